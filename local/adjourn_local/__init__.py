@@ -1,0 +1,1 @@
+"""Run Cloud Tasks, Cloud Scheduler, Datastore and a token issuer on loopback, for adjourn."""

@@ -1,0 +1,50 @@
+"""Run an event loop in a thread of its own, so that synchronous code can hold servers."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A running event loop; what lives on it is touched only through `run` and `call`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="adjourn-loop", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.run(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = 60) -> T:
+        """Run a coroutine on the loop and return its result or raise its error.
+
+        Raises:
+            TimeoutError: It took longer than `timeout` seconds.
+        """
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a plain function on the loop's thread and return what it returns."""
+
+        async def work() -> T:
+            return function()
+
+        return self.run(work())

@@ -1,0 +1,1 @@
+"""Deferred calls, cron fan-out and resumable Datastore iteration on Google Cloud."""

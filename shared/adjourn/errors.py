@@ -1,0 +1,84 @@
+"""Every exception that adjourn raises.
+
+AdjournError
+├── ConfigurationError      settings or the application are wrong; nothing starts
+├── DeclarationError        a decorator, option or registration is wrong
+├── EncodeError             a value cannot be carried in a task
+├── DecodeError             a body is not one of ours
+├── EnqueueError            a task was not accepted
+│   ├── TaskExistsError     the name is taken, or was until recently
+│   ├── QueueNotFoundError  the queue does not exist
+│   └── UnavailableError    the service did not answer; trying again may help
+├── UnknownNameError        nothing is registered under a name
+├── ConflictError           a transaction met another one
+├── StoreError              Datastore did not do what was asked
+└── CallerError             a request is not from a caller that we accept
+    ├── UnauthenticatedError
+    └── ForbiddenError
+
+PermanentTaskFailure        raised by the user's code: do not try again
+"""
+
+
+class AdjournError(Exception):
+    """Anything that adjourn raises, but for what steers a task."""
+
+
+class ConfigurationError(AdjournError, ValueError):
+    """Settings or the application are wrong; the message lists every mistake with its fix."""
+
+
+class DeclarationError(AdjournError, ValueError):
+    """A decorator, an option or a registration is wrong; the message says how to mend it."""
+
+
+class EncodeError(AdjournError, TypeError):
+    """A value cannot be carried in a task; the message names the path at which it stands."""
+
+
+class DecodeError(AdjournError, ValueError):
+    """A body is not one that this version of adjourn wrote or can read."""
+
+
+class EnqueueError(AdjournError):
+    """The queue service did not accept a task."""
+
+
+class TaskExistsError(EnqueueError):
+    """A task of this name exists, or existed until recently."""
+
+
+class QueueNotFoundError(EnqueueError):
+    """The queue does not exist; it is to be created before tasks can wait in it."""
+
+
+class UnavailableError(EnqueueError):
+    """The queue service could not be reached or asked to be left alone; try again later."""
+
+
+class UnknownNameError(AdjournError, LookupError):
+    """Nothing is registered under this name in the running application."""
+
+
+class ConflictError(AdjournError):
+    """A transaction was refused because another one changed what it had read."""
+
+
+class StoreError(AdjournError):
+    """Datastore could not be reached or refused the operation."""
+
+
+class CallerError(AdjournError):
+    """A request is not from a caller that we accept; the reason is for the log alone."""
+
+
+class UnauthenticatedError(CallerError):
+    """A request carries no identity that can be verified."""
+
+
+class ForbiddenError(CallerError):
+    """A request carries a verified identity that may not call."""
+
+
+class PermanentTaskFailure(Exception):  # noqa: N818 - the name that App Engine and ViUR gave it
+    """Raise it in a task to give up at once: there are no further attempts."""

@@ -1,0 +1,21 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from adjourn_local.loop import LoopThread
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every test without the variables that would redirect a client or configure adjourn."""
+    for name in list(os.environ):
+        if name.startswith(("ADJOURN_", "DATASTORE_", "GOOGLE_CLOUD_", "CLOUDTASKS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[LoopThread]:
+    """Return an event loop in a thread, on which servers under test can live."""
+    with LoopThread() as thread:
+        yield thread

@@ -1,0 +1,27 @@
+"""What several test modules need: servers on free loopback ports, over real sockets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import grpc.aio
+
+from adjourn_local.loop import LoopThread
+
+
+@contextmanager
+def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str]:
+    """Serve the given gRPC services on a free loopback port and yield its `host:port`."""
+
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20)])
+        server.add_generic_rpc_handlers(services)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    server, port = loop.run(start())
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        loop.run(server.stop(None))
