@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import grpc
 import grpc.aio
+from aiohttp import web
 
 from adjourn_local.loop import LoopThread
 
@@ -25,3 +26,23 @@ def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str
         yield f"127.0.0.1:{port}"
     finally:
         loop.run(server.stop(None))
+
+
+@contextmanager
+def serving_http(loop: LoopThread, routes: list[web.RouteDef]) -> Iterator[str]:
+    """Serve the given HTTP routes on a free loopback port and yield the base URL."""
+
+    async def start() -> tuple[web.AppRunner, int]:
+        app = web.Application()
+        app.add_routes(routes)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return runner, runner.addresses[0][1]
+
+    runner, port = loop.run(start())
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        loop.run(runner.cleanup())
