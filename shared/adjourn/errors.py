@@ -12,6 +12,7 @@ AdjournError
 ├── UnknownNameError        nothing is registered under a name
 ├── ConflictError           a transaction met another one
 ├── StoreError              Datastore did not do what was asked
+├── KeysUnavailableError    the keys that verify callers could not be fetched
 └── CallerError             a request is not from a caller that we accept
     ├── UnauthenticatedError
     └── ForbiddenError
@@ -66,6 +67,10 @@ class ConflictError(AdjournError):
 
 class StoreError(AdjournError):
     """Datastore could not be reached or refused the operation."""
+
+
+class KeysUnavailableError(AdjournError):
+    """The keys that verify callers could not be fetched; the caller may well be one of ours."""
 
 
 class CallerError(AdjournError):

@@ -1,0 +1,119 @@
+"""Decide who may call the functions, from claims whose signature has already been verified.
+
+The invariant: a caller is accepted for the service account that Google vouches for, and for nothing
+else. Headers such as `X-CloudTasks-QueueName` play no part; anyone can send them.
+"""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedError
+
+# Google signs with either (google.oauth2.id_token.verify_oauth2_token accepts both).
+GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+
+_MAX_HEADER = 8192
+_THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerPolicy:
+    """Who may call: tokens for one of `audiences`, held by one of `emails`.
+
+    Raises:
+        ConfigurationError: The policy could accept nobody, or its skew is negative.
+    """
+
+    audiences: frozenset[str]
+    emails: frozenset[str]
+    issuers: frozenset[str] = GOOGLE_ISSUERS
+    skew: dt.timedelta = dt.timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        for name in ("audiences", "emails", "issuers"):
+            values: frozenset[str] = getattr(self, name)
+            if not values or "" in values:
+                raise ConfigurationError(f"name at least one of the {name} to accept, none empty")
+        if self.skew < dt.timedelta():
+            raise ConfigurationError("the clock skew to tolerate cannot be negative")
+
+    def check(self, claims: Mapping[str, object], now: dt.datetime) -> str:
+        """Return the email of the caller that verified claims identify.
+
+        Raises:
+            UnauthenticatedError: The claims are not meant for us, or not now (401).
+            ForbiddenError: They identify somebody who may not call (403).
+        """
+        if not _is_one_of(claims.get("iss"), self.issuers):
+            raise UnauthenticatedError("wrong issuer")
+        if not _is_one_of(claims.get("aud"), self.audiences):
+            raise UnauthenticatedError("wrong audience")
+        self._check_times(claims, now)
+        return self._check_email(claims)
+
+    def _check_times(self, claims: Mapping[str, object], now: dt.datetime) -> None:
+        expires, issued = _seconds(claims, "exp"), _seconds(claims, "iat")
+        if expires is None:
+            raise UnauthenticatedError("expiry missing")
+        if issued is None:
+            raise UnauthenticatedError("issue time missing")
+        if expires <= (now - self.skew).timestamp():
+            raise UnauthenticatedError("expired")
+        begins = max(issued, _seconds(claims, "nbf") or 0)
+        if begins > (now + self.skew).timestamp():
+            raise UnauthenticatedError("not yet valid")
+
+    def _check_email(self, claims: Mapping[str, object]) -> str:
+        email = claims.get("email")
+        if not isinstance(email, str) or not email:
+            raise ForbiddenError("email missing")
+        if claims.get("email_verified") is not True:
+            raise ForbiddenError("email not verified")
+        if email not in self.emails:
+            raise ForbiddenError("caller not on the list")
+        return email
+
+
+def bearer_token(authorization: Sequence[str]) -> str:
+    """Return the token in the values of a request's Authorization headers.
+
+    Two headers are refused, also where a server has joined them with a comma: which of them was
+    checked in front of us would be anyone's guess.
+
+    Raises:
+        UnauthenticatedError: There is not exactly one, or it does not carry one signed token.
+    """
+    if not authorization:
+        raise UnauthenticatedError("token missing")
+    if len(authorization) > 1:
+        raise UnauthenticatedError("several Authorization headers")
+    if len(authorization[0]) > _MAX_HEADER:
+        raise UnauthenticatedError("token too large")
+    scheme, _, token = authorization[0].strip(" \t").partition(" ")
+    # The scheme's case does not matter, and several spaces may follow it (RFC 9110, 11.1 and 11.4).
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("wrong scheme")
+    token = token.lstrip(" ")
+    if not token:
+        raise UnauthenticatedError("token missing")
+    if not _THREE_PARTS.fullmatch(token):
+        raise UnauthenticatedError("malformed token")
+    return token
+
+
+def _is_one_of(value: object, accepted: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in accepted
+
+
+def _seconds(claims: Mapping[str, object], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnauthenticatedError(f"{name} is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UnauthenticatedError(f"{name} is not a number")
+    return value

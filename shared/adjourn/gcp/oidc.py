@@ -1,0 +1,249 @@
+"""Verify the signature of Google's identity tokens, with keys that are kept between requests.
+
+Says only that the claims were signed by the holder of a published key; what they must contain is
+decided in `adjourn.auth`. Nothing of Google is imported before the first token arrives.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+from adjourn.errors import ConfigurationError, KeysUnavailableError, UnauthenticatedError
+
+GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
+
+Fetch = Callable[[str], tuple[int, Mapping[str, str], bytes]]
+
+_log = logging.getLogger(__name__)
+
+_MAX_TOKEN = 8192
+# Stricter than google.auth, which skips alien characters, so that one token has many spellings.
+_TOKEN = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+_MAX_ANSWER = 1 << 20
+_FETCH_TIMEOUT = 5.0
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_OK = 200
+
+_SHORTEST = dt.timedelta(minutes=5)
+_LONGEST = dt.timedelta(hours=24)
+_DEFAULT = dt.timedelta(hours=1)
+_USABLE_AFTER_EXPIRY = dt.timedelta(hours=6)
+_PAUSE = dt.timedelta(seconds=30)
+# Without any usable key every request fails, so the next attempt may follow soon.
+_PAUSE_WITHOUT_KEYS = dt.timedelta(seconds=1)
+
+
+class _Verifier(Protocol):
+    def verify(self, message: bytes, signature: bytes) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Token:
+    key_id: str
+    signed: bytes
+    payload: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    verifiers: Mapping[str, _Verifier]
+    fetched_at: dt.datetime
+    lifetime: dt.timedelta
+
+    def is_fresh(self, now: dt.datetime) -> bool:
+        return self.fetched_at <= now < self.fetched_at + self.lifetime
+
+    def is_usable(self, now: dt.datetime) -> bool:
+        return now < self.fetched_at + self.lifetime + _USABLE_AFTER_EXPIRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    at: dt.datetime
+    succeeded: bool
+
+
+class OidcVerifier:
+    """Turns a token into its claims, if one of the published keys has signed it.
+
+    Keys are kept for as long as their answer allows (5 min to 24 h) and fetched again once when a
+    token names an unknown one, at most every 30 s. If fetching fails, known keys serve for another
+    6 h. Threads may share a verifier; they never fetch at the same time.
+    """
+
+    def __init__(
+        self,
+        keys_url: str = GOOGLE_KEYS_URL,
+        *,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        fetch: Fetch | None = None,
+    ) -> None:
+        """Prepare; nothing is fetched yet.
+
+        Args:
+            keys_url: Where a JSON object from key id to PEM certificate is published.
+            now: The time, aware.
+            fetch: Get a URL and return status, headers and body; raises OSError if nothing came.
+
+        Raises:
+            ConfigurationError: The keys would travel in the clear over a network.
+        """
+        parts = urlsplit(keys_url)
+        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(keys_url))):
+            raise ConfigurationError(
+                f"keys may be fetched over https, or over http from this machine, not {keys_url!r}"
+            )
+        self._url = keys_url
+        self._now = now
+        self._fetch = fetch or _fetch
+        self._lock = threading.Lock()
+        self._keys: _Keys | None = None
+        self._attempt: _Attempt | None = None
+
+    def verify(self, token: str) -> Mapping[str, object]:
+        """Return the claims of a token whose signature is good.
+
+        Raises:
+            UnauthenticatedError: It is malformed, or no published key has signed it.
+            KeysUnavailableError: The keys could not be fetched.
+        """
+        parts = _take_apart(token)
+        if not self._verifier(parts.key_id).verify(parts.signed, parts.signature):
+            raise UnauthenticatedError("bad signature")
+        return _object(parts.payload)
+
+    def _verifier(self, key_id: str) -> _Verifier:
+        now, keys = self._now(), self._keys
+        if keys is None or not keys.is_fresh(now) or key_id not in keys.verifiers:
+            keys = self._renewed(key_id)
+        verifier = keys.verifiers.get(key_id)
+        if verifier is not None:
+            return verifier
+        if self._attempt is not None and not self._attempt.succeeded:
+            raise KeysUnavailableError("the key may be new, and fetching the keys failed")
+        raise UnauthenticatedError("unknown key")
+
+    def _renewed(self, key_id: str) -> _Keys:
+        """Return the keys after trying to fetch newer ones, unless another thread just did."""
+        known = self._keys
+        can_do = known is not None and known.is_usable(self._now()) and key_id in known.verifiers
+        if not self._lock.acquire(blocking=not can_do):
+            # Another thread is fetching; its network trouble must not hold up known keys.
+            return cast("_Keys", known)
+        try:
+            now, keys = self._now(), self._keys
+            if keys is not None and keys.is_fresh(now) and key_id in keys.verifiers:
+                return keys
+            usable = keys if keys is not None and keys.is_usable(now) else None
+            if self._may_fetch(now, _PAUSE if usable else _PAUSE_WITHOUT_KEYS):
+                usable = self._try_fetch() or usable
+        finally:
+            self._lock.release()
+        if usable is None:
+            raise KeysUnavailableError("the keys that verify callers could not be fetched")
+        return usable
+
+    def _may_fetch(self, now: dt.datetime, pause: dt.timedelta) -> bool:
+        last = self._attempt
+        return last is None or not last.at <= now < last.at + pause
+
+    def _try_fetch(self) -> _Keys | None:
+        try:
+            status, headers, body = self._fetch(self._url)
+            if status != _OK:
+                raise ValueError(f"status {status}")  # noqa: TRY301 - one place logs every trouble
+            keys = _Keys(
+                verifiers=_verifiers(body), fetched_at=self._now(), lifetime=_lifetime(headers)
+            )
+        except (OSError, ValueError) as error:
+            _log.warning("fetching the keys of %s failed: %s", self._url, error)
+            self._attempt = _Attempt(at=self._now(), succeeded=False)
+            return None
+        self._keys = keys
+        self._attempt = _Attempt(at=keys.fetched_at, succeeded=True)
+        return keys
+
+
+def _take_apart(token: str) -> _Token:
+    parts = _TOKEN.fullmatch(token.encode(errors="replace")) if len(token) <= _MAX_TOKEN else None
+    if parts is None:
+        raise UnauthenticatedError("malformed token")
+    header = _object(parts[1])
+    # Only ever what Google signs with: a token has no say in how it is verified (RFC 8725, 3.1).
+    if header.get("alg") != "RS256":
+        raise UnauthenticatedError("wrong algorithm")
+    if "crit" in header:
+        raise UnauthenticatedError("critical header")
+    key_id = header.get("kid")
+    if not isinstance(key_id, str) or not key_id:
+        raise UnauthenticatedError("key id missing")
+    signed = parts[0][: parts.end(2)]
+    return _Token(key_id=key_id, signed=signed, payload=parts[2], signature=_decoded(parts[3]))
+
+
+def _object(part: bytes) -> Mapping[str, object]:
+    try:
+        value = json.loads(_decoded(part))
+    except (ValueError, RecursionError):
+        raise UnauthenticatedError("malformed token") from None
+    if not isinstance(value, dict):
+        raise UnauthenticatedError("malformed token")
+    return value
+
+
+def _decoded(part: bytes) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    except binascii.Error:
+        raise UnauthenticatedError("malformed token") from None
+
+
+def _verifiers(body: bytes) -> Mapping[str, _Verifier]:
+    from google.auth.crypt import RSAVerifier  # noqa: PLC0415 - cold starts do not pay for it
+
+    certificates = json.loads(body)
+    if not isinstance(certificates, dict) or not certificates:
+        raise ValueError("not an object from key id to certificate")
+    load = cast("Callable[[object], _Verifier]", RSAVerifier.from_string)
+    return {key_id: load(certificate) for key_id, certificate in certificates.items()}
+
+
+def _lifetime(headers: Mapping[str, str]) -> dt.timedelta:
+    lower = {name.lower(): value for name, value in headers.items()}
+    found = re.search(
+        r'(?<![\w-])max-age\s*=\s*"?(\d{1,9})', lower.get("cache-control", "").lower()
+    )
+    if found is None:
+        return _DEFAULT
+    age = lower.get("age", "").strip()
+    seconds = int(found[1]) - (int(age) if re.fullmatch(r"\d{1,9}", age) else 0)
+    return min(max(dt.timedelta(seconds=seconds), _SHORTEST), _LONGEST)
+
+
+def _fetch(url: str) -> tuple[int, Mapping[str, str], bytes]:
+    """Get a URL without following redirects, which could lead away from https."""
+    import http.client  # noqa: PLC0415 - cold starts do not pay for it
+    import urllib.request  # noqa: PLC0415
+
+    opener = urllib.request.OpenerDirector()
+    proxies = urllib.request.ProxyHandler({} if _is_loopback(url) else None)
+    for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
+        opener.add_handler(handler)
+    try:
+        with opener.open(url, timeout=_FETCH_TIMEOUT) as answer:
+            return answer.status, dict(answer.headers.items()), answer.read(_MAX_ANSWER)
+    except http.client.HTTPException as error:
+        raise OSError(f"broken answer: {error!r}") from error
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in _LOOPBACK
