@@ -1,0 +1,110 @@
+"""How the values of Datastore are carried: keys, entities, points and their timestamps."""
+
+import datetime as dt
+from typing import Any
+
+from adjourn.codec import Extension
+
+
+def _encode_key(key: Any) -> object:
+    return [key.project, key.namespace, key.database, *key.flat_path]
+
+
+def _decode_key(state: list[Any]) -> object:
+    from google.cloud.datastore.key import Key
+
+    project, namespace, database, *path = state
+    if type(project) is not str or not {type(namespace), type(database)} <= {str, type(None)}:
+        raise TypeError("a key's project, namespace and database are str")
+    return Key(*path, project=project, namespace=namespace, database=database)
+
+
+def _encode_entity(entity: Any) -> object:
+    # A meaning counts for as long as the property holds the very object that was read with it.
+    meanings = {
+        name: [meaning] if entity.get(name) is value else [meaning, value]
+        for name, (meaning, value) in entity._meanings.items()  # noqa: SLF001 - equality has it
+    }
+    return {
+        "key": entity.key,
+        "exclude": sorted(entity.exclude_from_indexes),
+        "properties": dict(entity),
+        "meanings": meanings,
+    }
+
+
+def _decode_entity(state: dict[str, Any]) -> object:
+    from google.cloud.datastore.entity import Entity
+    from google.cloud.datastore.key import Key
+
+    key = state["key"]
+    if not (key is None or isinstance(key, Key)):
+        raise TypeError("an entity's key is a Key")
+    entity = Entity(key=key, exclude_from_indexes=state["exclude"])
+    entity.update(state["properties"])
+    for name, (meaning, *value) in state["meanings"].items():
+        entity._meanings[name] = (meaning, value[0] if value else entity[name])  # noqa: SLF001
+    return entity
+
+
+def _encode_point(point: Any) -> object:
+    return [point.latitude, point.longitude]
+
+
+def _decode_point(state: list[Any]) -> object:
+    from google.cloud.datastore.helpers import GeoPoint
+
+    latitude, longitude = state
+    if not {type(latitude), type(longitude)} <= {int, float}:
+        raise TypeError("a point has two numbers")
+    return GeoPoint(latitude, longitude)
+
+
+def _encode_moment(moment: Any) -> object:
+    plain = dt.datetime.combine(moment.date(), moment.timetz())
+    return {"at": plain, "nanosecond": moment.nanosecond}
+
+
+def _decode_moment(state: dict[str, Any]) -> object:
+    from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+
+    at, nanosecond = state["at"], state["nanosecond"]
+    if type(nanosecond) is not int or nanosecond < 0:
+        raise ValueError("nanoseconds are counted from 0")
+    fraction = {"nanosecond": nanosecond} if nanosecond else {"microsecond": at.microsecond}
+    moment: object = DatetimeWithNanoseconds(
+        *at.timetuple()[:6], **fraction, tzinfo=at.tzinfo, fold=at.fold
+    )
+    return moment
+
+
+DATASTORE_VALUES = (
+    Extension(
+        tag="key",
+        type_name="google.cloud.datastore.key.Key",
+        state=list,
+        encode=_encode_key,
+        decode=_decode_key,
+    ),
+    Extension(
+        tag="entity",
+        type_name="google.cloud.datastore.entity.Entity",
+        state=dict,
+        encode=_encode_entity,
+        decode=_decode_entity,
+    ),
+    Extension(
+        tag="point",
+        type_name="google.cloud.datastore.helpers.GeoPoint",
+        state=list,
+        encode=_encode_point,
+        decode=_decode_point,
+    ),
+    Extension(
+        tag="moment",
+        type_name="google.api_core.datetime_helpers.DatetimeWithNanoseconds",
+        state=dict,
+        encode=_encode_moment,
+        decode=_decode_moment,
+    ),
+)
