@@ -1,15 +1,15 @@
-"""Carry Python values as JSON and get back the same values with the same types.
+"""Carry Python values as JSON and get back equal values of the same types.
 
-JSON's own values stand for themselves. A dict with only str keys that hold no "$" is an object.
-Everything else is an object with exactly one key, which begins with "$": {"$tuple": [1, 2]}.
-So no value of a user can be mistaken for a marker, and decoding builds what is registered here,
-by an extension or by the application, and nothing else.
+What JSON has stands for itself; a dict of which no key holds a "$" is an object. All else is an
+object with one key, a marker that begins with "$": `{"$tuple": [1, 2]}`. So no value of a user can
+be mistaken for a marker, and decoding builds only what is known here or was registered.
 """
 
 import binascii
 import dataclasses
 import datetime as dt
 import enum
+import importlib
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -19,31 +19,31 @@ from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
 
-MAX_DEPTH = 200  # of the JSON; well within the interpreter's default recursion limit
-_NATIVE_BITS = 1024  # below the smallest limit that Python can put on the digits of an int
-_PATH_LENGTH = 200
+MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
+_NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Extension:
-    """How one more type is carried: reduced to a state that the codec knows, and rebuilt from it.
+    """How values of one more type are carried: as a state that the codec already knows.
 
-    The type is given by its qualified name, so that naming it does not import it. Whatever
-    `encode` and `decode` raise becomes an EncodeError or a DecodeError.
+    The type is given by its qualified name, so that it need not be imported. The marker is "$" and
+    the tag. An error in `encode` becomes an EncodeError, one in `decode` a DecodeError.
     """
 
     tag: str
     type_name: str
-    state: type | tuple[type, ...]  # what `decode` accepts
+    state: type | tuple[type, ...]
     encode: Callable[[Any], object]
     decode: Callable[[Any], object]
 
 
 class _RefusedError(Exception):
-    """A value cannot be encoded; the path grows from the inside while the stack unwinds."""
+    """A value cannot be encoded; the path to it grows while the stack unwinds."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,141 +51,121 @@ class _RefusedError(Exception):
 
 
 class Codec:
-    """Encode and decode values of the built-in types, of extensions and of registered classes."""
+    """Encode and decode values of the standard types, of extensions and of registered classes."""
 
     def __init__(self, extensions: Iterable[Extension] = ()) -> None:
         self._encoders: dict[type, Callable[[Any, int], Json]] = {
-            NoneType: _as_it_is,
-            bool: _as_it_is,
-            int: _encode_int,
-            float: _encode_float,
-            str: _encode_str,
             list: self._encode_list,
             dict: self._encode_dict,
             set: partial(self._encode_set, "$set"),
             frozenset: partial(self._encode_set, "$frozenset"),
         }
-        self._extensions: dict[str, Extension] = {}
-        self._decoders = dict(_DECODERS)
+        self._by_type_name: dict[str, Extension] = {}
+        self._by_marker: dict[str, Extension] = {}
         for extension in (*_STANDARD, *extensions):
-            if extension.type_name in self._extensions:
-                raise DeclarationError(f"two extensions are for the type {extension.type_name}")
-            self._add_decoder(extension.tag, extension.state, extension.decode)
-            self._extensions[extension.type_name] = extension
+            self._add(extension.tag, extension)
+            self._by_type_name[extension.type_name] = extension
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
-        """Carry a dataclass or an enum under a stable name; former names stay readable.
+        """Carry a dataclass or an enum under a stable name; its former names stay readable.
 
-        Fields that a message lacks take their defaults, fields that the class lacks are ignored.
+        Fields that a body lacks take their defaults; fields that the class lacks are ignored.
 
         Raises:
-            DeclarationError: the class cannot be carried, or class or name are registered already.
+            DeclarationError: The class cannot be carried, or the class or a name is taken.
         """
         if cls in self._encoders:
-            raise DeclarationError(f"{_name(cls)} is registered already; drop one registration")
-        extension = _enum(cls, name) if issubclass(cls, enum.Enum) else _dataclass(cls, name)
-        for each in (name, *former_names):
-            self._add_decoder(f":{each}", extension.state, extension.decode)
+            raise DeclarationError(f"{_name(cls)} is registered already; register it once.")
+        extension = (_enum if isinstance(cls, enum.EnumMeta) else _dataclass)(cls, f":{name}")
+        for tag in (name, *former_names):
+            self._add(f":{tag}", extension)
         self._encoders[cls] = partial(self._encode_extension, extension)
         return cls
 
     def encode(self, value: object, path: str = "value") -> Json:
-        """Return the JSON form of a value, which shares nothing that can change with it.
+        """Return the JSON form of a value.
 
         Raises:
-            EncodeError: something in it cannot be carried; the message says where, from `path` on.
+            EncodeError: A part of it cannot be carried; the message says where, from `path` on.
         """
         try:
             return self._encode(value, 0)
         except _RefusedError as refused:
             where = "".join([path, *reversed(refused.path)])
-            if len(where) > _PATH_LENGTH:
-                where = where[:_PATH_LENGTH] + "…"
-            raise EncodeError(f"{where}: {refused}") from refused.__cause__
+            raise EncodeError(f"{where:.200}: {refused}.") from refused.__cause__
         except RecursionError:
-            raise EncodeError(f"{path}: {_TOO_DEEP}") from None
+            raise EncodeError(f"{path}: {_TOO_DEEP}.") from None
 
     def decode(self, tree: Json) -> Any:
-        """Return the value of which `encode` made this JSON.
+        """Return the value that has this JSON form.
 
         Raises:
-            DecodeError: it is not of our making, or names what is not registered.
+            DecodeError: Nothing that is registered here has it.
         """
         try:
             return self._decode(tree, 0)
         except RecursionError:
-            raise DecodeError(_TOO_DEEP) from None
+            raise DecodeError(f"The value is {_TOO_DEEP}.") from None
 
     def dumps(self, value: object, path: str = "value") -> bytes:
-        """Return a value as UTF-8 JSON; what can go wrong is as in `encode`."""
+        """Return the JSON form of a value as bytes; what can go wrong is as in `encode`."""
         return to_json(self.encode(value, path))
 
     def loads(self, body: bytes) -> Any:
-        """Return the value of which `dumps` made this body; what can go wrong is as in `decode`."""
+        """Return the value that `dumps` gave this body; what can go wrong is as in `decode`."""
         return self.decode(from_json(body))
 
-    def _add_decoder(
-        self, tag: str, state: type | tuple[type, ...], decode: Callable[[Any], object]
-    ) -> None:
-        if f"${tag}" in self._decoders:
-            raise DeclarationError(f"the name {tag.lstrip(':')!r} is taken; choose another one")
-        self._decoders[f"${tag}"] = (state, decode)
+    def _add(self, tag: str, extension: Extension) -> None:
+        if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
+            raise DeclarationError(
+                f"{extension.type_name} or its name {tag.lstrip(':')!r} is taken; choose another."
+            )
+        self._by_marker[f"${tag}"] = extension
 
     def _encode(self, value: object, depth: int) -> Json:
         kind = type(value)
+        is_native = _NATIVE.get(kind)
+        if is_native and is_native(value):
+            return value  # type: ignore[return-value]  # what _NATIVE is about
         encoder = self._encoders.get(kind)
-        if encoder is None:
-            extension = self._extensions.get(_name(kind))
-            if extension is None:
-                raise _RefusedError(self._reason(kind))
+        if not encoder:
+            extension = self._by_type_name.get(_name(kind))
+            if not extension:
+                raise _RefusedError(f"{_name(kind)} cannot be carried; {self._hint(kind)}")
             encoder = self._encoders[kind] = partial(self._encode_extension, extension)
         return encoder(value, depth)
 
-    def _encode_list(self, items: Iterable[object], depth: int) -> list[Json]:
+    def _encode_list(self, items: Iterable[object], depth: int, place: str = "[{}]") -> list[Json]:
         _check_depth(depth)
         tree: list[Json] = []
         try:
             for item in items:
-                tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - len(tree) is the path
+                tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - its length is the path
         except _RefusedError as refused:
-            refused.path.append(f"[{len(tree)}]")
+            refused.path.append(place.format(len(tree)))
             raise
         return tree
 
-    def _encode_dict(self, value: dict[Any, object], depth: int, place: str = "[{!r:.60}]") -> Json:
-        if not _are_names(value):
-            return self._encode_pairs(value, depth)
-        _check_depth(depth)
+    def _encode_dict(self, value: dict[Any, object], depth: int, place: str = "[{}]") -> Json:
+        is_object = _has_names(value)
+        _check_depth(depth if is_object else depth + 2)
         tree: dict[str, Json] = {}
-        key = ""
-        try:
-            for key, item in value.items():
-                tree[key] = self._encode(item, depth + 1)
-        except _RefusedError as refused:
-            refused.path.append(place.format(key))
-            raise
-        return tree
-
-    def _encode_pairs(self, value: dict[Any, object], depth: int) -> Json:
-        _check_depth(depth + 2)
         pairs: list[Json] = []
         for key, item in value.items():
             try:
-                pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
+                if is_object:
+                    tree[key] = self._encode(item, depth + 1)
+                else:
+                    pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
             except _RefusedError as refused:
-                shown = repr(key)[:60] if type(key) is str else f"<{type(key).__name__}>"
-                refused.path.append(f"[{shown}]")
+                refused.path.append(place.format(_shown(key) if place == "[{}]" else key))
                 raise
-        return {"$dict": pairs}
+        return tree if is_object else {"$dict": pairs}
 
-    def _encode_set(self, tag: str, value: Iterable[object], depth: int) -> Json:
-        try:
-            members = self._encode_list(value, depth + 1)
-        except _RefusedError as refused:
-            refused.path[-1:] = ["{*}"]
-            raise
-        # Sorted, so that equal sets give equal bytes in every process.
-        return {tag: sorted(members, key=to_json)}
+    def _encode_set(self, marker: str, value: Iterable[object], depth: int) -> Json:
+        _check_depth(depth)
+        # Sorted, so that equal sets are equal bytes in every process.
+        return {marker: sorted(self._encode_list(value, depth + 1, "{{*}}"), key=to_json)}
 
     def _encode_extension(self, extension: Extension, value: object, depth: int) -> Json:
         _check_depth(depth)
@@ -197,92 +177,87 @@ class Codec:
             return {f"${extension.tag}": self._encode_dict(state, depth + 1, ".{}")}
         return {f"${extension.tag}": self._encode(state, depth + 1)}
 
-    def _reason(self, kind: type) -> str:
+    def _hint(self, kind: type) -> str:
         if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-            hint = "register the class under a stable name"
-        elif issubclass(kind, dt.tzinfo):
-            hint = "use datetime.timezone or zoneinfo.ZoneInfo"
-        else:
-            known = [base for base in kind.__mro__ if base in self._encoders]
-            hint = (
-                f"it would not come back as a {kind.__name__}: pass a plain {known[0].__name__}"
-                if known
-                else "pass what it can be rebuilt from, such as an id or a Key"
-            )
-        return f"a value of type {_name(kind)} cannot be carried in a task; {hint}"
+            return "register the class under a stable name"
+        if issubclass(kind, dt.tzinfo):
+            return "use datetime.timezone or zoneinfo.ZoneInfo"
+        for base in kind.__mro__:
+            if base in self._encoders or base in _NATIVE or _name(base) in self._by_type_name:
+                return f"it would come back as a plain {base.__name__}, so convert it to one"
+        return "pass what it can be rebuilt from, such as an id or a Key"
 
     def _decode(self, tree: Json, depth: int) -> Any:
+        kind = type(tree)
+        if kind is not list and kind is not dict:
+            return tree
+        if depth > MAX_DEPTH:
+            raise DecodeError(f"The value is {_TOO_DEEP}.")
         if isinstance(tree, list):
-            if depth > MAX_DEPTH:
-                raise DecodeError(_TOO_DEEP)
             return [self._decode(item, depth + 1) for item in tree]
-        if isinstance(tree, dict):
-            if depth > MAX_DEPTH:
-                raise DecodeError(_TOO_DEEP)
-            if any(key.startswith("$") for key in tree):
-                return self._decode_marker(tree, depth)
-            return {key: self._decode(item, depth + 1) for key, item in tree.items()}
-        return tree
+        if "$" in "".join(tree) and any(key.startswith("$") for key in tree):
+            return self._decode_marker(tree, depth)
+        return {key: self._decode(item, depth + 1) for key, item in tree.items()}
 
     def _decode_marker(self, tree: dict[str, Json], depth: int) -> object:
-        if len(tree) > 1:
-            raise DecodeError("an object has a marker among other keys")
-        [(tag, body)] = tree.items()
-        if tag not in self._decoders:
-            raise DecodeError(f"nothing is registered under the marker {tag:.80}")
-        kinds, decode = self._decoders[tag]
-        state = self._decode(body, depth + 1)
-        if not isinstance(state, kinds):
-            raise DecodeError(f"{tag}: its content is of a wrong type")
+        marker, content = next(iter(tree.items()))
+        if len(tree) > 1 or marker not in self._by_marker:
+            raise DecodeError(f"Nothing is registered for the marker {marker[:80]!r}.")
+        extension = self._by_marker[marker]
+        state = self._decode(content, depth + 1)
+        if not isinstance(state, extension.state):
+            raise DecodeError(f"The content of {marker} is a {type(state).__name__}.")
         try:
-            return decode(state)
+            return extension.decode(state)
         except Exception as error:
-            # Without the error's text: it may quote the user's data, and this one is logged.
-            raise DecodeError(f"{tag}: its content is refused ({type(error).__name__})") from error
+            # Its text may quote what a user passed, and this one is logged.
+            raise DecodeError(f"The content of {marker}: {type(error).__name__}.") from error
 
 
 def to_json(tree: Json) -> bytes:
     """Return what `Codec.encode` returned as compact UTF-8."""
-    return _TO_JSON(tree).encode()
+    return _ENCODER.encode(tree).encode()
 
 
 def from_json(body: bytes) -> Json:
-    """Return the content of strict JSON.
+    """Return what a body holds.
 
     Raises:
-        DecodeError: it is not UTF-8 or not JSON, has NaN, or a key twice in one object.
+        DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
     """
     try:
-        tree: Json = _FROM_JSON(str(body, "utf-8"))
-    except RecursionError:
-        raise DecodeError(_TOO_DEEP) from None
+        return _DECODER.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
     except ValueError as error:
-        raise DecodeError(f"the body is not valid JSON: {error}") from error
-    return tree
+        raise DecodeError(f"The body is not JSON: {error}.") from error
+    except RecursionError:
+        raise DecodeError(f"The body is {_TOO_DEEP}.") from None
 
 
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
+def _refuse(constant: str) -> Json:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(f"{name} is not JSON")
+def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    pairs = list(pairs)
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key comes twice")
+    return value
 
 
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        raise ValueError("an object has a key twice")
-    return tree
-
-
-_TO_JSON = json.JSONEncoder(
+_ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
-_FROM_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shown(key: object) -> str:
+    is_native = _NATIVE.get(type(key))
+    return repr(key)[:60] if is_native and is_native(key) else f"<{type(key).__name__}>"
 
 
 def _check_depth(depth: int) -> None:
@@ -290,37 +265,27 @@ def _check_depth(depth: int) -> None:
         raise _RefusedError(_TOO_DEEP)
 
 
-def _are_names(keys: Iterable[object]) -> bool:
-    if not {str}.issuperset(map(type, keys)):
-        return False
-    text = "".join(keys)  # type: ignore[arg-type]  # just checked
-    return "$" not in text and _is_unicode(text)
-
-
 def _is_unicode(text: str) -> bool:
+    # JSON would merge two lone surrogates into one character.
     try:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
 
 
-def _as_it_is(value: Any, _depth: int) -> Json:
-    return value  # type: ignore[no-any-return]  # None or bool
-
-
-def _encode_int(value: int, _depth: int) -> Json:
-    return value if value.bit_length() <= _NATIVE_BITS else {"$int": hex(value)}
-
-
-def _encode_float(value: float, _depth: int) -> Json:
-    return value if math.isfinite(value) else {"$float": str(value)}
-
-
-def _encode_str(value: str, _depth: int) -> Json:
-    # JSON would merge a pair of lone surrogates into one character.
-    return (
-        value if _is_unicode(value) else {"$str": _base64(value.encode("utf-8", "surrogatepass"))}
+def _has_names(value: dict[Any, object]) -> bool:
+    return {str}.issuperset(map(type, value)) and (
+        "$" not in (names := "".join(value)) and _is_unicode(names)
     )
+
+
+_NATIVE: dict[type, Callable[[Any], bool]] = {
+    NoneType: lambda _: True,
+    bool: lambda _: True,
+    int: lambda value: value.bit_length() <= _NATIVE_BITS,
+    float: math.isfinite,
+    str: _is_unicode,
+}
 
 
 def _base64(value: bytes) -> str:
@@ -331,166 +296,105 @@ def _unbase64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
 
 
-def _decode_float(state: str) -> float:
-    if state not in {"nan", "inf", "-inf"}:
-        raise ValueError("a finite float needs no marker")
-    return float(state)
-
-
-def _decode_set(kind: type[T], members: list[Any]) -> T:
-    value: Any = kind(members)  # type: ignore[call-arg]  # set or frozenset
+def _distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> object:
+    value = kind(members)
     if len(value) < len(members):
         raise ValueError("a member comes twice")
-    return value  # type: ignore[no-any-return]
-
-
-def _decode_dict(pairs: list[Any]) -> dict[Any, object]:
-    if not {list}.issuperset(map(type, pairs)):
-        raise ValueError("an item is not a pair")
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key comes twice")
     return value
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    if not {list}.issuperset(map(type, items)):
+        raise TypeError("an item is not a pair")
+    return _unique(items)
 
 
 def _encode_clock(value: dt.datetime | dt.time) -> object:
     zone = value.tzinfo
-    if not value.fold and (zone is None or _is_plain_offset(zone)):
+    if not value.fold and (zone is None or zone is dt.UTC):
         return value.isoformat()
-    return {
-        "at": value.replace(tzinfo=None, fold=0).isoformat(),
-        "tzinfo": zone,
-        "fold": value.fold,
-    }
+    plain = value.replace(tzinfo=None, fold=0)
+    return {"at": plain.isoformat(), "tzinfo": zone, "fold": value.fold}
 
 
-def _is_plain_offset(zone: dt.tzinfo) -> bool:
-    return type(zone) is dt.timezone and _zone_name(zone) is None
-
-
-def _decode_clock(kind: type[dt.datetime | dt.time], state: Any) -> dt.datetime | dt.time:
+def _decode_clock(kind: type[dt.datetime | dt.time], state: Any) -> object:
     if isinstance(state, str):
         return kind.fromisoformat(state)
     return kind.fromisoformat(state["at"]).replace(tzinfo=state["tzinfo"], fold=state["fold"])
 
 
-def _zone_name(zone: dt.timezone) -> str | None:
-    name = zone.tzname(None)
-    return None if name == dt.timezone(zone.utcoffset(None)).tzname(None) else name
-
-
-def _decode_timezone(state: dict[str, Any]) -> dt.timezone:
-    if state["name"] is None:
-        return dt.timezone(state["offset"])
-    return dt.timezone(state["offset"], state["name"])
-
-
 def _zone_key(zone: Any) -> str:
     if zone.key is None:
-        raise ValueError("the time zone has no key; make it with ZoneInfo(key)")
+        raise ValueError("it has no key")
     return str(zone.key)
 
 
-def _decode_zone(key: str) -> object:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(key)
+def _arguments(value: Any) -> list[object]:
+    return list(value.__reduce__()[1])
 
 
-def _decode_decimal(state: str) -> object:
-    from decimal import Decimal
+def _from_str(tag: str, type_name: str, encode: Callable[[Any], str] = str) -> Extension:
+    module, _, name = type_name.rpartition(".")
 
-    return Decimal(state)
+    def decode(state: str) -> object:
+        return getattr(importlib.import_module(module), name)(state)
 
-
-def _decode_uuid(state: str) -> object:
-    from uuid import UUID
-
-    return UUID(state)
+    return Extension(tag, type_name, str, encode, decode)
 
 
-def _enum(cls: type, name: str) -> Extension:
+def _enum(cls: Any, tag: str) -> Extension:
     if issubclass(cls, enum.Flag):
-        return Extension(
-            tag=f":{name}", type_name=_name(cls), state=int, encode=lambda it: it.value, decode=cls
-        )
-    members: Any = cls
-    return Extension(
-        tag=f":{name}",
-        type_name=_name(cls),
-        state=str,
-        encode=lambda it: it.name,
-        decode=lambda key: members[key],
-    )
+        return Extension(tag, _name(cls), int, lambda it: it.value, cls)
+    return Extension(tag, _name(cls), str, lambda it: it.name, lambda name: cls[name])
 
 
-def _dataclass(cls: Any, name: str) -> Extension:
-    import inspect
+def _dataclass(cls: Any, tag: str) -> Extension:
+    import inspect  # noqa: PLC0415 - cold starts without a registration do not pay for it
 
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; write an Extension")
+        raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
     fields = {field.name: field.init for field in dataclasses.fields(cls)}
     try:
-        inspect.signature(cls).bind(**{key: None for key, init in fields.items() if init})
+        inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
     except TypeError as error:
-        raise DeclarationError(
-            f"{_name(cls)} cannot be rebuilt from its fields ({error}); write an Extension"
-        ) from error
+        raise DeclarationError(f"{_name(cls)} is more than its fields: {error}.") from error
 
     def encode(value: object) -> dict[str, object]:
-        return {key: getattr(value, key) for key in fields if hasattr(value, key)}
+        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
 
     def decode(state: dict[str, object]) -> object:
-        value = cls(**{key: item for key, item in state.items() if fields.get(key)})
-        # __post_init__ may have changed what it was given, and was run on it before.
-        for key in fields.keys() & state.keys():
-            object.__setattr__(value, key, state[key])
+        value = cls(**{name: item for name, item in state.items() if fields.get(name)})
+        # __post_init__ had its effect on them before they were carried.
+        for name in fields.keys() & state.keys():
+            object.__setattr__(value, name, state[name])
         return value
 
-    return Extension(tag=f":{name}", type_name=_name(cls), state=dict, encode=encode, decode=decode)
-
-
-_DECODERS: dict[str, tuple[type | tuple[type, ...], Callable[[Any], object]]] = {
-    "$int": (str, lambda state: int(state, 16)),
-    "$float": (str, _decode_float),
-    "$str": (str, lambda state: _unbase64(state).decode("utf-8", "surrogatepass")),
-    "$dict": (list, _decode_dict),
-    "$set": (list, partial(_decode_set, set)),
-    "$frozenset": (list, partial(_decode_set, frozenset)),
-}
-
-
-def _standard(tag: str, type_name: str, state: Any, encode: Any, decode: Any) -> Extension:
-    return Extension(tag=tag, type_name=type_name, state=state, encode=encode, decode=decode)
+    return Extension(tag, _name(cls), dict, encode, decode)
 
 
 _STANDARD = (
-    _standard("tuple", "builtins.tuple", list, list, tuple),
-    _standard("bytes", "builtins.bytes", str, _base64, _unbase64),
-    _standard("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
-    _standard("time", "datetime.time", (str, dict), _encode_clock, partial(_decode_clock, dt.time)),
-    _standard(
-        "datetime",
-        "datetime.datetime",
-        (str, dict),
-        _encode_clock,
-        partial(_decode_clock, dt.datetime),
+    Extension("int", "builtins.int", str, hex, partial(int, base=16)),
+    Extension("float", "builtins.float", str, str, float),
+    Extension(
+        "str",
+        "builtins.str",
+        str,
+        lambda value: _base64(value.encode("utf-8", "surrogatepass")),
+        lambda state: _unbase64(state).decode("utf-8", "surrogatepass"),
     ),
-    _standard(
-        "timedelta",
-        "datetime.timedelta",
-        list,
-        lambda it: [it.days, it.seconds, it.microseconds],
-        lambda state: dt.timedelta(*state),
+    Extension("bytes", "builtins.bytes", str, _base64, _unbase64),
+    Extension("tuple", "builtins.tuple", list, list, tuple),
+    Extension("set", "builtins.set", list, list, partial(_distinct, set)),
+    Extension("frozenset", "builtins.frozenset", list, list, partial(_distinct, frozenset)),
+    Extension("dict", "builtins.dict", list, dict.items, _pairs),
+    Extension("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
+    Extension("time", "datetime.time", object, _encode_clock, partial(_decode_clock, dt.time)),
+    Extension(
+        "datetime", "datetime.datetime", object, _encode_clock, partial(_decode_clock, dt.datetime)
     ),
-    _standard(
-        "timezone",
-        "datetime.timezone",
-        dict,
-        lambda it: {"offset": it.utcoffset(None), "name": _zone_name(it)},
-        _decode_timezone,
-    ),
-    _standard("zone", "zoneinfo.ZoneInfo", str, _zone_key, _decode_zone),
-    _standard("decimal", "decimal.Decimal", str, str, _decode_decimal),
-    _standard("uuid", "uuid.UUID", str, lambda it: it.hex, _decode_uuid),
+    Extension("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
+    Extension("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
+    _from_str("zone", "zoneinfo.ZoneInfo", _zone_key),
+    _from_str("decimal", "decimal.Decimal"),
+    _from_str("uuid", "uuid.UUID"),
 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from adjourn.codec import Codec, from_json, to_json
-from adjourn.errors import AdjournError, DecodeError, EncodeError
+from adjourn.errors import DecodeError, EncodeError
 
 VERSION = 1
 MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
@@ -29,6 +29,7 @@ class Envelope:
     args: tuple[object, ...] = ()
     kwargs: Mapping[str, object] = field(default_factory=dict)
     enqueued_at: dt.datetime
+    eta: dt.datetime | None = None
     max_retries: int | None = None
 
     def __post_init__(self) -> None:
@@ -38,6 +39,7 @@ class Envelope:
             ("args", type(self.args) is tuple, "a tuple"),
             ("kwargs", _has_names(self.kwargs), "a mapping with str keys"),
             ("enqueued_at", _is_aware(self.enqueued_at), "an aware datetime"),
+            ("eta", self.eta is None or _is_aware(self.eta), "None or an aware datetime"),
             ("max_retries", _is_budget(self.max_retries), "None or an int from 0"),
         ):
             if not is_right:
@@ -53,6 +55,7 @@ class Envelope:
             "id": self.id,
             "task": self.task,
             "enqueued_at": self.enqueued_at,
+            "eta": self.eta,
             "max_retries": self.max_retries,
             "args": list(self.args),
             "kwargs": dict(self.kwargs),

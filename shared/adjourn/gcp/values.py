@@ -1,4 +1,7 @@
-"""How the values of Datastore are carried: keys, entities, points and their timestamps."""
+"""How the values of Datastore are carried: keys, entities, points and their timestamps.
+
+Google's packages are imported when such a value is decoded, so that no cold start pays for them.
+"""
 
 import datetime as dt
 from typing import Any
@@ -11,7 +14,7 @@ def _encode_key(key: Any) -> object:
 
 
 def _decode_key(state: list[Any]) -> object:
-    from google.cloud.datastore.key import Key
+    from google.cloud.datastore.key import Key  # noqa: PLC0415 - see the docstring above
 
     project, namespace, database, *path = state
     if type(project) is not str or not {type(namespace), type(database)} <= {str, type(None)}:
@@ -34,8 +37,8 @@ def _encode_entity(entity: Any) -> object:
 
 
 def _decode_entity(state: dict[str, Any]) -> object:
-    from google.cloud.datastore.entity import Entity
-    from google.cloud.datastore.key import Key
+    from google.cloud.datastore.entity import Entity  # noqa: PLC0415 - see the docstring above
+    from google.cloud.datastore.key import Key  # noqa: PLC0415 - see the docstring above
 
     key = state["key"]
     if not (key is None or isinstance(key, Key)):
@@ -52,7 +55,7 @@ def _encode_point(point: Any) -> object:
 
 
 def _decode_point(state: list[Any]) -> object:
-    from google.cloud.datastore.helpers import GeoPoint
+    from google.cloud.datastore.helpers import GeoPoint  # noqa: PLC0415 - see the docstring above
 
     latitude, longitude = state
     if not {type(latitude), type(longitude)} <= {int, float}:
@@ -66,7 +69,7 @@ def _encode_moment(moment: Any) -> object:
 
 
 def _decode_moment(state: dict[str, Any]) -> object:
-    from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+    from google.api_core.datetime_helpers import DatetimeWithNanoseconds  # noqa: PLC0415 - see the docstring above
 
     at, nanosecond = state["at"], state["nanosecond"]
     if type(nanosecond) is not int or nanosecond < 0:
@@ -79,32 +82,18 @@ def _decode_moment(state: dict[str, Any]) -> object:
 
 
 DATASTORE_VALUES = (
+    Extension("key", "google.cloud.datastore.key.Key", list, _encode_key, _decode_key),
     Extension(
-        tag="key",
-        type_name="google.cloud.datastore.key.Key",
-        state=list,
-        encode=_encode_key,
-        decode=_decode_key,
+        "entity", "google.cloud.datastore.entity.Entity", dict, _encode_entity, _decode_entity
     ),
     Extension(
-        tag="entity",
-        type_name="google.cloud.datastore.entity.Entity",
-        state=dict,
-        encode=_encode_entity,
-        decode=_decode_entity,
+        "point", "google.cloud.datastore.helpers.GeoPoint", list, _encode_point, _decode_point
     ),
     Extension(
-        tag="point",
-        type_name="google.cloud.datastore.helpers.GeoPoint",
-        state=list,
-        encode=_encode_point,
-        decode=_decode_point,
-    ),
-    Extension(
-        tag="moment",
-        type_name="google.api_core.datetime_helpers.DatetimeWithNanoseconds",
-        state=dict,
-        encode=_encode_moment,
-        decode=_decode_moment,
+        "moment",
+        "google.api_core.datetime_helpers.DatetimeWithNanoseconds",
+        dict,
+        _encode_moment,
+        _decode_moment,
     ),
 )

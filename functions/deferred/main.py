@@ -1,0 +1,7 @@
+"""Run the deferred calls that Cloud Tasks delivers."""
+
+from adjourn.http import function
+from adjourn.start import start
+
+wiring = start()
+deferred = function(wiring.receive_task, wiring.settings.project)

@@ -1,0 +1,219 @@
+"""The one object that an application declares its work on."""
+
+import datetime as dt
+import importlib
+import inspect
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
+
+from adjourn.codec import Codec
+from adjourn.cron import Periodic
+from adjourn.errors import ConfigurationError, DeclarationError
+from adjourn.gcp import google_adapters
+from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.ports import Adapters
+from adjourn.queryiter import QueryIter
+from adjourn.registry import default_name
+from adjourn.settings import Settings
+from adjourn.tasks import DeclaredOptions, Options, Task, TaskHandle
+from adjourn.wiring import Declarations, Wiring, wire
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type[QueryIter[Any]])
+V = TypeVar("V", bound=type)
+
+
+_CRON_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class App:
+    """An application's deferred calls, periodic functions and iterations.
+
+    Making one does no I/O: the settings are read and Google's clients are made on first use.
+
+    Args:
+        settings: The deployment; read from the environment if None.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._declared = Declarations(Codec(extensions=DATASTORE_VALUES))
+        self._wiring: Wiring | None = None
+        self._lock = threading.Lock()
+
+    @overload
+    def deferred(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def deferred(
+        self, /, *, name: str | None = None, **options: Unpack[DeclaredOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def deferred(
+        self,
+        function: Callable[P, R] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        **options: Unpack[DeclaredOptions],
+    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
+        """Declare a function that runs later when it is called.
+
+        Args:
+            function: The function, when used without parentheses.
+            name: The stable name that tasks carry; `module.qualname` if None.
+            options: Defaults of `adjourn.tasks.Options` for every call.
+
+        Raises:
+            DeclarationError: An option or the function is wrong, or the name is taken.
+        """
+        defaults = Options().changed(**options)
+
+        def declare(function: Callable[P, R]) -> Task[P, R]:
+            if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
+                raise DeclarationError(f"{function!r} is not a plain function (def ...).")
+            task: Task[P, R] = Task(
+                name=name or default_name(function),
+                function=function,
+                defaults=defaults,
+                _enqueue=self._enqueue,
+            )
+            self._declared.tasks.add(task.name, task)
+            return task
+
+        return declare if function is None else declare(function)
+
+    def periodic(
+        self,
+        *,
+        interval: dt.timedelta,
+        cron_name: str = "default",
+        name: str | None = None,
+        **options: Unpack[DeclaredOptions],
+    ) -> Callable[[Callable[[], R]], Task[[], R]]:
+        """Declare a function that runs again and again.
+
+        Args:
+            interval: Time between two runs, never less; zero for every call of Cloud Scheduler.
+            cron_name: Which Cloud Scheduler job asks for it: the job calls the cron function's URL
+                followed by this name.
+            name: The stable name; `module.qualname` if None.
+            options: Defaults of `adjourn.tasks.Options` for every run.
+
+        Raises:
+            DeclarationError: The interval, an option or the function is wrong.
+        """
+        if not _is_interval(interval):
+            raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
+        if not _CRON_NAME.fullmatch(cron_name):
+            raise DeclarationError(f"cron_name={cron_name!r} must be letters, digits, - and _.")
+
+        def declare(function: Callable[[], R]) -> Task[[], R]:
+            task: Task[[], R] = self.deferred(name=name, **options)(function)
+            if inspect.signature(function).parameters:
+                raise DeclarationError(f"{task.name} is periodic, so it takes no arguments.")
+            periodic = Periodic(task=task, interval=interval, cron_name=cron_name)
+            self._declared.periodics.add(task.name, periodic)
+            return task
+
+        return declare
+
+    def query_iter(self, cls: C) -> C:
+        """Register a `QueryIter` class, so that its runs can be started and carried on.
+
+        Raises:
+            DeclarationError: The class is wrong or its name is taken.
+        """
+        if not _is_query_iter(cls):
+            raise DeclarationError(f"{cls!r} is not a subclass of adjourn.QueryIter.")
+        if cls.handle_entry is QueryIter.handle_entry:
+            raise DeclarationError(
+                f"{cls.__name__} needs a method handle_entry(self, entry, custom_data)."
+            )
+        self._declared.iterations.add(default_name(cls), cls)
+        cls.bind(lambda: self.wiring().iterations)
+        return cls
+
+    def register(self, cls: V) -> V:
+        """Let values of a dataclass or an enum be carried as arguments.
+
+        Raises:
+            DeclarationError: It is neither, or its name is taken.
+        """
+        self._declared.codec.register(cls, default_name(cls))
+        return cls
+
+    def queues(self, default: str) -> frozenset[str]:
+        """Return the short names of the queues that the declarations use, `default` included."""
+        tasks = {task.defaults.queue for task in self._declared.tasks}
+        iterations = {cls.queue_name for cls in self._declared.iterations}
+        return frozenset(name or default for name in tasks | iterations | {None})
+
+    def cron_names(self) -> frozenset[str]:
+        """Return the cron names for which Cloud Scheduler jobs are needed."""
+        return frozenset(periodic.cron_name for periodic in self._declared.periodics)
+
+    def wiring(self) -> Wiring:
+        """Return the working parts, made on first use.
+
+        Raises:
+            ConfigurationError: Settings are missing or wrong.
+        """
+        with self._lock:
+            if self._wiring is None:
+                settings = self._settings or Settings.from_env(os.environ)
+                self._wiring = wire(self._declared, settings, google_adapters(settings))
+            return self._wiring
+
+    def _enqueue(
+        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> TaskHandle:
+        return self.wiring().enqueuer.enqueue(task, args, kwargs)
+
+    @contextmanager
+    def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:
+        """Use other settings and another outside world for a while, as tests do."""
+        before, self._wiring = self._wiring, wire(self._declared, settings, adapters)
+        try:
+            yield self._wiring
+        finally:
+            self._wiring = before
+
+
+def _is_interval(value: object) -> bool:
+    return isinstance(value, dt.timedelta) and value >= dt.timedelta()
+
+
+def _is_query_iter(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, QueryIter)
+
+
+def load_app(environ: Mapping[str, str] = os.environ) -> App:
+    """Return the application that `ADJOURN_APP=package.module:app` names.
+
+    Raises:
+        ConfigurationError: It cannot be found; the message says what to mend.
+    """
+    spec = environ.get("ADJOURN_APP", "")
+    module_name, colon, attribute = spec.partition(":")
+    if not (module_name and colon and attribute):
+        raise ConfigurationError(
+            f"ADJOURN_APP={spec!r} must be package.module:app, the module and the name of its App."
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the application was found; something that it needs was not
+        raise ConfigurationError(
+            f"ADJOURN_APP={spec!r}: there is no module {error.name!r}; is its folder on PYTHONPATH?"
+        ) from None
+    app = getattr(module, attribute, None)
+    if not isinstance(app, App):
+        raise ConfigurationError(
+            f"ADJOURN_APP={spec!r}: {module_name} has no adjourn.App named {attribute!r}."
+        )
+    return app

@@ -1,0 +1,69 @@
+"""What could not be done, kept: nothing is dropped without a record and a log event."""
+
+import datetime as dt
+import logging
+import traceback
+from dataclasses import dataclass
+
+from adjourn.clock import Clock
+from adjourn.log import event
+from adjourn.ports import EntityStore, RecordKey
+
+KIND = "AdjournDeadLetter"
+KEPT = dt.timedelta(days=90)
+
+_LONGEST_TRACEBACK = 20_000
+_LONGEST_ERROR = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """The records of tasks that were given up, in Datastore under the kind `AdjournDeadLetter`.
+
+    The property `expires_at` is meant for a TTL policy
+    (https://cloud.google.com/datastore/docs/ttl).
+    """
+
+    store: EntityStore
+    clock: Clock
+
+    def bury(
+        self,
+        *,
+        task_id: str,
+        task: str,
+        queue: str,
+        attempts: int,
+        body: bytes,
+        error: BaseException,
+    ) -> None:
+        """Record a task that will not be tried again; twice for the same id is once.
+
+        Raises:
+            StoreError: The record was not written, so the task must not be acknowledged.
+        """
+        now = self.clock.now()
+        self.store.put(
+            RecordKey(KIND, task_id),
+            {
+                "task": task,
+                "queue": queue,
+                "attempts": attempts,
+                "body": body,
+                "error": f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+                "traceback": "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
+                "buried_at": now,
+                "expires_at": now + KEPT,
+            },
+            unindexed=("body", "error", "traceback"),
+        )
+        event(
+            "task.dead",
+            logging.ERROR,
+            f"{task or 'A task'} will not be tried again; see dead letter {task_id}",
+            error=error,
+            task=task,
+            task_id=task_id,
+            queue=queue,
+            attempts=attempts,
+        )

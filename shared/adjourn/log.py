@@ -1,0 +1,75 @@
+"""Log lines as events, in the structure that Cloud Logging and Error Reporting lift.
+
+Source: https://cloud.google.com/logging/docs/structured-logging and
+https://cloud.google.com/error-reporting/docs/formatting-error-messages. Arguments and tokens are
+never logged.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_log = logging.getLogger("adjourn")
+
+
+def event(
+    name: str, level: int, message: str, *, error: BaseException | None = None, **fields: object
+) -> None:
+    """Log one event; `name` is fixed and documented, `fields` are flat JSON values."""
+    _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
+
+
+@contextmanager
+def bound(**fields: object) -> Iterator[None]:
+    """Add fields to every line that this thread of control logs meanwhile, the user's too."""
+    token = _bound.set({**_bound.get(_NOTHING), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as Cloud Logging wants it."""
+        line: dict[str, object] = {
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            **_bound.get(_NOTHING),
+            **getattr(record, "adjourn", {}),
+        }
+        if record.exc_info and record.exc_info[1]:
+            line["stack_trace"] = "".join(traceback.format_exception(record.exc_info[1]))
+        return json.dumps(line, default=str)
+
+
+def configure(level: int = logging.INFO) -> None:
+    """Send every log line of this process to stdout as JSON, unless handlers are set already."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
+    """Return the fields that tie a line to its trace (https://www.w3.org/TR/trace-context/)."""
+    parts = (traceparent or "").split("-")
+    if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the format
+        return {}
+    return {
+        "logging.googleapis.com/trace": f"projects/{project}/traces/{parts[1]}",
+        "logging.googleapis.com/spanId": parts[2],
+    }

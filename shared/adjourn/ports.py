@@ -1,0 +1,162 @@
+"""What the core asks of the outside world, in our own types.
+
+Internal seams, not for implementing: they change when the core needs something else. Each has an
+adapter in `adjourn.gcp` and an in-memory twin in `adjourn.testing`; one contract suite runs against
+both.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from adjourn.clock import Clock
+
+T = TypeVar("T")
+
+
+class Target(StrEnum):
+    """Which of our functions a task is delivered to."""
+
+    DEFERRED = "deferred"
+    QUERYITER = "queryiter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task to be put on a queue."""
+
+    target: Target
+    label: str  # ends the URL, for people who read request logs; nobody relies on it
+    queue: str
+    body: bytes
+    name: str | None = None
+    eta: dt.datetime | None = None
+    timeout: dt.timedelta | None = None
+
+
+class TaskQueue(Protocol):
+    """Cloud Tasks, as far as we need it."""
+
+    def enqueue(self, task: NewTask) -> str:
+        """Put a task on its queue and return its full name.
+
+        Raises:
+            TaskExistsError: A task of that name exists, or did until recently.
+            QueueNotFoundError: The queue does not exist.
+            UnavailableError: The service could not be reached in time; the task may be there.
+            EnqueueError: The service refused the task.
+        """
+
+    def full_name(self, queue: str, name: str) -> str:
+        """Return the name by which the service knows the task `name` of `queue`."""
+
+    def delete(self, full_name: str) -> bool:
+        """Delete a task that has not finished; False if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """The key of one of our own entities."""
+
+    kind: str
+    name: str
+
+
+Value = None | bool | int | float | str | bytes | dt.datetime
+Record = Mapping[str, Value]
+
+
+class Transaction(Protocol):
+    """Reads and writes that take effect together or not at all."""
+
+    def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
+        """Return the records as they were when the transaction began, None where missing."""
+
+    def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
+        """Write a record when the transaction commits."""
+
+
+class EntityStore(Protocol):
+    """Datastore, as far as we keep state of our own in it."""
+
+    def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
+        """Return the records in the order of their keys, None where missing.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
+        """Write a record at once.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction, again if another one interfered, and return its result.
+
+        Raises:
+            ConflictError: Others kept interfering.
+            StoreError: Datastore could not be reached or refused.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some results of a query and the position behind the last of them."""
+
+    entries: Sequence[object]
+    cursor: str
+    more: bool
+
+
+class QuerySource(Protocol):
+    """The user's queries, told as plain values so that they can wait in a run's entity."""
+
+    def describe(self, query: object) -> Mapping[str, object]:
+        """Return all that is needed to run the query elsewhere, in values that the codec carries.
+
+        Raises:
+            DeclarationError: The query cannot be resumed; the message says why.
+        """
+
+    def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
+        """Return up to `limit` results behind `cursor` ("" is the start).
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def count(self, query: Mapping[str, object]) -> int:
+        """Return how many results the query has now.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+
+class TokenVerifier(Protocol):
+    """Whoever can tell whether a token was signed by Google."""
+
+    def verify(self, token: str) -> Mapping[str, object]:
+        """Return the claims of a token whose signature is right.
+
+        Raises:
+            UnauthenticatedError: It is not.
+            UnavailableError: The keys could not be fetched.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """The outside world, whole."""
+
+    queue: TaskQueue
+    store: EntityStore
+    queries: QuerySource
+    verifier: TokenVerifier
+    clock: Clock
+    new_id: Callable[[], str]

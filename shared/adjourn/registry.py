@@ -1,0 +1,70 @@
+"""Names of what the application declared, and nothing else: only what stands here can ever run."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from adjourn.errors import DeclarationError, UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Items of one sort by their unique names."""
+
+    def __init__(self, sort: str) -> None:
+        self._sort = sort
+        self._items: dict[str, T] = {}
+
+    def add(self, name: str, item: T) -> None:
+        """Register `item` under `name`.
+
+        Raises:
+            DeclarationError: The name is empty or taken.
+        """
+        if not name:
+            raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
+        if name in self._items:
+            raise DeclarationError(
+                f"There is already a {self._sort} named {name!r}; give one of them name=..."
+            )
+        self._items[name] = item
+
+    def get(self, name: str) -> T:
+        """Return the item registered under `name`.
+
+        Raises:
+            UnknownNameError: There is none; the message suggests the nearest name.
+        """
+        try:
+            return self._items[name]
+        except KeyError:
+            near = difflib.get_close_matches(name, self._items, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UnknownNameError(f"No {self._sort} is named {name!r}{hint}") from None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def default_name(item: type | object) -> str:
+    """Return the stable name `module.qualname` of a function or class.
+
+    Raises:
+        DeclarationError: Another process could not find it by that name.
+    """
+    module, qualname = str(getattr(item, "__module__", "")), str(getattr(item, "__qualname__", ""))
+    if not qualname or "<" in qualname:
+        raise DeclarationError(
+            f"{qualname or item!r} is not at the top of a module, so its name would not be stable; "
+            "move it there or give it name=..."
+        )
+    if module == "__main__":
+        raise DeclarationError(
+            f"{qualname} is defined in the script that was started, where the functions cannot "
+            "import it; move it into a module or give it name=..."
+        )
+    return f"{module}.{qualname}"

@@ -1,0 +1,167 @@
+"""What a deployment decides, read once from the environment and validated together."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
+
+from adjourn.errors import ConfigurationError
+
+GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
+
+_QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+# Read by the command line and the functions' loader, so not a mistake when set.
+_OTHER_NAMES = {"ADJOURN_APP"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One deployment; `from_env` documents the variables.
+
+    Attributes:
+        project: Google Cloud project of the queues and of Datastore (`ADJOURN_PROJECT`, else
+            `GOOGLE_CLOUD_PROJECT`).
+        location: Region of the queues, such as `europe-west1` (`ADJOURN_LOCATION`).
+        deferred_url: Base URL of the deferred function (`ADJOURN_DEFERRED_URL`).
+        queryiter_url: Base URL of the queryiter function (`ADJOURN_QUERYITER_URL`).
+        cron_url: Base URL of the cron function (`ADJOURN_CRON_URL`).
+        service_account: Account whose token tasks and jobs carry (`ADJOURN_SERVICE_ACCOUNT`).
+        callers: Accounts that may call the functions (`ADJOURN_CALLERS`, comma separated); the
+            service account if empty.
+        audiences: Further audiences that the functions accept beside their own URL, such as a
+            custom domain (`ADJOURN_AUDIENCES`, comma separated).
+        queue: Queue of whatever names none (`ADJOURN_QUEUE`).
+        database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
+        keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
+        tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
+            for the real service.
+    """
+
+    project: str
+    location: str
+    deferred_url: str
+    queryiter_url: str
+    cron_url: str
+    service_account: str
+    callers: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    queue: str = "default"
+    database: str = ""
+    keys_url: str = GOOGLE_KEYS_URL
+    tasks_host: str = ""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the settings.
+
+        Raises:
+            ConfigurationError: Some are missing or wrong; the message lists all of them.
+        """
+        settings = cls(**{name: read(environ) for name, read in _READERS.items()})  # type: ignore[arg-type]
+        mistakes = [*_unknown(environ), *settings.mistakes()]
+        if mistakes:
+            raise ConfigurationError(
+                "adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes)
+            )
+        return settings
+
+    def mistakes(self) -> list[str]:
+        """Return a sentence, with the fix, for everything that is wrong."""
+        found = [
+            f"{_variable(name)} is not set: {meaning}."
+            for name, meaning in _REQUIRED.items()
+            if not getattr(self, name)
+        ]
+        for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
+            url = getattr(self, name)
+            if url and not _is_safe(url):
+                found.append(
+                    f"{_variable(name)}={url!r} must be an https:// URL (http:// on loopback only)."
+                )
+        found += [
+            f"{email!r} is not the e-mail address of a service account."
+            for email in (self.service_account, *self.callers)
+            if email and "@" not in email
+        ]
+        if not _QUEUE.fullmatch(self.queue):
+            found.append(
+                f"ADJOURN_QUEUE={self.queue!r} must be 1 to 100 letters, digits or hyphens."
+            )
+        return found
+
+    def accepted_callers(self) -> frozenset[str]:
+        """Return the accounts that may call the functions."""
+        return frozenset(self.callers or (self.service_account,))
+
+    def accepted_audiences(self, own_url: str) -> frozenset[str]:
+        """Return the audiences that a function at `own_url` accepts."""
+        return frozenset((own_url, *self.audiences))
+
+
+def _text(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:
+    return lambda environ: environ.get(name, "").strip() or default
+
+
+def _url(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:
+    return lambda environ: (environ.get(name, "").strip() or default).rstrip("/")
+
+
+def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
+    return lambda environ: tuple(
+        part.strip() for part in environ.get(name, "").split(",") if part.strip()
+    )
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, str]], str | tuple[str, ...]]] = {
+    "project": lambda environ: (
+        environ.get("ADJOURN_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT", "")
+    ),
+    "location": _text("ADJOURN_LOCATION"),
+    "deferred_url": _url("ADJOURN_DEFERRED_URL"),
+    "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
+    "cron_url": _url("ADJOURN_CRON_URL"),
+    "service_account": _text("ADJOURN_SERVICE_ACCOUNT"),
+    "callers": _texts("ADJOURN_CALLERS"),
+    "audiences": _texts("ADJOURN_AUDIENCES"),
+    "queue": _text("ADJOURN_QUEUE", "default"),
+    "database": _text("ADJOURN_DATABASE"),
+    "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
+    "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
+}
+
+_REQUIRED: Mapping[str, str] = {
+    "project": "the Google Cloud project",
+    "location": "the region of the queues, such as europe-west1",
+    "deferred_url": "the URL of the deferred function",
+    "queryiter_url": "the URL of the queryiter function",
+    "cron_url": "the URL of the cron function",
+    "service_account": "the account whose identity tasks carry",
+}
+
+
+def _variable(field: str) -> str:
+    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"ADJOURN_{field.upper()}"
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    known = {_variable(field.name) for field in fields(Settings)} | _OTHER_NAMES
+    found = []
+    for name in environ:
+        if name.startswith("ADJOURN_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "remove it"
+            found.append(f"{name} is not a setting of adjourn; {hint}")
+    return found
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.query or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
