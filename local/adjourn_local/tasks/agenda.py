@@ -1,0 +1,51 @@
+"""What of a queue is due next, with a bounded part of it in memory and the rest on disk."""
+
+import heapq
+from collections.abc import Callable
+
+Entry = tuple[int, int]
+Page = Callable[[Entry, int], list[Entry]]
+
+_BEFORE_ALL: Entry = (-1, -1)
+
+
+class Agenda:
+    """A heap of (due, task id) that holds every waiting task up to a frontier, none beyond it.
+
+    The frontier moves back when the heap grows too long and forward when it runs empty, so a
+    million waiting tasks cost no more memory than some ten thousand. Entries may be stale: whoever
+    pops one must compare it with the task.
+    """
+
+    def __init__(self, page: Page, capacity: int = 10_000) -> None:
+        self._page = page
+        self._capacity = capacity
+        self._heap: list[Entry] = []
+        self._frontier: Entry | None = _BEFORE_ALL
+
+    def add(self, entry: Entry) -> None:
+        """Note a task that is stored as waiting."""
+        if self._frontier is not None and entry > self._frontier:
+            return
+        heapq.heappush(self._heap, entry)
+        if len(self._heap) > 2 * self._capacity:
+            self._heap = heapq.nsmallest(self._capacity, self._heap)
+            self._frontier = self._heap[-1]
+
+    def next_due(self) -> int | None:
+        """Return when the first entry is due, or None if nothing waits."""
+        while not self._heap:
+            if self._frontier is None:
+                return None
+            self._heap = self._page(self._frontier, self._capacity)
+            self._frontier = self._heap[-1] if len(self._heap) == self._capacity else None
+        return self._heap[0][0]
+
+    def pop(self) -> Entry:
+        """Remove and return the first entry, which `next_due` has said is there."""
+        return heapq.heappop(self._heap)
+
+    def clear(self) -> None:
+        """Forget every entry, because nothing stored waits any more."""
+        self._heap.clear()
+        self._frontier = None

@@ -1,0 +1,261 @@
+"""Sends due tasks to their workers and decides what follows; everything on one event loop.
+
+A task's row keeps its schedule time while an attempt is in flight, so whatever this process was
+doing when it died is due again when the next one starts: at least once, never less.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from adjourn_local.clock import Clock
+from adjourn_local.sender import Answer, Sender
+from adjourn_local.tasks.agenda import Agenda
+from adjourn_local.tasks.alarm import Alarm
+from adjourn_local.tasks.counters import Tally
+from adjourn_local.tasks.headers import outgoing, token_request
+from adjourn_local.tasks.line import Line
+from adjourn_local.tasks.moment import SECOND, micros, read, write
+from adjourn_local.tasks.queue import Settings
+from adjourn_local.tasks.retry import (
+    RETENTION,
+    counts_as_execution,
+    delay,
+    is_exhausted,
+    is_success,
+    override,
+    previous_response,
+    response_status,
+)
+from adjourn_local.tasks.store import Record, Store
+
+Mint = Callable[[str, str], str]
+
+_log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Runs the queues of one server; `tally` counts what it does."""
+
+    def __init__(
+        self, store: Store, clock: Clock, mint: Mint, sender: Sender, *, limits: bool
+    ) -> None:
+        self.tally = Tally()
+        self._store = store
+        self._clock = clock
+        self._mint = mint
+        self._sender = sender
+        self._limits = limits
+        self._lines: dict[str, Line] = {}
+        self._running: dict[int, Record] = {}
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._is_started = False
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts that have no answer yet."""
+        return len(self._attempts)
+
+    @property
+    def running(self) -> int:
+        """The number of tasks that have an attempt in flight."""
+        return len(self._running)
+
+    def start(self) -> None:
+        """Dispatch from now on."""
+        self._is_started = True
+        for line in self._lines.values():
+            self._pump(line)
+
+    async def stop(self, grace: float) -> None:
+        """Wait `grace` seconds for the attempts in flight and give back the others."""
+        self._is_started = False
+        for line in self._lines.values():
+            line.alarm.cancel()
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=grace)
+            for attempt in late:
+                attempt.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def open(self, name: str, settings: Settings) -> None:
+        """Begin to run a queue, or go on with it under other settings."""
+        now = micros(self._clock.now())
+        line = self._lines.get(name)
+        if line is None:
+            agenda = Agenda(partial(self._store.waiting, name))
+            alarm = Alarm(self._clock, lambda: self._pump(self._lines[name]))
+            line = self._lines[name] = Line(name, settings, agenda, alarm, now, limits=self._limits)
+        else:
+            line.change(settings, now)
+            line.alarm.cancel()
+        self._pump(line)
+
+    def close(self, name: str) -> None:
+        """Stop running a queue that was deleted."""
+        self.purge(name)
+        self._lines.pop(name).alarm.cancel()
+
+    def purge(self, name: str) -> None:
+        """Forget the tasks of a queue, which the store has ended; their attempts end unheeded."""
+        self._lines[name].agenda.clear()
+        for record in self._running.values():
+            if record.queue == name:
+                record.gone = True
+
+    def arrived(self, record: Record) -> None:
+        """Take up a task that has become safe in the store."""
+        line = self._lines.get(record.queue)
+        if line is not None and not record.gone:
+            line.agenda.add((record.due, record.id))
+            self._pump(line)
+
+    def current(self, record: Record) -> Record:
+        """Return the state of a task including what its attempts in flight have not written."""
+        return self._running.get(record.id, record)
+
+    def run(self, record: Record) -> None:
+        """Dispatch a task now, whatever its queue's state and limits and its own attempts."""
+        now = micros(self._clock.now())
+        write(record.task.schedule_time, now)
+        self._begin(self._lines[record.queue], record, now, forced=True)
+
+    def _pump(self, line: Line) -> None:
+        """Dispatch what may go now and have the alarm ring when the next may."""
+        now = micros(self._clock.now())
+        while self._is_started and line.is_open():
+            due = line.agenda.next_due()
+            if due is None:
+                return
+            ready = line.ready_at(due, now)
+            if ready > now:
+                line.alarm.set(ready)
+                return
+            record = self._take(line, now)
+            if record is not None:
+                line.spend(now)
+                self._begin(line, record, now)
+
+    def _take(self, line: Line, now: int) -> Record | None:
+        due, id_ = line.agenda.pop()
+        record = self._running.get(id_) or self._store.load(id_)
+        if record is None or record.gone or not record.waiting or record.due != due:
+            return None
+        if now - record.created >= RETENTION:
+            self.expire(record)
+            return None
+        return record
+
+    def expire(self, record: Record) -> None:
+        """Delete a task that was kept for as long as the service keeps one."""
+        self._store.end(record, micros(self._clock.now()))
+        self.tally.exhausted += 1
+        _log.warning(
+            "task_expired queue=%s task=%s",
+            record.queue,
+            record.task_id,
+            extra={"event": "task_expired", "queue": record.queue, "task": record.task_id},
+        )
+
+    def _begin(self, line: Line, record: Record, now: int, *, forced: bool = False) -> None:
+        task = record.task
+        due = record.due
+        task.dispatch_count += 1
+        if task.dispatch_count == 1:
+            write(task.first_attempt.dispatch_time, now)
+        task.last_attempt.Clear()
+        write(task.last_attempt.schedule_time, due)
+        write(task.last_attempt.dispatch_time, now)
+        record.waiting = False
+        record.running += 1
+        line.in_flight += 1
+        self._running[record.id] = record
+        self.tally.attempts += 1
+        self.tally.retries += task.dispatch_count > 1
+        attempt = asyncio.create_task(self._attempt(line, record, due, forced=forced))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, line: Line, record: Record, due: int, *, forced: bool) -> None:
+        try:
+            answer = await self._deliver(record, due)
+            self._settle(line, record, answer, since=due if forced else None)
+        finally:
+            line.in_flight -= 1
+            record.running -= 1
+            if not record.running:
+                self._running.pop(record.id, None)
+        self._pump(line)
+
+    async def _deliver(self, record: Record, due: int) -> Answer:
+        try:
+            wanted = token_request(record.task)
+            authorization = None if wanted is None else f"Bearer {self._mint(*wanted)}"
+            request = outgoing(record, due, authorization)
+            return await self._sender.send(request, read(record.task.dispatch_deadline) / SECOND)
+        except Exception:  # noqa: BLE001 - whatever breaks here, the task must not be lost
+            _log.exception("attempt_broken queue=%s task=%s", record.queue, record.task_id)
+            return Answer(status=None, error="UNAVAILABLE", retry_after=None)
+
+    def _settle(self, line: Line, record: Record, answer: Answer, *, since: int | None) -> None:
+        """Note what an attempt came to; a retry after RunTask counts from that call."""
+        now = micros(self._clock.now())
+        succeeded = is_success(answer)
+        self.tally.succeeded += succeeded
+        self.tally.failed += not succeeded
+        if succeeded:
+            self._store.end(record, now)
+            return
+        self._note_failure(record, answer, now)
+        if record.gone:
+            return
+        task = record.task
+        policy = line.settings.retry
+        if task.HasField("retry_config"):
+            policy = override(policy, task.retry_config)
+        since_first = now - read(task.first_attempt.dispatch_time)
+        age = now - record.created
+        if is_exhausted(policy, attempts=task.dispatch_count, since_first=since_first, age=age):
+            self._store.end(record, now)
+            self.tally.exhausted += 1
+            self._log_failure(line, record, answer, now, retry_in=None)
+            return
+        wait = delay(policy, attempts=task.dispatch_count, answer=answer)
+        write(task.schedule_time, (now if since is None else since) + wait)
+        record.waiting = True
+        self._store.update(record)
+        line.agenda.add((record.due, record.id))
+        self._log_failure(line, record, answer, now, retry_in=wait)
+
+    def _note_failure(self, record: Record, answer: Answer, now: int) -> None:
+        task = record.task
+        task.response_count += answer.status is not None
+        write(task.last_attempt.response_time, now)
+        status = task.last_attempt.response_status
+        status.code, status.message = response_status(answer)
+        record.executions += counts_as_execution(answer)
+        record.previous = previous_response(answer)
+
+    def _log_failure(
+        self, line: Line, record: Record, answer: Answer, now: int, *, retry_in: int | None
+    ) -> None:
+        held_back = line.log.ask(now)
+        if held_back is None:
+            return
+        event = "task_exhausted" if retry_in is None else "attempt_failed"
+        fields = {
+            "queue": record.queue,
+            "task": record.task_id,
+            "attempt": record.task.dispatch_count,
+            "outcome": answer.error or answer.status,
+            "retry_in": None if retry_in is None else retry_in / SECOND,
+            "held_back": held_back,
+        }
+        _log.log(
+            logging.ERROR if retry_in is None else logging.WARNING,
+            "%s %s",
+            event,
+            " ".join(f"{name}={value}" for name, value in fields.items() if value is not None),
+            extra={"event": event, **fields},
+        )

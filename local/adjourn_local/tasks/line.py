@@ -1,0 +1,73 @@
+"""One queue while the server runs: its settings, what waits in it and what holds it back."""
+
+from adjourn_local.tasks.agenda import Agenda
+from adjourn_local.tasks.alarm import Alarm
+from adjourn_local.tasks.bucket import Bucket
+from adjourn_local.tasks.moment import SECOND
+from adjourn_local.tasks.queue import Settings
+
+# With the limits off something must still keep a full queue from opening a thousand connections.
+_UNLIMITED_CONCURRENCY = 64
+_LINES_A_SECOND = 20
+
+
+class Line:
+    """Answers when the next dispatch of a queue may be; the dispatcher does it."""
+
+    def __init__(
+        self, name: str, settings: Settings, agenda: Agenda, alarm: Alarm, now: int, *, limits: bool
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.agenda = agenda
+        self.alarm = alarm
+        self.in_flight = 0
+        self.log = LogBudget()
+        self._limits = limits
+        self._bucket = Bucket(settings.rate, settings.burst, now)
+
+    def is_open(self) -> bool:
+        """Tell whether the queue may dispatch at all at present."""
+        cap = self.settings.concurrent if self._limits else _UNLIMITED_CONCURRENCY
+        return self.settings.is_running and self.in_flight < cap
+
+    def ready_at(self, due: int, now: int) -> int:
+        """Return when a task that is due at `due` may go, `now` at the earliest."""
+        if due > now or not self._limits:
+            return max(due, now)
+        return self._bucket.ready_at(now)
+
+    def spend(self, now: int) -> None:
+        """Note a dispatch that the limits apply to."""
+        if self._limits:
+            self._bucket.take(now)
+
+    def change(self, settings: Settings, now: int) -> None:
+        """Go on with other settings."""
+        self.settings = settings
+        self._bucket.adjust(settings.rate, settings.burst, now)
+
+
+class LogBudget:
+    """Lets so many lines a second into the log and counts the rest, lest retries flood it."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._left = _LINES_A_SECOND
+        self._held_back = 0
+
+    def ask(self, now: int) -> int | None:
+        """Return how many lines were held back since the last one, or None to hold this one back.
+
+        Args:
+            now: The present in microseconds.
+        """
+        second = now // SECOND
+        if second != self._second:
+            self._second, self._left = second, _LINES_A_SECOND
+        if not self._left:
+            self._held_back += 1
+            return None
+        self._left -= 1
+        held_back, self._held_back = self._held_back, 0
+        return held_back

@@ -1,0 +1,33 @@
+"""Instants as whole microseconds since 1970: the precision that Cloud Tasks keeps."""
+
+import datetime as dt
+from typing import Any
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+
+def micros(at: dt.datetime) -> int:
+    """Return an aware datetime as microseconds."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def span(length: dt.timedelta) -> int:
+    """Return a duration as microseconds."""
+    return length // _MICROSECOND
+
+
+def read(timestamp: Any) -> int:
+    """Return a protobuf Timestamp or Duration as microseconds, truncated."""
+    seconds: int = timestamp.seconds
+    nanos: int = timestamp.nanos
+    return seconds * SECOND + nanos // 1000
+
+
+def write(timestamp: Any, at: int) -> None:
+    """Set a protobuf Timestamp or a positive Duration from microseconds."""
+    timestamp.seconds, rest = divmod(at, SECOND)
+    timestamp.nanos = rest * 1000

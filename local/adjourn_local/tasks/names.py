@@ -1,0 +1,76 @@
+"""Resource names of Cloud Tasks and the rules they obey, in the service's own words."""
+
+import re
+
+import grpc
+
+from adjourn_local.rpc import RpcError
+
+_LOCATION = re.compile(r"projects/[A-Za-z0-9.:-]+/locations/[A-Za-z0-9-]+")
+_QUEUE = re.compile(rf"({_LOCATION.pattern})/queues/([^/]*)")
+_TASK = re.compile(rf"({_LOCATION.pattern}/queues/[^/]*)/tasks/([^/]*)")
+_QUEUE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
+_TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,500}")
+
+
+def invalid(message: str) -> RpcError:
+    """Return the error for a request that can never succeed as it stands."""
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def check_location(name: str) -> None:
+    """Refuse what is not the name of a location.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    if not _LOCATION.fullmatch(name):
+        raise invalid(
+            f'Location name "{name}" must be formatted: '
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>"'
+        )
+
+
+def split_queue(name: str) -> tuple[str, str]:
+    """Return the location and the short id of a queue's full name.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    match = _QUEUE.fullmatch(name)
+    if match is None:
+        raise invalid(
+            "Queue name must be formatted: "
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>"'
+        )
+    if not _QUEUE_ID.fullmatch(match[2]):
+        raise invalid(
+            f'Queue ID "{match[2]}" can contain only letters ([A-Za-z]), numbers ([0-9]), '
+            "or hyphens (-). Queue ID must be between 1 and 100 characters."
+        )
+    return match[1], match[2]
+
+
+def split_task(name: str) -> tuple[str, str]:
+    """Return the queue's full name and the short id of a task's full name.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    match = _TASK.fullmatch(name)
+    if match is None:
+        raise invalid(
+            "Task name must be formatted: "
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
+        )
+    if not _TASK_ID.fullmatch(match[2]):
+        raise invalid(
+            f'Task ID "{match[2]}" can contain only letters ([A-Za-z]), numbers ([0-9]), '
+            "hyphens (-), or underscores (_). Task ID must between 1 and 500 characters."
+        )
+    return match[1], match[2]
+
+
+def short(name: str) -> str:
+    """Return the last part of a full name."""
+    return name.rpartition("/")[2]

@@ -1,0 +1,163 @@
+"""The API's calls on queues."""
+
+import datetime as dt
+from typing import Any
+
+import grpc
+from google.cloud.tasks_v2.types import cloudtasks
+from google.cloud.tasks_v2.types import queue as queue_types
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+
+from adjourn_local.clock import Clock
+from adjourn_local.rpc import RpcError
+from adjourn_local.tasks import pages
+from adjourn_local.tasks.dispatcher import Dispatcher
+from adjourn_local.tasks.moment import micros, span, write
+from adjourn_local.tasks.names import check_location, invalid, split_queue
+from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
+from adjourn_local.tasks.store import Store
+
+_MAX_PAGE = 9800
+_MAX_QUEUES = 1000
+
+_ListQueuesResponse: Any = cloudtasks.ListQueuesResponse.pb()
+_Queue: Any = queue_types.Queue.pb()
+
+
+class QueueCalls:
+    """Holds every queue's message; the store and the dispatcher follow each change."""
+
+    def __init__(
+        self, store: Store, dispatcher: Dispatcher, clock: Clock, *, tombstone: dt.timedelta
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._tombstone = span(tombstone)
+        self._queues = store.queues()
+        for name, queue in self._queues.items():
+            dispatcher.open(name, settings_of(queue))
+
+    def require(self, name: str) -> Any:
+        """Return a queue.
+
+        Raises:
+            RpcError: INVALID_ARGUMENT or NOT_FOUND.
+        """
+        queue = self._queues.get(name)
+        if queue is None:
+            split_queue(name)
+            raise RpcError(
+                grpc.StatusCode.NOT_FOUND,
+                "Queue does not exist. If you just created the queue, "
+                "wait at least a minute for the queue to initialize.",
+            )
+        return queue
+
+    def ensure(self, name: str) -> None:
+        """Make a queue with the defaults if there is none, even if one was deleted just now."""
+        split_queue(name)
+        if name not in self._queues:
+            self._put(new_queue(_Queue(name=name)))
+
+    def create(self, request: Any) -> Any:
+        """Serve CreateQueue."""
+        check_location(request.parent)
+        location, _ = split_queue(request.queue.name)
+        if location != request.parent:
+            raise invalid(
+                f"The queue name ('{request.queue.name}') must be in the request's parent "
+                f"('{request.parent}')."
+            )
+        if request.queue.name in self._queues:
+            raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "Queue already exists")
+        self._check_room(request.queue.name)
+        return self._put(new_queue(request.queue))
+
+    def update(self, request: Any) -> Any:
+        """Serve UpdateQueue, which makes a queue that is missing."""
+        queue = self._queues.get(request.queue.name)
+        if queue is None:
+            split_queue(request.queue.name)
+            self._check_room(request.queue.name)
+            return self._put(new_queue(request.queue))
+        return self._put(merged(queue, request.queue, request.update_mask))
+
+    def get(self, request: Any) -> Any:
+        """Serve GetQueue."""
+        return self.require(request.name)
+
+    def list(self, request: Any) -> Any:
+        """Serve ListQueues."""
+        check_location(request.parent)
+        if request.filter:
+            raise RpcError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                "ListQueuesRequest.filter is not served by this local server.",
+            )
+        now = micros(self._clock.now())
+        size = pages.page_size(request.page_size, _MAX_PAGE)
+        after = pages.redeem(request.page_token, request.parent, now) or ""
+        prefix = f"{request.parent}/queues/"
+        names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
+        response = _ListQueuesResponse(queues=[self._queues[name] for name in names[:size]])
+        if len(names) > size:
+            response.next_page_token = pages.issue(request.parent, names[size - 1], now)
+        return response
+
+    def delete(self, request: Any) -> Any:
+        """Serve DeleteQueue; the tasks go with the queue."""
+        split_queue(request.name)
+        if request.name not in self._queues:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
+        now = micros(self._clock.now())
+        self._store.empty(request.name, now)
+        self._store.delete_queue(request.name, now)
+        self._dispatcher.close(request.name)
+        del self._queues[request.name]
+        return empty_pb2.Empty()
+
+    def pause(self, request: Any) -> Any:
+        """Serve PauseQueue."""
+        return self._put(_changed(self.require(request.name), state=PAUSED))
+
+    def resume(self, request: Any) -> Any:
+        """Serve ResumeQueue."""
+        return self._put(_changed(self.require(request.name), state=RUNNING))
+
+    def purge(self, request: Any) -> Any:
+        """Serve PurgeQueue: what was created before this call goes, at once."""
+        queue = _changed(self.require(request.name))
+        now = micros(self._clock.now())
+        self._store.empty(request.name, now)
+        self._dispatcher.purge(request.name)
+        write(queue.purge_time, now)
+        return self._put(queue)
+
+    def _check_room(self, name: str) -> None:
+        since = micros(self._clock.now()) - self._tombstone
+        if self._store.is_queue_name_taken(name, since):
+            raise RpcError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "The queue cannot be created because a queue with this name existed too recently.",
+            )
+        prefix = name[: name.rindex("/") + 1]
+        if sum(other.startswith(prefix) for other in self._queues) >= _MAX_QUEUES:
+            raise RpcError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"A location of a project can have at most {_MAX_QUEUES} queues.",
+            )
+
+    def _put(self, queue: Any) -> Any:
+        self._store.put_queue(queue)
+        self._queues[queue.name] = queue
+        self._dispatcher.open(queue.name, settings_of(queue))
+        return queue
+
+
+def _changed(queue: Any, **fields: Any) -> Any:
+    result = _Queue(**fields)
+    changes = _Queue()
+    changes.CopyFrom(queue)
+    changes.MergeFrom(result)
+    return changes

@@ -1,0 +1,134 @@
+"""Whether and when a failed attempt is retried: pure decisions over a policy and the facts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from google.rpc import code_pb2  # type: ignore[import-untyped]
+
+from adjourn_local.backoff import backoff
+from adjourn_local.sender import Answer
+from adjourn_local.tasks.moment import DAY, SECOND, read
+
+RETENTION = 31 * DAY
+
+_TOO_MANY_REQUESTS = 429
+_UNAVAILABLE = 503
+_GATEWAY_TIMEOUT = 504
+
+# google/rpc/code.proto gives the pairs; the service's log shows 403, 500 and 503 mapped so.
+_CODES: dict[int, int] = {
+    400: code_pb2.INVALID_ARGUMENT,
+    401: code_pb2.UNAUTHENTICATED,
+    403: code_pb2.PERMISSION_DENIED,
+    404: code_pb2.NOT_FOUND,
+    409: code_pb2.ABORTED,
+    416: code_pb2.OUT_OF_RANGE,
+    429: code_pb2.RESOURCE_EXHAUSTED,
+    499: code_pb2.CANCELLED,
+    500: code_pb2.INTERNAL,
+    501: code_pb2.UNIMPLEMENTED,
+    503: code_pb2.UNAVAILABLE,
+    504: code_pb2.DEADLINE_EXCEEDED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """A retry configuration in which every field has its value; times are microseconds."""
+
+    max_attempts: int
+    max_duration: int
+    min_backoff: int
+    max_backoff: int
+    max_doublings: int
+
+
+def policy_of(config: Any) -> RetryPolicy:
+    """Return the policy that a complete RetryConfig message describes."""
+    return RetryPolicy(
+        max_attempts=config.max_attempts,
+        max_duration=read(config.max_retry_duration),
+        min_backoff=read(config.min_backoff),
+        max_backoff=read(config.max_backoff),
+        max_doublings=config.max_doublings,
+    )
+
+
+def override(policy: RetryPolicy, config: Any) -> RetryPolicy:
+    """Return the policy of a task that brings its own RetryConfig; what it leaves out stays."""
+    return RetryPolicy(
+        max_attempts=config.max_attempts or policy.max_attempts,
+        max_duration=read(config.max_retry_duration)
+        if config.HasField("max_retry_duration")
+        else policy.max_duration,
+        min_backoff=read(config.min_backoff)
+        if config.HasField("min_backoff")
+        else policy.min_backoff,
+        max_backoff=read(config.max_backoff)
+        if config.HasField("max_backoff")
+        else policy.max_backoff,
+        max_doublings=config.max_doublings or policy.max_doublings,
+    )
+
+
+def is_exhausted(policy: RetryPolicy, *, attempts: int, since_first: int, age: int) -> bool:
+    """Tell whether a task that just failed is given up.
+
+    With both limits set they must both be reached (`RetryConfig.max_attempts`); without any,
+    only the retention ends a task.
+    """
+    if age >= RETENTION:
+        return True
+    limits = []
+    if policy.max_attempts > 0:
+        limits.append(attempts >= policy.max_attempts)
+    if policy.max_duration > 0:
+        limits.append(since_first >= policy.max_duration)
+    return bool(limits) and all(limits)
+
+
+def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
+    """Return the microseconds until the next attempt, after `attempts` have failed.
+
+    That Retry-After is considered on 429 and 503 is documented (`HttpRequest`), how is not: here
+    it is a lower bound.
+    """
+    seconds = backoff(
+        attempts,
+        minimum=policy.min_backoff / SECOND,
+        maximum=policy.max_backoff / SECOND,
+        doublings=policy.max_doublings,
+    )
+    wait = round(seconds * SECOND)
+    if answer.retry_after is not None and answer.status in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
+        wait = max(wait, round(min(answer.retry_after, RETENTION / SECOND) * SECOND))
+    return wait
+
+
+def is_success(answer: Answer) -> bool:
+    """Tell whether a worker's answer completes the task: 200 to 299 and nothing else."""
+    return answer.status is not None and 200 <= answer.status <= 299  # noqa: PLR2004 - the rule
+
+
+def previous_response(answer: Answer) -> int:
+    """Return the status told to the next attempt: 504 for a missed deadline, 0 for none."""
+    if answer.status is not None:
+        return answer.status
+    return _GATEWAY_TIMEOUT if answer.error == "DEADLINE_EXCEEDED" else 0
+
+
+def counts_as_execution(answer: Answer) -> bool:
+    """Tell whether the execution count rises: any answer does that is not a 5xx (measured)."""
+    return answer.status is not None and answer.status < 500  # noqa: PLR2004 - the rule
+
+
+def response_status(answer: Answer) -> tuple[int, str]:
+    """Return code and message of the `google.rpc.Status` that an attempt ended with."""
+    if answer.status is None:
+        if answer.error == "DEADLINE_EXCEEDED":
+            return code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED(4): no answer before the deadline"
+        return code_pb2.UNKNOWN, "UNKNOWN(2): no answer"
+    if is_success(answer):
+        return code_pb2.OK, ""
+    code = _CODES.get(answer.status, code_pb2.UNKNOWN)
+    return code, f"{code_pb2.Code.Name(code)}({code}): HTTP status code {answer.status}"

@@ -1,0 +1,208 @@
+"""The API's calls on tasks."""
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.cloud.tasks_v2.types import cloudtasks
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+
+from adjourn_local.clock import Clock
+from adjourn_local.rpc import RpcError
+from adjourn_local.tasks import batch, pages
+from adjourn_local.tasks.dispatcher import Dispatcher
+from adjourn_local.tasks.moment import micros, span
+from adjourn_local.tasks.names import invalid, split_task
+from adjourn_local.tasks.queue_calls import QueueCalls
+from adjourn_local.tasks.store import Record, Store
+from adjourn_local.tasks.task import new_task, view
+
+_MAX_PAGE = 1000
+_MAX_PAGE_BYTES = 3 << 20
+_MAX_CREATES = 100
+_MAX_DELETES = 1000
+
+_ListTasksResponse: Any = cloudtasks.ListTasksResponse.pb()
+_BatchCreateResponse: Any = cloudtasks.BatchCreateTasksResponse.pb()
+_BatchCreateMetadata: Any = cloudtasks.BatchCreateTasksMetadata.pb()
+_BatchDeleteMetadata: Any = cloudtasks.BatchDeleteTasksMetadata.pb()
+
+
+def random_id() -> str:
+    """Return a task id of the form the service was seen to make: 20 decimal digits."""
+    return f"{secrets.randbelow(10**20):020d}"
+
+
+class TaskCalls:
+    """Creates, shows, deletes and forces tasks."""
+
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        queues: QueueCalls,
+        clock: Clock,
+        *,
+        tombstone: dt.timedelta,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._queues = queues
+        self._clock = clock
+        self._tombstone = span(tombstone)
+        self._new_id = new_id
+
+    async def create(self, request: Any) -> Any:
+        """Serve CreateTask; the answer says that the task survives a kill."""
+        self._queues.require(request.parent)
+        task = self._add(request, micros(self._clock.now()))
+        response = view(task, request.response_view)
+        await self._store.saved()
+        return response
+
+    async def batch_create(self, request: Any) -> Any:
+        """Serve BatchCreateTasks: each request succeeds or fails for itself."""
+        self._queues.require(request.parent)
+        _check_batch(len(request.requests), _MAX_CREATES)
+        if any(one.parent != request.parent for one in request.requests):
+            raise invalid("Every request's parent must be the same as the batch's parent.")
+        name, known = self._operation(request)
+        if known is not None:
+            return known
+        now = micros(self._clock.now())
+        response = _BatchCreateResponse()
+        failures: dict[int, RpcError] = {}
+        for index, one in enumerate(request.requests):
+            try:
+                response.tasks.append(view(self._add(one, now), one.response_view))
+            except RpcError as error:
+                failures[index] = error
+        operation = batch.finished(
+            name,
+            metadata=_BatchCreateMetadata(),
+            response=response,
+            failures=failures,
+            total=len(request.requests),
+            now=now,
+        )
+        self._store.put_operation(name, operation, now)
+        await self._store.saved()
+        return operation
+
+    def get(self, request: Any) -> Any:
+        """Serve GetTask."""
+        return view(self._require(request.name).task, request.response_view)
+
+    def list(self, request: Any) -> Any:
+        """Serve ListTasks, in the order of creation."""
+        self._queues.require(request.parent)
+        now = micros(self._clock.now())
+        size = pages.page_size(request.page_size, _MAX_PAGE)
+        after = int(pages.redeem(request.page_token, request.parent, now) or 0)
+        response = _ListTasksResponse()
+        weight = 0
+        for record in self._store.tasks(request.parent, after):
+            task = view(self._dispatcher.current(record).task, request.response_view)
+            # A client's channel takes 4 MB by default, and a page may hold fewer than asked for.
+            weight += task.ByteSize()
+            if len(response.tasks) == size or (response.tasks and weight > _MAX_PAGE_BYTES):
+                response.next_page_token = pages.issue(request.parent, str(after), now)
+                break
+            response.tasks.append(task)
+            after = record.id
+        return response
+
+    async def delete(self, request: Any) -> Any:
+        """Serve DeleteTask; an attempt in flight goes on, but nothing follows it."""
+        self._store.end(self._require(request.name), micros(self._clock.now()))
+        await self._store.saved()
+        return empty_pb2.Empty()
+
+    async def batch_delete(self, request: Any) -> Any:
+        """Serve BatchDeleteTasks: each name succeeds or fails for itself."""
+        self._queues.require(request.parent)
+        _check_batch(len(request.names), _MAX_DELETES)
+        name, known = self._operation(request)
+        if known is not None:
+            return known
+        now = micros(self._clock.now())
+        failures: dict[int, RpcError] = {}
+        for index, task in enumerate(request.names):
+            try:
+                _check_parent(request.parent, task)
+                self._store.end(self._require(task), now)
+            except RpcError as error:
+                failures[index] = error
+        operation = batch.finished(
+            name,
+            metadata=_BatchDeleteMetadata(),
+            response=empty_pb2.Empty(),
+            failures=failures,
+            total=len(request.names),
+            now=now,
+        )
+        self._store.put_operation(name, operation, now)
+        await self._store.saved()
+        return operation
+
+    def run(self, request: Any) -> Any:
+        """Serve RunTask: an attempt begins at once, whatever holds the queue back."""
+        record = self._require(request.name)
+        self._dispatcher.run(record)
+        return view(record.task, request.response_view)
+
+    def _add(self, request: Any, now: int) -> Any:
+        name = request.task.name
+        since = now - self._tombstone
+        if name:
+            task_id = _check_parent(request.parent, name)
+        else:
+            task_id = self._free_id(request.parent, since)
+        task = new_task(request.task, name or f"{request.parent}/tasks/{task_id}", now)
+        if name and self._store.is_taken(request.parent, task_id, since):
+            raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "Requested entity already exists")
+        self._store.add(request.parent, task, now, self._dispatcher.arrived)
+        self._dispatcher.tally.created += 1
+        return task
+
+    def _free_id(self, queue: str, since: int) -> str:
+        while self._store.is_taken(queue, task_id := self._new_id(), since):
+            pass
+        return task_id
+
+    def _require(self, name: str) -> Record:
+        queue, task_id = split_task(name)
+        record = self._store.find(queue, task_id)
+        if record is not None:
+            return self._dispatcher.current(record)
+        if self._store.is_taken(queue, task_id, micros(self._clock.now()) - self._tombstone):
+            raise RpcError(
+                grpc.StatusCode.NOT_FOUND,
+                "The task no longer exists, though a task with this name existed recently. "
+                "The task either successfully completed or was deleted.",
+            )
+        raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
+
+    def _operation(self, request: Any) -> tuple[str, Any | None]:
+        """Return the name of a batch's operation and its answer if the batch was sent before."""
+        location = request.parent[: request.parent.index("/queues/")]
+        name = f"{location}/operations/{request.request_id or secrets.token_hex(16)}"
+        return name, self._store.operation(name) if request.request_id else None
+
+
+def _check_batch(length: int, maximum: int) -> None:
+    if not 0 < length <= maximum:
+        raise invalid(f"A batch must have between 1 and {maximum} requests, not {length}.")
+
+
+def _check_parent(parent: str, name: str) -> str:
+    queue, task_id = split_task(name)
+    if queue != parent:
+        raise invalid(
+            f"The queue name from request ('{parent}') must be the same as "
+            f"the queue name in the named task ('{queue}')."
+        )
+    return task_id
