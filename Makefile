@@ -1,0 +1,62 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check lint format type layers cov bench lock clean
+
+help: ## List what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(READY) ## Run the example audit on the laptop stack, with real data
+	@$(BIN)/python -m examples.packages.demo
+
+up: $(READY) ## Run the laptop stack for an application: make up APP=package.module:app
+	@test -n "$(APP)" || { echo "Say which application to run: make up APP=package.module:app" >&2; exit 2; }
+	@exec $(BIN)/python -m adjourn_local up "$(APP)" $(OPTIONS)
+
+test: $(READY) ## Run all tests
+	@$(BIN)/python -m pytest $(OPTIONS)
+
+check: lint type layers ## Run every check that is not a test
+
+lint: $(READY) ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+type: $(READY) ## Check types
+	@$(BIN)/mypy
+
+layers: $(READY) ## Check that imports point one way
+	@PYTHONPATH=shared:local $(BIN)/lint-imports
+
+cov: $(READY) ## Measure which lines and branches of the library the tests reach
+	@$(BIN)/coverage run -m pytest -q
+	@$(BIN)/coverage report --show-missing
+
+bench: $(READY) ## Measure everything that docs/benchmarks.md reports
+	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+lock: $(READY) ## Pin the newest dependencies, with hashes
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" shared/pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" \
+	  requirements.txt requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove the virtual environment, state and caches
+	@rm -rf $(VENV) .adjourn build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The checkout itself is on the environment's path, so nothing has to be built or installed twice.
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("adjourn needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "Making the virtual environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@printf '%s\n' "$(CURDIR)/shared" "$(CURDIR)/local" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/adjourn.pth"
+	@touch $@

@@ -1,0 +1,107 @@
+"""The command `adjourn`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from adjourn import AdjournError
+from adjourn.app import load_app
+from adjourn_local.errors import StackError
+from adjourn_local.stack import PROJECT, Stack
+
+DEFAULT_PORT = 8710
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called."""
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_up(options))
+    except (AdjournError, StackError) as error:
+        print(f"adjourn: {error}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="adjourn", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    up = commands.add_parser("up", help="run the whole stack for an application until Ctrl-C")
+    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
+    )
+    up.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".adjourn"),
+        help="folder of the state file (default: %(default)s)",
+    )
+    up.add_argument("--memory", action="store_true", help="keep no state")
+    up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
+        raise argparse.ArgumentTypeError(f"{port} is not 0 or from 1024 to 65530")
+    return port
+
+
+async def _up(options: argparse.Namespace) -> int:
+    sys.path.insert(0, str(Path.cwd()))
+    app = load_app({"ADJOURN_APP": options.app})
+    stack = Stack(
+        app,
+        options.app,
+        state=None if options.memory else options.state,
+        base_port=options.port,
+        limits=not options.no_limits,
+        write=_write,
+    )
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with stack:
+        print(_greeting(stack, options), flush=True)
+        await stopped.wait()
+        print("Stopping ...", flush=True)
+    return 0
+
+
+def _greeting(stack: Stack, options: argparse.Namespace) -> str:
+    ports = stack.ports
+    state = "none" if options.memory else options.state
+    lines = [
+        f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
+        f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
+        f"  Datastore (HTTP), keys of the token issuer      {ports.url('http')}",
+        *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
+        f"  state                                           {state}",
+        "Set these where your application runs:",
+        *(f"  export {name}={value}" for name, value in ports.environment().items()),
+    ]
+    return "\n".join(lines)
+
+
+def _write(name: str, line: str) -> None:
+    print(f"[{name}] {_readable(line)}", flush=True)
+
+
+def _readable(line: str) -> str:
+    """Return a structured log line as a person wants it; any other line as it is."""
+    try:
+        fields = json.loads(line)
+        text = f"{fields['severity']} {fields['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line
+    trace = fields.get("stack_trace", "").rstrip()
+    return f"{text}\n{trace}" if trace else text

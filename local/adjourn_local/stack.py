@@ -1,0 +1,230 @@
+"""The whole stack: servers, issuer and functions, put together and taken apart."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+from aiohttp import web
+
+from adjourn import App
+from adjourn_local.clock import Clock, SystemClock
+from adjourn_local.datastore.server import DatastoreServer
+from adjourn_local.errors import StackError
+from adjourn_local.functions import NAMES, Functions, Print
+from adjourn_local.loop import LoopThread
+from adjourn_local.scheduler.server import SchedulerServer
+from adjourn_local.sender import Sender
+from adjourn_local.tasks.server import TasksServer
+from adjourn_local.tokens import TokenIssuer
+
+PROJECT = "adjourn-local"
+LOCATION = "europe-west1"
+SERVICE_ACCOUNT = "tasks@adjourn-local.iam.gserviceaccount.com"
+QUEUE = "default"
+
+_HOST = "127.0.0.1"
+_LARGEST_REQUEST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where everything listens on loopback."""
+
+    grpc: int
+    http: int
+    deferred: int
+    cron: int
+    queryiter: int
+
+    @classmethod
+    def choose(cls, base: int) -> "Ports":
+        """Return five ports from `base` on, or free ones if it is 0.
+
+        Raises:
+            StackError: One of them is in use.
+        """
+        sockets = [socket.socket() for _ in range(5)]
+        try:
+            for offset, listener in enumerate(sockets):
+                # As the servers will do: a port whose last connections linger can be taken again.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                _bind(listener, base + offset if base else 0)
+            grpc_, http, deferred, cron, queryiter = (s.getsockname()[1] for s in sockets)
+        finally:
+            for listener in sockets:
+                listener.close()
+        return cls(grpc=grpc_, http=http, deferred=deferred, cron=cron, queryiter=queryiter)
+
+    def url(self, name: str) -> str:
+        """Return the base URL of a function, or of the HTTP server (`http`)."""
+        return f"http://{_HOST}:{getattr(self, name)}"
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that lead adjourn and Google's clients to this stack."""
+        return {
+            "ADJOURN_PROJECT": PROJECT,
+            "ADJOURN_LOCATION": LOCATION,
+            "ADJOURN_QUEUE": QUEUE,
+            "ADJOURN_DEFERRED_URL": self.url("deferred"),
+            "ADJOURN_QUERYITER_URL": self.url("queryiter"),
+            "ADJOURN_CRON_URL": self.url("cron"),
+            "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
+            "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
+            "CLOUDTASKS_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
+            "CLOUDSCHEDULER_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
+            "DATASTORE_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
+            "DATASTORE_DATASET": PROJECT,
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+        }
+
+
+class Stack:
+    """Cloud Tasks, Cloud Scheduler, Datastore, token issuer and the functions of one application.
+
+    Args:
+        app: The application, imported from `spec`.
+        spec: Where the functions find it, `package.module:app`.
+        state: Folder of the state file; a temporary one, removed at the end, if None.
+        base_port: First of five ports; free ones if 0.
+        limits: Whether queues keep to their rate and concurrency.
+        write: Takes each line that a function prints, after the function's name.
+        clock: The stack's time; the functions always have the machine's.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        spec: str,
+        *,
+        state: Path | None = None,
+        base_port: int = 0,
+        limits: bool = True,
+        write: Print = lambda _name, _line: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._app = app
+        self._spec = spec
+        self._state = state
+        self._limits = limits
+        self._clock = clock or SystemClock()
+        self._functions = Functions(write)
+        self._closing = AsyncExitStack()
+        self.ports = Ports.choose(base_port)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as closing:
+            # The functions take longest to start, so they begin first.
+            closing.push_async_callback(self._functions.stop)
+            await self._functions.start(
+                {name: getattr(self.ports, name) for name in NAMES}, self._function_environment()
+            )
+            await self._serve(closing)
+            await self._functions.ready()
+            self._closing = closing.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._closing.aclose()
+
+    async def _serve(self, closing: AsyncExitStack) -> None:
+        path = self._folder(closing) / "adjourn.sqlite3"
+        issuer = TokenIssuer(self._clock)
+        sender = Sender(self._clock)
+        closing.push_async_callback(sender.close)
+        datastore = DatastoreServer(path, self._clock)
+        closing.callback(datastore.close)
+        self.tasks = TasksServer(path, self._clock, issuer.mint, sender, limits=self._limits)
+        scheduler = SchedulerServer(path, self._clock, issuer.mint, sender)
+        services = [
+            *self.tasks.grpc_services(),
+            *scheduler.grpc_services(),
+            datastore.grpc_service(),
+        ]
+        await self._serve_http(closing, [*issuer.routes(), *datastore.http_routes()])
+        await self._serve_grpc(closing, services)
+        self._provide(scheduler)
+        await self.tasks.start()
+        closing.push_async_callback(self.tasks.stop)
+        await scheduler.start()
+        closing.push_async_callback(scheduler.stop)
+
+    def _folder(self, closing: AsyncExitStack) -> Path:
+        if self._state is not None:
+            return self._state
+        folder = Path(tempfile.mkdtemp(prefix="adjourn-"))
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _provide(self, scheduler: SchedulerServer) -> None:
+        """Make the queues and jobs that the application declares, as Terraform does elsewhere."""
+        parent = f"projects/{PROJECT}/locations/{LOCATION}"
+        for queue in self._app.queues(QUEUE):
+            self.tasks.ensure_queue(f"{parent}/queues/{queue}")
+        for name in self._app.cron_names():
+            scheduler.ensure_job(
+                name=f"{parent}/jobs/{name}",
+                schedule="* * * * *",
+                time_zone="Etc/UTC",
+                uri=f"{self.ports.url('cron')}/{name}",
+                service_account=SERVICE_ACCOUNT,
+                audience=self.ports.url("cron"),
+            )
+
+    async def _serve_grpc(
+        self, closing: AsyncExitStack, services: Sequence[grpc.GenericRpcHandler]
+    ) -> None:
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", _LARGEST_REQUEST)])
+        server.add_generic_rpc_handlers(services)
+        server.add_insecure_port(f"{_HOST}:{self.ports.grpc}")
+        await server.start()
+        closing.push_async_callback(server.stop, None)
+
+    async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
+        application = web.Application(client_max_size=_LARGEST_REQUEST)
+        application.add_routes(routes)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        closing.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, _HOST, self.ports.http).start()
+
+    def _function_environment(self) -> Mapping[str, str]:
+        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+        return {
+            **os.environ,
+            **self.ports.environment(),
+            "ADJOURN_APP": self._spec,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        }
+
+
+@contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    """Run a stack on a thread of its own, for synchronous code."""
+    with LoopThread() as loop:
+        loop.run(stack.__aenter__())
+        try:
+            yield stack
+        finally:
+            loop.run(stack.__aexit__(None, None, None))
+
+
+def _bind(listener: socket.socket, port: int) -> None:
+    try:
+        listener.bind((_HOST, port))
+    except OSError:
+        raise StackError(
+            f"Port {port} is in use; stop what listens there or choose others with --port."
+        ) from None
