@@ -74,9 +74,9 @@ class Codec:
         Raises:
             DeclarationError: The class cannot be carried, or the class or a name is taken.
         """
+        extension = _registered(cls, f":{name}")
         if cls in self._encoders:
             raise DeclarationError(f"{_name(cls)} is registered already; register it once.")
-        extension = (_enum if isinstance(cls, enum.EnumMeta) else _dataclass)(cls, f":{name}")
         for tag in (name, *former_names):
             self._add(f":{tag}", extension)
         self._encoders[cls] = partial(self._encode_extension, extension)
@@ -188,16 +188,22 @@ class Codec:
         return "pass what it can be rebuilt from, such as an id or a Key"
 
     def _decode(self, tree: Json, depth: int) -> Any:
-        kind = type(tree)
-        if kind is not list and kind is not dict:
+        if type(tree) in _NATIVE:
             return tree
         if depth > MAX_DEPTH:
             raise DecodeError(f"The value is {_TOO_DEEP}.")
         if isinstance(tree, list):
-            return [self._decode(item, depth + 1) for item in tree]
+            return [
+                item if type(item) in _NATIVE else self._decode(item, depth + 1) for item in tree
+            ]
+        if not isinstance(tree, dict):
+            raise DecodeError(f"A {type(tree).__name__} is not JSON.")
         if "$" in "".join(tree) and any(key.startswith("$") for key in tree):
             return self._decode_marker(tree, depth)
-        return {key: self._decode(item, depth + 1) for key, item in tree.items()}
+        return {
+            key: item if type(item) in _NATIVE else self._decode(item, depth + 1)
+            for key, item in tree.items()
+        }
 
     def _decode_marker(self, tree: dict[str, Json], depth: int) -> object:
         marker, content = next(iter(tree.items()))
@@ -237,8 +243,7 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not a number of JSON")
 
 
-def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    pairs = list(pairs)
+def _unique(pairs: list[Any]) -> dict[Any, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("a key comes twice")
@@ -342,22 +347,26 @@ def _from_str(tag: str, type_name: str, encode: Callable[[Any], str] = str) -> E
     return Extension(tag, type_name, str, encode, decode)
 
 
-def _enum(cls: Any, tag: str) -> Extension:
-    if issubclass(cls, enum.Flag):
+def _registered(cls: Any, tag: str) -> Extension:
+    if isinstance(cls, type) and issubclass(cls, enum.Flag):
         return Extension(tag, _name(cls), int, lambda it: it.value, cls)
-    return Extension(tag, _name(cls), str, lambda it: it.name, lambda name: cls[name])
+    if isinstance(cls, enum.EnumMeta):
+        return Extension(tag, _name(cls), str, lambda it: it.name, lambda name: cls[name])
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
+        return _dataclass(cls, tag)
+    raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
 
 
 def _dataclass(cls: Any, tag: str) -> Extension:
     import inspect  # noqa: PLC0415 - cold starts without a registration do not pay for it
 
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
     fields = {field.name: field.init for field in dataclasses.fields(cls)}
     try:
         inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
     except TypeError as error:
-        raise DeclarationError(f"{_name(cls)} is more than its fields: {error}.") from error
+        raise DeclarationError(f"{_name(cls)} is not made from its fields: {error}.") from error
+    if cls.__new__ is not object.__new__:
+        raise DeclarationError(f"{_name(cls)} may be more than its fields; use an Extension.")
 
     def encode(value: object) -> dict[str, object]:
         return {name: getattr(value, name) for name in fields if hasattr(value, name)}

@@ -14,7 +14,7 @@ def _encode_key(key: Any) -> object:
 
 
 def _decode_key(state: list[Any]) -> object:
-    from google.cloud.datastore.key import Key  # noqa: PLC0415 - see the docstring above
+    from google.cloud.datastore.key import Key
 
     project, namespace, database, *path = state
     if type(project) is not str or not {type(namespace), type(database)} <= {str, type(None)}:
@@ -37,8 +37,8 @@ def _encode_entity(entity: Any) -> object:
 
 
 def _decode_entity(state: dict[str, Any]) -> object:
-    from google.cloud.datastore.entity import Entity  # noqa: PLC0415 - see the docstring above
-    from google.cloud.datastore.key import Key  # noqa: PLC0415 - see the docstring above
+    from google.cloud.datastore.entity import Entity
+    from google.cloud.datastore.key import Key
 
     key = state["key"]
     if not (key is None or isinstance(key, Key)):
@@ -55,7 +55,7 @@ def _encode_point(point: Any) -> object:
 
 
 def _decode_point(state: list[Any]) -> object:
-    from google.cloud.datastore.helpers import GeoPoint  # noqa: PLC0415 - see the docstring above
+    from google.cloud.datastore.helpers import GeoPoint
 
     latitude, longitude = state
     if not {type(latitude), type(longitude)} <= {int, float}:
@@ -69,14 +69,16 @@ def _encode_moment(moment: Any) -> object:
 
 
 def _decode_moment(state: dict[str, Any]) -> object:
-    from google.api_core.datetime_helpers import DatetimeWithNanoseconds  # noqa: PLC0415 - see the docstring above
+    from proto.datetime_helpers import (  # type: ignore[import-untyped]  # it has no types
+        DatetimeWithNanoseconds,
+    )
 
     at, nanosecond = state["at"], state["nanosecond"]
-    if type(nanosecond) is not int or nanosecond < 0:
-        raise ValueError("nanoseconds are counted from 0")
-    fraction = {"nanosecond": nanosecond} if nanosecond else {"microsecond": at.microsecond}
+    if type(nanosecond) is not int or nanosecond // 1000 != at.microsecond:
+        raise ValueError("the nanoseconds contradict the microseconds")
+    parts = at.timetuple()[:6]
     moment: object = DatetimeWithNanoseconds(
-        *at.timetuple()[:6], **fraction, tzinfo=at.tzinfo, fold=at.fold
+        *parts, nanosecond=nanosecond, tzinfo=at.tzinfo, fold=at.fold
     )
     return moment
 
@@ -91,7 +93,7 @@ DATASTORE_VALUES = (
     ),
     Extension(
         "moment",
-        "google.api_core.datetime_helpers.DatetimeWithNanoseconds",
+        "proto.datetime_helpers.DatetimeWithNanoseconds",
         dict,
         _encode_moment,
         _decode_moment,

@@ -1,0 +1,227 @@
+"""An envelope keeps what is called with what, over versions and against broken bodies."""
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from google.cloud.datastore import Entity, Key
+from google.cloud.datastore.helpers import GeoPoint
+from hypothesis import given
+from hypothesis import strategies as st
+from proto.datetime_helpers import DatetimeWithNanoseconds
+
+from adjourn.codec import Codec
+from adjourn.envelope import MAX_BODY, Envelope
+from adjourn.errors import DecodeError, EncodeError
+from adjourn.gcp.values import DATASTORE_VALUES
+
+GOLDEN = Path(__file__).parent / "golden"
+NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    sku: str
+    price: Decimal
+
+
+@pytest.fixture(scope="module")
+def codec():
+    codec = Codec(extensions=DATASTORE_VALUES)
+    for cls in (Color, Rights, Line):
+        codec.register(cls, cls.__name__.lower())
+    return codec
+
+
+def envelope(**changes):
+    return Envelope(**{"id": "7f3a", "task": "shop.send_receipt", "enqueued_at": NOON} | changes)
+
+
+def body(**changes):
+    fields = {"v": 1, "id": "7f3a", "task": "t", "enqueued_at": {"$datetime": NOON.isoformat()}}
+    return json.dumps(fields | changes).encode()
+
+
+def datastore_values():
+    key = Key("Shop", "berlin", "Order", 5, project="p", namespace="n", database="d")
+    entity = Entity(key, exclude_from_indexes=("note",))
+    entity["note"] = "long"
+    entity["at"] = DatetimeWithNanoseconds(2026, 1, 2, nanosecond=123456789, tzinfo=dt.UTC)
+    entity["place"] = GeoPoint(52.5, 13.4)
+    entity["address"] = Entity()
+    entity["address"]["city"] = "Berlin"
+    return envelope(args=(key, entity))
+
+
+EXPECTED = {
+    "v1-plain.json": lambda: envelope(
+        args=(1, 2.5, "größe", None, True, [1, {"a": "b"}]), kwargs={"resend": False}
+    ),
+    "v1-budget.json": lambda: envelope(eta=NOON + dt.timedelta(days=1), max_retries=0),
+    "v1-values.json": lambda: envelope(
+        args=(
+            1 << 1024,
+            float("inf"),
+            "\ud83d",
+            b"\x00\xff",
+            (1, (2,)),
+            {3, 1},
+            frozenset({"b", "a"}),
+            {1: "one", (2, 3): "pair"},
+            {"$tuple": [1]},
+            dt.date(2026, 1, 2),
+            dt.time(3, 4, 5),
+            dt.time(3, 4, 5, 6, tzinfo=dt.UTC),
+            dt.datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001 - naive ones are carried as such
+            dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
+            dt.datetime(2026, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2), "EET")),
+            dt.timedelta(-1, 2, 3),
+            Decimal("1.20"),
+            UUID(int=7),
+        ),
+        kwargs={"$int": "not a marker"},
+    ),
+    "v1-registered.json": lambda: envelope(
+        args=(Color.RED, Rights.READ | Rights.WRITE, Line("a-1", Decimal("9.90")))
+    ),
+    "v1-datastore.json": datastore_values,
+}
+READ_ONLY = {
+    "v1-least.json": envelope,
+    "v1-newer-fields.json": lambda: envelope(args=(1,)),
+}
+
+
+@pytest.mark.parametrize("name", [*EXPECTED, *READ_ONLY])
+def test_a_golden_body_is_read_for_ever(codec, name):
+    expected = (EXPECTED | READ_ONLY)[name]()
+
+    decoded = Envelope.decode((GOLDEN / name).read_bytes(), codec)
+
+    assert decoded == expected
+    assert decoded.encode(codec) == expected.encode(codec)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_golden_body_is_what_is_written(codec, name):
+    assert EXPECTED[name]().encode(codec) == (GOLDEN / name).read_bytes().rstrip(b"\n")
+
+
+def test_every_golden_body_is_tested():
+    assert {path.name for path in GOLDEN.iterdir()} == EXPECTED.keys() | READ_ONLY.keys()
+
+
+@given(
+    args=st.lists(st.integers() | st.text()).map(tuple),
+    kwargs=st.dictionaries(st.text(st.characters(exclude_categories=())), st.binary()),
+    id=st.text(min_size=1),
+    enqueued_at=st.datetimes(timezones=st.just(dt.UTC)),
+    eta=st.none() | st.datetimes(timezones=st.just(dt.UTC)),
+    max_retries=st.none() | st.integers(0),
+)
+def test_an_envelope_comes_back(codec, **fields):
+    written = envelope(**fields)
+
+    assert Envelope.decode(written.encode(codec), codec) == written
+
+
+def test_the_version_stands_first(codec):
+    assert envelope().encode(codec).startswith(b'{"v":1,"id":"7f3a"')
+
+
+def test_an_argument_that_cannot_be_carried_is_named(codec):
+    with pytest.raises(EncodeError, match=r"^kwargs\['order'\]\['items'\]\[1\]: "):
+        envelope(kwargs={"order": {"items": [0, object()]}}).encode(codec)
+    with pytest.raises(EncodeError, match=r"^args\[1\]: "):
+        envelope(args=(0, object())).encode(codec)
+
+
+def test_a_body_may_be_as_big_as_the_limit_and_no_bigger(codec):
+    room = MAX_BODY - len(envelope(args=("",)).encode(codec))
+
+    assert len(envelope(args=("a" * room,)).encode(codec)) == MAX_BODY
+    with pytest.raises(EncodeError, match="takes 1,000,001 bytes and a task can carry 1,000,000"):
+        envelope(args=("a" * (room + 1),)).encode(codec)
+
+
+WRONG = [
+    ("id", ""),
+    ("id", 7),
+    ("task", ""),
+    ("task", None),
+    ("args", "ab"),
+    ("args", {"a": 1}),
+    ("kwargs", [1]),
+    ("kwargs", None),
+    ("enqueued_at", "2026-01-01T00:00:00+00:00"),
+    ("enqueued_at", None),
+    ("eta", 7),
+    ("max_retries", -1),
+    ("max_retries", True),
+    ("max_retries", 1.0),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_field_of_a_wrong_type_is_refused(codec, name, value):
+    with pytest.raises(EncodeError, match=f"^{name} of an envelope has to be"):
+        envelope(**{name: value})
+    with pytest.raises(DecodeError, match=f"{name} of an envelope has to be"):
+        Envelope.decode(body(**{name: value}), codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"v": 2}, r"version 2 and this .* version 1; deploy"),
+        ({"v": 0}, "version 0"),
+        ({"v": "1"}, "version '1'"),
+        ({"v": True}, "version True"),
+        ({"v": 2, "args": [{"$newer": 1}]}, "version 2"),
+        ({"kwargs": {"$dict": [[1, 2]]}}, "kwargs of an envelope"),
+        ({"args": {"$set": [1]}}, "args of an envelope"),
+        ({"args": [{"$gone": 1}]}, r"\$gone"),
+        ({"enqueued_at": {"$datetime": "2026-01-01T00:00:00"}}, "aware"),
+        ({"eta": {"$datetime": "2026-01-01T00:00:00"}}, "aware"),
+    ],
+)
+def test_a_body_that_this_version_cannot_read_is_refused(codec, changes, message):
+    with pytest.raises(DecodeError, match=message):
+        Envelope.decode(body(**changes), codec)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"\xff", b"[]", b"1", b"{}", b'{"v":1}', b'{"v":1,"id":"a","task":"t"}']
+)
+def test_what_is_not_an_envelope_is_refused(codec, broken):
+    with pytest.raises(DecodeError):
+        Envelope.decode(broken, codec)
+
+
+@given(
+    st.binary()
+    | st.dictionaries(
+        st.sampled_from(["v", "id", "task", "args", "kwargs", "enqueued_at", "eta", "max_retries"]),
+        st.sampled_from([1, "a", [], {}, None, {"$datetime": NOON.isoformat()}, {"$dict": []}]),
+    ).map(lambda fields: json.dumps(fields).encode())
+)
+def test_a_random_body_is_an_envelope_or_a_decode_error(codec, broken):
+    try:
+        Envelope.decode(broken, codec)
+    except DecodeError:
+        return
