@@ -7,6 +7,7 @@ seconds, so the pool gives them up sooner.
 import asyncio
 import datetime as dt
 import email.utils
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -178,6 +179,7 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _url(url: str) -> URL:
     """Leave a URL that is already well-formed exactly as its author escaped it."""
     return URL(url, encoded=_LEGAL_URL.fullmatch(url) is not None)

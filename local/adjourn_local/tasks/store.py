@@ -2,7 +2,8 @@
 
 Writes are gathered and go to disk together in one transaction that opens and ends within one
 callback: the other servers of the stack share the file and the loop, so a transaction left open
-over an `await` would block them for good. Whoever must know that a write is safe awaits `saved`.
+over an `await` would block them for good. Whoever must know that a write is safe awaits `saved`;
+what nobody waits for may be lost with the process, which costs no more than a second delivery.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ _UPDATE = (
 _END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
 _READ = "SELECT id, queue, created, executions, previous, task FROM tasks_tasks"
 _SWEEP = 5_000
+_UNHURRIED_SECONDS = 0.02
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -128,9 +130,14 @@ class Store:
             self._write(_END, (now, record.id), record.id)
 
     async def saved(self) -> None:
-        """Return once everything noted so far has survived a kill of this process."""
-        if self._saved is not None:
-            await asyncio.shield(self._saved)
+        """Return once everything noted so far would survive a kill of this process."""
+        if not self._writes:
+            return
+        if self._saved is None:
+            loop = asyncio.get_running_loop()
+            self._saved = loop.create_future()
+            loop.call_soon(self.flush)
+        await asyncio.shield(self._saved)
 
     def is_taken(self, queue: str, task_id: str, since: int) -> bool:
         """Tell whether a task of this name exists or existed after `since`."""
@@ -274,10 +281,8 @@ class Store:
         ).rowcount
 
     def _write(self, statement: str, values: tuple[Any, ...], id_: int = 0) -> None:
-        if self._saved is None:
-            loop = asyncio.get_running_loop()
-            self._saved = loop.create_future()
-            loop.call_soon(self.flush)
+        if not self._writes:
+            asyncio.get_running_loop().call_later(_UNHURRIED_SECONDS, self.flush)
         self._writes.append((statement, values))
         self._dirty.add(id_)
 

@@ -32,7 +32,7 @@ _BatchDeleteMetadata: Any = cloudtasks.BatchDeleteTasksMetadata.pb()
 
 def random_id() -> str:
     """Return a task id of the form the service was seen to make: 20 decimal digits."""
-    return f"{secrets.randbelow(10**20):020d}"
+    return f"{secrets.randbits(64):020d}"
 
 
 class TaskCalls:

@@ -1,0 +1,422 @@
+import datetime as dt
+
+import pytest
+from google.api_core.exceptions import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    MethodNotImplemented,
+    NotFound,
+    ResourceExhausted,
+)
+from google.cloud import tasks_v2
+
+from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
+
+MISSING = (
+    "Queue does not exist. If you just created the queue, "
+    "wait at least a minute for the queue to initialize."
+)
+
+
+@pytest.fixture
+def world(loop, tmp_path):
+    with tasks_world(loop, tmp_path / "state.db") as world, world.running():
+        yield world
+
+
+def test_a_queue_has_the_documented_defaults(world):
+    queue = world.make_queue()
+
+    assert queue.name == QUEUE
+    assert queue.state == tasks_v2.Queue.State.RUNNING
+    assert queue.rate_limits.max_dispatches_per_second == 500
+    assert queue.rate_limits.max_burst_size == 100
+    assert queue.rate_limits.max_concurrent_dispatches == 1000
+    assert queue.retry_config.max_attempts == 100
+    assert queue.retry_config.min_backoff == dt.timedelta(seconds=0.1)
+    assert queue.retry_config.max_backoff == dt.timedelta(hours=1)
+    assert queue.retry_config.max_doublings == 16
+    assert "max_retry_duration" not in queue.retry_config
+    assert not queue.purge_time
+    assert world.client.get_queue(name=QUEUE) == queue
+
+
+def test_a_queue_can_be_made_sure_of_without_the_api(world):
+    world.loop.call(lambda: world.server.ensure_queue(QUEUE))
+    world.client.pause_queue(name=QUEUE)
+    world.loop.call(lambda: world.server.ensure_queue(QUEUE))
+
+    assert world.client.get_queue(name=QUEUE).state == tasks_v2.Queue.State.PAUSED
+
+
+def test_a_queue_name_is_taken_while_it_exists_and_for_days_after(world):
+    world.make_queue()
+
+    with pytest.raises(AlreadyExists, match="Queue already exists"):
+        world.make_queue()
+    world.client.delete_queue(name=QUEUE)
+    too_recent = "The queue cannot be created because a queue with this name existed too recently."
+    with pytest.raises(FailedPrecondition, match=too_recent):
+        world.make_queue()
+    with pytest.raises(FailedPrecondition, match=too_recent):
+        world.client.update_queue(queue={"name": QUEUE})
+    world.advance(3 * 86400 + 1)
+    assert world.make_queue().name == QUEUE
+
+
+def test_a_queue_that_configuration_asks_for_ignores_its_own_tombstone(world):
+    world.make_queue()
+    world.client.delete_queue(name=QUEUE)
+
+    world.loop.call(lambda: world.server.ensure_queue(QUEUE))
+
+    assert world.client.get_queue(name=QUEUE).name == QUEUE
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"rate_limits": {"max_dispatches_per_second": 501}},
+            "RateLimits.maxDispatchesPerSecond must be less than or equal to 500.",
+        ),
+        (
+            {"rate_limits": {"max_dispatches_per_second": -1}},
+            "RateLimits.maxDispatchesPerSecond cannot be negative.",
+        ),
+        (
+            {"rate_limits": {"max_concurrent_dispatches": 5001}},
+            "RateLimits.maxConcurrentDispatches must be less than or equal to 5000.",
+        ),
+        (
+            {"rate_limits": {"max_concurrent_dispatches": -1}},
+            "RateLimits.maxConcurrentDispatches cannot be negative.",
+        ),
+        (
+            {"retry_config": {"max_attempts": -2}},
+            "RetryConfig.maxAttempts must be greater or equal to -1.",
+        ),
+        (
+            {"retry_config": {"max_doublings": -1}},
+            "RetryConfig.maxDoublings cannot be negative.",
+        ),
+        (
+            {"retry_config": {"min_backoff": {"seconds": -1}}},
+            "RetryConfig.minBackoff cannot be negative.",
+        ),
+        (
+            {"retry_config": {"min_backoff": {"seconds": 9}, "max_backoff": {"seconds": 8}}},
+            "RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.",
+        ),
+        (
+            {"stackdriver_logging_config": {"sampling_ratio": 1.5}},
+            "StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0.",
+        ),
+    ],
+)
+def test_settings_out_of_bounds_are_refused_in_the_service_s_words(world, settings, message):
+    with pytest.raises(InvalidArgument) as refusal:
+        world.make_queue(**settings)
+
+    assert refusal.value.message == message
+    with pytest.raises(NotFound):
+        world.client.get_queue(name=QUEUE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mail",
+        f"{LOCATION}/queues/",
+        f"{LOCATION}/queues/{'q' * 101}",
+        f"{LOCATION}/queues/under_score",
+        "projects/other/locations/europe-west1/queues/mail",
+    ],
+)
+def test_a_bad_queue_name_is_refused(world, name):
+    with pytest.raises(InvalidArgument):
+        world.make_queue(name)
+
+
+def test_every_call_on_a_missing_queue_says_so(world):
+    client = world.client
+
+    for call in (
+        client.get_queue,
+        client.pause_queue,
+        client.resume_queue,
+        client.purge_queue,
+    ):
+        with pytest.raises(NotFound) as refusal:
+            call(name=QUEUE)
+        assert refusal.value.message == MISSING
+    with pytest.raises(NotFound) as refusal:
+        world.create()
+    assert refusal.value.message == MISSING
+    with pytest.raises(NotFound) as refusal:
+        client.delete_queue(name=QUEUE)
+    assert refusal.value.message == "Requested entity was not found."
+
+
+def test_a_mask_updates_only_what_it_names(world):
+    world.make_queue(retry_config={"max_attempts": 7})
+    changes = tasks_v2.Queue(
+        name=QUEUE,
+        state=tasks_v2.Queue.State.PAUSED,
+        rate_limits={"max_dispatches_per_second": 20, "max_concurrent_dispatches": 3},
+        retry_config={"max_attempts": 9},
+    )
+
+    queue = world.client.update_queue(
+        queue=changes, update_mask={"paths": ["rate_limits.max_dispatches_per_second", "state"]}
+    )
+
+    assert queue.rate_limits.max_dispatches_per_second == 20
+    assert queue.rate_limits.max_burst_size == 10
+    assert queue.rate_limits.max_concurrent_dispatches == 1000
+    assert queue.retry_config.max_attempts == 7
+    assert queue.state == tasks_v2.Queue.State.RUNNING
+
+
+def test_without_a_mask_an_update_sets_everything_but_the_state(world):
+    world.make_queue(retry_config={"max_attempts": 7})
+    world.client.pause_queue(name=QUEUE)
+
+    queue = world.client.update_queue(
+        queue={"name": QUEUE, "rate_limits": {"max_dispatches_per_second": 100}}
+    )
+
+    assert queue.rate_limits.max_dispatches_per_second == 100
+    assert queue.retry_config.max_attempts == 100
+    assert queue.state == tasks_v2.Queue.State.PAUSED
+
+
+def test_an_update_makes_a_queue_that_is_missing(world):
+    queue = world.client.update_queue(queue={"name": QUEUE, "retry_config": {"max_attempts": 5}})
+
+    assert queue.retry_config.max_attempts == 5
+    assert world.client.get_queue(name=QUEUE) == queue
+
+
+def test_a_mask_that_names_no_field_is_refused(world):
+    world.make_queue()
+
+    with pytest.raises(InvalidArgument, match="update_mask"):
+        world.client.update_queue(queue={"name": QUEUE}, update_mask={"paths": ["speed"]})
+
+
+def test_queues_are_listed_by_location_and_page(world):
+    names = [f"{LOCATION}/queues/q{n}" for n in range(5)]
+    for name in reversed(names):
+        world.make_queue(name)
+    elsewhere = "projects/shop/locations/us-central1"
+    world.client.create_queue(parent=elsewhere, queue={"name": f"{elsewhere}/queues/q9"})
+
+    pages = world.client.list_queues(request={"parent": LOCATION, "page_size": 2}).pages
+
+    assert [[queue.name for queue in page.queues] for page in pages] == [
+        names[:2],
+        names[2:4],
+        names[4:],
+    ]
+
+
+def test_what_is_not_served_is_refused_and_never_ignored(world):
+    client = world.client
+
+    with pytest.raises(MethodNotImplemented, match="http_target is not served"):
+        world.make_queue(http_target={"http_method": "POST"})
+    with pytest.raises(MethodNotImplemented, match="app_engine_routing_override is not served"):
+        world.make_queue(app_engine_routing_override={"service": "worker"})
+    with pytest.raises(MethodNotImplemented, match="filter is not served"):
+        client.list_queues(request={"parent": LOCATION, "filter": "state: PAUSED"})
+    with pytest.raises(MethodNotImplemented, match="GetIamPolicy is not served"):
+        client.get_iam_policy(request={"resource": QUEUE})
+    with pytest.raises(MethodNotImplemented, match="GetCmekConfig is not served"):
+        client.get_cmek_config(name=f"{LOCATION}/cmekConfig")
+
+
+def test_a_location_has_room_for_a_thousand_queues(world):
+    def fill():
+        for number in range(1000):
+            world.server.ensure_queue(f"{LOCATION}/queues/q{number}")
+
+    world.loop.call(fill)
+
+    with pytest.raises(ResourceExhausted):
+        world.make_queue()
+
+
+def test_a_paused_queue_takes_tasks_and_dispatches_them_when_it_resumes(world):
+    world.make_queue()
+    assert world.client.pause_queue(name=QUEUE).state == tasks_v2.Queue.State.PAUSED
+    world.create("patient")
+    world.advance(60)
+    assert world.counters().attempts == 0
+
+    assert world.client.resume_queue(name=QUEUE).state == tasks_v2.Queue.State.RUNNING
+
+    assert world.worker.next()["X-CloudTasks-TaskName"] == "patient"
+
+
+def test_run_task_heeds_neither_pause_nor_limits_nor_schedule(world):
+    world.make_queue(rate_limits={"max_concurrent_dispatches": 1})
+    world.worker.answers.extend([None, None])
+    busy = world.create("busy")
+    world.worker.next()
+    world.client.pause_queue(name=QUEUE)
+    later = world.create("later", schedule_time=START + dt.timedelta(days=2))
+
+    shown = world.client.run_task(name=later.name)
+    again = world.client.run_task(name=busy.name)
+
+    assert shown.dispatch_count == 1
+    assert again.dispatch_count == 2
+    arrived = {world.worker.next()["X-CloudTasks-TaskName"] for _ in range(2)}
+    assert arrived == {"later", "busy"}
+
+
+def test_a_retry_after_run_task_counts_from_the_call(world):
+    world.make_queue(retry_config={"min_backoff": {"seconds": 100}})
+    world.client.pause_queue(name=QUEUE)
+    world.worker.answers.append(None)
+    task = world.create(
+        schedule_time=START + dt.timedelta(days=2), dispatch_deadline={"seconds": 30}
+    )
+
+    world.client.run_task(name=task.name)
+    world.worker.next()
+    world.advance(30)
+    world.answered(attempts=1)
+
+    shown = world.client.get_task(name=task.name)
+    assert shown.schedule_time == START + dt.timedelta(seconds=100)
+    world.client.resume_queue(name=QUEUE)
+    world.advance(69)
+    assert world.counters().attempts == 1
+    world.advance(1)
+    world.worker.next()
+
+
+def test_a_task_that_was_run_early_does_not_run_again_at_its_time(world):
+    world.make_queue()
+    task = world.create(schedule_time=START + dt.timedelta(hours=1))
+
+    world.client.run_task(name=task.name)
+    world.answered(attempts=1)
+    world.advance(7200)
+
+    assert world.counters().attempts == 1
+
+
+def test_a_purge_deletes_what_was_created_before_it(world):
+    world.make_queue()
+    world.client.pause_queue(name=QUEUE)
+    old = [world.create(f"old-{n}") for n in range(3)]
+    world.advance(1)
+
+    queue = world.client.purge_queue(name=QUEUE)
+    world.create("new")
+    world.client.resume_queue(name=QUEUE)
+
+    assert queue.purge_time == START + dt.timedelta(seconds=1)
+    assert queue.state == tasks_v2.Queue.State.PAUSED
+    assert world.worker.next()["X-CloudTasks-TaskName"] == "new"
+    world.answered(attempts=1)
+    with pytest.raises(NotFound):
+        world.client.get_task(name=old[0].name)
+    assert world.counters().queued == 0
+
+
+def test_a_purge_ends_the_retries_of_what_is_in_flight(world):
+    world.make_queue()
+    world.worker.answers.append(None)
+    world.create(dispatch_deadline={"seconds": 15})
+    world.worker.next()
+
+    world.client.purge_queue(name=QUEUE)
+    world.advance(15)
+    world.answered(attempts=1)
+    world.advance(3600)
+
+    assert world.counters().attempts == 1
+    assert world.counters().queued == 0
+
+
+def test_deleting_a_queue_takes_its_tasks_with_it(world):
+    world.make_queue()
+    world.worker.answers.append(None)
+    world.create(dispatch_deadline={"seconds": 15})
+    world.worker.next()
+    task = world.create(schedule_time=START + dt.timedelta(seconds=5))
+
+    world.client.delete_queue(name=QUEUE)
+    world.advance(3600)
+    world.answered(attempts=1)
+
+    assert world.counters().queued == 0
+    with pytest.raises(NotFound):
+        world.client.get_task(name=task.name)
+    with pytest.raises(NotFound):
+        world.client.list_tasks(parent=QUEUE)
+
+
+def test_the_bucket_bounds_the_rate_of_dispatches(world):
+    world.make_queue(rate_limits={"max_dispatches_per_second": 4})
+    for _ in range(25):
+        world.create()
+
+    world.settle()
+    assert world.counters().attempts == 10
+    world.advance(0.2)
+    assert world.counters().attempts == 10
+    world.advance(0.05)
+    assert world.counters().attempts == 11
+    for second in range(1, 4):
+        for _ in range(4):
+            world.advance(0.25)
+        assert world.counters().attempts == 11 + 4 * second
+
+
+def test_an_idle_queue_saves_up_one_burst_and_no_more(world):
+    world.make_queue(rate_limits={"max_dispatches_per_second": 4})
+    for _ in range(15):
+        world.create()
+    world.settle()
+    assert world.counters().attempts == 10
+
+    world.advance(3600)
+    assert world.counters().attempts == 15
+    world.answered(attempts=15)
+    world.advance(3600)
+    for _ in range(15):
+        world.create()
+    world.settle()
+    assert world.counters().attempts == 25
+
+
+def test_only_so_many_dispatches_are_outstanding(world):
+    world.make_queue(rate_limits={"max_concurrent_dispatches": 2})
+    world.worker.answers.extend([None] * 5)
+    for _ in range(5):
+        world.create()
+    world.worker.next()
+    world.worker.next()
+
+    world.advance(60)
+    assert world.counters().in_flight == 2
+    world.loop.call(world.worker.release.set)
+
+    world.answered(attempts=5)
+
+
+def test_without_limits_a_slow_queue_runs_as_fast_as_it_can(loop, tmp_path):
+    with tasks_world(loop, tmp_path / "state.db", limits=False) as world, world.running():
+        world.make_queue(
+            rate_limits={"max_dispatches_per_second": 1, "max_concurrent_dispatches": 1}
+        )
+        for _ in range(50):
+            world.create()
+
+        world.answered(attempts=50)
