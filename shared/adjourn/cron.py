@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +77,7 @@ def due(
     return max(now, next_slot) if next_slot - now <= lookahead else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Cron:
     """Answers the calls of Cloud Scheduler."""
 
@@ -141,6 +140,8 @@ class Cron:
     def _enqueue_all(self, claims: Sequence[Claim]) -> list[EnqueueError | None]:
         if not claims:
             return []
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
+
         with ThreadPoolExecutor(min(_PARALLEL, len(claims))) as pool:
             return list(pool.map(self._enqueue, claims))
 

@@ -16,7 +16,7 @@ _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class DeadLetters:
     """The records of tasks that were given up, in Datastore under the kind `AdjournDeadLetter`.
 

@@ -150,7 +150,7 @@ class TokenVerifier(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Adapters:
     """The outside world, whole."""
 

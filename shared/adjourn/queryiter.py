@@ -145,7 +145,7 @@ class Step:
         return f"{self.run_id}-0-{self.number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Iterations:
     """Starts runs and carries out their steps."""
 

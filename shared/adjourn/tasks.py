@@ -183,7 +183,7 @@ class Task(Generic[P, R]):
         return replace(self, defaults=self.defaults.changed(**changes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Enqueuer:
     """Turns calls into tasks on a queue."""
 

@@ -19,7 +19,7 @@ from adjourn.tasks import Enqueuer, Task
 Receiver = Callable[[Delivery], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Declarations:
     """All that an application declared, by name."""
 
@@ -31,7 +31,7 @@ class Declarations:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Wiring:
     """The working parts: what enqueues and what receives."""
 
