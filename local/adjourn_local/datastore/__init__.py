@@ -1,0 +1,5 @@
+"""Datastore v1 on SQLite: every query is a range scan over order-preserving keys, as in the cloud."""
+
+from adjourn_local.datastore.server import DatastoreServer
+
+__all__ = ["DatastoreServer"]

@@ -1,0 +1,70 @@
+"""Datastore's methods over HTTP: protobuf bodies both ways, errors as `google.rpc.Status`."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from aiohttp import web
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from adjourn_local.rpc import RpcError
+
+_log = logging.getLogger(__name__)
+_CONTENT_TYPE = "application/x-protobuf"
+
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+_HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.INTERNAL: 500,
+}
+
+Method = tuple[Any, Callable[[Any], Any]]
+
+
+def routes(methods: Mapping[str, Method]) -> list[web.RouteDef]:
+    """Return a route for each method, under the path that the client builds for it."""
+    return [
+        web.post(f"/v1/projects/{{project}}:{name[0].lower()}{name[1:]}", _handler(*method))
+        for name, method in methods.items()
+    ]
+
+
+def _handler(
+    message: Any, serve: Callable[[Any], Any]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            body = message.FromString(await request.read())
+            if not body.project_id:
+                body.project_id = request.match_info["project"]
+            content = serve(body).SerializeToString()
+        except DecodeError:
+            error = RpcError(
+                grpc.StatusCode.INVALID_ARGUMENT, f"The body is no {message.DESCRIPTOR.full_name}."
+            )
+            return _refusal(error)
+        except RpcError as error:
+            return _refusal(error)
+        except Exception:
+            _log.exception("%s failed", request.path)
+            text = f"{request.path} failed; the stack's log says why"
+            return _refusal(RpcError(grpc.StatusCode.INTERNAL, text))
+        return web.Response(body=content, content_type=_CONTENT_TYPE)
+
+    return handle
+
+
+def _refusal(error: RpcError) -> web.Response:
+    status = status_pb2.Status(code=error.code.value[0], message=error.message)
+    return web.Response(
+        status=_HTTP_STATUS[error.code],
+        body=status.SerializeToString(),
+        content_type=_CONTENT_TYPE,
+    )

@@ -1,0 +1,129 @@
+"""Which indexes there are, and which rows of an index an entity has.
+
+An index row is one blob: index id, ancestor (if the index has one), one value for each column,
+key path. Its first parts are a query's equalities, the rest is the order of the results.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from adjourn_local.datastore import keys, values
+from adjourn_local.datastore.entities import IndexedValues
+from adjourn_local.datastore.messages import invalid
+
+# https://cloud.google.com/datastore/docs/concepts/limits
+_MAX_ENTRIES = 20_000
+
+
+class Column(NamedTuple):
+    """A property path in an index and the direction in which it is stored."""
+
+    name: str
+    descending: bool = False
+
+
+class Shape(NamedTuple):
+    """What distinguishes the indexes of a kind: two queries of one shape share an index."""
+
+    columns: tuple[Column, ...]
+    ancestor: bool = False
+
+    @property
+    def is_composite(self) -> bool:
+        """Return whether only a query's wish brings this index into being."""
+        return self.ancestor or len(self.columns) > 1 or any(c.descending for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index of one kind in one partition; its rows exist from version `since` on."""
+
+    id: int
+    shape: Shape
+    since: int
+
+    @property
+    def prefix(self) -> bytes:
+        """Return what every row of this index begins with."""
+        return self.id.to_bytes(4)
+
+
+@dataclass(slots=True)
+class KindIndexes:
+    """The indexes of one kind in one partition, looked up for every write and every query."""
+
+    by_shape: dict[Shape, Index] = field(default_factory=dict)
+    properties: set[str] = field(default_factory=set)
+
+    def add(self, index: Index) -> None:
+        """Take in an index that now exists."""
+        self.by_shape[index.shape] = index
+        if not index.shape.is_composite:
+            self.properties.update(column.name for column in index.shape.columns)
+
+    def missing(self, found: IndexedValues) -> list[Shape]:
+        """Return the built-in indexes that must exist before these values can be stored."""
+        shapes = [] if KIND in self.by_shape else [KIND]
+        if not found.keys() <= self.properties:
+            shapes += [Shape((Column(name),)) for name in found if name not in self.properties]
+        return shapes
+
+    def rows(self, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
+        """Return all index rows of an entity: to each, whether its index has another one.
+
+        Raises:
+            RpcError: The entity would have more rows than the service allows.
+        """
+        rows: dict[bytes, bool] = {}
+        for index in self.by_shape.values():
+            rows.update(rows_in(index, path, found))
+        if len(rows) > _MAX_ENTRIES:
+            raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
+        return rows
+
+
+KIND = Shape(())
+
+
+def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
+    """Return the rows that an entity has in one index."""
+    columns = index.shape.columns
+    if not columns and not index.shape.ancestor:
+        return {index.prefix + path: False}
+    choices: list[list[bytes]] = []
+    total = 1
+    for name, descending in columns:
+        items = found.get(name)
+        if not items:
+            return {}
+        total *= len(items)
+        choices.append([values.invert(item) for item in items] if descending else items)
+    if total > _MAX_ENTRIES:
+        raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
+    heads = _heads(index, path)
+    several = total > 1
+    return {
+        b"".join((head, *chosen, path)): several
+        for head in heads
+        for chosen in itertools.product(*choices)
+    }
+
+
+def _heads(index: Index, path: bytes) -> list[bytes]:
+    if not index.shape.ancestor:
+        return [index.prefix]
+    return [index.prefix + above + keys.PATH_END for above in keys.ancestor_paths(path)]
+
+
+def split_columns(suffix: bytes, descending: tuple[bool, ...]) -> tuple[list[bytes], bytes]:
+    """Return a row's columns, as stored, and the key path behind them."""
+    columns, at = [], 0
+    for inverted in descending:
+        if inverted:
+            end = at + values.end(values.invert(suffix[at:]), 0)
+        else:
+            end = values.end(suffix, at)
+        columns.append(suffix[at:end])
+        at = end
+    return columns, suffix[at:]

@@ -1,0 +1,213 @@
+"""Key paths as bytes that sort as keys do, so that a subtree or a page of keys is one byte range.
+
+Order: by path element, ancestors before descendants, kinds and names by UTF-8 bytes, and numeric
+ids before names (https://cloud.google.com/datastore/docs/concepts/entities#kinds_and_identifiers).
+"""
+
+from typing import Any, NamedTuple
+
+from adjourn_local.datastore.messages import Key, invalid
+
+_ID = b"\x01"
+_NAME = b"\x02"
+_TEXT_END = b"\x00\x01"
+PATH_END = b"\x00\x00"
+_ID_BIAS = 1 << 63
+_MAX_ELEMENTS = 100
+_MAX_NAME = 1500
+_MAX_KEY = 6 << 10
+
+
+class Partition(NamedTuple):
+    """The address space of a key: project, database and namespace."""
+
+    project: str
+    database: str
+    namespace: str
+
+
+def encode_text(text: bytes) -> bytes:
+    """Return bytes that sort as `text` does and end where it ends, whatever follows."""
+    if b"\0" in text:
+        text = text.replace(b"\0", b"\0\xff")
+    return text + _TEXT_END
+
+
+def text_end(data: bytes, start: int) -> int:
+    """Return where the encoded text that begins at `start` ends."""
+    return data.index(_TEXT_END, start) + 2
+
+
+def decode_text(data: bytes, start: int, end: int) -> bytes:
+    """Return the text that was encoded between two offsets."""
+    return data[start : end - 2].replace(b"\0\xff", b"\0")
+
+
+def encode_path(path: Any) -> bytes:
+    """Return the sort key of a complete key path."""
+    parts = []
+    for element in path:
+        parts.append(encode_text(element.kind.encode()))
+        if element.WhichOneof("id_type") == "id":
+            parts.append(_ID + (element.id + _ID_BIAS).to_bytes(8))
+        else:
+            parts.append(_NAME + encode_text(element.name.encode()))
+    return b"".join(parts)
+
+
+def decode_path(data: bytes, path: Any, start: int = 0) -> int:
+    """Append the elements of an encoded path to a message and return where the path ends."""
+    at, size = start, len(data)
+    while at < size and data[at : at + 2] != PATH_END:
+        kind_end = text_end(data, at)
+        element = path.add(kind=decode_text(data, at, kind_end).decode())
+        at = _element_end(data, kind_end)
+        if data[kind_end : kind_end + 1] == _ID:
+            element.id = int.from_bytes(data[kind_end + 1 : at]) - _ID_BIAS
+        else:
+            element.name = decode_text(data, kind_end + 1, at).decode()
+    return at
+
+
+def path_end(data: bytes, start: int) -> int:
+    """Return where the encoded path that begins at `start` ends, without its terminator."""
+    at, size = start, len(data)
+    while at < size and data[at : at + 2] != PATH_END:
+        at = _element_end(data, text_end(data, at))
+    return at
+
+
+def _element_end(data: bytes, start: int) -> int:
+    return start + 9 if data[start : start + 1] == _ID else text_end(data, start + 1)
+
+
+def ancestor_paths(path: bytes) -> list[bytes]:
+    """Return the encoded paths of a key and of all its ancestors, the root first."""
+    ends, at = [], 0
+    while at < len(path):
+        at = _element_end(path, text_end(path, at))
+        ends.append(at)
+    return [path[:end] for end in ends]
+
+
+def encode_key_value(key: Any) -> bytes:
+    """Return the sort key of a key that is the value of a property: any partition, then the path."""
+    partition = key.partition_id
+    return (
+        encode_text(partition.project_id.encode())
+        + encode_text(partition.database_id.encode())
+        + encode_text(partition.namespace_id.encode())
+        + encode_path(key.path)
+        + PATH_END
+    )
+
+
+def decode_key_value(data: bytes, start: int, key: Any) -> None:
+    """Fill a key message from `encode_key_value`'s bytes."""
+    names = []
+    for _ in range(3):
+        end = text_end(data, start)
+        names.append(decode_text(data, start, end).decode())
+        start = end
+    key.partition_id.project_id, key.partition_id.database_id, key.partition_id.namespace_id = names
+    decode_path(data, key.path, start)
+
+
+def key_value_end(data: bytes, start: int) -> int:
+    """Return where the encoded key value that begins at `start` ends."""
+    for _ in range(3):
+        start = text_end(data, start)
+    return path_end(data, start) + 2
+
+
+def make_key(partition: Partition, path: bytes) -> Any:
+    """Return the key message of an encoded path."""
+    key = Key()
+    fill_key(key, partition, path)
+    return key
+
+
+def fill_key(key: Any, partition: Partition, path: bytes) -> None:
+    """Fill a key message from a partition and an encoded path."""
+    set_partition(key, partition)
+    decode_path(path, key.path)
+
+
+def set_partition(key: Any, partition: Partition) -> None:
+    """Write the partition into a key, leaving out what is empty as the service does."""
+    target = key.partition_id
+    target.project_id = partition.project
+    if partition.database:
+        target.database_id = partition.database
+    if partition.namespace:
+        target.namespace_id = partition.namespace
+
+
+def describe(key: Any) -> str:
+    """Return a key's path for an error message."""
+    return "/".join(f"{e.kind},{e.name or e.id}" for e in key.path)
+
+
+def is_complete(key: Any) -> bool:
+    """Return whether the last element has an id or a name."""
+    return bool(key.path) and key.path[-1].WhichOneof("id_type") is not None
+
+
+def check_key(key: Any, *, incomplete: bool = False, reserved: bool = False) -> None:
+    """Refuse a key that the service refuses.
+
+    Args:
+        key: The key message.
+        incomplete: Whether the last element may lack its id.
+        reserved: Whether `__names__` are allowed, as they are in reads.
+    """
+    if not key.path:
+        raise invalid("Key path is empty.")
+    if len(key.path) > _MAX_ELEMENTS:
+        raise invalid(f"Key path is longer than {_MAX_ELEMENTS} elements.")
+    last = len(key.path) - 1
+    for at, element in enumerate(key.path):
+        _check_name("kind", element.kind, reserved=reserved)
+        which = element.WhichOneof("id_type")
+        if which == "name":
+            _check_name("key path element name", element.name, reserved=reserved)
+        elif which == "id" and element.id == 0:
+            raise invalid("The key path element id must not be zero.")
+        elif which is None and not (incomplete and at == last):
+            raise invalid(f"Key path element must not be incomplete: [{element.kind}: ]")
+    if key.ByteSize() > _MAX_KEY:
+        raise invalid(f"The key is longer than {_MAX_KEY} bytes.")
+
+
+def _check_name(what: str, name: str, *, reserved: bool) -> None:
+    if not name:
+        raise invalid(f"The {what} is the empty string.")
+    if len(name) * 4 > _MAX_NAME and len(name.encode()) > _MAX_NAME:
+        raise invalid(f"The {what} is longer than {_MAX_NAME} bytes.")
+    if not reserved and is_reserved(name):
+        raise invalid(f'The {what} "{name}" is reserved.')
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a kind or a name belongs to the service itself."""
+    return name.startswith("__") and name.endswith("__") and len(name) >= len("____")
+
+
+def partition_of(key: Any, home: Partition) -> Partition:
+    """Return a key's partition; what the key leaves out is taken from the request's.
+
+    Raises:
+        RpcError: The key belongs to another project or database.
+    """
+    given = key.partition_id
+    if given.project_id and given.project_id != home.project:
+        raise invalid(
+            f'mismatched projects: the key is in "{given.project_id}"'
+            f' and the request in "{home.project}"'
+        )
+    if given.database_id != home.database:
+        raise invalid(
+            f'mismatched databases: the key is in "{given.database_id}"'
+            f' and the request in "{home.database}"'
+        )
+    return Partition(home.project, home.database, given.namespace_id)

@@ -1,0 +1,188 @@
+"""Answer Lookup and RunQuery from a view."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from adjourn_local.datastore import cursor, keys, masks, values
+from adjourn_local.datastore import query as queries
+from adjourn_local.datastore.indexes import split_columns
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import (
+    Entity,
+    EntityResult,
+    LookupResponse,
+    QueryResultBatch,
+    RunQueryResponse,
+    invalid,
+    set_micros,
+)
+from adjourn_local.datastore.plan import Plan, Scan, make_plan
+from adjourn_local.datastore.scan import Hit, Window, hits
+from adjourn_local.datastore.store import Record, Row, Store, View
+
+# https://cloud.google.com/datastore/docs/concepts/limits
+_MAX_LOOKUP = 1000
+# Clients accept 4 MB; an entity may be 1 MB, and a batch is ended only after it has grown this far.
+_BATCH_BYTES = 2 << 20
+_BATCH_RESULTS = 1000
+
+
+class Reader:
+    """Answers the read methods; the same answer from the same view, whoever asks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def lookup(self, request: Any, view: View) -> Any:
+        """Return the entities of a Lookup, or its keys as missing."""
+        if len(request.keys) > _MAX_LOOKUP:
+            raise invalid(f"cannot get more than {_MAX_LOOKUP} keys in a single call")
+        mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
+        response = LookupResponse()
+        size = 0
+        seen = set()
+        for key in request.keys:
+            keys.check_key(key, reserved=True)
+            stored = self.stored_key(key, request)
+            if stored in seen:
+                continue
+            seen.add(stored)
+            if size > _BATCH_BYTES:
+                response.deferred.append(key)
+                continue
+            record = self._store.get(view, stored[0] + stored[1]) if stored[0] else None
+            if record is None:
+                response.missing.add().entity.key.CopyFrom(key)
+            else:
+                fill_result(response.found.add(), record, mask)
+                size += len(record.body)
+        return response
+
+    def stored_key(self, key: Any, request: Any) -> tuple[bytes, bytes]:
+        """Return the partition's prefix (empty if it holds nothing) and the path of a key."""
+        home = Partition(request.project_id, request.database_id, "")
+        partition = keys.partition_of(key, home)
+        return self._store.catalog.prefix(partition) or b"", keys.encode_path(key.path)
+
+    def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
+        """Return the plan of a query message, making the composite indexes that it needs."""
+        query = queries.parse(message, partition, aggregated)
+        catalog = self._store.catalog
+        return make_plan(
+            query,
+            catalog.prefix(partition) or b"\0\0\0\0",
+            lambda shape: self._store.ensure_composite(partition, query.kind or "", shape),
+        )
+
+    def window(self, plan: Plan, message: Any) -> Window:
+        """Return the part of a plan that the query's cursors leave."""
+        mark = plan.query.fingerprint()
+        return Window(
+            after=cursor.read(mark, message.start_cursor),
+            until=cursor.read(mark, message.end_cursor),
+        )
+
+    def run_query(self, request: Any, view: View, partition: Partition) -> Any:
+        """Return one batch of a query's results."""
+        plan = self.plan(request.query, partition)
+        mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
+        if mask is not None and plan.query.projection:
+            raise invalid("property_mask must not be set for a projection query.")
+        response = RunQueryResponse()
+        batch = _Batch(plan, request.query, mask, response.batch)
+        window = self.window(plan, request.query)
+        bare = plan.query.keys_only or bool(plan.query.projection)
+        if request.query.offset or batch.has_room():
+            found = hits(self._store, view, plan, window, bare=bare)
+            batch.fill(found)
+        batch.finish()
+        return response
+
+
+class _Batch:
+    """Collects hits into a QueryResultBatch until a limit of the query or of an answer is met."""
+
+    def __init__(self, plan: Plan, message: Any, mask: Any, batch: Any) -> None:
+        self._plan = plan
+        self._message = message
+        self._mask = mask
+        self._batch = batch
+        self._mark = plan.query.fingerprint()
+        self._limit = message.limit.value if message.HasField("limit") else None
+        self._size = 0
+        self._last: bytes | None = None
+        if plan.query.keys_only:
+            batch.entity_result_type = EntityResult.KEY_ONLY
+        elif plan.query.projection:
+            batch.entity_result_type = EntityResult.PROJECTION
+        else:
+            batch.entity_result_type = EntityResult.FULL
+        until = cursor.read(self._mark, message.end_cursor)
+        batch.more_results = (
+            QueryResultBatch.NO_MORE_RESULTS
+            if until is None
+            else QueryResultBatch.MORE_RESULTS_AFTER_CURSOR
+        )
+
+    def has_room(self) -> bool:
+        """Return whether the query's limit admits another result, and note it if not."""
+        if self._limit is not None and len(self._batch.entity_results) >= self._limit:
+            self._batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
+            return False
+        return True
+
+    def _is_full(self) -> bool:
+        count = len(self._batch.entity_results) + self._batch.skipped_results
+        return count >= _BATCH_RESULTS or self._size > _BATCH_BYTES
+
+    def fill(self, found: Iterator[Hit]) -> None:
+        """Skip what the offset says, then take results until nothing more fits."""
+        batch, offset = self._batch, self._message.offset
+        for position, scan, row in found:
+            if self._is_full():
+                batch.more_results = QueryResultBatch.NOT_FINISHED
+                return
+            self._last = position
+            if batch.skipped_results < offset:
+                batch.skipped_results += 1
+                batch.skipped_cursor = cursor.make(self._mark, position)
+                if batch.skipped_results == offset and not self.has_room():
+                    return
+                continue
+            result = batch.entity_results.add(cursor=cursor.make(self._mark, position))
+            self._fill_result(result, position, scan, row)
+            if not self.has_room():
+                return
+
+    def _fill_result(self, result: Any, position: bytes, scan: Scan, row: Row) -> None:
+        query = self._plan.query
+        if not query.keys_only and not query.projection:
+            fill_result(result, Record(*row[2:]), self._mask)
+            self._size += len(row[6])
+            return
+        _, path = split_columns(position, self._plan.descending)
+        keys.fill_key(result.entity.key, query.partition, path)
+        if query.projection:
+            found = self._plan.row_values(position, scan)
+            for name in query.projection:
+                result.entity.properties[name].CopyFrom(values.decode(found[name]))
+        self._size += len(row[0])
+
+    def finish(self) -> None:
+        """Write what a batch says of itself."""
+        batch = self._batch
+        if self._last is None:
+            batch.end_cursor = self._message.start_cursor
+        else:
+            batch.end_cursor = cursor.make(self._mark, self._last)
+
+
+def fill_result(result: Any, record: Record, mask: "masks.Mask | None") -> None:
+    """Fill a result from a record, with the properties that the mask leaves."""
+    if mask is None:
+        result.entity.MergeFromString(record.body)
+    else:
+        result.entity.CopyFrom(masks.masked(Entity.FromString(record.body), mask))
+    result.version = record.version
+    set_micros(result.create_time, record.created)
+    set_micros(result.update_time, record.updated)

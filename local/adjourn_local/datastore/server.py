@@ -1,0 +1,237 @@
+"""The Datastore v1 service over gRPC and over HTTP with protobuf bodies."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from aiohttp import web
+
+from adjourn_local import rpc
+from adjourn_local.clock import Clock
+from adjourn_local.datastore import http, keys, messages
+from adjourn_local.datastore.aggregation import Aggregator
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import invalid, micros, set_micros, unsupported
+from adjourn_local.datastore.reads import Reader
+from adjourn_local.datastore.store import Store, View
+from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.writes import Writer
+
+_SERVICE = "google.datastore.v1.Datastore"
+# Auto-allocated ids of the service are positive and survive JavaScript's numbers.
+_MAX_ID = (1 << 53) - 1
+
+Method = tuple[Any, Callable[[Any], Any]]
+
+
+class DatastoreServer:
+    """Datastore in one SQLite file.
+
+    Its handlers run on one event loop and never await: each request is served alone.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, *, random_source: random.Random | None = None
+    ) -> None:
+        self._clock = clock
+        self._random = random_source or random.SystemRandom()
+        self._store = Store(path)
+        self._reader = Reader(self._store)
+        self._aggregator = Aggregator(self._store, self._reader)
+        self._writer = Writer(self._store, self._allocate)
+        self._transactions = Transactions(self._store, self._random)
+
+    def grpc_service(self) -> grpc.GenericRpcHandler:
+        """Return the service for a `grpc.aio` server."""
+        return rpc.service(_SERVICE, self._methods())
+
+    def http_routes(self) -> list[web.RouteDef]:
+        """Return the routes that a client without gRPC posts to."""
+        return http.routes(self._methods())
+
+    def close(self) -> None:
+        """Close the file; open transactions are lost, as in a restart."""
+        self._store.close()
+
+    def _methods(self) -> dict[str, Method]:
+        return {
+            "Lookup": (messages.LookupRequest, self._lookup),
+            "RunQuery": (messages.RunQueryRequest, self._run_query),
+            "RunAggregationQuery": (messages.RunAggregationQueryRequest, self._run_aggregation),
+            "BeginTransaction": (messages.BeginTransactionRequest, self._begin),
+            "Commit": (messages.CommitRequest, self._commit),
+            "Rollback": (messages.RollbackRequest, self._rollback),
+            "AllocateIds": (messages.AllocateIdsRequest, self._allocate_ids),
+            "ReserveIds": (messages.ReserveIdsRequest, self._reserve_ids),
+        }
+
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+    def _lookup(self, request: Any) -> Any:
+        _check_request(request)
+        return self._read(request, lambda view: self._reader.lookup(request, view))
+
+    def _run_query(self, request: Any) -> Any:
+        _check_request(request)
+        _check_query(request, "query")
+        partition = _query_partition(request)
+        return self._read(request, lambda view: self._reader.run_query(request, view, partition))
+
+    def _run_aggregation(self, request: Any) -> Any:
+        _check_request(request)
+        _check_query(request, "aggregation_query")
+        partition = _query_partition(request)
+        return self._read(request, lambda view: self._aggregator.run(request, view, partition))
+
+    def _read(self, request: Any, answer: Callable[[View], Any]) -> Any:
+        """Answer a read in the transaction that the request names or begins, if any."""
+        transaction = self._transaction(request.read_options)
+        if transaction is None:
+            view = self._store.present()
+            response = answer(view)
+        else:
+            view = self._transactions.view(transaction)
+            response = answer(view)
+            if not transaction.read_only:
+                transaction.reads.append((_identified(answer), _identity(response)))
+            if request.read_options.HasField("new_transaction"):
+                response.transaction = transaction.id
+        _stamp(response, view, self._now())
+        return response
+
+    def _transaction(self, options: Any) -> Transaction | None:
+        which = options.WhichOneof("consistency_type")
+        if which == "transaction":
+            return self._transactions.get(options.transaction, self._now())
+        if which == "new_transaction":
+            return self._transactions.begin(options.new_transaction, self._now())
+        if which == "read_time":
+            raise unsupported("Reading at a read_time is not served by the laptop stack.")
+        return None
+
+    def _begin(self, request: Any) -> Any:
+        _check_request(request)
+        transaction = self._transactions.begin(request.transaction_options, self._now())
+        return messages.BeginTransactionResponse(transaction=transaction.id)
+
+    def _rollback(self, request: Any) -> Any:
+        _check_request(request)
+        self._transactions.rollback(request.transaction, self._now())
+        return messages.RollbackResponse()
+
+    def _commit(self, request: Any) -> Any:
+        _check_request(request)
+        selector = request.WhichOneof("transaction_selector")
+        if request.mode == messages.CommitRequest.NON_TRANSACTIONAL:
+            if selector is not None:
+                raise invalid("non-transaction commit cannot specify a transaction")
+            return self._writer.commit(request, self._now(), transactional=False)
+        if selector is None:
+            raise invalid("transactional commit requires a transaction")
+        if selector == "single_use_transaction":
+            if request.single_use_transaction.HasField("read_only"):
+                raise invalid("Cannot modify entities in a read-only transaction.")
+            return self._writer.commit(request, self._now(), transactional=True)
+        return self._commit_transaction(request)
+
+    def _commit_transaction(self, request: Any) -> Any:
+        transaction = self._transactions.get(request.transaction, self._now())
+        if transaction.read_only and request.mutations:
+            raise invalid("Cannot modify entities in a read-only transaction.")
+        try:
+            self._transactions.check_reads(transaction)
+            return self._writer.commit(request, self._now(), transactional=True)
+        finally:
+            self._transactions.close(transaction)
+
+    def _allocate_ids(self, request: Any) -> Any:
+        _check_request(request)
+        response = messages.AllocateIdsResponse()
+        home = Partition(request.project_id, request.database_id, "")
+        taken = []
+        for key in request.keys:
+            keys.check_key(key, incomplete=True)
+            if keys.is_complete(key):
+                last = key.path[-1]
+                text = f"[{last.kind}: {last.name or last.id}]"
+                raise invalid(f"Key path element must not be complete: {text}")
+            partition = keys.partition_of(key, home)
+            complete = self._allocate(partition, key)
+            response.keys.append(complete)
+            taken.append(self._stored(partition, complete))
+        self._store.reserve(taken)
+        return response
+
+    def _reserve_ids(self, request: Any) -> Any:
+        _check_request(request)
+        home = Partition(request.project_id, request.database_id, "")
+        taken = []
+        for key in request.keys:
+            keys.check_key(key)
+            taken.append(self._stored(keys.partition_of(key, home), key))
+        self._store.reserve(taken)
+        return messages.ReserveIdsResponse()
+
+    def _allocate(self, partition: Partition, key: Any) -> Any:
+        """Return a key completed with an id that no entity has and that was never handed out."""
+        complete = messages.Key()
+        complete.path.MergeFrom(key.path)
+        keys.set_partition(complete, partition)
+        while True:
+            complete.path[-1].id = self._random.randint(1, _MAX_ID)
+            if not self._store.is_taken(self._stored(partition, complete)):
+                return complete
+
+    def _stored(self, partition: Partition, key: Any) -> bytes:
+        return self._store.catalog.ensure_prefix(partition) + keys.encode_path(key.path)
+
+
+def _identity(response: Any) -> bytes:
+    data: bytes = response.SerializeToString(deterministic=True)
+    return data
+
+
+def _identified(answer: Callable[[View], Any]) -> Callable[[View], bytes]:
+    return lambda view: _identity(answer(view))
+
+
+def _stamp(response: Any, view: View, now: int) -> None:
+    """Write what the view was into an answer, after its identity was taken."""
+    if isinstance(response, messages.LookupResponse):
+        for missing in response.missing:
+            missing.version = view.version
+        set_micros(response.read_time, now)
+        return
+    if isinstance(response, messages.RunQueryResponse):
+        response.batch.snapshot_version = view.version
+    set_micros(response.batch.read_time, now)
+
+
+def _check_request(request: Any) -> None:
+    if not request.project_id:
+        raise invalid("The app id is the empty string.")
+    if request.database_id == "(default)":
+        raise invalid('"(default)" is an invalid database id.')
+
+
+def _check_query(request: Any, name: str) -> None:
+    which = request.WhichOneof("query_type")
+    if which == "gql_query":
+        raise unsupported("GQL is not served by the laptop stack; send a structured query.")
+    if which is None:
+        raise invalid(f"one of fields {name} and gql_query must be set")
+    if request.HasField("explain_options"):
+        raise unsupported("explain_options are not served by the laptop stack.")
+
+
+def _query_partition(request: Any) -> Partition:
+    home = Partition(request.project_id, request.database_id, "")
+    given = request.partition_id
+    if given.project_id not in {"", home.project} or given.database_id != home.database:
+        raise invalid(
+            "The partition of a query must be in the project and database of its request."
+        )
+    return Partition(home.project, home.database, given.namespace_id)

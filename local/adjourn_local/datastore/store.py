@@ -1,0 +1,294 @@
+"""Entities and their index rows, in the stack's one SQLite file.
+
+One process and one thread write them, so a read that precedes a write needs no lock; every group of
+writes that belongs together is one SQLite transaction.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from adjourn_local.database import connect
+from adjourn_local.datastore import catalog, entities
+from adjourn_local.datastore.indexes import KIND, Index, KindIndexes, Shape, rows_in
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import Entity
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS datastore_state (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datastore_entities (
+    id INTEGER PRIMARY KEY, key BLOB UNIQUE,
+    version INTEGER, created INTEGER, updated INTEGER, body BLOB);
+CREATE TABLE IF NOT EXISTS datastore_rows (
+    row BLOB PRIMARY KEY, several INTEGER, entity INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datastore_reserved (key BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
+# https://cloud.google.com/datastore/docs/concepts/limits (without billing)
+_MAX_COMPOSITES = 200
+
+
+class Record(NamedTuple):
+    """A stored entity: its row id, version, times in microseconds and serialized message."""
+
+    id: int
+    version: int
+    created: int
+    updated: int
+    body: bytes
+
+
+Row = tuple[bytes, int, int, int, int, int, bytes]
+"""An index row, whether its entity has several, then the fields of the entity's `Record`."""
+
+
+class View(NamedTuple):
+    """What a read sees: the present, or what was present when the view was opened."""
+
+    connection: sqlite3.Connection
+    version: int
+
+
+@dataclass(slots=True)
+class Change:
+    """What one entity becomes: its new record (None deletes it) and the index rows that differ."""
+
+    key: bytes
+    old: Record | None
+    new: Record | None
+    gone: Collection[bytes] = ()
+    come: dict[bytes, bool] = field(default_factory=dict)
+
+
+class Store:
+    """The tables of entities and index rows; `catalog` knows which indexes there are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path)
+        self._connection.executescript(_SCHEMA + catalog.SCHEMA)
+        self._idle: list[sqlite3.Connection] = []
+        self._views: dict[int, sqlite3.Connection] = {}
+        self._last_use: dict[tuple[Partition, str, Shape], None] = {}
+        self.catalog = catalog.Catalog(self._connection)
+        state = self._connection.execute("SELECT value FROM datastore_state WHERE name = 'version'")
+        self.version: int = (state.fetchone() or (0,))[0]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in (*self._views.values(), *self._idle, self._connection):
+            connection.close()
+
+    def present(self) -> View:
+        """Return the view of what is stored now."""
+        return View(self._connection, self.version)
+
+    def open_view(self) -> View:
+        """Return a view that stays as it is until it is closed."""
+        connection = self._idle.pop() if self._idle else connect(self._path)
+        self._views[id(connection)] = connection
+        connection.execute("BEGIN")
+        # SQLite fixes the snapshot at the first read, not at BEGIN.
+        connection.execute("SELECT value FROM datastore_state").fetchone()
+        return View(connection, self.version)
+
+    def close_view(self, view: View) -> None:
+        """Give up a view that `open_view` returned."""
+        view.connection.execute("COMMIT")
+        self._idle.append(self._views.pop(id(view.connection)))
+
+    def get(self, view: View, key: bytes) -> Record | None:
+        """Return the record under a stored key."""
+        select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE key = ?"
+        found = view.connection.execute(select, (key,)).fetchone()
+        return Record(*found) if found else None
+
+    def is_taken(self, key: bytes) -> bool:
+        """Return whether a key is stored or reserved, so that its id must not be handed out."""
+        select = (
+            "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key = ?1)"
+            " OR EXISTS (SELECT 1 FROM datastore_reserved WHERE key = ?1)"
+        )
+        return bool(self._connection.execute(select, (key,)).fetchone()[0])
+
+    def reserve(self, keys: Iterable[bytes]) -> None:
+        """Remember keys whose ids must never be handed out."""
+        insert = "INSERT OR IGNORE INTO datastore_reserved VALUES (?)"
+        with self._writing():
+            self._connection.executemany(insert, ((key,) for key in keys))
+
+    def apply(self, changes: Iterable[Change], version: int) -> None:
+        """Write the changes of one commit, all or none."""
+        with self._writing():
+            for change in changes:
+                self._apply(change)
+            self._set_version(version)
+        self.version = version
+
+    def _apply(self, change: Change) -> None:
+        execute, many = self._connection.execute, self._connection.executemany
+        if change.new is None:
+            if change.old is not None:
+                execute("DELETE FROM datastore_entities WHERE id = ?", (change.old.id,))
+            number = None
+        elif change.old is None:
+            insert = "INSERT INTO datastore_entities VALUES (NULL, ?, ?, ?, ?, ?)"
+            number = execute(insert, (change.key, *change.new[1:])).lastrowid
+        else:
+            number = change.new.id
+            update = (
+                "UPDATE datastore_entities SET version = ?, created = ?, updated = ?, body = ?"
+                " WHERE id = ?"
+            )
+            execute(update, (*change.new[1:], number))
+        if change.gone:
+            many("DELETE FROM datastore_rows WHERE row = ?", ((row,) for row in change.gone))
+        if change.come:
+            rows = ((row, several, number) for row, several in change.come.items())
+            many("INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)", rows)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _set_version(self, version: int) -> None:
+        replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
+        self._connection.execute(replace, (version,))
+
+    def scan_rows(self, view: View, low: bytes, high: bytes, *, reverse: bool) -> Iterator[Row]:
+        """Yield the index rows in `low` <= row < `high`, in order, with their entities."""
+        # CROSS JOIN keeps SQLite from walking the entities instead of the range.
+        select = (
+            "SELECT r.row, r.several, e.id, e.version, e.created, e.updated, e.body"
+            " FROM datastore_rows r CROSS JOIN datastore_entities e ON e.id = r.entity"
+            f" WHERE r.row >= ? AND r.row < ? ORDER BY r.row {_direction(reverse=reverse)}"
+        )
+        return _lazily(view.connection.execute(select, (low, high)))
+
+    def scan_bare_rows(
+        self, view: View, low: bytes, high: bytes, *, reverse: bool
+    ) -> Iterator[Row]:
+        """Yield the index rows in `low` <= row < `high`, in order, without their entities."""
+        select = (
+            "SELECT row, several, entity, 0, 0, 0, X'' FROM datastore_rows"
+            f" WHERE row >= ? AND row < ? ORDER BY row {_direction(reverse=reverse)}"
+        )
+        return _lazily(view.connection.execute(select, (low, high)))
+
+    def scan_entities(self, view: View, low: bytes, high: bytes, *, reverse: bool) -> Iterator[Row]:
+        """Yield the entities with `low` <= stored key < `high`, in key order."""
+        select = (
+            "SELECT key, 0, id, version, created, updated, body FROM datastore_entities"
+            f" WHERE key >= ? AND key < ? ORDER BY key {_direction(reverse=reverse)}"
+        )
+        return _lazily(view.connection.execute(select, (low, high)))
+
+    def record(self, view: View, number: int) -> Record:
+        """Return the record with a row id that a scan gave."""
+        select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE id = ?"
+        return Record(*view.connection.execute(select, (number,)).fetchone())
+
+    def count(self, view: View, low: bytes, high: bytes) -> int:
+        """Return how many entities have index rows in a range."""
+        select = (
+            "SELECT COUNT(*) FILTER (WHERE NOT several)"
+            " + COUNT(DISTINCT CASE WHEN several THEN entity END)"
+            " FROM datastore_rows WHERE row >= ? AND row < ?"
+        )
+        total: int = view.connection.execute(select, (low, high)).fetchone()[0]
+        return total
+
+    def ensure_builtin(
+        self, partition: Partition, kind: str, found: entities.IndexedValues
+    ) -> KindIndexes:
+        """Return a kind's indexes, with the built-in ones that an entity's values need."""
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None:
+            self.catalog.ensure_prefix(partition)
+            indexes = KindIndexes()
+        for shape in indexes.missing(found):
+            self.catalog.add_index(partition, kind, shape, since=0)
+        return self.catalog.kind(partition, kind) or indexes
+
+    def ensure_composite(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
+        """Return a kind's index of a shape, filling a new one from what is stored.
+
+        None stands for an index that would be empty, because no entity ever had such a property.
+        """
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None or not {column.name for column in shape.columns} <= indexes.properties:
+            return None
+        use = (partition, kind, shape)
+        if shape.is_composite:
+            self._last_use.pop(use, None)
+            self._last_use[use] = None
+        return indexes.by_shape.get(shape) or self._fill(partition, kind, shape)
+
+    def _fill(self, partition: Partition, kind: str, shape: Shape) -> Index:
+        self._drop_stale()
+        version = self.version + 1
+        with self._writing():
+            index = self.catalog.add_index(partition, kind, shape, since=version)
+            try:
+                for number, rows in self.rows_of_kind(self.present(), partition, kind, index):
+                    self._apply_rows(number, rows)
+                self._set_version(version)
+            except BaseException:
+                self.catalog.drop_index(partition, kind, index)
+                raise
+        self.version = version
+        return index
+
+    def _apply_rows(self, number: int, rows: dict[bytes, bool]) -> None:
+        self._connection.executemany(
+            "INSERT INTO datastore_rows VALUES (?, ?, ?)",
+            ((row, several, number) for row, several in rows.items()),
+        )
+
+    def _drop_stale(self) -> None:
+        """Make room for a composite index by dropping the one not used for the longest time."""
+        if len(self._last_use) <= _MAX_COMPOSITES:
+            return
+        partition, kind, shape = use = next(iter(self._last_use))
+        del self._last_use[use]
+        indexes = self.catalog.kind(partition, kind)
+        if indexes and (index := indexes.by_shape.get(shape)):
+            with self._writing():
+                bounds = (index.prefix, (index.id + 1).to_bytes(4))
+                self._connection.execute(
+                    "DELETE FROM datastore_rows WHERE row >= ? AND row < ?", bounds
+                )
+            self.catalog.drop_index(partition, kind, index)
+
+    def rows_of_kind(
+        self, view: View, partition: Partition, kind: str, index: Index
+    ) -> Iterator[tuple[int, dict[bytes, bool]]]:
+        """Yield, for each entity of a kind, the rows it has (or shall have) in an index."""
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None:
+            return
+        prefix = indexes.by_shape[KIND].prefix
+        for row in self.scan_rows(view, prefix, prefix + b"\xff", reverse=False):
+            found = entities.indexed_values(Entity.FromString(row[6]))
+            yield row[2], rows_in(index, row[0][len(prefix) :], found)
+
+
+def _direction(*, reverse: bool) -> str:
+    return "DESC" if reverse else "ASC"
+
+
+def _lazily(cursor: sqlite3.Cursor) -> Iterator[Row]:
+    """Yield a cursor's rows and give the cursor up even if the reader stops early."""
+    try:
+        yield from cursor
+    finally:
+        cursor.close()

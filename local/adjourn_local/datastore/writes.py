@@ -1,0 +1,249 @@
+"""What a commit's mutations make of the stored entities, worked out before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from adjourn_local.datastore import entities, keys, masks, transforms
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import (
+    CommitResponse,
+    Entity,
+    Key,
+    Mutation,
+    invalid,
+    timestamp_micros,
+    set_micros,
+)
+from adjourn_local.datastore.store import Change, Record, Store
+from adjourn_local.rpc import RpcError
+
+_FORBIDDEN = {
+    ("insert", "insert"),
+    ("update", "insert"),
+    ("upsert", "insert"),
+    ("delete", "update"),
+}
+_MAX_TRANSFORMS = 500
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An entity on its way through the mutations of one commit."""
+
+    partition: Partition
+    kind: str
+    path: bytes
+    key: bytes
+    old: Record | None
+    entity: Any | None
+    operations: list[str] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+
+
+class Writer:
+    """Applies commits to the store."""
+
+    def __init__(self, store: Store, allocate: Callable[[Partition, Any], Any]) -> None:
+        """Take the store and what completes a key that lacks its id."""
+        self._store = store
+        self._allocate = allocate
+
+    def commit(self, request: Any, now: int, *, transactional: bool) -> Any:
+        """Apply a commit's mutations, all or none, and return the response.
+
+        Args:
+            request: The CommitRequest.
+            now: The present in microseconds since 1970.
+            transactional: Whether several mutations may concern one entity.
+
+        Raises:
+            RpcError: A mutation is refused; then nothing has changed.
+        """
+        version = max(self._store.version + 1, now)
+        response = CommitResponse()
+        drafts: dict[bytes, _Draft] = {}
+        for mutation in request.mutations:
+            result = response.mutation_results.add()
+            self._mutate(request, mutation, result, drafts, version, transactional=transactional)
+        changes = [c for draft in drafts.values() if (c := self._change(draft, version))]
+        if changes:
+            self._store.apply(changes, version)
+        written = {change.key: change for change in changes}
+        for draft in drafts.values():
+            _report(draft, written.get(draft.key), version)
+        response.index_updates = sum(len(c.come) + len(c.gone) for c in changes)
+        if transactional:
+            set_micros(response.commit_time, version)
+        return response
+
+    def _mutate(
+        self,
+        request: Any,
+        mutation: Any,
+        result: Any,
+        drafts: dict[bytes, _Draft],
+        version: int,
+        *,
+        transactional: bool,
+    ) -> None:
+        operation = mutation.WhichOneof("operation")
+        if operation is None:
+            raise invalid("Mutation is missing operation.")
+        given = None if operation == "delete" else getattr(mutation, operation)
+        key = self._complete(request, mutation, operation, result)
+        draft = self._draft(request, key, drafts)
+        _check_sequence(draft, operation, transactional=transactional)
+        draft.operations.append(operation)
+        draft.results.append(result)
+        if _conflicts(mutation, draft.old):
+            result.conflict_detected = True
+            return
+        _check_existence(draft, operation, key)
+        draft.entity = _written(mutation, draft.entity, given, key)
+        for one in mutation.property_transforms:
+            result.transform_results.append(transforms.transform(draft.entity, one, version))
+        if draft.entity is not None:
+            entities.check_entity(draft.entity)
+
+    def _complete(self, request: Any, mutation: Any, operation: str, result: Any) -> Any:
+        """Return the complete key of a mutation, allocating its id if it lacks one."""
+        given = getattr(mutation, operation)
+        key = given if operation == "delete" else given.key
+        keys.check_key(key, incomplete=operation in {"insert", "upsert"})
+        home = Partition(request.project_id, request.database_id, "")
+        partition = keys.partition_of(key, home)
+        if keys.is_complete(key):
+            complete = Key()
+            complete.path.MergeFrom(key.path)
+        else:
+            complete = self._allocate(partition, key)
+            result.key.CopyFrom(complete)
+        keys.set_partition(complete, partition)
+        return complete
+
+    def _draft(self, request: Any, key: Any, drafts: dict[bytes, _Draft]) -> _Draft:
+        home = Partition(request.project_id, request.database_id, "")
+        partition = keys.partition_of(key, home)
+        path = keys.encode_path(key.path)
+        stored = self._store.catalog.ensure_prefix(partition) + path
+        draft = drafts.get(stored)
+        if draft is None:
+            old = self._store.get(self._store.present(), stored)
+            entity = Entity.FromString(old.body) if old else None
+            kind = key.path[-1].kind
+            draft = _Draft(partition, kind, path, stored, old, entity)
+            drafts[stored] = draft
+        return draft
+
+    def _change(self, draft: _Draft, version: int) -> Change | None:
+        """Return what must be written for a draft, or None if the entity stays as it is."""
+        old, entity = draft.old, draft.entity
+        if entity is None:
+            if old is None:
+                return None
+            gone = self._rows(draft, Entity.FromString(old.body))
+            return Change(draft.key, old, None, gone=gone)
+        body = entity.SerializeToString(deterministic=True)
+        if old is None:
+            new = Record(0, version, version, version, body)
+            return Change(draft.key, None, new, come=self._rows(draft, entity))
+        if old.body == body:
+            return None
+        created = version if "delete" in draft.operations else old.created
+        before = self._rows(draft, Entity.FromString(old.body))
+        after = self._rows(draft, entity)
+        return Change(
+            draft.key,
+            old,
+            Record(old.id, version, created, version, body),
+            gone=[row for row in before if row not in after],
+            come={row: several for row, several in after.items() if before.get(row) != several},
+        )
+
+    def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
+        found = entities.indexed_values(entity)
+        indexes = self._store.ensure_builtin(draft.partition, draft.kind, found)
+        return indexes.rows(draft.path, found)
+
+
+def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> None:
+    if not draft.operations:
+        return
+    if not transactional:
+        raise invalid(
+            "A non-transactional commit may not contain multiple mutations affecting"
+            " the same entity."
+        )
+    earlier = draft.operations[-1]
+    if (earlier, operation) in _FORBIDDEN:
+        raise invalid(f"Cannot {earlier} then {operation} an entity in the same request.")
+
+
+def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
+    if operation == "insert" and draft.entity is not None:
+        text = f"entity already exists: {keys.describe(key)}"
+        raise RpcError(grpc.StatusCode.ALREADY_EXISTS, text)
+    if operation == "update" and draft.entity is None:
+        raise RpcError(grpc.StatusCode.NOT_FOUND, f"no entity to update: {keys.describe(key)}")
+
+
+def _conflicts(mutation: Any, old: Record | None) -> bool:
+    """Return whether the entity is not the one that the mutation was made for.
+
+    Raises:
+        RpcError: It is not, and the mutation wants the whole commit to fail then.
+    """
+    which = mutation.WhichOneof("conflict_detection_strategy")
+    if which is None:
+        if mutation.conflict_resolution_strategy:
+            raise invalid("conflict_resolution_strategy needs a conflict_detection_strategy.")
+        return False
+    if which == "base_version":
+        required, stored = mutation.base_version, old.version if old else 0
+    else:
+        required = timestamp_micros(mutation.update_time)
+        stored = old.updated if old else 0
+    if required == stored:
+        return False
+    if mutation.conflict_resolution_strategy == Mutation.FAIL:
+        what = which.replace("_", " ")
+        raise RpcError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"the stored version ({stored}) does not match the required {what} ({required})",
+        )
+    return True
+
+
+def _written(mutation: Any, current: Any, given: Any, key: Any) -> Any:
+    """Return what a mutation makes of an entity."""
+    if given is None:
+        if mutation.property_transforms:
+            raise invalid("A delete cannot have property transforms.")
+        return None
+    if len(mutation.property_transforms) > _MAX_TRANSFORMS:
+        raise invalid(f"A mutation cannot have more than {_MAX_TRANSFORMS} property transforms.")
+    entity = Entity()
+    if not mutation.HasField("property_mask"):
+        entity.CopyFrom(given)
+    else:
+        mask = masks.parse(mutation.property_mask)
+        for name in masks.reserved(mask):
+            raise invalid(f'The property mask names the reserved property "{name}".')
+        if current is not None:
+            entity.CopyFrom(current)
+        masks.copy_masked(given, entity, mask)
+    entity.key.CopyFrom(key)
+    return entity
+
+
+def _report(draft: _Draft, change: Change | None, version: int) -> None:
+    """Write versions and times into the results of an entity's mutations."""
+    record = change.new if change else draft.old
+    for result in draft.results:
+        result.version = record.version if record else version
+        if record is not None:
+            set_micros(result.create_time, record.created)
+            set_micros(result.update_time, record.updated)
