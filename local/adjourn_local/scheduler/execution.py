@@ -1,0 +1,106 @@
+"""One start of a job with all its attempts, and whether another attempt follows a failed one."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from google.rpc import code_pb2  # type: ignore[import-untyped]
+
+from adjourn_local.backoff import backoff
+from adjourn_local.sender import Answer
+
+# google/rpc/code.proto names the HTTP status that belongs to each code.
+_CODES: dict[int, int] = {
+    400: code_pb2.INVALID_ARGUMENT,
+    401: code_pb2.UNAUTHENTICATED,
+    403: code_pb2.PERMISSION_DENIED,
+    404: code_pb2.NOT_FOUND,
+    409: code_pb2.ABORTED,
+    429: code_pb2.RESOURCE_EXHAUSTED,
+    499: code_pb2.CANCELLED,
+    500: code_pb2.INTERNAL,
+    501: code_pb2.UNIMPLEMENTED,
+    503: code_pb2.UNAVAILABLE,
+    504: code_pb2.DEADLINE_EXCEEDED,
+}
+_SUCCESS = range(200, 300)
+# A back-off may be longer than what is left of the calendar.
+_LONGEST_WAIT = dt.timedelta(days=3660)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A start of a job: in flight, or waiting for its next attempt at `retry_at`.
+
+    `scheduled` is what the handler is told as its schedule time, the same at every attempt.
+    """
+
+    id: int
+    job: str
+    scheduled: dt.datetime
+    is_manual: bool
+    began: dt.datetime
+    attempts: int = 0
+    retry_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """A retry configuration in which every field has its value."""
+
+    count: int
+    duration: dt.timedelta
+    min_backoff: dt.timedelta
+    max_backoff: dt.timedelta
+    doublings: int
+
+
+def policy_of(config: Any) -> RetryPolicy:
+    """Return the policy that a complete RetryConfig message describes."""
+    return RetryPolicy(
+        count=config.retry_count,
+        duration=config.max_retry_duration.ToTimedelta(),
+        min_backoff=config.min_backoff_duration.ToTimedelta(),
+        max_backoff=config.max_backoff_duration.ToTimedelta(),
+        doublings=config.max_doublings,
+    )
+
+
+def next_attempt(
+    policy: RetryPolicy, execution: Execution, *, now: dt.datetime, next_tick: dt.datetime | None
+) -> dt.datetime | None:
+    """Return when an execution that just failed is attempted again, or None if it is given up.
+
+    With both limits set it goes on until both are reached; with neither there is no retry (the
+    REST reference of RetryConfig; the client's text knows the count only). Whatever the limits, it
+    ends at the next scheduled start.
+    """
+    count_is_left = execution.attempts <= policy.count
+    time_is_left = now - execution.began < policy.duration
+    if not (count_is_left or time_is_left):
+        return None
+    seconds = backoff(
+        execution.attempts,
+        minimum=policy.min_backoff.total_seconds(),
+        maximum=policy.max_backoff.total_seconds(),
+        doublings=policy.doublings,
+    )
+    at = now + min(dt.timedelta(seconds=seconds), _LONGEST_WAIT)
+    return None if next_tick is not None and at >= next_tick else at
+
+
+def is_success(answer: Answer) -> bool:
+    """Tell whether the handler acknowledged the job (`HttpTarget`: 200 to 299)."""
+    return answer.status in _SUCCESS
+
+
+def status_of(answer: Answer) -> tuple[int, str]:
+    """Return code and message of the `google.rpc.Status` that an attempt ended with."""
+    if is_success(answer):
+        return code_pb2.OK, ""
+    if answer.status is not None:
+        code = _CODES.get(answer.status, code_pb2.UNKNOWN)
+        return code, f"Original HTTP response code number = {answer.status}"
+    if answer.error == "DEADLINE_EXCEEDED":
+        return code_pb2.DEADLINE_EXCEEDED, "no answer before the attempt deadline"
+    return code_pb2.UNAVAILABLE, "no answer"

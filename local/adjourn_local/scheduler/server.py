@@ -1,0 +1,226 @@
+"""The Cloud Scheduler v1 methods, over a store of jobs and a runner."""
+
+import base64
+import binascii
+import secrets
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.cloud.scheduler_v1.types import cloudscheduler
+from google.cloud.scheduler_v1.types import job as job_types
+from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
+
+from adjourn_local import rpc
+from adjourn_local.clock import Clock
+from adjourn_local.rpc import RpcError
+from adjourn_local.scheduler import names
+from adjourn_local.scheduler.definition import Job, define, redefine
+from adjourn_local.scheduler.request import Mint
+from adjourn_local.scheduler.runner import Runner, next_tick
+from adjourn_local.scheduler.store import Entry, JobStore
+from adjourn_local.sender import Sender
+
+_State = job_types.Job.State
+_ListJobsResponse: Any = cloudscheduler.ListJobsResponse.pb()
+
+_MAX_PAGE = 500
+
+
+class SchedulerServer:
+    """Cloud Scheduler on a laptop: HTTP targets, unix-cron, OIDC, retries.
+
+    It belongs to the event loop on which it is started; its methods are called there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        mint: Mint,
+        sender: Sender,
+        *,
+        skips_overlapping: bool = False,
+    ) -> None:
+        """Open the state.
+
+        Args:
+            path: The stack's state file.
+            clock: The time by which jobs start.
+            mint: Returns an identity token for an account and an audience.
+            sender: Sends the requests.
+            skips_overlapping: Leave out a start that falls due while the job is under way, as
+                Google's guide to managing jobs says, instead of delaying it, as the reference of
+                `Job.schedule` says.
+        """
+        self._clock = clock
+        self._store = JobStore(path)
+        self._runner = Runner(self._store, clock, mint, sender, skips_overlapping=skips_overlapping)
+
+    def grpc_services(self) -> list[grpc.GenericRpcHandler]:
+        """Return the service that Google's client speaks to."""
+        methods: dict[str, tuple[type, rpc.Handler]] = {
+            "CreateJob": (cloudscheduler.CreateJobRequest.pb(), self._create),
+            "GetJob": (cloudscheduler.GetJobRequest.pb(), self._get),
+            "ListJobs": (cloudscheduler.ListJobsRequest.pb(), self._list),
+            "UpdateJob": (cloudscheduler.UpdateJobRequest.pb(), self._update),
+            "DeleteJob": (cloudscheduler.DeleteJobRequest.pb(), self._delete),
+            "PauseJob": (cloudscheduler.PauseJobRequest.pb(), self._pause),
+            "ResumeJob": (cloudscheduler.ResumeJobRequest.pb(), self._resume),
+            "RunJob": (cloudscheduler.RunJobRequest.pb(), self._run),
+        }
+        return [rpc.service("google.cloud.scheduler.v1.CloudScheduler", methods)]
+
+    async def start(self) -> None:
+        """Begin to start jobs; what fell due before is not made up for."""
+        self._runner.start()
+
+    async def stop(self) -> None:
+        """Stop for good and close the state; a new server may take it up."""
+        await self._runner.stop()
+        self._store.close()
+
+    async def idle(self) -> None:
+        """Return once all that is due by the clock has been sent and answered."""
+        await self._runner.idle()
+
+    def ensure_job(
+        self,
+        *,
+        name: str,
+        schedule: str,
+        time_zone: str,
+        uri: str,
+        service_account: str,
+        audience: str,
+    ) -> None:
+        """Create a job that posts to `uri`, or point the one that exists there.
+
+        What a user has changed since, such as its schedule or that it is paused, is kept. It may be
+        called before `start`.
+
+        Raises:
+            RpcError: The job would not be accepted from a client either.
+        """
+        given = Job(name=name, schedule=schedule, time_zone=time_zone)
+        given.http_target.uri = uri
+        given.http_target.oidc_token.service_account_email = service_account
+        given.http_target.oidc_token.audience = audience
+        location, _ = names.split(name)
+        entry = self._store.get(name)
+        if entry is None:
+            self._add(location, given)
+            return
+        mask = field_mask_pb2.FieldMask(paths=["http_target.uri", "http_target.oidc_token"])
+        updated = redefine(entry.job, given, mask)
+        if updated != entry.job:
+            self._store.put(Entry(job=updated, tick=entry.tick))
+
+    def _create(self, request: Any) -> Any:
+        return self._view(self._add(request.parent, request.job))
+
+    def _add(self, location: str, given: Any) -> Entry:
+        names.check_location(location)
+        job = define(given)
+        if not job.name:
+            job.name = f"{location}/jobs/{secrets.randbits(63)}"
+        if names.split(job.name)[0] != location:
+            raise names.invalid(f'The job name must start with the parent "{location}".')
+        if self._store.get(job.name) is not None:
+            raise RpcError(grpc.StatusCode.ALREADY_EXISTS, f"Job {job.name} already exists.")
+        job.state = _State.ENABLED
+        return self._put_from_now(job)
+
+    def _get(self, request: Any) -> Any:
+        return self._view(self._entry(request.name))
+
+    def _list(self, request: Any) -> Any:
+        names.check_location(request.parent)
+        if request.page_size < 0:
+            raise names.invalid("The page size must not be negative.")
+        size = min(request.page_size or _MAX_PAGE, _MAX_PAGE)
+        after = _read_token(request.page_token, request.parent)
+        entries = self._store.page(request.parent, after, size + 1)
+        response = _ListJobsResponse(jobs=[self._view(entry) for entry in entries[:size]])
+        if len(entries) > size:
+            response.next_page_token = _token(entries[size - 1].job.name)
+        return response
+
+    def _update(self, request: Any) -> Any:
+        entry = self._entry(request.job.name)
+        job = redefine(entry.job, request.job, request.update_mask)
+        self._store.forget_waiting(job.name)
+        return self._view(self._put_from_now(job))
+
+    def _delete(self, request: Any) -> Any:
+        self._store.delete(self._entry(request.name).job.name)
+        self._runner.look()
+        return empty_pb2.Empty()
+
+    def _pause(self, request: Any) -> Any:
+        entry = self._entry(request.name)
+        _require(entry.job, _State.ENABLED, "paused")
+        entry.job.state = _State.PAUSED
+        self._store.forget_waiting(entry.job.name)
+        return self._view(self._put(entry.job))
+
+    def _resume(self, request: Any) -> Any:
+        entry = self._entry(request.name)
+        _require(entry.job, _State.PAUSED, "resumed")
+        entry.job.state = _State.ENABLED
+        return self._view(self._put(entry.job))
+
+    def _run(self, request: Any) -> Any:
+        entry = self._entry(request.name)
+        self._runner.run_now(entry)
+        return self._view(entry)
+
+    def _entry(self, name: str) -> Entry:
+        names.split(name)
+        entry = self._store.get(name)
+        if entry is None:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "Job not found.")
+        return entry
+
+    def _put_from_now(self, job: Any) -> Entry:
+        """Store a job that a user has just defined."""
+        job.user_update_time.FromDatetime(self._clock.now())
+        return self._put(job)
+
+    def _put(self, job: Any) -> Entry:
+        """Store a job whose next start counts from now."""
+        tick = next_tick(job, self._clock.now()) if job.state == _State.ENABLED else None
+        entry = Entry(job=job, tick=tick)
+        self._store.put(entry)
+        self._runner.look()
+        return entry
+
+    def _view(self, entry: Entry) -> Any:
+        """Return the job as clients see it: with the next attempt, be it a start or a retry."""
+        upcoming = self._store.next_retry(entry.job.name) or entry.tick
+        if upcoming is not None:
+            entry.job.schedule_time.FromDatetime(upcoming)
+        return entry.job
+
+
+def _require(job: Any, state: Any, participle: str) -> None:
+    if job.state != state:
+        raise RpcError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"To be {participle}, a job must be {state.name}; it is {_State(job.state).name}.",
+        )
+
+
+def _token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _read_token(token: str, location: str) -> str:
+    """Return the name after which a page begins, and nothing for the first page."""
+    try:
+        name = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError):
+        raise names.invalid("The page token is invalid.") from None
+    if name and not name.startswith(f"{location}/jobs/"):
+        raise names.invalid("The page token belongs to another request.")
+    return name
