@@ -14,12 +14,12 @@ import grpc
 from aiohttp import web
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from tests.support import serving
 
 from adjourn_local.clock import ManualClock
 from adjourn_local.loop import LoopThread
 from adjourn_local.sender import Sender
 from adjourn_local.tasks import Counters, TasksServer
-from tests.support import serving
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 LOCATION = "projects/shop/locations/europe-west1"
@@ -56,9 +56,7 @@ class Worker:
     async def handle(self, request: web.Request) -> web.Response:
         """Record the request and give the next answer; None waits for `release`."""
         headers = tuple((k.decode(), v.decode()) for k, v in request.raw_headers)
-        self.arrivals.put(
-            Arrival(request.method, request.path_qs, headers, await request.read())
-        )
+        self.arrivals.put(Arrival(request.method, request.path_qs, headers, await request.read()))
         answer = self.answers.popleft() if self.answers else 200
         if answer is None:
             await self.release.wait()
@@ -93,20 +91,20 @@ class World:
             return f"token-{len(self.minted)}"
 
         def build() -> TasksServer:
-            return TasksServer(
-                self.path, self.clock, mint, self.sender, grace=0, **self.options
-            )
+            return TasksServer(self.path, self.clock, mint, self.sender, grace=0, **self.options)
 
         self.server = self.loop.call(build)
-        with serving(self.loop, *self.server.grpc_services()) as address:
-            with grpc.insecure_channel(address) as channel:
-                transport = CloudTasksGrpcTransport(channel=channel)
-                self.client = tasks_v2.CloudTasksClient(transport=transport)
-                self.loop.run(self.server.start())
-                try:
-                    yield self
-                finally:
-                    self.loop.run(self.server.stop())
+        with (
+            serving(self.loop, *self.server.grpc_services()) as address,
+            grpc.insecure_channel(address) as channel,
+        ):
+            transport = CloudTasksGrpcTransport(channel=channel)
+            self.client = tasks_v2.CloudTasksClient(transport=transport)
+            self.loop.run(self.server.start())
+            try:
+                yield self
+            finally:
+                self.loop.run(self.server.stop())
 
     def advance(self, seconds: float) -> None:
         """Move the clock and let everything run that needs no network."""
@@ -125,7 +123,7 @@ class World:
         """Return the counters once they meet a condition."""
 
         async def wait() -> Counters:
-            while not condition(counters := self.server.counters()):
+            while not condition(counters := self.server.counters()):  # noqa: ASYNC110 - any change
                 await asyncio.sleep(0)
             return counters
 

@@ -9,9 +9,9 @@ import pytest
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 from adjourn_local.tasks.store import Store
-from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 CHILD = """
 import asyncio, pathlib, sys
@@ -162,9 +162,7 @@ def test_a_task_that_was_accepted_survives_the_killing_of_the_server(world):
     ) as child:
         port = child.stdout.readline().strip()
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            client = tasks_v2.CloudTasksClient(
-                transport=CloudTasksGrpcTransport(channel=channel)
-            )
+            client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
             client.pause_queue(name=QUEUE)
             created = {
                 client.create_task(

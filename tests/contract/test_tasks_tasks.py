@@ -10,7 +10,6 @@ from google.api_core.exceptions import (
     NotFound,
 )
 from google.cloud import tasks_v2
-
 from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
 
 FULL = tasks_v2.Task.View.FULL
@@ -264,9 +263,7 @@ def test_a_page_token_that_is_old_foreign_or_made_up_is_refused(world):
     page = next(iter(world.client.list_tasks(request={"parent": QUEUE, "page_size": 1}).pages))
 
     def listing(parent, token):
-        return refusal(
-            world.client.list_tasks, request={"parent": parent, "page_token": token}
-        )
+        return refusal(world.client.list_tasks, request={"parent": parent, "page_token": token})
 
     assert "page token" in listing(QUEUE, "made up")
     assert "page token" in listing(other, page.next_page_token)
