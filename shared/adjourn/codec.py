@@ -146,7 +146,9 @@ class Codec:
             raise
         return tree
 
-    def _encode_dict(self, value: dict[Any, object], depth: int, place: str = "[{}]") -> Json:
+    def _encode_dict(
+        self, value: dict[Any, object], depth: int, *, are_fields: bool = False
+    ) -> Json:
         is_object = _has_names(value)
         _check_depth(depth if is_object else depth + 2)
         tree: dict[str, Json] = {}
@@ -158,7 +160,7 @@ class Codec:
                 else:
                     pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
             except _RefusedError as refused:
-                refused.path.append(place.format(_shown(key) if place == "[{}]" else key))
+                refused.path.append(f".{key}" if are_fields else f"[{_shown(key)}]")
                 raise
         return tree if is_object else {"$dict": pairs}
 
@@ -173,8 +175,12 @@ class Codec:
             state = extension.encode(value)
         except Exception as error:
             raise _RefusedError(f"{_name(type(value))} cannot be carried: {error}") from error
+        if not isinstance(state, extension.state):
+            raise _RefusedError(
+                f"{_name(type(value))} cannot be carried: its state is a {type(state).__name__}"
+            )
         if type(state) is dict:
-            return {f"${extension.tag}": self._encode_dict(state, depth + 1, ".{}")}
+            return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
         return {f"${extension.tag}": self._encode(state, depth + 1)}
 
     def _hint(self, kind: type) -> str:
@@ -243,17 +249,17 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not a number of JSON")
 
 
-def _unique(pairs: list[Any]) -> dict[Any, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key comes twice")
+def _distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
+    value = kind(members)
+    if len(value) < len(members):
+        raise ValueError("a key or member comes twice")
     return value
 
 
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=partial(_distinct, dict), parse_constant=_refuse)
 
 
 def _name(kind: type) -> str:
@@ -301,17 +307,10 @@ def _unbase64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
 
 
-def _distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> object:
-    value = kind(members)
-    if len(value) < len(members):
-        raise ValueError("a member comes twice")
-    return value
-
-
-def _pairs(items: list[Any]) -> dict[Any, Any]:
+def _pairs(items: list[Any]) -> object:
     if not {list}.issuperset(map(type, items)):
         raise TypeError("an item is not a pair")
-    return _unique(items)
+    return _distinct(dict, items)
 
 
 def _encode_clock(value: dt.datetime | dt.time) -> object:
@@ -328,17 +327,11 @@ def _decode_clock(kind: type[dt.datetime | dt.time], state: Any) -> object:
     return kind.fromisoformat(state["at"]).replace(tzinfo=state["tzinfo"], fold=state["fold"])
 
 
-def _zone_key(zone: Any) -> str:
-    if zone.key is None:
-        raise ValueError("it has no key")
-    return str(zone.key)
-
-
 def _arguments(value: Any) -> list[object]:
     return list(value.__reduce__()[1])
 
 
-def _from_str(tag: str, type_name: str, encode: Callable[[Any], str] = str) -> Extension:
+def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -> Extension:
     module, _, name = type_name.rpartition(".")
 
     def decode(state: str) -> object:
@@ -403,7 +396,7 @@ _STANDARD = (
     ),
     Extension("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
     Extension("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
-    _from_str("zone", "zoneinfo.ZoneInfo", _zone_key),
+    _from_str("zone", "zoneinfo.ZoneInfo", lambda zone: zone.key),
     _from_str("decimal", "decimal.Decimal"),
     _from_str("uuid", "uuid.UUID"),
 )
