@@ -58,7 +58,7 @@ def record_advisory(package: datastore.Key, rank: int, last_release: str) -> Non
     client().put(advisory)
 
 
-@app.periodic(interval=dt.timedelta(days=1), cron_name="daily")
+@app.periodic(interval=dt.timedelta(), cron_name="daily")  # whenever the job calls
 def write_report() -> None:
     """Write the day's report: how many advisories there are and the highest-ranked packages."""
     query = client().query(kind="Advisory", order=["rank"])

@@ -64,7 +64,7 @@ def audit(stack: Stack, path: Path, today: dt.date, progress: Progress) -> Summa
     _load(packages, progress)
     undated, stale, audited = _walk(cutoff(today), progress)
     advisories = _advisories(stale, progress)
-    report = _report(stack)
+    report = _report(stack, advisories)
     query = client().query(kind="Advisory", order=["rank"])
     return Summary(
         rows=len(rows),
@@ -126,19 +126,20 @@ def _advisories(expected: int, progress: Progress) -> int:
     return count()
 
 
-def _report(stack: Stack) -> datastore.Entity:
-    """Let the Cloud Scheduler job call now instead of at its next minute."""
+def _report(stack: Stack, advisories: int) -> datastore.Entity:
+    """Let the Cloud Scheduler job call now; it may have called before, so wait."""
     channel = grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}")
     scheduler = CloudSchedulerClient(transport=CloudSchedulerGrpcTransport(channel=channel))
     scheduler.run_job(name=f"projects/{PROJECT}/locations/{LOCATION}/jobs/daily")
+    channel.close()
     reports: list[datastore.Entity] = []
 
-    def is_written() -> bool:
-        reports[:] = client().query(kind="Report").fetch()
-        return bool(reports)
+    def is_full() -> bool:
+        query = client().query(kind="Report", order=["-__key__"])
+        reports[:] = query.fetch(limit=1)
+        return bool(reports) and reports[0]["advisories"] == advisories
 
-    _wait(is_written, "The report")
-    channel.close()
+    _wait(is_full, "The report")
     return reports[0]
 
 

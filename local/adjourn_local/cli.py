@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ def _port(text: str) -> int:
 
 
 async def _up(options: argparse.Namespace) -> int:
+    logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
     sys.path.insert(0, str(Path.cwd()))
     app = load_app({"ADJOURN_APP": options.app})
     stack = Stack(

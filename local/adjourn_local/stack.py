@@ -32,6 +32,8 @@ QUEUE = "default"
 
 _HOST = "127.0.0.1"
 _LARGEST_REQUEST = 16 << 20
+# Lets clients that are still connected learn of the end before their connections do.
+_GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,7 @@ class Stack:
         server.add_generic_rpc_handlers(services)
         server.add_insecure_port(f"{_HOST}:{self.ports.grpc}")
         await server.start()
-        closing.push_async_callback(server.stop, None)
+        closing.push_async_callback(server.stop, _GRACE)
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
         application = web.Application(client_max_size=_LARGEST_REQUEST)
