@@ -277,7 +277,7 @@ def _check_depth(depth: int) -> None:
 
 
 def _is_unicode(text: str) -> bool:
-    # JSON would merge two lone surrogates into one character.
+    # UTF-8 has no lone surrogates, and the escapes of JSON would merge two of them into one.
     try:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
