@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import functools
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -89,16 +90,21 @@ class Stack:
         self.clock = clock
         self.handler = handler
         self.url = url
-        self.issuer = TokenIssuer(clock)
+
+    @functools.cached_property
+    def issuer(self):
+        """Make keys only for the tests that need them: it takes a while."""
+        return TokenIssuer(self.clock)
+
+    def mint(self, email, audience):
+        return self.issuer.mint(email, audience)
 
     @contextmanager
     def stopped(self):
         """Make a server that has not been started."""
         sender = Sender(self.clock)
         self.server = self._loop.call(
-            lambda: SchedulerServer(
-                self._path, self.clock, self.issuer.mint, sender, **self._options
-            )
+            lambda: SchedulerServer(self._path, self.clock, self.mint, sender, **self._options)
         )
         with ExitStack() as cleanup:
             cleanup.callback(lambda: self._loop.run(sender.close()))

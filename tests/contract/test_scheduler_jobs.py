@@ -462,5 +462,5 @@ class TestEnsureJob:
 
     @pytest.mark.parametrize("mistake", [{"name": "j"}, {"time_zone": "Mars/Olympus"}])
     def test_a_mistake_is_refused_as_a_clients_would_be(self, stack, mistake):
-        with stack.stopped(), pytest.raises(RpcError, match="must be formatted|not a time zone"):
+        with stack.stopped(), pytest.raises(RpcError, match=r"must be formatted|not a time zone"):
             stack.ensure_job(**{**self.ARGUMENTS, **mistake})

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import logging
+import sqlite3
+import threading
 from zoneinfo import ZoneInfo
 
 import google.auth.jwt
@@ -460,7 +462,7 @@ class TestRetries:
         assert "no key" in caplog.text
         assert client.get_job(name=NAME).status.code == code_pb2.UNAVAILABLE
 
-        stack.server._runner._mint = stack.issuer.mint
+        stack.server._runner._mint = stack.mint
         stack.advance(MINUTE)
         assert stack.times == [2 * MINUTE]
 
@@ -579,6 +581,7 @@ class TestRestart:
             stack.handler.held = True
             stack.advance_until_called(HOUR, calls=1)
         loop.call(lambda: stack.clock.advance(60))
+        stack.handler.held = False
 
         with stack.running() as client:
             assert client.get_job(name=NAME).status.code == code_pb2.UNAVAILABLE
@@ -600,3 +603,24 @@ def test_the_systems_clock_drives_it_too(loop, tmp_path):
             loop.run(stack.server.idle(), 20)
 
     assert len(stack.handler.calls) == 1
+
+
+def test_trouble_with_the_state_does_not_end_the_schedule(client, stack, caplog, monkeypatch):
+    create(client, stack.job())
+    store = stack.server._runner._store
+    begin, has_failed = store.begin, threading.Event()
+
+    def fail_once(*arguments):
+        if has_failed.is_set():
+            return begin(*arguments)
+        has_failed.set()
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(store, "begin", fail_once)
+    with caplog.at_level(logging.ERROR):
+        stack._loop.call(lambda: stack.clock.advance(MINUTE))
+        assert has_failed.wait(10)
+        stack.advance_until_called(5, calls=1)
+
+    assert "database is locked" in caplog.text
+    assert stack.handler.calls[0].scheduled == "2026-03-02T12:01:00Z"

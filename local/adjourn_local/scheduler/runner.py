@@ -26,6 +26,7 @@ from adjourn_local.sender import Answer, Sender
 
 _log = logging.getLogger(__name__)
 
+_AFTER_TROUBLE = dt.timedelta(seconds=5)
 _LOST = Answer(status=None, error="UNAVAILABLE", retry_after=None)
 
 
@@ -46,7 +47,7 @@ class Runner:
         self._mint = mint
         self._sender = sender
         self._skips_overlapping = skips_overlapping
-        self._alarm = Alarm(clock, self.look)
+        self._alarm = Alarm(clock, self._wake)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._is_running = False
 
@@ -88,6 +89,13 @@ class Runner:
             self._alarm.cancel()
         else:
             self._alarm.set(due)
+
+    def _wake(self) -> None:
+        try:
+            self.look()
+        except Exception:
+            _log.exception("the scheduler could not start what is due and tries again")
+            self._alarm.set(self._clock.now() + _AFTER_TROUBLE)
 
     async def idle(self) -> None:
         """Return once all that is due by now has been sent and answered."""
