@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import pathlib
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.support import serving_http
 
+import adjourn
 from adjourn.auth import CallerPolicy, bearer_token
 from adjourn.errors import (
     ConfigurationError,
@@ -530,7 +532,11 @@ def test_importing_the_verifier_imports_nothing_of_google():
     code = "import sys, adjourn.gcp.oidc; print({'google.auth', 'grpc'} & sys.modules.keys())"
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="shared"
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(adjourn.__file__).parents[1],
     )
 
     assert done.stdout.strip() == "set()"

@@ -93,7 +93,7 @@ class Runner:
     def _wake(self) -> None:
         try:
             self.look()
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody awaits the alarm; the schedule must go on
             _log.exception("the scheduler could not start what is due and tries again")
             self._alarm.set(self._clock.now() + _AFTER_TROUBLE)
 

@@ -208,7 +208,7 @@ def _decoded(part: bytes) -> bytes:
 
 
 def _verifiers(body: bytes) -> Mapping[str, _Verifier]:
-    from google.auth.crypt import RSAVerifier  # noqa: PLC0415 - cold starts do not pay for it
+    from google.auth.crypt import RSAVerifier
 
     certificates = json.loads(body)
     if not isinstance(certificates, dict) or not certificates:
@@ -231,8 +231,8 @@ def _lifetime(headers: Mapping[str, str]) -> dt.timedelta:
 
 def _fetch(url: str) -> tuple[int, Mapping[str, str], bytes]:
     """Get a URL without following redirects, which could lead away from https."""
-    import http.client  # noqa: PLC0415 - cold starts do not pay for it
-    import urllib.request  # noqa: PLC0415
+    import http.client
+    import urllib.request
 
     opener = urllib.request.OpenerDirector()
     proxies = urllib.request.ProxyHandler({} if _is_loopback(url) else None)
