@@ -143,7 +143,7 @@ class Stack:
 
     async def _serve(self, closing: AsyncExitStack) -> None:
         path = self._folder(closing) / "adjourn.sqlite3"
-        issuer = TokenIssuer(self._clock)
+        self.issuer = issuer = TokenIssuer(self._clock)
         sender = Sender(self._clock)
         closing.push_async_callback(sender.close)
         datastore = DatastoreServer(path, self._clock)

@@ -1,0 +1,50 @@
+"""The application of the e2e tests; what runs tells it to a socket on which the tests listen."""
+
+import datetime as dt
+import os
+import socket
+from typing import Any
+
+from google.cloud import datastore
+
+import adjourn
+
+app = adjourn.App()
+
+
+def tell(word: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.sendto(word.encode(), os.environ["E2E_EAR"])
+
+
+@app.deferred
+def say(word: str) -> None:
+    tell(word)
+
+
+@app.deferred(max_retries=1)
+def stumble(word: str) -> None:
+    tell(word)
+    raise RuntimeError(word)
+
+
+@app.deferred(queue="keys")
+def show(key: datastore.Key, *, since: dt.datetime) -> None:
+    tell(f"{key.path} {since.isoformat()} {os.getpid()}")
+
+
+@app.periodic(interval=dt.timedelta(), cron_name="bell")
+def ring() -> None:
+    tell("ring")
+
+
+@app.query_iter
+class Sum(adjourn.QueryIter[datastore.Entity]):
+    batch_size = 7
+    step_seconds = 0.001
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
+        custom_data["sum"] += entry["n"]
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:
+        tell(f"{total_count} entities, sum {custom_data['sum']}")

@@ -1,0 +1,79 @@
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.application import app
+
+from adjourn_local.stack import Stack, running
+
+
+class Ear:
+    """Hears what the application under test tells; waits for it, but not for ever."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(30)
+
+    def hear(self) -> str:
+        return self._socket.recv(4096).decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(scope="session")
+def ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
+    path = tmp_path_factory.mktemp("ear") / "ear"
+    ear = Ear(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("E2E_EAR", str(path))
+        yield ear
+    ear.close()
+
+
+class Log:
+    """What the functions have printed."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._grown = threading.Condition()
+
+    def write(self, name: str, line: str) -> None:
+        with self._grown:
+            self._lines.append(f"{name} {line}")
+            self._grown.notify_all()
+
+    def find(self, *texts: str) -> str:
+        """Return the first line that has all texts, waiting for it if need be."""
+
+        def found() -> str | None:
+            return next((line for line in self._lines if all(t in line for t in texts)), None)
+
+        with self._grown:
+            line = self._grown.wait_for(found, timeout=30)
+        assert line, f"no line with {texts} in\n" + "\n".join(self._lines)
+        return line
+
+
+@pytest.fixture(scope="session")
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture(scope="session")
+def stack(ear: Ear, log: Log) -> Iterator[Stack]:  # noqa: ARG001 - the functions inherit the ear
+    stack = Stack(app, "tests.e2e.application:app", write=log.write)
+    with running(stack):
+        yield stack
+
+
+@pytest.fixture
+def environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process's clients talk to the stack."""
+    for name, value in stack.ports.environment().items():
+        monkeypatch.setenv(name, value)
+    assert os.environ["GOOGLE_CLOUD_PROJECT"]

@@ -1,0 +1,63 @@
+"""The figures of the demo against a plain computation over the same rows."""
+
+import csv
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from examples.packages import demo
+from examples.packages.app import app, client
+from examples.packages.rows import CSV, BadRow, read
+from rich.console import Console
+from rich.progress import Progress
+
+from adjourn_local.stack import Stack, running
+
+TODAY = dt.date(2026, 11, 23)
+BAD = ["x9,no-rank,1.0,2020-01", "20001,,1.0,2020-01", "20002,bad-month,1.0,2020-13"]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Return the real rows and three that nobody can use."""
+    path = tmp_path / "packages.csv"
+    path.write_text(CSV.read_text(encoding="utf-8") + "\n".join(BAD) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_audit_finds_what_a_plain_computation_finds(
+    rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CSV.open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    stale = [row for row in table if row["last_release"] and row["last_release"] < "2023-11"]
+    top = sorted(stale, key=lambda row: int(row["rank"]))[:10]
+
+    stack = Stack(app, "examples.packages.app:app")
+    for name, value in stack.ports.environment().items():
+        monkeypatch.setenv(name, value)
+    client.cache_clear()
+    with running(stack), Progress(console=Console(quiet=True)) as progress:
+        summary = demo.audit(stack, rows, TODAY, progress)
+
+    assert summary.rows == len(table) + len(BAD)
+    assert len(summary.bad) == len(BAD)
+    assert summary.audited == len(table)
+    assert summary.undated == sum(not row["last_release"] for row in table)
+    assert summary.stale == summary.advisories == summary.reported == len(stale)
+    assert list(summary.top) == [
+        (int(row["rank"]), row["name"], row["last_release"]) for row in top
+    ]
+    assert summary.counters.succeeded >= len(stale)
+    assert summary.counters.failed == 0
+
+
+def test_a_bad_row_is_reported_with_its_line_and_reason(rows: Path) -> None:
+    found = [row for row in read(rows) if isinstance(row, BadRow)]
+
+    assert [row.reason for row in found] == [
+        "rank 'x9' is not a number",
+        "there is no name",
+        "last release '2020-13' of bad-month is not a month such as 2026-11",
+    ]
+    assert found[0].line == 14_987

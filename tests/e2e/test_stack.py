@@ -1,0 +1,95 @@
+"""A real call, a real cron tick and a real iteration through three real functions."""
+
+import datetime as dt
+import os
+
+import grpc
+import pytest
+from google.cloud import datastore
+from google.cloud.scheduler_v1 import CloudSchedulerClient
+from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
+    CloudSchedulerGrpcTransport,
+)
+from tests.e2e.application import Sum, say, show, stumble
+from tests.e2e.conftest import Ear, Log
+
+from adjourn import Status
+from adjourn_local.stack import LOCATION, PROJECT, Stack
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def test_a_call_runs_in_the_deferred_function(ear: Ear) -> None:
+    handle = say("hello")
+
+    assert ear.hear() == "hello"
+    assert handle.is_new
+    assert handle.name.startswith(f"projects/{PROJECT}/locations/{LOCATION}/queues/default/tasks/")
+
+
+def test_arguments_arrive_with_their_types_in_another_process(ear: Ear) -> None:
+    key = datastore.Client().key("Order", 7, "Line", "a")
+    since = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+
+    show(key, since=since)
+
+    path, when, process = ear.hear().rsplit(" ", 2)
+    assert path == str(key.path)
+    assert dt.datetime.fromisoformat(when) == since
+    assert int(process) != os.getpid()
+
+
+def test_a_name_is_enqueued_once(ear: Ear) -> None:
+    first = say.options(name="only-once").defer("once")
+    second = say.options(name="only-once").defer("twice")
+
+    assert ear.hear() == "once"
+    assert (first.is_new, second.is_new) == (True, False)
+    assert first.name == second.name
+
+
+def test_a_cancelled_call_is_gone() -> None:
+    handle = say.options(delay=dt.timedelta(hours=1)).defer("never")
+
+    assert handle.cancel()
+    assert not handle.cancel()
+
+
+def test_a_failing_call_is_tried_again_and_then_kept_as_a_dead_letter(ear: Ear, log: Log) -> None:
+    handle = stumble("ouch")
+
+    assert [ear.hear(), ear.hear()] == ["ouch", "ouch"]
+
+    log.find('"task.dead"', str(handle.id))
+    client = datastore.Client()
+    letter = client.get(client.key("AdjournDeadLetter", handle.id))
+    assert letter is not None
+    assert letter["error"] == "RuntimeError: ouch"
+    assert letter["attempts"] == 2
+    assert "in stumble" in letter["traceback"]
+
+
+def test_a_scheduler_job_rings_the_periodic_function(stack: Stack, ear: Ear) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}") as channel:
+        client = CloudSchedulerClient(transport=CloudSchedulerGrpcTransport(channel=channel))
+        client.run_job(name=f"projects/{PROJECT}/locations/{LOCATION}/jobs/bell")
+
+        assert ear.hear() == "ring"
+
+
+def test_an_iteration_sees_every_entity_in_many_steps_and_finishes_once(ear: Ear) -> None:
+    client = datastore.Client()
+    entities = []
+    for n in range(100):
+        entity = datastore.Entity(client.key("Number", n + 1))
+        entity["n"] = n
+        entities.append(entity)
+    client.put_multi(entities)
+
+    run = Sum.start(client.query(kind="Number"), {"sum": 0})
+
+    assert ear.hear() == f"100 entities, sum {sum(range(100))}"
+    state = run.fetch()
+    assert state is not None
+    assert (state.total, state.done, state.errors) == (100, 100, 0)
+    assert state.status in {Status.FINISHING, Status.FINISHED}

@@ -1,0 +1,155 @@
+"""`adjourn up` as a user starts and stops it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from google.cloud import datastore
+
+APP = "tests.e2e.application:app"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Up:
+    """A running `adjourn up` and the variables that it printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.variables: dict[str, str] = {}
+        self.said: list[str] = []
+        assert process.stdout
+        for line in process.stdout:
+            self.said.append(line)
+            if line.startswith("  export "):
+                name, value = line.removeprefix("  export ").strip().split("=", 1)
+                self.variables[name] = value
+            if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
+                return
+        raise AssertionError("".join(self.said))
+
+    def connect(self, function: str) -> socket.socket:
+        """Return a connection to a function; it is closed when the function ends."""
+        host, port = self.variables[f"ADJOURN_{function}_URL"].removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)), timeout=30)
+
+
+@contextmanager
+def up(*options: str) -> Iterator[Up]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adjourn_local", "up", APP, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield Up(process)
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def wait_for_end(connection: socket.socket) -> None:
+    """Return when the process at the other end is gone; fail after the connection's timeout."""
+    with connection, suppress(ConnectionResetError):
+        while connection.recv(1024):
+            pass
+
+
+def is_free(address: str) -> bool:
+    host, port = address.rsplit(":", 1)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.bind((host, int(port))) is None
+
+
+def stop(stack: Up) -> int:
+    stack.process.send_signal(signal.SIGINT)
+    stack.process.communicate(timeout=30)
+    return stack.process.returncode
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "adjourn_local", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_ctrl_c_stops_everything_and_frees_every_port() -> None:
+    with up("--memory", "--port", "0") as stack:
+        connections = [stack.connect(name) for name in ("DEFERRED", "CRON", "QUERYITER")]
+
+        assert stop(stack) == 0
+
+        for connection in connections:
+            wait_for_end(connection)
+        for variable in ("DATASTORE_EMULATOR_HOST", "ADJOURN_DEFERRED_URL", "ADJOURN_CRON_URL"):
+            assert is_free(stack.variables[variable].removeprefix("http://"))
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_a_killed_stack_leaves_no_function_behind() -> None:
+    with up("--memory", "--port", "0") as stack:
+        connections = [stack.connect(name) for name in ("DEFERRED", "CRON", "QUERYITER")]
+
+        stack.process.kill()
+
+        for connection in connections:
+            wait_for_end(connection)
+
+
+def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for attempt in range(2):
+        with up("--state", str(tmp_path), "--port", "0") as stack:
+            for name, value in stack.variables.items():
+                monkeypatch.setenv(name, value)
+            client = datastore.Client()
+            key = client.key("Kept", "it")
+            if attempt == 0:
+                entity = datastore.Entity(key)
+                entity["n"] = 7
+                client.put(entity)
+            else:
+                assert client.get(key) == {"n": 7}
+            assert stop(stack) == 0
+
+
+def test_a_port_in_use_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        done = run("up", APP, "--memory", "--port", str(port))
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"adjourn: Port {port} is in use; stop what listens there or choose others with --port.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("nonsense", "must be package.module:app"),
+        ("no.such.module:app", "there is no module 'no'"),
+        ("tests.e2e.application:nothing", "has no adjourn.App named 'nothing'"),
+    ],
+)
+def test_a_wrong_application_is_said_in_one_line(app: str, said: str) -> None:
+    done = run("up", app, "--memory", "--port", "0")
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
