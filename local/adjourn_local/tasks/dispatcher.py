@@ -49,6 +49,7 @@ class Dispatcher:
         self._limits = limits
         self._lines: dict[str, Line] = {}
         self._running: dict[int, Record] = {}
+        self._newest: Record | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._is_started = False
 
@@ -105,11 +106,12 @@ class Dispatcher:
                 record.gone = True
 
     def arrived(self, record: Record) -> None:
-        """Take up a task that has become safe in the store."""
-        line = self._lines.get(record.queue)
-        if line is not None and not record.gone:
-            line.agenda.add((record.due, record.id))
-            self._pump(line)
+        """Take up a task that has just been stored."""
+        line = self._lines[record.queue]
+        line.agenda.add((record.due, record.id))
+        self._newest = record
+        self._pump(line)
+        self._newest = None
 
     def current(self, record: Record) -> Record:
         """Return the state of a task including what its attempts in flight have not written."""
@@ -139,7 +141,10 @@ class Dispatcher:
 
     def _take(self, line: Line, now: int) -> Record | None:
         due, id_ = line.agenda.pop()
-        record = self._running.get(id_) or self._store.load(id_)
+        record = self._running.get(id_)
+        if record is None and self._newest is not None and self._newest.id == id_:
+            record = self._newest
+        record = record or self._store.load(id_)
         if record is None or record.gone or not record.waiting or record.due != due:
             return None
         if now - record.created >= RETENTION:

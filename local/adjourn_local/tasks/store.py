@@ -1,13 +1,15 @@
-"""The tables of the Cloud Tasks server, written once per turn of the event loop.
+"""The tables of the Cloud Tasks server: new tasks are safe at once, the rest soon after.
 
-Writes are gathered and go to disk together in one transaction that opens and ends within one
-callback: the other servers of the stack share the file and the loop, so a transaction left open
-over an `await` would block them for good. Whoever must know that a write is safe awaits `saved`;
-what nobody waits for may be lost with the process, which costs no more than a second delivery.
+Whatever attempts change is gathered and goes to disk with the next new task or a moment later: a
+process that dies in between has lost no task, it delivers one a second time. A transaction opens
+and ends within one call, because the other servers of the stack share the file and the event loop:
+left open over an `await` it would block them for good.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from adjourn_local.database import connect
 from adjourn_local.tasks.agenda import Entry
 from adjourn_local.tasks.moment import read
+from adjourn_local.tasks.names import short
 
 _Task: Any = task_types.Task.pb()
 _Queue: Any = queue_types.Queue.pb()
@@ -44,7 +47,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS tasks_by_name ON tasks_tasks (task_id, queue);
 CREATE INDEX IF NOT EXISTS tasks_by_due ON tasks_tasks (queue, due) WHERE gone IS NULL;
 CREATE INDEX IF NOT EXISTS tasks_by_end ON tasks_tasks (gone) WHERE gone IS NOT NULL;
 CREATE TABLE IF NOT EXISTS tasks_operations (
-    request_id TEXT PRIMARY KEY,
+    name TEXT PRIMARY KEY,
     created INTEGER NOT NULL,
     operation BLOB NOT NULL
 ) WITHOUT ROWID;
@@ -59,9 +62,14 @@ _UPDATE = (
     " WHERE id = ? AND gone IS NULL"
 )
 _END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
-_READ = "SELECT id, queue, created, executions, previous, task FROM tasks_tasks"
+_READ = "SELECT id, queue, task_id, created, executions, previous, task FROM tasks_tasks"
 _SWEEP = 5_000
-_UNHURRIED_SECONDS = 0.02
+_SOON = 0.02
+_AGAIN = 1.0
+
+_log = logging.getLogger(__name__)
+
+_Write = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,6 +78,7 @@ class Record:
 
     id: int
     queue: str
+    task_id: str
     created: int
     task: Any
     executions: int = 0
@@ -77,12 +86,6 @@ class Record:
     running: int = 0
     waiting: bool = True
     gone: bool = False
-
-    @property
-    def task_id(self) -> str:
-        """Return the short name."""
-        name: str = self.task.name
-        return name.rpartition("/")[2]
 
     @property
     def due(self) -> int:
@@ -96,58 +99,60 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._db = connect(path)
         self._db.executescript(_SCHEMA)
-        self._writes: list[tuple[str, tuple[Any, ...]]] = []
-        self._then: list[Callable[[], None]] = []
+        self._writes: list[_Write] = []
         self._dirty: set[int] = set()
-        self._new_names: set[tuple[str, str]] = set()
-        self._saved: asyncio.Future[None] | None = None
         self._last_id: int = self._one("SELECT coalesce(max(id), 0) FROM tasks_tasks")
         self.live: int = self._one("SELECT count(*) FROM tasks_tasks WHERE gone IS NULL")
 
-    def add(self, queue: str, task: Any, created: int, then: Callable[[Record], None]) -> Record:
-        """Note a new task; `then` is called with it as soon as it is safe."""
-        self._last_id += 1
-        record = Record(id=self._last_id, queue=queue, created=created, task=task)
-        data = task.SerializeToString()
-        key = (record.task_id, queue)
-        self._new_names.add(key)
-        self.live += 1
-        self._write(_INSERT, (record.id, queue, key[0], record.due, created, data), record.id)
-        self._then.append(lambda: then(record))
-        return record
+    def add(
+        self, queue: str, tasks: Sequence[Any], created: int, *, operation: Any | None = None
+    ) -> list[Record]:
+        """Store new tasks, with the operation that answers for a batch of them.
+
+        Raises:
+            sqlite3.Error: None of it is stored.
+        """
+        records = [
+            Record(
+                id=self._last_id + n,
+                queue=queue,
+                task_id=short(task.name),
+                created=created,
+                task=task,
+            )
+            for n, task in enumerate(tasks, start=1)
+        ]
+        writes: list[_Write] = [
+            (_INSERT, (r.id, queue, r.task_id, r.due, created, r.task.SerializeToString()))
+            for r in records
+        ]
+        if operation is not None:
+            writes.append(_operation_write(operation, created))
+        self.flush(writes)
+        self._last_id += len(records)
+        self.live += len(records)
+        return records
 
     def update(self, record: Record) -> None:
         """Note what an attempt has changed."""
         data = record.task.SerializeToString()
         values = (record.due, record.executions, record.previous, data, record.id)
-        self._write(_UPDATE, values, record.id)
+        self._write((_UPDATE, values), record.id)
 
     def end(self, record: Record, now: int) -> None:
         """Note that a task is done, deleted or given up; its name stays taken for a while."""
         if not record.gone:
             record.gone = True
             self.live -= 1
-            self._write(_END, (now, record.id), record.id)
-
-    async def saved(self) -> None:
-        """Return once everything noted so far would survive a kill of this process."""
-        if not self._writes:
-            return
-        if self._saved is None:
-            loop = asyncio.get_running_loop()
-            self._saved = loop.create_future()
-            loop.call_soon(self.flush)
-        await asyncio.shield(self._saved)
+            self._write((_END, (now, record.id)), record.id)
 
     def is_taken(self, queue: str, task_id: str, since: int) -> bool:
         """Tell whether a task of this name exists or existed after `since`."""
-        return (task_id, queue) in self._new_names or bool(
-            self._one(
-                "SELECT count(*) FROM tasks_tasks"
-                " WHERE task_id = ? AND queue = ? AND coalesce(gone, ?) >= ?",
-                (task_id, queue, since, since),
-            )
+        query = (
+            "SELECT count(*) FROM tasks_tasks"
+            " WHERE task_id = ? AND queue = ? AND coalesce(gone, ?) >= ?"
         )
+        return bool(self._one(query, (task_id, queue, since, since)))
 
     def load(self, id_: int) -> Record | None:
         """Return a task that is not gone, by its number."""
@@ -211,16 +216,14 @@ class Store:
         query = "SELECT count(*) FROM tasks_queues WHERE name = ? AND deleted >= ?"
         return bool(self._one(query, (name, since)))
 
-    def put_operation(self, request_id: str, operation: Any, now: int) -> None:
-        """Keep the answer to a batch, safe at the same instant as its tasks."""
-        values = (request_id, now, operation.SerializeToString())
-        self._write("INSERT OR REPLACE INTO tasks_operations VALUES (?, ?, ?)", values)
+    def put_operation(self, operation: Any, now: int) -> None:
+        """Keep the answer to a batch, at one with what the batch did."""
+        self.flush([_operation_write(operation, now)])
 
-    def operation(self, request_id: str) -> Any | None:
-        """Return the answer that a batch of this request id was given."""
-        self.flush()
+    def operation(self, name: str) -> Any | None:
+        """Return the operation of this name."""
         row = self._db.execute(
-            "SELECT operation FROM tasks_operations WHERE request_id = ?", (request_id,)
+            "SELECT operation FROM tasks_operations WHERE name = ?", (name,)
         ).fetchone()
         return None if row is None else operations_pb2.Operation.FromString(row[0])
 
@@ -234,44 +237,29 @@ class Store:
         old = f"{_READ} INDEXED BY tasks_by_due WHERE gone IS NULL AND created < ?"
         return [_record(row) for row in self._db.execute(old, (created_before,))]
 
-    def flush(self) -> None:
-        """Write everything noted so far in one transaction.
+    def flush(self, new: Sequence[_Write] = ()) -> None:
+        """Write what was gathered, and `new`, in one transaction.
 
         Raises:
-            sqlite3.Error: It could not be written; whoever awaits `saved` is told so too.
+            sqlite3.Error: Nothing was written; what was gathered is kept for the next time.
         """
-        if not self._writes:
+        if not self._writes and not new:
             return
-        writes, then, saved = self._writes, self._then, self._saved
-        self._writes, self._then, self._saved = [], [], None
-        self._dirty.clear()
-        self._new_names.clear()
+        self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._commit(writes)
-        except Exception as error:
-            if saved is not None:
-                saved.set_exception(error)
+            for statement, values in (*self._writes, *new):
+                self._db.execute(statement, values)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.rollback()
             raise
-        if saved is not None:
-            saved.set_result(None)
-        if then:
-            # Not from here: `flush` may run in the middle of what these callbacks would change.
-            asyncio.get_running_loop().call_soon(_call_all, then)
+        self._writes.clear()
+        self._dirty.clear()
 
     def close(self) -> None:
         """Write what is left and close the file."""
         self.flush()
         self._db.close()
-
-    def _commit(self, writes: list[tuple[str, tuple[Any, ...]]]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for statement, values in writes:
-                self._db.execute(statement, values)
-        except Exception:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _forget(self, gone_before: int) -> int:
         return self._db.execute(
@@ -280,11 +268,18 @@ class Store:
             (gone_before, _SWEEP),
         ).rowcount
 
-    def _write(self, statement: str, values: tuple[Any, ...], id_: int = 0) -> None:
+    def _write(self, write: _Write, id_: int) -> None:
         if not self._writes:
-            asyncio.get_running_loop().call_later(_UNHURRIED_SECONDS, self.flush)
-        self._writes.append((statement, values))
+            asyncio.get_running_loop().call_later(_SOON, self._flush_soon)
+        self._writes.append(write)
         self._dirty.add(id_)
+
+    def _flush_soon(self) -> None:
+        try:
+            self.flush()
+        except sqlite3.OperationalError:
+            _log.exception("the state file cannot be written; trying again")
+            asyncio.get_running_loop().call_later(_AGAIN, self._flush_soon)
 
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:
         value: int = self._db.execute(query, values).fetchone()[0]
@@ -292,10 +287,11 @@ class Store:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    id_, queue, created, executions, previous, data = row
+    id_, queue, task_id, created, executions, previous, data = row
     return Record(
         id=id_,
         queue=queue,
+        task_id=task_id,
         created=created,
         executions=executions,
         previous=previous,
@@ -303,6 +299,6 @@ def _record(row: tuple[Any, ...]) -> Record:
     )
 
 
-def _call_all(calls: list[Callable[[], None]]) -> None:
-    for call in calls:
-        call()
+def _operation_write(operation: Any, now: int) -> _Write:
+    values = (operation.name, now, operation.SerializeToString())
+    return "INSERT OR REPLACE INTO tasks_operations VALUES (?, ?, ?)", values

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import grpc
@@ -55,15 +55,16 @@ class TaskCalls:
         self._tombstone = span(tombstone)
         self._new_id = new_id
 
-    async def create(self, request: Any) -> Any:
+    def create(self, request: Any) -> Any:
         """Serve CreateTask; the answer says that the task survives a kill."""
         self._queues.require(request.parent)
-        task = self._add(request, micros(self._clock.now()))
+        now = micros(self._clock.now())
+        task = self._new(request, now)
         response = view(task, request.response_view)
-        await self._store.saved()
+        self._arrived(self._store.add(request.parent, [task], now))
         return response
 
-    async def batch_create(self, request: Any) -> Any:
+    def batch_create(self, request: Any) -> Any:
         """Serve BatchCreateTasks: each request succeeds or fails for itself."""
         self._queues.require(request.parent)
         _check_batch(len(request.requests), _MAX_CREATES)
@@ -74,12 +75,16 @@ class TaskCalls:
             return known
         now = micros(self._clock.now())
         response = _BatchCreateResponse()
+        tasks: dict[str, Any] = {}
         failures: dict[int, RpcError] = {}
         for index, one in enumerate(request.requests):
             try:
-                response.tasks.append(view(self._add(one, now), one.response_view))
+                task = self._new(one, now, beside=tasks)
             except RpcError as error:
                 failures[index] = error
+            else:
+                tasks[task.name] = task
+                response.tasks.append(view(task, one.response_view))
         operation = batch.finished(
             name,
             metadata=_BatchCreateMetadata(),
@@ -88,8 +93,8 @@ class TaskCalls:
             total=len(request.requests),
             now=now,
         )
-        self._store.put_operation(name, operation, now)
-        await self._store.saved()
+        added = self._store.add(request.parent, [*tasks.values()], now, operation=operation)
+        self._arrived(added)
         return operation
 
     def get(self, request: Any) -> Any:
@@ -115,13 +120,13 @@ class TaskCalls:
             after = record.id
         return response
 
-    async def delete(self, request: Any) -> Any:
+    def delete(self, request: Any) -> Any:
         """Serve DeleteTask; an attempt in flight goes on, but nothing follows it."""
         self._store.end(self._require(request.name), micros(self._clock.now()))
-        await self._store.saved()
+        self._store.flush()
         return empty_pb2.Empty()
 
-    async def batch_delete(self, request: Any) -> Any:
+    def batch_delete(self, request: Any) -> Any:
         """Serve BatchDeleteTasks: each name succeeds or fails for itself."""
         self._queues.require(request.parent)
         _check_batch(len(request.names), _MAX_DELETES)
@@ -144,8 +149,7 @@ class TaskCalls:
             total=len(request.names),
             now=now,
         )
-        self._store.put_operation(name, operation, now)
-        await self._store.saved()
+        self._store.put_operation(operation, now)
         return operation
 
     def run(self, request: Any) -> Any:
@@ -154,19 +158,23 @@ class TaskCalls:
         self._dispatcher.run(record)
         return view(record.task, request.response_view)
 
-    def _add(self, request: Any, now: int) -> Any:
-        name = request.task.name
+    def _new(self, request: Any, now: int, *, beside: Container[str] = ()) -> Any:
+        """Return the task a request asks for, whose name nothing has, nor anything `beside`."""
         since = now - self._tombstone
-        if name:
-            task_id = _check_parent(request.parent, name)
-        else:
+        name = request.task.name
+        if not name:
             task_id = self._free_id(request.parent, since)
-        task = new_task(request.task, name or f"{request.parent}/tasks/{task_id}", now)
-        if name and self._store.is_taken(request.parent, task_id, since):
+            return new_task(request.task, f"{request.parent}/tasks/{task_id}", now)
+        task_id = _check_parent(request.parent, name)
+        task = new_task(request.task, name, now)
+        if name in beside or self._store.is_taken(request.parent, task_id, since):
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "Requested entity already exists")
-        self._store.add(request.parent, task, now, self._dispatcher.arrived)
-        self._dispatcher.tally.created += 1
         return task
+
+    def _arrived(self, records: Sequence[Record]) -> None:
+        self._dispatcher.tally.created += len(records)
+        for record in records:
+            self._dispatcher.arrived(record)
 
     def _free_id(self, queue: str, since: int) -> str:
         while self._store.is_taken(queue, task_id := self._new_id(), since):
