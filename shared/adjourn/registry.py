@@ -26,7 +26,7 @@ class Registry(Generic[T]):
             raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
         if name in self._items:
             raise DeclarationError(
-                f"There is already a {self._sort} named {name!r}; give one of them name=..."
+                f"There is already a {self._sort} named {name!r}; rename one of them."
             )
         self._items[name] = item
 
@@ -57,14 +57,15 @@ def default_name(item: type | object) -> str:
         DeclarationError: Another process could not find it by that name.
     """
     module, qualname = str(getattr(item, "__module__", "")), str(getattr(item, "__qualname__", ""))
+    or_name = "" if isinstance(item, type) else " or give it name=..."
     if not qualname or "<" in qualname:
         raise DeclarationError(
             f"{qualname or item!r} is not at the top of a module, so its name would not be stable; "
-            "move it there or give it name=..."
+            f"move it there{or_name}."
         )
     if module == "__main__":
         raise DeclarationError(
             f"{qualname} is defined in the script that was started, where the functions cannot "
-            "import it; move it into a module or give it name=..."
+            f"import it; move it into a module{or_name}."
         )
     return f"{module}.{qualname}"

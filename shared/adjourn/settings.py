@@ -10,6 +10,7 @@ from adjourn.errors import ConfigurationError
 
 GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 
+_PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # Read by the command line and the functions' loader, so not a mistake when set.
@@ -116,7 +117,7 @@ def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
 
 _READERS: Mapping[str, Callable[[Mapping[str, str]], str | tuple[str, ...]]] = {
     "project": lambda environ: (
-        environ.get("ADJOURN_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT", "")
+        _text("ADJOURN_PROJECT")(environ) or _text("GOOGLE_CLOUD_PROJECT")(environ)
     ),
     "location": _text("ADJOURN_LOCATION"),
     "deferred_url": _url("ADJOURN_DEFERRED_URL"),
@@ -142,16 +143,17 @@ _REQUIRED: Mapping[str, str] = {
 
 
 def _variable(field: str) -> str:
-    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"ADJOURN_{field.upper()}"
+    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"{_PREFIX}{field.upper()}"
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = {_variable(field.name) for field in fields(Settings)} | _OTHER_NAMES
+    endings = [name.removeprefix(_PREFIX) for name in known]
     found = []
     for name in environ:
-        if name.startswith("ADJOURN_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "remove it"
+        if name.startswith(_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
+            hint = f"did you mean {_PREFIX}{near[0]}?" if near else "remove it."
             found.append(f"{name} is not a setting of adjourn; {hint}")
     return found
 
