@@ -22,6 +22,7 @@ from adjourn.errors import (
     DecodeError,
     EnqueueError,
     ForbiddenError,
+    KeysUnavailableError,
     PermanentTaskFailure,
     StoreError,
     UnauthenticatedError,
@@ -88,7 +89,7 @@ class Gate:
                 return _refused(Outcome.UNAUTHENTICATED, error)
             except ForbiddenError as error:
                 return _refused(Outcome.FORBIDDEN, error)
-            except (StoreError, ConflictError, EnqueueError) as error:
+            except (StoreError, ConflictError, EnqueueError, KeysUnavailableError) as error:
                 event("service.unavailable", logging.WARNING, str(error), error=error)
                 return Outcome.TROUBLE
             except Exception as error:  # noqa: BLE001 - a fault of ours must not show to the caller
