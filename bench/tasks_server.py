@@ -3,9 +3,9 @@
     python -m bench.tasks_server [--rounds 3] [--peer PATH/TO/gcloud-tasks-emulator]
 
 Google's own client creates the tasks in this process, the server runs in a second and the worker
-in a third. First 2,000 tasks are created by 8 threads while they are dispatched; then a paused queue
-is filled with 2,000 and resumed. Without `--peer` the other emulator is installed into a virtual environment that is
-thrown away afterwards. Rounds are interleaved and the median is shown.
+in a third. First 2,000 tasks are created by 8 threads while they are dispatched; then a paused
+queue is filled with 2,000 and resumed. Without `--peer` the other emulator is installed into a
+virtual environment that is thrown away afterwards. Rounds are interleaved, the median is shown.
 """
 
 import argparse

@@ -79,6 +79,7 @@ class World:
     sender: Sender
     options: dict[str, Any]
     minted: list[tuple[str, str]] = field(default_factory=list)
+    mint_error: Exception | None = None
     server: TasksServer = None  # type: ignore[assignment]
     client: tasks_v2.CloudTasksClient = None  # type: ignore[assignment]
 
@@ -88,6 +89,8 @@ class World:
 
         def mint(email: str, audience: str) -> str:
             self.minted.append((email, audience))
+            if self.mint_error is not None:
+                raise self.mint_error
             return f"token-{len(self.minted)}"
 
         def build() -> TasksServer:

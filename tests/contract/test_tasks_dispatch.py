@@ -377,6 +377,8 @@ def test_deleting_a_task_in_flight_ends_its_retries(world):
     world.worker.next()
 
     world.client.delete_task(name=task.name)
+    assert world.counters().queued == 0
+    assert world.counters().in_flight == 1
     world.loop.call(world.worker.release.set)
     world.answered(attempts=1)
     world.advance(3600)
@@ -426,3 +428,27 @@ def test_many_failures_in_a_second_do_not_flood_the_log(world, caplog):
     lines = [record for record in caplog.records if getattr(record, "event", "") != ""]
     assert len(lines) == 21
     assert lines[-1].held_back == 20
+
+
+def test_every_task_that_is_given_up_is_told(world, caplog):
+    set_retry(world, max_attempts=1)
+    world.worker.answers.extend([500] * 40)
+    for _ in range(40):
+        world.create()
+    world.answered(attempts=40)
+
+    events = [getattr(record, "event", "") for record in caplog.records]
+    assert events.count("task_exhausted") == 40
+
+
+def test_a_token_that_cannot_be_made_is_a_failed_attempt(world, caplog):
+    world.mint_error = ValueError("no such account")
+    task = world.create(http_request={"oidc_token": {"service_account_email": "a@b.c"}})
+
+    world.answered(attempts=1)
+    world.mint_error = None
+    world.advance(1)
+
+    assert world.worker.next()["Authorization"] == "Bearer token-2"
+    assert "attempt_broken" in caplog.text
+    assert task.name.rpartition("/")[2] in caplog.text

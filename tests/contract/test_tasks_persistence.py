@@ -1,12 +1,18 @@
 import asyncio
 import contextlib
 import datetime as dt
+import sqlite3
 import subprocess
 import sys
 
 import grpc
 import pytest
-from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
+from google.api_core.exceptions import (
+    AlreadyExists,
+    FailedPrecondition,
+    InternalServerError,
+    NotFound,
+)
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from tests.contract.tasks_world import QUEUE, START, tasks_world
@@ -200,3 +206,25 @@ def test_another_server_can_write_to_the_same_file_at_any_moment(world):
         writing.result(10)
         world.answered(attempts=20)
     world.loop.call(other.close)
+
+
+def test_what_could_not_be_written_is_written_once_the_file_is_free(world):
+    with world.running():
+        world.make_queue()
+        world.loop.call(lambda: world.server._store._db.execute("PRAGMA busy_timeout = 0"))
+        world.worker.answers.extend([None, 500])
+        held = world.create(dispatch_deadline={"seconds": 15})
+        world.worker.next()
+        blocker = sqlite3.connect(world.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+
+        world.advance(15)
+        world.answered(attempts=1)
+        with pytest.raises(InternalServerError):
+            world.create("refused")
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+        assert world.client.get_task(name=held.name).dispatch_count == 1
+        assert world.create("refused").name.endswith("refused")
+        assert world.counters().created == 2

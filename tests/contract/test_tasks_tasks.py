@@ -133,6 +133,7 @@ def test_a_name_that_is_no_task_name_is_refused(world, name):
             {"headers": {"A": "x" * 81920}},
             "HttpRequest.headers must be less than 80 KB in total.",
         ),
+        ({"http_method": 8}, "HttpRequest.httpMethod is not a known method."),
         ({"headers": {"A": "x\r\nB: y"}}, "HttpRequest.headers: 'A' is not a valid header."),
         (
             {"oidc_token": {"audience": "x"}},

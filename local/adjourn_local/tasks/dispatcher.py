@@ -18,6 +18,7 @@ from adjourn_local.tasks.headers import outgoing, token_request
 from adjourn_local.tasks.line import Line
 from adjourn_local.tasks.moment import SECOND, micros, read, write
 from adjourn_local.tasks.queue import Settings
+from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.retry import (
     RETENTION,
     counts_as_execution,
@@ -28,7 +29,7 @@ from adjourn_local.tasks.retry import (
     previous_response,
     response_status,
 )
-from adjourn_local.tasks.store import Record, Store
+from adjourn_local.tasks.store import Store
 
 Mint = Callable[[str, str], str]
 
@@ -60,8 +61,8 @@ class Dispatcher:
 
     @property
     def running(self) -> int:
-        """The number of tasks that have an attempt in flight."""
-        return len(self._running)
+        """The number of tasks, not deleted meanwhile, that have an attempt in flight."""
+        return sum(not record.gone for record in self._running.values())
 
     def start(self) -> None:
         """Dispatch from now on."""
@@ -245,7 +246,8 @@ class Dispatcher:
     def _log_failure(
         self, line: Line, record: Record, answer: Answer, now: int, *, retry_in: int | None
     ) -> None:
-        held_back = line.log.ask(now)
+        # A task that is given up is a loss and always told; failures that are retried can be many.
+        held_back = 0 if retry_in is None else line.log.ask(now)
         if held_back is None:
             return
         event = "task_exhausted" if retry_in is None else "attempt_failed"

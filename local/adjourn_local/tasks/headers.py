@@ -7,7 +7,7 @@ from google.cloud.tasks_v2.types import target as target_types
 from adjourn_local.sender import Outgoing, replace_headers
 from adjourn_local.tasks.moment import SECOND
 from adjourn_local.tasks.names import short
-from adjourn_local.tasks.store import Record
+from adjourn_local.tasks.record import Record
 
 _METHODS: Any = target_types.HttpMethod
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import logging
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,8 @@ from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
 
 __all__ = ["Mint", "TasksServer"]
+
+_log = logging.getLogger(__name__)
 
 _SERVICE = "google.cloud.tasks.v2.CloudTasks"
 _SWEEP_EVERY = dt.timedelta(hours=1)
@@ -141,12 +145,18 @@ class TasksServer:
 
     async def _sweep(self) -> None:
         while True:
-            now = micros(self._clock.now())
-            for record in await self._store.sweep(
-                gone_before=now - span(self._tombstone), created_before=now - RETENTION
-            ):
-                self._dispatcher.expire(self._dispatcher.current(record))
+            try:
+                await self._forget_and_expire()
+            except sqlite3.OperationalError:
+                _log.exception("the state file cannot be swept; trying again later")
             await self._clock.sleep(_SWEEP_EVERY.total_seconds())
+
+    async def _forget_and_expire(self) -> None:
+        now = micros(self._clock.now())
+        for record in await self._store.sweep(
+            gone_before=now - span(self._tombstone), created_before=now - RETENTION
+        ):
+            self._dispatcher.expire(self._dispatcher.current(record))
 
 
 def _refuse(method: str) -> rpc.Handler:

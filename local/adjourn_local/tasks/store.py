@@ -10,20 +10,17 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from google.cloud.tasks_v2.types import queue as queue_types
-from google.cloud.tasks_v2.types import task as task_types
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import connect
 from adjourn_local.tasks.agenda import Entry
-from adjourn_local.tasks.moment import read
 from adjourn_local.tasks.names import short
+from adjourn_local.tasks.record import COLUMNS, Record, from_row
 
-_Task: Any = task_types.Task.pb()
 _Queue: Any = queue_types.Queue.pb()
 
 _SCHEMA = """
@@ -62,7 +59,7 @@ _UPDATE = (
     " WHERE id = ? AND gone IS NULL"
 )
 _END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
-_READ = "SELECT id, queue, task_id, created, executions, previous, task FROM tasks_tasks"
+_READ = f"SELECT {COLUMNS} FROM tasks_tasks"
 _SWEEP = 5_000
 _SOON = 0.02
 _AGAIN = 1.0
@@ -70,27 +67,6 @@ _AGAIN = 1.0
 _log = logging.getLogger(__name__)
 
 _Write = tuple[str, tuple[Any, ...]]
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Record:
-    """A task that is queued or in flight; `task` is the message and holds the attempts too."""
-
-    id: int
-    queue: str
-    task_id: str
-    created: int
-    task: Any
-    executions: int = 0
-    previous: int = 0
-    running: int = 0
-    waiting: bool = True
-    gone: bool = False
-
-    @property
-    def due(self) -> int:
-        """Return the schedule time."""
-        return read(self.task.schedule_time)
 
 
 class Store:
@@ -159,7 +135,7 @@ class Store:
         if id_ in self._dirty:
             self.flush()
         row = self._db.execute(f"{_READ} WHERE id = ? AND gone IS NULL", (id_,)).fetchone()
-        return None if row is None else _record(row)
+        return None if row is None else from_row(row)
 
     def find(self, queue: str, task_id: str) -> Record | None:
         """Return a task that is not gone, by its name."""
@@ -167,15 +143,17 @@ class Store:
         row = self._db.execute(
             f"{_READ} WHERE task_id = ? AND queue = ? AND gone IS NULL", (task_id, queue)
         ).fetchone()
-        return None if row is None else _record(row)
+        return None if row is None else from_row(row)
 
-    def tasks(self, queue: str, after: int) -> Iterator[Record]:
+    def tasks(self, queue: str, after: int, limit: int) -> Iterator[Record]:
         """Return a queue's tasks in the order of their creation, from number `after` on."""
         self.flush()
-        rows = self._db.execute(
-            f"{_READ} WHERE queue = ? AND id > ? AND gone IS NULL ORDER BY id", (queue, after)
-        )
-        return (_record(row) for row in rows)
+        ids = self._db.execute(
+            "SELECT id FROM tasks_tasks INDEXED BY tasks_by_due"
+            " WHERE queue = ? AND gone IS NULL AND id > ? ORDER BY id LIMIT ?",
+            (queue, after, limit),
+        ).fetchall()
+        return (record for (id_,) in ids if (record := self.load(id_)) is not None)
 
     def waiting(self, queue: str, after: Entry, limit: int) -> list[Entry]:
         """Return a queue's next tasks by schedule time."""
@@ -235,7 +213,7 @@ class Store:
         while self._forget(gone_before):  # noqa: ASYNC110 - the rest is work, not an event
             await asyncio.sleep(0)
         old = f"{_READ} INDEXED BY tasks_by_due WHERE gone IS NULL AND created < ?"
-        return [_record(row) for row in self._db.execute(old, (created_before,))]
+        return [from_row(row) for row in self._db.execute(old, (created_before,))]
 
     def flush(self, new: Sequence[_Write] = ()) -> None:
         """Write what was gathered, and `new`, in one transaction.
@@ -284,19 +262,6 @@ class Store:
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:
         value: int = self._db.execute(query, values).fetchone()[0]
         return value
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    id_, queue, task_id, created, executions, previous, data = row
-    return Record(
-        id=id_,
-        queue=queue,
-        task_id=task_id,
-        created=created,
-        executions=executions,
-        previous=previous,
-        task=_Task.FromString(data),
-    )
 
 
 def _operation_write(operation: Any, now: int) -> _Write:

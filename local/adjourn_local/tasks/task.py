@@ -24,6 +24,9 @@ _MAX_DEADLINE = 30 * 60 * SECOND
 _DEFAULT_DEADLINE = 10 * 60 * SECOND
 _MILLISECOND = 1000
 
+_METHODS = range(
+    int(target_types.HttpMethod.HTTP_METHOD_UNSPECIFIED), int(target_types.HttpMethod.OPTIONS) + 1
+)
 _POST = int(target_types.HttpMethod.POST)
 _WITH_BODY = {
     int(target_types.HttpMethod.POST),
@@ -83,6 +86,8 @@ def _check_request(task: Any) -> None:
         raise invalid("HttpRequest.oidcToken.serviceAccountEmail is required.")
     _check_url(request.url)
     _check_headers(request.headers)
+    if request.http_method not in _METHODS:
+        raise invalid("HttpRequest.httpMethod is not a known method.")
     if request.body and (request.http_method or _POST) not in _WITH_BODY:
         raise invalid("HttpRequest.body is allowed only for the methods POST, PUT and PATCH.")
 

@@ -16,7 +16,8 @@ from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.moment import micros, span
 from adjourn_local.tasks.names import invalid, split_task
 from adjourn_local.tasks.queue_calls import QueueCalls
-from adjourn_local.tasks.store import Record, Store
+from adjourn_local.tasks.record import Record
+from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task import new_task, view
 
 _MAX_PAGE = 1000
@@ -109,7 +110,7 @@ class TaskCalls:
         after = int(pages.redeem(request.page_token, request.parent, now) or 0)
         response = _ListTasksResponse()
         weight = 0
-        for record in self._store.tasks(request.parent, after):
+        for record in self._store.tasks(request.parent, after, size + 1):
             task = view(self._dispatcher.current(record).task, request.response_view)
             # A client's channel takes 4 MB by default, and a page may hold fewer than asked for.
             weight += task.ByteSize()
