@@ -17,7 +17,7 @@ from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.ports import Adapters
 from adjourn.queryiter import QueryIter
-from adjourn.registry import default_name
+from adjourn.registry import default_name, is_lazy
 from adjourn.settings import Settings
 from adjourn.tasks import DeclaredOptions, Options, Task, TaskHandle
 from adjourn.wiring import Declarations, Wiring, wire
@@ -73,8 +73,7 @@ class App:
         defaults = Options().changed(**options)
 
         def declare(function: Callable[P, R]) -> Task[P, R]:
-            if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
-                raise DeclarationError(f"{function!r} is not a plain function (def ...).")
+            _check_plain(function)
             task: Task[P, R] = Task(
                 name=name or default_name(function),
                 function=function,
@@ -108,13 +107,18 @@ class App:
         """
         if not _is_interval(interval):
             raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
-        if not _CRON_NAME.fullmatch(cron_name):
-            raise DeclarationError(f"cron_name={cron_name!r} must be letters, digits, - and _.")
+        if not _is_cron_name(cron_name):
+            raise DeclarationError(
+                f"cron_name={cron_name!r} must be 1 to 100 letters, digits, - and _."
+            )
 
         def declare(function: Callable[[], R]) -> Task[[], R]:
-            task: Task[[], R] = self.deferred(name=name, **options)(function)
+            _check_plain(function)
             if inspect.signature(function).parameters:
-                raise DeclarationError(f"{task.name} is periodic, so it takes no arguments.")
+                raise DeclarationError(
+                    f"{function.__name__} is periodic, so it takes no arguments."
+                )
+            task: Task[[], R] = self.deferred(name=name, **options)(function)
             periodic = Periodic(task=task, interval=interval, cron_name=cron_name)
             self._declared.periodics.add(task.name, periodic)
             return task
@@ -129,10 +133,7 @@ class App:
         """
         if not _is_query_iter(cls):
             raise DeclarationError(f"{cls!r} is not a subclass of adjourn.QueryIter.")
-        if cls.handle_entry is QueryIter.handle_entry:
-            raise DeclarationError(
-                f"{cls.__name__} needs a method handle_entry(self, entry, custom_data)."
-            )
+        cls.check()
         self._declared.iterations.add(default_name(cls), cls)
         cls.bind(lambda: self.wiring().iterations)
         return cls
@@ -187,6 +188,16 @@ def _is_interval(value: object) -> bool:
     return isinstance(value, dt.timedelta) and value >= dt.timedelta()
 
 
+def _is_cron_name(value: object) -> bool:
+    return isinstance(value, str) and _CRON_NAME.fullmatch(value) is not None
+
+
+def _check_plain(function: Callable[..., Any]) -> None:
+    # Calling one of the others would run nothing of it, and that would look like success.
+    if not inspect.isfunction(function) or is_lazy(function):
+        raise DeclarationError(f"{function!r} is not a plain function (def ...).")
+
+
 def _is_query_iter(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, QueryIter)
 
@@ -199,7 +210,7 @@ def load_app(environ: Mapping[str, str] = os.environ) -> App:
     """
     spec = environ.get("ADJOURN_APP", "")
     module_name, colon, attribute = spec.partition(":")
-    if not (module_name and colon and attribute):
+    if not (module_name and colon and attribute) or module_name.startswith("."):
         raise ConfigurationError(
             f"ADJOURN_APP={spec!r} must be package.module:app, the module and the name of its App."
         )

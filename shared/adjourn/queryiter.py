@@ -18,8 +18,9 @@ from adjourn.codec import Codec
 from adjourn.errors import DeclarationError, DecodeError, TaskExistsError
 from adjourn.log import event
 from adjourn.ports import EntityStore, NewTask, QuerySource, Target, TaskQueue, Transaction
-from adjourn.registry import Registry, default_name
+from adjourn.registry import Registry, default_name, is_lazy
 from adjourn.runs import UNINDEXED, Run, RunState, Status, Verdict, judge, key_of
+from adjourn.tasks import Options
 from adjourn.walk import Walk
 
 E = TypeVar("E")
@@ -63,18 +64,30 @@ class QueryIter(Generic[E]):
         """Conclude the run; `total_count` entities were handled. Tried again if it raises."""
 
     @classmethod
-    def bind(cls, iterations: "Callable[[], Iterations]") -> None:
-        """Tie the class to an application; `@app.query_iter` does it.
+    def check(cls) -> None:
+        """Refuse a class that could not be carried out; `@app.query_iter` does it.
 
         Raises:
-            DeclarationError: A hook is missing or a number is out of its range.
+            DeclarationError: A hook is missing or not a plain function, or an attribute is wrong.
         """
         if cls.handle_entry is QueryIter.handle_entry:
             raise DeclarationError(f"{cls.__name__} needs handle_entry(self, entry, custom_data).")
-        if not 1 <= cls.batch_size <= _LARGEST_BATCH:
-            raise DeclarationError(f"{cls.__name__}.batch_size must be 1 to {_LARGEST_BATCH}.")
-        if not 0 < cls.step_seconds <= _LONGEST_STEP:
-            raise DeclarationError(f"{cls.__name__}.step_seconds must be at most {_LONGEST_STEP}.")
+        for hook in ("handle_entry", "handle_error", "handle_finish"):
+            if is_lazy(getattr(cls, hook)):
+                raise DeclarationError(f"{cls.__name__}.{hook} must be a plain function.")
+        if type(cls.batch_size) is not int or not 1 <= cls.batch_size <= _LARGEST_BATCH:
+            raise DeclarationError(
+                f"{cls.__name__}.batch_size must be a whole number from 1 to {_LARGEST_BATCH}."
+            )
+        if type(cls.step_seconds) not in {int, float} or not 0 < cls.step_seconds <= _LONGEST_STEP:
+            raise DeclarationError(
+                f"{cls.__name__}.step_seconds must be more than 0 and at most {_LONGEST_STEP}."
+            )
+        Options().changed(queue=cls.queue_name)
+
+    @classmethod
+    def bind(cls, iterations: "Callable[[], Iterations]") -> None:
+        """Tie the class to an application; `@app.query_iter` does it."""
         cls._iterations = staticmethod(iterations)
 
     @classmethod

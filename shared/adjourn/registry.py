@@ -1,6 +1,7 @@
 """Names of what the application declared, and nothing else: only what stands here can ever run."""
 
 import difflib
+import inspect
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -69,3 +70,13 @@ def default_name(item: type | object) -> str:
             f"import it; move it into a module{or_name}."
         )
     return f"{module}.{qualname}"
+
+
+def is_lazy(item: object) -> bool:
+    """Whether calling a function only makes a coroutine or a generator, and runs nothing of it."""
+    kinds = (
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    )
+    return any(is_kind(item) for is_kind in kinds)

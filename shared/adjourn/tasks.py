@@ -86,16 +86,21 @@ class Options:
     def mistakes(self) -> list[str]:
         """Return a sentence, with the fix, for everything that is wrong."""
         checks = {
-            "Give delay or eta, not both.": self.delay is not None and self.eta is not None,
+            "Give delay or eta, not both; delay=None takes a declared one back.": (
+                self.delay is not None and self.eta is not None
+            ),
             "delay must not be negative.": self.delay is not None and self.delay < dt.timedelta(),
+            f"delay={self.delay} is more than 30 days, which Cloud Tasks refuses.": (
+                self.delay is not None and self.delay > _LONGEST_DELAY
+            ),
             "eta must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC.": (
-                self.eta is not None and self.eta.utcoffset() is None
+                self.eta is not None and not _is_aware(self.eta)
             ),
             f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens.": (
-                self.queue is not None and not _QUEUE.fullmatch(self.queue)
+                self.queue is not None and not _is_text(_QUEUE, self.queue)
             ),
             f"name={self.name!r} must be 1 to 500 letters, digits, hyphens or underscores.": (
-                self.name is not None and not _NAME.fullmatch(self.name)
+                self.name is not None and not _is_text(_NAME, self.name)
             ),
             f"timeout={self.timeout} must be between 15 seconds and 30 minutes.": (
                 self.timeout is not None and not _TIMEOUTS[0] <= self.timeout <= _TIMEOUTS[1]
@@ -157,11 +162,11 @@ class Task(Generic[P, R]):
     defaults: Options
     _enqueue: Callable[["Task[..., Any]", tuple[object, ...], dict[str, object]], TaskHandle]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the function with these arguments; see `defer`."""
         return self._enqueue(self, args, kwargs)
 
-    def defer(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
+    def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the function with these arguments.
 
         Raises:
@@ -170,7 +175,7 @@ class Task(Generic[P, R]):
         """
         return self._enqueue(self, args, kwargs)
 
-    def call_local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
         return self.function(*args, **kwargs)
 
@@ -237,6 +242,14 @@ class Enqueuer:
             is_new=is_new,
             _delete=self.queue.delete,
         )
+
+
+def _is_text(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, dt.datetime) and value.utcoffset() is not None
 
 
 def _duration(name: str, value: dt.timedelta | float | None) -> dt.timedelta | None:
