@@ -1,0 +1,81 @@
+"""What is given up leaves a record and a log event."""
+
+import datetime as dt
+
+import pytest
+
+from adjourn.deadletters import KIND, DeadLetters
+from adjourn.errors import StoreError
+from adjourn.ports import RecordKey
+from adjourn.testing import FakeClock, MemoryStore
+
+
+def bury(store, clock=None, error=None, **changes):
+    DeadLetters(store=store, clock=clock or FakeClock()).bury(
+        **{
+            "task_id": "7f3a",
+            "task": "shop.send",
+            "queue": "mail",
+            "attempts": 3,
+            "body": b"{}",
+            "error": error or ValueError("broken"),
+        }
+        | changes
+    )
+    return store.get([RecordKey(KIND, "7f3a")])[0]
+
+
+def test_the_record_has_all_that_is_needed_to_look_into_it_and_to_replay_it():
+    clock = FakeClock()
+
+    letter = bury(MemoryStore(), clock)
+
+    assert letter == {
+        "task": "shop.send",
+        "queue": "mail",
+        "attempts": 3,
+        "body": b"{}",
+        "error": "ValueError: broken",
+        "traceback": "ValueError: broken\n",
+        "buried_at": clock.now(),
+        "expires_at": clock.now() + dt.timedelta(days=90),
+    }
+
+
+def test_long_errors_are_cut_and_of_a_long_traceback_the_end_is_kept():
+    letter = bury(MemoryStore(), error=ValueError("x" * 50_000 + "END"))
+
+    assert len(letter["error"]) == 1_000
+    assert len(letter["traceback"]) == 20_000
+    assert letter["traceback"].endswith("END\n")
+
+
+def test_twice_for_the_same_task_is_once():
+    store = MemoryStore()
+
+    bury(store)
+    bury(store, attempts=4)
+
+    assert len(store.records) == 1
+
+
+def test_it_is_logged_without_the_body(lines):
+    bury(MemoryStore(), body=b"s3cret")
+
+    (line,) = lines()
+    assert line["event"] == "task.dead"
+    assert line["severity"] == "ERROR"
+    assert (line["task"], line["task_id"], line["queue"]) == ("shop.send", "7f3a", "mail")
+    assert line["attempts"] == 3
+    assert "s3cret" not in str(line)
+
+
+def test_without_a_record_there_is_no_event(lines):
+    class Broken(MemoryStore):
+        def put(self, *_, **__):
+            raise StoreError("away")
+
+    with pytest.raises(StoreError):
+        bury(Broken())
+
+    assert lines() == []

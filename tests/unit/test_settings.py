@@ -1,0 +1,156 @@
+"""Settings are read once, and every mistake is told at once, with its fix."""
+
+import dataclasses
+
+import pytest
+
+from adjourn.errors import ConfigurationError
+from adjourn.settings import GOOGLE_KEYS_URL, Settings
+
+ENVIRONMENT = {
+    "ADJOURN_PROJECT": "shop",
+    "ADJOURN_LOCATION": "europe-west1",
+    "ADJOURN_DEFERRED_URL": "https://deferred-x.run.app",
+    "ADJOURN_QUERYITER_URL": "https://queryiter-x.run.app/",
+    "ADJOURN_CRON_URL": "https://cron-x.run.app",
+    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
+}
+
+
+def read(**changes):
+    return Settings.from_env(ENVIRONMENT | changes)
+
+
+def mistakes(**changes):
+    with pytest.raises(ConfigurationError) as caught:
+        read(**changes)
+    head, *found = str(caught.value).splitlines()
+    assert head == "adjourn cannot start:"
+    return found
+
+
+def test_what_is_required_is_enough():
+    settings = read()
+
+    assert settings == Settings(
+        project="shop",
+        location="europe-west1",
+        deferred_url="https://deferred-x.run.app",
+        queryiter_url="https://queryiter-x.run.app",
+        cron_url="https://cron-x.run.app",
+        service_account="tasks@shop.iam.gserviceaccount.com",
+    )
+    assert (settings.queue, settings.keys_url) == ("default", GOOGLE_KEYS_URL)
+
+
+def test_everything_can_be_set():
+    settings = read(
+        ADJOURN_CALLERS="a@x.example, b@x.example,",
+        ADJOURN_AUDIENCES="https://tasks.shop.example",
+        ADJOURN_QUEUE="fast",
+        ADJOURN_DATABASE="orders",
+        ADJOURN_KEYS_URL="http://127.0.0.1:8081/certs",
+        CLOUDTASKS_EMULATOR_HOST="127.0.0.1:8080",
+    )
+
+    assert settings.callers == ("a@x.example", "b@x.example")
+    assert settings.audiences == ("https://tasks.shop.example",)
+    assert (settings.queue, settings.database) == ("fast", "orders")
+    assert settings.keys_url == "http://127.0.0.1:8081/certs"
+    assert settings.tasks_host == "127.0.0.1:8080"
+
+
+def test_the_project_may_be_named_as_google_does():
+    environment = {k: v for k, v in ENVIRONMENT.items() if k != "ADJOURN_PROJECT"}
+
+    settings = Settings.from_env(environment | {"GOOGLE_CLOUD_PROJECT": "shop"})
+
+    assert settings.project == "shop"
+
+
+def test_blanks_around_a_value_do_not_count():
+    settings = read(ADJOURN_PROJECT=" shop\n", ADJOURN_LOCATION=" europe-west1 ")
+
+    assert (settings.project, settings.location) == ("shop", "europe-west1")
+
+
+def test_all_that_is_missing_is_told_at_once():
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({})
+
+    assert str(caught.value).splitlines()[1:] == [
+        "- ADJOURN_PROJECT is not set: the Google Cloud project.",
+        "- ADJOURN_LOCATION is not set: the region of the queues, such as europe-west1.",
+        "- ADJOURN_DEFERRED_URL is not set: the URL of the deferred function.",
+        "- ADJOURN_QUERYITER_URL is not set: the URL of the queryiter function.",
+        "- ADJOURN_CRON_URL is not set: the URL of the cron function.",
+        "- ADJOURN_SERVICE_ACCOUNT is not set: the account whose identity tasks carry.",
+    ]
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    found = mistakes(
+        ADJOURN_LOCATON="x",
+        ADJOURN_LOCATION="",
+        ADJOURN_CRON_URL="http://cron",
+        ADJOURN_CALLERS="somebody",
+        ADJOURN_QUEUE="my_queue",
+    )
+
+    assert found == [
+        "- ADJOURN_LOCATON is not a setting of adjourn; did you mean ADJOURN_LOCATION?",
+        "- ADJOURN_LOCATION is not set: the region of the queues, such as europe-west1.",
+        "- ADJOURN_CRON_URL='http://cron' must be an https:// URL (http:// on loopback only).",
+        "- 'somebody' is not the e-mail address of a service account.",
+        "- ADJOURN_QUEUE='my_queue' must be 1 to 100 letters, digits or hyphens.",
+    ]
+
+
+def test_an_unknown_setting_like_no_other_is_to_be_removed():
+    assert mistakes(ADJOURN_ZZZ="1") == ["- ADJOURN_ZZZ is not a setting of adjourn; remove it."]
+
+
+def test_the_variable_that_names_the_application_is_not_a_mistake():
+    assert read(ADJOURN_APP="shop:app").project == "shop"
+
+
+@pytest.mark.parametrize("host", ["localhost:8081", "127.0.0.1:8081", "[::1]:8081"])
+def test_plain_http_is_for_loopback(host):
+    assert read(ADJOURN_DEFERRED_URL=f"http://{host}").deferred_url == f"http://{host}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://shop.example",
+        "http://localhost.shop.example",
+        "http://127.0.0.1@shop.example",
+        "ftp://127.0.0.1",
+        "shop.example",
+        "https://?",
+        "https://[::1",
+        "https://shop.example?x=1",
+        "https://shop.example#x",
+    ],
+)
+@pytest.mark.parametrize("variable", ["ADJOURN_DEFERRED_URL", "ADJOURN_KEYS_URL"])
+def test_no_other_url_is_safe(variable, url):
+    (found,) = mistakes(**{variable: url})
+
+    assert found.startswith(f"- {variable}={url!r} must be an https:// URL")
+
+
+def test_the_callers_are_the_service_account_unless_others_are_named():
+    assert read().accepted_callers() == {"tasks@shop.iam.gserviceaccount.com"}
+    assert read(ADJOURN_CALLERS="a@x.example").accepted_callers() == {"a@x.example"}
+
+
+def test_further_audiences_are_accepted_beside_the_functions_own():
+    settings = read(ADJOURN_AUDIENCES="https://tasks.shop.example")
+
+    assert settings.accepted_audiences("https://a") == {"https://a", "https://tasks.shop.example"}
+
+
+def test_settings_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read().project = "other"

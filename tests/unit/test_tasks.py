@@ -1,0 +1,298 @@
+"""A declared function: how a call of it is queued, and what is refused before it is."""
+
+import datetime as dt
+import math
+
+import pytest
+
+from adjourn import App
+from adjourn.codec import Codec
+from adjourn.envelope import Envelope
+from adjourn.errors import (
+    DeclarationError,
+    EncodeError,
+    QueueNotFoundError,
+    UnavailableError,
+)
+from adjourn.ports import Target
+from adjourn.tasks import Options
+from adjourn.testing import MemoryQueue, sandbox
+
+NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def send(app, calls):
+    @app.deferred(name="send")
+    def function(*args, **kwargs):
+        calls.append((args, kwargs))
+        return len(calls)
+
+    return function
+
+
+def only(box):
+    (queued,) = box.queue.tasks.values()
+    return queued
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dellay": 5}, r"There is no option 'dellay'; did you mean 'delay'\?"),
+        (
+            {"zzz": 5},
+            "There is no option 'zzz'; there are: delay, eta, max_retries, name, queue, timeout",
+        ),
+        ({"delay": 5, "eta": NOON}, "Give delay or eta, not both"),
+        ({"delay": -1}, "delay must not be negative"),
+        ({"delay": -MINUTE}, "delay must not be negative"),
+        ({"delay": math.nan}, "delay=nan is not a number of seconds"),
+        ({"delay": math.inf}, "delay=inf is not a number of seconds"),
+        ({"delay": 1e300}, r"delay=1e\+300 is not a number of seconds"),
+        ({"delay": True}, "delay=True must be a timedelta or a number of seconds"),
+        ({"delay": "5"}, "delay='5' must be a timedelta or a number of seconds"),
+        ({"delay": dt.timedelta(days=31)}, "delay=31 days, 0:00:00 is more than 30 days"),
+        ({"delay": dt.timedelta.max}, "is more than 30 days"),
+        ({"eta": NOON.replace(tzinfo=None)}, "eta must be an aware datetime; add a time zone"),
+        ({"eta": "tomorrow"}, "eta must be an aware datetime"),
+        ({"eta": NOON.date()}, "eta must be an aware datetime"),
+        ({"queue": ""}, "queue='' must be 1 to 100 letters, digits or hyphens"),
+        ({"queue": "my_queue"}, "queue='my_queue' must be"),
+        ({"queue": "mail\n"}, "must be 1 to 100"),
+        ({"queue": "q" * 101}, "must be 1 to 100"),
+        ({"queue": 5}, "queue=5 must be 1 to 100"),
+        ({"name": ""}, "name='' must be 1 to 500 letters, digits, hyphens or underscores"),
+        ({"name": "a/b"}, "name='a/b' must be"),
+        ({"name": "n" * 501}, "must be 1 to 500"),
+        ({"name": 5}, "name=5 must be 1 to 500"),
+        ({"timeout": 14.9}, "timeout=0:00:14.900000 must be between 15 seconds and 30 minutes"),
+        ({"timeout": dt.timedelta(minutes=31)}, "timeout=0:31:00 must be between"),
+        ({"timeout": math.nan}, "timeout=nan is not a number of seconds"),
+        ({"timeout": False}, "timeout=False must be a timedelta"),
+        ({"max_retries": -1}, "max_retries=-1 must be a whole number from 0"),
+        ({"max_retries": True}, "max_retries=True must be a whole number"),
+        ({"max_retries": 1.0}, "max_retries=1.0 must be a whole number"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_fix(changes, message):
+    with pytest.raises(DeclarationError, match=message):
+        Options().changed(**changes)
+
+
+def test_a_declared_delay_gives_way_only_when_it_is_taken_back():
+    declared = Options().changed(delay=5)
+
+    with pytest.raises(DeclarationError, match="delay=None takes a declared one back"):
+        declared.changed(eta=NOON)
+
+    assert declared.changed(eta=NOON, delay=None).eta == NOON
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"delay": 0},
+        {"delay": dt.timedelta(days=30)},
+        {"eta": NOON - dt.timedelta(days=400)},
+        {"queue": "q" * 100},
+        {"name": "n" * 500},
+        {"name": "A-z_0"},
+        {"timeout": 15},
+        {"timeout": dt.timedelta(minutes=30)},
+        {"max_retries": 0},
+    ],
+)
+def test_the_bounds_themselves_are_allowed(changes):
+    assert Options().changed(**changes).mistakes() == []
+
+
+def test_seconds_become_a_timedelta():
+    options = Options().changed(delay=1.5, timeout=60)
+
+    assert options.delay == dt.timedelta(seconds=1.5)
+    assert options.timeout == MINUTE
+
+
+def test_changing_options_leaves_the_original_as_it_was():
+    original = Options().changed(queue="mail", delay=5)
+
+    changed = original.changed(queue="fast")
+
+    assert (original.queue, changed.queue) == ("mail", "fast")
+    assert changed.delay == original.delay
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        (Options(), None),
+        (Options(delay=MINUTE), NOON + MINUTE),
+        (Options(eta=NOON), NOON),
+        (Options(eta=NOON + dt.timedelta(days=30)), NOON + dt.timedelta(days=30)),
+    ],
+)
+def test_the_earliest_start_is_counted_from_the_call(options, start):
+    assert options.start(NOON) == start
+
+
+def test_a_start_more_than_thirty_days_ahead_is_refused():
+    with pytest.raises(DeclarationError, match="is more than 30 days ahead"):
+        Options(eta=NOON + dt.timedelta(days=30, microseconds=1)).start(NOON)
+
+
+# Calls
+
+
+@pytest.mark.parametrize("way", ["call", "defer"])
+def test_a_call_enqueues_and_runs_nothing(box, send, calls, way):
+    enqueue = send if way == "call" else send.defer
+
+    handle = enqueue(5, resend=True)
+
+    assert not calls
+    queued = only(box)
+    assert (handle.name, handle.queue, handle.eta, handle.is_new) == (
+        queued.name,
+        "default",
+        None,
+        True,
+    )
+    assert (queued.task.target, queued.task.label) == (Target.DEFERRED, "send")
+    envelope = Envelope.decode(queued.task.body, Codec())
+    assert (envelope.id, envelope.task) == (handle.id, "send")
+    assert (envelope.args, dict(envelope.kwargs)) == ((5,), {"resend": True})
+    assert envelope.enqueued_at == box.clock.now()
+
+
+def test_what_was_enqueued_runs_with_its_arguments(box, send, calls):
+    send(5, resend=True)
+
+    box.drain()
+
+    assert calls == [((5,), {"resend": True})]
+
+
+def test_the_users_arguments_and_the_options_share_no_namespace(box, send, calls):
+    send(queue="a", eta="b", delay="c", name="d", self="e")
+
+    box.drain()
+
+    assert calls == [((), {"queue": "a", "eta": "b", "delay": "c", "name": "d", "self": "e"})]
+
+
+def test_running_a_call_here_and_now_enqueues_nothing(box, send, calls):
+    assert send.call_local(5) == 1
+
+    assert calls == [((5,), {})]
+    assert not box.queue.tasks
+
+
+def test_options_reach_the_queue(box, send):
+    eta = box.clock.now() + MINUTE
+
+    handle = send.options(
+        queue="mail", delay=MINUTE, name="once", timeout=20, max_retries=3
+    ).defer()
+
+    task = only(box).task
+    assert (task.queue, task.eta, task.name) == ("mail", eta, "once")
+    assert task.timeout == dt.timedelta(seconds=20)
+    assert Envelope.decode(task.body, Codec()).max_retries == 3
+    assert Envelope.decode(task.body, Codec()).eta == eta
+    assert (handle.queue, handle.eta) == ("mail", eta)
+    assert handle.name.endswith("/queues/mail/tasks/once")
+
+
+def test_options_are_chained_and_used_many_times(box, send):
+    mail = send.options(queue="mail")
+    later = mail.options(delay=MINUTE)
+
+    mail(1)
+    later(2)
+    later(3)
+    send(4)
+
+    queued = [(q.task.queue, q.task.eta) for q in box.queue.tasks.values()]
+    eta = box.clock.now() + MINUTE
+    assert queued == [("mail", None), ("mail", eta), ("mail", eta), ("default", None)]
+
+
+def test_a_taken_name_enqueues_nothing_and_says_so(box, send):
+    first = send.options(name="once").defer(1)
+
+    second = send.options(name="once").defer(2)
+
+    assert (first.is_new, second.is_new) == (True, False)
+    assert first.id is not None
+    assert second.id is None
+    assert second.name == first.name
+    assert len(box.queue.tasks) == 1
+
+
+def test_a_task_can_be_cancelled_once(box, send, calls):
+    handle = send()
+
+    assert handle.cancel() is True
+    assert handle.cancel() is False
+
+    assert box.drain() == []
+    assert not calls
+
+
+@pytest.mark.usefixtures("box")
+@pytest.mark.parametrize(
+    ("args", "kwargs", "path"), [((object(),), {}, r"args\[0\]"), ((), {"a": [{1j}]}, "kwargs")]
+)
+def test_an_argument_that_cannot_be_carried_is_refused_at_the_call(send, args, kwargs, path):
+    with pytest.raises(EncodeError, match=path):
+        send(*args, **kwargs)
+
+
+def test_a_missing_queue_is_told(app, send):
+    with sandbox(app) as box:
+        box.queue._queues = {"default"}
+
+        with pytest.raises(QueueNotFoundError, match="There is no queue 'mail'"):
+            send.options(queue="mail").defer()
+
+
+def test_a_service_out_of_reach_is_told(box, send, monkeypatch):
+    def fail(*_):
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(MemoryQueue, "enqueue", fail)
+
+    with pytest.raises(UnavailableError, match="away"):
+        send()
+    assert not box.queue.tasks
+
+
+def test_a_start_too_far_ahead_is_refused_at_the_call(box, send):
+    eta = box.clock.now() + dt.timedelta(days=31)
+
+    with pytest.raises(DeclarationError, match="more than 30 days ahead"):
+        send.options(eta=eta).defer()
+
+
+def test_defaults_of_the_declaration_hold_for_every_call():
+    app = App()
+
+    @app.deferred(name="slow", queue="slow", delay=60, max_retries=2)
+    def slow():
+        pass
+
+    with sandbox(app) as box:
+        slow()
+
+        task = only(box).task
+        assert (task.queue, task.eta) == ("slow", box.clock.now() + MINUTE)
