@@ -115,6 +115,7 @@ class TaskRunner:
         try:
             envelope = Envelope.decode(delivery.body, self.codec)
         except DecodeError as error:
+            error.__cause__ = None  # it may quote an argument, and this is logged
             return _bury(self.dead, delivery, error, task_id=_body_id(delivery), task="")
         with bound(task=envelope.task, task_id=envelope.id):
             try:
