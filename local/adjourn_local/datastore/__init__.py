@@ -1,4 +1,4 @@
-"""Datastore v1 on SQLite: every query is a range scan over order-preserving keys, as in the cloud."""
+"""Datastore v1 on SQLite: a query is a range scan over order-preserving keys, as in the cloud."""
 
 from adjourn_local.datastore.server import DatastoreServer
 

@@ -16,7 +16,7 @@ from adjourn_local.datastore.messages import (
 )
 from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.scan import Hit, Window, clipped, hits
+from adjourn_local.datastore.scan import Hit, Run, Window, clipped
 from adjourn_local.datastore.store import Store, View
 
 _MAX_AGGREGATIONS = 5
@@ -54,8 +54,9 @@ class Aggregator:
                 number = rows if aggregate.up_to is None else min(rows, aggregate.up_to)
                 result.aggregate_properties[aggregate.alias].integer_value = number
         else:
-            found = hits(self._store, view, plan, window, bare=True)
-            self._collect(plan, aggregates, _sliced(found, message.nested_query), result)
+            run = Run(store=self._store, view=view, plan=plan, window=window, bare=True)
+            found = _sliced(run.hits(), message.nested_query)
+            self._collect(plan, aggregates, found, result)
         response.batch.more_results = QueryResultBatch.NO_MORE_RESULTS
         return response
 
@@ -145,8 +146,9 @@ def _sliced(found: Iterator[Hit], message: Any) -> Iterator[Hit]:
 
 
 def _sliced_count(count: int, message: Any) -> int:
-    rest = max(0, count - message.offset)
-    return min(rest, message.limit.value) if message.HasField("limit") else rest
+    rest: int = max(0, count - message.offset)
+    limit: int = message.limit.value
+    return min(rest, limit) if message.HasField("limit") else rest
 
 
 def _numbers(encoded: bytes | None) -> Iterator[int | float]:

@@ -89,4 +89,4 @@ class Catalog:
     def drop_index(self, partition: Partition, kind: str, index: Index) -> None:
         """Forget an index; its rows are the caller's business."""
         self._connection.execute("DELETE FROM datastore_indexes WHERE id = ?", (index.id,))
-        del self._spaces[partition].kinds[kind].by_shape[index.shape]
+        self._spaces[partition].kinds[kind].drop(index)

@@ -12,6 +12,15 @@ _MAX_INDEXED = 1500
 _MAX_UNINDEXED = 1_048_487
 _MAX_NESTING = 20
 
+_UNLIMITED = {
+    "null_value",
+    "boolean_value",
+    "integer_value",
+    "double_value",
+    "timestamp_value",
+    "geo_point_value",
+}
+
 IndexedValues = dict[str, list[bytes]]
 
 
@@ -33,7 +42,7 @@ def _collect(properties: Any, prefix: str, found: IndexedValues) -> None:
     for name, value in properties.items():
         if value.exclude_from_indexes:
             continue
-        if value.HasField("array_value"):
+        if value.WhichOneof("value_type") == "array_value":
             for item in value.array_value.values:
                 if not item.exclude_from_indexes:
                     _collect_value(prefix + name, item, found)
@@ -44,7 +53,10 @@ def _collect(properties: Any, prefix: str, found: IndexedValues) -> None:
 def _collect_value(name: str, value: Any, found: IndexedValues) -> None:
     encoded = values.encode(value)
     if encoded is not None:
-        found.setdefault(name, []).append(encoded)
+        if name in found:
+            found[name].append(encoded)
+        else:
+            found[name] = [encoded]
     elif value.HasField("entity_value"):
         _collect(value.entity_value.properties, f"{name}.", found)
 
@@ -68,20 +80,23 @@ def _check_properties(properties: Any, depth: int, *, indexed: bool) -> None:
         raise invalid(f"Embedded entities are nested more than {_MAX_NESTING} deep.")
     for name, value in properties.items():
         _check_property_name(name)
-        _check_value(name, value, depth, indexed=indexed)
+        which = value.WhichOneof("value_type")
+        if which not in _UNLIMITED:
+            _check_value(name, value, which, depth, indexed=indexed)
 
 
 def _check_property_name(name: str) -> None:
+    if 0 < len(name) * 4 <= _MAX_NAME and name[0] != "_":
+        return
     if not name:
         raise invalid("The property.name is the empty string.")
-    if len(name) * 4 > _MAX_NAME and len(name.encode()) > _MAX_NAME:
+    if len(name.encode()) > _MAX_NAME:
         raise invalid(f"The property.name is longer than {_MAX_NAME} bytes.")
-    if name.startswith("__") and keys.is_reserved(name):
+    if keys.is_reserved(name):
         raise invalid(f'The property.name "{name}" is reserved.')
 
 
-def _check_value(name: str, value: Any, depth: int, *, indexed: bool) -> None:
-    which = value.WhichOneof("value_type")
+def _check_value(name: str, value: Any, which: str | None, depth: int, *, indexed: bool) -> None:
     if which == "string_value":
         _check_length(name, value.string_value, value, indexed=indexed)
     elif which == "blob_value":
@@ -108,6 +123,7 @@ def _check_array(name: str, value: Any, depth: int, *, indexed: bool) -> None:
     if value.exclude_from_indexes:
         raise invalid("Exclude from indexes cannot be set on a list value")
     for item in value.array_value.values:
-        if item.HasField("array_value"):
+        which = item.WhichOneof("value_type")
+        if which == "array_value":
             raise invalid("list_value cannot contain a Value containing another list_value.")
-        _check_value(name, item, depth, indexed=indexed)
+        _check_value(name, item, which, depth, indexed=indexed)

@@ -85,7 +85,7 @@ def alternatives(message: Any, partition: Partition) -> tuple[Alternative, ...]:
     return tuple(found)
 
 
-def _operators(message: Any) -> "list[str]":
+def _operators(message: Any) -> list[str]:
     which = message.WhichOneof("filter_type")
     if which == "property_filter":
         return [PropertyFilter.Operator.Name(message.property_filter.op)]
@@ -113,6 +113,8 @@ def _normalize(message: Any, partition: Partition) -> list[tuple[_Atom, ...]]:
     composite = message.composite_filter
     if composite.op not in {CompositeFilter.AND, CompositeFilter.OR}:
         raise invalid("A composite filter must have the operator AND or OR.")
+    if not composite.filters:
+        raise invalid("A composite filter must have at least one sub-filter.")
     parts = [_normalize(part, partition) for part in composite.filters]
     if composite.op == CompositeFilter.OR:
         found = [atoms for part in parts for atoms in part]
@@ -151,7 +153,7 @@ def _atoms(message: Any, partition: Partition) -> list[_Atom]:
         return [_Atom(name, equal=value)]
     interval = _INTERVALS.get(op)
     if interval is None:
-        raise invalid("A property filter needs an operator.")
+        raise invalid("a property filter must specify an operator")
     return [_Atom(name, intervals=interval(value))]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 from aiohttp import web
-from google.protobuf.message import DecodeError
-from google.rpc import status_pb2
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.rpc import RpcError
 
@@ -41,7 +41,8 @@ def _handler(
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            body = message.FromString(await request.read())
+            # Not `read()`: aiohttp's limit of 1 MB is not the service's.
+            body = message.FromString(await request.content.read())
             if not body.project_id:
                 body.project_id = request.match_info["project"]
             content = serve(body).SerializeToString()
@@ -52,7 +53,7 @@ def _handler(
             return _refusal(error)
         except RpcError as error:
             return _refusal(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last line before the wire
             _log.exception("%s failed", request.path)
             text = f"{request.path} failed; the stack's log says why"
             return _refusal(RpcError(grpc.StatusCode.INTERNAL, text))

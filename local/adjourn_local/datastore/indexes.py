@@ -54,19 +54,27 @@ class KindIndexes:
     """The indexes of one kind in one partition, looked up for every write and every query."""
 
     by_shape: dict[Shape, Index] = field(default_factory=dict)
-    properties: set[str] = field(default_factory=set)
+    builtin: dict[str, bytes] = field(default_factory=dict)
+    composite: list[Index] = field(default_factory=list)
 
     def add(self, index: Index) -> None:
         """Take in an index that now exists."""
         self.by_shape[index.shape] = index
-        if not index.shape.is_composite:
-            self.properties.update(column.name for column in index.shape.columns)
+        if index.shape.is_composite:
+            self.composite.append(index)
+        for column in () if index.shape.is_composite else index.shape.columns:
+            self.builtin[column.name] = index.prefix
+
+    def drop(self, index: Index) -> None:
+        """Forget a composite index."""
+        del self.by_shape[index.shape]
+        self.composite.remove(index)
 
     def missing(self, found: IndexedValues) -> list[Shape]:
         """Return the built-in indexes that must exist before these values can be stored."""
         shapes = [] if KIND in self.by_shape else [KIND]
-        if not found.keys() <= self.properties:
-            shapes += [Shape((Column(name),)) for name in found if name not in self.properties]
+        if not found.keys() <= self.builtin.keys():
+            shapes += [Shape((Column(name),)) for name in found if name not in self.builtin]
         return shapes
 
     def rows(self, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
@@ -75,8 +83,13 @@ class KindIndexes:
         Raises:
             RpcError: The entity would have more rows than the service allows.
         """
-        rows: dict[bytes, bool] = {}
-        for index in self.by_shape.values():
+        rows = {self.by_shape[KIND].prefix + path: False}
+        for name, items in found.items():
+            prefix = self.builtin[name]
+            several = len(items) > 1
+            for item in items:
+                rows[prefix + item + path] = several
+        for index in self.composite:
             rows.update(rows_in(index, path, found))
         if len(rows) > _MAX_ENTRIES:
             raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
@@ -120,10 +133,8 @@ def split_columns(suffix: bytes, descending: tuple[bool, ...]) -> tuple[list[byt
     """Return a row's columns, as stored, and the key path behind them."""
     columns, at = [], 0
     for inverted in descending:
-        if inverted:
-            end = at + values.end(values.invert(suffix[at:]), 0)
-        else:
-            end = values.end(suffix, at)
+        upright = values.invert(suffix[at:]) if inverted else suffix[at:]
+        end = at + values.end(upright, 0)
         columns.append(suffix[at:end])
         at = end
     return columns, suffix[at:]

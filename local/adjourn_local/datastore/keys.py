@@ -91,7 +91,7 @@ def ancestor_paths(path: bytes) -> list[bytes]:
 
 
 def encode_key_value(key: Any) -> bytes:
-    """Return the sort key of a key that is the value of a property: any partition, then the path."""
+    """Return the sort key of a key that is a value: its partition, then its path."""
     partition = key.partition_id
     return (
         encode_text(partition.project_id.encode())
@@ -180,9 +180,11 @@ def check_key(key: Any, *, incomplete: bool = False, reserved: bool = False) -> 
 
 
 def _check_name(what: str, name: str, *, reserved: bool) -> None:
+    if 0 < len(name) * 4 <= _MAX_NAME and name[0] != "_":
+        return
     if not name:
         raise invalid(f"The {what} is the empty string.")
-    if len(name) * 4 > _MAX_NAME and len(name.encode()) > _MAX_NAME:
+    if len(name.encode()) > _MAX_NAME:
         raise invalid(f"The {what} is longer than {_MAX_NAME} bytes.")
     if not reserved and is_reserved(name):
         raise invalid(f'The {what} "{name}" is reserved.')

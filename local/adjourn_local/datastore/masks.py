@@ -57,7 +57,7 @@ def copy_masked(source: Any, target: Any, mask: Mask) -> None:
                 del holder.properties[name]
 
 
-def find(entity: Any, names: "list[str]") -> Any | None:
+def find(entity: Any, names: list[str]) -> Any | None:
     """Return the embedded entity under a path, or None if there is none."""
     for name in names:
         if name not in entity.properties:
@@ -69,7 +69,7 @@ def find(entity: Any, names: "list[str]") -> Any | None:
     return entity
 
 
-def reach(entity: Any, names: "list[str]") -> Any:
+def reach(entity: Any, names: list[str]) -> Any:
     """Return the embedded entity under a path, making what is missing."""
     for name in names:
         value = entity.properties[name]

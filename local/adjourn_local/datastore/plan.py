@@ -49,6 +49,13 @@ class Scan:
         varying = iter(columns)
         return b"".join([next(varying) if c is None else c for c in self.constants]) + path
 
+    def match(self, row: bytes) -> bytes | None:
+        """Return the position of a row of this index, or None if the scan does not want it."""
+        if not any(low <= row < high for low, high in self.ranges):
+            return None
+        suffix = row[len(self.prefix) :]
+        return self.position(suffix) if self.accepts(suffix) else None
+
     def cut(self, columns: list[bytes], path: bytes, *, after: bool) -> bytes:
         """Return the place in this scan's rows just before or just after a position."""
         place = self.prefix

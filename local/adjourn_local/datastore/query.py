@@ -69,9 +69,9 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
         _check_kindless(alternatives, explicit, projected, distinct, descending=key_order is True)
     projection = tuple(name for name in projected if name != KEY)
     _check_projection(projected, projection, alternatives)
-    _check_distinct(distinct, explicit)
+    _check_distinct(distinct, explicit, alternatives)
     order, descending = _complete(
-        explicit, key_order, alternatives, distinct, (*projection, *aggregated)
+        explicit, alternatives, distinct, (*projection, *aggregated), key_order=key_order
     )
     return Query(
         partition=partition,
@@ -95,6 +95,8 @@ def _check_supported(message: Any) -> None:
         raise invalid("Limit must be non-negative.")
     if message.offset < 0:
         raise invalid("Offset must be non-negative.")
+    if message.kind and not message.kind[0].name:
+        raise invalid("The kind is the empty string.")
     if message.kind and keys.is_reserved(message.kind[0].name):
         name = message.kind[0].name
         raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
@@ -144,20 +146,25 @@ def _check_projection(
         raise invalid("Cannot use projection on a property with an equality filter.")
 
 
-def _check_distinct(distinct: tuple[str, ...], explicit: list[Order]) -> None:
-    leading = {order.name for order in explicit[: len(distinct)]}
-    if any(order.name in distinct and order.name not in leading for order in explicit) or (
-        explicit and len(explicit) < len(distinct) and not leading <= set(distinct)
-    ):
-        raise invalid("All group by properties must be ordered before any non group by properties.")
+def _check_distinct(
+    distinct: tuple[str, ...], explicit: list[Order], alternatives: tuple[Alternative, ...]
+) -> None:
+    unordered = set(distinct) - filters.fixed_names(alternatives)
+    for order in explicit:
+        unordered.discard(order.name)
+        if unordered and order.name not in distinct:
+            raise invalid(
+                "All group by properties must be ordered before any non group by properties."
+            )
 
 
 def _complete(
     explicit: list[Order],
-    key_order: bool | None,
     alternatives: tuple[Alternative, ...],
     distinct: tuple[str, ...],
     projection: tuple[str, ...],
+    *,
+    key_order: bool | None,
 ) -> tuple[tuple[Order, ...], bool]:
     """Add the implied orders: they take the direction of the last explicit one.
 

@@ -17,7 +17,7 @@ from adjourn_local.datastore.messages import (
     set_micros,
 )
 from adjourn_local.datastore.plan import Plan, Scan, make_plan
-from adjourn_local.datastore.scan import Hit, Window, hits
+from adjourn_local.datastore.scan import Hit, Run, Window
 from adjourn_local.datastore.store import Record, Row, Store, View
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -93,8 +93,8 @@ class Reader:
         window = self.window(plan, request.query)
         bare = plan.query.keys_only or bool(plan.query.projection)
         if request.query.offset or batch.has_room():
-            found = hits(self._store, view, plan, window, bare=bare)
-            batch.fill(found)
+            run = Run(store=self._store, view=view, plan=plan, window=window, bare=bare)
+            batch.fill(run.hits())
         batch.finish()
         return response
 

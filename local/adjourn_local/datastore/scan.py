@@ -9,7 +9,7 @@ from adjourn_local.datastore import entities, keys
 from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.plan import Plan, Range, Scan
-from adjourn_local.datastore.store import Row, Store, View
+from adjourn_local.datastore.store import Row, Source, Store, View
 
 Hit = tuple[bytes, Scan, Row]
 """A result: its position, the scan that found it, its row."""
@@ -21,43 +21,6 @@ class Window:
 
     after: bytes | None = None
     until: bytes | None = None
-
-
-def hits(store: Store, view: View, plan: Plan, window: Window, *, bare: bool) -> Iterator[Hit]:
-    """Yield the results of a plan in order, each once.
-
-    Args:
-        store: The store.
-        view: What to see of it.
-        plan: The plan.
-        window: Where to begin and to end.
-        bare: Whether the rows suffice, without the entities.
-    """
-    sources = [_rows(store, view, plan, scan, window, bare=bare) for scan in plan.scans]
-    if len(sources) == 1:
-        merged = sources[0]
-    else:
-        merged = heapq.merge(*sources, key=itemgetter(0), reverse=plan.reverse)
-    if plan.groups:
-        return _first_of_groups(plan, window, merged)
-    if plan.query.projection or plan.query.aggregated:
-        return _distinct_positions(merged)
-    return _distinct_entities(store, view, plan, window, merged)
-
-
-def _rows(
-    store: Store, view: View, plan: Plan, scan: Scan, window: Window, *, bare: bool
-) -> Iterator[Hit]:
-    size = len(scan.prefix)
-    ranges = clipped(plan, scan, window)
-    simple = not scan.checks and not scan.key_check and not scan.constants
-    for low, high in reversed(ranges) if plan.reverse else ranges:
-        for row in _read(store, view, plan, scan, low, high, bare=bare):
-            suffix = row[0][size:]
-            if simple:
-                yield suffix, scan, row
-            elif scan.accepts(suffix):
-                yield scan.position(suffix), scan, row
 
 
 def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
@@ -75,41 +38,104 @@ def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
     return [pair for pair in ranges if pair[0] < pair[1]]
 
 
-def _read(
-    store: Store, view: View, plan: Plan, scan: Scan, low: bytes, high: bytes, *, bare: bool
-) -> Iterator[Row]:
-    if scan.index is None:
-        return store.scan_entities(view, low, high, reverse=plan.reverse)
-    if scan.index.since > view.version:
-        return _computed_rows(store, view, plan, scan.index, low, high)
-    if bare:
-        return store.scan_bare_rows(view, low, high, reverse=plan.reverse)
-    return store.scan_rows(view, low, high, reverse=plan.reverse)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One reading of a plan in a view; `bare` if the index rows suffice, without entities."""
 
+    store: Store
+    view: View
+    plan: Plan
+    window: Window
+    bare: bool
 
-def _computed_rows(
-    store: Store, view: View, plan: Plan, index: Index, low: bytes, high: bytes
-) -> Iterator[Row]:
-    """Yield what an index would hold in a view that is older than the index."""
-    found = [
-        (row, several, number)
-        for number, rows in store.rows_of_kind(
-            view, plan.query.partition, plan.query.kind or "", index
-        )
-        for row, several in rows.items()
-        if low <= row < high
-    ]
-    for row, several, number in sorted(found, reverse=plan.reverse):
-        yield row, int(several), *store.record(view, number)
+    def hits(self) -> Iterator[Hit]:
+        """Yield the results in order, each once."""
+        query = self.plan.query
+        sources = [self._matches(scan) for scan in self.plan.scans]
+        if len(sources) == 1:
+            merged = sources[0]
+        else:
+            merged = heapq.merge(*sources, key=itemgetter(0), reverse=self.plan.reverse)
+        if self.plan.groups:
+            return self._first_of_groups(merged)
+        if query.projection or query.aggregated:
+            return _distinct_positions(merged)
+        return self._distinct_entities(merged)
 
+    def _matches(self, scan: Scan) -> Iterator[Hit]:
+        size = len(scan.prefix)
+        ranges = clipped(self.plan, scan, self.window)
+        simple = not scan.checks and not scan.key_check and not scan.constants
+        for low, high in reversed(ranges) if self.plan.reverse else ranges:
+            for row in self._rows(scan.index, low, high):
+                suffix = row[0][size:]
+                if simple:
+                    yield suffix, scan, row
+                elif scan.accepts(suffix):
+                    yield scan.position(suffix), scan, row
 
-def _first_of_groups(plan: Plan, window: Window, merged: Iterator[Hit]) -> Iterator[Hit]:
-    last = plan.group(window.after) if window.after is not None else None
-    for hit in merged:
-        group = plan.group(hit[0])
-        if group != last:
-            last = group
+    def _rows(self, index: Index | None, low: bytes, high: bytes) -> Iterator[Row]:
+        if index is None:
+            source = Source.ENTITIES
+        elif index.since > self.view.version:
+            return self._computed_rows(index, low, high)
+        else:
+            source = Source.BARE_ROWS if self.bare else Source.ROWS
+        return self.store.scan(self.view, source, low, high, reverse=self.plan.reverse)
+
+    def _computed_rows(self, index: Index, low: bytes, high: bytes) -> Iterator[Row]:
+        """Yield what an index would hold in a view that is older than the index."""
+        query = self.plan.query
+        entities_rows = self.store.rows_of_kind(self.view, query.partition, query.kind or "", index)
+        found = [
+            (row, several, number)
+            for number, rows in entities_rows
+            for row, several in rows.items()
+            if low <= row < high
+        ]
+        for row, several, number in sorted(found, reverse=self.plan.reverse):
+            yield row, int(several), *self.store.record(self.view, number)
+
+    def _first_of_groups(self, merged: Iterator[Hit]) -> Iterator[Hit]:
+        after = self.window.after
+        last = None if after is None else self.plan.group(after)
+        for hit in merged:
+            group = self.plan.group(hit[0])
+            if group != last:
+                last = group
+                yield hit
+
+    def _distinct_entities(self, merged: Iterator[Hit]) -> Iterator[Hit]:
+        merging = len(self.plan.scans) > 1
+        seen: set[int] = set()
+        for hit in merged:
+            row = hit[2]
+            if merging or row[1]:
+                if row[2] in seen:
+                    continue
+                seen.add(row[2])
+                if self._came_before_window(row):
+                    continue
             yield hit
+
+    def _came_before_window(self, row: Row) -> bool:
+        """Return whether an entity was already a result at or before the window's start."""
+        after = self.window.after
+        if after is None:
+            return False
+        entity = Entity.FromString(row[6] or self.store.record(self.view, row[2]).body)
+        found = entities.indexed_values(entity)
+        path = keys.encode_path(entity.key.path)
+        positions = [
+            position
+            for scan in self.plan.scans
+            if scan.index
+            for other in rows_in(scan.index, path, found)
+            if (position := scan.match(other)) is not None
+        ]
+        if self.plan.reverse:
+            return any(position >= after for position in positions)
+        return any(position <= after for position in positions)
 
 
 def _distinct_positions(merged: Iterator[Hit]) -> Iterator[Hit]:
@@ -118,37 +144,3 @@ def _distinct_positions(merged: Iterator[Hit]) -> Iterator[Hit]:
         if hit[0] != last:
             last = hit[0]
             yield hit
-
-
-def _distinct_entities(
-    store: Store, view: View, plan: Plan, window: Window, merged: Iterator[Hit]
-) -> Iterator[Hit]:
-    merging = len(plan.scans) > 1
-    seen: set[int] = set()
-    for hit in merged:
-        row = hit[2]
-        if merging or row[1]:
-            if row[2] in seen:
-                continue
-            seen.add(row[2])
-            if window.after is not None and _came_before(store, view, plan, window.after, row):
-                continue
-        yield hit
-
-
-def _came_before(store: Store, view: View, plan: Plan, after: bytes, row: Row) -> bool:
-    """Return whether an entity was already a result at or before the position `after`."""
-    entity = Entity.FromString(row[6] or store.record(view, row[2]).body)
-    found = entities.indexed_values(entity)
-    path = keys.encode_path(entity.key.path)
-    for scan in plan.scans:
-        rows = rows_in(scan.index, path, found) if scan.index else {}
-        for other in rows:
-            if not any(low <= other < high for low, high in scan.ranges):
-                continue
-            suffix = other[len(scan.prefix) :]
-            if scan.accepts(suffix):
-                position = scan.position(suffix)
-                if position >= after if plan.reverse else position <= after:
-                    return True
-    return False

@@ -159,9 +159,10 @@ class DatastoreServer:
                 text = f"[{last.kind}: {last.name or last.id}]"
                 raise invalid(f"Key path element must not be complete: {text}")
             partition = keys.partition_of(key, home)
-            complete = self._allocate(partition, key)
-            response.keys.append(complete)
-            taken.append(self._stored(partition, complete))
+            keys.set_partition(key, partition)
+            self._allocate(partition, key)
+            response.keys.append(key)
+            taken.append(self._stored(partition, key))
         self._store.reserve(taken)
         return response
 
@@ -175,15 +176,12 @@ class DatastoreServer:
         self._store.reserve(taken)
         return messages.ReserveIdsResponse()
 
-    def _allocate(self, partition: Partition, key: Any) -> Any:
-        """Return a key completed with an id that no entity has and that was never handed out."""
-        complete = messages.Key()
-        complete.path.MergeFrom(key.path)
-        keys.set_partition(complete, partition)
+    def _allocate(self, partition: Partition, key: Any) -> None:
+        """Give a key an id that no entity has and that was never handed out."""
         while True:
-            complete.path[-1].id = self._random.randint(1, _MAX_ID)
-            if not self._store.is_taken(self._stored(partition, complete)):
-                return complete
+            key.path[-1].id = self._random.randint(1, _MAX_ID)
+            if not self._store.is_taken(self._stored(partition, key)):
+                return
 
     def _stored(self, partition: Partition, key: Any) -> bytes:
         return self._store.catalog.ensure_prefix(partition) + keys.encode_path(key.path)

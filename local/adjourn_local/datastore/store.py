@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,34 @@ CREATE TABLE IF NOT EXISTS datastore_rows (
 CREATE TABLE IF NOT EXISTS datastore_reserved (key BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
+# A put touches a page for each index: a checkpoint every 1000 pages, with its sync, would come
+# after a hundred puts.
+_PRAGMAS = """
+PRAGMA wal_autocheckpoint = 8000;
+PRAGMA cache_size = -32768;
+"""
+
 # https://cloud.google.com/datastore/docs/concepts/limits (without billing)
 _MAX_COMPOSITES = 200
+
+
+class Source(Enum):
+    """What a scan reads: index rows with their entities, the rows alone, or entities by key."""
+
+    # CROSS JOIN keeps SQLite from walking the entities instead of the range.
+    ROWS = (
+        "SELECT r.row, r.several, e.id, e.version, e.created, e.updated, e.body"
+        " FROM datastore_rows r CROSS JOIN datastore_entities e ON e.id = r.entity"
+        " WHERE r.row >= ? AND r.row < ? ORDER BY r.row"
+    )
+    BARE_ROWS = (
+        "SELECT row, several, entity, 0, 0, 0, X'' FROM datastore_rows"
+        " WHERE row >= ? AND row < ? ORDER BY row"
+    )
+    ENTITIES = (
+        "SELECT key, 0, id, version, created, updated, body FROM datastore_entities"
+        " WHERE key >= ? AND key < ? ORDER BY key"
+    )
 
 
 class Record(NamedTuple):
@@ -69,7 +96,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = connect(path)
-        self._connection.executescript(_SCHEMA + catalog.SCHEMA)
+        self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA)
         self._idle: list[sqlite3.Connection] = []
         self._views: dict[int, sqlite3.Connection] = {}
         self._last_use: dict[tuple[Partition, str, Shape], None] = {}
@@ -122,33 +149,44 @@ class Store:
 
     def apply(self, changes: Iterable[Change], version: int) -> None:
         """Write the changes of one commit, all or none."""
+        gone: list[bytes] = []
+        come: list[tuple[bytes, bool, int]] = []
         with self._writing():
             for change in changes:
-                self._apply(change)
+                number = self._write_record(change)
+                gone += change.gone
+                come += [(row, several, number) for row, several in change.come.items()]
+            self._delete_rows(gone)
+            self._insert_rows(come)
             self._set_version(version)
         self.version = version
 
-    def _apply(self, change: Change) -> None:
-        execute, many = self._connection.execute, self._connection.executemany
-        if change.new is None:
-            if change.old is not None:
-                execute("DELETE FROM datastore_entities WHERE id = ?", (change.old.id,))
-            number = None
-        elif change.old is None:
+    def _write_record(self, change: Change) -> int:
+        """Write the entity of a change and return its row id."""
+        execute, old, new = self._connection.execute, change.old, change.new
+        if new is None:
+            if old is None:
+                raise ValueError("a change must concern something")
+            execute("DELETE FROM datastore_entities WHERE id = ?", (old.id,))
+            return old.id
+        if old is None:
             insert = "INSERT INTO datastore_entities VALUES (NULL, ?, ?, ?, ?, ?)"
-            number = execute(insert, (change.key, *change.new[1:])).lastrowid
-        else:
-            number = change.new.id
-            update = (
-                "UPDATE datastore_entities SET version = ?, created = ?, updated = ?, body = ?"
-                " WHERE id = ?"
-            )
-            execute(update, (*change.new[1:], number))
-        if change.gone:
-            many("DELETE FROM datastore_rows WHERE row = ?", ((row,) for row in change.gone))
-        if change.come:
-            rows = ((row, several, number) for row, several in change.come.items())
-            many("INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)", rows)
+            return execute(insert, (change.key, *new[1:])).lastrowid or 0
+        update = (
+            "UPDATE datastore_entities SET version = ?, created = ?, updated = ?, body = ?"
+            " WHERE id = ?"
+        )
+        execute(update, (*new[1:], old.id))
+        return old.id
+
+    def _delete_rows(self, rows: list[bytes]) -> None:
+        delete = "DELETE FROM datastore_rows WHERE row = ?"
+        self._connection.executemany(delete, ((row,) for row in rows))
+
+    def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
+        # In order, so that neighbours are written together.
+        insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
+        self._connection.executemany(insert, sorted(rows))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -164,33 +202,16 @@ class Store:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
         self._connection.execute(replace, (version,))
 
-    def scan_rows(self, view: View, low: bytes, high: bytes, *, reverse: bool) -> Iterator[Row]:
-        """Yield the index rows in `low` <= row < `high`, in order, with their entities."""
-        # CROSS JOIN keeps SQLite from walking the entities instead of the range.
-        select = (
-            "SELECT r.row, r.several, e.id, e.version, e.created, e.updated, e.body"
-            " FROM datastore_rows r CROSS JOIN datastore_entities e ON e.id = r.entity"
-            f" WHERE r.row >= ? AND r.row < ? ORDER BY r.row {_direction(reverse=reverse)}"
-        )
-        return _lazily(view.connection.execute(select, (low, high)))
-
-    def scan_bare_rows(
-        self, view: View, low: bytes, high: bytes, *, reverse: bool
+    def scan(
+        self, view: View, source: Source, low: bytes, high: bytes, *, reverse: bool
     ) -> Iterator[Row]:
-        """Yield the index rows in `low` <= row < `high`, in order, without their entities."""
-        select = (
-            "SELECT row, several, entity, 0, 0, 0, X'' FROM datastore_rows"
-            f" WHERE row >= ? AND row < ? ORDER BY row {_direction(reverse=reverse)}"
-        )
-        return _lazily(view.connection.execute(select, (low, high)))
-
-    def scan_entities(self, view: View, low: bytes, high: bytes, *, reverse: bool) -> Iterator[Row]:
-        """Yield the entities with `low` <= stored key < `high`, in key order."""
-        select = (
-            "SELECT key, 0, id, version, created, updated, body FROM datastore_entities"
-            f" WHERE key >= ? AND key < ? ORDER BY key {_direction(reverse=reverse)}"
-        )
-        return _lazily(view.connection.execute(select, (low, high)))
+        """Yield what lies in `low` <= row (or stored key) < `high`, in order."""
+        select = source.value + " DESC" if reverse else source.value
+        cursor = view.connection.execute(select, (low, high))
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
 
     def record(self, view: View, number: int) -> Record:
         """Return the record with a row id that a scan gave."""
@@ -225,7 +246,10 @@ class Store:
         None stands for an index that would be empty, because no entity ever had such a property.
         """
         indexes = self.catalog.kind(partition, kind)
-        if indexes is None or not {column.name for column in shape.columns} <= indexes.properties:
+        if (
+            indexes is None
+            or not {column.name for column in shape.columns} <= indexes.builtin.keys()
+        ):
             return None
         use = (partition, kind, shape)
         if shape.is_composite:
@@ -239,20 +263,16 @@ class Store:
         with self._writing():
             index = self.catalog.add_index(partition, kind, shape, since=version)
             try:
-                for number, rows in self.rows_of_kind(self.present(), partition, kind, index):
-                    self._apply_rows(number, rows)
+                filled = self.rows_of_kind(self.present(), partition, kind, index)
+                self._insert_rows(
+                    [(r, several, n) for n, rows in filled for r, several in rows.items()]
+                )
                 self._set_version(version)
             except BaseException:
                 self.catalog.drop_index(partition, kind, index)
                 raise
         self.version = version
         return index
-
-    def _apply_rows(self, number: int, rows: dict[bytes, bool]) -> None:
-        self._connection.executemany(
-            "INSERT INTO datastore_rows VALUES (?, ?, ?)",
-            ((row, several, number) for row, several in rows.items()),
-        )
 
     def _drop_stale(self) -> None:
         """Make room for a composite index by dropping the one not used for the longest time."""
@@ -277,18 +297,6 @@ class Store:
         if indexes is None:
             return
         prefix = indexes.by_shape[KIND].prefix
-        for row in self.scan_rows(view, prefix, prefix + b"\xff", reverse=False):
+        for row in self.scan(view, Source.ROWS, prefix, prefix + b"\xff", reverse=False):
             found = entities.indexed_values(Entity.FromString(row[6]))
             yield row[2], rows_in(index, row[0][len(prefix) :], found)
-
-
-def _direction(*, reverse: bool) -> str:
-    return "DESC" if reverse else "ASC"
-
-
-def _lazily(cursor: sqlite3.Cursor) -> Iterator[Row]:
-    """Yield a cursor's rows and give the cursor up even if the reader stops early."""
-    try:
-        yield from cursor
-    finally:
-        cursor.close()

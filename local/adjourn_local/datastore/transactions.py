@@ -38,7 +38,7 @@ class Transaction:
 
 
 class Transactions:
-    """The open transactions. They do not outlive the process; nor does any client's need of them."""
+    """The open transactions; like those of a server that is replaced, they end with the process."""
 
     def __init__(self, store: Store, random_source: random.Random) -> None:
         self._store = store

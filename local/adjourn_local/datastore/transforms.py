@@ -76,13 +76,13 @@ def _set_number(value: Any, operand: Any, combine: Callable[[Number, Number], Nu
 def _greater(old: Number, given: Number) -> Number:
     if math.isnan(old) or math.isnan(given):
         return math.nan
-    return given if given > old else old
+    return max(old, given)
 
 
 def _smaller(old: Number, given: Number) -> Number:
     if math.isnan(old) or math.isnan(given):
         return math.nan
-    return given if given < old else old
+    return min(old, given)
 
 
 _NUMBERS: dict[str, Callable[[Number, Number], Number]] = {

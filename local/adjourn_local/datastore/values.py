@@ -23,7 +23,8 @@ _ALL = (1 << 64) - 1
 _INVERT = bytes(range(255, -1, -1))
 _NAN = 0x7FF8 << 48
 
-# An index holds integers and timestamps alike; this tells a client of a projection so.
+# Tells a client that this is an index value: a timestamp appears as its microseconds, a blob as a
+# string where it is one.
 _MEANING_INDEX_VALUE = 18
 
 
@@ -69,6 +70,7 @@ def decode(data: bytes) -> Any:
     """Return the value of an index entry, as a projection shows it."""
     value = Value()
     _DECODERS[data[0]](data, value)
+    value.meaning = _MEANING_INDEX_VALUE
     return value
 
 
@@ -115,7 +117,6 @@ _ENCODERS: dict[str | None, Callable[[Any], bytes]] = {
 
 def _decode_integer(data: bytes, value: Any) -> None:
     value.integer_value = int.from_bytes(data[1:]) - _INTEGER_BIAS
-    value.meaning = _MEANING_INDEX_VALUE
 
 
 def _decode_text(data: bytes, value: Any) -> None:
@@ -124,8 +125,6 @@ def _decode_text(data: bytes, value: Any) -> None:
         value.string_value = text.decode()
     except UnicodeDecodeError:
         value.blob_value = text
-        return
-    value.meaning = _MEANING_INDEX_VALUE
 
 
 def _decode_null(_: bytes, value: Any) -> None:

@@ -11,11 +11,10 @@ from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
     CommitResponse,
     Entity,
-    Key,
     Mutation,
     invalid,
-    timestamp_micros,
     set_micros,
+    timestamp_micros,
 )
 from adjourn_local.datastore.store import Change, Record, Store
 from adjourn_local.rpc import RpcError
@@ -46,8 +45,8 @@ class _Draft:
 class Writer:
     """Applies commits to the store."""
 
-    def __init__(self, store: Store, allocate: Callable[[Partition, Any], Any]) -> None:
-        """Take the store and what completes a key that lacks its id."""
+    def __init__(self, store: Store, allocate: Callable[[Partition, Any], None]) -> None:
+        """Take the store and what gives an id to a key that lacks one."""
         self._store = store
         self._allocate = allocate
 
@@ -55,7 +54,7 @@ class Writer:
         """Apply a commit's mutations, all or none, and return the response.
 
         Args:
-            request: The CommitRequest.
+            request: The CommitRequest; its entities are completed in place.
             now: The present in microseconds since 1970.
             transactional: Whether several mutations may concern one entity.
 
@@ -63,11 +62,16 @@ class Writer:
             RpcError: A mutation is refused; then nothing has changed.
         """
         version = max(self._store.version + 1, now)
+        home = Partition(request.project_id, request.database_id, "")
         response = CommitResponse()
         drafts: dict[bytes, _Draft] = {}
         for mutation in request.mutations:
             result = response.mutation_results.add()
-            self._mutate(request, mutation, result, drafts, version, transactional=transactional)
+            operation, draft = self._draft(mutation, home, result, drafts)
+            _check_sequence(draft, operation, transactional=transactional)
+            draft.operations.append(operation)
+            draft.results.append(result)
+            _mutate(draft, mutation, operation, result, version)
         changes = [c for draft in drafts.values() if (c := self._change(draft, version))]
         if changes:
             self._store.apply(changes, version)
@@ -79,64 +83,29 @@ class Writer:
             set_micros(response.commit_time, version)
         return response
 
-    def _mutate(
-        self,
-        request: Any,
-        mutation: Any,
-        result: Any,
-        drafts: dict[bytes, _Draft],
-        version: int,
-        *,
-        transactional: bool,
-    ) -> None:
+    def _draft(
+        self, mutation: Any, home: Partition, result: Any, drafts: dict[bytes, _Draft]
+    ) -> tuple[str, _Draft]:
+        """Return a mutation's operation and the draft of its entity, completing the key."""
         operation = mutation.WhichOneof("operation")
         if operation is None:
             raise invalid("Mutation is missing operation.")
-        given = None if operation == "delete" else getattr(mutation, operation)
-        key = self._complete(request, mutation, operation, result)
-        draft = self._draft(request, key, drafts)
-        _check_sequence(draft, operation, transactional=transactional)
-        draft.operations.append(operation)
-        draft.results.append(result)
-        if _conflicts(mutation, draft.old):
-            result.conflict_detected = True
-            return
-        _check_existence(draft, operation, key)
-        draft.entity = _written(mutation, draft.entity, given, key)
-        for one in mutation.property_transforms:
-            result.transform_results.append(transforms.transform(draft.entity, one, version))
-        if draft.entity is not None:
-            entities.check_entity(draft.entity)
-
-    def _complete(self, request: Any, mutation: Any, operation: str, result: Any) -> Any:
-        """Return the complete key of a mutation, allocating its id if it lacks one."""
-        given = getattr(mutation, operation)
-        key = given if operation == "delete" else given.key
+        key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
         keys.check_key(key, incomplete=operation in {"insert", "upsert"})
-        home = Partition(request.project_id, request.database_id, "")
         partition = keys.partition_of(key, home)
-        if keys.is_complete(key):
-            complete = Key()
-            complete.path.MergeFrom(key.path)
-        else:
-            complete = self._allocate(partition, key)
-            result.key.CopyFrom(complete)
-        keys.set_partition(complete, partition)
-        return complete
-
-    def _draft(self, request: Any, key: Any, drafts: dict[bytes, _Draft]) -> _Draft:
-        home = Partition(request.project_id, request.database_id, "")
-        partition = keys.partition_of(key, home)
+        keys.set_partition(key, partition)
+        if not keys.is_complete(key):
+            self._allocate(partition, key)
+            result.key.CopyFrom(key)
         path = keys.encode_path(key.path)
         stored = self._store.catalog.ensure_prefix(partition) + path
         draft = drafts.get(stored)
         if draft is None:
             old = self._store.get(self._store.present(), stored)
             entity = Entity.FromString(old.body) if old else None
-            kind = key.path[-1].kind
-            draft = _Draft(partition, kind, path, stored, old, entity)
+            draft = _Draft(partition, key.path[-1].kind, path, stored, old, entity)
             drafts[stored] = draft
-        return draft
+        return operation, draft
 
     def _change(self, draft: _Draft, version: int) -> Change | None:
         """Return what must be written for a draft, or None if the entity stays as it is."""
@@ -182,6 +151,25 @@ def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> No
         raise invalid(f"Cannot {earlier} then {operation} an entity in the same request.")
 
 
+def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int) -> None:
+    if _conflicts(mutation, draft.old):
+        result.conflict_detected = True
+        return
+    if operation == "delete":
+        if mutation.property_transforms:
+            raise invalid("A delete cannot have property transforms.")
+        draft.entity = None
+        return
+    given = getattr(mutation, operation)
+    _check_existence(draft, operation, given.key)
+    draft.entity = _written(mutation, draft.entity, given)
+    if len(mutation.property_transforms) > _MAX_TRANSFORMS:
+        raise invalid(f"A mutation cannot have more than {_MAX_TRANSFORMS} property transforms.")
+    for one in mutation.property_transforms:
+        result.transform_results.append(transforms.transform(draft.entity, one, now))
+    entities.check_entity(draft.entity)
+
+
 def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
     if operation == "insert" and draft.entity is not None:
         text = f"entity already exists: {keys.describe(key)}"
@@ -217,25 +205,18 @@ def _conflicts(mutation: Any, old: Record | None) -> bool:
     return True
 
 
-def _written(mutation: Any, current: Any, given: Any, key: Any) -> Any:
+def _written(mutation: Any, current: Any, given: Any) -> Any:
     """Return what a mutation makes of an entity."""
-    if given is None:
-        if mutation.property_transforms:
-            raise invalid("A delete cannot have property transforms.")
-        return None
-    if len(mutation.property_transforms) > _MAX_TRANSFORMS:
-        raise invalid(f"A mutation cannot have more than {_MAX_TRANSFORMS} property transforms.")
-    entity = Entity()
     if not mutation.HasField("property_mask"):
-        entity.CopyFrom(given)
-    else:
-        mask = masks.parse(mutation.property_mask)
-        for name in masks.reserved(mask):
-            raise invalid(f'The property mask names the reserved property "{name}".')
-        if current is not None:
-            entity.CopyFrom(current)
-        masks.copy_masked(given, entity, mask)
-    entity.key.CopyFrom(key)
+        return given
+    mask = masks.parse(mutation.property_mask)
+    for name in masks.reserved(mask):
+        raise invalid(f'The property mask names the reserved property "{name}".')
+    entity = Entity()
+    if current is not None:
+        entity.CopyFrom(current)
+    masks.copy_masked(given, entity, mask)
+    entity.key.CopyFrom(given.key)
     return entity
 
 

@@ -1,0 +1,112 @@
+"""A Datastore server on real sockets, and Google's own emulator beside it."""
+
+import datetime as dt
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from google.cloud import datastore
+from tests.support import serving, serving_http
+
+from adjourn_local.clock import ManualClock
+from adjourn_local.datastore import DatastoreServer
+from adjourn_local.loop import LoopThread
+
+START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class World:
+    """A running server; its clients are Google's, told of it as users tell them."""
+
+    loop: LoopThread
+    clock: ManualClock
+    server: DatastoreServer
+    grpc_address: str
+    http_address: str
+
+    def client(self, project="demo", *, http=False, **options):
+        address = self.http_address if http else self.grpc_address
+        return connect(address, project, http=http, **options)
+
+    def advance(self, seconds):
+        self.loop.call(lambda: self.clock.advance(seconds))
+
+
+def connect(address, project="demo", *, http=False, **options):
+    """Return the unmodified client of a server."""
+    with mock.patch.dict(os.environ, {"DATASTORE_EMULATOR_HOST": address}):
+        return datastore.Client(project=project, _use_grpc=not http, **options)
+
+
+@contextmanager
+def running(
+    loop: LoopThread, path: Path, seed: int = 0, random_source: random.Random | None = None
+) -> Iterator[World]:
+    clock = ManualClock(START)
+    source = random_source or random.Random(seed)
+    server = loop.call(lambda: DatastoreServer(path, clock, random_source=source))
+    with (
+        serving(loop, server.grpc_service()) as grpc_address,
+        serving_http(loop, server.http_routes()) as url,
+    ):
+        yield World(loop, clock, server, grpc_address, url.removeprefix("http://"))
+    loop.call(server.close)
+
+
+def put(client, kind, name, *, parent=None, exclude=(), **properties):
+    entity = datastore.Entity(client.key(kind, name, parent=parent), exclude_from_indexes=exclude)
+    entity.update(properties)
+    client.put(entity)
+    return entity
+
+
+def names(found):
+    return [entity.key.id_or_name for entity in found]
+
+
+@contextmanager
+def google_emulator() -> Iterator[str]:
+    """Run Google's emulator in a process group, so that its Java child ends with it."""
+    missing = [tool for tool in ("gcloud", "java") if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"Google's emulator needs {' and '.join(missing)}, not installed here")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = ["gcloud", "emulators", "firestore", "start", "--database-mode=datastore-mode"]
+    process = subprocess.Popen(
+        [*command, f"--host-port={address}"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _await(process, address)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def _await(process, address):
+    host, port = address.split(":")
+    deadline = time.monotonic() + 60
+    for line in process.stdout:
+        if b"is now running" in line:
+            break
+        if (b"component" in line and b"required" in line) or time.monotonic() > deadline:
+            pytest.skip(f"Google's emulator did not start: {line.decode()}")
+    else:
+        pytest.skip("Google's emulator is not installed with gcloud")
+    socket.create_connection((host, int(port)), timeout=10).close()
