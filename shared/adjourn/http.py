@@ -2,10 +2,10 @@
 
 import datetime as dt
 import logging
+import re
 from collections.abc import Callable
 
 from flask import Request, Response
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from adjourn.dispatch import Delivery, Outcome
 from adjourn.log import bound, event, trace_fields
@@ -34,14 +34,11 @@ def function(receive: Callable[[Delivery], Outcome], project: str) -> Callable[[
         with bound(**trace_fields(project, request.headers.get("traceparent"))):
             if request.method != "POST":
                 return _text(405, "use POST", Allow="POST")
-            if (request.content_length or 0) > LONGEST_BODY:
-                return _too_long(request.content_length)
-            request.max_content_length = LONGEST_BODY  # for a body that does not tell its length
-            try:
-                delivery = _delivery(request)
-            except RequestEntityTooLarge:
-                return _too_long(None)
-            return _answer(receive(delivery))
+            body = _body(request)
+            if body is None:
+                event("request.too_long", logging.WARNING, "Refused a body that is too long")
+                return _text(413, f"a body may have {LONGEST_BODY} bytes")
+            return _answer(receive(_delivery(request, body)))
 
     return respond
 
@@ -55,16 +52,20 @@ def _text(status: int, text: str, **headers: str) -> Response:
     return Response(f"{text}\n", status=status, headers=headers, mimetype="text/plain")
 
 
-def _too_long(length: int | None) -> Response:
-    event("request.too_long", logging.WARNING, f"Refused a body of {length or 'too many'} bytes")
-    return _text(413, f"a body may have {LONGEST_BODY} bytes")
+def _body(request: Request) -> bytes | None:
+    """Read a body to its end, which lets the caller read the answer; None if it is too long."""
+    body = b""
+    while piece := request.stream.read(LONGEST_BODY):
+        if len(body) <= LONGEST_BODY:
+            body += piece
+    return body if len(body) <= LONGEST_BODY else None
 
 
-def _delivery(request: Request) -> Delivery:
+def _delivery(request: Request, body: bytes) -> Delivery:
     headers = request.headers
     return Delivery(
         authorization=headers.getlist("Authorization"),
-        body=request.get_data(cache=False),
+        body=body,
         path=request.path,
         queue=headers.get("X-CloudTasks-QueueName", ""),
         task_name=headers.get("X-CloudTasks-TaskName", ""),
@@ -77,12 +78,13 @@ def _delivery(request: Request) -> Delivery:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+    # No count has ten digits, and Python refuses to read thousands of them.
+    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else 0
 
 
 def _time(text: str | None) -> dt.datetime | None:
     try:
         time = dt.datetime.fromisoformat(text or "")
-    except ValueError:
+        return time.astimezone(dt.UTC) if time.utcoffset() is not None else None
+    except (ValueError, OverflowError):
         return None
-    return time if time.utcoffset() is not None else None
