@@ -21,9 +21,9 @@ from adjourn.tasks import Task, TaskHandle
 
 KIND = "AdjournPeriodic"
 
-# Cloud Scheduler may be early against its last call by as much as that one was late. What becomes
-# due within this time is enqueued now, to start when it is due.
-_LONGEST_LOOKAHEAD = dt.timedelta(minutes=1)
+# Cloud Scheduler may be early against its last call by as much as that one was late, also through
+# retries. What becomes due within a tenth of its interval is enqueued now, to start when it is due.
+_LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud Tasks allows
 _PARALLEL = 8
 
 
@@ -108,9 +108,11 @@ class Cron:
             )
         now = self.clock.now()
         claimed = self._claim(periodics, min(scheduled or now, now), now)
-        errors = self._enqueue_all(claimed)
-        self._mark([c for c, error in zip(claimed, errors, strict=True) if error is None])
-        failed = [error for error in errors if error is not None]
+        results = list(zip(claimed, self._enqueue_all(claimed), strict=True))
+        self._mark([claim for claim, error in results if error is None])
+        failed = [(claim.periodic.task.name, error) for claim, error in results if error]
+        for name, error in failed:
+            event("cron.failed", logging.ERROR, f"{name}: {error}", error=error)
         event(
             "cron.tick",
             logging.ERROR if failed else logging.INFO,
@@ -118,7 +120,7 @@ class Cron:
             cron_name=cron_name,
         )
         if failed:
-            raise failed[0]
+            raise failed[0][1]
         return len(claimed)
 
     def _claim(
@@ -150,7 +152,6 @@ class Cron:
         try:
             self.enqueue(claim.periodic.task.options(name=name, eta=claim.slot, delay=None))
         except EnqueueError as error:
-            event("cron.failed", logging.ERROR, f"{claim.periodic.task.name}: {error}", error=error)
             return error
         return None
 
@@ -181,7 +182,8 @@ def _state(record: Record | None) -> State | None:
 
 
 def _task_name(claim: Claim) -> str:
-    # Hashed, because names with a common or rising prefix slow Cloud Tasks down.
-    slot = f"{claim.periodic.task.name} {claim.slot.isoformat()}"
+    # Hashed, because names with a common or rising prefix slow Cloud Tasks down; in UTC, because
+    # the Scheduler gives a time in the job's zone, and the store gives it back in UTC.
+    slot = f"{claim.periodic.task.name} {claim.slot.astimezone(dt.UTC).isoformat()}"
     digest = hashlib.sha256(slot.encode()).hexdigest()
     return f"{digest[:32]}-periodic"

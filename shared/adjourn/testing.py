@@ -35,6 +35,7 @@ from adjourn.ports import (
     RecordKey,
     Target,
     Transaction,
+    Value,
 )
 from adjourn.retry import Attempt
 from adjourn.settings import Settings
@@ -140,8 +141,9 @@ class MemoryStore:
         return [copy.deepcopy(self._read(key)[1]) for key in keys]
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
-        """Keep a copy of the record."""
-        self.records[key] = (next(self._versions), copy.deepcopy(dict(record)))
+        """Keep a copy of the record, with its times in UTC as Datastore has them."""
+        kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
+        self.records[key] = (next(self._versions), kept)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, again if something that it read was changed meanwhile."""
@@ -156,6 +158,10 @@ class MemoryStore:
 
     def _read(self, key: RecordKey) -> tuple[int, Record | None]:
         return self.records.get(key, (0, None))
+
+
+def _in_utc(value: Value) -> Value:
+    return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) else value
 
 
 class _MemoryTransaction:
