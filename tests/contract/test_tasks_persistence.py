@@ -228,3 +228,15 @@ def test_what_could_not_be_written_is_written_once_the_file_is_free(world):
         assert world.client.get_task(name=held.name).dispatch_count == 1
         assert world.create("refused").name.endswith("refused")
         assert world.counters().created == 2
+
+
+def test_a_deletion_that_was_cut_short_is_completed_at_the_next_start(world):
+    with world.running():
+        world.make_queue()
+        world.create(schedule_time=START + dt.timedelta(hours=1))
+        world.loop.call(lambda: world.server._store.delete_queue(QUEUE, 0))
+
+    with world.running():
+        assert world.counters().queued == 0
+        world.make_queue()
+        assert list(world.client.list_tasks(parent=QUEUE)) == []

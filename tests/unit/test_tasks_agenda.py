@@ -33,11 +33,6 @@ class AgendaMachine(RuleBasedStateMachine):
             assert entry == min(self.stored)
             self.stored.remove(entry)
 
-    @rule()
-    def clear(self):
-        self.stored.clear()
-        self.agenda.clear()
-
     @invariant()
     def the_next_is_the_first_of_what_is_stored(self):
         first = min(self.stored)[0] if self.stored else None

@@ -44,8 +44,3 @@ class Agenda:
     def pop(self) -> Entry:
         """Remove and return the first entry, which `next_due` has said is there."""
         return heapq.heappop(self._heap)
-
-    def clear(self) -> None:
-        """Forget every entry, because nothing stored waits any more."""
-        self._heap.clear()
-        self._frontier = None

@@ -94,14 +94,14 @@ class Dispatcher:
             line.alarm.cancel()
         self._pump(line)
 
-    def close(self, name: str) -> None:
-        """Stop running a queue that was deleted."""
-        self.purge(name)
+    def close(self, name: str, up_to: int) -> None:
+        """Stop running a queue that is being deleted."""
+        self.purge(name, up_to)
         self._lines.pop(name).alarm.cancel()
 
-    def purge(self, name: str) -> None:
-        """Forget the tasks of a queue, which the store has ended; their attempts end unheeded."""
-        self._lines[name].agenda.clear()
+    def purge(self, name: str, up_to: int) -> None:
+        """Dispatch no task up to a number any more; what is in flight ends unheeded."""
+        self._lines[name].purged = up_to
         for record in self._running.values():
             if record.queue == name:
                 record.gone = True
@@ -142,6 +142,8 @@ class Dispatcher:
 
     def _take(self, line: Line, now: int) -> Record | None:
         due, id_ = line.agenda.pop()
+        if id_ <= line.purged:
+            return None
         record = self._running.get(id_)
         if record is None and self._newest is not None and self._newest.id == id_:
             record = self._newest

@@ -22,6 +22,7 @@ class Line:
         self.agenda = agenda
         self.alarm = alarm
         self.in_flight = 0
+        self.purged = 0
         self.log = LogBudget()
         self._limits = limits
         self._bucket = Bucket(settings.rate, settings.burst, now)

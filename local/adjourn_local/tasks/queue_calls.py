@@ -105,16 +105,16 @@ class QueueCalls:
             response.next_page_token = pages.issue(request.parent, names[size - 1], now)
         return response
 
-    def delete(self, request: Any) -> Any:
+    async def delete(self, request: Any) -> Any:
         """Serve DeleteQueue; the tasks go with the queue."""
         split_queue(request.name)
         if request.name not in self._queues:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
-        now = micros(self._clock.now())
-        self._store.empty(request.name, now)
-        self._store.delete_queue(request.name, now)
-        self._dispatcher.close(request.name)
+        now, last = micros(self._clock.now()), self._store.last_id
         del self._queues[request.name]
+        self._store.delete_queue(request.name, now)
+        self._dispatcher.close(request.name, last)
+        await self._store.empty(request.name, last, now)
         return empty_pb2.Empty()
 
     def pause(self, request: Any) -> Any:
@@ -125,14 +125,15 @@ class QueueCalls:
         """Serve ResumeQueue."""
         return self._put(_changed(self.require(request.name), state=RUNNING))
 
-    def purge(self, request: Any) -> Any:
-        """Serve PurgeQueue: what was created before this call goes, at once."""
+    async def purge(self, request: Any) -> Any:
+        """Serve PurgeQueue: what was created before this call goes, and never runs again."""
         queue = _changed(self.require(request.name))
-        now = micros(self._clock.now())
-        self._store.empty(request.name, now)
-        self._dispatcher.purge(request.name)
+        now, last = micros(self._clock.now()), self._store.last_id
         write(queue.purge_time, now)
-        return self._put(queue)
+        self._put(queue)
+        self._dispatcher.purge(request.name, last)
+        await self._store.empty(request.name, last, now)
+        return queue
 
     def _check_room(self, name: str) -> None:
         since = micros(self._clock.now()) - self._tombstone

@@ -140,7 +140,7 @@ class TasksServer:
             retries=tally.retries,
             exhausted=tally.exhausted,
             in_flight=self._dispatcher.in_flight,
-            queued=self._store.live - self._dispatcher.running,
+            queued=self._store.live() - self._dispatcher.running,
         )
 
     async def _sweep(self) -> None:

@@ -59,8 +59,13 @@ _UPDATE = (
     " WHERE id = ? AND gone IS NULL"
 )
 _END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
-_READ = f"SELECT {COLUMNS} FROM tasks_tasks"
-_SWEEP = 5_000
+_READ = f"SELECT {COLUMNS} FROM tasks_tasks"  # noqa: S608 - a constant of this package
+# An earlier life may have died in the middle of deleting a large queue.
+_REPAIR = (
+    "UPDATE tasks_tasks SET gone = created, task = x'' WHERE gone IS NULL AND queue NOT IN"
+    " (SELECT name FROM tasks_queues WHERE deleted IS NULL)"
+)
+_PORTION = 20_000
 _SOON = 0.02
 _AGAIN = 1.0
 
@@ -77,8 +82,8 @@ class Store:
         self._db.executescript(_SCHEMA)
         self._writes: list[_Write] = []
         self._dirty: set[int] = set()
-        self._last_id: int = self._one("SELECT coalesce(max(id), 0) FROM tasks_tasks")
-        self.live: int = self._one("SELECT count(*) FROM tasks_tasks WHERE gone IS NULL")
+        self._db.execute(_REPAIR)
+        self.last_id: int = self._one("SELECT coalesce(max(id), 0) FROM tasks_tasks")
 
     def add(
         self, queue: str, tasks: Sequence[Any], created: int, *, operation: Any | None = None
@@ -90,7 +95,7 @@ class Store:
         """
         records = [
             Record(
-                id=self._last_id + n,
+                id=self.last_id + n,
                 queue=queue,
                 task_id=short(task.name),
                 created=created,
@@ -105,8 +110,7 @@ class Store:
         if operation is not None:
             writes.append(_operation_write(operation, created))
         self.flush(writes)
-        self._last_id += len(records)
-        self.live += len(records)
+        self.last_id += len(records)
         return records
 
     def update(self, record: Record) -> None:
@@ -119,7 +123,6 @@ class Store:
         """Note that a task is done, deleted or given up; its name stays taken for a while."""
         if not record.gone:
             record.gone = True
-            self.live -= 1
             self._write((_END, (now, record.id)), record.id)
 
     def is_taken(self, queue: str, task_id: str, since: int) -> bool:
@@ -164,14 +167,22 @@ class Store:
             (queue, *after, limit),
         ).fetchall()
 
-    def empty(self, queue: str, now: int) -> None:
-        """End all tasks of a queue."""
+    def live(self) -> int:
+        """Return the number of tasks that are not gone."""
+        ending = sum(statement is _END for statement, _ in self._writes)
+        return self._one("SELECT count(*) FROM tasks_tasks WHERE gone IS NULL") - ending
+
+    async def empty(self, queue: str, up_to: int, now: int) -> None:
+        """End a queue's tasks up to a number, in portions that let others in between."""
         self.flush()
-        ended = self._db.execute(
-            "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE queue = ? AND gone IS NULL",
-            (now, queue),
-        )
-        self.live -= ended.rowcount
+        first = self._one("SELECT coalesce(min(id), 0) FROM tasks_tasks")
+        for start in range(first, up_to + 1, _PORTION):
+            self._db.execute(
+                "UPDATE tasks_tasks NOT INDEXED SET gone = ?, task = x''"
+                " WHERE id BETWEEN ? AND ? AND queue = ? AND gone IS NULL",
+                (now, start, min(start + _PORTION - 1, up_to), queue),
+            )
+            await asyncio.sleep(0)
 
     def queues(self) -> dict[str, Any]:
         """Return every queue's message by its name."""
@@ -206,11 +217,10 @@ class Store:
         return None if row is None else operations_pb2.Operation.FromString(row[0])
 
     async def sweep(self, *, gone_before: int, created_before: int) -> list[Record]:
-        """Forget expired names and return the tasks that are older than the retention."""
+        """Forget expired names, in portions, and return what is older than the retention."""
         self.flush()
         self._db.execute("DELETE FROM tasks_operations WHERE created < ?", (gone_before,))
-        # In portions with others in between: an hour of a busy queue leaves millions of names.
-        while self._forget(gone_before):  # noqa: ASYNC110 - the rest is work, not an event
+        while self._forget(gone_before):  # noqa: ASYNC110 - the rest is work
             await asyncio.sleep(0)
         old = f"{_READ} INDEXED BY tasks_by_due WHERE gone IS NULL AND created < ?"
         return [from_row(row) for row in self._db.execute(old, (created_before,))]
@@ -243,7 +253,7 @@ class Store:
         return self._db.execute(
             "DELETE FROM tasks_tasks WHERE id IN"
             " (SELECT id FROM tasks_tasks WHERE gone < ? LIMIT ?)",
-            (gone_before, _SWEEP),
+            (gone_before, _PORTION),
         ).rowcount
 
     def _write(self, write: _Write, id_: int) -> None:
