@@ -167,7 +167,7 @@ class StepRunner:
         with bound(run=step.run_id, step=step.number):
             try:
                 verdict = self.iterations.step(step)
-            except UnknownNameError as error:
+            except (UnknownNameError, DecodeError) as error:
                 event("iteration.unknown", logging.ERROR, f"{error}; the run waits for it")
                 return Outcome.UNKNOWN
         if verdict is Verdict.MISSING:

@@ -106,10 +106,13 @@ class EntityStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some results of a query and the position behind the last of them."""
+    """Some results of a query and, for each of them, the position behind it.
+
+    A position stays where it is when entries before it are deleted or added.
+    """
 
     entries: Sequence[object]
-    cursor: str
+    cursors: Sequence[str]
     more: bool
 
 
@@ -146,7 +149,7 @@ class TokenVerifier(Protocol):
 
         Raises:
             UnauthenticatedError: It is not.
-            UnavailableError: The keys could not be fetched.
+            KeysUnavailableError: The keys could not be fetched.
         """
 
 

@@ -21,7 +21,7 @@ from adjourn.ports import EntityStore, NewTask, QuerySource, Target, TaskQueue, 
 from adjourn.registry import Registry, default_name, is_lazy
 from adjourn.runs import UNINDEXED, Run, RunState, Status, Verdict, judge, key_of
 from adjourn.tasks import Options
-from adjourn.walk import Walk
+from adjourn.walk import Walk, encoded
 
 E = TypeVar("E")
 
@@ -180,7 +180,7 @@ class Iterations:
             iteration=default_name(cls),
             queue=cls.queue_name or self.default_queue,
             query=self.codec.dumps(dict(described)),
-            custom_data=self.codec.dumps(custom_data),
+            custom_data=encoded(custom_data, self.codec),
             total=self.queries.count(described),
             started_at=now,
             updated_at=now,
@@ -200,6 +200,7 @@ class Iterations:
 
         Raises:
             UnknownNameError: The application has no such iteration; the run is left as it is.
+            DecodeError: It cannot read the run's data, such as a class that is not registered.
             StoreError: Datastore failed; what was handled stays counted where that was possible.
             EnqueueError: The next step was not accepted; a repeated delivery enqueues it.
         """
@@ -216,10 +217,9 @@ class Iterations:
             if record is None:
                 return Verdict.MISSING, None
             run, now = Run.from_record(step.run_id, record), self.clock.now()
-            cls = self.registry.get(run.iteration)
             verdict = judge(run, step.number, now)
             if verdict is Verdict.GRANTED:
-                run = run.leased(now, _lease(cls))
+                run = run.leased(now, _lease(self.registry.get(run.iteration)))
                 transaction.put(key_of(run.id), run.record(), unindexed=UNINDEXED)
             return verdict, run
 
@@ -230,7 +230,7 @@ class Iterations:
         walk = Walk(claimed, hooks, queries=self.queries, codec=self.codec, clock=self.clock)
         try:
             walk.go()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if claimed.status is not Status.FINISHING:
                 self._advance(claimed.token, walk.result())
                 raise

@@ -42,8 +42,7 @@ class Run:
         query: The query, as `QuerySource.describe` told it, encoded.
         custom_data: The user's data as they were when the current step began, encoded.
         step: Number of the step that is to come or is being carried out.
-        cursor: Position in the query behind which nothing was handled but the next `skip` entities.
-        skip: How many entities behind `cursor` were handled.
+        cursor: Position in the query behind which nothing was handled.
         done: Entities handled.
         total: Entities that the query had when the run began.
         errors: Entities whose `handle_entry` raised.
@@ -62,7 +61,6 @@ class Run:
     status: Status = Status.RUNNING
     step: int = 0
     cursor: str = ""
-    skip: int = 0
     done: int = 0
     errors: int = 0
     last_error: str = ""

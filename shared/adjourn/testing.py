@@ -193,7 +193,17 @@ class MemoryQueries:
     """Queries in memory: all entries of a kind, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, list[object]] = {}
+        self._positions = itertools.count(1)
+        self._kinds: dict[str, dict[int, object]] = {}
+
+    def add(self, kind: str, *entries: object) -> None:
+        """Let the queries of a kind find further entries, behind those that are there."""
+        self._kinds.setdefault(kind, {}).update(zip(self._positions, entries, strict=False))
+
+    def remove(self, kind: str, entry: object) -> None:
+        """Let the queries of a kind find an entry no more."""
+        kept = {at: each for at, each in self._kinds[kind].items() if each != entry}
+        self._kinds[kind] = kept
 
     def describe(self, query: object) -> Mapping[str, object]:
         """Return the kind of a `MemoryQuery`."""
@@ -203,17 +213,20 @@ class MemoryQueries:
 
     def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
         """Return a slice of the entries."""
-        entries, start = self._entries(query), int(cursor or 0)
-        page = entries[start : start + limit]
-        end = start + len(page)
-        return Page(entries=page, cursor=str(end), more=end < len(entries))
+        start = int(cursor or 0)
+        behind = [(at, entry) for at, entry in self._entries(query).items() if at > start]
+        return Page(
+            entries=[entry for _, entry in behind[:limit]],
+            cursors=[str(at) for at, _ in behind[:limit]],
+            more=len(behind) > limit,
+        )
 
     def count(self, query: Mapping[str, object]) -> int:
         """Return how many entries there are."""
         return len(self._entries(query))
 
-    def _entries(self, query: Mapping[str, object]) -> list[object]:
-        return self.entries.get(str(query["kind"]), [])
+    def _entries(self, query: Mapping[str, object]) -> dict[int, object]:
+        return self._kinds.get(str(query["kind"]), {})
 
 
 class MemoryVerifier:

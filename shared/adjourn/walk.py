@@ -13,6 +13,7 @@ from adjourn.ports import QuerySource
 from adjourn.runs import Run, Status
 
 _LONGEST_ERROR = 500
+_LONGEST_DATA = 900_000  # an entity has 1 MiB, and the query lies there too
 
 
 class Hooks(Protocol):
@@ -29,6 +30,21 @@ class Hooks(Protocol):
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:
         """Conclude the run."""
+
+
+def encoded(custom_data: object, codec: Codec) -> bytes:
+    """Return the user's data as a run keeps them.
+
+    Raises:
+        EncodeError: They cannot be carried, or are too big for the run's entity.
+    """
+    data = codec.dumps(custom_data, "custom_data")
+    if len(data) > _LONGEST_DATA:
+        raise EncodeError(
+            f"custom_data takes {len(data):,} bytes and a run can keep {_LONGEST_DATA:,}; "
+            "store it in an entity and keep its key"
+        )
+    return data
 
 
 class Walk:
@@ -63,23 +79,24 @@ class Walk:
     def result(self) -> Run:
         """Return the run as it is now, with the data that the hooks left."""
         try:
-            return replace(self._run, custom_data=self._codec.dumps(self._custom_data))
+            return replace(self._run, custom_data=encoded(self._custom_data, self._codec))
         except EncodeError as error:
             event("iteration.stopped", logging.ERROR, str(error), error=error, run=self._run.id)
-            return replace(self._run, status=Status.STOPPED, last_error=str(error))
+            # What has ended cannot be stopped any more.
+            status = Status.STOPPED if self._run.is_live else self._run.status
+            return replace(self._run, status=status, last_error=str(error))
 
     def _page(self, query: Mapping[str, object]) -> bool:
         """Handle a page; return whether this step goes on."""
         page = self._queries.page(query, cursor=self._run.cursor, limit=self._hooks.batch_size)
-        for entry in page.entries[self._run.skip :]:
+        for entry, cursor in zip(page.entries, page.cursors, strict=True):
             if not self._entry(entry):
                 self._conclude(Status.STOPPED)
                 return False
-            self._run = replace(self._run, done=self._run.done + 1, skip=self._run.skip + 1)
+            self._run = replace(self._run, done=self._run.done + 1, cursor=cursor)
             if self._clock.monotonic() >= self._deadline:
                 self._conclude(Status.RUNNING)
                 return False
-        self._run = replace(self._run, cursor=page.cursor, skip=0)
         if not page.more:
             self._conclude(Status.FINISHING)
         return page.more
@@ -88,17 +105,23 @@ class Walk:
         """Handle an entity; return whether the run goes on."""
         try:
             self._hooks.handle_entry(entry, self._custom_data)
+        except SystemExit as error:
+            # It must not take the function's process along, and handle_error gets an Exception.
+            return self._failed(entry, RuntimeError(f"handle_entry called sys.exit({error})"))
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
-            event("iteration.error", logging.ERROR, said, error=error, run=self._run.id)
-            self._run = replace(self._run, errors=self._run.errors + 1, last_error=said)
-            return self._ask(entry, error)
+            return self._failed(entry, error)
         return True
+
+    def _failed(self, entry: object, error: Exception) -> bool:
+        said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        event("iteration.error", logging.ERROR, said, error=error, run=self._run.id)
+        self._run = replace(self._run, errors=self._run.errors + 1, last_error=said)
+        return self._ask(entry, error)
 
     def _ask(self, entry: object, error: Exception) -> bool:
         try:
             return bool(self._hooks.handle_error(entry, self._custom_data, error))
-        except Exception as another:  # noqa: BLE001 - a failing hook stops the run, as False does
+        except (Exception, SystemExit) as another:  # noqa: BLE001 - a failing hook stops the run, as False does
             event("iteration.error", logging.ERROR, str(another), error=another, run=self._run.id)
             return False
 

@@ -2,8 +2,10 @@
 
 import random
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
@@ -120,11 +122,16 @@ class DatastoreQueries:
     def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
         """Fetch one page."""
         with _translated():
-            results = self._query(query).fetch(start_cursor=cursor or None, limit=limit)
+            results = _results()(
+                self._query(query), self._client(), limit=limit, start_cursor=cursor or None
+            )
             entries = list(results)
-            token = results.next_page_token
+        if not all(results.cursors):
+            raise StoreError("Datastore gave no position for a result of the query.")
         return Page(
-            entries=entries, cursor=token.decode() if token else cursor, more=token is not None
+            entries=entries,
+            cursors=results.cursors,
+            more=bool(entries) and results.next_page_token is not None,
         )
 
     def count(self, query: Mapping[str, object]) -> int:
@@ -145,6 +152,27 @@ class DatastoreQueries:
         for condition in told["filters"]:
             query.add_filter(filter=_condition(condition))
         return query
+
+
+@cache
+def _results() -> Any:
+    from google.cloud.datastore.query import Iterator
+
+    base: Any = Iterator  # its methods have no types
+
+    class Results(base):  # type: ignore[misc]
+        """Keeps the position behind each result, which Google's client drops."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.cursors: list[str] = []
+
+        def _process_query_results(self, answer: Any) -> Any:
+            found = answer.batch.entity_results
+            self.cursors += [urlsafe_b64encode(result.cursor).decode() for result in found]
+            return super()._process_query_results(answer)
+
+    return Results
 
 
 def _told(condition: Any) -> object:
