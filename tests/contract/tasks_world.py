@@ -46,7 +46,7 @@ class Arrival:
 
 @dataclass
 class Worker:
-    """An HTTP server that answers as told, 200 by default."""
+    """An HTTP server that answers as told, 200 by default; 0 stands for hanging up."""
 
     url: str = ""
     arrivals: "queue.Queue[Arrival]" = field(default_factory=queue.Queue)
@@ -61,6 +61,9 @@ class Worker:
         if answer is None:
             await self.release.wait()
             answer = 200
+        if answer == 0 and request.transport is not None:
+            request.transport.abort()
+            answer = 500
         return web.Response(status=answer) if isinstance(answer, int) else answer
 
     def next(self) -> Arrival:

@@ -452,3 +452,18 @@ def test_a_token_that_cannot_be_made_is_a_failed_attempt(world, caplog):
     assert world.worker.next()["Authorization"] == "Bearer token-2"
     assert "attempt_broken" in caplog.text
     assert task.name.rpartition("/")[2] in caplog.text
+
+
+def test_no_answer_counts_as_a_retry_but_tells_no_previous_response(world):
+    world.worker.answers.append(0)
+    world.create()
+
+    world.worker.next()
+    world.answered(attempts=1)
+    world.advance(1)
+    retry = world.worker.next()
+
+    assert retry["X-CloudTasks-TaskRetryCount"] == "1"
+    assert retry["X-CloudTasks-TaskExecutionCount"] == "0"
+    assert retry["X-CloudTasks-TaskPreviousResponse"] is None
+    assert retry["X-CloudTasks-TaskRetryReason"] == ""

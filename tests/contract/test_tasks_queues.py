@@ -309,6 +309,35 @@ def test_a_task_that_was_run_early_does_not_run_again_at_its_time(world):
     assert world.counters().attempts == 1
 
 
+def test_a_task_that_is_due_while_it_was_run_by_hand_is_not_dispatched_beside(world):
+    world.make_queue()
+    world.client.pause_queue(name=QUEUE)
+    world.worker.answers.append(None)
+    task = world.create()
+
+    world.client.run_task(name=task.name)
+    world.worker.next()
+    world.client.resume_queue(name=QUEUE)
+    world.advance(60)
+
+    assert world.counters().attempts == 1
+
+
+def test_nothing_that_is_being_purged_is_dispatched_meanwhile(world):
+    world.make_queue()
+    world.client.pause_queue(name=QUEUE)
+    world.create("old")
+    store, dispatcher = world.server._store, world.server._dispatcher
+    world.loop.call(lambda: dispatcher.purge(QUEUE, store.last_id))
+    world.create("new")
+
+    world.client.resume_queue(name=QUEUE)
+
+    world.answered(attempts=1)
+    assert world.worker.next()["X-CloudTasks-TaskName"] == "new"
+    assert world.worker.arrivals.empty()
+
+
 def test_a_purge_deletes_what_was_created_before_it(world):
     world.make_queue()
     world.client.pause_queue(name=QUEUE)
