@@ -54,9 +54,13 @@ def test_a_committed_transaction_takes_effect_at_once(client):
 
 
 def test_a_failed_block_rolls_back(client):
-    with pytest.raises(ZeroDivisionError), client.transaction():
-        put(client, "Row", "a", n=1)
-        raise ZeroDivisionError
+    def fail():
+        with client.transaction():
+            put(client, "Row", "a", n=1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
 
     assert client.get(client.key("Row", "a")) is None
 
@@ -121,11 +125,15 @@ def test_an_index_made_after_the_snapshot_is_computed_from_the_snapshot(client, 
 def test_a_commit_is_aborted_when_its_reads_would_differ_now(client, other, read):
     put(client, "Row", "a", n=1)
 
-    with pytest.raises(exceptions.Conflict, match="contention"), client.transaction():  # noqa: PT012
-        read(client)
-        put(other, "Row", "a", n=5)
-        put(other, "Row", "new", n=6)
-        put(client, "Row", "mine", n=0)
+    def work():
+        with client.transaction():
+            read(client)
+            put(other, "Row", "a", n=5)
+            put(other, "Row", "new", n=6)
+            put(client, "Row", "mine", n=0)
+
+    with pytest.raises(exceptions.Conflict, match="contention"):
+        work()
 
     assert client.get(client.key("Row", "mine")) is None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn_local.datastore import values
-from adjourn_local.datastore.filters import KEY
+from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition, is_reserved
 from adjourn_local.datastore.messages import (
     QueryResultBatch,

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adjourn_local.datastore import keys, values
+from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import CompositeFilter, PropertyFilter, invalid
 
-KEY = "__key__"
 _MAX_ALTERNATIVES = 30
 _MAX_NOT_IN = 10
+_EQUALITIES = {"EQUAL", "IN", "HAS_ANCESTOR", "OR"}
 
 
 class Cut(NamedTuple):
@@ -68,13 +69,19 @@ def fixed_names(alternatives: tuple[Alternative, ...]) -> set[str]:
     return {name for name, _ in common}
 
 
+def inequalities(message: Any) -> list[str]:
+    """Return the properties with an inequality in a filter, in the order that they imply."""
+    found = {name for name, op in _comparisons(message) if op not in _EQUALITIES}
+    return sorted(found, key=lambda name: (name == KEY, name))
+
+
 def alternatives(message: Any, partition: Partition) -> tuple[Alternative, ...]:
     """Return the alternatives of a filter message; none has contradictory ranges.
 
     Raises:
         RpcError: The service refuses such a filter.
     """
-    _check_operators(list(_operators(message)))
+    _check_operators([op for _, op in _comparisons(message)])
     found = []
     for atoms in _normalize(message, partition):
         alternative = _conjunction(atoms)
@@ -85,15 +92,17 @@ def alternatives(message: Any, partition: Partition) -> tuple[Alternative, ...]:
     return tuple(found)
 
 
-def _operators(message: Any) -> list[str]:
+def _comparisons(message: Any) -> list[tuple[str, str]]:
+    """Return each comparison's property and operator, and ("", "OR") for each disjunction."""
     which = message.WhichOneof("filter_type")
     if which == "property_filter":
-        return [PropertyFilter.Operator.Name(message.property_filter.op)]
+        comparison = message.property_filter
+        return [(comparison.property.name, PropertyFilter.Operator.Name(comparison.op))]
     if which is None:
         return []
     composite = message.composite_filter
-    inner = [operator for part in composite.filters for operator in _operators(part)]
-    return ["OR", *inner] if composite.op == CompositeFilter.OR else inner
+    inner = [one for part in composite.filters for one in _comparisons(part)]
+    return [("", "OR"), *inner] if composite.op == CompositeFilter.OR else inner
 
 
 def _check_operators(operators: list[str]) -> None:
@@ -241,14 +250,21 @@ def _conjunction(atoms: tuple[_Atom, ...]) -> Alternative | None:
             ranges[atom.name] = _intersect(ranges.get(atom.name, _EVERYTHING), atom.intervals)
     if len(ancestors) > 1:
         raise invalid("Only one HAS_ANCESTOR filter is allowed per query.")
-    if not all(ranges.values()):
+    if not all(ranges.values()) or not _agree(equals, ranges):
         return None
+    for name, _ in equals:
+        ranges.pop(name, None)
     return Alternative(
         equals=tuple(sorted(equals)),
         keys=ranges.pop(KEY, _EVERYTHING),
         ranges=ranges,
         ancestor=next(iter(ancestors), None),
     )
+
+
+def _agree(equals: set[tuple[str, bytes]], ranges: dict[str, Intervals]) -> bool:
+    """Return whether the equalities satisfy the inequalities on their own properties."""
+    return all(contains(ranges[name], value) for name, value in equals if name in ranges)
 
 
 _EVERYTHING: Intervals = (Interval(_START, _END),)

@@ -12,6 +12,7 @@ from adjourn_local.datastore import keys, values
 from adjourn_local.datastore.entities import IndexedValues
 from adjourn_local.datastore.messages import invalid
 
+KEY = "__key__"
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_ENTRIES = 20_000
 
@@ -107,7 +108,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
     choices: list[list[bytes]] = []
     total = 1
     for name, descending in columns:
-        items = found.get(name)
+        items = [values.encode_own_path(path)] if name == KEY else found.get(name)
         if not items:
             return {}
         total *= len(items)

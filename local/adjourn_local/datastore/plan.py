@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from adjourn_local.datastore import keys, values
 from adjourn_local.datastore.filters import Alternative, Cut, Interval, Intervals, contains
-from adjourn_local.datastore.indexes import Column, Index, Shape, split_columns
+from adjourn_local.datastore.indexes import KEY, Column, Index, Shape, split_columns
 from adjourn_local.datastore.query import Query
 
 Range = tuple[bytes, bytes]
@@ -123,7 +123,7 @@ def _entity_scan(alternative: Alternative, prefix: bytes) -> Scan:
 def _index_scan(
     query: Query, alternative: Alternative, descending: tuple[bool, ...], find_index: FindIndex
 ) -> Scan | None:
-    fixed = {n: v for n, v in alternative.equals if n not in alternative.ranges}
+    fixed = dict(alternative.equals)
     varying = [
         Column(order.name, inverted)
         for order, inverted in zip(query.order, descending, strict=True)
@@ -173,6 +173,8 @@ def _ranges(prefix: bytes, varying: list[Column], alternative: Alternative) -> t
         return _key_ranges(prefix, alternative)
     name, inverted = varying[0]
     intervals = alternative.ranges.get(name)
+    if name == KEY:
+        intervals = tuple(_own_path_interval(one) for one in alternative.keys)
     if intervals is None:
         return ((prefix, prefix + _AFTER_ALL),)
     if not inverted:
@@ -180,6 +182,17 @@ def _ranges(prefix: bytes, varying: list[Column], alternative: Alternative) -> t
     return tuple(
         (prefix + _inverted(i.high), prefix + _inverted(i.low)) for i in reversed(intervals)
     )
+
+
+def _own_path_interval(interval: Interval) -> Interval:
+    low, high = interval
+    return Interval(_own_path_cut(low), _own_path_cut(high))
+
+
+def _own_path_cut(cut: Cut) -> Cut:
+    if cut.value in {b"", _AFTER_ALL}:
+        return cut
+    return Cut(values.encode_own_path(cut.value), cut.after)
 
 
 def _upright(cut: Cut) -> bytes:

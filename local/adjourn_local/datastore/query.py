@@ -8,7 +8,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from adjourn_local.datastore import filters, keys
-from adjourn_local.datastore.filters import KEY, Alternative
+from adjourn_local.datastore.filters import Alternative
+from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import PropertyOrder, invalid, unsupported
 
@@ -25,7 +26,8 @@ class Query:
     """A checked query.
 
     `order` is complete: what was asked for, then what distinct, inequality and projection imply;
-    the key comes last, in the direction `keys_descending`.
+    the key comes last, in the direction `keys_descending` (and, if it was asked for, also before
+    what is implied).
     """
 
     partition: Partition
@@ -63,16 +65,18 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
     alternatives = filters.alternatives(message.filter, partition)
     projected = [projection.property.name for projection in message.projection]
     distinct = tuple(reference.name for reference in message.distinct_on)
-    explicit, key_order = _explicit_order(message)
+    asked = _asked_order(message)
     if kind is None:
-        projected += aggregated
-        _check_kindless(alternatives, explicit, projected, distinct, descending=key_order is True)
+        _check_kindless(alternatives, asked, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
     _check_projection(projected, projection, alternatives)
-    _check_distinct(distinct, explicit, alternatives)
-    order, descending = _complete(
-        explicit, alternatives, distinct, (*projection, *aggregated), key_order=key_order
-    )
+    _check_distinct(distinct, asked, alternatives)
+    implied = [
+        *distinct,
+        *filters.inequalities(message.filter),
+        *sorted({*projection, *aggregated}),
+    ]
+    order, descending = _complete(asked, implied, filters.fixed_names(alternatives))
     return Query(
         partition=partition,
         kind=kind,
@@ -102,39 +106,26 @@ def _check_supported(message: Any) -> None:
         raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
 
 
-def _explicit_order(message: Any) -> tuple[list[Order], bool | None]:
-    """Return the orders up to the key, and the key's direction (None if it is not ordered by)."""
-    orders: list[Order] = []
-    seen = set()
-    key_order = None
+def _asked_order(message: Any) -> list[Order]:
+    found: dict[str, Order] = {}
     for item in message.order:
         name = item.property.name
-        if name in seen:
+        if name in found:
             raise invalid(f"order by clause cannot contain duplicate fields {name}")
-        seen.add(name)
-        descending = item.direction == PropertyOrder.DESCENDING
-        if key_order is None and name == KEY:
-            key_order = descending
-        elif key_order is None:
-            orders.append(Order(name, descending))
-    return orders, key_order
+        found[name] = Order(name, item.direction == PropertyOrder.DESCENDING)
+    return list(found.values())
 
 
 def _check_kindless(
-    alternatives: tuple[Alternative, ...],
-    explicit: list[Order],
-    projected: list[str],
-    distinct: tuple[str, ...],
-    *,
-    descending: bool,
+    alternatives: tuple[Alternative, ...], asked: list[Order], others: list[str]
 ) -> None:
     names = {name for one in alternatives for name in one.property_names()}
     if names:
         raise invalid(f"kind is required for filter: {min(names)}")
-    if explicit or descending:
+    if any(order != Order(KEY, descending=False) for order in asked):
         raise invalid("kind is required for all orders except __key__ ascending")
-    if [name for name in projected if name != KEY] or distinct:
-        raise invalid("kind is required for projection and distinct on")
+    if any(name != KEY for name in others):
+        raise invalid("kind is required for projection, distinct on and aggregation")
 
 
 def _check_projection(
@@ -147,10 +138,10 @@ def _check_projection(
 
 
 def _check_distinct(
-    distinct: tuple[str, ...], explicit: list[Order], alternatives: tuple[Alternative, ...]
+    distinct: tuple[str, ...], asked: list[Order], alternatives: tuple[Alternative, ...]
 ) -> None:
     unordered = set(distinct) - filters.fixed_names(alternatives)
-    for order in explicit:
+    for order in asked:
         unordered.discard(order.name)
         if unordered and order.name not in distinct:
             raise invalid(
@@ -159,27 +150,19 @@ def _check_distinct(
 
 
 def _complete(
-    explicit: list[Order],
-    alternatives: tuple[Alternative, ...],
-    distinct: tuple[str, ...],
-    projection: tuple[str, ...],
-    *,
-    key_order: bool | None,
+    asked: list[Order], implied: list[str], fixed: set[str]
 ) -> tuple[tuple[Order, ...], bool]:
-    """Add the implied orders: they take the direction of the last explicit one.
+    """Return the whole order but for a key at its end, and the direction of keys.
 
-    An order on a property that every alternative fixes to one value changes nothing and is dropped
+    What is implied takes the direction of the last order that was asked for. An order on a
+    property that every alternative fixes to one value changes nothing and is dropped
     (https://cloud.google.com/datastore/docs/concepts/queries#sort_orders).
     """
-    fixed = filters.fixed_names(alternatives)
-    descending = explicit[-1].descending if explicit else False
-    if key_order is not None:
-        descending = key_order
-    names = [order.name for order in explicit]
-    inequalities = sorted({name for one in alternatives for name in one.ranges})
-    for name in (*distinct, *inequalities, *sorted(projection)):
-        if name not in names:
-            names.append(name)
-            explicit = [*explicit, Order(name, descending)]
-    order = (one for one in explicit if one.name not in fixed or one.name in inequalities)
-    return tuple(order), descending
+    descending = asked[-1].descending if asked else False
+    known = fixed | {order.name for order in asked}
+    order = [one for one in asked if one.name not in fixed]
+    order += [Order(name, descending) for name in dict.fromkeys(implied) if name not in known]
+    keys_descending = next((one.descending for one in order if one.name == KEY), descending)
+    if order and order[-1].name == KEY:
+        order.pop()
+    return tuple(order), keys_descending

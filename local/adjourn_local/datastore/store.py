@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from adjourn_local.database import connect
 from adjourn_local.datastore import catalog, entities
-from adjourn_local.datastore.indexes import KIND, Index, KindIndexes, Shape, rows_in
+from adjourn_local.datastore.indexes import KEY, KIND, Index, KindIndexes, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
 
@@ -246,10 +246,7 @@ class Store:
         None stands for an index that would be empty, because no entity ever had such a property.
         """
         indexes = self.catalog.kind(partition, kind)
-        if (
-            indexes is None
-            or not {column.name for column in shape.columns} <= indexes.builtin.keys()
-        ):
+        if indexes is None or not {c.name for c in shape.columns} - {KEY} <= indexes.builtin.keys():
             return None
         use = (partition, kind, shape)
         if shape.is_composite:

@@ -13,7 +13,7 @@ from typing import Any
 from adjourn_local.datastore import keys
 from adjourn_local.datastore.messages import MICROS, Value, invalid
 
-_NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY = range(0x10, 0x80, 0x10)
+_NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY, _PATH = range(0x10, 0x90, 0x10)
 NULL = bytes([_NULL])
 _TAGS = {n: bytes([n]) for n in (_NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY)}
 _FIXED = {_NULL: 1, _INTEGER: 9, _BOOLEAN: 2, _DOUBLE: 9, _POINT: 17}
@@ -55,6 +55,11 @@ def encode_filter(value: Any) -> bytes:
     return encoded
 
 
+def encode_own_path(path: bytes) -> bytes:
+    """Return an entity's encoded path as the value of its property `__key__`."""
+    return b"\x80" + path + keys.PATH_END
+
+
 def end(data: bytes, start: int) -> int:
     """Return where the encoded value that begins at `start` ends."""
     tag = data[start]
@@ -63,6 +68,8 @@ def end(data: bytes, start: int) -> int:
         return start + fixed
     if tag == _TEXT:
         return keys.text_end(data, start + 1)
+    if tag == _PATH:
+        return keys.path_end(data, start + 1) + 2
     return keys.key_value_end(data, start + 1)
 
 
