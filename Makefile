@@ -40,7 +40,8 @@ cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage report --show-missing
 
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
-	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in imports startup end_to_end tasks_server datastore codec; do \
+	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
 
 lock: $(READY) ## Pin the newest dependencies, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

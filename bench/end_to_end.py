@@ -1,6 +1,6 @@
 """Tasks executed end to end by the deferred function, tokens signed and verified.
 
-    python bench/end_to_end.py [tasks]
+    python -m bench.end_to_end [tasks]
 
 `adjourn up` runs as a process of its own, with default limits and with none. The handler is
 trivial: it tells that it ran over a datagram socket. Two figures for each: `live`, from the first
@@ -8,116 +8,55 @@ call to the last execution while eight threads enqueue; `drain`, from resuming a
 already holds all tasks to the last execution.
 """
 
-import itertools
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 from google.cloud.tasks_v2 import CloudTasksClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 import adjourn
-from adjourn.settings import Settings
-
-APP = """
-import os, socket
-import adjourn
-
-app = adjourn.App()
-ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-
-
-@app.deferred
-def tell(number: int) -> None:
-    ear.sendto(b"done", os.environ["BENCH_EAR"])
-"""
+from bench.laptop import Laptop, laptop, tell
 
 _THREADS = 8
 
 
 def main(tasks: int) -> None:
     """Print the table."""
-    print(f"{tasks} tasks{'':<18}{'live':>12}{'drain':>14}")
+    print(f"{tasks} tasks{'':<16}{'live':>12}{'drain':>14}")
     for title, options in (("default limits", []), ("no limits", ["--no-limits"])):
-        with tempfile.TemporaryDirectory() as folder:
-            live, drain = _measure(Path(folder), options, tasks)
-        print(f"{title:<26}{tasks / live:>8.0f}/s{tasks / drain:>12.0f}/s")
+        with laptop("--memory", *options) as stack:
+            live, drain = _live(stack, tasks), _drain(stack, tasks)
+        print(f"{title:<24}{tasks / live:>10.0f}/s{tasks / drain:>12.0f}/s")
 
 
-def _measure(folder: Path, options: list[str], tasks: int) -> tuple[float, float]:
-    (folder / "bench_app.py").write_text(APP)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(folder / "ear"))
-        ear.settimeout(60)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "adjourn_local", "up", "bench_app:app", "--port", "0", *options],
-            cwd=folder,
-            env={**os.environ, "BENCH_EAR": str(folder / "ear")},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            settings = _settings(process)
-            return _live(settings, ear, tasks), _drain(settings, ear, tasks)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
-
-
-def _live(settings: Settings, ear: socket.socket, tasks: int) -> float:
-    tell = adjourn.App(settings).deferred(name="bench_app.tell")(_tell)
-    tell(0)
-    ear.recv(16)
-    began = time.perf_counter()
+def _live(stack: Laptop, tasks: int) -> float:
+    task = adjourn.App(stack.settings).deferred(name="bench_app.tell")(tell)
+    task(0)
+    stack.hear(1)
     with ThreadPoolExecutor(_THREADS) as pool:
-        calls = pool.map(tell, range(tasks))
-        _hear(ear, tasks)
-    took = time.perf_counter() - began
-    list(calls)
+        began = time.perf_counter()
+        calls = pool.map(task, range(tasks))
+        stack.hear(tasks)
+        took = time.perf_counter() - began
+        list(calls)
     return took
 
 
-def _drain(settings: Settings, ear: socket.socket, tasks: int) -> float:
-    channel = grpc.insecure_channel(settings.tasks_host)
-    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-    queue = client.queue_path(settings.project, settings.location, settings.queue)
-    tell = adjourn.App(settings).deferred(name="bench_app.tell")(_tell)
-    client.pause_queue(name=queue)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(tell, range(tasks)))
-    began = time.perf_counter()
-    client.resume_queue(name=queue)
-    _hear(ear, tasks)
-    took = time.perf_counter() - began
-    channel.close()
-    return took
-
-
-def _hear(ear: socket.socket, times: int) -> None:
-    for _ in itertools.repeat(None, times):
-        ear.recv(16)
-
-
-def _tell(number: int) -> None:
-    """Stand in for the task of the same name that the function has."""
-
-
-def _settings(process: subprocess.Popen[str]) -> Settings:
-    variables = {}
-    for line in process.stdout or ():
-        if line.startswith("  export "):
-            name, value = line.removeprefix("  export ").strip().split("=", 1)
-            variables[name] = value
-        if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
-            return Settings.from_env(variables)
-    raise SystemExit("adjourn up did not start")
+def _drain(stack: Laptop, tasks: int) -> float:
+    settings = stack.settings
+    task = adjourn.App(settings).deferred(name="bench_app.tell")(tell)
+    with grpc.insecure_channel(settings.tasks_host) as channel:
+        client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        queue = client.queue_path(settings.project, settings.location, settings.queue)
+        client.pause_queue(name=queue)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(task, range(tasks)))
+        began = time.perf_counter()
+        client.resume_queue(name=queue)
+        stack.hear(tasks)
+        return time.perf_counter() - began
 
 
 if __name__ == "__main__":

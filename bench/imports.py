@@ -1,6 +1,6 @@
 """Import time of each function against a bare functions-framework hello function.
 
-    python bench/imports.py [rounds]
+    python -m bench.imports [rounds]
 
 Each import happens in a fresh interpreter, functions and hello in turn; the best of all rounds
 counts, as noise only adds. Nothing of Google's clients may be loaded before it is used.

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from examples.packages.app import Audit, app, client, cutoff
-from examples.packages.rows import CSV, BadRow, Package, read
 from google.cloud import datastore
 from google.cloud.scheduler_v1 import CloudSchedulerClient
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
@@ -31,6 +29,8 @@ from rich.text import Text
 
 from adjourn_local.stack import LOCATION, PROJECT, Stack, running
 from adjourn_local.tasks.counters import Counters
+from examples.packages.app import Audit, app, client, cutoff
+from examples.packages.rows import CSV, BadRow, Package, read
 
 LOG = Path(".adjourn") / "demo.log"
 PATIENCE = 120.0

@@ -1,0 +1,89 @@
+"""`adjourn up` as a process of its own, for measurements of the whole stack."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adjourn.settings import Settings
+
+APP = """
+import os, socket
+import adjourn
+
+app = adjourn.App()
+ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+
+@app.deferred
+def tell(number: int) -> None:
+    ear.sendto(b"done", os.environ["BENCH_EAR"])
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laptop:
+    """A running stack whose application has one task, `bench_app.tell(number)`.
+
+    Attributes:
+        settings: What leads an application to the stack.
+        ear: Receives a datagram for each execution.
+    """
+
+    settings: Settings
+    ear: socket.socket
+
+    def hear(self, times: int) -> None:
+        """Wait for so many executions.
+
+        Raises:
+            TimeoutError: None came for a minute.
+        """
+        for _ in range(times):
+            self.ear.recv(16)
+
+
+def tell(number: int) -> None:
+    """Stand in for the task of the same name that the functions have."""
+
+
+@contextmanager
+def laptop(*options: str) -> Iterator[Laptop]:
+    """Start the stack on free ports, and stop it in the end."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
+    ):
+        folder = Path(name)
+        (folder / "bench_app.py").write_text(APP)
+        ear.bind(str(folder / "ear"))
+        ear.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "adjourn_local", "up", "bench_app:app", "--port", "0", *options],
+            cwd=folder,
+            env={**os.environ, "BENCH_EAR": str(folder / "ear")},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield Laptop(settings=_settings(process), ear=ear)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+
+def _settings(process: subprocess.Popen[str]) -> Settings:
+    variables = {}
+    for line in process.stdout or ():
+        if line.startswith("  export "):
+            name, value = line.removeprefix("  export ").strip().split("=", 1)
+            variables[name] = value
+        if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
+            return Settings.from_env(variables)
+    raise SystemExit("adjourn up did not start")
