@@ -1,0 +1,257 @@
+"""What the core asks of users' queries, of the twin in memory and of the adapter alike."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from google.cloud import datastore
+from google.cloud.datastore.query import And, Or, PropertyFilter
+
+from adjourn.codec import Codec
+from adjourn.errors import DeclarationError, StoreError
+from adjourn.gcp.datastore import DatastoreQueries, datastore_client
+from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.testing import SETTINGS, MemoryQueries, MemoryQuery
+from tests.support import serving
+
+numbers = itertools.count(1)  # every test has a database of its own
+
+
+def carried(subject, query):
+    """Describe a query and carry what that says as a run does."""
+    codec = Codec(extensions=DATASTORE_VALUES)
+    return codec.loads(codec.dumps(dict(subject.describe(query))))
+
+
+def walk(subject, told, limit=1000):
+    """Return the entries of all pages."""
+    found, cursor, more = [], "", True
+    while more:
+        page = subject.page(told, cursor=cursor, limit=limit)
+        assert len(page.cursors) == len(page.entries) <= limit
+        found += page.entries
+        cursor, more = (page.cursors or [cursor])[-1], page.more
+    return found
+
+
+class QuerySourceContract:
+    """Subclasses give a `subject`, a `query` for 7 numbers, and ways to read and change them."""
+
+    @pytest.fixture
+    def told(self, subject, query):
+        return carried(subject, query)
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8, 1000])
+    def test_pages_of_any_size_give_everything_once(self, subject, told, number, limit):
+        assert [number(entry) for entry in walk(subject, told, limit)] == list(range(7))
+
+    def test_the_last_page_says_that_it_is(self, subject, told):
+        first = subject.page(told, cursor="", limit=4)
+        second = subject.page(told, cursor=first.cursors[-1], limit=4)
+
+        assert (first.more, second.more) == (True, False)
+        assert len(second.entries) == 3
+
+    @pytest.mark.parametrize("at", range(5))
+    def test_a_walk_goes_on_behind_any_entry(self, subject, told, number, at):
+        page = subject.page(told, cursor="", limit=5)
+        page = subject.page(told, cursor=page.cursors[at], limit=7)
+
+        assert [number(entry) for entry in page.entries] == list(range(at + 1, 7))
+
+    def test_a_position_stays_where_it_is_when_entries_before_it_are_deleted(
+        self, subject, told, number, remove
+    ):
+        cursor = subject.page(told, cursor="", limit=5).cursors[2]
+        for each in (0, 1, 2):
+            remove(each)
+
+        page = subject.page(told, cursor=cursor, limit=5)
+
+        assert [number(entry) for entry in page.entries] == [3, 4, 5, 6]
+
+    def test_entries_that_are_added_behind_a_position_are_found(self, subject, told, number, add):
+        cursor = subject.page(told, cursor="", limit=7).cursors[-1]
+        add(7)
+
+        page = subject.page(told, cursor=cursor, limit=5)
+
+        assert [number(entry) for entry in page.entries] == [7]
+
+    def test_nothing_is_an_empty_last_page(self, subject, told, remove):
+        for each in range(7):
+            remove(each)
+
+        page = subject.page(told, cursor="", limit=5)
+
+        assert (list(page.entries), list(page.cursors), page.more) == ([], [], False)
+
+    def test_the_results_are_counted(self, subject, told, remove):
+        assert subject.count(told) == 7
+
+        remove(3)
+        assert subject.count(told) == 6
+
+    @pytest.mark.parametrize("query", [None, "SELECT *", 5])
+    def test_what_is_not_a_query_is_refused(self, subject, query):
+        with pytest.raises(DeclarationError, match="is not a"):
+            subject.describe(query)
+
+
+class TestMemoryQueries(QuerySourceContract):
+    @pytest.fixture
+    def subject(self):
+        queries = MemoryQueries()
+        queries.add("Number", *range(7))
+        return queries
+
+    @pytest.fixture
+    def query(self):
+        return MemoryQuery("Number")
+
+    @pytest.fixture
+    def number(self):
+        return int
+
+    @pytest.fixture
+    def add(self, subject):
+        return lambda n: subject.add("Number", n)
+
+    @pytest.fixture
+    def remove(self, subject):
+        return lambda n: subject.remove("Number", n)
+
+    def test_a_kind_without_entries_is_empty(self, subject):
+        assert subject.count(subject.describe(MemoryQuery("Other"))) == 0
+
+
+class TestDatastoreQueries(QuerySourceContract):
+    @pytest.fixture
+    def client(self, monkeypatch, datastore_address):
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
+        settings = replace(SETTINGS, database=f"test-{next(numbers)}")
+        return datastore_client(settings)
+
+    @pytest.fixture
+    def subject(self, client, add):
+        for n in range(7):
+            add(n)
+        return DatastoreQueries(lambda: client)
+
+    @pytest.fixture
+    def query(self, client):
+        return client.query(kind="Number", order=["n"])
+
+    @pytest.fixture
+    def number(self):
+        return lambda entity: entity["n"]
+
+    @pytest.fixture
+    def add(self, client):
+        def put(n, namespace=None):
+            parity = "odd" if n % 2 else "even"
+            parent = client.key("Parity", parity, namespace=namespace)
+            entity = datastore.Entity(client.key("Number", f"n{n}", parent=parent))
+            entity.update({"n": n, "parity": parity, "tags": ["all", f"t{n % 3}"]})
+            client.put(entity)
+
+        return put
+
+    @pytest.fixture
+    def remove(self, client):
+        def delete(n):
+            parity = "odd" if n % 2 else "even"
+            client.delete(client.key("Parity", parity, "Number", f"n{n}"))
+
+        return delete
+
+    def found(self, subject, query):
+        return [entity["n"] for entity in walk(subject, carried(subject, query), limit=2)]
+
+    @pytest.mark.parametrize(
+        ("condition", "numbers"),
+        [
+            (PropertyFilter("n", ">", 3), [4, 5, 6]),
+            (And([PropertyFilter("n", ">=", 2), PropertyFilter("parity", "=", "odd")]), [3, 5]),
+            (Or([PropertyFilter("n", "=", 1), PropertyFilter("n", "=", 6)]), [1, 6]),
+            (
+                And(
+                    [
+                        Or([PropertyFilter("n", "=", 1), PropertyFilter("n", "=", 6)]),
+                        PropertyFilter("parity", "=", "even"),
+                    ]
+                ),
+                [6],
+            ),
+            (PropertyFilter("n", "IN", [0, 5]), [0, 5]),
+        ],
+    )
+    def test_filters_are_carried(self, subject, query, condition, numbers):
+        query.add_filter(filter=condition)
+
+        assert self.found(subject, query) == numbers
+
+    @pytest.mark.filterwarnings("ignore:Detected filter using positional arguments")
+    def test_filters_in_the_old_form_are_carried(self, subject, client):
+        query = client.query(kind="Number", filters=[("n", "<", 2)], order=["n"])
+
+        assert self.found(subject, query) == [0, 1]
+
+    def test_a_filter_on_a_key_is_carried(self, subject, client):
+        query = client.query(kind="Number")
+        key = client.key("Parity", "odd", "Number", "n3")
+        query.add_filter(filter=PropertyFilter("__key__", "=", key))
+
+        assert self.found(subject, query) == [3]
+
+    def test_an_ancestor_and_an_order_are_carried(self, subject, client):
+        query = client.query(kind="Number", ancestor=client.key("Parity", "odd"), order=["-n"])
+
+        assert self.found(subject, query) == [5, 3, 1]
+
+    def test_a_namespace_is_carried(self, subject, client, add):
+        add(9, namespace="elsewhere")
+        query = client.query(kind="Number", namespace="elsewhere")
+
+        assert self.found(subject, query) == [9]
+
+    def test_keys_only_is_carried(self, subject, client):
+        query = client.query(kind="Number")
+        query.keys_only()
+
+        found = walk(subject, carried(subject, query), limit=3)
+
+        assert len(found) == 7
+        assert all(not dict(entity) for entity in found)
+
+    def test_a_projection_is_carried_and_a_walk_goes_on_within_one_entity(self, subject, client):
+        query = client.query(kind="Number", projection=["tags"], order=["tags"])
+
+        found = walk(subject, carried(subject, query), limit=1)
+
+        assert len(found) == 14
+        assert [entity["tags"] for entity in found][:8] == ["all"] * 7 + ["t0"]
+
+    def test_a_distinct_query_is_carried(self, subject, client):
+        query = client.query(kind="Number", distinct_on=["parity"], order=["parity", "n"])
+
+        assert self.found(subject, query) == [0, 1]
+
+    def test_a_query_for_another_project_is_refused(self, subject):
+        query = datastore.Client(project="other").query(kind="Number")
+
+        with pytest.raises(DeclarationError, match="is for the project 'other'"):
+            subject.describe(query)
+
+    def test_a_service_that_does_not_do_it_is_told(self, loop, monkeypatch, client, query):
+        subject = DatastoreQueries(lambda: client)
+        told = subject.describe(query)
+        with serving(loop) as address:
+            monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
+            stranger = datastore_client(SETTINGS)
+            subject = DatastoreQueries(lambda: stranger)
+
+            with pytest.raises(StoreError):
+                subject.page(told, cursor="", limit=1)
+            with pytest.raises(StoreError):
+                subject.count(told)

@@ -1,0 +1,240 @@
+"""What the core asks of Datastore, of the twin in memory and of the adapter alike."""
+
+import datetime as dt
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+
+from adjourn.errors import ConflictError, StoreError
+from adjourn.gcp.datastore import DatastoreStore, datastore_client
+from adjourn.gcp.process import PerProcess
+from adjourn.ports import RecordKey
+from adjourn.testing import SETTINGS, MemoryStore
+from tests.support import serving
+
+NOON = dt.datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=dt.UTC)
+KEY, OTHER = RecordKey("Run", "a"), RecordKey("Run", "b")
+
+
+numbers = itertools.count(1)  # every test has a database of its own
+
+
+class EntityStoreContract:
+    """Subclasses give a `subject` and `others`, through which another process writes the same."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            True,
+            False,
+            0,
+            -(2**63),
+            2**63 - 1,
+            1.5,
+            "",
+            "größe \U0001f600",
+            b"",
+            b"\x00\xff",
+            NOON,
+            dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+        ],
+        ids=repr,
+    )
+    def test_a_value_comes_back_as_it_was(self, subject, value):
+        subject.put(KEY, {"value": value})
+
+        (record,) = subject.get([KEY])
+
+        assert record == {"value": value}
+        assert isinstance(record["value"], type(value))
+
+    def test_a_time_comes_back_in_utc(self, subject):
+        moment = NOON.astimezone(dt.timezone(-dt.timedelta(hours=7)))
+
+        subject.put(KEY, {"at": moment})
+
+        ((record),) = subject.get([KEY])
+        assert record["at"] == moment
+        assert record["at"].isoformat() == NOON.isoformat()
+
+    def test_records_come_in_the_order_of_their_keys(self, subject):
+        subject.put(KEY, {"n": 1})
+        subject.put(OTHER, {"n": 2})
+        missing, elsewhere = RecordKey("Run", "c"), RecordKey("Other", "a")
+
+        found = subject.get([OTHER, missing, KEY, elsewhere, OTHER])
+
+        assert found == [{"n": 2}, None, {"n": 1}, None, {"n": 2}]
+
+    def test_no_keys_are_no_records(self, subject):
+        assert subject.get([]) == []
+
+    def test_a_record_replaces_the_one_before(self, subject):
+        subject.put(KEY, {"a": 1, "b": 2})
+        subject.put(KEY, {"a": 3})
+
+        assert subject.get([KEY]) == [{"a": 3}]
+
+    def test_what_was_read_is_a_copy(self, subject):
+        subject.put(KEY, {"a": 1})
+        subject.get([KEY])[0]["a"] = 2
+
+        assert subject.get([KEY]) == [{"a": 1}]
+
+    def test_what_is_not_indexed_may_be_long(self, subject):
+        subject.put(KEY, {"text": "x" * 100_000, "short": "y"}, unindexed={"text"})
+        subject.transact(
+            lambda t: t.put(OTHER, {"body": bytes(100_000), "short": 1}, unindexed=("body",))
+        )
+
+        first, second = subject.get([KEY, OTHER])
+        assert len(first["text"]) == len(second["body"]) == 100_000
+
+    def test_a_transaction_takes_effect_as_a_whole(self, subject):
+        subject.put(KEY, {"n": 1})
+
+        def work(transaction):
+            ours, theirs = transaction.get([KEY, OTHER])
+            transaction.put(KEY, {"n": ours["n"] + 1})
+            transaction.put(OTHER, {"n": 10})
+            return theirs
+
+        assert subject.transact(work) is None
+
+        assert subject.get([KEY, OTHER]) == [{"n": 2}, {"n": 10}]
+
+    def test_a_transaction_reads_what_was_there_when_it_began(self, subject):
+        subject.put(KEY, {"n": 1})
+
+        def work(transaction):
+            transaction.get([KEY])
+            transaction.put(KEY, {"n": 2})
+            return transaction.get([KEY])
+
+        assert subject.transact(work) == [{"n": 1}]
+
+        assert subject.get([KEY]) == [{"n": 2}]
+
+    @pytest.mark.parametrize("reads", [False, True])
+    def test_work_that_raises_leaves_nothing(self, subject, reads):
+        def work(transaction):
+            if reads:
+                transaction.get([KEY])
+            transaction.put(KEY, {"n": 1})
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            subject.transact(work)
+
+        assert subject.get([KEY]) == [None]
+        subject.put(KEY, {"n": 2})
+        assert subject.get([KEY]) == [{"n": 2}]
+
+    @pytest.mark.parametrize("reads", [False, True])
+    def test_work_that_writes_nothing_is_fine(self, subject, reads):
+        assert subject.transact(lambda t: t.get([KEY]) if reads else [None]) == [None]
+
+    @pytest.mark.parametrize("before", [None, {"n": 1}])
+    def test_work_is_done_again_on_what_another_one_wrote_meanwhile(self, subject, others, before):
+        if before:
+            subject.put(KEY, before)
+        seen = []
+
+        def work(transaction):
+            seen.append(transaction.get([KEY])[0])
+            if len(seen) == 1:
+                others.put(KEY, {"n": 5})
+            transaction.put(KEY, {"n": (seen[-1] or {"n": 0})["n"] + 1})
+
+        subject.transact(work)
+
+        assert seen == [before, {"n": 5}]
+        assert subject.get([KEY]) == [{"n": 6}]
+
+    def test_work_that_meets_others_again_and_again_is_given_up(self, subject, others):
+        tries = []
+
+        def work(transaction):
+            transaction.get([KEY])
+            tries.append(None)
+            others.put(KEY, {"n": len(tries)})
+            transaction.put(KEY, {"n": -1})
+
+        with pytest.raises(ConflictError, match="6 times in a row"):
+            subject.transact(work)
+
+        assert len(tries) == 6
+        assert subject.get([KEY]) == [{"n": 6}]
+
+    def test_work_that_only_reads_does_not_mind_writes_elsewhere(self, subject, others):
+        def work(transaction):
+            others.put(OTHER, {"n": 1})
+            return transaction.get([KEY])
+
+        assert subject.transact(work) == [None]
+
+
+class TestMemoryStore(EntityStoreContract):
+    @pytest.fixture
+    def subject(self):
+        return MemoryStore()
+
+    @pytest.fixture
+    def others(self, subject):
+        return subject
+
+
+class TestDatastoreStore(EntityStoreContract):
+    @pytest.fixture
+    def connect(self, monkeypatch, datastore_address):
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
+        settings = replace(SETTINGS, database=f"test-{next(numbers)}")
+        return lambda: PerProcess(lambda: datastore_client(settings))
+
+    @pytest.fixture
+    def pauses(self):
+        return []
+
+    @pytest.fixture
+    def subject(self, connect, pauses):
+        return DatastoreStore(connect(), sleep=pauses.append, jitter=lambda: 0.5)
+
+    @pytest.fixture
+    def others(self, connect):
+        return DatastoreStore(connect(), jitter=random.random)
+
+    def test_pauses_between_tries_grow(self, subject, others, pauses):
+        def work(transaction):
+            transaction.get([KEY])
+            others.put(KEY, {"n": len(pauses)})
+            transaction.put(KEY, {"n": -1})
+
+        with pytest.raises(ConflictError):
+            subject.transact(work)
+
+        assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8]
+
+    def test_what_the_service_refuses_is_told(self, subject):
+        with pytest.raises(StoreError, match="Datastore did not do it"):
+            subject.put(KEY, {"indexed": "x" * 2_000})
+        with pytest.raises(StoreError):
+            subject.transact(lambda t: t.put(KEY, {"indexed": "x" * 2_000}))
+
+    def test_a_service_that_does_not_know_the_call_is_told(self, loop, monkeypatch):
+        with serving(loop) as address:
+            monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
+            subject = DatastoreStore(PerProcess(lambda: datastore_client(SETTINGS)))
+
+            with pytest.raises(StoreError):
+                subject.get([KEY])
+            with pytest.raises(StoreError):
+                subject.transact(lambda t: t.get([KEY]))
+
+    def test_without_credentials_nothing_is_stored(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+
+        with pytest.raises(StoreError, match=r"missing\.json was not found"):
+            datastore_client(SETTINGS)
