@@ -1,0 +1,83 @@
+"""What users write has to type-check, and what cannot work must not."""
+
+import datetime as dt
+from typing import Any, assert_type
+
+import adjourn
+
+app = adjourn.App()
+
+
+@app.deferred
+def send(order: int, *, resend: bool = False) -> str:
+    return f"{order} {resend}"
+
+
+@app.deferred(queue="mail", delay=1.5, timeout=dt.timedelta(minutes=1), max_retries=3)
+def remind(who: str) -> None:
+    pass
+
+
+@app.deferred(name="stable")
+def renamed() -> None:
+    pass
+
+
+@app.periodic(interval=dt.timedelta(hours=4), cron_name="nightly", queue="slow")
+def sweep() -> None:
+    pass
+
+
+@app.query_iter
+class Reprice(adjourn.QueryIter[dict[str, float]]):
+    batch_size = 100
+    step_seconds = 5
+    queue_name = "slow"
+
+    def handle_entry(self, entry: dict[str, float], custom_data: Any) -> None:
+        custom_data["sum"] += entry["price"]
+
+    def handle_error(self, entry: dict[str, float], custom_data: Any, exception: Exception) -> bool:
+        return bool(entry) and custom_data is not None and isinstance(exception, KeyError)
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:
+        custom_data["count"] = total_count
+
+
+def calls() -> None:
+    assert_type(send(5), adjourn.TaskHandle)
+    assert_type(send.defer(5, resend=True), adjourn.TaskHandle)
+    assert_type(send.call_local(5), str)
+    send.options(queue="a", delay=5, timeout=30, name="b", max_retries=0).defer(5)
+    assert_type(send.options(eta=dt.datetime.now(dt.UTC)).defer(5), adjourn.TaskHandle)
+    assert_type(sweep(), adjourn.TaskHandle)
+    assert_type(send(5).cancel(), bool)
+    assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
+    assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
+
+
+def mistakes() -> None:
+    send("5")  # type: ignore[arg-type]
+    send()  # type: ignore[call-arg]
+    send(5, resned=True)  # type: ignore[call-arg]
+    send.call_local(5).bit_length()  # type: ignore[attr-defined]
+    send.options(dellay=5)  # type: ignore[call-arg]
+    send.options(delay="5")  # type: ignore[arg-type]
+    send.options(queue="a").defer("5")  # type: ignore[arg-type]
+    sweep(5)  # type: ignore[call-arg]
+    renamed(5)  # type: ignore[call-arg]
+    app.deferred(qeue="mail")  # type: ignore[call-overload]
+    app.deferred(eta=dt.datetime.now(dt.UTC))  # type: ignore[call-overload]
+    app.periodic(interval=5)  # type: ignore[arg-type]
+    app.query_iter(int)  # type: ignore[type-var]
+    app.periodic(interval=dt.timedelta(hours=1))(remind)  # type: ignore[arg-type]
+
+
+class WrongEntry(adjourn.QueryIter[str]):
+    def handle_entry(self, entry: int, custom_data: Any) -> None:  # type: ignore[override]
+        pass
+
+
+class WrongAnswer(adjourn.QueryIter[str]):
+    def handle_error(self, entry: str, custom_data: Any, exception: Exception) -> str:  # type: ignore[override]
+        return f"{entry} {custom_data} {exception}"

@@ -1,0 +1,28 @@
+"""The twins and the adapters are what the ports say."""
+
+from adjourn import ports
+from adjourn.clock import Clock, SystemClock
+from adjourn.gcp.cloudtasks import CloudTaskQueue
+from adjourn.gcp.datastore import DatastoreQueries, DatastoreStore
+from adjourn.gcp.oidc import OidcVerifier
+from adjourn.testing import FakeClock, MemoryQueries, MemoryQueue, MemoryStore, MemoryVerifier
+
+
+def queues(twin: MemoryQueue, adapter: CloudTaskQueue) -> list[ports.TaskQueue]:
+    return [twin, adapter]
+
+
+def stores(twin: MemoryStore, adapter: DatastoreStore) -> list[ports.EntityStore]:
+    return [twin, adapter]
+
+
+def queries(twin: MemoryQueries, adapter: DatastoreQueries) -> list[ports.QuerySource]:
+    return [twin, adapter]
+
+
+def verifiers(twin: MemoryVerifier, adapter: OidcVerifier) -> list[ports.TokenVerifier]:
+    return [twin, adapter]
+
+
+def clocks(twin: FakeClock, adapter: SystemClock) -> list[Clock]:
+    return [twin, adapter]
