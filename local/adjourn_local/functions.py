@@ -67,7 +67,7 @@ class Functions:
         await asyncio.gather(*(self._ready(function) for function in self._running))
 
     async def stop(self) -> None:
-        """Tell the functions to finish what they are doing and wait for their end."""
+        """Tell the functions to finish what they are doing and wait for their end; then nothing."""
         await asyncio.gather(*(self._stop(function) for function in self._running))
         self._running.clear()
         if self._keeper and self._keeper.stdin:

@@ -157,6 +157,8 @@ class Stack:
         ]
         await self._serve_http(closing, [*issuer.routes(), *datastore.http_routes()])
         await self._serve_grpc(closing, services)
+        # Whatever the functions are finishing may still need the servers.
+        closing.push_async_callback(self._functions.stop)
         self._provide(scheduler)
         await self.tasks.start()
         closing.push_async_callback(self.tasks.stop)

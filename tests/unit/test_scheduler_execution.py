@@ -7,10 +7,10 @@ from google.rpc import code_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adjourn_local.answers import is_success
 from adjourn_local.scheduler.execution import (
     Execution,
     RetryPolicy,
-    is_success,
     next_attempt,
     status_of,
 )

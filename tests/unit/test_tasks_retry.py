@@ -1,5 +1,6 @@
 import pytest
 
+from adjourn_local.answers import is_success
 from adjourn_local.sender import Answer
 from adjourn_local.tasks.moment import DAY, SECOND
 from adjourn_local.tasks.retry import (
@@ -7,7 +8,6 @@ from adjourn_local.tasks.retry import (
     counts_as_execution,
     delay,
     is_exhausted,
-    is_success,
     previous_response,
     response_status,
 )

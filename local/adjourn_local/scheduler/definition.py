@@ -12,8 +12,8 @@ from google.cloud.scheduler_v1.types import HttpMethod
 from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 
+from adjourn_local.names import invalid
 from adjourn_local.scheduler import cron
-from adjourn_local.scheduler.names import invalid
 
 Job: Any = job_types.Job.pb()
 

@@ -6,24 +6,10 @@ from typing import Any
 
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.answers import code_of, is_success
 from adjourn_local.backoff import backoff
 from adjourn_local.sender import Answer
 
-# google/rpc/code.proto names the HTTP status that belongs to each code.
-_CODES: dict[int, int] = {
-    400: code_pb2.INVALID_ARGUMENT,
-    401: code_pb2.UNAUTHENTICATED,
-    403: code_pb2.PERMISSION_DENIED,
-    404: code_pb2.NOT_FOUND,
-    409: code_pb2.ABORTED,
-    429: code_pb2.RESOURCE_EXHAUSTED,
-    499: code_pb2.CANCELLED,
-    500: code_pb2.INTERNAL,
-    501: code_pb2.UNIMPLEMENTED,
-    503: code_pb2.UNAVAILABLE,
-    504: code_pb2.DEADLINE_EXCEEDED,
-}
-_SUCCESS = range(200, 300)
 # A back-off may be longer than what is left of the calendar.
 _LONGEST_WAIT = dt.timedelta(days=3660)
 
@@ -89,18 +75,12 @@ def next_attempt(
     return None if next_tick is not None and at >= next_tick else at
 
 
-def is_success(answer: Answer) -> bool:
-    """Tell whether the handler acknowledged the job (`HttpTarget`: 200 to 299)."""
-    return answer.status in _SUCCESS
-
-
 def status_of(answer: Answer) -> tuple[int, str]:
     """Return code and message of the `google.rpc.Status` that an attempt ended with."""
     if is_success(answer):
         return code_pb2.OK, ""
     if answer.status is not None:
-        code = _CODES.get(answer.status, code_pb2.UNKNOWN)
-        return code, f"Original HTTP response code number = {answer.status}"
+        return code_of(answer.status), f"Original HTTP response code number = {answer.status}"
     if answer.error == "DEADLINE_EXCEEDED":
         return code_pb2.DEADLINE_EXCEEDED, "no answer before the attempt deadline"
     return code_pb2.UNAVAILABLE, "no answer"

@@ -10,12 +10,12 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
 from adjourn_local.scheduler import cron, request
 from adjourn_local.scheduler.alarm import Alarm
 from adjourn_local.scheduler.execution import (
     Execution,
-    is_success,
     next_attempt,
     policy_of,
     status_of,

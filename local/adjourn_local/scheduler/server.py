@@ -13,6 +13,7 @@ from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-unt
 
 from adjourn_local import rpc
 from adjourn_local.clock import Clock
+from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
@@ -120,12 +121,12 @@ class SchedulerServer:
         return self._view(self._add(request.parent, request.job))
 
     def _add(self, location: str, given: Any) -> Entry:
-        names.check_location(location)
+        check_location(location)
         job = define(given)
         if not job.name:
             job.name = f"{location}/jobs/{secrets.randbits(63)}"
         if names.split(job.name)[0] != location:
-            raise names.invalid(f'The job name must start with the parent "{location}".')
+            raise invalid(f'The job name must start with the parent "{location}".')
         if self._store.get(job.name) is not None:
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, f"Job {job.name} already exists.")
         job.state = _State.ENABLED
@@ -135,9 +136,9 @@ class SchedulerServer:
         return self._view(self._entry(request.name))
 
     def _list(self, request: Any) -> Any:
-        names.check_location(request.parent)
+        check_location(request.parent)
         if request.page_size < 0:
-            raise names.invalid("The page size must not be negative.")
+            raise invalid("The page size must not be negative.")
         size = min(request.page_size or _MAX_PAGE, _MAX_PAGE)
         after = _read_token(request.page_token, request.parent)
         entries = self._store.page(request.parent, after, size + 1)
@@ -220,7 +221,7 @@ def _read_token(token: str, location: str) -> str:
     try:
         name = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
-        raise names.invalid("The page token is invalid.") from None
+        raise invalid("The page token is invalid.") from None
     if name and not name.startswith(f"{location}/jobs/"):
-        raise names.invalid("The page token belongs to another request.")
+        raise invalid("The page token belongs to another request.")
     return name

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
 from adjourn_local.sender import Answer, Sender
 from adjourn_local.tasks.agenda import Agenda
@@ -24,7 +25,6 @@ from adjourn_local.tasks.retry import (
     counts_as_execution,
     delay,
     is_exhausted,
-    is_success,
     override,
     previous_response,
     response_status,

@@ -2,33 +2,12 @@
 
 import re
 
-import grpc
+from adjourn_local.names import LOCATION, invalid
 
-from adjourn_local.rpc import RpcError
-
-_LOCATION = re.compile(r"projects/[A-Za-z0-9.:-]+/locations/[A-Za-z0-9-]+")
-_QUEUE = re.compile(rf"({_LOCATION.pattern})/queues/([^/]*)")
-_TASK = re.compile(rf"({_LOCATION.pattern}/queues/[^/]*)/tasks/([^/]*)")
+_QUEUE = re.compile(rf"({LOCATION})/queues/([^/]*)")
+_TASK = re.compile(rf"({LOCATION}/queues/[^/]*)/tasks/([^/]*)")
 _QUEUE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,500}")
-
-
-def invalid(message: str) -> RpcError:
-    """Return the error for a request that can never succeed as it stands."""
-    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
-
-
-def check_location(name: str) -> None:
-    """Refuse what is not the name of a location.
-
-    Raises:
-        RpcError: INVALID_ARGUMENT.
-    """
-    if not _LOCATION.fullmatch(name):
-        raise invalid(
-            f'Location name "{name}" must be formatted: '
-            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>"'
-        )
 
 
 def split_queue(name: str) -> tuple[str, str]:

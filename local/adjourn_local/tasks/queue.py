@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 from google.cloud.tasks_v2.types import queue as queue_types
 
+from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks.moment import SECOND, read, write
-from adjourn_local.tasks.names import invalid
 from adjourn_local.tasks.retry import RetryPolicy, policy_of
 
 RUNNING = int(queue_types.Queue.State.RUNNING)

@@ -5,6 +5,7 @@ from typing import Any
 
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.answers import code_of, is_success
 from adjourn_local.backoff import backoff
 from adjourn_local.sender import Answer
 from adjourn_local.tasks.moment import DAY, SECOND, read
@@ -14,22 +15,6 @@ RETENTION = 31 * DAY
 _TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
 _GATEWAY_TIMEOUT = 504
-
-# google/rpc/code.proto gives the pairs; the service's log shows 403, 500 and 503 mapped so.
-_CODES: dict[int, int] = {
-    400: code_pb2.INVALID_ARGUMENT,
-    401: code_pb2.UNAUTHENTICATED,
-    403: code_pb2.PERMISSION_DENIED,
-    404: code_pb2.NOT_FOUND,
-    409: code_pb2.ABORTED,
-    416: code_pb2.OUT_OF_RANGE,
-    429: code_pb2.RESOURCE_EXHAUSTED,
-    499: code_pb2.CANCELLED,
-    500: code_pb2.INTERNAL,
-    501: code_pb2.UNIMPLEMENTED,
-    503: code_pb2.UNAVAILABLE,
-    504: code_pb2.DEADLINE_EXCEEDED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +90,6 @@ def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
     return wait
 
 
-def is_success(answer: Answer) -> bool:
-    """Tell whether a worker's answer completes the task: 200 to 299 and nothing else."""
-    return answer.status is not None and 200 <= answer.status <= 299  # noqa: PLR2004 - the rule
-
-
 def previous_response(answer: Answer) -> int:
     """Return the status told to the next attempt: 504 for a missed deadline, 0 for none."""
     if answer.status is not None:
@@ -130,5 +110,5 @@ def response_status(answer: Answer) -> tuple[int, str]:
         return code_pb2.UNKNOWN, "UNKNOWN(2): no answer"
     if is_success(answer):
         return code_pb2.OK, ""
-    code = _CODES.get(answer.status, code_pb2.UNKNOWN)
+    code = code_of(answer.status)
     return code, f"{code_pb2.Code.Name(code)}({code}): HTTP status code {answer.status}"

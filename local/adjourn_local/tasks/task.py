@@ -8,9 +8,9 @@ from google.cloud.tasks_v2.types import target as target_types
 from google.cloud.tasks_v2.types import task as task_types
 from google.protobuf import timestamp_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks.moment import DAY, SECOND, read, write
-from adjourn_local.tasks.names import invalid
 from adjourn_local.tasks.queue import check_retry
 
 # Measured against the service: 1 MiB less 7 bytes, of the task as it is stored.
