@@ -9,10 +9,10 @@ from google.api_core import exceptions
 from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 from google.cloud.datastore_v1 import types
-from tests.contract.datastore_queries import fill, random_spec
-from tests.contract.datastore_world import names, put, running
 
 from adjourn_local.datastore import store
+from tests.contract.datastore_queries import fill, random_spec
+from tests.contract.datastore_world import names, put, running
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +342,27 @@ def test_what_is_not_served_is_refused_clearly(client, fields, text):
     with pytest.raises(exceptions.GoogleAPICallError, match=text) as caught:
         client._datastore_api.run_query(request=request)
     assert caught.value.code == 501
+
+
+def test_metadata_tells_namespaces_kinds_and_properties(world, client):
+    other = world.client(client.project, namespace="second")
+    put(client, "Row", 1, a=1, b=[None, "x"])
+    put(client, "Row", 2, a=1.5)
+    put(client, "Gone", 1, c=1)
+    client.delete(client.key("Gone", 1))
+    put(other, "Else", 1, d=True)
+
+    assert found(client, kind="__namespace__") == [1, "second"]
+    assert found(client, kind="__kind__") == ["Row"]
+    assert found(other, kind="__kind__") == ["Else"]
+    first = client.key("__property__", "a", parent=client.key("__kind__", "Row"))
+    properties = list(select(client, kind="__property__").fetch())
+    assert [e.key.flat_path[1::2] for e in properties] == [("Row", "a"), ("Row", "b")]
+    assert properties[0]["property_representation"] == ["INT64", "DOUBLE"]
+    assert properties[1]["property_representation"] == ["NULL", "STRING"]
+    assert found(client, ("__key__", ">", first), kind="__property__") == ["b"]
+    assert found(client, kind="__property__", ancestor=client.key("__kind__", "None")) == []
+    assert found(client, kind="__kind__", projection=["__key__"]) == ["Row"]
 
 
 def test_two_ancestors_in_one_query_are_refused(client):

@@ -26,8 +26,8 @@ class _Space:
 class Catalog:
     """The partitions with their kinds and indexes.
 
-    What it adds is written at once, never inside a larger transaction: memory and file must not
-    part when that is rolled back.
+    Partitions and built-in indexes are written at once, never inside a commit's transaction: memory
+    and file must not part when that is rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -71,6 +71,15 @@ class Catalog:
     def partitions(self) -> list[Partition]:
         """Return every partition that ever held something."""
         return list(self._spaces)
+
+    def composites(self) -> list[tuple[Partition, str, Shape]]:
+        """Return the composite indexes there are."""
+        return [
+            (partition, kind, index.shape)
+            for partition, space in self._spaces.items()
+            for kind, indexes in space.kinds.items()
+            for index in indexes.composite
+        ]
 
     def add_index(self, partition: Partition, kind: str, shape: Shape, since: int) -> Index:
         """Enter an index whose rows are complete from version `since` on."""

@@ -12,82 +12,78 @@ _MAX_INDEXED = 1500
 _MAX_UNINDEXED = 1_048_487
 _MAX_NESTING = 20
 
-_UNLIMITED = {
-    "null_value",
-    "boolean_value",
-    "integer_value",
-    "double_value",
-    "timestamp_value",
-    "geo_point_value",
-}
-
 IndexedValues = dict[str, list[bytes]]
 
 
 def indexed_values(entity: Any) -> IndexedValues:
-    """Return the distinct index values of each property path of a stored entity.
+    """Return the distinct index values of each property path of an entity.
 
     An array counts by its elements, and the properties of an embedded entity appear under a
-    dotted path (https://cloud.google.com/datastore/docs/concepts/indexes).
-    """
-    found: IndexedValues = {}
-    _collect(entity.properties, "", found)
-    for name, items in found.items():
-        if len(items) > 1:
-            found[name] = sorted(set(items))
-    return found
-
-
-def _collect(properties: Any, prefix: str, found: IndexedValues) -> None:
-    for name, value in properties.items():
-        if value.exclude_from_indexes:
-            continue
-        if value.WhichOneof("value_type") == "array_value":
-            for item in value.array_value.values:
-                if not item.exclude_from_indexes:
-                    _collect_value(prefix + name, item, found)
-        else:
-            _collect_value(prefix + name, value, found)
-
-
-def _collect_value(name: str, value: Any, found: IndexedValues) -> None:
-    encoded = values.encode(value)
-    if encoded is not None:
-        if name in found:
-            found[name].append(encoded)
-        else:
-            found[name] = [encoded]
-    elif value.HasField("entity_value"):
-        _collect(value.entity_value.properties, f"{name}.", found)
-
-
-def check_entity(entity: Any) -> None:
-    """Refuse an entity that the service refuses, by the property at fault.
+    dotted path (https://cloud.google.com/datastore/docs/concepts/indexes). Reading them and
+    checking them are one pass, since both must look at every value.
 
     Raises:
-        RpcError: A limit or a rule of the service is broken; the key is not looked at.
+        RpcError: The entity breaks a limit or a rule of the service; the key is not looked at.
     """
     if entity.ByteSize() > _MAX_ENTITY:
         raise invalid(
             f"entity is too big: {keys.describe(entity.key)} has {entity.ByteSize()} bytes"
             f" and the limit is {_MAX_ENTITY}"
         )
-    _check_properties(entity.properties, 1, indexed=True)
+    found: IndexedValues = {}
+    _collect(entity.properties, "", found, 1)
+    for name, items in found.items():
+        if len(items) > 1:
+            found[name] = sorted(set(items))
+    return found
 
 
-def _check_properties(properties: Any, depth: int, *, indexed: bool) -> None:
+def _collect(properties: Any, prefix: str, found: IndexedValues | None, depth: int) -> None:
+    """Collect the values below a prefix, or only check them if there is nothing to collect into."""
     if depth > _MAX_NESTING:
         raise invalid(f"Embedded entities are nested more than {_MAX_NESTING} deep.")
     for name, value in properties.items():
-        _check_property_name(name)
+        if not 0 < len(name) * 4 <= _MAX_NAME or name[0] == "_":
+            _check_property_name(name)
+        into = None if value.exclude_from_indexes else found
         which = value.WhichOneof("value_type")
-        if which not in _UNLIMITED:
-            _check_value(name, value, which, depth, indexed=indexed)
+        if which == "array_value":
+            _collect_array(prefix + name, value, into, depth)
+        else:
+            _collect_value(prefix + name, value, which, into, depth)
+
+
+def _collect_value(
+    name: str, value: Any, which: str | None, found: IndexedValues | None, depth: int
+) -> None:
+    if found is not None and (encoder := values.ENCODERS.get(which)):
+        encoded = encoder(value)
+        if len(encoded) > _MAX_INDEXED:
+            _check_length(name, value, which, _MAX_INDEXED)
+        if name in found:
+            found[name].append(encoded)
+        else:
+            found[name] = [encoded]
+    elif which == "entity_value":
+        _collect(value.entity_value.properties, f"{name}.", found, depth + 1)
+    elif which is None:
+        raise invalid(f'The value "{name}" does not contain a value.')
+    else:
+        _check_length(name, value, which, _MAX_UNINDEXED)
+
+
+def _collect_array(name: str, value: Any, found: IndexedValues | None, depth: int) -> None:
+    if value.exclude_from_indexes:
+        raise invalid("Exclude from indexes cannot be set on a list value")
+    for item in value.array_value.values:
+        which = item.WhichOneof("value_type")
+        if which == "array_value":
+            raise invalid("list_value cannot contain a Value containing another list_value.")
+        into = None if item.exclude_from_indexes else found
+        _collect_value(name, item, which, into, depth)
 
 
 def _check_property_name(name: str) -> None:
-    if 0 < len(name) * 4 <= _MAX_NAME and name[0] != "_":
-        return
     if not name:
         raise invalid("The property.name is the empty string.")
     if len(name.encode()) > _MAX_NAME:
@@ -96,34 +92,12 @@ def _check_property_name(name: str) -> None:
         raise invalid(f'The property.name "{name}" is reserved.')
 
 
-def _check_value(name: str, value: Any, which: str | None, depth: int, *, indexed: bool) -> None:
+def _check_length(name: str, value: Any, which: str | None, limit: int) -> None:
     if which == "string_value":
-        _check_length(name, value.string_value, value, indexed=indexed)
+        size = len(value.string_value.encode())
     elif which == "blob_value":
-        _check_length(name, value.blob_value, value, indexed=indexed)
-    elif which == "array_value":
-        _check_array(name, value, depth, indexed=indexed)
-    elif which == "entity_value":
-        inner = indexed and not value.exclude_from_indexes
-        _check_properties(value.entity_value.properties, depth + 1, indexed=inner)
-    elif which is None:
-        raise invalid(f'The value "{name}" does not contain a value.')
-
-
-def _check_length(name: str, content: str | bytes, value: Any, *, indexed: bool) -> None:
-    limit = _MAX_INDEXED if indexed and not value.exclude_from_indexes else _MAX_UNINDEXED
-    if len(content) * 4 <= limit:
+        size = len(value.blob_value)
+    else:
         return
-    size = len(content.encode() if isinstance(content, str) else content)
     if size > limit:
         raise invalid(f'The value of property "{name}" is longer than {limit} bytes.')
-
-
-def _check_array(name: str, value: Any, depth: int, *, indexed: bool) -> None:
-    if value.exclude_from_indexes:
-        raise invalid("Exclude from indexes cannot be set on a list value")
-    for item in value.array_value.values:
-        which = item.WhichOneof("value_type")
-        if which == "array_value":
-            raise invalid("list_value cannot contain a Value containing another list_value.")
-        _check_value(name, item, which, depth, indexed=indexed)

@@ -203,8 +203,8 @@ def _ancestor(name: str, value: Any, partition: Partition) -> bytes:
 
 def _path(key: Any, partition: Partition) -> bytes:
     keys.check_key(key, reserved=True)
-    given = keys.partition_of(key, partition)
-    if given != partition:
+    home = keys.Home(partition.project, partition.database)
+    if home.partition(key) != partition:
         raise invalid("The key of a filter must be in the partition of the query.")
     return keys.encode_path(key.path)
 

@@ -195,21 +195,34 @@ def is_reserved(name: str) -> bool:
     return name.startswith("__") and name.endswith("__") and len(name) >= len("____")
 
 
-def partition_of(key: Any, home: Partition) -> Partition:
-    """Return a key's partition; what the key leaves out is taken from the request's.
+class Home:
+    """The project and database of a request, in which its keys must be."""
 
-    Raises:
-        RpcError: The key belongs to another project or database.
-    """
-    given = key.partition_id
-    if given.project_id and given.project_id != home.project:
-        raise invalid(
-            f'mismatched projects: the key is in "{given.project_id}"'
-            f' and the request in "{home.project}"'
-        )
-    if given.database_id != home.database:
-        raise invalid(
-            f'mismatched databases: the key is in "{given.database_id}"'
-            f' and the request in "{home.database}"'
-        )
-    return Partition(home.project, home.database, given.namespace_id)
+    def __init__(self, project: str, database: str) -> None:
+        self._project = project
+        self._database = database
+        self._partitions: dict[str, Partition] = {}
+
+    def partition(self, key: Any) -> Partition:
+        """Return a key's partition; what the key leaves out is taken from the request's.
+
+        Raises:
+            RpcError: The key belongs to another project or database.
+        """
+        given = key.partition_id
+        if given.project_id not in {"", self._project}:
+            raise invalid(
+                f'mismatched projects: the key is in "{given.project_id}"'
+                f' and the request in "{self._project}"'
+            )
+        if given.database_id != self._database:
+            raise invalid(
+                f'mismatched databases: the key is in "{given.database_id}"'
+                f' and the request in "{self._database}"'
+            )
+        namespace = given.namespace_id
+        found = self._partitions.get(namespace)
+        if found is None:
+            found = Partition(self._project, self._database, namespace)
+            self._partitions[namespace] = found
+        return found

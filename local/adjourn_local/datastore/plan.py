@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from adjourn_local.datastore import keys, values
 from adjourn_local.datastore.filters import Alternative, Cut, Interval, Intervals, contains
 from adjourn_local.datastore.indexes import KEY, Column, Index, Shape, split_columns
-from adjourn_local.datastore.query import Query
+from adjourn_local.datastore.query import METADATA_KINDS, Query
 
 Range = tuple[bytes, bytes]
 _AFTER_ALL = b"\xff"
@@ -99,7 +99,9 @@ def make_plan(query: Query, entities_prefix: bytes, find_index: FindIndex) -> Pl
     """Return the plan of a query; `find_index` provides the index of a shape, if it has rows."""
     reverse = query.keys_descending
     descending = tuple(order.descending != reverse for order in query.order)
-    if query.kind is None:
+    if query.kind in METADATA_KINDS:
+        scans = [_entity_scan(one, b"") for one in query.alternatives]
+    elif query.kind is None:
         scans = [_entity_scan(one, entities_prefix) for one in query.alternatives]
     else:
         scans = [

@@ -13,6 +13,9 @@ from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import PropertyOrder, invalid, unsupported
 
+# https://cloud.google.com/datastore/docs/concepts/metadataqueries
+METADATA_KINDS = {"__namespace__", "__kind__", "__property__"}
+
 
 class Order(NamedTuple):
     """A property path to sort by."""
@@ -66,7 +69,7 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
     projected = [projection.property.name for projection in message.projection]
     distinct = tuple(reference.name for reference in message.distinct_on)
     asked = _asked_order(message)
-    if kind is None:
+    if kind is None or kind in METADATA_KINDS:
         _check_kindless(alternatives, asked, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
     _check_projection(projected, projection, alternatives)
@@ -103,7 +106,8 @@ def _check_supported(message: Any) -> None:
         raise invalid("The kind is the empty string.")
     if message.kind and keys.is_reserved(message.kind[0].name):
         name = message.kind[0].name
-        raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
+        if name not in METADATA_KINDS:
+            raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
 
 
 def _asked_order(message: Any) -> list[Order]:

@@ -38,31 +38,27 @@ class Reader:
         if len(request.keys) > _MAX_LOOKUP:
             raise invalid(f"cannot get more than {_MAX_LOOKUP} keys in a single call")
         mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
+        home = keys.Home(request.project_id, request.database_id)
         response = LookupResponse()
         size = 0
         seen = set()
         for key in request.keys:
             keys.check_key(key, reserved=True)
-            stored = self.stored_key(key, request)
+            prefix = self._store.catalog.prefix(home.partition(key)) or b""
+            stored = prefix + keys.encode_path(key.path)
             if stored in seen:
                 continue
             seen.add(stored)
             if size > _BATCH_BYTES:
                 response.deferred.append(key)
                 continue
-            record = self._store.get(view, stored[0] + stored[1]) if stored[0] else None
+            record = self._store.get(view, stored) if prefix else None
             if record is None:
                 response.missing.add().entity.key.CopyFrom(key)
             else:
                 fill_result(response.found.add(), record, mask)
                 size += len(record.body)
         return response
-
-    def stored_key(self, key: Any, request: Any) -> tuple[bytes, bytes]:
-        """Return the partition's prefix (empty if it holds nothing) and the path of a key."""
-        home = Partition(request.project_id, request.database_id, "")
-        partition = keys.partition_of(key, home)
-        return self._store.catalog.prefix(partition) or b"", keys.encode_path(key.path)
 
     def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
         """Return the plan of a query message, making the composite indexes that it needs."""

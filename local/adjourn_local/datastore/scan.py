@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from adjourn_local.datastore import entities, keys
+from adjourn_local.datastore import entities, keys, metadata
 from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.plan import Plan, Range, Scan
+from adjourn_local.datastore.query import METADATA_KINDS
 from adjourn_local.datastore.store import Row, Source, Store, View
 
 Hit = tuple[bytes, Scan, Row]
@@ -75,6 +76,9 @@ class Run:
                     yield scan.position(suffix), scan, row
 
     def _rows(self, index: Index | None, low: bytes, high: bytes) -> Iterator[Row]:
+        query = self.plan.query
+        if query.kind in METADATA_KINDS:
+            return self._made_up_rows(query.kind, low, high)
         if index is None:
             source = Source.ENTITIES
         elif index.since > self.view.version:
@@ -82,6 +86,11 @@ class Run:
         else:
             source = Source.BARE_ROWS if self.bare else Source.ROWS
         return self.store.scan(self.view, source, low, high, reverse=self.plan.reverse)
+
+    def _made_up_rows(self, kind: str, low: bytes, high: bytes) -> Iterator[Row]:
+        made = metadata.rows(self.store, self.view, self.plan.query.partition, kind)
+        found = [row for row in made if low <= row[0] < high]
+        return reversed(found) if self.plan.reverse else iter(found)
 
     def _computed_rows(self, index: Index, low: bytes, high: bytes) -> Iterator[Row]:
         """Yield what an index would hold in a view that is older than the index."""

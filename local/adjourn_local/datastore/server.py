@@ -124,6 +124,7 @@ class DatastoreServer:
 
     def _commit(self, request: Any) -> Any:
         _check_request(request)
+        self._transactions.expire(self._now())
         selector = request.WhichOneof("transaction_selector")
         if request.mode == messages.CommitRequest.NON_TRANSACTIONAL:
             if selector is not None:
@@ -150,7 +151,7 @@ class DatastoreServer:
     def _allocate_ids(self, request: Any) -> Any:
         _check_request(request)
         response = messages.AllocateIdsResponse()
-        home = Partition(request.project_id, request.database_id, "")
+        home = keys.Home(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key, incomplete=True)
@@ -158,7 +159,7 @@ class DatastoreServer:
                 last = key.path[-1]
                 text = f"[{last.kind}: {last.name or last.id}]"
                 raise invalid(f"Key path element must not be complete: {text}")
-            partition = keys.partition_of(key, home)
+            partition = home.partition(key)
             keys.set_partition(key, partition)
             self._allocate(partition, key)
             response.keys.append(key)
@@ -168,11 +169,11 @@ class DatastoreServer:
 
     def _reserve_ids(self, request: Any) -> Any:
         _check_request(request)
-        home = Partition(request.project_id, request.database_id, "")
+        home = keys.Home(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key)
-            taken.append(self._stored(keys.partition_of(key, home), key))
+            taken.append(self._stored(home.partition(key), key))
         self._store.reserve(taken)
         return messages.ReserveIdsResponse()
 

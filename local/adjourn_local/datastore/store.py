@@ -99,8 +99,8 @@ class Store:
         self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA)
         self._idle: list[sqlite3.Connection] = []
         self._views: dict[int, sqlite3.Connection] = {}
-        self._last_use: dict[tuple[Partition, str, Shape], None] = {}
         self.catalog = catalog.Catalog(self._connection)
+        self._last_use = dict.fromkeys(self.catalog.composites())
         state = self._connection.execute("SELECT value FROM datastore_state WHERE name = 'version'")
         self.version: int = (state.fetchone() or (0,))[0]
 
@@ -218,6 +218,16 @@ class Store:
         select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE id = ?"
         return Record(*view.connection.execute(select, (number,)).fetchone())
 
+    def has_rows(self, view: View, prefix: bytes) -> bool:
+        """Return whether any index row begins with a prefix."""
+        select = "SELECT EXISTS (SELECT 1 FROM datastore_rows WHERE row >= ? AND row < ?)"
+        return bool(view.connection.execute(select, (prefix, prefix + b"\xff")).fetchone()[0])
+
+    def has_entities(self, view: View, prefix: bytes) -> bool:
+        """Return whether any stored key begins with a partition's prefix."""
+        select = "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key >= ? AND key < ?)"
+        return bool(view.connection.execute(select, (prefix, prefix + b"\xff")).fetchone()[0])
+
     def count(self, view: View, low: bytes, high: bytes) -> int:
         """Return how many entities have index rows in a range."""
         select = (
@@ -279,12 +289,10 @@ class Store:
         del self._last_use[use]
         indexes = self.catalog.kind(partition, kind)
         if indexes and (index := indexes.by_shape.get(shape)):
+            delete = "DELETE FROM datastore_rows WHERE row >= ? AND row < ?"
             with self._writing():
-                bounds = (index.prefix, (index.id + 1).to_bytes(4))
-                self._connection.execute(
-                    "DELETE FROM datastore_rows WHERE row >= ? AND row < ?", bounds
-                )
-            self.catalog.drop_index(partition, kind, index)
+                self._connection.execute(delete, (index.prefix, index.prefix + b"\xff"))
+                self.catalog.drop_index(partition, kind, index)
 
     def rows_of_kind(
         self, view: View, partition: Partition, kind: str, index: Index

@@ -16,6 +16,16 @@ from adjourn_local.datastore.messages import MICROS, Value, invalid
 _NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY, _PATH = range(0x10, 0x90, 0x10)
 NULL = bytes([_NULL])
 _TAGS = {n: bytes([n]) for n in (_NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY)}
+# https://cloud.google.com/datastore/docs/concepts/metadataqueries#property_queries_property_representations
+REPRESENTATIONS = {
+    bytes([_NULL]): "NULL",
+    bytes([_INTEGER]): "INT64",
+    bytes([_BOOLEAN]): "BOOLEAN",
+    bytes([_TEXT]): "STRING",
+    bytes([_DOUBLE]): "DOUBLE",
+    bytes([_POINT]): "POINT",
+    bytes([_KEY]): "REFERENCE",
+}
 _FIXED = {_NULL: 1, _INTEGER: 9, _BOOLEAN: 2, _DOUBLE: 9, _POINT: 17}
 _INTEGER_BIAS = 1 << 63
 _SIGN = 1 << 63
@@ -35,7 +45,7 @@ def invert(data: bytes) -> bytes:
 
 def encode(value: Any) -> bytes | None:
     """Return the index entry of a value, or None for an entity or array, which have none."""
-    encoder = _ENCODERS.get(value.WhichOneof("value_type"))
+    encoder = ENCODERS.get(value.WhichOneof("value_type"))
     return encoder(value) if encoder else None
 
 
@@ -109,7 +119,7 @@ def _point(value: Any) -> bytes:
     return _TAGS[_POINT] + _double(point.latitude) + _double(point.longitude)
 
 
-_ENCODERS: dict[str | None, Callable[[Any], bytes]] = {
+ENCODERS: dict[str | None, Callable[[Any], bytes]] = {
     "null_value": lambda _: NULL,
     "integer_value": lambda value: _integer(value.integer_value),
     "timestamp_value": _timestamp,

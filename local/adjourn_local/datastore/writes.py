@@ -62,7 +62,7 @@ class Writer:
             RpcError: A mutation is refused; then nothing has changed.
         """
         version = max(self._store.version + 1, now)
-        home = Partition(request.project_id, request.database_id, "")
+        home = keys.Home(request.project_id, request.database_id)
         response = CommitResponse()
         drafts: dict[bytes, _Draft] = {}
         for mutation in request.mutations:
@@ -72,19 +72,19 @@ class Writer:
             draft.operations.append(operation)
             draft.results.append(result)
             _mutate(draft, mutation, operation, result, version)
-        changes = [c for draft in drafts.values() if (c := self._change(draft, version))]
+        planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
+        changes = [change for _, change in planned if change]
         if changes:
             self._store.apply(changes, version)
-        written = {change.key: change for change in changes}
-        for draft in drafts.values():
-            _report(draft, written.get(draft.key), version)
+        for draft, change in planned:
+            _report(draft, change, version)
         response.index_updates = sum(len(c.come) + len(c.gone) for c in changes)
         if transactional:
             set_micros(response.commit_time, version)
         return response
 
     def _draft(
-        self, mutation: Any, home: Partition, result: Any, drafts: dict[bytes, _Draft]
+        self, mutation: Any, home: keys.Home, result: Any, drafts: dict[bytes, _Draft]
     ) -> tuple[str, _Draft]:
         """Return a mutation's operation and the draft of its entity, completing the key."""
         operation = mutation.WhichOneof("operation")
@@ -92,9 +92,9 @@ class Writer:
             raise invalid("Mutation is missing operation.")
         key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
         keys.check_key(key, incomplete=operation in {"insert", "upsert"})
-        partition = keys.partition_of(key, home)
+        partition = home.partition(key)
         keys.set_partition(key, partition)
-        if not keys.is_complete(key):
+        if key.path[-1].WhichOneof("id_type") is None:
             self._allocate(partition, key)
             result.key.CopyFrom(key)
         path = keys.encode_path(key.path)
@@ -167,7 +167,6 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
         raise invalid(f"A mutation cannot have more than {_MAX_TRANSFORMS} property transforms.")
     for one in mutation.property_transforms:
         result.transform_results.append(transforms.transform(draft.entity, one, now))
-    entities.check_entity(draft.entity)
 
 
 def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
