@@ -42,8 +42,9 @@ class Iteration(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.closing = ExitStack()
-        self.closing.callback(setattr, logging.getLogger("adjourn"), "disabled", False)
-        logging.getLogger("adjourn").disabled = True  # writing tracebacks takes most of the time
+        logger = logging.getLogger("adjourn")
+        self.closing.callback(setattr, logger, "disabled", logger.disabled)
+        logger.disabled = True  # writing tracebacks takes most of the time
         self.app = App()
         walk = type("Walk", (Walk,), {"__module__": __name__, "machine": self})
         self.app.query_iter(walk)

@@ -243,6 +243,12 @@ class TestDatastoreQueries(QuerySourceContract):
         with pytest.raises(DeclarationError, match="is for the project 'other'"):
             subject.describe(query)
 
+    def test_a_service_that_gives_no_positions_is_told(self, subject, told, monkeypatch):
+        monkeypatch.setattr("adjourn.gcp.datastore.urlsafe_b64encode", lambda _: b"")
+
+        with pytest.raises(StoreError, match="gave no position"):
+            subject.page(told, cursor="", limit=1)
+
     def test_a_service_that_does_not_do_it_is_told(self, loop, monkeypatch, client, query):
         subject = DatastoreQueries(lambda: client)
         told = subject.describe(query)

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
 import pytest
-from tests.unit import fresh_shop, shop
 
 from adjourn import App, ConfigurationError, DeclarationError, QueryIter
 from adjourn import app as app_module
 from adjourn.app import load_app
 from adjourn.testing import SETTINGS, sandbox
+from tests.unit import fresh_shop, shop
 
 HOUR = dt.timedelta(hours=1)
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import functions_framework
 import pytest
-from tests.support import serving_http
-from tests.unit import shop
-from tests.unit.test_settings import ENVIRONMENT
 from werkzeug.serving import make_server
 
 from adjourn.clock import SystemClock as LibraryClock
@@ -20,6 +17,9 @@ from adjourn.http import LONGEST_BODY
 from adjourn.testing import FakeClock, MemoryQueue, MemoryStore
 from adjourn_local.clock import SystemClock
 from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from tests.support import serving_http
+from tests.unit import shop
+from tests.unit.test_settings import ENVIRONMENT
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 ACCOUNT = ENVIRONMENT["ADJOURN_SERVICE_ACCOUNT"]

@@ -5,7 +5,6 @@ import json
 import logging
 
 import pytest
-from tests.faults import Faults, lose_answer
 
 from adjourn import App, DeclarationError, EncodeError, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
@@ -15,6 +14,7 @@ from adjourn.ports import RecordKey, Target
 from adjourn.queryiter import Step
 from adjourn.runs import key_of
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox
+from tests.faults import Faults, lose_answer
 
 LEASE = dt.timedelta(seconds=60)
 QUERY = MemoryQuery("Order")

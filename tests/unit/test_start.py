@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from tests.unit.test_settings import ENVIRONMENT
 
 from adjourn.start import start
+from tests.unit.test_settings import ENVIRONMENT
 
 
 @pytest.fixture(autouse=True)

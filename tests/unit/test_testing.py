@@ -1,0 +1,127 @@
+"""The sandbox in which users test their application behaves as the services do."""
+
+import datetime as dt
+
+import pytest
+
+from adjourn import QueryIter
+from adjourn.clock import SystemClock
+from adjourn.dispatch import Outcome
+from adjourn.ports import RecordKey
+from adjourn.retry import Attempt
+from adjourn.testing import FakeClock, MemoryQuery, MemoryStore, sandbox
+from tests.unit import shop
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    shop.sent.clear()
+    shop.handled.clear()
+
+
+def test_a_users_test_reads_like_this():
+    with sandbox(shop.app) as box:
+        shop.send_receipt("A-1")
+        assert box.drain() == [Outcome.DONE]
+
+    assert shop.sent == ["A-1"]
+
+
+def test_an_iteration_is_carried_out_to_its_end():
+    with sandbox(shop.app) as box:
+        box.queries.add("Order", "a", "b")
+        run = shop.Reprice.start(MemoryQuery("Order"))
+        box.drain()
+
+        assert run.fetch().has_ended
+
+    assert shop.handled == ["a", "b"]
+
+
+def test_draining_stops_at_a_failure_which_stays_queued():
+    with sandbox(shop.app) as box:
+        shop.fail("broken")
+
+        assert box.drain() == [Outcome.FAILED]
+
+        (queued,) = box.queue.due()
+        assert queued.attempt == Attempt(retry_count=1, execution_count=1)
+        assert box.drain() == [Outcome.DEAD]
+
+
+def test_trouble_of_the_platform_is_no_execution(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("adjourn.dispatch.Envelope.decode", fail)
+    with sandbox(shop.app) as box:
+        shop.send_receipt("A-1")
+
+        assert box.drain() == [Outcome.TROUBLE]
+
+        assert box.queue.due()[0].attempt == Attempt(retry_count=1, execution_count=0)
+
+
+def test_tasks_that_make_tasks_for_ever_are_noticed(app):
+    @app.deferred(name="again")
+    def again():
+        again()
+
+    with sandbox(app) as box:
+        again()
+
+        with pytest.raises(AssertionError, match="After 10 deliveries 1 tasks are still due"):
+            box.drain(limit=10)
+
+
+def test_what_is_not_due_waits():
+    with sandbox(shop.app) as box:
+        shop.send_receipt.options(delay=HOUR).defer("A-1")
+        assert box.drain() == []
+
+        box.clock.advance(HOUR)
+
+        assert box.drain() == [Outcome.DONE]
+
+
+def test_the_sandbox_leaves_nothing_behind():
+    with sandbox(shop.app) as box:
+        box.tick("hourly")
+
+    with sandbox(shop.app) as box:
+        assert not box.store.records
+        assert not box.queue.tasks
+
+
+def test_a_clock_stands_still_until_it_is_moved():
+    clock = FakeClock()
+    before, measured = clock.now(), clock.monotonic()
+    assert clock.now() == before
+
+    clock.advance(HOUR)
+
+    assert clock.now() - before == HOUR
+    assert clock.monotonic() - measured == 3600
+
+
+def test_what_a_transaction_was_given_is_kept_as_it_was():
+    store, record = MemoryStore(), {"n": 1}
+    store.put(RecordKey("Run", "a"), record)
+
+    record["n"] = 2
+
+    assert store.get([RecordKey("Run", "a")]) == [{"n": 1}]
+
+
+def test_the_machines_clock_is_aware_and_never_goes_backwards():
+    clock = SystemClock()
+
+    assert clock.now().utcoffset() == dt.timedelta()
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_the_hook_that_users_have_to_write_does_nothing_by_itself():
+    with pytest.raises(NotImplementedError):
+        QueryIter().handle_entry(None, None)
