@@ -55,7 +55,7 @@ class Spec:
         return self.build(client).fetch(**limits)
 
     def compared_and_ordered(self):
-        """Return the properties with an equality or IN that the order names, or an inequality implies."""
+        """Return the properties with an equality that an order names or an inequality implies."""
         leaves = list(_leaves(self.filters))
         compared = {name for name, op, _ in leaves if op in {"=", "IN"}}
         implied = {name for name, op, _ in leaves if op not in {"=", "IN"}}

@@ -16,11 +16,11 @@ from unittest import mock
 
 import pytest
 from google.cloud import datastore
-from tests.support import serving, serving_http
 
 from adjourn_local.clock import ManualClock
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.loop import LoopThread
+from tests.support import serving, serving_http
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 

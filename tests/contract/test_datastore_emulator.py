@@ -20,6 +20,7 @@ Where they differ and the emulator is at fault, the test leaves the case out and
 * There are no metadata queries and no batches; batches do not show through the client.
 """
 
+import itertools
 import random
 
 import pytest
@@ -27,6 +28,7 @@ from google.api_core import exceptions
 from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.datastore_v1 import types
+
 from tests.contract.datastore_queries import Spec, fill, random_spec
 from tests.contract.datastore_world import connect, google_emulator, put, running
 
@@ -43,10 +45,13 @@ def addresses(loop, tmp_path_factory):
         yield world.grpc_address, google
 
 
+_projects = itertools.count()
+
+
 @pytest.fixture
-def clients(addresses, request):
+def clients(addresses):
     """Return our client and Google's, both looking at the same empty project."""
-    project = f"p{abs(hash(request.node.nodeid)) % 10**12}"
+    project = f"project-{next(_projects)}"
     return [connect(address, project) for address in addresses]
 
 
@@ -288,7 +293,7 @@ def test_a_call_is_answered_or_refused_alike(clients, name):
 
 def test_values_of_all_types_sort_alike(clients):
     values = [
-        None, -5, 0, 5, 1 << 60, False, True, b"", b"ab", b"\xff", "", "abc", "é", "\0", "\U0001f600",
+        None, -5, 0, 5, 1 << 60, False, True, b"", b"ab", b"\xff", "", "abc", "é", "\0", "\uffff",
         float("-inf"), -1.5, -0.0, 0.0, 5.0, float("inf"), float("nan"),
         datastore.helpers.GeoPoint(1, -2), datastore.helpers.GeoPoint(1, 2),
     ]  # fmt: skip

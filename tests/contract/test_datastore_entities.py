@@ -14,6 +14,7 @@ from google.api_core import exceptions
 from google.cloud import datastore
 from google.cloud.datastore.helpers import GeoPoint, entity_to_protobuf
 from google.cloud.datastore_v1 import types
+
 from tests.contract.datastore_world import names, put, running
 
 _projects = itertools.count()
@@ -386,6 +387,17 @@ def test_values_beyond_the_limits_are_refused(client):
         put(client, "Row", "deep", x=deep)
     with pytest.raises(exceptions.BadRequest, match="limit is 1048572"):
         put(client, "Row", "big", exclude=["a", "b"], a=bytes(600_000), b=bytes(600_000))
+
+
+def test_a_commit_of_more_than_ten_megabytes_is_refused(client):
+    entities = []
+    for n in range(1, 12):
+        entity = datastore.Entity(client.key("Big", n), exclude_from_indexes=["blob"])
+        entity["blob"] = bytes(1_000_000)
+        entities.append(entity)
+
+    with pytest.raises(exceptions.BadRequest, match="bigger than 10485760 bytes"):
+        client.put_multi(entities)
 
 
 def test_more_than_a_thousand_keys_are_refused(client):

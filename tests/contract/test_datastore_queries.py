@@ -10,7 +10,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 from google.cloud.datastore_v1 import types
 
-from adjourn_local.datastore import store
+from adjourn_local.datastore import entities, keys, messages, store
 from tests.contract.datastore_queries import fill, random_spec
 from tests.contract.datastore_world import names, put, running
 
@@ -394,6 +394,29 @@ def test_queries_of_one_shape_share_an_index(world):
 
     indexes = world.server._store.catalog.kind(("shapes", "", ""), "Row")
     assert len(indexes.composite) == 1
+
+
+def test_after_any_writes_the_rows_are_those_of_the_stored_entities(loop, tmp_path):
+    with running(loop, tmp_path / "state.db") as world:
+        client = world.client()
+        rng = random.Random(5)
+        for seed in range(4):
+            fill(client, random.Random(seed))
+            for _ in range(30):
+                list(random_spec(rng).fetch(client))
+        kept = world.server._store
+        stored = kept._connection.execute("SELECT row, several, entity FROM datastore_rows")
+        found = sorted(stored)
+        expected = []
+        for number, body in kept._connection.execute("SELECT id, body FROM datastore_entities"):
+            entity = messages.Entity.FromString(body)
+            indexes = kept.catalog.kind(("demo", "", ""), entity.key.path[-1].kind)
+            path = keys.encode_path(entity.key.path)
+            rows = indexes.rows(path, entities.indexed_values(entity))
+            expected += [(row, int(several), number) for row, several in rows.items()]
+
+        assert len(kept.catalog.kind(("demo", "", ""), "S").composite) > 20
+        assert found == sorted(expected)
 
 
 def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkeypatch):

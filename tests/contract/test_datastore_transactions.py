@@ -7,6 +7,7 @@ from google.api_core import exceptions
 from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.datastore_v1 import types
+
 from tests.contract.datastore_world import names, put, running
 
 GONE = "expired or is no longer valid"

@@ -22,6 +22,8 @@ from adjourn_local.datastore.writes import Writer
 _SERVICE = "google.datastore.v1.Datastore"
 # Auto-allocated ids of the service are positive and survive JavaScript's numbers.
 _MAX_ID = (1 << 53) - 1
+# https://cloud.google.com/datastore/docs/concepts/limits
+_MAX_REQUEST = 10 << 20
 
 Method = tuple[Any, Callable[[Any], Any]]
 
@@ -124,6 +126,8 @@ class DatastoreServer:
 
     def _commit(self, request: Any) -> Any:
         _check_request(request)
+        if request.ByteSize() > _MAX_REQUEST:
+            raise invalid(f"The request is bigger than {_MAX_REQUEST} bytes.")
         self._transactions.expire(self._now())
         selector = request.WhichOneof("transaction_selector")
         if request.mode == messages.CommitRequest.NON_TRANSACTIONAL:
