@@ -32,6 +32,7 @@ _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _INVERT = bytes(range(255, -1, -1))
 _NAN = 0x7FF8 << 48
+_pack_double = struct.Struct(">d").pack
 
 # Tells a client that this is an index value: a timestamp appears as its microseconds, a blob as a
 # string where it is one.
@@ -96,7 +97,7 @@ def _integer(number: int) -> bytes:
 
 
 def _double(number: float) -> bytes:
-    bits: int = struct.unpack(">Q", struct.pack(">d", number))[0]
+    bits = int.from_bytes(_pack_double(number))
     if number != number:  # noqa: PLR0124 - only NaN differs from itself
         bits = _NAN
     return (bits ^ (_ALL if bits & _SIGN else _SIGN)).to_bytes(8)
