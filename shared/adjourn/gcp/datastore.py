@@ -103,10 +103,16 @@ class DatastoreQueries:
             raise DeclarationError(
                 f"{query!r} is not a google.cloud.datastore query; make one with client.query(...)."
             )
-        database = self._client().database
-        if query.project != self._client().project:
+        ours = self._client()
+        if query.project != ours.project:
             raise DeclarationError(
-                f"The query is for the project {query.project!r}, the settings for another one."
+                f"The query is for the project {query.project!r}, ADJOURN_PROJECT is {ours.project!r}."
+            )
+        database = query._client.database or ""  # noqa: SLF001 - nothing else tells it
+        if database != (ours.database or ""):
+            raise DeclarationError(
+                f"The query is for the database {database!r}, ADJOURN_DATABASE is "
+                f"{ours.database or ''!r}; a walk would find other entities."
             )
         return {
             "kind": query.kind,
