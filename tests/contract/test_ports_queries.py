@@ -243,6 +243,12 @@ class TestDatastoreQueries(QuerySourceContract):
         with pytest.raises(DeclarationError, match="is for the project 'other'"):
             subject.describe(query)
 
+    def test_a_query_for_another_database_is_refused(self, subject):
+        query = datastore.Client(project=SETTINGS.project, database="b").query(kind="Number")
+
+        with pytest.raises(DeclarationError, match="is for the database 'b', ADJOURN_DATABASE is"):
+            subject.describe(query)
+
     def test_a_service_that_gives_no_positions_is_told(self, subject, told, monkeypatch):
         monkeypatch.setattr("adjourn.gcp.datastore.urlsafe_b64encode", lambda _: b"")
 
