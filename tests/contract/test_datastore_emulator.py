@@ -12,7 +12,6 @@ Where they differ and the emulator is at fault, the test leaves the case out and
   itself compared ends the call with UNKNOWN.
 * An embedded entity that is excluded from indexes is indexed all the same.
 * A query with an inequality that is ordered by key first gives cursors that it then refuses.
-* A query with two different ancestors is not refused but never answered.
 * A mutation with a wrong base_version is applied; the documented default is to keep what is stored.
 * A read-only transaction cannot be committed, though every client commits it at the end.
 * More than five aggregations end the call with UNKNOWN.
@@ -216,6 +215,10 @@ def compare(name, op, value):
 KIND = [{"name": "Row"}]
 ONE = {"integer_value": 1}
 ORDER = [{"property": {"name": "p"}}]
+ANCESTOR, OTHER_ANCESTOR = (
+    compare("__key__", "HAS_ANCESTOR", {"key_value": {"path": [{"kind": "A", "id": n}]}})
+    for n in (1, 2)
+)
 OPERATIONS = ["insert", "update", "upsert", "delete"]
 SCENARIOS = {
     **{f"{a} then {b}": pair(a, b) for a in OPERATIONS for b in OPERATIONS},
@@ -276,6 +279,12 @@ SCENARIOS = {
     "two NOT_EQUAL": query(
         kind=KIND,
         filter={"composite_filter": {"op": "AND", "filters": [compare("p", "NOT_EQUAL", ONE)] * 2}},
+    ),
+    "two ancestors": query(
+        filter={"composite_filter": {"op": "AND", "filters": [ANCESTOR, OTHER_ANCESTOR]}}
+    ),
+    "either of two ancestors": query(
+        filter={"composite_filter": {"op": "OR", "filters": [ANCESTOR, OTHER_ANCESTOR]}}
     ),
 }
 
