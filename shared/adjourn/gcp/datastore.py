@@ -106,7 +106,8 @@ class DatastoreQueries:
         ours = self._client()
         if query.project != ours.project:
             raise DeclarationError(
-                f"The query is for the project {query.project!r}, ADJOURN_PROJECT is {ours.project!r}."
+                f"The query is for the project {query.project!r}, ADJOURN_PROJECT is "
+                f"{ours.project!r}."
             )
         database = query._client.database or ""  # noqa: SLF001 - nothing else tells it
         if database != (ours.database or ""):
