@@ -1,7 +1,9 @@
 """What users import is pinned."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import adjourn
 from adjourn import errors
@@ -27,6 +29,12 @@ def test_importing_adjourn_imports_nothing_of_google_and_no_web_framework():
         "print([m for m in heavy if m in sys.modules])"
     )
 
-    said = subprocess.check_output([sys.executable, "-W", "error", "-c", code], text=True)
+    found = str(Path(adjourn.__file__).parents[1])
+
+    said = subprocess.check_output(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | {"PYTHONPATH": found},
+        text=True,
+    )
 
     assert said.strip() == "[]"
