@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS datastore_partitions (
 CREATE TABLE IF NOT EXISTS datastore_indexes (
     id INTEGER PRIMARY KEY, partition INTEGER, kind TEXT, ancestor INTEGER, columns TEXT,
     since INTEGER);
+CREATE TABLE IF NOT EXISTS datastore_properties (
+    partition INTEGER, kind TEXT, name TEXT, PRIMARY KEY (partition, kind, name)) WITHOUT ROWID;
 """
 
 
@@ -24,10 +26,10 @@ class _Space:
 
 
 class Catalog:
-    """The partitions with their kinds and indexes.
+    """The partitions with their kinds, their properties and their indexes.
 
-    Partitions and built-in indexes are written at once, never inside a commit's transaction: memory
-    and file must not part when that is rolled back.
+    Partitions, kinds and properties are written at once, never inside a commit's transaction:
+    memory and file must not part when that is rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -41,6 +43,8 @@ class Catalog:
             shape = Shape(tuple(Column(*c) for c in json.loads(columns)), bool(ancestor))
             index = Index(id=number, shape=shape, since=since)
             spaces[space].kinds.setdefault(kind, KindIndexes()).add(index)
+        for space, kind, name in connection.execute("SELECT * FROM datastore_properties"):
+            spaces[space].kinds[kind].properties.add(name)
 
     def prefix(self, partition: Partition) -> bytes | None:
         """Return what stored keys of a partition begin with; None if it never held anything."""
@@ -80,6 +84,14 @@ class Catalog:
             for kind, indexes in space.kinds.items()
             for index in indexes.composite
         ]
+
+    def add_properties(self, partition: Partition, kind: str, names: set[str]) -> None:
+        """Enter properties of which a kind's entities have indexed values."""
+        space = self._spaces[partition]
+        number = int.from_bytes(space.prefix)
+        insert = "INSERT INTO datastore_properties VALUES (?, ?, ?)"
+        self._connection.executemany(insert, ((number, kind, name) for name in names))
+        space.kinds[kind].properties |= names
 
     def add_index(self, partition: Partition, kind: str, shape: Shape, since: int) -> Index:
         """Enter an index whose rows are complete from version `since` on."""

@@ -1,10 +1,15 @@
 """Which indexes there are, and which rows of an index an entity has.
 
+The index of all entities of a kind is kept from the first on; that of a property, or of several, is
+filled by the first query that needs it and kept from then on, so that nobody pays for what no query
+reads.
+
 An index row is one blob: index id, ancestor (if the index has one), one value for each column,
 key path. Its first parts are a query's equalities, the rest is the order of the results.
 """
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,7 +37,7 @@ class Shape(NamedTuple):
 
     @property
     def is_composite(self) -> bool:
-        """Return whether only a query's wish brings this index into being."""
+        """Return whether the service has such an index only if somebody has declared it."""
         return self.ancestor or len(self.columns) > 1 or any(c.descending for c in self.columns)
 
 
@@ -52,31 +57,32 @@ class Index:
 
 @dataclass(slots=True)
 class KindIndexes:
-    """The indexes of one kind in one partition, looked up for every write and every query."""
+    """The indexes of one kind in one partition, looked up for every write and every query.
 
+    `properties` are the names of all properties that an entity of the kind ever had indexed, `read`
+    counts the indexes that have a property as a column.
+    """
+
+    properties: set[str] = field(default_factory=set)
+    read: Counter[str] = field(default_factory=Counter)
     by_shape: dict[Shape, Index] = field(default_factory=dict)
-    builtin: dict[str, bytes] = field(default_factory=dict)
+    by_property: dict[str, bytes] = field(default_factory=dict)
     composite: list[Index] = field(default_factory=list)
 
     def add(self, index: Index) -> None:
         """Take in an index that now exists."""
         self.by_shape[index.shape] = index
+        self.read.update(column.name for column in index.shape.columns)
         if index.shape.is_composite:
             self.composite.append(index)
         for column in () if index.shape.is_composite else index.shape.columns:
-            self.builtin[column.name] = index.prefix
+            self.by_property[column.name] = index.prefix
 
     def drop(self, index: Index) -> None:
         """Forget a composite index."""
         del self.by_shape[index.shape]
         self.composite.remove(index)
-
-    def missing(self, found: IndexedValues) -> list[Shape]:
-        """Return the built-in indexes that must exist before these values can be stored."""
-        shapes = [] if KIND in self.by_shape else [KIND]
-        if not found.keys() <= self.builtin.keys():
-            shapes += [Shape((Column(name),)) for name in found if name not in self.builtin]
-        return shapes
+        self.read -= Counter(column.name for column in index.shape.columns)
 
     def rows(self, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
         """Return all index rows of an entity: to each, whether its index has another one.
@@ -85,8 +91,8 @@ class KindIndexes:
             RpcError: The entity would have more rows than the service allows.
         """
         rows = {self.by_shape[KIND].prefix + path: False}
-        for name, items in found.items():
-            prefix = self.builtin[name]
+        for name, prefix in self.by_property.items():
+            items = found.get(name, ())
             several = len(items) > 1
             for item in items:
                 rows[prefix + item + path] = several

@@ -7,7 +7,7 @@ Their entities are made up from the catalog when they are asked for
 from collections.abc import Iterator
 
 from adjourn_local.datastore import keys, values
-from adjourn_local.datastore.indexes import KIND
+from adjourn_local.datastore.indexes import KIND, Column, Shape
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, Key
 from adjourn_local.datastore.store import Row, Store, View
@@ -45,14 +45,25 @@ def _kinds(store: Store, view: View, partition: Partition) -> Iterator[str]:
 
 def _properties(store: Store, view: View, partition: Partition) -> Iterator[Row]:
     for kind, indexes in store.catalog.kinds(partition).items():
-        for name, prefix in indexes.builtin.items():
-            found = [
-                representation
-                for tag, representation in values.REPRESENTATIONS.items()
-                if store.has_rows(view, prefix + tag)
-            ]
+        for name in indexes.properties:
+            found = _representations(store, view, partition, kind, name)
             if found:
                 yield _row(partition, [(_KIND, kind), (_PROPERTY, name)], found)
+
+
+def _representations(
+    store: Store, view: View, partition: Partition, kind: str, name: str
+) -> list[str]:
+    index = store.ensure_index(partition, kind, Shape((Column(name),)))
+    if index is None:
+        return []
+    tags = values.REPRESENTATIONS
+    if index.since <= view.version:
+        return [told for tag, told in tags.items() if store.has_rows(view, index.prefix + tag)]
+    old = [row for _, rows in store.rows_of_kind(view, partition, kind, index) for row in rows]
+    return [
+        told for tag, told in tags.items() if any(r.startswith(index.prefix + tag) for r in old)
+    ]
 
 
 def _row(partition: Partition, path: list[Element], representations: list[str]) -> Row:

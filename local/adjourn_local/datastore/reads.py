@@ -61,13 +61,13 @@ class Reader:
         return response
 
     def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
-        """Return the plan of a query message, making the composite indexes that it needs."""
+        """Return the plan of a query message, filling the indexes that it needs."""
         query = queries.parse(message, partition, aggregated)
         catalog = self._store.catalog
         return make_plan(
             query,
             catalog.prefix(partition) or b"\0\0\0\0",
-            lambda shape: self._store.ensure_composite(partition, query.kind or "", shape),
+            lambda shape: self._store.ensure_index(partition, query.kind or "", shape),
         )
 
     def window(self, plan: Plan, message: Any) -> Window:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adjourn_local.database import connect
 from adjourn_local.datastore import catalog, entities
-from adjourn_local.datastore.indexes import KEY, KIND, Index, KindIndexes, Shape, rows_in
+from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
 
@@ -238,25 +238,31 @@ class Store:
         total: int = view.connection.execute(select, (low, high)).fetchone()[0]
         return total
 
-    def ensure_builtin(
-        self, partition: Partition, kind: str, found: entities.IndexedValues
-    ) -> KindIndexes:
-        """Return a kind's indexes, with the built-in ones that an entity's values need."""
+    def index_rows(
+        self, partition: Partition, kind: str, path: bytes, entity: Any
+    ) -> dict[bytes, bool]:
+        """Return the index rows that an entity must have, entering a new kind or property.
+
+        Raises:
+            RpcError: The entity breaks a limit or a rule of the service.
+        """
         indexes = self.catalog.kind(partition, kind)
+        found = entities.indexed_values(entity, indexes.read if indexes else ())
         if indexes is None:
             self.catalog.ensure_prefix(partition)
-            indexes = KindIndexes()
-        for shape in indexes.missing(found):
-            self.catalog.add_index(partition, kind, shape, since=0)
-        return self.catalog.kind(partition, kind) or indexes
+            self.catalog.add_index(partition, kind, KIND, since=0)
+            return self.index_rows(partition, kind, path, entity)
+        if not found.keys() <= indexes.properties:
+            self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
+        return indexes.rows(path, found)
 
-    def ensure_composite(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
+    def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
         """Return a kind's index of a shape, filling a new one from what is stored.
 
         None stands for an index that would be empty, because no entity ever had such a property.
         """
         indexes = self.catalog.kind(partition, kind)
-        if indexes is None or not {c.name for c in shape.columns} - {KEY} <= indexes.builtin.keys():
+        if indexes is None or not {c.name for c in shape.columns} - {KEY} <= indexes.properties:
             return None
         use = (partition, kind, shape)
         if shape.is_composite:

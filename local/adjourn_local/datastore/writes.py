@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from adjourn_local.datastore import entities, keys, masks, transforms
+from adjourn_local.datastore import keys, masks, transforms
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
     CommitResponse,
@@ -133,9 +133,7 @@ class Writer:
         )
 
     def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
-        found = entities.indexed_values(entity)
-        indexes = self._store.ensure_builtin(draft.partition, draft.kind, found)
-        return indexes.rows(draft.path, found)
+        return self._store.index_rows(draft.partition, draft.kind, draft.path, entity)
 
 
 def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> None:
