@@ -12,12 +12,12 @@ from google.cloud import scheduler_v1
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
 )
-from tests.support import serving, serving_http
 
 from adjourn_local.clock import ManualClock
 from adjourn_local.scheduler import SchedulerServer
 from adjourn_local.sender import Sender
 from adjourn_local.tokens import TokenIssuer
+from tests.support import serving, serving_http
 
 LOCATION = "projects/p/locations/europe-west3"
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)

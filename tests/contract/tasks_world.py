@@ -14,12 +14,12 @@ import grpc
 from aiohttp import web
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from tests.support import serving
 
 from adjourn_local.clock import ManualClock
 from adjourn_local.loop import LoopThread
 from adjourn_local.sender import Sender
 from adjourn_local.tasks import Counters, TasksServer
+from tests.support import serving
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 LOCATION = "projects/shop/locations/europe-west1"

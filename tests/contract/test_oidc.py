@@ -16,7 +16,6 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from tests.support import serving_http
 
 import adjourn
 from adjourn.auth import CallerPolicy, bearer_token
@@ -29,6 +28,7 @@ from adjourn.errors import (
 from adjourn.gcp.oidc import OidcVerifier, _fetch
 from adjourn_local.clock import ManualClock
 from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from tests.support import serving_http
 
 EMAIL = "deferred@p.iam.gserviceaccount.com"
 AUDIENCE = "http://127.0.0.1:8080/"

@@ -6,9 +6,9 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import scheduler_v1
 from google.protobuf import duration_pb2, field_mask_pb2
-from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 from adjourn_local.rpc import RpcError
+from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 State = scheduler_v1.Job.State
 NAME = f"{LOCATION}/jobs/j"

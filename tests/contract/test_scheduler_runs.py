@@ -11,9 +11,9 @@ import pytest
 from google.cloud import scheduler_v1
 from google.protobuf import field_mask_pb2
 from google.rpc import code_pb2
-from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 from adjourn_local.clock import SystemClock
+from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 NAME = f"{LOCATION}/jobs/j"
 MINUTE, HOUR = 60, 3600

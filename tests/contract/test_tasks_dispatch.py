@@ -4,6 +4,7 @@ import pytest
 from aiohttp import web
 from google.api_core.exceptions import NotFound
 from google.cloud import tasks_v2
+
 from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 

@@ -15,9 +15,9 @@ from google.api_core.exceptions import (
 )
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 from adjourn_local.tasks.store import Store
+from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 CHILD = """
 import asyncio, pathlib, sys

@@ -10,6 +10,7 @@ from google.api_core.exceptions import (
     ResourceExhausted,
 )
 from google.cloud import tasks_v2
+
 from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
 
 MISSING = (

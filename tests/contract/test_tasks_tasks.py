@@ -10,6 +10,7 @@ from google.api_core.exceptions import (
     NotFound,
 )
 from google.cloud import tasks_v2
+
 from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
 
 FULL = tasks_v2.Task.View.FULL

@@ -9,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth import _helpers
-from tests.support import serving_http
 
 from adjourn_local.clock import ManualClock
 from adjourn_local.tokens import CERTS_PATH, DISCOVERY_PATH, JWKS_PATH, TokenIssuer
+from tests.support import serving_http
 
 EMAIL = "deferred@p.iam.gserviceaccount.com"
 AUDIENCE = "http://127.0.0.1:8080/"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.application import app
 
 from adjourn_local.stack import Stack, running
+from tests.e2e.application import app
 
 
 class Ear:

@@ -5,13 +5,13 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from examples.packages import demo
-from examples.packages.app import app, client
-from examples.packages.rows import CSV, BadRow, read
 from rich.console import Console
 from rich.progress import Progress
 
 from adjourn_local.stack import Stack, running
+from examples.packages import demo
+from examples.packages.app import app, client
+from examples.packages.rows import CSV, BadRow, read
 
 TODAY = dt.date(2026, 11, 23)
 BAD = ["x9,no-rank,1.0,2020-01", "20001,,1.0,2020-01", "20002,bad-month,1.0,2020-13"]

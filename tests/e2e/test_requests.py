@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.conftest import Log
 
 from adjourn.codec import Codec
 from adjourn.envelope import Envelope
 from adjourn_local.stack import SERVICE_ACCOUNT, Stack
+from tests.e2e.conftest import Log
 
 Answer = tuple[int, str]
 

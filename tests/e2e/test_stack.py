@@ -10,11 +10,11 @@ from google.cloud.scheduler_v1 import CloudSchedulerClient
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
 )
-from tests.e2e.application import Sum, say, show, stumble
-from tests.e2e.conftest import Ear, Log
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
+from tests.e2e.application import Sum, say, show, stumble
+from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
 
