@@ -27,6 +27,7 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from adjourn_local.errors import StackError
 from adjourn_local.stack import LOCATION, PROJECT, Stack, running
 from adjourn_local.tasks.counters import Counters
 from examples.packages.app import Audit, app, client, cutoff
@@ -213,4 +214,7 @@ def _show(console: Console, summary: Summary, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (StackError, TimeoutError) as error:
+        sys.exit(f"The demo did not come to its end: {error}")
