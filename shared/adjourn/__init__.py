@@ -1,16 +1,23 @@
 """Deferred calls, cron fan-out and resumable Datastore iteration on Google Cloud."""
 
+from adjourn.alerts import RetryWarning
 from adjourn.app import App
+from adjourn.current import CurrentTask, current_task
+from adjourn.deadletters import DeadLetter
 from adjourn.errors import (
     AdjournError,
     ConfigurationError,
     ConflictError,
     DeclarationError,
     DecodeError,
+    Discard,
     EncodeError,
     EnqueueError,
+    NoCurrentTaskError,
     PermanentTaskFailure,
     QueueNotFoundError,
+    RetryLater,
+    Snooze,
     StoreError,
     TaskExistsError,
     UnavailableError,
@@ -25,15 +32,22 @@ __all__ = [
     "App",
     "ConfigurationError",
     "ConflictError",
+    "CurrentTask",
+    "DeadLetter",
     "DeclarationError",
     "DecodeError",
+    "Discard",
     "EncodeError",
     "EnqueueError",
+    "NoCurrentTaskError",
     "PermanentTaskFailure",
     "QueryIter",
     "QueueNotFoundError",
+    "RetryLater",
+    "RetryWarning",
     "RunHandle",
     "RunState",
+    "Snooze",
     "Status",
     "StoreError",
     "Task",
@@ -41,4 +55,5 @@ __all__ = [
     "TaskHandle",
     "UnavailableError",
     "UnknownNameError",
+    "current_task",
 ]

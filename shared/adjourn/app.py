@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from adjourn.alerts import DeadHook, WarningHook
 from adjourn.codec import Codec
 from adjourn.cron import Periodic
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.options import DeclaredOptions, Options
 from adjourn.ports import Adapters
 from adjourn.queryiter import QueryIter
 from adjourn.registry import default_name, is_lazy
 from adjourn.settings import Settings
-from adjourn.tasks import DeclaredOptions, Options, Task, TaskHandle
+from adjourn.tasks import Task, TaskHandle
 from adjourn.wiring import Declarations, Wiring, wire
 
 P = ParamSpec("P")
@@ -50,7 +52,12 @@ class App:
     def deferred(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def deferred(
-        self, /, *, name: str | None = None, **options: Unpack[DeclaredOptions]
+        self,
+        /,
+        *,
+        name: str | None = None,
+        on_dead: DeadHook | None = None,
+        **options: Unpack[DeclaredOptions],
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def deferred(
         self,
@@ -58,6 +65,7 @@ class App:
         /,
         *,
         name: str | None = None,
+        on_dead: DeadHook | None = None,
         **options: Unpack[DeclaredOptions],
     ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Declare a function that runs later when it is called.
@@ -65,7 +73,8 @@ class App:
         Args:
             function: The function, when used without parentheses.
             name: The stable name that tasks carry; `module.qualname` if None.
-            options: Defaults of `adjourn.tasks.Options` for every call.
+            on_dead: Called with the `DeadLetter` of a call that was given up.
+            options: Defaults of `adjourn.options.Options` for every call.
 
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
@@ -78,12 +87,27 @@ class App:
                 name=name or default_name(function),
                 function=function,
                 defaults=defaults,
+                on_dead=on_dead,
                 _enqueue=self._enqueue,
             )
             self._declared.tasks.add(task.name, task)
             return task
 
         return declare if function is None else declare(function)
+
+    def on_dead(self, hook: DeadHook) -> DeadHook:
+        """Call a function with the `DeadLetter` of every call that was given up."""
+        self._declared.hooks.dead.append(hook)
+        return hook
+
+    def on_retry_warning(self, hook: WarningHook) -> WarningHook:
+        """Call a function with a `RetryWarning`, once for each call that is retried too often.
+
+        The threshold is `ADJOURN_RETRY_WARNING`, 25 retries by default. A log event is written
+        in any case.
+        """
+        self._declared.hooks.warning.append(hook)
+        return hook
 
     def periodic(
         self,
@@ -100,7 +124,7 @@ class App:
             cron_name: Which Cloud Scheduler job asks for it: the job calls the cron function's URL
                 followed by this name.
             name: The stable name; `module.qualname` if None.
-            options: Defaults of `adjourn.tasks.Options` for every run.
+            options: Defaults of `adjourn.options.Options` for every run.
 
         Raises:
             DeclarationError: The interval, an option or the function is wrong.

@@ -1,6 +1,7 @@
 """What could not be done, kept: nothing is dropped without a record and a log event."""
 
 import datetime as dt
+import hashlib
 import logging
 import traceback
 from dataclasses import dataclass
@@ -14,6 +15,25 @@ KEPT = dt.timedelta(days=90)
 
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A task that will not be tried again.
+
+    Attributes:
+        task_id: The call's identity, and the name of the record.
+        task: Registered name of the task; empty if the body could not be read.
+        queue: Short name of the queue.
+        attempts: How often it was tried.
+        error: Type and message of the last error.
+    """
+
+    task_id: str
+    task: str
+    queue: str
+    attempts: int
+    error: str
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -36,13 +56,20 @@ class DeadLetters:
         attempts: int,
         body: bytes,
         error: BaseException,
-    ) -> None:
+    ) -> DeadLetter:
         """Record a task that will not be tried again; twice for the same id is once.
 
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
         now = self.clock.now()
+        letter = DeadLetter(
+            task_id=task_id,
+            task=task,
+            queue=queue,
+            attempts=attempts,
+            error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+        )
         self.store.put(
             RecordKey(KIND, task_id),
             {
@@ -50,7 +77,7 @@ class DeadLetters:
                 "queue": queue,
                 "attempts": attempts,
                 "body": body,
-                "error": f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+                "error": letter.error,
                 "traceback": "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
                 "buried_at": now,
                 "expires_at": now + KEPT,
@@ -67,3 +94,9 @@ class DeadLetters:
             queue=queue,
             attempts=attempts,
         )
+        return letter
+
+
+def body_id(body: bytes) -> str:
+    """Return a name for a body that does not tell its own."""
+    return f"undecodable-{hashlib.sha256(body).hexdigest()[:32]}"

@@ -1,13 +1,15 @@
-"""What travels in a task: which registered task to call, with what.
+"""What travels in a task: which registered task to call, with what, and how.
 
-A body is a JSON object whose "v" names its version. Readers ignore fields that they do not know
-and give those that are missing their defaults, so a field can be added without a new version; and
-as a body begins with "{", another wrapping of it, such as a compressed one, can be told apart.
+A body is a JSON object whose "v" names its version, compressed where that spares a billing chunk.
+Readers ignore fields that they do not know and give those that are missing their defaults, so a
+field can be added without a new version.
 """
 
 import datetime as dt
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from adjourn.codec import Codec, from_json, to_json
 from adjourn.errors import DecodeError, EncodeError
@@ -15,10 +17,33 @@ from adjourn.errors import DecodeError, EncodeError
 VERSION = 1
 MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
 
+# Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
+_CHUNK = 32 * 1024
+# A JSON object begins with a brace, a zlib stream with this (RFC 1950).
+_ZLIB = b"\x78"
+_LONGEST_JSON = 64 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One call of a task, the same over all its attempts.
+
+    Attributes:
+        id: The call's identity, chosen when it is enqueued.
+        task: Registered name of the task.
+        enqueued_at: When the call was made.
+        queue: Short name of the queue, for putting the call back.
+        eta: Earliest start; None for at once.
+        expires_at: From then on the call is dropped unrun.
+        timeout: How long an attempt may take; None for Cloud Tasks' own 10 minutes.
+        max_retries: Failed executions that are followed by another; None leaves it to the queue.
+        min_backoff: Wait before the first retry; None leaves it to the queue.
+        max_backoff: Longest wait between retries; None leaves it to the queue.
+        once: Whether a call that has taken effect is claimed against duplicates.
+        no_retry: Whether a call must never be begun a second time.
+        resumed: How often the call was put back under a new task.
+        attempts: Attempts that it had under earlier tasks.
+        executions: Failed executions that it had under earlier tasks.
 
     Raises:
         EncodeError: a field is not what it has to be.
@@ -29,21 +54,24 @@ class Envelope:
     args: tuple[object, ...] = ()
     kwargs: Mapping[str, object] = field(default_factory=dict)
     enqueued_at: dt.datetime
+    queue: str = ""
     eta: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
+    timeout: dt.timedelta | None = None
     max_retries: int | None = None
+    min_backoff: dt.timedelta | None = None
+    max_backoff: dt.timedelta | None = None
+    once: bool = False
+    no_retry: bool = False
+    resumed: int = 0
+    attempts: int = 0
+    executions: int = 0
 
     def __post_init__(self) -> None:
-        for name, is_right, wanted in (
-            ("id", type(self.id) is str and self.id, "a str that is not empty"),
-            ("task", type(self.task) is str and self.task, "a str that is not empty"),
-            ("args", type(self.args) is tuple, "a tuple"),
-            ("kwargs", _has_names(self.kwargs), "a mapping with str keys"),
-            ("enqueued_at", _is_aware(self.enqueued_at), "an aware datetime"),
-            ("eta", self.eta is None or _is_aware(self.eta), "None or an aware datetime"),
-            ("max_retries", _is_budget(self.max_retries), "None or an int from 0"),
-        ):
-            if not is_right:
-                raise EncodeError(f"{name} of an envelope has to be {wanted}")
+        for names, is_right, wanted in _RULES:
+            for name in names:
+                if not is_right(getattr(self, name)):
+                    raise EncodeError(f"{name} of an envelope has to be {wanted}")
 
     def encode(self, codec: Codec) -> bytes:
         """Return the body of the task.
@@ -51,17 +79,10 @@ class Envelope:
         Raises:
             EncodeError: an argument cannot be carried, or all of it is too big for a task.
         """
-        content = {
-            "id": self.id,
-            "task": self.task,
-            "enqueued_at": self.enqueued_at,
-            "eta": self.eta,
-            "max_retries": self.max_retries,
-            "args": list(self.args),
-            "kwargs": dict(self.kwargs),
-        }
-        encoded = {name: codec.encode(value, name) for name, value in content.items()}
-        body = to_json({"v": VERSION, **encoded})
+        tree = {"v": VERSION, **{k: codec.encode(v, k) for k, v in self._content().items()}}
+        body = to_json(tree)
+        if len(body) > _CHUNK:
+            body = min(body, zlib.compress(body), key=len)
         if len(body) > MAX_BODY:
             raise EncodeError(
                 f"the call of {self.task} takes {len(body):,} bytes and a task can carry"
@@ -76,7 +97,7 @@ class Envelope:
         Raises:
             DecodeError: the body is not one that this version can read; the only error there is.
         """
-        tree = from_json(body)
+        tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or tree["v"] != VERSION:
@@ -93,14 +114,64 @@ class Envelope:
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
 
+    def _content(self) -> dict[str, Any]:
+        """Return the fields that say something."""
+        told = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        }
+        return {**told, "args": list(self.args), "kwargs": dict(self.kwargs)}
 
-def _has_names(kwargs: object) -> bool:
-    return isinstance(kwargs, Mapping) and all(type(name) is str for name in kwargs)
+
+def _inflated(body: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(body, _LONGEST_JSON)
+    except zlib.error as error:
+        raise DecodeError("the body is neither JSON nor compressed JSON") from error
+    if not inflater.eof:
+        raise DecodeError(f"the body is cut short or has more than {_LONGEST_JSON:,} bytes")
+    return plain
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and bool(value)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _is_aware(moment: object) -> bool:
     return isinstance(moment, dt.datetime) and moment.utcoffset() is not None
 
 
-def _is_budget(retries: object) -> bool:
-    return retries is None or (type(retries) is int and retries >= 0)
+def _has_names(kwargs: object) -> bool:
+    return isinstance(kwargs, Mapping) and all(type(name) is str for name in kwargs)
+
+
+_RULES = (
+    (("id", "task"), _is_text, "a str that is not empty"),
+    (("queue",), lambda value: type(value) is str, "a str"),
+    (("args",), lambda value: type(value) is tuple, "a tuple"),
+    (("kwargs",), _has_names, "a mapping with str keys"),
+    (("enqueued_at",), _is_aware, "an aware datetime"),
+    (
+        ("eta", "expires_at"),
+        lambda value: value is None or _is_aware(value),
+        "None or an aware datetime",
+    ),
+    (
+        ("timeout", "min_backoff", "max_backoff"),
+        lambda value: value is None or isinstance(value, dt.timedelta),
+        "None or a timedelta",
+    ),
+    (
+        ("max_retries",),
+        lambda value: value is None or _is_count(value),
+        "None or an int from 0",
+    ),
+    (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
+    (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
+)

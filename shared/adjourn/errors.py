@@ -10,6 +10,7 @@ AdjournError
 │   ├── QueueNotFoundError  the queue does not exist
 │   └── UnavailableError    the service did not answer; trying again may help
 ├── UnknownNameError        nothing is registered under a name
+├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction met another one
 ├── StoreError              Datastore did not do what was asked
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
@@ -17,8 +18,15 @@ AdjournError
     ├── UnauthenticatedError
     └── ForbiddenError
 
-PermanentTaskFailure        raised by the user's code: do not try again
+Raised by the user's code, to steer the task that runs:
+
+PermanentTaskFailure        do not try again; keep a dead letter
+Discard                     it is no longer wanted; acknowledge it
+RetryLater                  it failed; try again after a given time
+Snooze                      it is too early; come back later, no attempt is spent
 """
+
+import datetime as dt
 
 
 class AdjournError(Exception):
@@ -61,6 +69,10 @@ class UnknownNameError(AdjournError, LookupError):
     """Nothing is registered under this name in the running application."""
 
 
+class NoCurrentTaskError(AdjournError, LookupError):
+    """`current_task()` was asked outside of a task."""
+
+
 class ConflictError(AdjournError):
     """A transaction was refused because another one changed what it had read."""
 
@@ -87,3 +99,38 @@ class ForbiddenError(CallerError):
 
 class PermanentTaskFailure(Exception):  # noqa: N818 - the name that App Engine and ViUR gave it
     """Raise it in a task to give up at once: there are no further attempts."""
+
+
+class Discard(Exception):  # noqa: N818 - it steers, it is no error
+    """Raise it in a task that is no longer wanted: it is acknowledged, without a dead letter."""
+
+
+class RetryLater(Exception):  # noqa: N818 - it steers
+    """Raise it in a task that failed and knows when to try again; an execution is spent.
+
+    Args:
+        after: How long to wait, as a timedelta or in seconds.
+    """
+
+    def __init__(self, after: dt.timedelta | float) -> None:
+        super().__init__(f"try again in {after}")
+        self.after = _waiting(after)
+
+
+class Snooze(Exception):  # noqa: N818 - it steers
+    """Raise it in a task that comes too early: it is put off and no attempt is spent.
+
+    Args:
+        for_: How long to wait, as a timedelta or in seconds.
+    """
+
+    def __init__(self, for_: dt.timedelta | float) -> None:
+        super().__init__(f"come back in {for_}")
+        self.after = _waiting(for_)
+
+
+def _waiting(time: dt.timedelta | float) -> dt.timedelta:
+    wait = time if isinstance(time, dt.timedelta) else dt.timedelta(seconds=time)
+    if wait < dt.timedelta():
+        raise ValueError(f"a time to wait cannot be negative, as {time} is")
+    return wait

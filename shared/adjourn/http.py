@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Request, Response
 
-from adjourn.dispatch import Delivery, Outcome
+from adjourn.delivery import Delivery, Outcome
 from adjourn.log import bound, event, trace_fields
 from adjourn.retry import Attempt
 

@@ -34,6 +34,8 @@ class NewTask:
     name: str | None = None
     eta: dt.datetime | None = None
     timeout: dt.timedelta | None = None
+    min_backoff: dt.timedelta | None = None
+    max_backoff: dt.timedelta | None = None
 
 
 class TaskQueue(Protocol):
@@ -163,3 +165,4 @@ class Adapters:
     verifier: TokenVerifier
     clock: Clock
     new_id: Callable[[], str]
+    chance: Callable[[], float]

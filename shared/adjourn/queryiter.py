@@ -17,10 +17,10 @@ from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.errors import DeclarationError, DecodeError, TaskExistsError
 from adjourn.log import event
+from adjourn.options import Options
 from adjourn.ports import EntityStore, NewTask, QuerySource, Target, TaskQueue, Transaction
 from adjourn.registry import Registry, default_name, is_lazy
 from adjourn.runs import UNINDEXED, Run, RunState, Status, Verdict, judge, key_of
-from adjourn.tasks import Options
 from adjourn.walk import Walk, encoded
 
 E = TypeVar("E")

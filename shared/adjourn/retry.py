@@ -16,6 +16,13 @@ class Attempt:
     retry_count: int = 0
     execution_count: int = 0
 
+    def after(self, *, attempts: int, executions: int) -> "Attempt":
+        """Return the attempt as counted over the earlier tasks of the same call, too."""
+        return Attempt(
+            retry_count=self.retry_count + attempts,
+            execution_count=self.execution_count + executions,
+        )
+
     @property
     def number(self) -> int:
         """The attempt, counted from 1."""

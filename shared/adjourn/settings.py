@@ -36,6 +36,7 @@ class Settings:
         queue: Queue of whatever names none (`ADJOURN_QUEUE`).
         database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
         keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
+        retry_warning: Retries after which a task is warned about, once (`ADJOURN_RETRY_WARNING`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
     """
@@ -51,6 +52,7 @@ class Settings:
     queue: str = "default"
     database: str = ""
     keys_url: str = GOOGLE_KEYS_URL
+    retry_warning: int = 25
     tasks_host: str = ""
 
     @classmethod
@@ -90,6 +92,8 @@ class Settings:
             found.append(
                 f"ADJOURN_QUEUE={self.queue!r} must be 1 to 100 letters, digits or hyphens."
             )
+        if self.retry_warning < 1:
+            found.append("ADJOURN_RETRY_WARNING must be a whole number from 1.")
         return found
 
     def accepted_callers(self) -> frozenset[str]:
@@ -115,7 +119,12 @@ def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
     )
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, str]], str | tuple[str, ...]]] = {
+def _count(text: str) -> int:
+    """Return a number from 1, 0 for anything else, which `mistakes` then tells."""
+    return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]]] = {
     "project": lambda environ: (
         _text("ADJOURN_PROJECT")(environ) or _text("GOOGLE_CLOUD_PROJECT")(environ)
     ),
@@ -129,6 +138,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | tuple[str, ...]]] = {
     "queue": _text("ADJOURN_QUEUE", "default"),
     "database": _text("ADJOURN_DATABASE"),
     "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
+    "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
 }
 

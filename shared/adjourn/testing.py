@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from adjourn.app import App
-from adjourn.dispatch import Delivery, Outcome
+from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import (
     ConflictError,
     DeclarationError,
@@ -339,6 +339,7 @@ def sandbox(app: App) -> Iterator[Sandbox]:
         verifier=verifier,
         clock=clock,
         new_id=lambda: f"{next(ids):032x}",
+        chance=lambda: 0.5,
     )
     with app.rewired(SETTINGS, adapters):
         yield Sandbox(

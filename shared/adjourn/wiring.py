@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from adjourn.alerts import Alerts, Hooks
 from adjourn.auth import CallerPolicy
 from adjourn.codec import Codec
 from adjourn.cron import Cron, Periodic
 from adjourn.deadletters import DeadLetters
-from adjourn.dispatch import CronRunner, Delivery, Gate, Handler, Outcome, StepRunner, TaskRunner
+from adjourn.delivery import Delivery, Outcome
+from adjourn.dispatch import CronRunner, Gate, Handler, StepRunner
+from adjourn.ledger import Ledger
 from adjourn.ports import Adapters
 from adjourn.queryiter import Iterations, QueryIter
 from adjourn.registry import Registry
+from adjourn.runner import TaskRunner
 from adjourn.settings import Settings
 from adjourn.tasks import Enqueuer, Task
 
@@ -29,6 +33,7 @@ class Declarations:
     iterations: Registry[type[QueryIter[Any]]] = field(
         default_factory=lambda: Registry("iteration")
     )
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -51,6 +56,7 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         codec=declared.codec,
         clock=adapters.clock,
         new_id=adapters.new_id,
+        chance=adapters.chance,
         default_queue=settings.queue,
     )
     iterations = Iterations(
@@ -69,7 +75,20 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         enqueue=lambda task: enqueuer.enqueue(task, (), {}),
         clock=adapters.clock,
     )
-    tasks = TaskRunner(tasks=declared.tasks, codec=declared.codec, dead=dead, clock=adapters.clock)
+    tasks = TaskRunner(
+        tasks=declared.tasks,
+        codec=declared.codec,
+        enqueuer=enqueuer,
+        dead=dead,
+        ledger=Ledger(store=adapters.store, clock=adapters.clock),
+        alerts=Alerts(
+            hooks=declared.hooks,
+            store=adapters.store,
+            clock=adapters.clock,
+            threshold=settings.retry_warning,
+        ),
+        clock=adapters.clock,
+    )
 
     def guarded(own_url: str, handler: Handler) -> Receiver:
         policy = CallerPolicy(

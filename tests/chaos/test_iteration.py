@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from adjourn import App, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
-from adjourn.dispatch import Outcome
+from adjourn.delivery import Outcome
 from adjourn.errors import StoreError, UnavailableError
 from adjourn.queryiter import Step
 from adjourn.runs import Run, key_of

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adjourn.cron import KIND, Cron, Periodic, State, due
-from adjourn.dispatch import Outcome
+from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError, EnqueueError, StoreError, UnavailableError
 from adjourn.ports import RecordKey
 from adjourn.testing import MemoryQueue, MemoryStore

@@ -9,12 +9,13 @@ import pytest
 from adjourn import App, PermanentTaskFailure
 from adjourn.codec import Codec
 from adjourn.deadletters import KIND
-from adjourn.dispatch import GRACE, Outcome
+from adjourn.delivery import Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import KeysUnavailableError, StoreError
 from adjourn.http import STATUS
 from adjourn.ports import Adapters
 from adjourn.retry import Attempt
+from adjourn.runner import GRACE
 from adjourn.testing import SETTINGS, MemoryStore, MemoryVerifier, sandbox
 
 SECOND = dt.timedelta(seconds=1)
@@ -95,6 +96,7 @@ def untouched(box, store):
         verifier=box.verifier,
         clock=box.clock,
         new_id=lambda: "7f3a",
+        chance=lambda: 0.5,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adjourn import App, DeclarationError, EncodeError, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
-from adjourn.dispatch import Outcome
+from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError, StoreError, UnavailableError
 from adjourn.ports import RecordKey, Target
 from adjourn.queryiter import Step

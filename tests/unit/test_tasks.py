@@ -7,6 +7,7 @@ import pytest
 
 from adjourn import App
 from adjourn.codec import Codec
+from adjourn.delivery import Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import (
     DeclarationError,
@@ -14,8 +15,8 @@ from adjourn.errors import (
     QueueNotFoundError,
     UnavailableError,
 )
+from adjourn.options import Options
 from adjourn.ports import Target
-from adjourn.tasks import Options
 from adjourn.testing import MemoryQueue, sandbox
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -51,7 +52,7 @@ def only(box):
         ({"dellay": 5}, r"There is no option 'dellay'; did you mean 'delay'\?"),
         (
             {"zzz": 5},
-            "There is no option 'zzz'; there are: delay, eta, max_retries, name, queue, timeout",
+            "There is no option 'zzz'; there are: delay, eta, expires, max_backoff",
         ),
         ({"delay": 5, "eta": NOON}, "Give delay or eta, not both"),
         ({"delay": -1}, "delay must not be negative"),
@@ -61,8 +62,12 @@ def only(box):
         ({"delay": 1e300}, r"delay=1e\+300 is not a number of seconds"),
         ({"delay": True}, "delay=True must be a timedelta or a number of seconds"),
         ({"delay": "5"}, "delay='5' must be a timedelta or a number of seconds"),
-        ({"delay": dt.timedelta(days=31)}, "delay=31 days, 0:00:00 is more than 30 days"),
-        ({"delay": dt.timedelta.max}, "is more than 30 days"),
+        ({"spread": -1}, "spread must not be negative"),
+        ({"expires": 0}, "expires must be more than nothing"),
+        ({"min_backoff": 0}, "min_backoff must be more than nothing"),
+        ({"min_backoff": 9, "max_backoff": 3}, "min_backoff must not be longer than max_backoff"),
+        ({"once": 1}, "once=1 must be True or False"),
+        ({"no_retry": True, "max_retries": 2}, "no_retry contradicts max_retries"),
         ({"eta": NOON.replace(tzinfo=None)}, "eta must be an aware datetime; add a time zone"),
         ({"eta": "tomorrow"}, "eta must be an aware datetime"),
         ({"eta": NOON.date()}, "eta must be an aware datetime"),
@@ -102,7 +107,9 @@ def test_a_declared_delay_gives_way_only_when_it_is_taken_back():
     "changes",
     [
         {"delay": 0},
-        {"delay": dt.timedelta(days=30)},
+        {"delay": dt.timedelta(days=400)},
+        {"spread": 0, "expires": 1, "min_backoff": 1, "max_backoff": 1},
+        {"no_retry": True, "max_retries": 0},
         {"eta": NOON - dt.timedelta(days=400)},
         {"queue": "q" * 100},
         {"name": "n" * 500},
@@ -113,7 +120,7 @@ def test_a_declared_delay_gives_way_only_when_it_is_taken_back():
     ],
 )
 def test_the_bounds_themselves_are_allowed(changes):
-    assert Options().changed(**changes).mistakes() == []
+    assert next(Options().changed(**changes).mistakes(), None) is None
 
 
 def test_seconds_become_a_timedelta():
@@ -138,16 +145,17 @@ def test_changing_options_leaves_the_original_as_it_was():
         (Options(), None),
         (Options(delay=MINUTE), NOON + MINUTE),
         (Options(eta=NOON), NOON),
-        (Options(eta=NOON + dt.timedelta(days=30)), NOON + dt.timedelta(days=30)),
+        (Options(spread=MINUTE), NOON + MINUTE / 2),
+        (Options(delay=MINUTE, spread=MINUTE), NOON + 1.5 * MINUTE),
     ],
 )
 def test_the_earliest_start_is_counted_from_the_call(options, start):
-    assert options.start(NOON) == start
+    assert options.start(NOON, 0.5) == start
 
 
-def test_a_start_more_than_thirty_days_ahead_is_refused():
-    with pytest.raises(DeclarationError, match="is more than 30 days ahead"):
-        Options(eta=NOON + dt.timedelta(days=30, microseconds=1)).start(NOON)
+def test_a_start_beyond_the_calendar_is_refused():
+    with pytest.raises(DeclarationError, match="beyond the calendar"):
+        Options(delay=dt.timedelta.max).start(NOON, 0)
 
 
 # Calls
@@ -277,11 +285,18 @@ def test_a_service_out_of_reach_is_told(box, send, monkeypatch):
     assert not box.queue.tasks
 
 
-def test_a_start_too_far_ahead_is_refused_at_the_call(box, send):
-    eta = box.clock.now() + dt.timedelta(days=31)
+def test_a_start_far_ahead_is_reached_in_hops(box, send, calls):
+    start = box.clock.now() + dt.timedelta(days=70)
 
-    with pytest.raises(DeclarationError, match="more than 30 days ahead"):
-        send.options(eta=eta).defer()
+    handle = send.options(eta=start).defer(5)
+
+    assert handle.eta == start
+    for _ in range(3):
+        assert calls == []
+        box.clock.advance(dt.timedelta(days=29))
+        assert box.drain() == [Outcome.DONE]
+    assert len(calls) == 1
+    assert box.drain() == []
 
 
 def test_defaults_of_the_declaration_hold_for_every_call():

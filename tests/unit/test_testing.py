@@ -6,7 +6,7 @@ import pytest
 
 from adjourn import QueryIter
 from adjourn.clock import SystemClock
-from adjourn.dispatch import Outcome
+from adjourn.delivery import Outcome
 from adjourn.ports import RecordKey
 from adjourn.retry import Attempt
 from adjourn.testing import FakeClock, MemoryQuery, MemoryStore, sandbox
@@ -55,7 +55,7 @@ def test_trouble_of_the_platform_is_no_execution(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("adjourn.dispatch.Envelope.decode", fail)
+    monkeypatch.setattr("adjourn.runner.Envelope.decode", fail)
     with sandbox(shop.app) as box:
         shop.send_receipt("A-1")
 

@@ -1,5 +1,6 @@
 """The edge to Google Cloud: the only modules that import google or grpc, and on first use."""
 
+import random
 import uuid
 
 from adjourn.clock import SystemClock
@@ -22,4 +23,5 @@ def google_adapters(settings: Settings) -> Adapters:
         verifier=OidcVerifier(settings.keys_url, now=clock.now),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
+        chance=random.random,
     )

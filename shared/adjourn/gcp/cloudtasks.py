@@ -58,13 +58,15 @@ class CloudTaskQueue:
         )
 
     def _message(self, task: NewTask) -> "Task":
-        from google.cloud.tasks_v2 import HttpRequest, OidcToken, Task
+        from google.cloud.tasks_v2 import HttpRequest, OidcToken, RetryConfig, Task
 
         url = self._urls[task.target]
+        retries = RetryConfig(min_backoff=task.min_backoff, max_backoff=task.max_backoff)
         return Task(
             name=self.full_name(task.queue, task.name) if task.name else None,
             schedule_time=task.eta,
             dispatch_deadline=task.timeout,
+            retry_config=retries if task.min_backoff or task.max_backoff else None,
             http_request=HttpRequest(
                 url=f"{url}/{quote(task.label)}",
                 headers={"Content-Type": "application/json"},

@@ -1,0 +1,68 @@
+"""The task that runs here and now, for the code that it runs."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from adjourn.clock import Clock
+from adjourn.errors import NoCurrentTaskError
+
+_current: "ContextVar[CurrentTask]" = ContextVar("adjourn_current_task")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentTask:
+    """One attempt at one call.
+
+    Attributes:
+        id: The call's identity, the same over all attempts.
+        task: Registered name of the task.
+        name: Short name of the task in Cloud Tasks.
+        queue: Short name of its queue.
+        attempt: This attempt, counted from 1.
+        retry_count: Attempts before this one, including those that never reached our code.
+        is_last_attempt: Whether a failure now makes it a dead letter, by the task's own budget.
+        enqueued_at: When the call was made.
+        eta: Its earliest start; None for at once.
+        deadline: When Cloud Tasks gives this attempt up.
+    """
+
+    id: str
+    task: str
+    name: str
+    queue: str
+    attempt: int
+    retry_count: int
+    is_last_attempt: bool
+    enqueued_at: dt.datetime
+    eta: dt.datetime | None
+    deadline: dt.datetime
+    _clock: Clock
+
+    def time_left(self) -> dt.timedelta:
+        """Return how long this attempt may still take, never less than nothing."""
+        return max(dt.timedelta(), self.deadline - self._clock.now())
+
+
+def current_task() -> CurrentTask:
+    """Return the task whose code is running.
+
+    Raises:
+        NoCurrentTaskError: None is.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise NoCurrentTaskError("No task is running here; call it within a task.") from None
+
+
+@contextmanager
+def running(task: CurrentTask) -> Iterator[None]:
+    """Make `task` the current one meanwhile."""
+    token = _current.set(task)
+    try:
+        yield
+    finally:
+        _current.reset(token)

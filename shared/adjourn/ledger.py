@@ -1,0 +1,108 @@
+"""Calls that must not run twice are claimed here first, in Datastore, with a lease.
+
+A record stands for one call. Whoever claims it gets a fencing token; only the holder of the newest
+token may settle the call.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from adjourn.clock import Clock
+from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+
+KIND = "AdjournOnce"
+# A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
+KEPT = dt.timedelta(days=32)
+
+_BEGUN = "begun"
+_DONE = "done"
+_FREE = "free"
+
+
+class Claim(Enum):
+    """What a delivery may do with a call."""
+
+    GRANTED = auto()
+    DONE = auto()  # it has taken effect
+    BUSY = auto()  # another delivery is running it
+    ABANDONED = auto()  # it was begun, never settled, and must not be begun again
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim, with the fencing token if it was granted."""
+
+    claim: Claim
+    token: int = 0
+
+
+def judge(record: Record | None, now: dt.datetime, *, no_retry: bool) -> Claim:
+    """Decide about a claim from what is stored."""
+    if record is None:
+        return Claim.GRANTED
+    if record["state"] == _DONE:
+        return Claim.DONE
+    lease = record["lease_until"]
+    if record["state"] == _BEGUN and isinstance(lease, dt.datetime) and lease > now:
+        return Claim.BUSY
+    return Claim.ABANDONED if no_retry else Claim.GRANTED
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Ledger:
+    """The calls that were claimed, under the kind `AdjournOnce`.
+
+    `expires_at` is meant for a TTL policy.
+    """
+
+    store: EntityStore
+    clock: Clock
+
+    def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claimed:
+        """Claim a call, unless it was settled or somebody else holds it.
+
+        Raises:
+            StoreError: Datastore could not be reached; nothing was claimed.
+        """
+
+        def work(transaction: Transaction) -> Claimed:
+            now = self.clock.now()
+            record = transaction.get([_key(call)])[0]
+            claim = judge(record, now, no_retry=no_retry)
+            if claim is not Claim.GRANTED:
+                return Claimed(claim)
+            token = _token(record) + 1
+            transaction.put(_key(call), _record(_BEGUN, token, now, now + lease))
+            return Claimed(claim, token)
+
+        return self.store.transact(work)
+
+    def settle(self, call: str, token: int, *, done: bool) -> bool:
+        """Note that a claimed call is done, or give it back; False if another has claimed it.
+
+        Raises:
+            StoreError: Datastore could not be reached.
+        """
+
+        def work(transaction: Transaction) -> bool:
+            if _token(transaction.get([_key(call)])[0]) != token:
+                return False
+            state, now = _DONE if done else _FREE, self.clock.now()
+            transaction.put(_key(call), _record(state, token, now, None))
+            return True
+
+        return self.store.transact(work)
+
+
+def _key(call: str) -> RecordKey:
+    return RecordKey(KIND, call)
+
+
+def _token(record: Record | None) -> int:
+    token = 0 if record is None else record["token"]
+    return token if isinstance(token, int) else 0
+
+
+def _record(state: str, token: int, now: dt.datetime, lease: dt.datetime | None) -> Record:
+    return {"state": state, "token": token, "lease_until": lease, "expires_at": now + KEPT}

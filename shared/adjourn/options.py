@@ -1,0 +1,181 @@
+"""How a call is queued and run: what may be said of a task, once or for each call."""
+
+import datetime as dt
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, Unpack
+
+from adjourn.errors import DeclarationError
+
+Duration = dt.timedelta | float
+
+# https://cloud.google.com/tasks/docs/quotas and the reference of Task.name, Task.dispatch_deadline
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
+_QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
+_TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
+_NONE = dt.timedelta()
+
+
+class DeclaredOptions(TypedDict, total=False):
+    """What can be said of a task where it is declared; see `Options`."""
+
+    queue: str | None
+    delay: Duration | None
+    expires: Duration | None
+    timeout: Duration | None
+    max_retries: int | None
+    min_backoff: Duration | None
+    max_backoff: Duration | None
+    spread: Duration | None
+    once: bool
+    no_retry: bool
+
+
+class CallOptions(DeclaredOptions, total=False):
+    """What can be said of a call; see `Options`."""
+
+    eta: dt.datetime | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Immutable, so that they can be shared. Durations may be given in seconds.
+
+    Attributes:
+        queue: Short name of the queue; the application's default queue if None.
+        delay: Earliest start, counted from the call.
+        eta: Earliest start, aware; however far ahead.
+        name: Name of the task; a second call under the same name enqueues nothing.
+        expires: After so long, counted from its earliest start, a call is dropped unrun.
+        timeout: How long an attempt may take, 15 seconds to 30 minutes; Cloud Tasks' 10 minutes
+            if None.
+        max_retries: Failed executions that are followed by another; the queue's own limit if None.
+        min_backoff: Wait before the first retry; the queue's own if None.
+        max_backoff: Longest wait between retries; the queue's own if None.
+        spread: The start is put off by a random time up to this.
+        once: A call takes effect once, even if Cloud Tasks delivers it again: it is claimed in
+            Datastore before it runs.
+        no_retry: A call is never begun a second time, neither after a failure nor after a crash;
+            it is claimed in Datastore before it runs.
+    """
+
+    queue: str | None = None
+    delay: dt.timedelta | None = None
+    eta: dt.datetime | None = None
+    name: str | None = None
+    expires: dt.timedelta | None = None
+    timeout: dt.timedelta | None = None
+    max_retries: int | None = None
+    min_backoff: dt.timedelta | None = None
+    max_backoff: dt.timedelta | None = None
+    spread: dt.timedelta | None = None
+    once: bool = False
+    no_retry: bool = False
+
+    def changed(self, **changes: Unpack[CallOptions]) -> "Options":
+        """Return a copy with some options changed.
+
+        Raises:
+            DeclarationError: An option is unknown, out of its range or contradicts another.
+        """
+        known = {field.name for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise DeclarationError(f"There is no option {name!r}; {_hint(name, known)}")
+        options = replace(self, **{k: _converted(k, v) for k, v in changes.items()})
+        for mistake in options.mistakes():
+            raise DeclarationError(mistake)
+        return options
+
+    def mistakes(self) -> Iterator[str]:
+        """Yield a sentence, with the fix, for everything that is wrong."""
+        yield from self._wrong_times()
+        if self.queue is not None and not is_queue(self.queue):
+            yield f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens."
+        if self.name is not None and not is_name(self.name):
+            yield f"name={self.name!r} must be 1 to 500 letters, digits, hyphens or underscores."
+        if self.max_retries is not None and not _is_count(self.max_retries):
+            yield f"max_retries={self.max_retries!r} must be a whole number from 0."
+        for name in ("once", "no_retry"):
+            if not isinstance(getattr(self, name), bool):
+                yield f"{name}={getattr(self, name)!r} must be True or False."
+        if self.no_retry and self.max_retries:
+            yield "no_retry contradicts max_retries; leave one of them out."
+
+    def _wrong_times(self) -> Iterator[str]:
+        if self.delay is not None and self.eta is not None:
+            yield "Give delay or eta, not both; delay=None takes a declared one back."
+        if self.eta is not None and not is_aware(self.eta):
+            yield "eta must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC."
+        for name in ("delay", "spread"):
+            if (getattr(self, name) or _NONE) < _NONE:
+                yield f"{name} must not be negative."
+        for name in ("expires", "min_backoff", "max_backoff"):
+            value = getattr(self, name)
+            if value is not None and value <= _NONE:
+                yield f"{name} must be more than nothing."
+        yield from self._wrong_limits()
+
+    def _wrong_limits(self) -> Iterator[str]:
+        if self.timeout is not None and not _TIMEOUTS[0] <= self.timeout <= _TIMEOUTS[1]:
+            yield f"timeout={self.timeout} must be between 15 seconds and 30 minutes."
+        if self.min_backoff and self.max_backoff and self.min_backoff > self.max_backoff:
+            yield "min_backoff must not be longer than max_backoff."
+
+    def start(self, now: dt.datetime, chance: float) -> dt.datetime | None:
+        """Return the earliest start, None for at once.
+
+        Args:
+            now: The present.
+            chance: A random number from 0 to 1, for `spread`.
+
+        Raises:
+            DeclarationError: It lies beyond the calendar.
+        """
+        try:
+            start = self.eta if self.delay is None else now + self.delay
+            return (start or now) + self.spread * chance if self.spread else start
+        except OverflowError:
+            raise DeclarationError("The start lies beyond the calendar.") from None
+
+
+def is_name(value: object) -> bool:
+    """Whether Cloud Tasks takes it as the short name of a task."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def is_queue(value: object) -> bool:
+    """Whether Cloud Tasks takes it as the short name of a queue."""
+    return isinstance(value, str) and _QUEUE.fullmatch(value) is not None
+
+
+def is_aware(value: object) -> bool:
+    """Whether it is a datetime that tells its distance from UTC."""
+    return isinstance(value, dt.datetime) and value.utcoffset() is not None
+
+
+def _hint(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+
+
+_DURATIONS = frozenset({"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread"})
+
+
+def _converted(name: str, value: Any) -> Any:
+    """Return a duration as a timedelta and anything else as it is."""
+    if name not in _DURATIONS or value is None or isinstance(value, dt.timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DeclarationError(f"{name}={value!r} must be a timedelta or a number of seconds.")
+    try:
+        return dt.timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        raise DeclarationError(f"{name}={value!r} is not a number of seconds.") from None
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

@@ -1,0 +1,222 @@
+"""Run the deferred calls that arrive: whether one may run, and what follows from its end."""
+
+import datetime as dt
+import logging
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from adjourn.alerts import Alerts
+from adjourn.clock import Clock
+from adjourn.codec import Codec
+from adjourn.current import CurrentTask, running
+from adjourn.deadletters import DeadLetters, body_id
+from adjourn.delivery import Delivery, Outcome
+from adjourn.envelope import Envelope
+from adjourn.errors import (
+    DecodeError,
+    Discard,
+    PermanentTaskFailure,
+    RetryLater,
+    Snooze,
+    UnknownNameError,
+)
+from adjourn.ledger import Claim, Ledger
+from adjourn.log import bound, event
+from adjourn.registry import Registry
+from adjourn.retry import Attempt
+from adjourn.tasks import Enqueuer, Task
+
+GRACE = dt.timedelta(hours=1)
+
+# The default of Task.dispatch_deadline for HTTP targets.
+_TIMEOUT = dt.timedelta(minutes=10)
+# A lease outlasts its attempt by more than clocks differ.
+_MARGIN = dt.timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt at a call, with its count over all the tasks that carried it."""
+
+    envelope: Envelope
+    delivery: Delivery
+    attempt: Attempt
+
+    @property
+    def is_last(self) -> bool:
+        """Whether a failure now is final."""
+        envelope = self.envelope
+        return envelope.no_retry or self.attempt.is_last(envelope.max_retries)
+
+
+class _Ending(Enum):
+    """How an attempt ended."""
+
+    DONE = auto()
+    DEAD = auto()
+    FAILED = auto()  # to be tried again by Cloud Tasks
+    PUT_BACK = auto()  # under a new task
+
+
+_OUTCOMES = {
+    _Ending.DONE: Outcome.DONE,
+    _Ending.DEAD: Outcome.DEAD,
+    _Ending.FAILED: Outcome.FAILED,
+    _Ending.PUT_BACK: Outcome.DONE,
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TaskRunner:
+    """Runs the deferred calls that arrive."""
+
+    tasks: Registry[Task[..., Any]]
+    codec: Codec
+    enqueuer: Enqueuer
+    dead: DeadLetters
+    ledger: Ledger
+    alerts: Alerts
+    clock: Clock
+
+    def __call__(self, delivery: Delivery) -> Outcome:
+        """Run one delivered call, or bury what can never run.
+
+        Raises:
+            StoreError: A record could not be read or written; nothing may be acknowledged.
+            EnqueueError: A call could not be put back; nothing may be acknowledged.
+        """
+        try:
+            envelope = Envelope.decode(delivery.body, self.codec)
+        except DecodeError as error:
+            error.__cause__ = None  # it may quote an argument, and this is logged
+            return self._undecodable(delivery, error)
+        counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
+        call = Call(envelope=envelope, delivery=delivery, attempt=counted)
+        with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number):
+            return self._admit(call)
+
+    def _undecodable(self, delivery: Delivery, error: DecodeError) -> Outcome:
+        letter = self.dead.bury(
+            task_id=body_id(delivery.body),
+            task="",
+            queue=delivery.queue,
+            attempts=delivery.attempt.number,
+            body=delivery.body,
+            error=error,
+        )
+        self.alerts.died(letter, None)
+        return Outcome.DEAD
+
+    def _admit(self, call: Call) -> Outcome:
+        """Let a call run unless it is too late, too early, unknown or claimed by another."""
+        envelope, now = call.envelope, self.clock.now()
+        if envelope.expires_at is not None and now >= envelope.expires_at:
+            event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
+            return Outcome.DONE
+        if envelope.eta is not None and envelope.eta - now > _MARGIN:
+            return _OUTCOMES[self._put_back(call, envelope.eta, spent=False)]
+        try:
+            task = self.tasks.get(envelope.task)
+        except UnknownNameError as error:
+            return self._unknown(call, error)
+        self.alerts.retried(envelope.id, envelope.task, call.attempt)
+        if envelope.once or envelope.no_retry:
+            return self._run_claimed(call, task)
+        return _OUTCOMES[self._run(call, task)]
+
+    def _unknown(self, call: Call, error: UnknownNameError) -> Outcome:
+        due = call.envelope.eta or call.envelope.enqueued_at
+        if self.clock.now() - due > GRACE:
+            return _OUTCOMES[self._bury(call, error)]
+        event("task.unknown", logging.WARNING, f"{error}; it is tried again for an hour")
+        return Outcome.UNKNOWN
+
+    def _run_claimed(self, call: Call, task: Task[..., Any]) -> Outcome:
+        envelope = call.envelope
+        lease = (envelope.timeout or _TIMEOUT) + _MARGIN
+        claimed = self.ledger.claim(envelope.id, lease, no_retry=envelope.no_retry)
+        if claimed.claim is Claim.DONE:
+            event("task.duplicate", logging.INFO, f"{envelope.task} has taken effect before")
+            return Outcome.DONE
+        if claimed.claim is Claim.BUSY:
+            return Outcome.BUSY
+        if claimed.claim is Claim.ABANDONED:
+            crashed = PermanentTaskFailure("It was begun before, never ended and has no retry.")
+            return _OUTCOMES[self._bury(call, crashed, task)]
+        ending = self._run(call, task)
+        is_over = ending in {_Ending.DONE, _Ending.DEAD}
+        if not self.ledger.settle(envelope.id, claimed.token, done=is_over):
+            event("task.fenced", logging.WARNING, f"{envelope.task} outlived its lease")
+        return _OUTCOMES[ending]
+
+    def _run(self, call: Call, task: Task[..., Any]) -> _Ending:
+        name = call.envelope.task
+        try:
+            with running(self._current(call)):
+                task.function(*call.envelope.args, **call.envelope.kwargs)
+        except Discard as reason:
+            event("task.discarded", logging.INFO, f"{name} is no longer wanted: {reason}")
+        except Snooze as snooze:
+            event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")
+            return self._put_back(call, self.clock.now() + snooze.after, spent=False)
+        except PermanentTaskFailure as error:
+            return self._bury(call, error, task)
+        # A task that calls sys.exit() has failed; it must not take the function's process along.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
+            return self._failed(call, error, task)
+        else:
+            event("task.done", logging.DEBUG, f"{name} done")
+        return _Ending.DONE
+
+    def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> _Ending:
+        if call.is_last:
+            return self._bury(call, error, task)
+        event("task.failed", logging.WARNING, f"{call.envelope.task} failed", error=error)
+        if isinstance(error, RetryLater):
+            return self._put_back(call, self.clock.now() + error.after, spent=True)
+        return _Ending.FAILED
+
+    def _bury(
+        self, call: Call, error: BaseException, task: Task[..., Any] | None = None
+    ) -> _Ending:
+        letter = self.dead.bury(
+            task_id=call.envelope.id,
+            task=call.envelope.task,
+            queue=call.delivery.queue,
+            attempts=call.attempt.number,
+            body=call.delivery.body,
+            error=error,
+        )
+        self.alerts.died(letter, task.on_dead if task else None)
+        return _Ending.DEAD
+
+    def _put_back(self, call: Call, at: dt.datetime, *, spent: bool) -> _Ending:
+        """Enqueue the call again, under a name that makes a repetition harmless."""
+        self.enqueuer.resume(
+            replace(
+                call.envelope,
+                queue=call.envelope.queue or call.delivery.queue,
+                resumed=call.envelope.resumed + 1,
+                attempts=call.attempt.retry_count + spent,
+                executions=call.attempt.execution_count + spent,
+            ),
+            at,
+        )
+        return _Ending.PUT_BACK
+
+    def _current(self, call: Call) -> CurrentTask:
+        envelope = call.envelope
+        return CurrentTask(
+            id=envelope.id,
+            task=envelope.task,
+            name=call.delivery.task_name,
+            queue=call.delivery.queue,
+            attempt=call.attempt.number,
+            retry_count=call.attempt.retry_count,
+            is_last_attempt=call.is_last,
+            enqueued_at=envelope.enqueued_at,
+            eta=envelope.eta,
+            deadline=self.clock.now() + (envelope.timeout or _TIMEOUT),
+            _clock=self.clock,
+        )

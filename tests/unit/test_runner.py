@@ -1,0 +1,411 @@
+"""What a call may do before it runs, and what follows from how it ends."""
+
+import datetime as dt
+import json
+
+import pytest
+
+from adjourn import (
+    App,
+    DeadLetter,
+    Discard,
+    NoCurrentTaskError,
+    PermanentTaskFailure,
+    RetryLater,
+    Snooze,
+    current_task,
+)
+from adjourn.delivery import Outcome
+from adjourn.errors import StoreError
+from adjourn.retry import Attempt
+from adjourn.testing import sandbox
+
+SECOND = dt.timedelta(seconds=1)
+MINUTE = dt.timedelta(minutes=1)
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture
+def app():
+    return App()
+
+
+@pytest.fixture
+def box(app):
+    with sandbox(app) as box:
+        yield box
+
+
+@pytest.fixture
+def ran():
+    return []
+
+
+@pytest.fixture
+def work(app, ran):
+    """Return a task that does what it is told, one instruction for each attempt."""
+
+    @app.deferred(name="work")
+    def work(*instructions):
+        attempt = len(ran)
+        ran.append(current_task())
+        if attempt < len(instructions) and instructions[attempt]:
+            raise {
+                "fail": RuntimeError("fail"),
+                "permanent": PermanentTaskFailure("permanent"),
+                "discard": Discard("not wanted"),
+                "snooze": Snooze(MINUTE),
+                "retry": RetryLater(60),
+            }[instructions[attempt]]
+
+    return work
+
+
+def letters(box):
+    return [record for key, (_, record) in box.store.records.items() if "Dead" in key.kind]
+
+
+def ledger(box):
+    return {key.name: r["state"] for key, (_, r) in box.store.records.items() if "Once" in key.kind}
+
+
+# The current task
+
+
+def test_a_task_knows_itself(box, work, ran):
+    handle = work.options(queue="mail", timeout=60, max_retries=1).defer("fail")
+
+    box.drain()
+    box.drain()
+
+    first, second = ran
+    assert (first.id, first.task, first.queue) == (handle.id, "work", "mail")
+    assert handle.name.endswith(first.name)
+    assert (first.attempt, first.retry_count, first.is_last_attempt) == (1, 0, False)
+    assert (second.attempt, second.retry_count, second.is_last_attempt) == (2, 1, True)
+    assert first.enqueued_at == box.clock.now()
+    assert first.deadline == box.clock.now() + MINUTE
+    assert first.time_left() == MINUTE
+
+    box.clock.advance(2 * MINUTE)
+    assert first.time_left() == dt.timedelta()
+
+
+def test_outside_of_a_task_there_is_no_current_one(box, work):
+    work()
+    box.drain()
+
+    with pytest.raises(NoCurrentTaskError, match="call it within a task"):
+        current_task()
+
+
+# How it ends
+
+
+def test_a_discarded_task_is_acknowledged_without_a_dead_letter(box, work, ran):
+    work("discard")
+
+    assert box.drain() == [Outcome.DONE]
+    assert (len(ran), letters(box)) == (1, [])
+
+
+def test_a_snoozed_task_comes_back_and_has_spent_no_attempt(box, work, ran):
+    work.options(max_retries=0).defer("snooze")
+
+    assert box.drain() == [Outcome.DONE]
+    assert box.queue.due() == []
+    box.clock.advance(MINUTE)
+    assert box.drain() == [Outcome.DONE]
+
+    assert [(task.attempt, task.is_last_attempt) for task in ran] == [(1, True), (1, True)]
+    assert ran[0].id == ran[1].id
+    assert box.queue.tasks == {}
+
+
+def test_retry_later_waits_as_told_and_spends_an_execution(box, work, ran):
+    work.options(max_retries=1).defer("retry", "retry")
+
+    assert box.drain() == [Outcome.DONE]
+    assert box.queue.due() == []
+    box.clock.advance(MINUTE)
+    assert box.drain() == [Outcome.DEAD]
+
+    assert [(task.attempt, task.is_last_attempt) for task in ran] == [(1, False), (2, True)]
+    assert letters(box)[0]["attempts"] == 2
+
+
+def test_counts_go_on_over_failures_and_returns(box, work, ran):
+    work.options(max_retries=3).defer("fail", "retry", "fail", "fail")
+
+    for expected in (Outcome.FAILED, Outcome.DONE, Outcome.FAILED, Outcome.DEAD):
+        assert box.drain() == [expected]
+        box.clock.advance(MINUTE)
+
+    assert [task.attempt for task in ran] == [1, 2, 3, 4]
+
+
+def test_an_answer_lost_after_a_snooze_makes_no_second_task(box, work):
+    work("snooze", "snooze")
+    (queued,) = box.queue.due()
+
+    box.deliver(queued)
+    box.queue.tasks[queued.name] = queued  # the answer never arrived
+    box.deliver(queued)
+
+    assert len(box.queue.tasks) == 1
+
+
+@pytest.mark.parametrize("wait", [-1, dt.timedelta(seconds=-1)])
+@pytest.mark.parametrize("kind", [RetryLater, Snooze])
+def test_nobody_can_wait_for_less_than_nothing(kind, wait):
+    with pytest.raises(ValueError, match="cannot be negative"):
+        kind(wait)
+
+
+# Whether it may run
+
+
+def test_an_expired_call_is_dropped_with_a_log_event(box, work, ran, caplog):
+    work.options(expires=HOUR).defer()
+    work.options(delay=HOUR, expires=HOUR).defer()
+
+    box.clock.advance(HOUR)
+    assert box.drain() == [Outcome.DONE, Outcome.DONE]
+
+    assert len(ran) == 1  # the one whose hour began an hour later
+    assert "work has expired" in caplog.text
+
+
+def test_a_call_is_spread_at_random(box, work):
+    handle = work.options(delay=MINUTE, spread=MINUTE).defer()
+
+    assert handle.eta == box.clock.now() + 1.5 * MINUTE
+
+
+def test_the_back_off_of_a_task_travels_with_it(box, work):
+    work.options(min_backoff=5, max_backoff=50).defer("snooze")
+    (first,) = box.queue.due()
+
+    box.deliver(first)
+
+    (second,) = box.queue.tasks.values()
+    for task in (first.task, second.task):
+        assert (task.min_backoff, task.max_backoff) == (5 * SECOND, 50 * SECOND)
+
+
+# Once
+
+
+def test_a_duplicate_of_a_call_that_took_effect_is_acknowledged(box, work, ran):
+    work.options(once=True).defer()
+    (queued,) = box.queue.due()
+
+    assert box.deliver(queued) is Outcome.DONE
+    assert box.deliver(queued) is Outcome.DONE
+
+    assert len(ran) == 1
+
+
+def test_a_duplicate_that_meets_a_live_lease_is_never_acknowledged(app, box, ran):
+    @app.deferred(name="slow", once=True)
+    def slow():
+        ran.append(1)
+        outcomes.append(box.deliver(queued))
+
+    outcomes = []
+    slow()
+    (queued,) = box.queue.due()
+
+    assert box.deliver(queued) is Outcome.DONE
+
+    assert outcomes == [Outcome.BUSY]
+    assert len(ran) == 1
+
+
+def test_a_failed_call_is_given_back_and_runs_again(box, work, ran):
+    work.options(once=True).defer("fail")
+
+    assert box.drain() == [Outcome.FAILED]
+    assert box.drain() == [Outcome.DONE]
+
+    assert len(ran) == 2
+    assert list(ledger(box).values()) == ["done"]
+
+
+def test_a_call_whose_worker_crashed_is_taken_over_after_the_lease(app, box, ran):
+    @app.deferred(name="crash", once=True, timeout=60)
+    def crash():
+        ran.append(1)
+        if len(ran) == 1:
+            raise GeneratorExit  # as a killed process, this passes everything by
+
+    crash()
+    (queued,) = box.queue.due()
+    with pytest.raises(GeneratorExit):
+        box.deliver(queued)
+
+    assert box.deliver(queued) is Outcome.BUSY
+    box.clock.advance(3 * MINUTE)
+    assert box.deliver(queued) is Outcome.DONE
+
+    assert len(ran) == 2
+
+
+def test_a_worker_that_outlived_its_lease_cannot_settle_the_call(app, box, caplog):
+    @app.deferred(name="late", once=True)
+    def late():
+        if not late_runs:
+            late_runs.append(1)
+            box.clock.advance(HOUR)
+            assert box.deliver(queued) is Outcome.DONE
+
+    late_runs = []
+    late()
+    (queued,) = box.queue.due()
+
+    box.deliver(queued)
+
+    assert "outlived its lease" in caplog.text
+    assert list(ledger(box).values()) == ["done"]
+
+
+def test_a_snoozed_call_is_given_back(box, work, ran):
+    work.options(once=True).defer("snooze")
+
+    box.drain()
+    assert list(ledger(box).values()) == ["free"]
+    box.clock.advance(MINUTE)
+    box.drain()
+
+    assert len(ran) == 2
+    assert list(ledger(box).values()) == ["done"]
+
+
+def test_without_a_ledger_nothing_runs(box, work, ran, monkeypatch):
+    def away(_):
+        raise StoreError("away")
+
+    work.options(once=True).defer()
+    monkeypatch.setattr(box.store, "transact", away)
+
+    assert box.drain() == [Outcome.TROUBLE]
+    assert ran == []
+
+
+# Without retry
+
+
+def test_a_call_without_retry_that_fails_is_dead_at_once(box, work, ran):
+    work.options(no_retry=True).defer("fail")
+    (queued,) = box.queue.due()
+
+    assert box.deliver(queued) is Outcome.DEAD
+    assert box.deliver(queued) is Outcome.DONE
+
+    assert len(ran) == 1
+    assert ran[0].is_last_attempt
+
+
+def test_a_call_without_retry_whose_worker_crashed_is_never_begun_again(app, box, ran):
+    @app.deferred(name="crash", no_retry=True)
+    def crash():
+        ran.append(1)
+        raise GeneratorExit
+
+    crash()
+    (queued,) = box.queue.due()
+    with pytest.raises(GeneratorExit):
+        box.deliver(queued)
+
+    assert box.deliver(queued) is Outcome.BUSY
+    box.clock.advance(HOUR)
+    assert box.deliver(queued) is Outcome.DEAD
+
+    assert len(ran) == 1
+    assert "begun before" in letters(box)[0]["error"]
+
+
+# Hooks
+
+
+def test_the_dead_are_told_to_the_tasks_hook_and_then_to_the_apps(app, box):
+    told = []
+
+    @app.on_dead
+    def anybody(letter):
+        told.append(("app", letter))
+
+    @app.deferred(name="frail", on_dead=lambda letter: told.append(("task", letter)))
+    def frail():
+        raise PermanentTaskFailure("frail")
+
+    handle = frail()
+    assert box.drain() == [Outcome.DEAD]
+
+    letter = DeadLetter(
+        task_id=handle.id,
+        task="frail",
+        queue="default",
+        attempts=1,
+        error="PermanentTaskFailure: frail",
+    )
+    assert told == [("task", letter), ("app", letter)]
+
+
+def test_an_unreadable_body_is_told_to_the_apps_hook(app, box):
+    told = []
+    app.on_dead(told.append)
+
+    receive = app.wiring().receive_task
+    assert receive(box.delivery("https://deferred.example", b"?")) is Outcome.DEAD
+
+    assert [letter.task for letter in told] == [""]
+
+
+def test_a_failing_hook_undoes_nothing(app, box, work, caplog):
+    @app.on_dead
+    def fail(_):
+        raise RuntimeError("hook")
+
+    work("permanent")
+
+    assert box.drain() == [Outcome.DEAD]
+    assert "failed" in caplog.text
+    assert len(letters(box)) == 1
+
+
+@pytest.mark.parametrize("retries", [(23, 24, 25, 26, 27), (24, 26, 27), (99,)])
+def test_a_retry_warning_comes_once_even_if_its_attempt_never_arrived(app, box, work, retries):
+    warned = []
+    app.on_retry_warning(warned.append)
+    work(*["fail"] * 9)
+    (queued,) = box.queue.due()
+
+    for count in retries:
+        queued.attempt = Attempt(retry_count=count)
+        box.deliver(queued)
+
+    (warning,) = warned
+    assert warning.retry_count == min(count for count in retries if count >= 25)
+    assert warning.task == "work"
+
+
+def test_a_warning_that_cannot_be_noted_keeps_no_task_from_running(box, work, ran, monkeypatch):
+    def away(_):
+        raise StoreError("away")
+
+    work()
+    (queued,) = box.queue.due()
+    queued.attempt = Attempt(retry_count=30)
+    monkeypatch.setattr(box.store, "transact", away)
+
+    assert box.deliver(queued) is Outcome.DONE
+    assert len(ran) == 1
+
+
+def test_a_small_call_says_only_what_is_not_the_default(box, work):
+    work(1)
+
+    body = json.loads(box.queue.due()[0].task.body)
+
+    assert body.keys() == {"v", "id", "task", "args", "kwargs", "enqueued_at", "queue"}
