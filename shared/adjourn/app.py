@@ -6,12 +6,13 @@ import inspect
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import DeadHook, WarningHook
 from adjourn.codec import Codec
+from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.cron import Periodic
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.gcp import google_adapters
@@ -40,11 +41,26 @@ class App:
 
     Args:
         settings: The deployment; read from the environment if None.
+        datastore: Returns the application's own Datastore client; calls made inside one of its
+            transactions then stand and fall with it.
+        user: Returns an identifier of whoever is being served, for `current_task().user`.
+        language: Returns the language in which they are served, for `current_task().language`.
+        environment: Carries what else the application needs around its calls.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        datastore: Callable[[], Any] | None = None,
+        user: Callable[[], str | None] | None = None,
+        language: Callable[[], str | None] | None = None,
+        environment: CustomEnvironmentHandler | None = None,
+    ) -> None:
         self._settings = settings
-        self._declared = Declarations(Codec(extensions=DATASTORE_VALUES))
+        self._datastore = datastore
+        carrier = Carrier(user=user, language=language, environment=environment)
+        self._declared = Declarations(Codec(extensions=DATASTORE_VALUES), carrier=carrier)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -56,6 +72,7 @@ class App:
         /,
         *,
         name: str | None = None,
+        aliases: Sequence[str] = (),
         on_dead: DeadHook | None = None,
         **options: Unpack[DeclaredOptions],
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
@@ -65,6 +82,7 @@ class App:
         /,
         *,
         name: str | None = None,
+        aliases: Sequence[str] = (),
         on_dead: DeadHook | None = None,
         **options: Unpack[DeclaredOptions],
     ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
@@ -73,6 +91,7 @@ class App:
         Args:
             function: The function, when used without parentheses.
             name: The stable name that tasks carry; `module.qualname` if None.
+            aliases: Former names, under which tasks may still be on their way.
             on_dead: Called with the `DeadLetter` of a call that was given up.
             options: Defaults of `adjourn.options.Options` for every call.
 
@@ -90,7 +109,7 @@ class App:
                 on_dead=on_dead,
                 _enqueue=self._enqueue,
             )
-            self._declared.tasks.add(task.name, task)
+            self._declared.tasks.add(task.name, task, aliases)
             return task
 
         return declare if function is None else declare(function)
@@ -190,7 +209,8 @@ class App:
         with self._lock:
             if self._wiring is None:
                 settings = self._settings or Settings.from_env(os.environ)
-                self._wiring = wire(self._declared, settings, google_adapters(settings))
+                adapters = google_adapters(settings, self._datastore)
+                self._wiring = wire(self._declared, settings, adapters)
             return self._wiring
 
     def _enqueue(

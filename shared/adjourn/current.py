@@ -26,6 +26,8 @@ class CurrentTask:
         is_last_attempt: Whether a failure now makes it a dead letter, by the task's own budget.
         enqueued_at: When the call was made.
         eta: Its earliest start; None for at once.
+        user: Who made the call, as the application identifies people; None if nobody is known.
+        language: In which language they were served; None if it is not known.
         deadline: When Cloud Tasks gives this attempt up.
     """
 
@@ -38,6 +40,8 @@ class CurrentTask:
     is_last_attempt: bool
     enqueued_at: dt.datetime
     eta: dt.datetime | None
+    user: str | None
+    language: str | None
     deadline: dt.datetime
     _clock: Clock
 

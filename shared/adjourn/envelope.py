@@ -41,6 +41,8 @@ class Envelope:
         max_backoff: Longest wait between retries; None leaves it to the queue.
         once: Whether a call that has taken effect is claimed against duplicates.
         no_retry: Whether a call must never be begun a second time.
+        marker: Name of the marker of the transaction in which the call was made; empty for none.
+        context: What goes along with the call; see `adjourn.context`.
         resumed: How often the call was put back under a new task.
         attempts: Attempts that it had under earlier tasks.
         executions: Failed executions that it had under earlier tasks.
@@ -63,6 +65,8 @@ class Envelope:
     max_backoff: dt.timedelta | None = None
     once: bool = False
     no_retry: bool = False
+    marker: str = ""
+    context: Mapping[str, object] = field(default_factory=dict)
     resumed: int = 0
     attempts: int = 0
     executions: int = 0
@@ -121,7 +125,12 @@ class Envelope:
             for each in fields(self)
             if getattr(self, each.name) != each.default
         }
-        return {**told, "args": list(self.args), "kwargs": dict(self.kwargs)}
+        told |= {
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+            "context": dict(self.context),
+        }
+        return told if self.context else {k: v for k, v in told.items() if k != "context"}
 
 
 def _inflated(body: bytes) -> bytes:
@@ -153,9 +162,9 @@ def _has_names(kwargs: object) -> bool:
 
 _RULES = (
     (("id", "task"), _is_text, "a str that is not empty"),
-    (("queue",), lambda value: type(value) is str, "a str"),
+    (("queue", "marker"), lambda value: type(value) is str, "a str"),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
-    (("kwargs",), _has_names, "a mapping with str keys"),
+    (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_aware, "an aware datetime"),
     (
         ("eta", "expires_at"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from flask import Request, Response
 
+from adjourn.context import TRACEPARENT, carrying
 from adjourn.delivery import Delivery, Outcome
 from adjourn.log import bound, event, trace_fields
 from adjourn.retry import Attempt
@@ -31,7 +32,9 @@ def function(receive: Callable[[Delivery], Outcome], project: str) -> Callable[[
     """Return a function as functions-framework wants it, around one of the app's receivers."""
 
     def respond(request: Request) -> Response:
-        with bound(**trace_fields(project, request.headers.get("traceparent"))):
+        traceparent = request.headers.get("traceparent")
+        along = {TRACEPARENT: traceparent} if traceparent else {}
+        with bound(**trace_fields(project, traceparent)), carrying(along):
             if request.method != "POST":
                 return _text(405, "use POST", Allow="POST")
             body = _body(request)

@@ -38,6 +38,7 @@ class CallOptions(DeclaredOptions, total=False):
 
     eta: dt.datetime | None
     name: str | None
+    transaction: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,8 @@ class Options:
         spread: The start is put off by a random time up to this.
         once: A call takes effect once, even if Cloud Tasks delivers it again: it is claimed in
             Datastore before it runs.
+        transaction: The Datastore transaction with which a call stands and falls; not needed where
+            the application has given its client to `App`.
         no_retry: A call is never begun a second time, neither after a failure nor after a crash;
             it is claimed in Datastore before it runs.
     """
@@ -74,6 +77,7 @@ class Options:
     spread: dt.timedelta | None = None
     once: bool = False
     no_retry: bool = False
+    transaction: object = None
 
     def changed(self, **changes: Unpack[CallOptions]) -> "Options":
         """Return a copy with some options changed.

@@ -6,7 +6,7 @@ both.
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -79,6 +79,9 @@ class Transaction(Protocol):
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         """Write a record when the transaction commits."""
 
+    def delete(self, key: RecordKey) -> None:
+        """Remove a record, if it is there, when the transaction commits."""
+
 
 class EntityStore(Protocol):
     """Datastore, as far as we keep state of our own in it."""
@@ -92,6 +95,22 @@ class EntityStore(Protocol):
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         """Write a record at once.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def query(
+        self,
+        kind: str,
+        *,
+        by: str,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[tuple[str, Record]]:
+        """Yield names and records of a kind, those with the latest time in the property `by` first.
+
+        Records without that property are left out. They are fetched as they are asked for.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
@@ -143,6 +162,20 @@ class QuerySource(Protocol):
         """
 
 
+class TransactionGuard(Protocol):
+    """The transactions of users, as far as calls are made in them."""
+
+    def current(self) -> object | None:
+        """Return the transaction in which this thread is, None if it is in none."""
+
+    def put(self, transaction: object, key: RecordKey, record: Record) -> None:
+        """Let a record be written with a transaction, or not at all.
+
+        Raises:
+            DeclarationError: It is no transaction of the settings' project and database.
+        """
+
+
 class TokenVerifier(Protocol):
     """Whoever can tell whether a token was signed by Google."""
 
@@ -163,6 +196,7 @@ class Adapters:
     store: EntityStore
     queries: QuerySource
     verifier: TokenVerifier
+    transactions: TransactionGuard
     clock: Clock
     new_id: Callable[[], str]
     chance: Callable[[], float]

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
@@ -16,20 +16,26 @@ class Registry(Generic[T]):
     def __init__(self, sort: str) -> None:
         self._sort = sort
         self._items: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
 
-    def add(self, name: str, item: T) -> None:
-        """Register `item` under `name`.
+    def add(self, name: str, item: T, aliases: Iterable[str] = ()) -> None:
+        """Register `item` under `name`, and let `get` find it under its former names.
 
         Raises:
-            DeclarationError: The name is empty or taken.
+            DeclarationError: A name is empty or taken; nothing was registered.
         """
-        if not name:
-            raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
-        if name in self._items:
-            raise DeclarationError(
-                f"There is already a {self._sort} named {name!r}; rename one of them."
-            )
+        if isinstance(aliases, str):
+            raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
+        names = (name, *aliases)
+        for each in names:
+            if not each:
+                raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
+            if each in self._items or each in self._aliases or names.count(each) > 1:
+                raise DeclarationError(
+                    f"There is already a {self._sort} named {each!r}; rename one of them."
+                )
         self._items[name] = item
+        self._aliases |= dict.fromkeys(aliases, name)
 
     def get(self, name: str) -> T:
         """Return the item registered under `name`.
@@ -38,7 +44,7 @@ class Registry(Generic[T]):
             UnknownNameError: There is none; the message suggests the nearest name.
         """
         try:
-            return self._items[name]
+            return self._items[self._aliases.get(name, name)]
         except KeyError:
             near = difflib.get_close_matches(name, self._items, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""

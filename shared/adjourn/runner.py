@@ -9,6 +9,7 @@ from typing import Any
 from adjourn.alerts import Alerts
 from adjourn.clock import Clock
 from adjourn.codec import Codec
+from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
 from adjourn.deadletters import DeadLetters, body_id
 from adjourn.delivery import Delivery, Outcome
@@ -21,8 +22,9 @@ from adjourn.errors import (
     Snooze,
     UnknownNameError,
 )
+from adjourn.guard import Fate, Guard, wait
 from adjourn.ledger import Claim, Ledger
-from adjourn.log import bound, event
+from adjourn.log import bound, event, trace_fields
 from adjourn.registry import Registry
 from adjourn.retry import Attempt
 from adjourn.tasks import Enqueuer, Task
@@ -77,6 +79,9 @@ class TaskRunner:
     dead: DeadLetters
     ledger: Ledger
     alerts: Alerts
+    guard: Guard
+    carrier: Carrier
+    project: str
     clock: Clock
 
     def __call__(self, delivery: Delivery) -> Outcome:
@@ -93,7 +98,8 @@ class TaskRunner:
             return self._undecodable(delivery, error)
         counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
         call = Call(envelope=envelope, delivery=delivery, attempt=counted)
-        with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number):
+        trace = trace_fields(self.project, text(envelope.context, TRACEPARENT))
+        with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number, **trace):
             return self._admit(call)
 
     def _undecodable(self, delivery: Delivery, error: DecodeError) -> Outcome:
@@ -116,6 +122,8 @@ class TaskRunner:
             return Outcome.DONE
         if envelope.eta is not None and envelope.eta - now > _MARGIN:
             return _OUTCOMES[self._put_back(call, envelope.eta, spent=False)]
+        if envelope.marker and (outcome := self._awaited(call)):
+            return outcome
         try:
             task = self.tasks.get(envelope.task)
         except UnknownNameError as error:
@@ -124,6 +132,18 @@ class TaskRunner:
         if envelope.once or envelope.no_retry:
             return self._run_claimed(call, task)
         return _OUTCOMES[self._run(call, task)]
+
+    def _awaited(self, call: Call) -> Outcome | None:
+        """Return what to do with a guarded call; None if its transaction was committed."""
+        envelope = call.envelope
+        fate = self.guard.fate(envelope.marker, envelope.enqueued_at)
+        if fate is Fate.GONE:
+            event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
+            return Outcome.DONE
+        if fate is Fate.OPEN:
+            at = self.clock.now() + wait(envelope.resumed)
+            return _OUTCOMES[self._put_back(call, at, spent=False)]
+        return None
 
     def _unknown(self, call: Call, error: UnknownNameError) -> Outcome:
         due = call.envelope.eta or call.envelope.enqueued_at
@@ -153,7 +173,7 @@ class TaskRunner:
     def _run(self, call: Call, task: Task[..., Any]) -> _Ending:
         name = call.envelope.task
         try:
-            with running(self._current(call)):
+            with running(self._current(call)), self.carrier.unpacked(call.envelope.context):
                 task.function(*call.envelope.args, **call.envelope.kwargs)
         except Discard as reason:
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {reason}")
@@ -217,6 +237,8 @@ class TaskRunner:
             is_last_attempt=call.is_last,
             enqueued_at=envelope.enqueued_at,
             eta=envelope.eta,
+            user=text(envelope.context, USER),
+            language=text(envelope.context, LANGUAGE),
             deadline=self.clock.now() + (envelope.timeout or _TIMEOUT),
             _clock=self.clock,
         )

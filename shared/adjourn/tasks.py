@@ -8,9 +8,11 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 from adjourn.clock import Clock
 from adjourn.codec import Codec
+from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetter
 from adjourn.envelope import Envelope
 from adjourn.errors import TaskExistsError
+from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
 from adjourn.ports import NewTask, Target, TaskQueue
 
@@ -96,6 +98,8 @@ class Enqueuer:
     new_id: Callable[[], str]
     chance: Callable[[], float]
     default_queue: str
+    guard: Guard
+    carrier: Carrier
 
     def enqueue(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
@@ -107,9 +111,10 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
         """
         options, now = task.defaults, self.clock.now()
-        eta = options.start(now, self.chance())
+        eta, call = options.start(now, self.chance()), self.new_id()
+        marker = self.guard.mark(call, options.transaction, eta)
         envelope = Envelope(
-            id=self.new_id(),
+            id=call,
             task=task.name,
             args=args,
             kwargs=kwargs,
@@ -123,8 +128,12 @@ class Enqueuer:
             max_backoff=options.max_backoff,
             once=options.once,
             no_retry=options.no_retry,
+            marker=marker,
+            context=self.carrier.pack(),
         )
-        return self._put(envelope, name=options.name, eta=eta)
+        # A transaction takes a moment to be committed: to look sooner would be to look twice.
+        start = max(eta or now, now + FIRST_WAIT) if marker else eta
+        return self._put(envelope, name=options.name, eta=start)
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Put a call that was delivered on its queue again, under a name of this resumption.

@@ -145,6 +145,27 @@ class MemoryStore:
         kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
         self.records[key] = (next(self._versions), kept)
 
+    def query(
+        self,
+        kind: str,
+        *,
+        by: str,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[tuple[str, Record]]:
+        """Yield copies of the records, as they are now, the latest first."""
+        found = [
+            (at, key.name, copy.deepcopy(record))
+            for key, (_, record) in self.records.items()
+            if key.kind == kind
+            and isinstance(at := record.get(by), dt.datetime)
+            and (since is None or at >= since)
+            and (before is None or at < before)
+        ]
+        by_name = sorted(found, key=lambda each: each[1])
+        latest_first = sorted(by_name, key=lambda each: each[0], reverse=True)
+        return ((name, record) for _, name, record in latest_first)
+
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, again if something that it read was changed meanwhile."""
         for _ in range(_ATTEMPTS):
@@ -152,7 +173,10 @@ class MemoryStore:
             result = work(transaction)
             if all(self._read(key)[0] == seen for key, seen in transaction.seen.items()):
                 for key, record in transaction.writes.items():
-                    self.put(key, record)
+                    if record is None:
+                        self.records.pop(key, None)
+                    else:
+                        self.put(key, record)
                 return result
         raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
 
@@ -168,7 +192,7 @@ class _MemoryTransaction:
     def __init__(self, snapshot: Mapping[RecordKey, tuple[int, Record]]) -> None:
         self._snapshot = snapshot
         self.seen: dict[RecordKey, int] = {}
-        self.writes: dict[RecordKey, Record] = {}
+        self.writes: dict[RecordKey, Record | None] = {}
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         found: list[Record | None] = []
@@ -180,6 +204,9 @@ class _MemoryTransaction:
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
         self.writes[key] = record
+
+    def delete(self, key: RecordKey) -> None:
+        self.writes[key] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +256,36 @@ class MemoryQueries:
         return self._kinds.get(str(query["kind"]), {})
 
 
+class MemoryTransactions:
+    """The transactions of a sandbox: what is put in one is written when it ends well."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._open: list[dict[RecordKey, Record]] = []
+
+    @contextmanager
+    def begin(self) -> Iterator[object]:
+        """Open a transaction; it is rolled back if the block raises."""
+        transaction: dict[RecordKey, Record] = {}
+        self._open.append(transaction)
+        try:
+            yield transaction
+            for key, record in transaction.items():
+                self._store.put(key, record)
+        finally:
+            self._open.pop()
+
+    def current(self) -> object | None:
+        """Return the innermost transaction that is open."""
+        return self._open[-1] if self._open else None
+
+    def put(self, transaction: object, key: RecordKey, record: Record) -> None:
+        """Keep a record for when the transaction ends."""
+        if not isinstance(transaction, dict):
+            raise DeclarationError(f"{transaction!r} is not a transaction of this sandbox.")
+        transaction[key] = record
+
+
 class MemoryVerifier:
     """Trusts the tokens that it gave out, and no others."""
 
@@ -270,6 +327,7 @@ class Sandbox:
     store: MemoryStore
     queries: MemoryQueries
     verifier: MemoryVerifier
+    transactions: MemoryTransactions
 
     def deliver(self, queued: Queued) -> Outcome:
         """Deliver a task once and settle it as Cloud Tasks would; a failed one stays queued."""
@@ -331,17 +389,25 @@ def sandbox(app: App) -> Iterator[Sandbox]:
     """Give an application an outside world in memory for a while."""
     clock, store, queries = FakeClock(), MemoryStore(), MemoryQueries()
     queue, verifier = MemoryQueue(clock), MemoryVerifier(clock)
+    transactions = MemoryTransactions(store)
     ids = itertools.count(1)
     adapters = Adapters(
         queue=queue,
         store=store,
         queries=queries,
         verifier=verifier,
+        transactions=transactions,
         clock=clock,
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: 0.5,
     )
     with app.rewired(SETTINGS, adapters):
         yield Sandbox(
-            app=app, clock=clock, queue=queue, store=store, queries=queries, verifier=verifier
+            app=app,
+            clock=clock,
+            queue=queue,
+            store=store,
+            queries=queries,
+            verifier=verifier,
+            transactions=transactions,
         )

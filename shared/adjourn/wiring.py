@@ -8,10 +8,12 @@ from typing import Any
 from adjourn.alerts import Alerts, Hooks
 from adjourn.auth import CallerPolicy
 from adjourn.codec import Codec
+from adjourn.context import Carrier
 from adjourn.cron import Cron, Periodic
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.dispatch import CronRunner, Gate, Handler, StepRunner
+from adjourn.guard import Guard
 from adjourn.ledger import Ledger
 from adjourn.ports import Adapters
 from adjourn.queryiter import Iterations, QueryIter
@@ -34,6 +36,7 @@ class Declarations:
         default_factory=lambda: Registry("iteration")
     )
     hooks: Hooks = field(default_factory=Hooks)
+    carrier: Carrier = field(default_factory=Carrier)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,6 +53,7 @@ class Wiring:
 
 def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiring:
     """Make the working parts; no I/O takes place."""
+    guard = Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
     dead = DeadLetters(store=adapters.store, clock=adapters.clock)
     enqueuer = Enqueuer(
         queue=adapters.queue,
@@ -58,6 +62,8 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         new_id=adapters.new_id,
         chance=adapters.chance,
         default_queue=settings.queue,
+        guard=guard,
+        carrier=declared.carrier,
     )
     iterations = Iterations(
         registry=declared.iterations,
@@ -87,6 +93,9 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
             clock=adapters.clock,
             threshold=settings.retry_warning,
         ),
+        guard=guard,
+        carrier=declared.carrier,
+        project=settings.project,
         clock=adapters.clock,
     )
 

@@ -245,7 +245,9 @@ def test_making_an_application_does_nothing_and_the_settings_are_read_on_first_u
 def test_the_working_parts_are_made_once_also_for_threads_that_come_at_once(monkeypatch):
     app, together, made = App(settings=SETTINGS), threading.Barrier(4), []
     adapters = app_module.google_adapters
-    monkeypatch.setattr(app_module, "google_adapters", lambda s: made.append(s) or adapters(s))
+    monkeypatch.setattr(
+        app_module, "google_adapters", lambda *given: made.append(given) or adapters(*given)
+    )
 
     def use(_):
         together.wait(10)

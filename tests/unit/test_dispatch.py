@@ -94,6 +94,7 @@ def untouched(box, store):
         store=store,
         queries=box.queries,
         verifier=box.verifier,
+        transactions=box.transactions,
         clock=box.clock,
         new_id=lambda: "7f3a",
         chance=lambda: 0.5,

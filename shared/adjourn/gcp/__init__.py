@@ -2,18 +2,26 @@
 
 import random
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from adjourn.clock import SystemClock
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore import DatastoreQueries, DatastoreStore, datastore_client
 from adjourn.gcp.oidc import OidcVerifier
 from adjourn.gcp.process import PerProcess
+from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.settings import Settings
 
 
-def google_adapters(settings: Settings) -> Adapters:
-    """Return the real services as the settings name them; nothing is connected yet."""
+def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) -> Adapters:
+    """Return the real services as the settings name them; nothing is connected yet.
+
+    Args:
+        settings: The deployment.
+        users_client: The application's own Datastore client, whose transactions are noticed.
+    """
     clock = SystemClock()
     client = PerProcess(lambda: datastore_client(settings))
     return Adapters(
@@ -21,6 +29,7 @@ def google_adapters(settings: Settings) -> Adapters:
         store=DatastoreStore(client),
         queries=DatastoreQueries(client),
         verifier=OidcVerifier(settings.keys_url, now=clock.now),
+        transactions=DatastoreTransactions(settings, users_client),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
         chance=random.random,

@@ -1,0 +1,54 @@
+"""The transactions of users, as `google.cloud.datastore` has them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adjourn.errors import DeclarationError
+from adjourn.ports import Record, RecordKey
+from adjourn.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud.datastore import Client
+
+
+class DatastoreTransactions:
+    """Finds the transaction that is open and puts our entities in it.
+
+    Args:
+        settings: The project and database that our own entities are in.
+        client: The application's client, whose transactions are noticed by themselves; without it
+            they are given with the call.
+    """
+
+    def __init__(self, settings: Settings, client: "Callable[[], Client] | None") -> None:
+        self._settings = settings
+        self._client = client
+
+    def current(self) -> object | None:
+        """Return the transaction that is open in this thread."""
+        if self._client is None:
+            return None
+        transaction = self._client().current_transaction
+        # A read-only one takes no marker, and has nothing to commit that a call could depend on.
+        is_read_only = transaction is not None and "read_only" in transaction._options  # noqa: SLF001
+        return None if is_read_only else transaction
+
+    def put(self, transaction: object, key: RecordKey, record: Record) -> None:
+        """Put an entity in a transaction, to be written with it."""
+        from google.cloud.datastore import Entity, Key
+        from google.cloud.datastore.transaction import Transaction
+
+        if not isinstance(transaction, Transaction):
+            raise DeclarationError(f"{transaction!r} is not a Datastore transaction.")
+        project, database = transaction.project, transaction.database or ""
+        if (project, database) != (self._settings.project, self._settings.database):
+            raise DeclarationError(
+                f"The transaction is in project {project!r}, database {database!r}; the settings"
+                f" name {self._settings.project!r} and {self._settings.database!r}."
+            )
+        entity = Entity(Key(key.kind, key.name, project=project, database=transaction.database))
+        entity.update(record)
+        try:
+            transaction.put(entity)
+        except (RuntimeError, ValueError) as error:
+            raise DeclarationError(f"The transaction cannot guard a call: {error}") from error

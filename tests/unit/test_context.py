@@ -1,0 +1,152 @@
+"""What goes along with a call, from where it is made to where it runs."""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import pytest
+
+from adjourn import App, DeclarationError, EncodeError, current_task
+from adjourn.context import carrying
+from adjourn.delivery import Outcome
+from adjourn.testing import sandbox
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
+
+
+class Tenancy:
+    """Carries the tenant, as an application would."""
+
+    def serialize(self):
+        return {"tenant": tenant.get()}
+
+    @contextmanager
+    def restore(self, value):
+        token = tenant.set(value["tenant"])
+        try:
+            yield
+        finally:
+            tenant.reset(token)
+
+
+def app_with(seen, **carried):
+    app = App(**carried)
+
+    @app.deferred(name="look")
+    def look(depth=0):
+        task = current_task()
+        seen.append((task.user, task.language, tenant.get()))
+        if depth:
+            look(depth - 1)
+
+    return app, look
+
+
+def test_user_language_and_environment_arrive():
+    seen = []
+    app, look = app_with(seen, user=lambda: "u-1", language=lambda: "de", environment=Tenancy())
+    with sandbox(app) as box:
+        token = tenant.set("acme's")
+        look()
+        tenant.reset(token)
+
+        assert box.drain() == [Outcome.DONE]
+
+    assert seen == [("u-1", "de", "acme's")]
+    assert tenant.get() == "nobody's"
+
+
+def test_a_call_without_any_context_carries_none():
+    seen = []
+    app, look = app_with(seen, user=lambda: None)
+    with sandbox(app) as box:
+        look()
+        assert b"context" not in box.queue.due()[0].task.body
+        box.drain()
+
+    assert seen == [(None, None, "nobody's")]
+
+
+def test_what_a_task_enqueues_carries_the_tasks_own_context_on():
+    people = ["u-1"]
+    seen = []
+    app, look = app_with(seen, user=lambda: people.pop() if people else None)
+    with sandbox(app) as box:
+        look(2)
+        box.drain()
+
+    assert [user for user, _, _ in seen] == ["u-1"] * 3
+
+
+def test_the_trace_goes_along():
+    seen = []
+    app, look = app_with(seen)
+    with sandbox(app) as box:
+        with carrying({"traceparent": TRACE}):
+            look(1)
+        first = box.queue.due()[0].task.body
+        box.deliver(box.queue.due()[0])
+
+        assert TRACE.encode() in first
+        assert TRACE.encode() in box.queue.due()[0].task.body
+
+
+def test_a_user_that_is_no_text_is_refused_at_the_call():
+    app, look = app_with([], user=lambda: 5)
+    with sandbox(app) as box:
+        with pytest.raises(EncodeError, match="the user that a call carries has to be a str"):
+            look()
+        assert box.queue.tasks == {}
+
+
+def test_an_environment_that_cannot_be_restored_is_a_failure_of_the_task():
+    class Broken(Tenancy):
+        def restore(self, value):
+            raise RuntimeError(value)
+
+    app, look = app_with([], environment=Broken())
+    with sandbox(app) as box:
+        look()
+
+        assert box.drain() == [Outcome.FAILED]
+
+
+# Former names
+
+
+def test_a_call_under_a_former_name_still_runs():
+    seen = []
+    old, look = app_with(seen)
+    with sandbox(old) as box:
+        look()
+        body = box.queue.due()[0].task.body
+
+    new = App()
+    new.deferred(name="watch", aliases=["look", "see"])(lambda_free(seen))
+    with sandbox(new) as box:
+        delivery = box.delivery("https://deferred.example", body)
+
+        assert new.wiring().receive_task(delivery) is Outcome.DONE
+
+    assert seen == ["ran"]
+
+
+def lambda_free(seen):
+    def watch():
+        seen.append("ran")
+
+    return watch
+
+
+@pytest.mark.parametrize(
+    "aliases", [["taken"], ["watch"], ["twice", "twice"], [""], "see", ["former"]]
+)
+def test_a_former_name_must_be_free(aliases):
+    app = App()
+    app.deferred(name="taken", aliases=["former"])(lambda_free([]))
+
+    with pytest.raises(DeclarationError):
+        app.deferred(name="watch", aliases=aliases)(lambda_free([]))
+
+    app.deferred(name="watch")(lambda_free([]))
