@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from adjourn.clock import Clock
+from adjourn.errors import EnqueueError
 
 T = TypeVar("T")
 
@@ -44,12 +45,17 @@ class TaskQueue(Protocol):
     def enqueue(self, task: NewTask) -> str:
         """Put a task on its queue and return its full name.
 
+        A task with a name is never there twice, however often creating it had to be tried.
+
         Raises:
             TaskExistsError: A task of that name exists, or did until recently.
             QueueNotFoundError: The queue does not exist.
             UnavailableError: The service could not be reached in time; the task may be there.
             EnqueueError: The service refused the task.
         """
+
+    def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
+        """Put tasks on their queues; return what `enqueue` returns or raises for each, in order."""
 
     def full_name(self, queue: str, name: str) -> str:
         """Return the name by which the service knows the task `name` of `queue`."""

@@ -145,13 +145,19 @@ class Enqueuer:
         return self._put(envelope, name=f"{digest[:32]}-resumed", eta=at)
 
     def _put(self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None) -> TaskHandle:
+        """Put a call on its queue, under its id if it was given no name.
+
+        A name makes Cloud Tasks slower, but without one a creation whose answer was lost could be
+        neither repeated, lest it be there twice, nor left, lest it be lost. The ids are random,
+        which spares the worst of it: the documentation warns of names with a common beginning.
+        """
         hop = eta and min(eta, self.clock.now() + _LONGEST_HOP)
         new = NewTask(
             target=Target.DEFERRED,
             label=envelope.task,
             queue=envelope.queue,
             body=envelope.encode(self.codec),
-            name=name,
+            name=name or envelope.id,
             eta=hop,
             timeout=envelope.timeout,
             min_backoff=envelope.min_backoff,

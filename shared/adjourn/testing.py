@@ -23,6 +23,7 @@ from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import (
     ConflictError,
     DeclarationError,
+    EnqueueError,
     QueueNotFoundError,
     TaskExistsError,
     UnauthenticatedError,
@@ -111,6 +112,16 @@ class MemoryQueue:
             raise TaskExistsError(f"{name} exists, or did until recently.")
         self.tasks[name] = Queued(name, task, max(task.eta or now, now))
         return name
+
+    def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
+        """Keep the tasks until they are removed."""
+        results: list[str | EnqueueError] = []
+        for task in tasks:
+            try:
+                results.append(self.enqueue(task))
+            except EnqueueError as error:
+                results.append(error)
+        return results
 
     def full_name(self, queue: str, name: str) -> str:
         """Return a name in the form of the real service."""

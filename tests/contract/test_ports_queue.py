@@ -68,6 +68,42 @@ class TaskQueueContract:
         with pytest.raises(QueueNotFoundError, match="fast"):
             subject.enqueue(task(queue="fast"))
 
+    def test_many_tasks_have_their_results_in_order(self, subject):
+        taken = subject.enqueue(task(name="taken"))
+        names = [f"n{index}" for index in range(240)]
+        tasks = [task(name=name, queue=QUEUES[len(name) % 2]) for name in names]
+        tasks[7], tasks[130] = task(name="taken"), task(queue="fast")
+
+        results = subject.enqueue_many(tasks)
+
+        wanted = [subject.full_name(each.queue, each.name or "") for each in tasks]
+        assert wanted.pop(130)
+        assert type(results.pop(130)) is QueueNotFoundError
+        assert wanted.pop(7) == taken
+        assert type(results.pop(7)) is TaskExistsError
+        assert results == wanted
+
+    def test_many_tasks_that_all_fail_have_an_error_each(self, subject):
+        subject.enqueue(task(name="taken"))
+
+        results = subject.enqueue_many([task(name="taken")] * 2 + [task(queue="fast")] * 2)
+
+        assert [type(each) for each in results] == [TaskExistsError] * 2 + [QueueNotFoundError] * 2
+
+    def test_many_tasks_without_names_are_given_them(self, subject):
+        results = subject.enqueue_many([task(), task(), task()])
+
+        assert len({subject.delete(name) and name for name in results}) == 3
+
+    def test_no_tasks_have_no_results(self, subject):
+        assert subject.enqueue_many([]) == []
+
+    @pytest.mark.parametrize("count", [1, 5])
+    def test_many_large_bodies_are_accepted(self, subject, count):
+        results = subject.enqueue_many([task(body=bytes(1_000_000))] * count)
+
+        assert all(isinstance(each, str) for each in results)
+
     def test_a_task_is_deleted_once(self, subject):
         name = subject.enqueue(task())
 

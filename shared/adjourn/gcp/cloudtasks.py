@@ -1,41 +1,130 @@
 """Cloud Tasks through Google's own client."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from adjourn.bulk import batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
+from adjourn.gcp.persistence import Persistence
 from adjourn.gcp.process import PerProcess
 from adjourn.ports import NewTask, Target
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
-    from google.cloud.tasks_v2 import CloudTasksClient, Task
+    from google.cloud.tasks_v2 import CloudTasksClient, CreateTaskRequest, Task
 
 # Cloud Tasks rejects a call whose deadline lies more than 30 s ahead (Google's own bridge,
 # google/appengine/api/taskqueue/cloudtask.py, therefore waits 20 s).
 _TIMEOUT = 20.0
 
+Result = str | EnqueueError
+
 
 class CloudTaskQueue:
     """Puts HTTP tasks for our functions on the queues of one project and region."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, persist: Persistence | None = None) -> None:
         self._settings = settings
+        self._persist = persist or Persistence()
         self._client = PerProcess(self._connect)
+        self._has_batches = True
         self._urls = {
             Target.DEFERRED: settings.deferred_url,
             Target.QUERYITER: settings.queryiter_url,
         }
 
     def enqueue(self, task: NewTask) -> str:
-        """Create the task; it carries a token of the service account for the function's URL."""
-        with _translated(task.queue):
-            created = self._client().create_task(
-                parent=self._queue(task.queue), task=self._message(task), timeout=_TIMEOUT
-            )
-        return created.name
+        """Create the task; it carries a token of the service account for the function's URL.
+
+        Only a task with a name is tried again, since its name rules out a second one.
+        """
+        (result,) = self._create([task])
+        if isinstance(result, EnqueueError):
+            raise result
+        return result
+
+    def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
+        """Create the tasks, up to 100 of a queue in one request."""
+        results: dict[int, Result] = {}
+        indexes = sorted(range(len(tasks)), key=lambda index: tasks[index].queue)
+        for _, group in groupby(indexes, key=lambda index: tasks[index].queue):
+            for batch in batches(group, weight=lambda index: len(tasks[index].body)):
+                told = self._create([tasks[index] for index in batch])
+                results |= zip(batch, told, strict=True)
+        return [results[index] for index in range(len(tasks))]
+
+    def _create(self, tasks: Sequence[NewTask]) -> Sequence[Result]:
+        """Create tasks of one queue, those with a name again while the service is out of reach."""
+        results: dict[int, Result] = {}
+        waiting = list(range(len(tasks)))
+
+        def attempt(timeout: float) -> None:
+            told = self._request([tasks[index] for index in waiting], timeout)
+            for index, result in zip(waiting, told, strict=True):
+                # A name that was free a moment ago is taken by the request whose answer was lost.
+                is_ours = index in results and isinstance(result, TaskExistsError)
+                results[index] = self._name(tasks[index]) if is_ours else result
+            waiting[:] = [
+                index
+                for index in waiting
+                if tasks[index].name and isinstance(results[index], UnavailableError)
+            ]
+            if waiting:
+                raise UnavailableError
+
+        with suppress(UnavailableError):
+            self._persist(attempt, _TIMEOUT)
+        return [results[index] for index in range(len(tasks))]
+
+    def _request(self, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
+        """Return what became of each task; what fails as a whole fails for each."""
+        from google.api_core.exceptions import MethodNotImplemented
+
+        if len(tasks) > 1 and self._has_batches:
+            try:
+                with _translated(tasks[0].queue):
+                    return self._batch(tasks, timeout)
+            except EnqueueError as error:
+                if not isinstance(error.__cause__, MethodNotImplemented):
+                    return [error] * len(tasks)
+                self._has_batches = False
+        results: list[Result] = []
+        for task in tasks:
+            try:
+                with _translated(task.queue):
+                    created = self._client().create_task(self._new(task), timeout=timeout)
+            except UnavailableError as error:
+                # The others would only spend the time that is left.
+                return [*results, *[error] * (len(tasks) - len(results))]
+            except EnqueueError as error:
+                results.append(error)
+            else:
+                results.append(created.name)
+        return results
+
+    def _batch(self, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
+        from google.api_core.exceptions import from_grpc_status
+
+        requests = [self._new(task) for task in tasks]
+        done = self._client().batch_create_tasks(
+            parent=requests[0].parent, requests=requests, timeout=timeout
+        )
+        if not done.operation.done:
+            raise UnavailableError("Cloud Tasks did not finish a batch.")
+        failed, error = done.metadata.failed_requests, done.exception()
+        created = iter(() if error else done.result().tasks)
+        queue = tasks[0].queue
+        return [
+            _ours(from_grpc_status(failed[index].code, failed[index].message), queue)
+            if index in failed
+            else _ours(error, queue)
+            if error
+            else next(created).name
+            for index in range(len(tasks))
+        ]
 
     def full_name(self, queue: str, name: str) -> str:
         """Return `projects/…/locations/…/queues/…/tasks/…`."""
@@ -57,13 +146,21 @@ class CloudTaskQueue:
             f"projects/{self._settings.project}/locations/{self._settings.location}/queues/{queue}"
         )
 
+    def _name(self, task: NewTask) -> str:
+        return self.full_name(task.queue, task.name) if task.name else ""
+
+    def _new(self, task: NewTask) -> "CreateTaskRequest":
+        from google.cloud.tasks_v2 import CreateTaskRequest
+
+        return CreateTaskRequest(parent=self._queue(task.queue), task=self._message(task))
+
     def _message(self, task: NewTask) -> "Task":
         from google.cloud.tasks_v2 import HttpRequest, OidcToken, RetryConfig, Task
 
         url = self._urls[task.target]
         retries = RetryConfig(min_backoff=task.min_backoff, max_backoff=task.max_backoff)
         return Task(
-            name=self.full_name(task.queue, task.name) if task.name else None,
+            name=self._name(task) or None,
             schedule_time=task.eta,
             dispatch_deadline=task.timeout,
             retry_config=retries if task.min_backoff or task.max_backoff else None,
@@ -93,22 +190,30 @@ class CloudTaskQueue:
 @contextmanager
 def _translated(queue: str) -> Iterator[None]:
     """Raise our own errors instead of Google's."""
-    from google.api_core import exceptions as google
+    from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
     try:
         yield
-    except google.AlreadyExists as error:
-        raise TaskExistsError(str(error)) from error
-    except google.NotFound as error:
-        raise QueueNotFoundError(f"Queue {queue!r} does not exist: {error.message}") from error
-    except (
-        google.Aborted,
-        google.DeadlineExceeded,
-        google.ResourceExhausted,
-        google.RetryError,
-        google.ServiceUnavailable,
-    ) as error:
-        raise UnavailableError(f"Cloud Tasks did not answer: {error}") from error
-    except (google.GoogleAPIError, GoogleAuthError) as error:
-        raise EnqueueError(f"Cloud Tasks refused the call: {error}") from error
+    except (GoogleAPIError, GoogleAuthError) as error:
+        raise _ours(error, queue) from error
+
+
+def _ours(error: Exception, queue: str) -> EnqueueError:
+    """Return our own error for one of Google's."""
+    from google.api_core import exceptions as google
+
+    match error:
+        case google.AlreadyExists():
+            return TaskExistsError(str(error))
+        case google.NotFound():
+            return QueueNotFoundError(f"Queue {queue!r} does not exist: {error.message}")
+        case (
+            google.Aborted()
+            | google.DeadlineExceeded()
+            | google.ResourceExhausted()
+            | google.RetryError()
+            | google.ServiceUnavailable()
+        ):
+            return UnavailableError(f"Cloud Tasks did not answer: {error}")
+    return EnqueueError(f"Cloud Tasks refused the call: {error}")
