@@ -99,6 +99,7 @@ class Stack:
         limits: Whether queues keep to their rate and concurrency.
         write: Takes each line that a function prints, after the function's name.
         clock: The stack's time; the functions always have the machine's.
+        sender: The way from the queues to the functions, for tests that disturb it.
     """
 
     def __init__(
@@ -111,12 +112,14 @@ class Stack:
         limits: bool = True,
         write: Print = lambda _name, _line: None,
         clock: Clock | None = None,
+        sender: Sender | None = None,
     ) -> None:
         self._app = app
         self._spec = spec
         self._state = state
         self._limits = limits
         self._clock = clock or SystemClock()
+        self._sender = sender or Sender(self._clock)
         self._functions = Functions(write)
         self._closing = AsyncExitStack()
         self.ports = Ports.choose(base_port)
@@ -144,7 +147,7 @@ class Stack:
     async def _serve(self, closing: AsyncExitStack) -> None:
         path = self._folder(closing) / "adjourn.sqlite3"
         self.issuer = issuer = TokenIssuer(self._clock)
-        sender = Sender(self._clock)
+        sender = self._sender
         closing.push_async_callback(sender.close)
         datastore = DatastoreServer(path, self._clock)
         closing.callback(datastore.close)
