@@ -173,9 +173,8 @@ class MemoryStore:
             and (since is None or at >= since)
             and (before is None or at < before)
         ]
-        by_name = sorted(found, key=lambda each: each[1])
-        latest_first = sorted(by_name, key=lambda each: each[0], reverse=True)
-        return ((name, record) for _, name, record in latest_first)
+        found.sort(key=lambda each: each[:2], reverse=True)
+        return ((name, record) for _, name, record in found)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, again if something that it read was changed meanwhile."""
@@ -289,6 +288,12 @@ class MemoryTransactions:
     def current(self) -> object | None:
         """Return the innermost transaction that is open."""
         return self._open[-1] if self._open else None
+
+    def get(self, transaction: object, key: RecordKey) -> Record | None:
+        """Return a record as it is, which nobody changes within a sandbox's thread."""
+        if not isinstance(transaction, dict):
+            raise DeclarationError(f"{transaction!r} is not a transaction of this sandbox.")
+        return self._store.get([key])[0]
 
     def put(self, transaction: object, key: RecordKey, record: Record) -> None:
         """Keep a record for when the transaction ends."""

@@ -21,6 +21,10 @@ KEY, OTHER = RecordKey("Run", "a"), RecordKey("Run", "b")
 numbers = itertools.count(1)  # every test has a database of its own
 
 
+def at(minute):
+    return None if minute is None else NOON.replace(minute=minute)
+
+
 class EntityStoreContract:
     """Subclasses give a `subject` and `others`, through which another process writes the same."""
 
@@ -176,6 +180,66 @@ class EntityStoreContract:
 
         assert subject.transact(work) == [None]
 
+    def test_a_transaction_deletes(self, subject):
+        subject.put(KEY, {"n": 1})
+
+        def work(transaction):
+            transaction.get([KEY])
+            transaction.delete(KEY)
+            transaction.delete(OTHER)
+
+        subject.transact(work)
+
+        assert subject.get([KEY]) == [None]
+
+    def test_what_another_one_changed_meanwhile_is_not_deleted_unseen(self, subject, others):
+        subject.put(KEY, {"n": 1})
+        seen = []
+
+        def work(transaction):
+            seen.append(transaction.get([KEY])[0])
+            if len(seen) == 1:
+                others.put(KEY, {"n": 2})
+            if seen[-1] == {"n": 1}:
+                transaction.delete(KEY)
+
+        subject.transact(work)
+
+        assert subject.get([KEY]) == [{"n": 2}]
+
+    def test_a_query_yields_the_latest_first(self, subject):
+        for name, minute in (("a", 1), ("c", 3), ("b", 2)):
+            subject.put(RecordKey("Run", name), {"at": at(minute), "n": minute})
+        subject.put(RecordKey("Other", "a"), {"at": at(1)})
+        subject.put(RecordKey("Run", "timeless"), {"n": 1})
+
+        found = list(subject.query("Run", by="at"))
+
+        assert [name for name, _ in found] == ["c", "b", "a"]
+        assert found[0] == ("c", {"at": at(3), "n": 3})
+
+    @pytest.mark.parametrize(
+        ("since", "before", "names"),
+        [(2, None, "cb"), (None, 2, "a"), (1, 3, "ba"), (2, 2, ""), (None, None, "cba")],
+    )
+    def test_a_query_keeps_to_times(self, subject, since, before, names):
+        for name, minute in (("a", 1), ("b", 2), ("c", 3)):
+            subject.put(RecordKey("Run", name), {"at": at(minute)})
+
+        found = subject.query("Run", by="at", since=at(since), before=at(before))
+
+        assert "".join(name for name, _ in found) == names
+
+    def test_what_a_query_has_found_can_be_deleted_on_the_way(self, subject):
+        keys = [RecordKey("Run", f"{n:03}") for n in range(40)]
+        for key in keys:
+            subject.put(key, {"at": NOON, "body": bytes(100_000)}, unindexed={"body"})
+
+        for name, _ in subject.query("Run", by="at"):
+            subject.transact(lambda t, name=name: t.delete(RecordKey("Run", name)))
+
+        assert subject.get(keys) == [None] * 40
+
 
 class TestMemoryStore(EntityStoreContract):
     @pytest.fixture
@@ -232,6 +296,8 @@ class TestDatastoreStore(EntityStoreContract):
                 subject.get([KEY])
             with pytest.raises(StoreError):
                 subject.transact(lambda t: t.get([KEY]))
+            with pytest.raises(StoreError):
+                list(subject.query("Run", by="at"))
 
     def test_without_credentials_nothing_is_stored(self, monkeypatch, tmp_path):
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))

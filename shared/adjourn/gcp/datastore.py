@@ -1,5 +1,6 @@
 """Datastore through Google's own client: our own records, and the users' queries."""
 
+import datetime as dt
 import random
 import time
 from base64 import urlsafe_b64encode
@@ -59,6 +60,25 @@ class DatastoreStore:
             client = self._client()
             client.put(_entity(client, key, record, unindexed))
 
+    def query(
+        self,
+        kind: str,
+        *,
+        by: str,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[tuple[str, Record]]:
+        """Run one query, page by page; the index of each single property serves it."""
+        from google.cloud.datastore.query import PropertyFilter
+
+        with _translated():
+            query = self._client().query(kind=kind, order=[f"-{by}"])
+            for operator, moment in ((">=", since), ("<", before)):
+                if moment is not None:
+                    query.add_filter(filter=PropertyFilter(by, operator, moment))
+            for entity in query.fetch():
+                yield str(entity.key.name), dict(entity)
+
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; on contention again, after a growing random pause."""
         for attempt in range(_ATTEMPTS):
@@ -87,6 +107,9 @@ class _Transaction:
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         self._client.put(_entity(self._client, key, record, unindexed))
+
+    def delete(self, key: RecordKey) -> None:
+        self._client.delete(_key(self._client, key))
 
 
 class DatastoreQueries:
