@@ -22,7 +22,7 @@ from adjourn.ports import Adapters
 from adjourn.queryiter import QueryIter
 from adjourn.registry import default_name, is_lazy
 from adjourn.settings import Settings
-from adjourn.tasks import Task, TaskHandle
+from adjourn.tasks import Enqueuer, Task
 from adjourn.wiring import Declarations, Wiring, wire
 
 P = ParamSpec("P")
@@ -107,7 +107,7 @@ class App:
                 function=function,
                 defaults=defaults,
                 on_dead=on_dead,
-                _enqueue=self._enqueue,
+                _enqueuer=self._enqueuer,
             )
             self._declared.tasks.add(task.name, task, aliases)
             return task
@@ -213,10 +213,8 @@ class App:
                 self._wiring = wire(self._declared, settings, adapters)
             return self._wiring
 
-    def _enqueue(
-        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> TaskHandle:
-        return self.wiring().enqueuer.enqueue(task, args, kwargs)
+    def _enqueuer(self) -> Enqueuer:
+        return self.wiring().enqueuer
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:

@@ -17,15 +17,23 @@ _THREADS = 8
 
 
 def batches(items: Iterable[T], weight: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yield the items in lists that are short and light enough for one request."""
+    """Yield the items in lists that are short and light enough for one request.
+
+    If taking an item raises, those before it still come, and then the exception.
+    """
     batch: list[T] = []
     load = 0
-    for item in items:
-        if batch and (len(batch) == _ITEMS or load + weight(item) > _WEIGHT):
+    try:
+        for item in items:
+            if batch and (len(batch) == _ITEMS or load + weight(item) > _WEIGHT):
+                yield batch
+                batch, load = [], 0
+            batch.append(item)
+            load += weight(item)
+    except Exception:
+        if batch:
             yield batch
-            batch, load = [], 0
-        batch.append(item)
-        load += weight(item)
+        raise
     if batch:
         yield batch
 
@@ -35,8 +43,8 @@ def in_threads(
 ) -> Iterator[R]:
     """Yield the results of all groups in order while a few of them are worked on at once.
 
-    Groups are taken as the results are consumed, so that there may be any number of them. If taking
-    one raises, the results of those before it still come, and then the exception.
+    Groups are taken as the results are, so that there may be any number of them. If taking one
+    raises, the results of those before it still come, and then the exception.
     """
     taken = iter(groups)
     running: deque[Future[Sequence[R]]] = deque()

@@ -2,16 +2,17 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
+from adjourn.bulk import batches, in_threads
 from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetter
 from adjourn.envelope import Envelope
-from adjourn.errors import TaskExistsError
+from adjourn.errors import EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
 from adjourn.ports import NewTask, Target, TaskQueue
@@ -52,6 +53,9 @@ class TaskHandle:
         return self._delete(self.name)
 
 
+Enqueued = TaskHandle | EncodeError | EnqueueError
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Generic[P, R]):
     """A function that was declared with `@app.deferred`; calling it enqueues a call."""
@@ -60,11 +64,11 @@ class Task(Generic[P, R]):
     function: Callable[P, R]
     defaults: Options
     on_dead: Callable[[DeadLetter], object] | None = None
-    _enqueue: Callable[["Task[..., Any]", tuple[object, ...], dict[str, object]], TaskHandle]
+    _enqueuer: Callable[[], "Enqueuer"]
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the function with these arguments; see `defer`."""
-        return self._enqueue(self, args, kwargs)
+        return self._enqueuer().enqueue(self, args, kwargs)
 
     def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the function with these arguments.
@@ -73,7 +77,22 @@ class Task(Generic[P, R]):
             EncodeError: An argument cannot be carried; the message names it.
             EnqueueError: Cloud Tasks did not accept the task.
         """
-        return self._enqueue(self, args, kwargs)
+        return self._enqueuer().enqueue(self, args, kwargs)
+
+    def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
+        """Enqueue a call for each item, many at a time, as the results are taken.
+
+        Each iterable gives one positional argument, as with Python's own `map`, and is read only a
+        little ahead of the results, so it may be endless. What is not taken is not enqueued.
+
+        With the option `name`, which here names the batch, each task is named after the batch and
+        its place in it: the same batch again enqueues only what the first time did not.
+
+        Returns:
+            For each item, in order: a handle, or the error that kept this one from being enqueued.
+            An exception of an iterable comes last, after the results of all before it.
+        """
+        return self._enqueuer().map(self, zip(first, *others, strict=False))
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -86,6 +105,15 @@ class Task(Generic[P, R]):
             DeclarationError: An option is unknown, out of its range or contradicts another.
         """
         return replace(self, defaults=self.defaults.changed(**changes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A call that can be put on its queue."""
+
+    id: str
+    eta: dt.datetime | None
+    new: NewTask
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -110,6 +138,31 @@ class Enqueuer:
             EncodeError: An argument cannot be carried; the message names it.
             EnqueueError: Cloud Tasks did not accept the task.
         """
+        return self._put(self._call(task, args, kwargs, task.defaults.name))
+
+    def map(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
+        """Put one call on its queue for each tuple of arguments; see `Task.map`."""
+
+        def ready() -> Iterator[_Ready | EncodeError]:
+            batch = task.defaults.name
+            for place, args in enumerate(calls):
+                try:
+                    yield self._call(task, args, {}, batch and f"{_digest(batch, place)}-{place}")
+                except EncodeError as error:
+                    yield error
+
+        def weight(one: _Ready | EncodeError) -> int:
+            return len(one.new.body) if isinstance(one, _Ready) else 0
+
+        return in_threads(self._put_many, batches(ready(), weight))
+
+    def _call(
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        name: str | None,
+    ) -> _Ready:
         options, now = task.defaults, self.clock.now()
         eta, call = options.start(now, self.chance()), self.new_id()
         marker = self.guard.mark(call, options.transaction, eta)
@@ -133,7 +186,7 @@ class Enqueuer:
         )
         # A transaction takes a moment to be committed: to look sooner would be to look twice.
         start = max(eta or now, now + FIRST_WAIT) if marker else eta
-        return self._put(envelope, name=options.name, eta=start)
+        return self._ready(envelope, name=name, eta=start)
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Put a call that was delivered on its queue again, under a name of this resumption.
@@ -141,11 +194,11 @@ class Enqueuer:
         Raises:
             EnqueueError: Cloud Tasks did not accept the task.
         """
-        digest = hashlib.sha256(f"{envelope.id} {envelope.resumed}".encode()).hexdigest()
-        return self._put(envelope, name=f"{digest[:32]}-resumed", eta=at)
+        name = f"{_digest(envelope.id, envelope.resumed)}-resumed"
+        return self._put(self._ready(envelope, name=name, eta=at))
 
-    def _put(self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None) -> TaskHandle:
-        """Put a call on its queue, under its id if it was given no name.
+    def _ready(self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None) -> _Ready:
+        """Return the task that carries a call, named after its id if it was given no name.
 
         A name makes Cloud Tasks slower, but without one a creation whose answer was lost could be
         neither repeated, lest it be there twice, nor left, lest it be lost. The ids are random,
@@ -163,15 +216,36 @@ class Enqueuer:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
+        return _Ready(id=envelope.id, eta=eta, new=new)
+
+    def _put(self, ready: _Ready) -> TaskHandle:
         try:
-            full_name, is_new = self.queue.enqueue(new), True
+            name: str | None = self.queue.enqueue(ready.new)
         except TaskExistsError:
-            full_name, is_new = self.queue.full_name(new.queue, new.name or ""), False
+            name = None
+        return self._handle(ready, name)
+
+    def _put_many(self, ready: Sequence[_Ready | EncodeError]) -> Sequence[Enqueued]:
+        told = iter(self.queue.enqueue_many([one.new for one in ready if isinstance(one, _Ready)]))
+        return [self._told(one, next(told)) if isinstance(one, _Ready) else one for one in ready]
+
+    def _told(self, ready: _Ready, told: str | EnqueueError) -> TaskHandle | EnqueueError:
+        if isinstance(told, TaskExistsError):
+            return self._handle(ready, None)
+        return told if isinstance(told, EnqueueError) else self._handle(ready, told)
+
+    def _handle(self, ready: _Ready, name: str | None) -> TaskHandle:
+        """Return the handle of a task that was given this full name, None if it was there."""
+        new = ready.new
         return TaskHandle(
-            id=envelope.id if is_new else None,
-            name=full_name,
+            id=ready.id if name else None,
+            name=name or self.queue.full_name(new.queue, new.name or ""),
             queue=new.queue,
-            eta=eta,
-            is_new=is_new,
+            eta=ready.eta,
+            is_new=name is not None,
             _delete=self.queue.delete,
         )
+
+
+def _digest(text: str, number: int) -> str:
+    return hashlib.sha256(f"{text} {number}".encode()).hexdigest()[:32]

@@ -1,6 +1,7 @@
 """What users write has to type-check, and what cannot work must not."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any, assert_type
 
 import adjourn
@@ -51,6 +52,9 @@ def calls() -> None:
     send.options(queue="a", delay=5, timeout=30, name="b", max_retries=0).defer(5)
     assert_type(send.options(eta=dt.datetime.now(dt.UTC)).defer(5), adjourn.TaskHandle)
     assert_type(sweep(), adjourn.TaskHandle)
+    assert_type(
+        send.map([5]), Iterator[adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError]
+    )
     assert_type(send(5).cancel(), bool)
     assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
     assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
