@@ -23,6 +23,7 @@ from adjourn.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from adjourn.ports import TaskState
 from adjourn.queryiter import QueryIter, RunHandle
 from adjourn.runs import RunState, Status
 from adjourn.tasks import Task, TaskHandle
@@ -53,6 +54,7 @@ __all__ = [
     "Task",
     "TaskExistsError",
     "TaskHandle",
+    "TaskState",
     "UnavailableError",
     "UnknownNameError",
     "current_task",

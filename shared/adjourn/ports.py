@@ -39,6 +39,21 @@ class NewTask:
     max_backoff: dt.timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """How a task stands that has not finished.
+
+    Attributes:
+        attempts: Attempts so far, one that runs included.
+        last_status: What Cloud Tasks says of the last attempt that was answered; "" if none was.
+        next_start: Earliest time of the next attempt.
+    """
+
+    attempts: int
+    last_status: str
+    next_start: dt.datetime
+
+
 class TaskQueue(Protocol):
     """Cloud Tasks, as far as we need it."""
 
@@ -59,6 +74,9 @@ class TaskQueue(Protocol):
 
     def full_name(self, queue: str, name: str) -> str:
         """Return the name by which the service knows the task `name` of `queue`."""
+
+    def fetch(self, full_name: str) -> TaskState | None:
+        """Return how a task stands, None if there is none that has not finished."""
 
     def delete(self, full_name: str) -> bool:
         """Delete a task that has not finished; False if there is none."""

@@ -15,7 +15,7 @@ from adjourn.envelope import Envelope
 from adjourn.errors import EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
-from adjourn.ports import NewTask, Target, TaskQueue
+from adjourn.ports import NewTask, Target, TaskQueue, TaskState
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +42,7 @@ class TaskHandle:
     queue: str
     eta: dt.datetime | None
     is_new: bool
-    _delete: Callable[[str], bool]
+    _queue: TaskQueue
 
     def cancel(self) -> bool:
         """Delete the task; False if it has finished already. An attempt that runs is not stopped.
@@ -50,7 +50,15 @@ class TaskHandle:
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
         """
-        return self._delete(self.name)
+        return self._queue.delete(self.name)
+
+    def fetch(self) -> TaskState | None:
+        """Ask Cloud Tasks how the task stands; None if it has finished, was deleted or put back.
+
+        Raises:
+            UnavailableError: Cloud Tasks could not be reached.
+        """
+        return self._queue.fetch(self.name)
 
 
 Enqueued = TaskHandle | EncodeError | EnqueueError
@@ -243,7 +251,7 @@ class Enqueuer:
             queue=new.queue,
             eta=ready.eta,
             is_new=name is not None,
-            _delete=self.queue.delete,
+            _queue=self.queue,
         )
 
 

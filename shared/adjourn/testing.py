@@ -35,6 +35,7 @@ from adjourn.ports import (
     Record,
     RecordKey,
     Target,
+    TaskState,
     Transaction,
     Value,
 )
@@ -85,6 +86,7 @@ class Queued:
     task: NewTask
     due: dt.datetime
     attempt: Attempt = field(default_factory=Attempt)
+    last_status: str = ""
 
 
 class MemoryQueue:
@@ -126,6 +128,14 @@ class MemoryQueue:
     def full_name(self, queue: str, name: str) -> str:
         """Return a name in the form of the real service."""
         return f"projects/sandbox/locations/europe-west1/queues/{queue}/tasks/{name}"
+
+    def fetch(self, full_name: str) -> TaskState | None:
+        """Return how a task stands, None if it is gone."""
+        queued = self.tasks.get(full_name)
+        if queued is None:
+            return None
+        attempts = queued.attempt.retry_count
+        return TaskState(attempts=attempts, last_status=queued.last_status, next_start=queued.due)
 
     def delete(self, full_name: str) -> bool:
         """Remove a task; its name stays taken for a while."""
@@ -352,6 +362,7 @@ class Sandbox:
             self.queue.delete(queued.name)
         else:
             executed = outcome is not Outcome.TROUBLE
+            queued.last_status = outcome.name.lower()
             queued.attempt = Attempt(
                 retry_count=queued.attempt.retry_count + 1,
                 execution_count=queued.attempt.execution_count + executed,

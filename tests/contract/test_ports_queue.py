@@ -10,7 +10,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.ports import NewTask, Target
+from adjourn.ports import NewTask, Target, TaskState
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
 from adjourn_local.clock import ManualClock
 from adjourn_local.sender import Sender
@@ -103,6 +103,17 @@ class TaskQueueContract:
         results = subject.enqueue_many([task(body=bytes(1_000_000))] * count)
 
         assert all(isinstance(each, str) for each in results)
+
+    def test_a_waiting_task_is_told_of(self, subject):
+        name = subject.enqueue(task(eta=LATER))
+
+        assert subject.fetch(name) == TaskState(attempts=0, last_status="", next_start=LATER)
+
+    def test_a_task_that_is_gone_is_not_told_of(self, subject):
+        subject.delete(name := subject.enqueue(task()))
+
+        assert subject.fetch(name) is None
+        assert subject.fetch(subject.full_name("mail", "never")) is None
 
     def test_a_task_is_deleted_once(self, subject):
         name = subject.enqueue(task())

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from adjourn.errors import (
     UnavailableError,
 )
 from adjourn.options import Options
-from adjourn.ports import Target
+from adjourn.ports import Target, TaskState
 from adjourn.testing import MemoryQueue, sandbox
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -255,6 +256,22 @@ def test_a_task_can_be_cancelled_once(box, send, calls):
 
     assert box.drain() == []
     assert not calls
+
+
+def test_a_handle_tells_how_its_task_stands(app):
+    @app.deferred(name="fail")
+    def fail():
+        raise LookupError
+
+    with sandbox(app) as box:
+        handle = fail()
+        before = handle.fetch()
+        box.drain()
+
+        assert before == TaskState(attempts=0, last_status="", next_start=box.clock.now())
+        assert handle.fetch() == replace(before, attempts=1, last_status="failed")
+        handle.cancel()
+        assert handle.fetch() is None
 
 
 @pytest.mark.usefixtures("box")

@@ -1,5 +1,6 @@
 """Cloud Tasks through Google's own client."""
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -10,7 +11,7 @@ from adjourn.bulk import batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.persistence import Persistence
 from adjourn.gcp.process import PerProcess
-from adjourn.ports import NewTask, Target
+from adjourn.ports import NewTask, Target, TaskState
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,6 +130,19 @@ class CloudTaskQueue:
     def full_name(self, queue: str, name: str) -> str:
         """Return `projects/…/locations/…/queues/…/tasks/…`."""
         return f"{self._queue(queue)}/tasks/{name}"
+
+    def fetch(self, full_name: str) -> TaskState | None:
+        """Return how a task stands, None if the service does not have it any more."""
+        from google.api_core.exceptions import NotFound
+
+        with _translated(full_name):
+            try:
+                task = self._client().get_task(name=full_name, timeout=_TIMEOUT)
+            except NotFound:
+                return None
+        start = task.schedule_time.timestamp_pb().ToDatetime(tzinfo=dt.UTC)
+        status = task.last_attempt.response_status.message
+        return TaskState(attempts=task.dispatch_count, last_status=status, next_start=start)
 
     def delete(self, full_name: str) -> bool:
         """Delete the task; False if the service does not have it any more."""
