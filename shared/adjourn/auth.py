@@ -1,7 +1,8 @@
-"""Decide who may call the functions, from claims whose signature has already been verified.
+"""Decide who may call the functions, from claims that have been verified or headers of App Engine.
 
 The invariant: a caller is accepted for the service account that Google vouches for, and for nothing
-else. Headers such as `X-CloudTasks-QueueName` play no part; anyone can send them.
+else. Headers such as `X-CloudTasks-QueueName` play no part; anyone can send them. On App Engine
+alone some can be trusted, because it strips them from outside requests.
 """
 
 import datetime as dt
@@ -14,6 +15,12 @@ from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedEr
 
 # Google signs with either (google.oauth2.id_token.verify_oauth2_token accepts both).
 GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+
+# What App Engine gives as the source of its own requests, and cron jobs made long ago
+# (https://cloud.google.com/appengine/docs/standard/scheduling-jobs-with-cron-yaml).
+_APP_ENGINE = "0.1.0.2"
+_OLD_CRON_JOBS = "0.1.0.1"
+_QUEUE_OF_CRON = "__cron"
 
 _MAX_HEADER = 8192
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -102,6 +109,33 @@ def bearer_token(authorization: Sequence[str]) -> str:
     if not _THREE_PARTS.fullmatch(token):
         raise UnauthenticatedError("malformed token")
     return token
+
+
+def app_engine_task(address: str, queue: str) -> str:
+    """Return the queue that called, for a request of App Engine's task service to its own app.
+
+    Raises:
+        UnauthenticatedError: It is not one.
+    """
+    if address != _APP_ENGINE:
+        raise UnauthenticatedError("not from the address of App Engine's tasks")
+    # Cron requests name a queue, too.
+    if not queue or queue == _QUEUE_OF_CRON:
+        raise UnauthenticatedError("not from a queue of App Engine")
+    return queue
+
+
+def app_engine_cron(address: str, *, is_cron: bool) -> str:
+    """Return the name of App Engine's cron service, for one of its requests to its own app.
+
+    Raises:
+        UnauthenticatedError: It is not one.
+    """
+    if address not in {_APP_ENGINE, _OLD_CRON_JOBS}:
+        raise UnauthenticatedError("not from an address of App Engine's cron service")
+    if not is_cron:
+        raise UnauthenticatedError("not from App Engine's cron service")
+    return _QUEUE_OF_CRON
 
 
 def _is_one_of(value: object, accepted: frozenset[str]) -> bool:

@@ -2,10 +2,30 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from adjourn.retry import Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppEngine:
+    """What the headers say that App Engine sets; anywhere else, anyone can send them.
+
+    Attributes:
+        address: Where the request comes from.
+        is_cron: Whether it says that it comes from cron.
+        queue: Name of the queue.
+        task_name: Name of the task.
+        attempt: Which attempt it is. Here every answer has counted as an execution, those that
+            were trouble of our own as well, so a task's own budget may be spent sooner.
+    """
+
+    address: str = ""
+    is_cron: bool = False
+    queue: str = ""
+    task_name: str = ""
+    attempt: Attempt = field(default_factory=Attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +39,12 @@ class Delivery:
     task_name: str = ""
     attempt: Attempt = field(default_factory=Attempt)
     scheduled: dt.datetime | None = None
+    app_engine: AppEngine = field(default_factory=AppEngine)
+
+    def as_app_engine_says(self) -> "Delivery":
+        """Return the delivery with queue, task and attempt as App Engine names and counts them."""
+        said = self.app_engine
+        return replace(self, queue=said.queue, task_name=said.task_name, attempt=said.attempt)
 
 
 class Outcome(Enum):

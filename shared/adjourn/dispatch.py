@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adjourn.auth import CallerPolicy, bearer_token
-from adjourn.clock import Clock
 from adjourn.cron import Cron
 from adjourn.deadletters import DeadLetters, body_id
 from adjourn.delivery import Delivery, Outcome
@@ -23,7 +21,6 @@ from adjourn.errors import (
     UnknownNameError,
 )
 from adjourn.log import bound, event
-from adjourn.ports import TokenVerifier
 from adjourn.queryiter import Iterations, Step
 from adjourn.runs import Verdict
 
@@ -32,11 +29,13 @@ Handler = Callable[[Delivery], Outcome]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Gate:
-    """Lets nobody in but the callers of the policy, and nothing out but an outcome."""
+    """Lets nobody in but who can be identified, and nothing out but an outcome.
 
-    policy: CallerPolicy
-    verifier: TokenVerifier
-    clock: Clock
+    Attributes:
+        identify: Names the caller of a delivery, or raises a `CallerError` that says why not.
+    """
+
+    identify: Callable[[Delivery], str]
 
     def admit(self, delivery: Delivery, handler: Handler) -> Outcome:
         """Verify the caller, run the handler and turn whatever it raises into an outcome."""
@@ -44,8 +43,7 @@ class Gate:
             queue=delivery.queue, delivery=delivery.task_name, attempt=delivery.attempt.number
         ):
             try:
-                token = bearer_token(delivery.authorization)
-                self.policy.check(self.verifier.verify(token), self.clock.now())
+                self.identify(delivery)
                 return handler(delivery)
             except UnauthenticatedError as error:
                 return _refused(Outcome.UNAUTHENTICATED, error)

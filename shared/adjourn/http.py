@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Request, Response
 
 from adjourn.context import TRACEPARENT, carrying
-from adjourn.delivery import Delivery, Outcome
+from adjourn.delivery import AppEngine, Delivery, Outcome
 from adjourn.log import bound, event, trace_fields
 from adjourn.retry import Attempt
 
@@ -35,7 +35,7 @@ def function(receive: Callable[[Delivery], Outcome], project: str) -> Callable[[
         traceparent = request.headers.get("traceparent")
         along = {TRACEPARENT: traceparent} if traceparent else {}
         with bound(**trace_fields(project, traceparent)), carrying(along):
-            if request.method != "POST":
+            if request.method != "POST" and not _is_cron_of_app_engine(request):
                 return _text(405, "use POST", Allow="POST")
             body = _body(request)
             if body is None:
@@ -67,16 +67,37 @@ def _body(request: Request) -> bytes | None:
 def _delivery(request: Request, body: bytes) -> Delivery:
     headers = request.headers
     return Delivery(
-        authorization=headers.getlist("Authorization"),
+        # With both, Cloud Run checks the second alone, and anything may stand in the first.
+        authorization=[
+            *headers.getlist("Authorization"),
+            *headers.getlist("X-Serverless-Authorization"),
+        ],
         body=body,
         path=request.path,
         queue=headers.get("X-CloudTasks-QueueName", ""),
         task_name=headers.get("X-CloudTasks-TaskName", ""),
-        attempt=Attempt(
-            retry_count=_number(headers.get("X-CloudTasks-TaskRetryCount")),
-            execution_count=_number(headers.get("X-CloudTasks-TaskExecutionCount")),
-        ),
+        attempt=_attempt(request, "X-CloudTasks"),
         scheduled=_time(headers.get("X-CloudScheduler-ScheduleTime")),
+        app_engine=AppEngine(
+            # App Engine hands requests on through a proxy of its own.
+            address=headers.get("X-AppEngine-User-IP") or request.remote_addr or "",
+            is_cron=headers.get("X-AppEngine-Cron") == "true",
+            queue=headers.get("X-AppEngine-QueueName", ""),
+            task_name=headers.get("X-AppEngine-TaskName", ""),
+            attempt=_attempt(request, "X-AppEngine"),
+        ),
+    )
+
+
+def _is_cron_of_app_engine(request: Request) -> bool:
+    """Whether it says so; App Engine's cron can do nothing but GET."""
+    return request.method == "GET" and request.headers.get("X-AppEngine-Cron") == "true"
+
+
+def _attempt(request: Request, family: str) -> Attempt:
+    return Attempt(
+        retry_count=_number(request.headers.get(f"{family}-TaskRetryCount")),
+        execution_count=_number(request.headers.get(f"{family}-TaskExecutionCount")),
     )
 
 

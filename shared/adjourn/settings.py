@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from adjourn.errors import ConfigurationError
@@ -13,6 +14,21 @@ GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 _PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class Platform(StrEnum):
+    """Who checks the callers."""
+
+    VERIFY = "verify"  # we do, by the signature of their tokens
+    CLOUD_RUN_IAM = "cloud-run-iam"  # Cloud Run did, and removed the signature
+    APP_ENGINE = "app-engine"  # App Engine, by headers that it strips from outside requests
+
+
+# What each platform sets in the environment of a process, any of them.
+_SIGNS: Mapping[str, tuple[str, ...]] = {
+    Platform.CLOUD_RUN_IAM: ("K_SERVICE",),
+    Platform.APP_ENGINE: ("GAE_ENV", "GAE_APPLICATION"),
+}
 # Read by the command line and the functions' loader, so not a mistake when set.
 _OTHER_NAMES = {"ADJOURN_APP"}
 
@@ -35,6 +51,8 @@ class Settings:
             custom domain (`ADJOURN_AUDIENCES`, comma separated).
         queue: Queue of whatever names none (`ADJOURN_QUEUE`).
         database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
+        platform: Who checks the callers: `verify`, `cloud-run-iam` or `app-engine`
+            (`ADJOURN_PLATFORM`).
         keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
         retry_warning: Retries after which a task is warned about, once (`ADJOURN_RETRY_WARNING`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
@@ -51,6 +69,7 @@ class Settings:
     audiences: tuple[str, ...] = ()
     queue: str = "default"
     database: str = ""
+    platform: str = Platform.VERIFY
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
     tasks_host: str = ""
@@ -63,12 +82,16 @@ class Settings:
             ConfigurationError: Some are missing or wrong; the message lists all of them.
         """
         settings = cls(**{name: read(environ) for name, read in _READERS.items()})  # type: ignore[arg-type]
-        mistakes = [*_unknown(environ), *settings.mistakes()]
-        if mistakes:
-            raise ConfigurationError(
-                "adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes)
-            )
+        _refuse([*_unknown(environ), *settings.mistakes(), *settings._misplaced(environ)])
         return settings
+
+    def check_platform(self, environ: Mapping[str, str]) -> None:
+        """Make sure that a platform is trusted only where it really is the one below us.
+
+        Raises:
+            ConfigurationError: It is not.
+        """
+        _refuse(self._misplaced(environ))
 
     def mistakes(self) -> list[str]:
         """Return a sentence, with the fix, for everything that is wrong."""
@@ -92,6 +115,10 @@ class Settings:
             found.append(
                 f"ADJOURN_QUEUE={self.queue!r} must be 1 to 100 letters, digits or hyphens."
             )
+        if self.platform not in set(Platform):
+            found.append(
+                f"ADJOURN_PLATFORM={self.platform!r} must be one of {', '.join(Platform)}."
+            )
         if self.retry_warning < 1:
             found.append("ADJOURN_RETRY_WARNING must be a whole number from 1.")
         return found
@@ -103,6 +130,18 @@ class Settings:
     def accepted_audiences(self, own_url: str) -> frozenset[str]:
         """Return the audiences that a function at `own_url` accepts."""
         return frozenset((own_url, *self.audiences))
+
+    def _misplaced(self, environ: Mapping[str, str]) -> list[str]:
+        signs = _SIGNS.get(self.platform, ())
+        if not signs or any(environ.get(sign) for sign in signs):
+            return []
+        missing = " or ".join(signs)
+        return [f"ADJOURN_PLATFORM={self.platform} is only for where {missing} is set; remove it."]
+
+
+def _refuse(mistakes: list[str]) -> None:
+    if mistakes:
+        raise ConfigurationError("adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes))
 
 
 def _text(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:
@@ -137,6 +176,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
     "audiences": _texts("ADJOURN_AUDIENCES"),
     "queue": _text("ADJOURN_QUEUE", "default"),
     "database": _text("ADJOURN_DATABASE"),
+    "platform": _text("ADJOURN_PLATFORM", Platform.VERIFY),
     "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
     "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),

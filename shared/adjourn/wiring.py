@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from adjourn.alerts import Alerts, Hooks
-from adjourn.auth import CallerPolicy
+from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.cron import Cron, Periodic
@@ -19,10 +18,11 @@ from adjourn.ports import Adapters
 from adjourn.queryiter import Iterations, QueryIter
 from adjourn.registry import Registry
 from adjourn.runner import TaskRunner
-from adjourn.settings import Settings
+from adjourn.settings import Platform, Settings
 from adjourn.tasks import Enqueuer, Task
 
 Receiver = Callable[[Delivery], Outcome]
+Identify = Callable[[Delivery], str]
 
 
 @dataclass(eq=False, repr=False)
@@ -99,18 +99,39 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         clock=adapters.clock,
     )
 
-    def guarded(own_url: str, handler: Handler) -> Receiver:
-        policy = CallerPolicy(
-            audiences=settings.accepted_audiences(own_url), emails=settings.accepted_callers()
-        )
-        gate = Gate(policy=policy, verifier=adapters.verifier, clock=adapters.clock)
-        return partial(gate.admit, handler=handler)
+    def guarded(own_url: str, handler: Handler, by_app_engine: Identify) -> Receiver:
+        if settings.platform == Platform.APP_ENGINE:
+            gate = Gate(identify=by_app_engine)
+            return lambda delivery: gate.admit(delivery.as_app_engine_says(), handler)
+        gate = Gate(identify=_by_token(settings, adapters, own_url))
+        return lambda delivery: gate.admit(delivery, handler)
 
+    steps = StepRunner(iterations=iterations, dead=dead)
     return Wiring(
         settings=settings,
         enqueuer=enqueuer,
         iterations=iterations,
-        receive_task=guarded(settings.deferred_url, tasks),
-        receive_step=guarded(settings.queryiter_url, StepRunner(iterations=iterations, dead=dead)),
-        receive_tick=guarded(settings.cron_url, CronRunner(cron=cron)),
+        receive_task=guarded(settings.deferred_url, tasks, _by_task_queue),
+        receive_step=guarded(settings.queryiter_url, steps, _by_task_queue),
+        receive_tick=guarded(settings.cron_url, CronRunner(cron=cron), _by_cron),
     )
+
+
+def _by_token(settings: Settings, adapters: Adapters, own_url: str) -> Identify:
+    policy = CallerPolicy(
+        audiences=settings.accepted_audiences(own_url), emails=settings.accepted_callers()
+    )
+
+    def identify(delivery: Delivery) -> str:
+        claims = adapters.verifier.verify(bearer_token(delivery.authorization))
+        return policy.check(claims, adapters.clock.now())
+
+    return identify
+
+
+def _by_task_queue(delivery: Delivery) -> str:
+    return app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
+
+
+def _by_cron(delivery: Delivery) -> str:
+    return app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)

@@ -176,6 +176,21 @@ def test_an_unsigned_token_is_refused(verifier, token):
         verifier.verify(f"{encoded(header)}.{encoded(claims)}.")
 
 
+def test_a_removed_signature_counts_only_where_the_platform_checks(
+    verifier, keys_url, token, fetch
+):
+    trusting = OidcVerifier(keys_url, fetch=fetch, platform_checks=True)
+    removed = token.rpartition(".")[0] + ".SIGNATURE_REMOVED_BY_GOOGLE"
+
+    assert trusting.verify(removed)["email"] == EMAIL
+    assert fetch.count == 0
+    with pytest.raises(UnauthenticatedError, match="signature removed"):
+        verifier.verify(removed)
+    for other in (removed[:-1] + "F", removed.lower(), removed + "A", removed + ".AAAA"):
+        with pytest.raises(UnauthenticatedError):
+            trusting.verify(other)
+
+
 def test_the_public_key_is_not_taken_for_a_shared_secret(verifier, token, keys_url):
     header, claims = header_and_claims(token)
     pem = json.loads(_fetch(keys_url)[2])[header["kid"]].encode()

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from adjourn.auth import CallerPolicy, bearer_token
+from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedError
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -192,3 +192,32 @@ def test_a_token_whose_signature_the_platform_removed_is_still_a_token():
 def test_anything_else_carries_no_token(headers, reason):
     with pytest.raises(UnauthenticatedError, match=f"^{reason}$"):
         bearer_token(headers)
+
+
+def test_who_calls_on_app_engine_is_named():
+    assert app_engine_task("0.1.0.2", "mail") == "mail"
+    assert app_engine_cron("0.1.0.2", is_cron=True) == "__cron"
+    assert app_engine_cron("0.1.0.1", is_cron=True) == "__cron"
+
+
+@pytest.mark.parametrize(
+    ("address", "queue"),
+    [
+        ("0.1.0.1", "mail"),
+        ("198.51.100.7", "mail"),
+        ("", "mail"),
+        ("0.1.0.2", ""),
+        ("0.1.0.2", "__cron"),
+    ],
+)
+def test_nobody_else_is_a_task_queue_of_app_engine(address, queue):
+    with pytest.raises(UnauthenticatedError):
+        app_engine_task(address, queue)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_cron"), [("0.1.0.2", False), ("10.0.0.1", True), ("", True), ("0.1.0.12", True)]
+)
+def test_nobody_else_is_the_cron_service_of_app_engine(address, is_cron):
+    with pytest.raises(UnauthenticatedError):
+        app_engine_cron(address, is_cron=is_cron)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from adjourn.errors import ConfigurationError
-from adjourn.settings import GOOGLE_KEYS_URL, Settings
+from adjourn.settings import GOOGLE_KEYS_URL, Platform, Settings
 
 ENVIRONMENT = {
     "ADJOURN_PROJECT": "shop",
@@ -48,6 +48,8 @@ def test_everything_can_be_set():
         ADJOURN_CALLERS="a@x.example, b@x.example,",
         ADJOURN_AUDIENCES="https://tasks.shop.example",
         ADJOURN_QUEUE="fast",
+        ADJOURN_PLATFORM="cloud-run-iam",
+        K_SERVICE="deferred",
         ADJOURN_DATABASE="orders",
         ADJOURN_KEYS_URL="http://127.0.0.1:8081/certs",
         CLOUDTASKS_EMULATOR_HOST="127.0.0.1:8080",
@@ -56,6 +58,7 @@ def test_everything_can_be_set():
     assert settings.callers == ("a@x.example", "b@x.example")
     assert settings.audiences == ("https://tasks.shop.example",)
     assert (settings.queue, settings.database) == ("fast", "orders")
+    assert settings.platform == Platform.CLOUD_RUN_IAM
     assert settings.keys_url == "http://127.0.0.1:8081/certs"
     assert settings.tasks_host == "127.0.0.1:8080"
 
@@ -138,6 +141,30 @@ def test_no_other_url_is_safe(variable, url):
     (found,) = mistakes(**{variable: url})
 
     assert found.startswith(f"- {variable}={url!r} must be an https:// URL")
+
+
+@pytest.mark.parametrize(
+    ("platform", "sign"),
+    [
+        ("verify", ""),
+        ("", ""),
+        ("cloud-run-iam", "K_SERVICE"),
+        ("app-engine", "GAE_ENV"),
+        ("app-engine", "GAE_APPLICATION"),
+    ],
+)
+def test_a_platform_is_named_where_it_is(platform, sign):
+    assert read(ADJOURN_PLATFORM=platform, **{sign: "x"}).platform == (platform or "verify")
+
+
+def test_a_platform_that_is_not_here_is_told_with_all_other_mistakes():
+    queue, platform = mistakes(ADJOURN_PLATFORM="app-engine", ADJOURN_QUEUE="my_queue", GAE_ENV="")
+
+    assert queue.startswith("- ADJOURN_QUEUE='my_queue' must be")
+    assert platform == (
+        "- ADJOURN_PLATFORM=app-engine is only for where GAE_ENV or GAE_APPLICATION is set; "
+        "remove it."
+    )
 
 
 def test_the_callers_are_the_service_account_unless_others_are_named():

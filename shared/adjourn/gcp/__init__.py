@@ -1,5 +1,6 @@
 """The edge to Google Cloud: the only modules that import google or grpc, and on first use."""
 
+import os
 import random
 import uuid
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from adjourn.gcp.oidc import OidcVerifier
 from adjourn.gcp.process import PerProcess
 from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
-from adjourn.settings import Settings
+from adjourn.settings import Platform, Settings
 
 
 def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) -> Adapters:
@@ -22,13 +23,18 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         settings: The deployment.
         users_client: The application's own Datastore client, whose transactions are noticed.
     """
+    settings.check_platform(os.environ)
     clock = SystemClock()
     client = PerProcess(lambda: datastore_client(settings))
     return Adapters(
         queue=CloudTaskQueue(settings),
         store=DatastoreStore(client),
         queries=DatastoreQueries(client),
-        verifier=OidcVerifier(settings.keys_url, now=clock.now),
+        verifier=OidcVerifier(
+            settings.keys_url,
+            now=clock.now,
+            platform_checks=settings.platform == Platform.CLOUD_RUN_IAM,
+        ),
         transactions=DatastoreTransactions(settings, users_client),
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
