@@ -1,13 +1,13 @@
 """The task that runs here and now, for the code that it runs."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
-from adjourn.errors import NoCurrentTaskError
+from adjourn.errors import DeclarationError, NoCurrentTaskError
 
 _current: "ContextVar[CurrentTask]" = ContextVar("adjourn_current_task")
 
@@ -44,10 +44,26 @@ class CurrentTask:
     language: str | None
     deadline: dt.datetime
     _clock: Clock
+    _settle: Callable[[object], None] | None
 
     def time_left(self) -> dt.timedelta:
         """Return how long this attempt may still take, never less than nothing."""
         return max(dt.timedelta(), self.deadline - self._clock.now())
+
+    def done_with(self, transaction: object) -> None:
+        """Let this call be done if a Datastore transaction is committed, and only then.
+
+        What the transaction writes then takes effect exactly once, even if this process dies or
+        the task is delivered again at any moment.
+
+        Raises:
+            ConflictError: Another delivery has claimed the call; leave the work to it.
+            DeclarationError: The task is not declared with once=True, or it is no transaction of
+                the settings' project and database.
+        """
+        if self._settle is None:
+            raise DeclarationError(f"{self.task} is not claimed; declare it with once=True.")
+        self._settle(transaction)
 
 
 def current_task() -> CurrentTask:

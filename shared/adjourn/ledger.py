@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from adjourn.clock import Clock
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.errors import ConflictError
+from adjourn.ports import EntityStore, Record, RecordKey, Transaction, TransactionGuard
 
 KIND = "AdjournOnce"
 # A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
@@ -18,6 +19,7 @@ KEPT = dt.timedelta(days=32)
 _BEGUN = "begun"
 _DONE = "done"
 _FREE = "free"
+_RENEWED = "renewed"
 
 
 class Claim(Enum):
@@ -39,7 +41,7 @@ class Claimed:
 
 def judge(record: Record | None, now: dt.datetime, *, no_retry: bool) -> Claim:
     """Decide about a claim from what is stored."""
-    if record is None:
+    if record is None or record["state"] == _RENEWED:
         return Claim.GRANTED
     if record["state"] == _DONE:
         return Claim.DONE
@@ -47,6 +49,13 @@ def judge(record: Record | None, now: dt.datetime, *, no_retry: bool) -> Claim:
     if record["state"] == _BEGUN and isinstance(lease, dt.datetime) and lease > now:
         return Claim.BUSY
     return Claim.ABANDONED if no_retry else Claim.GRANTED
+
+
+def renew(transaction: Transaction, call: str, now: dt.datetime) -> None:
+    """Let a call be begun once more, whatever became of it; who holds it is shut out."""
+    record = transaction.get([_key(call)])[0]
+    if record is not None:
+        transaction.put(_key(call), _record(_RENEWED, _token(record) + 1, now, None))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -57,6 +66,7 @@ class Ledger:
     """
 
     store: EntityStore
+    transactions: TransactionGuard
     clock: Clock
 
     def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claimed:
@@ -86,13 +96,28 @@ class Ledger:
         """
 
         def work(transaction: Transaction) -> bool:
-            if _token(transaction.get([_key(call)])[0]) != token:
+            record = transaction.get([_key(call)])[0]
+            if record is None or _token(record) != token:
                 return False
+            if record["state"] == _DONE:
+                return True  # with a transaction of its own, whatever came after that
             state, now = _DONE if done else _FREE, self.clock.now()
             transaction.put(_key(call), _record(state, token, now, None))
             return True
 
         return self.store.transact(work)
+
+    def settle_in(self, transaction: object, call: str, token: int) -> None:
+        """Let a claimed call be done if a transaction of the user's is committed, else not.
+
+        Raises:
+            ConflictError: Another delivery has claimed the call.
+            DeclarationError: It is no transaction of the settings' project and database.
+        """
+        if _token(self.transactions.get(transaction, _key(call))) != token:
+            raise ConflictError("Another delivery has claimed this call; let it do the work.")
+        record = _record(_DONE, token, self.clock.now(), None)
+        self.transactions.put(transaction, _key(call), record)
 
 
 def _key(call: str) -> RecordKey:

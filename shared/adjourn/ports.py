@@ -192,6 +192,13 @@ class TransactionGuard(Protocol):
     def current(self) -> object | None:
         """Return the transaction in which this thread is, None if it is in none."""
 
+    def get(self, transaction: object, key: RecordKey) -> Record | None:
+        """Return a record as a transaction sees it, which fails if it changes meanwhile.
+
+        Raises:
+            DeclarationError: It is no transaction of the settings' project and database.
+        """
+
     def put(self, transaction: object, key: RecordKey, record: Record) -> None:
         """Let a record be written with a transaction, or not at all.
 

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 from adjourn.alerts import Alerts
@@ -33,8 +35,8 @@ GRACE = dt.timedelta(hours=1)
 
 # The default of Task.dispatch_deadline for HTTP targets.
 _TIMEOUT = dt.timedelta(minutes=10)
-# A lease outlasts its attempt by more than clocks differ.
-_MARGIN = dt.timedelta(minutes=1)
+# What clocks may differ by: a lease outlasts its attempt by that much.
+_SKEW = dt.timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ class TaskRunner:
         if envelope.expires_at is not None and now >= envelope.expires_at:
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
             return Outcome.DONE
-        if envelope.eta is not None and envelope.eta - now > _MARGIN:
+        if envelope.eta is not None and envelope.eta - now > _SKEW:
             return _OUTCOMES[self._put_back(call, envelope.eta, spent=False)]
         if envelope.marker and (outcome := self._awaited(call)):
             return outcome
@@ -131,7 +133,7 @@ class TaskRunner:
         self.alerts.retried(envelope.id, envelope.task, call.attempt)
         if envelope.once or envelope.no_retry:
             return self._run_claimed(call, task)
-        return _OUTCOMES[self._run(call, task)]
+        return _OUTCOMES[self._run(call, task, None)]
 
     def _awaited(self, call: Call) -> Outcome | None:
         """Return what to do with a guarded call; None if its transaction was committed."""
@@ -154,7 +156,7 @@ class TaskRunner:
 
     def _run_claimed(self, call: Call, task: Task[..., Any]) -> Outcome:
         envelope = call.envelope
-        lease = (envelope.timeout or _TIMEOUT) + _MARGIN
+        lease = (envelope.timeout or _TIMEOUT) + _SKEW
         claimed = self.ledger.claim(envelope.id, lease, no_retry=envelope.no_retry)
         if claimed.claim is Claim.DONE:
             event("task.duplicate", logging.INFO, f"{envelope.task} has taken effect before")
@@ -164,16 +166,19 @@ class TaskRunner:
         if claimed.claim is Claim.ABANDONED:
             crashed = PermanentTaskFailure("It was begun before, never ended and has no retry.")
             return _OUTCOMES[self._bury(call, crashed, task)]
-        ending = self._run(call, task)
+        settle_in = partial(self.ledger.settle_in, call=envelope.id, token=claimed.token)
+        ending = self._run(call, task, settle_in)
         is_over = ending in {_Ending.DONE, _Ending.DEAD}
         if not self.ledger.settle(envelope.id, claimed.token, done=is_over):
             event("task.fenced", logging.WARNING, f"{envelope.task} outlived its lease")
         return _OUTCOMES[ending]
 
-    def _run(self, call: Call, task: Task[..., Any]) -> _Ending:
+    def _run(
+        self, call: Call, task: Task[..., Any], settle: Callable[[object], None] | None
+    ) -> _Ending:
         name = call.envelope.task
         try:
-            with running(self._current(call)), self.carrier.unpacked(call.envelope.context):
+            with running(self._current(call, settle)), self.carrier.unpacked(call.envelope.context):
                 task.function(*call.envelope.args, **call.envelope.kwargs)
         except Discard as reason:
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {reason}")
@@ -225,7 +230,7 @@ class TaskRunner:
         )
         return _Ending.PUT_BACK
 
-    def _current(self, call: Call) -> CurrentTask:
+    def _current(self, call: Call, settle: Callable[[object], None] | None) -> CurrentTask:
         envelope = call.envelope
         return CurrentTask(
             id=envelope.id,
@@ -241,4 +246,5 @@ class TaskRunner:
             language=text(envelope.context, LANGUAGE),
             deadline=self.clock.now() + (envelope.timeout or _TIMEOUT),
             _clock=self.clock,
+            _settle=settle,
         )

@@ -86,7 +86,9 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         codec=declared.codec,
         enqueuer=enqueuer,
         dead=dead,
-        ledger=Ledger(store=adapters.store, clock=adapters.clock),
+        ledger=Ledger(
+            store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
+        ),
         alerts=Alerts(
             hooks=declared.hooks,
             store=adapters.store,

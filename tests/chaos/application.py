@@ -2,6 +2,9 @@
 
 import os
 import socket
+from functools import cache
+
+from google.cloud import datastore
 
 import adjourn
 
@@ -20,4 +23,19 @@ def plain(number: int) -> None:
 
 @app.deferred(once=True, timeout=15)
 def once(number: int) -> None:
+    tell(number)
+
+
+@cache
+def client() -> datastore.Client:
+    return datastore.Client()
+
+
+@app.deferred(once=True, timeout=15, max_backoff=2)
+def pay(number: int) -> None:
+    with client().transaction() as transaction:
+        adjourn.current_task().done_with(transaction)
+        payment = datastore.Entity(client().key("Payment", number + 1))
+        payment["times"] = (client().get(payment.key) or {"times": 0})["times"] + 1
+        transaction.put(payment)
     tell(number)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,10 +19,14 @@ from adjourn import Task
 from adjourn_local.clock import SystemClock
 from adjourn_local.sender import Answer, Outgoing, Sender
 from adjourn_local.stack import Stack, running
-from tests.chaos.application import app, once, plain
+from tests.chaos.application import app, once, pay, plain
 
 CALLS = int(os.environ.get("CHAOS_CALLS", "1000"))
+needs_pgrep = pytest.mark.skipif(
+    not shutil.which("pgrep"), reason="needs pgrep to find the workers"
+)
 LOST = Answer(status=None, error="UNAVAILABLE", retry_after=None)
+PATIENCE = 0.2  # seconds
 REFUSED = Answer(status=503, error="", retry_after=None)
 
 
@@ -55,7 +59,7 @@ class Ear:
         self.told: Counter[int] = Counter()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(0.2)
+        self._socket.settimeout(PATIENCE)
 
     def listen(self) -> bool:
         """Take in one more number; False if none came for a moment."""
@@ -122,17 +126,22 @@ def call(task: Task[[int], None]) -> None:
         assert all(handle.is_new for handle in pool.map(task, range(CALLS)))
 
 
-def settle(stack: Stack, ear: Ear) -> None:
-    """Listen until no task is left."""
+def listen_until(ear: Ear, is_enough: Callable[[], bool]) -> None:
+    """Listen until a condition holds; fail after a minute in which nothing was told."""
     quiet = 0
-    while quiet < 300:
-        if ear.listen():
-            quiet = 0
-        elif not stack.tasks.counters().queued and not stack.tasks.counters().in_flight:
-            return
-        else:
-            quiet += 1
-    raise AssertionError(f"a minute without any task: {stack.tasks.counters()}")
+    while not is_enough():
+        quiet = 0 if ear.listen() else quiet + 1
+        assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)} calls"
+
+
+def settle(stack: Stack, ear: Ear) -> None:
+    """Listen until no task is left and nothing more is told."""
+
+    def is_settled() -> bool:
+        counters = stack.tasks.counters()
+        return not counters.queued and not counters.in_flight and not ear.listen()
+
+    listen_until(ear, is_settled)
 
 
 def dead_letters() -> list[datastore.Entity]:
@@ -149,6 +158,13 @@ def kill_workers(stack: Stack) -> None:
         os.kill(int(worker), signal.SIGKILL)
 
 
+def kill_on_the_way(stack: Stack, ear: Ear) -> None:
+    """Kill the workers after a quarter, a half and three quarters of the calls."""
+    for kills in range(1, 4):
+        listen_until(ear, lambda wanted=CALLS * kills // 4: len(ear.told) >= wanted)
+        kill_workers(stack)
+
+
 def test_calls_of_once_tasks_take_effect_exactly_once(stack: Stack, ear: Ear, chaos: Chaos) -> None:
     call(once)
 
@@ -159,15 +175,26 @@ def test_calls_of_once_tasks_take_effect_exactly_once(stack: Stack, ear: Ear, ch
     assert dead_letters() == []
 
 
-@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep to find the workers")
+@needs_pgrep
 def test_no_call_is_lost_when_workers_are_killed(stack: Stack, ear: Ear) -> None:
     call(plain)
 
-    for kills in range(1, 4):
-        while len(ear.told) < CALLS * kills // 4:
-            assert ear.listen()
-        kill_workers(stack)
+    kill_on_the_way(stack, ear)
     settle(stack, ear)
 
     assert ear.told.keys() == set(range(CALLS))
+    assert dead_letters() == []
+
+
+@needs_pgrep
+def test_what_a_transaction_writes_is_exactly_once_when_workers_are_killed(
+    stack: Stack, ear: Ear
+) -> None:
+    call(pay)
+
+    kill_on_the_way(stack, ear)
+    settle(stack, ear)
+
+    payments = datastore.Client().query(kind="Payment").fetch()
+    assert {each.key.id - 1: each["times"] for each in payments} == dict.fromkeys(range(CALLS), 1)
     assert dead_letters() == []

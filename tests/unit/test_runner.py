@@ -409,3 +409,68 @@ def test_a_small_call_says_only_what_is_not_the_default(box, work):
     body = json.loads(box.queue.due()[0].task.body)
 
     assert body.keys() == {"v", "id", "task", "args", "kwargs", "enqueued_at", "queue"}
+
+
+# Done with a transaction
+
+
+def test_an_effect_in_a_transaction_is_exactly_once_whatever_comes_after(app, box, ran):
+    @app.deferred(name="pay", once=True)
+    def pay():
+        ran.append(1)
+        with box.transactions.begin() as transaction:
+            current_task().done_with(transaction)
+        raise RuntimeError("after the commit")
+
+    pay()
+
+    assert box.drain() == [Outcome.FAILED]
+    assert box.drain() == [Outcome.DONE]
+    assert len(ran) == 1
+    assert list(ledger(box).values()) == ["done"]
+
+
+def test_a_transaction_that_is_rolled_back_leaves_the_call_to_be_done(app, box, ran):
+    @app.deferred(name="pay", once=True)
+    def pay():
+        ran.append(1)
+        with box.transactions.begin() as transaction:
+            current_task().done_with(transaction)
+            if len(ran) == 1:
+                raise RuntimeError
+
+    pay()
+
+    assert box.drain() == [Outcome.FAILED]
+    assert box.drain() == [Outcome.DONE]
+    assert len(ran) == 2
+
+
+def test_a_late_worker_cannot_commit_what_another_has_claimed(app, box, ran):
+    @app.deferred(name="pay", once=True)
+    def pay():
+        late = not ran
+        if late:
+            ran.append("late")
+            box.clock.advance(HOUR)
+            assert box.deliver(queued) is Outcome.DONE
+        with box.transactions.begin() as transaction:
+            current_task().done_with(transaction)
+            ran.append("committed late" if late else "committed")
+
+    pay()
+    (queued,) = box.queue.due()
+
+    assert box.deliver(queued) is Outcome.FAILED
+    assert ran == ["late", "committed"]
+
+
+def test_a_task_that_is_not_claimed_cannot_be_done_with_a_transaction(app, box, caplog):
+    @app.deferred(name="plain")
+    def plain():
+        current_task().done_with(object())
+
+    plain()
+
+    assert box.drain() == [Outcome.FAILED]
+    assert "declare it with once=True" in caplog.text

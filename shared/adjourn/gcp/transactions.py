@@ -8,7 +8,8 @@ from adjourn.ports import Record, RecordKey
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
-    from google.cloud.datastore import Client
+    from google.cloud.datastore import Client, Key
+    from google.cloud.datastore.transaction import Transaction
 
 
 class DatastoreTransactions:
@@ -33,9 +34,26 @@ class DatastoreTransactions:
         is_read_only = transaction is not None and "read_only" in transaction._options  # noqa: SLF001
         return None if is_read_only else transaction
 
+    def get(self, transaction: object, key: RecordKey) -> Record | None:
+        """Look an entity up in a transaction."""
+        own = self._checked(transaction)
+        client: Client = own._client  # noqa: SLF001 - nothing else leads from one to the other
+        found = client.get(_key(key, own), transaction=own)
+        return None if found is None else dict(found)
+
     def put(self, transaction: object, key: RecordKey, record: Record) -> None:
         """Put an entity in a transaction, to be written with it."""
-        from google.cloud.datastore import Entity, Key
+        from google.cloud.datastore import Entity
+
+        own = self._checked(transaction)
+        entity = Entity(_key(key, own))
+        entity.update(record)
+        try:
+            own.put(entity)
+        except (RuntimeError, ValueError) as error:
+            raise DeclarationError(f"The transaction cannot guard a call: {error}") from error
+
+    def _checked(self, transaction: object) -> "Transaction":
         from google.cloud.datastore.transaction import Transaction
 
         if not isinstance(transaction, Transaction):
@@ -46,9 +64,10 @@ class DatastoreTransactions:
                 f"The transaction is in project {project!r}, database {database!r}; the settings"
                 f" name {self._settings.project!r} and {self._settings.database!r}."
             )
-        entity = Entity(Key(key.kind, key.name, project=project, database=transaction.database))
-        entity.update(record)
-        try:
-            transaction.put(entity)
-        except (RuntimeError, ValueError) as error:
-            raise DeclarationError(f"The transaction cannot guard a call: {error}") from error
+        return transaction
+
+
+def _key(key: RecordKey, transaction: "Transaction") -> "Key":
+    from google.cloud.datastore import Key
+
+    return Key(key.kind, key.name, project=transaction.project, database=transaction.database)
