@@ -12,6 +12,7 @@ from adjourn.ports import EntityStore, RecordKey
 
 KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
+UNINDEXED = ("body", "error", "traceback")
 
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
@@ -82,7 +83,7 @@ class DeadLetters:
                 "buried_at": now,
                 "expires_at": now + KEPT,
             },
-            unindexed=("body", "error", "traceback"),
+            unindexed=UNINDEXED,
         )
         event(
             "task.dead",
