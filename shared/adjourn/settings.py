@@ -13,6 +13,7 @@ GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 
 _PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
+_REGION = re.compile(r"[a-z0-9-]+")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -41,6 +42,8 @@ class Settings:
         project: Google Cloud project of the queues and of Datastore (`ADJOURN_PROJECT`, else
             `GOOGLE_CLOUD_PROJECT`).
         location: Region of the queues, such as `europe-west1` (`ADJOURN_LOCATION`).
+        fallback_location: Region whose queues of the same names take the tasks while those of
+            `location` are out of reach (`ADJOURN_FALLBACK_LOCATION`); none if empty.
         deferred_url: Base URL of the deferred function (`ADJOURN_DEFERRED_URL`).
         queryiter_url: Base URL of the queryiter function (`ADJOURN_QUERYITER_URL`).
         cron_url: Base URL of the cron function (`ADJOURN_CRON_URL`).
@@ -65,6 +68,7 @@ class Settings:
     queryiter_url: str
     cron_url: str
     service_account: str
+    fallback_location: str = ""
     callers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     queue: str = "default"
@@ -119,6 +123,12 @@ class Settings:
             found.append(
                 f"ADJOURN_PLATFORM={self.platform!r} must be one of {', '.join(Platform)}."
             )
+        fallback = self.fallback_location
+        if fallback and (fallback == self.location or not _REGION.fullmatch(fallback)):
+            found.append(
+                f"ADJOURN_FALLBACK_LOCATION={fallback!r} must be another region than"
+                " ADJOURN_LOCATION, such as europe-west4."
+            )
         if self.retry_warning < 1:
             found.append("ADJOURN_RETRY_WARNING must be a whole number from 1.")
         return found
@@ -168,6 +178,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
         _text("ADJOURN_PROJECT")(environ) or _text("GOOGLE_CLOUD_PROJECT")(environ)
     ),
     "location": _text("ADJOURN_LOCATION"),
+    "fallback_location": _text("ADJOURN_FALLBACK_LOCATION"),
     "deferred_url": _url("ADJOURN_DEFERRED_URL"),
     "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
     "cron_url": _url("ADJOURN_CRON_URL"),

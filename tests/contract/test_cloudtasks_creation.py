@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.cloud.tasks_v2.types import cloudtasks
 
-from adjourn.errors import EnqueueError, TaskExistsError, UnavailableError
+from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.persistence import Persistence
 from adjourn.ports import NewTask, Target
@@ -19,6 +19,7 @@ from adjourn_local.tasks.server import TasksServer
 from tests.support import serving
 
 AWAY = rpc.RpcError(grpc.StatusCode.UNAVAILABLE, "away")
+FALLBACK = "europe-west4"
 LOST = rpc.RpcError(grpc.StatusCode.DEADLINE_EXCEEDED, "answer lost")
 REQUESTS = {
     "CreateTask": cloudtasks.CreateTaskRequest.pb(),
@@ -36,6 +37,7 @@ class Service:
 
     def __init__(self, server):
         self.server = server
+        self.away = ""
         self.script = []
         self.calls = []
 
@@ -43,7 +45,7 @@ class Service:
         def handle(request):
             self.calls.append(method)
             order = self.script.pop(0) if self.script else None
-            if order is AWAY:
+            if order is AWAY or (self.away and self.away in request.parent):
                 raise AWAY
             answer = work(request)
             if order is not None:
@@ -81,7 +83,8 @@ def service(loop, tmp_path):
     async def start():
         sender = Sender(clock := ManualClock(FakeClock().now()))
         server = TasksServer(tmp_path / "state", clock, lambda *_: "token", sender, grace=0)
-        server.ensure_queue(CloudTaskQueue(SETTINGS)._queue("mail"))
+        for region in (SETTINGS.location, FALLBACK):
+            server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(region, "mail"))
         return sender, server
 
     sender, server = loop.run(start())
@@ -97,9 +100,9 @@ def pauses():
 
 @pytest.fixture
 def connect(pauses):
-    def to(address):
+    def to(address, **settings):
         persist = Persistence(clock=pauses.clock, sleep=pauses, chance=lambda: 1.0)
-        return CloudTaskQueue(replace(SETTINGS, tasks_host=address), persist)
+        return CloudTaskQueue(replace(SETTINGS, tasks_host=address, **settings), persist)
 
     return to
 
@@ -114,6 +117,12 @@ def queue(loop, service, connect):
 def older_queue(loop, service, connect):
     with serving(loop, service.served("CreateTask")) as address:
         yield connect(address)
+
+
+@pytest.fixture
+def two_regions(loop, service, connect):
+    with serving(loop, service.served("CreateTask", "BatchCreateTasks")) as address:
+        yield connect(address, fallback_location=FALLBACK)
 
 
 def test_a_named_task_is_created_again_until_the_service_answers(queue, service, pauses):
@@ -235,3 +244,58 @@ def test_a_batch_that_fails_as_a_whole_fails_for_each(queue, service):
     results = queue.enqueue_many([task("a"), task("b")])
 
     assert [type(each) for each in results] == [EnqueueError] * 2
+
+
+# Two regions
+
+
+def test_the_fallback_takes_what_its_region_cannot(two_regions, service, pauses, caplog):
+    service.away = SETTINGS.location
+
+    name = two_regions.enqueue(task("once"))
+
+    assert name == f"projects/sandbox/locations/{FALLBACK}/queues/mail/tasks/once"
+    assert 9 < sum(pauses) < 10
+    assert caplog.messages == ["Cloud Tasks is away in europe-west1"]
+
+
+def test_the_fallback_takes_a_batch(two_regions, service):
+    service.away = SETTINGS.location
+
+    results = two_regions.enqueue_many([task(f"n{index}") for index in range(3)])
+
+    queue = f"projects/sandbox/locations/{FALLBACK}/queues/mail"
+    assert results == [f"{queue}/tasks/n{index}" for index in range(3)]
+    assert service.count() == 3
+
+
+def test_the_fallback_is_left_alone_while_its_region_works(two_regions, service):
+    service.script = [AWAY, LOST]
+
+    name = two_regions.enqueue(task("once"))
+
+    assert name == two_regions.full_name("mail", "once")
+    assert service.count() == 1
+
+
+def test_what_is_refused_is_not_tried_elsewhere(two_regions, service):
+    service.script = [rpc.RpcError(grpc.StatusCode.PERMISSION_DENIED, "no")]
+
+    with pytest.raises(EnqueueError, match="refused the call: 403 no"):
+        two_regions.enqueue(task("once"))
+    assert len(service.calls) == 1
+
+
+def test_when_both_regions_are_away_the_time_is_the_same(two_regions, service, pauses):
+    service.away = "locations"
+
+    with pytest.raises(UnavailableError, match="away"):
+        two_regions.enqueue(task("once"))
+    assert 18 < sum(pauses) < 20
+
+
+def test_a_missing_queue_is_told_with_its_region(two_regions, service):
+    service.away = SETTINGS.location
+
+    with pytest.raises(QueueNotFoundError, match=f"{FALLBACK}/queues/fast"):
+        two_regions.enqueue(task("once", queue="fast"))

@@ -176,7 +176,7 @@ class TestCloudTaskQueue(TaskQueueContract):
             sender = Sender(clock)
             server = TasksServer(tmp_path / "state", clock, lambda *_: "token", sender, grace=0)
             for queue in QUEUES:
-                server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(queue))
+                server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(SETTINGS.location, queue))
             return sender, server
 
         sender, server = loop.run(start())

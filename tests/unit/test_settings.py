@@ -48,6 +48,7 @@ def test_everything_can_be_set():
         ADJOURN_CALLERS="a@x.example, b@x.example,",
         ADJOURN_AUDIENCES="https://tasks.shop.example",
         ADJOURN_QUEUE="fast",
+        ADJOURN_FALLBACK_LOCATION="europe-west4",
         ADJOURN_PLATFORM="cloud-run-iam",
         K_SERVICE="deferred",
         ADJOURN_DATABASE="orders",
@@ -58,6 +59,7 @@ def test_everything_can_be_set():
     assert settings.callers == ("a@x.example", "b@x.example")
     assert settings.audiences == ("https://tasks.shop.example",)
     assert (settings.queue, settings.database) == ("fast", "orders")
+    assert settings.fallback_location == "europe-west4"
     assert settings.platform == Platform.CLOUD_RUN_IAM
     assert settings.keys_url == "http://127.0.0.1:8081/certs"
     assert settings.tasks_host == "127.0.0.1:8080"
@@ -107,6 +109,13 @@ def test_all_that_is_wrong_is_told_at_once():
         "- 'somebody' is not the e-mail address of a service account.",
         "- ADJOURN_QUEUE='my_queue' must be 1 to 100 letters, digits or hyphens.",
     ]
+
+
+@pytest.mark.parametrize("region", ["europe-west1", "Europe", "a/b"])
+def test_the_fallback_has_to_be_another_region(region):
+    (found,) = mistakes(ADJOURN_FALLBACK_LOCATION=region)
+
+    assert found.startswith(f"- ADJOURN_FALLBACK_LOCATION={region!r} must be another region than")
 
 
 def test_an_unknown_setting_like_no_other_is_to_be_removed():

@@ -1,6 +1,7 @@
 """Cloud Tasks through Google's own client."""
 
 import datetime as dt
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -11,6 +12,7 @@ from adjourn.bulk import batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.persistence import Persistence
 from adjourn.gcp.process import PerProcess
+from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.settings import Settings
 
@@ -25,13 +27,18 @@ Result = str | EnqueueError
 
 
 class CloudTaskQueue:
-    """Puts HTTP tasks for our functions on the queues of one project and region."""
+    """Puts HTTP tasks for our functions on the queues of one project and region.
+
+    If the region stays out of reach for half of the time, the fallback region is tried for the
+    other half. A task whose creation was not answered may then be in both.
+    """
 
     def __init__(self, settings: Settings, persist: Persistence | None = None) -> None:
         self._settings = settings
         self._persist = persist or Persistence()
         self._client = PerProcess(self._connect)
         self._has_batches = True
+        self._regions = [*filter(None, (settings.location, settings.fallback_location))]
         self._urls = {
             Target.DEFERRED: settings.deferred_url,
             Target.QUERYITER: settings.queryiter_url,
@@ -58,16 +65,29 @@ class CloudTaskQueue:
         return [results[index] for index in range(len(tasks))]
 
     def _create(self, tasks: Sequence[NewTask]) -> Sequence[Result]:
+        """Create tasks of one queue in the first region that can be reached."""
+        results: dict[int, Result] = {}
+        waiting = list(range(len(tasks)))
+        for region in self._regions:
+            told = self._create_in(region, [tasks[index] for index in waiting])
+            results |= zip(waiting, told, strict=True)
+            waiting = [i for i in waiting if isinstance(results[i], UnavailableError)]
+            if not waiting:
+                break
+            event("queue.unavailable", logging.WARNING, f"Cloud Tasks is away in {region}")
+        return [results[index] for index in range(len(tasks))]
+
+    def _create_in(self, region: str, tasks: Sequence[NewTask]) -> Sequence[Result]:
         """Create tasks of one queue, those with a name again while the service is out of reach."""
         results: dict[int, Result] = {}
         waiting = list(range(len(tasks)))
 
         def attempt(timeout: float) -> None:
-            told = self._request([tasks[index] for index in waiting], timeout)
+            told = self._request(region, [tasks[index] for index in waiting], timeout)
             for index, result in zip(waiting, told, strict=True):
                 # A name that was free a moment ago is taken by the request whose answer was lost.
                 is_ours = index in results and isinstance(result, TaskExistsError)
-                results[index] = self._name(tasks[index]) if is_ours else result
+                results[index] = self._name(region, tasks[index]) if is_ours else result
             waiting[:] = [
                 index
                 for index in waiting
@@ -77,26 +97,27 @@ class CloudTaskQueue:
                 raise UnavailableError
 
         with suppress(UnavailableError):
-            self._persist(attempt, _TIMEOUT)
+            self._persist(attempt, _TIMEOUT / len(self._regions))
         return [results[index] for index in range(len(tasks))]
 
-    def _request(self, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
+    def _request(self, region: str, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
         """Return what became of each task; what fails as a whole fails for each."""
         from google.api_core.exceptions import MethodNotImplemented
 
+        requests = [self._new(region, task) for task in tasks]
         if len(tasks) > 1 and self._has_batches:
             try:
-                with _translated(tasks[0].queue):
-                    return self._batch(tasks, timeout)
+                with _translated(requests[0].parent):
+                    return self._batch(requests, timeout)
             except EnqueueError as error:
                 if not isinstance(error.__cause__, MethodNotImplemented):
                     return [error] * len(tasks)
                 self._has_batches = False
         results: list[Result] = []
-        for task in tasks:
+        for request in requests:
             try:
-                with _translated(task.queue):
-                    created = self._client().create_task(self._new(task), timeout=timeout)
+                with _translated(request.parent):
+                    created = self._client().create_task(request, timeout=timeout)
             except UnavailableError as error:
                 # The others would only spend the time that is left.
                 return [*results, *[error] * (len(tasks) - len(results))]
@@ -106,30 +127,27 @@ class CloudTaskQueue:
                 results.append(created.name)
         return results
 
-    def _batch(self, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
+    def _batch(self, requests: "list[CreateTaskRequest]", timeout: float) -> Sequence[Result]:
         from google.api_core.exceptions import from_grpc_status
 
-        requests = [self._new(task) for task in tasks]
-        done = self._client().batch_create_tasks(
-            parent=requests[0].parent, requests=requests, timeout=timeout
-        )
+        queue = requests[0].parent
+        done = self._client().batch_create_tasks(parent=queue, requests=requests, timeout=timeout)
         if not done.operation.done:
             raise UnavailableError("Cloud Tasks did not finish a batch.")
         failed, error = done.metadata.failed_requests, done.exception()
         created = iter(() if error else done.result().tasks)
-        queue = tasks[0].queue
         return [
             _ours(from_grpc_status(failed[index].code, failed[index].message), queue)
             if index in failed
             else _ours(error, queue)
             if error
             else next(created).name
-            for index in range(len(tasks))
+            for index in range(len(requests))
         ]
 
     def full_name(self, queue: str, name: str) -> str:
         """Return `projects/…/locations/…/queues/…/tasks/…`."""
-        return f"{self._queue(queue)}/tasks/{name}"
+        return f"{self._queue(self._settings.location, queue)}/tasks/{name}"
 
     def fetch(self, full_name: str) -> TaskState | None:
         """Return how a task stands, None if the service does not have it any more."""
@@ -155,26 +173,25 @@ class CloudTaskQueue:
                 return False
         return True
 
-    def _queue(self, queue: str) -> str:
-        return (
-            f"projects/{self._settings.project}/locations/{self._settings.location}/queues/{queue}"
-        )
+    def _queue(self, region: str, queue: str) -> str:
+        return f"projects/{self._settings.project}/locations/{region}/queues/{queue}"
 
-    def _name(self, task: NewTask) -> str:
-        return self.full_name(task.queue, task.name) if task.name else ""
+    def _name(self, region: str, task: NewTask) -> str:
+        return f"{self._queue(region, task.queue)}/tasks/{task.name}" if task.name else ""
 
-    def _new(self, task: NewTask) -> "CreateTaskRequest":
+    def _new(self, region: str, task: NewTask) -> "CreateTaskRequest":
         from google.cloud.tasks_v2 import CreateTaskRequest
 
-        return CreateTaskRequest(parent=self._queue(task.queue), task=self._message(task))
+        parent = self._queue(region, task.queue)
+        return CreateTaskRequest(parent=parent, task=self._message(region, task))
 
-    def _message(self, task: NewTask) -> "Task":
+    def _message(self, region: str, task: NewTask) -> "Task":
         from google.cloud.tasks_v2 import HttpRequest, OidcToken, RetryConfig, Task
 
         url = self._urls[task.target]
         retries = RetryConfig(min_backoff=task.min_backoff, max_backoff=task.max_backoff)
         return Task(
-            name=self._name(task) or None,
+            name=self._name(region, task) or None,
             schedule_time=task.eta,
             dispatch_deadline=task.timeout,
             retry_config=retries if task.min_backoff or task.max_backoff else None,
