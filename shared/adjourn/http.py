@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Callable
+from functools import cache, partial
 
 from flask import Request, Response
 
@@ -27,12 +28,14 @@ STATUS = {
     Outcome.TROUBLE: 503,
 }
 
+_COUNT = re.compile("[0-9]{1,9}")
+
 
 def function(receive: Callable[[Delivery], Outcome], project: str) -> Callable[[Request], Response]:
     """Return a function as functions-framework wants it, around one of the app's receivers."""
 
     def respond(request: Request) -> Response:
-        traceparent = request.headers.get("traceparent")
+        traceparent = _header(request, "traceparent")
         along = {TRACEPARENT: traceparent} if traceparent else {}
         with bound(**trace_fields(project, traceparent)), carrying(along):
             if request.method != "POST" and not _is_cron_of_app_engine(request):
@@ -65,50 +68,67 @@ def _body(request: Request) -> bytes | None:
 
 
 def _delivery(request: Request, body: bytes) -> Delivery:
-    headers = request.headers
+    header = partial(_header, request)
     return Delivery(
         # With both, Cloud Run checks the second alone, and anything may stand in the first.
         authorization=[
-            *headers.getlist("Authorization"),
-            *headers.getlist("X-Serverless-Authorization"),
+            header(name)
+            for name in ("Authorization", "X-Serverless-Authorization")
+            if _wsgi_name(name) in request.environ
         ],
         body=body,
         path=request.path,
-        queue=headers.get("X-CloudTasks-QueueName", ""),
-        task_name=headers.get("X-CloudTasks-TaskName", ""),
+        queue=header("X-CloudTasks-QueueName"),
+        task_name=header("X-CloudTasks-TaskName"),
         attempt=_attempt(request, "X-CloudTasks"),
-        scheduled=_time(headers.get("X-CloudScheduler-ScheduleTime")),
+        scheduled=_time(header("X-CloudScheduler-ScheduleTime")),
         app_engine=AppEngine(
             # App Engine hands requests on through a proxy of its own.
-            address=headers.get("X-AppEngine-User-IP") or request.remote_addr or "",
-            is_cron=headers.get("X-AppEngine-Cron") == "true",
-            queue=headers.get("X-AppEngine-QueueName", ""),
-            task_name=headers.get("X-AppEngine-TaskName", ""),
+            address=header("X-AppEngine-User-IP") or request.remote_addr or "",
+            is_cron=header("X-AppEngine-Cron") == "true",
+            queue=header("X-AppEngine-QueueName"),
+            task_name=header("X-AppEngine-TaskName"),
             attempt=_attempt(request, "X-AppEngine"),
         ),
     )
 
 
+def _header(request: Request, name: str) -> str:
+    """Return a header, several of one name joined by commas; "" if there is none.
+
+    Read where WSGI keeps it (PEP 3333): the framework's own mapping takes ten times as long.
+    """
+    value: str = request.environ.get(_wsgi_name(name), "")
+    return value
+
+
+@cache
+def _wsgi_name(name: str) -> str:
+    return f"HTTP_{name.upper().replace('-', '_')}"
+
+
 def _is_cron_of_app_engine(request: Request) -> bool:
     """Whether it says so; App Engine's cron can do nothing but GET."""
-    return request.method == "GET" and request.headers.get("X-AppEngine-Cron") == "true"
+    return request.method == "GET" and _header(request, "X-AppEngine-Cron") == "true"
 
 
 def _attempt(request: Request, family: str) -> Attempt:
     return Attempt(
-        retry_count=_number(request.headers.get(f"{family}-TaskRetryCount")),
-        execution_count=_number(request.headers.get(f"{family}-TaskExecutionCount")),
+        retry_count=_number(_header(request, f"{family}-TaskRetryCount")),
+        execution_count=_number(_header(request, f"{family}-TaskExecutionCount")),
     )
 
 
-def _number(text: str | None) -> int:
+def _number(text: str) -> int:
     # No count has ten digits, and Python refuses to read thousands of them.
-    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else 0
+    return int(text) if _COUNT.fullmatch(text) else 0
 
 
-def _time(text: str | None) -> dt.datetime | None:
+def _time(text: str) -> dt.datetime | None:
+    if not text:
+        return None
     try:
-        time = dt.datetime.fromisoformat(text or "")
+        time = dt.datetime.fromisoformat(text)
         return time.astimezone(dt.UTC) if time.utcoffset() is not None else None
     except (ValueError, OverflowError):
         return None
