@@ -1,8 +1,10 @@
 """The application of the e2e tests; what runs tells it to a socket on which the tests listen."""
 
 import datetime as dt
+import enum
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from google.cloud import datastore
@@ -26,6 +28,19 @@ def say(word: str) -> None:
 def stumble(word: str) -> None:
     tell(word)
     raise RuntimeError(word)
+
+
+@app.register
+class Size(enum.Enum):
+    LARGE = 1
+
+
+@app.deferred
+def moody(path: str, reason: str | Size = "", padding: str = "") -> None:  # noqa: ARG001
+    """Succeed once there is a file at `path`."""
+    tell("moody")
+    if not Path(path).exists():
+        raise adjourn.PermanentTaskFailure(reason)
 
 
 @app.deferred(queue="keys")

@@ -1,0 +1,213 @@
+"""The commands `adjourn dead`: they work on the deployment that the environment names."""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adjourn.codec import Codec
+from adjourn.envelope import Envelope
+from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.gcp import google_adapters
+from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.graveyard import Buried, Graveyard, Wanted
+from adjourn.settings import Settings
+
+# Where nobody sees a terminal's edge, a row is one line, for grep.
+_PIPED_WIDTH = 300
+# A narrower terminal breaks the lines itself, which is easier to read than narrower columns.
+_LEAST_WIDTH = 120
+_LONGEST_ERROR = 100
+_LONGEST_SHOWN = 16 << 20
+
+
+class UsageError(Exception):
+    """The command was called wrongly; the message says how to call it."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out one of the commands and return the exit status.
+
+    Raises:
+        UsageError: The options contradict each other or nobody can be asked.
+        AdjournError: Settings are wrong, or a service is away.
+    """
+    adapters = google_adapters(Settings.from_env(os.environ), None)
+    graveyard = Graveyard(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+    command: Callable[[Graveyard, argparse.Namespace], int] = _COMMANDS[options.dead]
+    return command(graveyard, options)
+
+
+def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
+    found = graveyard.find(_wanted(graveyard, options))
+    letters = list(islice(found, options.limit))
+    more = sum(1 for _ in found)
+    if options.json:
+        _print_json({"letters": [_summary(letter) for letter in letters], "more": more})
+    elif letters:
+        _console().print(_table(letters))
+        if more:
+            _say(f"{more} more; ask for them with --limit.")
+    else:
+        _say("No dead letters.")
+    return 0
+
+
+def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
+    letter = graveyard.get(options.id)
+    if options.json:
+        body = _tree(letter.body)
+        _print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
+        return 0
+    lines = [f"{name.replace('_', ' '):<12}{value}" for name, value in _summary(letter).items()]
+    _say("\n".join([*lines, "", letter.traceback.rstrip(), "", *_content(letter.body)]))
+    return 0
+
+
+def _replay(graveyard: Graveyard, options: argparse.Namespace) -> int:
+    ids = _chosen(graveyard, options)
+    if ids and options.all and not _is_agreed(f"Replay {len(ids)} dead letters?", options):
+        return 1
+    return _each(ids, lambda task_id: f"{task_id} is now {graveyard.replay(task_id)}")
+
+
+def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
+    ids = _chosen(graveyard, options)
+    if ids and not _is_agreed(f"Discard {len(ids)} dead letters for good?", options):
+        return 1
+
+    def discard(task_id: str) -> str:
+        graveyard.discard(task_id)
+        return f"{task_id} is discarded"
+
+    return _each(ids, discard)
+
+
+_COMMANDS = {"list": _list, "show": _show, "replay": _replay, "discard": _discard}
+
+
+def _wanted(graveyard: Graveyard, options: argparse.Namespace) -> Wanted:
+    now = graveyard.clock.now()
+    return Wanted(
+        task=options.task,
+        queue=options.queue,
+        since=now - options.newer if options.newer is not None else None,
+        before=now - options.older if options.older is not None else None,
+    )
+
+
+def _chosen(graveyard: Graveyard, options: argparse.Namespace) -> Sequence[str]:
+    filters = (options.task, options.queue, options.newer, options.older)
+    is_filtered = any(each is not None for each in filters)
+    if bool(options.ids) == options.all or (is_filtered and not options.all):
+        raise UsageError("Give either ids or --all, the latter with filters if need be.")
+    if options.all:
+        return [letter.task_id for letter in graveyard.find(_wanted(graveyard, options))]
+    return list(dict.fromkeys(options.ids))
+
+
+def _is_agreed(question: str, options: argparse.Namespace) -> bool:
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("There is no terminal to ask for confirmation; give --yes.")
+    return _console().input(f"{question} \\[y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
+    """Do the work for every id, whatever becomes of the others; services away end it."""
+    if not ids:
+        _say("No dead letters.")
+    status = 0
+    for task_id in ids:
+        try:
+            _say(work(task_id))
+        except (UnknownNameError, DecodeError) as error:
+            status = 1
+            sys.stderr.write(f"adjourn: {error}\n")
+    return status
+
+
+def _table(letters: Sequence[Buried]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "task", "queue", "attempts", "when (UTC)", "error"):
+        table.add_column(name, no_wrap=name not in {"task", "error"}, overflow="fold")
+    for letter in letters:
+        cells = (
+            letter.task_id,
+            letter.task or "-",
+            letter.queue,
+            str(letter.attempts),
+            f"{letter.buried_at:%Y-%m-%d %H:%M}",
+            letter.error.partition("\n")[0][:_LONGEST_ERROR],
+        )
+        table.add_row(*map(_plain, cells))
+    return table
+
+
+def _summary(letter: Buried) -> Mapping[str, object]:
+    return {
+        "id": letter.task_id,
+        "task": letter.task,
+        "queue": letter.queue,
+        "attempts": letter.attempts,
+        "buried_at": _iso(letter.buried_at),
+        "expires_at": _iso(letter.expires_at),
+        "replayed_at": _iso(letter.replayed_at),
+        "error": letter.error,
+    }
+
+
+def _iso(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def _content(body: bytes) -> Sequence[str]:
+    """Return the call as Python has it, or the body where only the application can read it."""
+    try:
+        call = Envelope.decode(body, Codec(extensions=DATASTORE_VALUES))
+    except DecodeError as error:
+        tree = _tree(body)
+        text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
+        return [f"{error}", text]
+    arguments = [*map(repr, call.args), *(f"{k}={v!r}" for k, v in call.kwargs.items())]
+    return [f"{call.task}({', '.join(arguments)})", f"called at {_iso(call.enqueued_at)}"]
+
+
+def _tree(body: bytes) -> object:
+    """Return the JSON that a body holds, its text if it is none."""
+    try:
+        plain = zlib.decompressobj().decompress(body, _LONGEST_SHOWN)
+    except zlib.error:
+        plain = body
+    try:
+        return json.loads(plain)
+    except (ValueError, RecursionError):
+        return plain.decode(errors="backslashreplace")
+
+
+def _print_json(value: object) -> None:
+    _console().out(json.dumps(value, indent=2), highlight=False)
+
+
+def _say(text: str) -> None:
+    _console().print(_plain(text), soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console()
+    console.width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _PIPED_WIDTH
+    return console
+
+
+def _plain(text: str) -> Text:
+    """Return a text that cannot steer the terminal, whoever wrote it."""
+    return Text("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text))

@@ -1,0 +1,55 @@
+"""How `adjourn dead` takes wrong usage; tests/e2e/test_dead.py has the rest."""
+
+import io
+
+import pytest
+
+from adjourn_local.cli import main
+
+SETTINGS = {
+    "ADJOURN_PROJECT": "shop",
+    "ADJOURN_LOCATION": "europe-west1",
+    "ADJOURN_DEFERRED_URL": "https://deferred.example",
+    "ADJOURN_QUERYITER_URL": "https://queryiter.example",
+    "ADJOURN_CRON_URL": "https://cron.example",
+    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
+}
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch):
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+
+
+def status(*arguments):
+    try:
+        return main(["dead", *arguments])
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: action"),
+        (["list", "--older", "soon"], "'soon' is not a time such as 90s"),
+        (["list", "--limit", "0"], "'0' is not a number from 1"),
+        (["replay"], "Give either ids or --all"),
+        (["replay", "a", "--all"], "Give either ids or --all"),
+        (["discard", "a", "--task", "b"], "Give either ids or --all"),
+        (["discard", "a"], "There is no terminal to ask for confirmation; give --yes."),
+    ],
+)
+def test_wrong_usage_is_said(monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    assert status(*arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_missing_settings_are_said(monkeypatch, capsys):
+    monkeypatch.delenv("ADJOURN_LOCATION")
+
+    assert status("list") == 2
+    assert "ADJOURN_LOCATION is not set" in capsys.readouterr().err
