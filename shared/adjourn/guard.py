@@ -42,13 +42,17 @@ class Guard:
     store: EntityStore
     clock: Clock
 
+    def transaction(self, given: object | None) -> object | None:
+        """Return what a call stands and falls with: the given transaction, else the open one."""
+        return given or self.transactions.current()
+
     def mark(self, call: str, transaction: object | None, start: dt.datetime | None) -> str:
         """Put a marker in a transaction, the current one if None; return its name, "" for none.
 
         Raises:
             DeclarationError: It is no transaction of the settings' project and database.
         """
-        transaction = transaction or self.transactions.current()
+        transaction = self.transaction(transaction)
         if transaction is None:
             return ""
         expires = (start or self.clock.now()) + KEPT

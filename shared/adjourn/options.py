@@ -5,7 +5,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from adjourn.errors import DeclarationError
 
@@ -31,6 +31,8 @@ class DeclaredOptions(TypedDict, total=False):
     spread: Duration | None
     once: bool
     no_retry: bool
+    unique_by: Literal["arguments", "task"] | None
+    unique_for: Duration | None
 
 
 class CallOptions(DeclaredOptions, total=False):
@@ -59,6 +61,9 @@ class Options:
         spread: The start is put off by a random time up to this.
         once: A call takes effect once, even if Cloud Tasks delivers it again: it is claimed in
             Datastore before it runs.
+        unique_by: Of all calls of the task with the same "arguments", or of the "task" whatever its
+            arguments, one is enqueued in each period; the others get its handle.
+        unique_for: How long such a period is, an hour if None; Datastore is used if it is longer.
         transaction: The Datastore transaction with which a call stands and falls; not needed where
             the application has given its client to `App`.
         no_retry: A call is never begun a second time, neither after a failure nor after a crash;
@@ -77,6 +82,8 @@ class Options:
     spread: dt.timedelta | None = None
     once: bool = False
     no_retry: bool = False
+    unique_by: Literal["arguments", "task"] | None = None
+    unique_for: dt.timedelta | None = None
     transaction: object = None
 
     def changed(self, **changes: Unpack[CallOptions]) -> "Options":
@@ -97,6 +104,7 @@ class Options:
     def mistakes(self) -> Iterator[str]:
         """Yield a sentence, with the fix, for everything that is wrong."""
         yield from self._wrong_times()
+        yield from self._wrong_uniqueness()
         if self.queue is not None and not is_queue(self.queue):
             yield f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens."
         if self.name is not None and not is_name(self.name):
@@ -109,6 +117,14 @@ class Options:
         if self.no_retry and self.max_retries:
             yield "no_retry contradicts max_retries; leave one of them out."
 
+    def _wrong_uniqueness(self) -> Iterator[str]:
+        if self.unique_by not in {None, "arguments", "task"}:
+            yield f'unique_by={self.unique_by!r} must be "arguments" or "task".'
+        if self.unique_for is not None and self.unique_by is None:
+            yield 'unique_for needs unique_by="arguments" or unique_by="task".'
+        if self.unique_by is not None and self.name is not None:
+            yield "Give name or unique_by, not both: a unique call has a name of its own."
+
     def _wrong_times(self) -> Iterator[str]:
         if self.delay is not None and self.eta is not None:
             yield "Give delay or eta, not both; delay=None takes a declared one back."
@@ -117,7 +133,7 @@ class Options:
         for name in ("delay", "spread"):
             if (getattr(self, name) or _NONE) < _NONE:
                 yield f"{name} must not be negative."
-        for name in ("expires", "min_backoff", "max_backoff"):
+        for name in ("expires", "min_backoff", "max_backoff", "unique_for"):
             value = getattr(self, name)
             if value is not None and value <= _NONE:
                 yield f"{name} must be more than nothing."
@@ -166,7 +182,9 @@ def _hint(name: str, known: set[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
 
 
-_DURATIONS = frozenset({"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread"})
+_DURATIONS = frozenset(
+    {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
+)
 
 
 def _converted(name: str, value: Any) -> Any:

@@ -12,10 +12,11 @@ from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetter
 from adjourn.envelope import Envelope
-from adjourn.errors import EncodeError, EnqueueError, TaskExistsError
+from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
 from adjourn.ports import NewTask, Target, TaskQueue, TaskState
+from adjourn.unique import Uniques, unique_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -136,6 +137,7 @@ class Enqueuer:
     default_queue: str
     guard: Guard
     carrier: Carrier
+    uniques: Uniques
 
     def enqueue(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
@@ -145,11 +147,23 @@ class Enqueuer:
         Raises:
             EncodeError: An argument cannot be carried; the message names it.
             EnqueueError: Cloud Tasks did not accept the task.
+            DeclarationError: The call is unique and made inside a transaction.
         """
-        return self._put(self._call(task, args, kwargs, task.defaults.name))
+        options = task.defaults
+        ready = self._call(task, args, kwargs, options.name)
+        if options.unique_by is None:
+            return self._put(ready)
+        name = ready.new.name or ""
+        if not self.uniques.enter(name, options):
+            return self._handle(ready, None)
+        handle = self._put(ready)
+        self.uniques.mark(name, options)
+        return handle
 
     def map(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Put one call on its queue for each tuple of arguments; see `Task.map`."""
+        if task.defaults.unique_by is not None:
+            raise DeclarationError("Unique calls are made one by one, not with map.")
 
         def ready() -> Iterator[_Ready | EncodeError]:
             batch = task.defaults.name
@@ -173,6 +187,11 @@ class Enqueuer:
     ) -> _Ready:
         options, now = task.defaults, self.clock.now()
         eta, call = options.start(now, self.chance()), self.new_id()
+        if options.unique_by is not None:
+            if self.guard.transaction(options.transaction) is not None:
+                # Rolled back, it would keep the calls out that come after it.
+                raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
+            name = unique_name(task.name, (args, kwargs), options, now, self.codec)
         marker = self.guard.mark(call, options.transaction, eta)
         envelope = Envelope(
             id=call,

@@ -20,6 +20,7 @@ from adjourn.registry import Registry
 from adjourn.runner import TaskRunner
 from adjourn.settings import Platform, Settings
 from adjourn.tasks import Enqueuer, Task
+from adjourn.unique import Uniques
 
 Receiver = Callable[[Delivery], Outcome]
 Identify = Callable[[Delivery], str]
@@ -64,6 +65,7 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         default_queue=settings.queue,
         guard=guard,
         carrier=declared.carrier,
+        uniques=Uniques(store=adapters.store, clock=adapters.clock),
     )
     iterations = Iterations(
         registry=declared.iterations,
