@@ -17,7 +17,7 @@ from adjourn.ports import NewTask, Target, TaskState
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
-    from google.cloud.tasks_v2 import CloudTasksClient, CreateTaskRequest, Task
+    from google.cloud.tasks_v2 import CloudTasksClient, CreateTaskRequest
 
 # Cloud Tasks rejects a call whose deadline lies more than 30 s ahead (Google's own bridge,
 # google/appengine/api/taskqueue/cloudtask.py, therefore waits 20 s).
@@ -182,28 +182,25 @@ class CloudTaskQueue:
     def _new(self, region: str, task: NewTask) -> "CreateTaskRequest":
         from google.cloud.tasks_v2 import CreateTaskRequest
 
-        parent = self._queue(region, task.queue)
-        return CreateTaskRequest(parent=parent, task=self._message(region, task))
-
-    def _message(self, region: str, task: NewTask) -> "Task":
-        from google.cloud.tasks_v2 import HttpRequest, OidcToken, RetryConfig, Task
-
-        url = self._urls[task.target]
-        retries = RetryConfig(min_backoff=task.min_backoff, max_backoff=task.max_backoff)
-        return Task(
-            name=self._name(region, task) or None,
-            schedule_time=task.eta,
-            dispatch_deadline=task.timeout,
-            retry_config=retries if task.min_backoff or task.max_backoff else None,
-            http_request=HttpRequest(
-                url=f"{url}/{quote(task.label)}",
-                headers={"Content-Type": "application/json"},
-                body=task.body,
-                oidc_token=OidcToken(
-                    service_account_email=self._settings.service_account, audience=url
-                ),
-            ),
-        )
+        # Filled in below the client's wrappers, which take as long as all the rest of a call.
+        request = CreateTaskRequest.pb()(parent=self._queue(region, task.queue))
+        new, url = request.task, self._urls[task.target]
+        new.name = self._name(region, task)
+        new.http_request.url = f"{url}/{quote(task.label)}"
+        new.http_request.headers["Content-Type"] = "application/json"
+        new.http_request.body = task.body
+        new.http_request.oidc_token.service_account_email = self._settings.service_account
+        new.http_request.oidc_token.audience = url
+        if task.eta:
+            new.schedule_time.FromDatetime(task.eta)
+        if task.timeout:
+            new.dispatch_deadline.FromTimedelta(task.timeout)
+        if task.min_backoff:
+            new.retry_config.min_backoff.FromTimedelta(task.min_backoff)
+        if task.max_backoff:
+            new.retry_config.max_backoff.FromTimedelta(task.max_backoff)
+        wrapped: CreateTaskRequest = CreateTaskRequest.wrap(request)
+        return wrapped
 
     def _connect(self) -> "CloudTasksClient":
         from google.cloud.tasks_v2 import CloudTasksClient
