@@ -26,7 +26,7 @@ _MAX_HEADER = 8192
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CallerPolicy:
     """Who may call: tokens for one of `audiences`, held by one of `emails`.
 

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,6 +48,8 @@ def in_threads(
     Groups are taken as the results are, so that there may be any number of them. If taking one
     raises, the results of those before it still come, and then the exception.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
+
     taken = iter(groups)
     running: deque[Future[Sequence[R]]] = deque()
     failure: Exception | None = None

@@ -27,7 +27,7 @@ _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Extension:
     """How values of one more type are carried: as a state that the codec already knows.
 

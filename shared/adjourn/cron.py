@@ -27,7 +27,7 @@ _LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud T
 _PARALLEL = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Periodic:
     """A function that runs again and again, never sooner than `interval` after it last was due."""
 
@@ -44,7 +44,7 @@ class State:
     is_enqueued: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Claim:
     """A slot that this call has claimed."""
 

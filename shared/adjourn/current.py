@@ -12,7 +12,7 @@ from adjourn.errors import DeclarationError, NoCurrentTaskError
 _current: "ContextVar[CurrentTask]" = ContextVar("adjourn_current_task")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CurrentTask:
     """One attempt at one call.
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from adjourn.retry import Attempt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AppEngine:
     """What the headers say that App Engine sets; anywhere else, anyone can send them.
 
@@ -28,7 +28,7 @@ class AppEngine:
     attempt: Attempt = field(default_factory=Attempt)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Delivery:
     """One request to one of our functions, free of any web framework."""
 

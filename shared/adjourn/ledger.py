@@ -31,7 +31,7 @@ class Claim(Enum):
     ABANDONED = auto()  # it was begun, never settled, and must not be begun again
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Claimed:
     """The answer to a claim, with the fencing token if it was granted."""
 

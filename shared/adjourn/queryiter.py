@@ -110,7 +110,7 @@ class QueryIter(Generic[E]):
         return cls._iterations().start(cls, query, custom_data)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunHandle:
     """A run that was started."""
 

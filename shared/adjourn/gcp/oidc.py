@@ -47,7 +47,7 @@ class _Verifier(Protocol):
     def verify(self, message: bytes, signature: bytes) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class _Token:
     key_id: str
     signed: bytes
@@ -55,7 +55,7 @@ class _Token:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class _Keys:
     verifiers: Mapping[str, _Verifier]
     fetched_at: dt.datetime
@@ -68,7 +68,7 @@ class _Keys:
         return now < self.fetched_at + self.lifetime + _USABLE_AFTER_EXPIRY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class _Attempt:
     at: dt.datetime
     succeeded: bool
