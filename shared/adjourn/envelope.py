@@ -2,26 +2,51 @@
 
 A body is a JSON object whose "v" names its version, compressed where that spares a billing chunk.
 Readers ignore fields that they do not know and give those that are missing their defaults, so a
-field can be added without a new version.
+field can be added without a new version. A body of version 2 is a reference: its arguments are kept
+in Datastore (see `adjourn.payloads`), and it says how to find them.
 """
 
 import datetime as dt
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from adjourn.codec import Codec, from_json, to_json
 from adjourn.errors import DecodeError, EncodeError
 
 VERSION = 1
+STOWED_VERSION = 2
 MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
+MAX_CALL = 32 << 20
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 _ZLIB = b"\x78"
 _LONGEST_JSON = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stowed:
+    """Where the body of a call is kept that no task can carry.
+
+    Attributes:
+        pieces: Number of the records.
+        size: Bytes in all of them.
+        sha256: Digest of these, in hexadecimal.
+        until: When the records may be removed, in seconds since 1970.
+    """
+
+    pieces: int
+    size: int
+    sha256: str
+    until: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.pieces, self.size, self.until)
+        if not (all(map(_is_count, numbers)) and _is_text(self.sha256)):
+            raise TypeError("the reference to its payload is not one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +71,7 @@ class Envelope:
         resumed: How often the call was put back under a new task.
         attempts: Attempts that it had under earlier tasks.
         executions: Failed executions that it had under earlier tasks.
+        stowed: Where its arguments are kept; None if it carries them itself.
 
     Raises:
         EncodeError: a field is not what it has to be.
@@ -70,6 +96,7 @@ class Envelope:
     resumed: int = 0
     attempts: int = 0
     executions: int = 0
+    stowed: Stowed | None = None
 
     def __post_init__(self) -> None:
         for names, is_right, wanted in _RULES:
@@ -78,20 +105,18 @@ class Envelope:
                     raise EncodeError(f"{name} of an envelope has to be {wanted}")
 
     def encode(self, codec: Codec) -> bytes:
-        """Return the body of the task.
+        """Return the call as bytes, those of a reference if its arguments are stowed.
 
         Raises:
-            EncodeError: an argument cannot be carried, or all of it is too big for a task.
+            EncodeError: an argument cannot be carried, or all of it is too big for any call.
         """
-        tree = {"v": VERSION, **{k: codec.encode(v, k) for k, v in self._content().items()}}
+        version = STOWED_VERSION if self.stowed else VERSION
+        tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
         body = to_json(tree)
+        self._check_size(len(body), _LONGEST_JSON)
         if len(body) > _CHUNK:
             body = min(body, zlib.compress(body), key=len)
-        if len(body) > MAX_BODY:
-            raise EncodeError(
-                f"the call of {self.task} takes {len(body):,} bytes and a task can carry"
-                f" {MAX_BODY:,}; store the data and pass its key"
-            )
+        self._check_size(len(body), MAX_CALL)
         return body
 
     @classmethod
@@ -104,16 +129,19 @@ class Envelope:
         tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
-        if type(tree["v"]) is not int or tree["v"] != VERSION:
+        if type(tree["v"]) is not int or not VERSION <= tree["v"] <= STOWED_VERSION:
             raise DecodeError(
                 f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
-                f" version {VERSION}; deploy the adjourn that wrote it, then replay the task"
+                f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
         names = [each.name for each in fields(cls) if each.name in tree]
         content = {name: codec.decode(tree[name]) for name in names}
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
+        content["stowed"] = None
         try:
+            if tree["v"] == STOWED_VERSION:
+                content["stowed"] = _stowed(tree.get("stowed"))
             return cls(**content)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
@@ -130,7 +158,23 @@ class Envelope:
             "kwargs": dict(self.kwargs),
             "context": dict(self.context),
         }
+        if self.stowed:
+            told["stowed"] = asdict(self.stowed)
+            del told["args"], told["kwargs"]
         return told if self.context else {k: v for k, v in told.items() if k != "context"}
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            raise EncodeError(
+                f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
+                " store the data and pass its key"
+            )
+
+
+def _stowed(tree: object) -> Stowed:
+    if not isinstance(tree, dict):
+        raise TypeError("it has no reference to its payload")
+    return Stowed(**{each.name: tree[each.name] for each in fields(Stowed) if each.name in tree})
 
 
 def _inflated(body: bytes) -> bytes:

@@ -7,6 +7,7 @@ often it is interrupted and repeated, the call is not lost and one task is made 
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from adjourn.deadletters import KIND, UNINDEXED, DeadLetter
 from adjourn.envelope import Envelope
 from adjourn.errors import DecodeError, TaskExistsError, UnknownNameError
 from adjourn.ledger import renew
+from adjourn.payloads import Payloads
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
 
 
@@ -102,7 +104,7 @@ class Graveyard:
             StoreError: Datastore could not be reached; replay it again.
         """
         letter, call = self.store.transact(partial(self._begin, task_id))
-        name = self._enqueue(call)
+        name = self._enqueue(self._payloads.keep_for(call, self.clock.now()))
         self.store.transact(partial(_remove, letter))
         return name
 
@@ -114,12 +116,20 @@ class Graveyard:
             StoreError: Datastore could not be reached.
         """
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> Buried:
             key = RecordKey(KIND, task_id)
-            _existing(task_id, transaction.get([key])[0])
+            record = _existing(task_id, transaction.get([key])[0])
             transaction.delete(key)
+            return _letter(task_id, record)
 
-        self.store.transact(work)
+        letter = self.store.transact(work)
+        if letter.replayed_at is None:  # else a task may be on its way that needs its payload
+            with suppress(DecodeError):
+                self._payloads.discard(Envelope.decode(letter.body, _VERBATIM))
+
+    @property
+    def _payloads(self) -> Payloads:
+        return Payloads(store=self.store, clock=self.clock)
 
     def _begin(self, task_id: str, transaction: Transaction) -> tuple[Buried, Envelope]:
         """Note that the letter is being replayed, and let a call that was claimed be claimed again.
@@ -146,7 +156,7 @@ class Graveyard:
             target=Target.DEFERRED,
             label=call.task,
             queue=call.queue,
-            body=call.encode(_VERBATIM),
+            body=self._payloads.stow(call, _VERBATIM, None),
             name=name,
             timeout=call.timeout,
             min_backoff=call.min_backoff,

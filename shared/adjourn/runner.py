@@ -13,7 +13,7 @@ from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
-from adjourn.deadletters import DeadLetters, body_id
+from adjourn.deadletters import KEPT, DeadLetters, body_id
 from adjourn.delivery import Delivery, Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import (
@@ -27,6 +27,7 @@ from adjourn.errors import (
 from adjourn.guard import Fate, Guard, wait
 from adjourn.ledger import Claim, Ledger
 from adjourn.log import bound, event, trace_fields
+from adjourn.payloads import Payloads
 from adjourn.registry import Registry
 from adjourn.retry import Attempt
 from adjourn.tasks import Enqueuer, Task
@@ -41,11 +42,16 @@ _SKEW = dt.timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt at a call, with its count over all the tasks that carried it."""
+    """One attempt at a call, with its count over all the tasks that carried it.
+
+    Attributes:
+        unreadable: Why the arguments that were kept for it cannot be had.
+    """
 
     envelope: Envelope
     delivery: Delivery
     attempt: Attempt
+    unreadable: DecodeError | None = None
 
     @property
     def is_last(self) -> bool:
@@ -82,6 +88,7 @@ class TaskRunner:
     ledger: Ledger
     alerts: Alerts
     guard: Guard
+    payloads: Payloads
     carrier: Carrier
     project: str
     clock: Clock
@@ -121,11 +128,13 @@ class TaskRunner:
         envelope, now = call.envelope, self.clock.now()
         if envelope.expires_at is not None and now >= envelope.expires_at:
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
+            self.payloads.discard(envelope)
             return Outcome.DONE
         if envelope.eta is not None and envelope.eta - now > _SKEW:
             return _OUTCOMES[self._put_back(call, envelope.eta, spent=False)]
         if envelope.marker and (outcome := self._awaited(call)):
             return outcome
+        call = self._fetched(call)
         try:
             task = self.tasks.get(envelope.task)
         except UnknownNameError as error:
@@ -133,7 +142,22 @@ class TaskRunner:
         self.alerts.retried(envelope.id, envelope.task, call.attempt)
         if envelope.once or envelope.no_retry:
             return self._run_claimed(call, task)
-        return _OUTCOMES[self._run(call, task, None)]
+        ending = self._run(call, task, None)
+        if ending is _Ending.DONE:
+            self.payloads.discard(envelope)
+        return _OUTCOMES[ending]
+
+    def _fetched(self, call: Call) -> Call:
+        """Return the call with its arguments; a claim tells whether it matters that they are gone.
+
+        They are fetched before the call is claimed, so that one which must not be begun twice is
+        not spent when Datastore is away.
+        """
+        try:
+            return replace(call, envelope=self.payloads.fetch(call.envelope, self.codec))
+        except DecodeError as error:
+            error.__cause__ = None  # it may quote an argument, and this is logged
+            return replace(call, unreadable=error)
 
     def _awaited(self, call: Call) -> Outcome | None:
         """Return what to do with a guarded call; None if its transaction was committed."""
@@ -141,6 +165,7 @@ class TaskRunner:
         fate = self.guard.fate(envelope.marker, envelope.enqueued_at)
         if fate is Fate.GONE:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
+            self.payloads.discard(envelope)
             return Outcome.DONE
         if fate is Fate.OPEN:
             at = self.clock.now() + wait(envelope.resumed)
@@ -171,12 +196,16 @@ class TaskRunner:
         is_over = ending in {_Ending.DONE, _Ending.DEAD}
         if not self.ledger.settle(envelope.id, claimed.token, done=is_over):
             event("task.fenced", logging.WARNING, f"{envelope.task} outlived its lease")
+        elif ending is _Ending.DONE:
+            self.payloads.discard(envelope)
         return _OUTCOMES[ending]
 
     def _run(
         self, call: Call, task: Task[..., Any], settle: Callable[[object], None] | None
     ) -> _Ending:
         name = call.envelope.task
+        if call.unreadable:
+            return self._bury(call, call.unreadable, task)
         try:
             with running(self._current(call, settle)), self.carrier.unpacked(call.envelope.context):
                 task.function(*call.envelope.args, **call.envelope.kwargs)
@@ -205,6 +234,7 @@ class TaskRunner:
     def _bury(
         self, call: Call, error: BaseException, task: Task[..., Any] | None = None
     ) -> _Ending:
+        self.payloads.keep(call.envelope, self.clock.now() + KEPT)
         letter = self.dead.bury(
             task_id=call.envelope.id,
             task=call.envelope.task,

@@ -15,6 +15,7 @@ from adjourn.envelope import Envelope
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
+from adjourn.payloads import Payloads
 from adjourn.ports import NewTask, Target, TaskQueue, TaskState
 from adjourn.unique import Uniques, unique_name
 
@@ -136,6 +137,7 @@ class Enqueuer:
     chance: Callable[[], float]
     default_queue: str
     guard: Guard
+    payloads: Payloads
     carrier: Carrier
     uniques: Uniques
 
@@ -165,15 +167,15 @@ class Enqueuer:
         if task.defaults.unique_by is not None:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 
-        def ready() -> Iterator[_Ready | EncodeError]:
+        def ready() -> Iterator[_Ready | EncodeError | EnqueueError]:
             batch = task.defaults.name
             for place, args in enumerate(calls):
                 try:
                     yield self._call(task, args, {}, batch and f"{_digest(batch, place)}-{place}")
-                except EncodeError as error:
+                except (EncodeError, EnqueueError) as error:
                     yield error
 
-        def weight(one: _Ready | EncodeError) -> int:
+        def weight(one: _Ready | EncodeError | EnqueueError) -> int:
             return len(one.new.body) if isinstance(one, _Ready) else 0
 
         return in_threads(self._put_many, batches(ready(), weight))
@@ -220,9 +222,11 @@ class Enqueuer:
 
         Raises:
             EnqueueError: Cloud Tasks did not accept the task.
+            StoreError: The time of its payload could not be prolonged.
         """
         name = f"{_digest(envelope.id, envelope.resumed)}-resumed"
-        return self._put(self._ready(envelope, name=name, eta=at))
+        kept = self.payloads.keep_for(envelope, at)
+        return self._put(self._ready(kept, name=name, eta=at))
 
     def _ready(self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None) -> _Ready:
         """Return the task that carries a call, named after its id if it was given no name.
@@ -236,7 +240,7 @@ class Enqueuer:
             target=Target.DEFERRED,
             label=envelope.task,
             queue=envelope.queue,
-            body=envelope.encode(self.codec),
+            body=self.payloads.stow(envelope, self.codec, eta),
             name=name or envelope.id,
             eta=hop,
             timeout=envelope.timeout,
@@ -252,7 +256,7 @@ class Enqueuer:
             name = None
         return self._handle(ready, name)
 
-    def _put_many(self, ready: Sequence[_Ready | EncodeError]) -> Sequence[Enqueued]:
+    def _put_many(self, ready: Sequence[_Ready | EncodeError | EnqueueError]) -> Sequence[Enqueued]:
         told = iter(self.queue.enqueue_many([one.new for one in ready if isinstance(one, _Ready)]))
         return [self._told(one, next(told)) if isinstance(one, _Ready) else one for one in ready]
 

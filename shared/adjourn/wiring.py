@@ -14,6 +14,7 @@ from adjourn.delivery import Delivery, Outcome
 from adjourn.dispatch import CronRunner, Gate, Handler, StepRunner
 from adjourn.guard import Guard
 from adjourn.ledger import Ledger
+from adjourn.payloads import Payloads
 from adjourn.ports import Adapters
 from adjourn.queryiter import Iterations, QueryIter
 from adjourn.registry import Registry
@@ -56,6 +57,7 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
     """Make the working parts; no I/O takes place."""
     guard = Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
     dead = DeadLetters(store=adapters.store, clock=adapters.clock)
+    payloads = Payloads(store=adapters.store, clock=adapters.clock)
     enqueuer = Enqueuer(
         queue=adapters.queue,
         codec=declared.codec,
@@ -64,6 +66,7 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
         chance=adapters.chance,
         default_queue=settings.queue,
         guard=guard,
+        payloads=payloads,
         carrier=declared.carrier,
         uniques=Uniques(store=adapters.store, clock=adapters.clock),
     )
@@ -98,6 +101,7 @@ def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiri
             threshold=settings.retry_warning,
         ),
         guard=guard,
+        payloads=payloads,
         carrier=declared.carrier,
         project=settings.project,
         clock=adapters.clock,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from adjourn.delivery import Outcome
 from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.guard import KIND
+from adjourn.payloads import KIND as PAYLOAD
 from adjourn.ports import Adapters
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueries, MemoryQueue, MemoryVerifier, Sandbox
 
@@ -103,6 +105,37 @@ def test_a_committed_transaction_lets_its_call_run(box, client, work, ran):
 
     assert ran == [1]
     assert [entity.kind for entity in client.query(kind=KIND).fetch()] == [KIND]
+
+
+def test_what_no_task_can_carry_is_written_at_once_and_outside_of_the_transaction(
+    box, client, work, ran
+):
+    load = random.Random(1).randbytes(12_000_000)  # more than a transaction may have
+    with client.transaction() as transaction:
+        work(load)
+        assert len(transaction.mutations) == 1
+
+    settle(box)
+
+    assert ran == [load]
+    assert list(client.query(kind=PAYLOAD).fetch()) == []
+
+
+def test_a_transaction_that_is_rolled_back_leaves_no_payload(box, client, work, ran):
+    def fail():
+        with client.transaction():
+            work(random.Random(1).randbytes(2_000_000))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+
+    query = client.query(kind=PAYLOAD)
+    query.keys_only()
+    assert len(list(query.fetch())) == 3
+    settle(box)
+    assert ran == []
+    assert list(query.fetch()) == []
 
 
 def test_a_transaction_that_is_rolled_back_takes_its_call_along(box, client, work, ran):

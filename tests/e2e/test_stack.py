@@ -1,7 +1,9 @@
 """A real call, a real cron tick and a real iteration through three real functions."""
 
 import datetime as dt
+import hashlib
 import os
+import random
 
 import grpc
 import pytest
@@ -13,7 +15,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
-from tests.e2e.application import Sum, say, show, stumble
+from tests.e2e.application import Sum, say, show, stumble, weigh
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -37,6 +39,14 @@ def test_arguments_arrive_with_their_types_in_another_process(ear: Ear) -> None:
     assert path == str(key.path)
     assert dt.datetime.fromisoformat(when) == since
     assert int(process) != os.getpid()
+
+
+def test_an_argument_that_no_task_can_carry_arrives_all_the_same(ear: Ear) -> None:
+    load = random.Random(1).randbytes(3_000_000)
+
+    weigh(load)
+
+    assert ear.hear() == f"3000000 {hashlib.sha256(load).hexdigest()}"
 
 
 def test_a_name_is_enqueued_once(ear: Ear) -> None:

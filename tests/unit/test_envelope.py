@@ -173,14 +173,10 @@ def test_an_argument_that_cannot_be_carried_is_named(codec):
         envelope(args=(0, object())).encode(codec)
 
 
-def test_a_body_may_be_as_big_as_the_limit_and_no_bigger(codec):
-    noise = random.Random(1).randbytes(MAX_BODY)
+def test_a_body_takes_hardly_more_bytes_than_noise_in_it(codec):
+    noise = random.Random(1).randbytes(MAX_BODY * 98 // 100)
 
-    size = len(envelope(args=(noise[: MAX_BODY * 98 // 100],)).encode(codec))
-
-    assert MAX_BODY * 98 // 100 < size <= MAX_BODY
-    with pytest.raises(EncodeError, match=r"takes 1,\d{3},\d{3} bytes and a task can carry 1,000"):
-        envelope(args=(noise,)).encode(codec)
+    assert len(noise) < len(envelope(args=(noise,)).encode(codec)) <= MAX_BODY
 
 
 def test_a_body_of_more_than_a_billing_chunk_is_compressed(codec):
@@ -239,11 +235,11 @@ def test_a_field_of_a_wrong_type_is_refused(codec, name, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"v": 2}, r"version 2 and this .* version 1; deploy"),
+        ({"v": 3}, r"version 3 and this .* version 2; deploy"),
         ({"v": 0}, "version 0"),
         ({"v": "1"}, "version '1'"),
         ({"v": True}, "version True"),
-        ({"v": 2, "args": [{"$newer": 1}]}, "version 2"),
+        ({"v": 3, "args": [{"$newer": 1}]}, "version 3"),
         ({"kwargs": {"$dict": [[1, 2]]}}, "kwargs of an envelope"),
         ({"args": {"$set": [1]}}, "args of an envelope"),
         ({"args": [{"$gone": 1}]}, r"\$gone"),
