@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import DeadHook, WarningHook
+from adjourn.bound import ON, Objects, declare, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.cron import Periodic
@@ -60,7 +61,9 @@ class App:
         self._settings = settings
         self._datastore = datastore
         carrier = Carrier(user=user, language=language, environment=environment)
-        self._declared = Declarations(Codec(extensions=DATASTORE_VALUES), carrier=carrier)
+        codec = Codec(extensions=(*DATASTORE_VALUES, ON))
+        self._declared = Declarations(codec, carrier=carrier)
+        self._objects = Objects(codec)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -100,11 +103,13 @@ class App:
         """
         defaults = Options().changed(**options)
 
-        def declare(function: Callable[P, R]) -> Task[P, R]:
-            _check_plain(function)
-            task: Task[P, R] = Task(
-                name=name or default_name(function),
-                function=function,
+        def declared(function: Callable[P, R]) -> Task[P, R]:
+            plain = undecorated(function)
+            _check_plain(plain)
+            task: Task[P, R] = declare(
+                function,
+                self._objects,
+                name=name or default_name(plain),
                 defaults=defaults,
                 on_dead=on_dead,
                 _enqueuer=self._enqueuer,
@@ -112,7 +117,7 @@ class App:
             self._declared.tasks.add(task.name, task, aliases)
             return task
 
-        return declare if function is None else declare(function)
+        return declared if function is None else declared(function)
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
         """Call a function with the `DeadLetter` of every call that was given up."""
@@ -189,6 +194,14 @@ class App:
         """
         self._declared.codec.register(cls, default_name(cls))
         return cls
+
+    def add_object(self, path: str, item: object) -> None:
+        """Let deferred methods be called on an object that every process makes and has here.
+
+        Raises:
+            DeclarationError: The path is empty or taken, or the object has another one.
+        """
+        self._objects.add(path, item)
 
     def queues(self, default: str) -> frozenset[str]:
         """Return the short names of the queues that the declarations use, `default` included."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from adjourn.alerts import Alerts
+from adjourn.bound import resolved
 from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
@@ -136,7 +137,7 @@ class TaskRunner:
             return outcome
         call = self._fetched(call)
         try:
-            task = self.tasks.get(envelope.task)
+            task = resolved(self.tasks.get(envelope.task), call.envelope.args)
         except UnknownNameError as error:
             return self._unknown(call, error)
         self.alerts.retried(envelope.id, envelope.task, call.attempt)

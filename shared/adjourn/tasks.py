@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.bulk import batches, in_threads
 from adjourn.clock import Clock
@@ -20,6 +20,7 @@ from adjourn.ports import NewTask, Target, TaskQueue, TaskState
 from adjourn.unique import Uniques, unique_name
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 # Cloud Tasks takes 30 days (https://cloud.google.com/tasks/docs/quotas); the rest by hops.
@@ -36,7 +37,8 @@ class TaskHandle:
         name: Full name in Cloud Tasks.
         queue: Short name of the queue.
         eta: Earliest start; None for at once.
-        is_new: False if a task of the same name was there already and nothing was enqueued.
+        is_new: False if a task of the same name was there already, or an overridden method ran
+            here and now, and nothing was enqueued.
     """
 
     id: str | None
@@ -44,7 +46,7 @@ class TaskHandle:
     queue: str
     eta: dt.datetime | None
     is_new: bool
-    _queue: TaskQueue
+    _queue: TaskQueue | None
 
     def cancel(self) -> bool:
         """Delete the task; False if it has finished already. An attempt that runs is not stopped.
@@ -52,7 +54,7 @@ class TaskHandle:
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
         """
-        return self._queue.delete(self.name)
+        return self._queue is not None and self._queue.delete(self.name)
 
     def fetch(self) -> TaskState | None:
         """Ask Cloud Tasks how the task stands; None if it has finished, was deleted or put back.
@@ -60,7 +62,7 @@ class TaskHandle:
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
         """
-        return self._queue.fetch(self.name)
+        return self._queue.fetch(self.name) if self._queue else None
 
 
 Enqueued = TaskHandle | EncodeError | EnqueueError
@@ -75,6 +77,16 @@ class Task(Generic[P, R]):
     defaults: Options
     on_dead: Callable[[DeadLetter], object] | None = None
     _enqueuer: Callable[[], "Enqueuer"]
+
+    # Type checkers do not tell the sorts of methods apart, so only instances drop the first one.
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> "Task[..., R]": ...
+    @overload
+    def __get__(
+        self: "Task[Concatenate[Any, Q], R]", instance: object, owner: type | None = None, /
+    ) -> "Task[Q, R]": ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> "Task[..., Any]":
+        return self  # `adjourn.bound` has the tasks of methods
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the function with these arguments; see `defer`."""

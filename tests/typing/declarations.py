@@ -24,6 +24,29 @@ def renamed() -> None:
     pass
 
 
+class Shop:
+    @app.deferred
+    def sell(self, order: int, *, gift: bool = False) -> str:
+        return f"{order} {gift}"
+
+    @app.deferred(queue="slow")
+    @classmethod
+    def count(cls, size: int) -> int:
+        return size
+
+    @app.deferred
+    @staticmethod
+    def clean(size: int) -> None:
+        pass
+
+
+class Branch(Shop):
+    @app.deferred
+    def sell(self, order: int, *, gift: bool = False) -> str:
+        assert_type(super().sell(order, gift=gift), adjourn.TaskHandle)
+        return super().sell.call_local(order)
+
+
 @app.periodic(interval=dt.timedelta(hours=4), cron_name="nightly", queue="slow")
 def sweep() -> None:
     pass
@@ -58,6 +81,26 @@ def calls() -> None:
     assert_type(send(5).cancel(), bool)
     assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
     assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
+
+
+def methods(shop: Shop, branch: Branch) -> None:
+    assert_type(shop.sell(5, gift=True), adjourn.TaskHandle)
+    assert_type(shop.sell.options(delay=5).defer(5), adjourn.TaskHandle)
+    assert_type(shop.sell.call_local(5), str)
+    assert_type(branch.sell(5), adjourn.TaskHandle)
+    assert_type(shop.count.call_local(5), int)
+    assert_type(Branch.count(5), adjourn.TaskHandle)
+    assert_type(Shop.count.call_local(5), int)
+    assert_type(Shop.clean(5), adjourn.TaskHandle)
+    app.add_object("shop", shop)
+    shop.sell("5")  # type: ignore[arg-type]
+    shop.sell()  # type: ignore[call-arg]
+    shop.sell(shop, 5)  # type: ignore[call-arg, arg-type]
+    shop.sell.defer(5, gfit=True)  # type: ignore[call-arg]
+    branch.sell.options(queue="a").defer("5")  # type: ignore[arg-type]
+    shop.count("5")  # type: ignore[arg-type]
+    Shop.count.options(dellay=5)  # type: ignore[call-arg]
+    app.add_object(shop, "shop")  # type: ignore[arg-type]
 
 
 def mistakes() -> None:
