@@ -1,5 +1,8 @@
 """Deferred calls, cron fan-out and resumable Datastore iteration on Google Cloud."""
 
+import importlib
+from typing import TYPE_CHECKING
+
 from adjourn.alerts import RetryWarning
 from adjourn.app import App
 from adjourn.current import CurrentTask, current_task
@@ -24,9 +27,11 @@ from adjourn.errors import (
     UnknownNameError,
 )
 from adjourn.ports import TaskState
-from adjourn.queryiter import QueryIter, RunHandle
-from adjourn.runs import RunState, Status
 from adjourn.tasks import Task, TaskHandle
+
+if TYPE_CHECKING:
+    from adjourn.queryiter import QueryIter, RunHandle
+    from adjourn.runs import RunState, Status
 
 __all__ = [
     "AdjournError",
@@ -59,3 +64,17 @@ __all__ = [
     "UnknownNameError",
     "current_task",
 ]
+
+_LATER = {
+    "QueryIter": "adjourn.queryiter",
+    "RunHandle": "adjourn.queryiter",
+    "RunState": "adjourn.runs",
+    "Status": "adjourn.runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what not every function needs when it is first used: cold starts pay for imports."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'adjourn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -8,27 +8,28 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import DeadHook, WarningHook
 from adjourn.bound import ON, Objects, declare, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
-from adjourn.cron import Periodic
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.options import DeclaredOptions, Options
 from adjourn.ports import Adapters
-from adjourn.queryiter import QueryIter
 from adjourn.registry import default_name, is_lazy
 from adjourn.settings import Settings
 from adjourn.tasks import Enqueuer, Task
-from adjourn.wiring import Declarations, Wiring, wire
+from adjourn.wiring import Declarations, Wiring
+
+if TYPE_CHECKING:
+    from adjourn.queryiter import QueryIter
 
 P = ParamSpec("P")
 R = TypeVar("R")
-C = TypeVar("C", bound=type[QueryIter[Any]])
+C = TypeVar("C", bound="type[QueryIter[Any]]")
 V = TypeVar("V", bound=type)
 
 
@@ -167,6 +168,8 @@ class App:
                     f"{function.__name__} is periodic, so it takes no arguments."
                 )
             task: Task[[], R] = self.deferred(name=name, **options)(function)
+            from adjourn.cron import Periodic  # noqa: PLC0415 - for those who declare one
+
             periodic = Periodic(task=task, interval=interval, cron_name=cron_name)
             self._declared.periodics.add(task.name, periodic)
             return task
@@ -223,7 +226,7 @@ class App:
             if self._wiring is None:
                 settings = self._settings or Settings.from_env(os.environ)
                 adapters = google_adapters(settings, self._datastore)
-                self._wiring = wire(self._declared, settings, adapters)
+                self._wiring = Wiring(self._declared, settings, adapters)
             return self._wiring
 
     def _enqueuer(self) -> Enqueuer:
@@ -232,7 +235,7 @@ class App:
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:
         """Use other settings and another outside world for a while, as tests do."""
-        before, self._wiring = self._wiring, wire(self._declared, settings, adapters)
+        before, self._wiring = self._wiring, Wiring(self._declared, settings, adapters)
         try:
             yield self._wiring
         finally:
@@ -254,6 +257,8 @@ def _check_plain(function: Callable[..., Any]) -> None:
 
 
 def _is_query_iter(value: object) -> bool:
+    from adjourn.queryiter import QueryIter  # noqa: PLC0415 - for those who declare one
+
     return isinstance(value, type) and issubclass(value, QueryIter)
 
 

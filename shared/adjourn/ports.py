@@ -149,7 +149,7 @@ class EntityStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Page:
     """Some results of a query and, for each of them, the position behind it.
 

@@ -41,7 +41,7 @@ _TIMEOUT = dt.timedelta(minutes=10)
 _SKEW = dt.timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Call:
     """One attempt at a call, with its count over all the tasks that carried it.
 

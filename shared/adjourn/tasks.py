@@ -27,7 +27,7 @@ R = TypeVar("R")
 _LONGEST_HOP = dt.timedelta(days=29)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskHandle:
     """What a call that was enqueued leaves behind.
 
@@ -68,7 +68,7 @@ class TaskHandle:
 Enqueued = TaskHandle | EncodeError | EnqueueError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Task(Generic[P, R]):
     """A function that was declared with `@app.deferred`; calling it enqueues a call."""
 
@@ -129,7 +129,7 @@ class Task(Generic[P, R]):
         return replace(self, defaults=self.defaults.changed(**changes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class _Ready:
     """A call that can be put on its queue."""
 

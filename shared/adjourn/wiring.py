@@ -2,26 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from adjourn.alerts import Alerts, Hooks
 from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.codec import Codec
 from adjourn.context import Carrier
-from adjourn.cron import Cron, Periodic
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
-from adjourn.dispatch import CronRunner, Gate, Handler, StepRunner
+from adjourn.dispatch import Gate, Handler
 from adjourn.guard import Guard
-from adjourn.ledger import Ledger
 from adjourn.payloads import Payloads
 from adjourn.ports import Adapters
-from adjourn.queryiter import Iterations, QueryIter
 from adjourn.registry import Registry
-from adjourn.runner import TaskRunner
 from adjourn.settings import Platform, Settings
 from adjourn.tasks import Enqueuer, Task
 from adjourn.unique import Uniques
+
+if TYPE_CHECKING:
+    from adjourn.cron import Periodic
+    from adjourn.queryiter import Iterations, QueryIter
 
 Receiver = Callable[[Delivery], Outcome]
 Identify = Callable[[Delivery], str]
@@ -33,96 +34,129 @@ class Declarations:
 
     codec: Codec
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: Registry[Periodic] = field(default_factory=lambda: Registry("periodic function"))
-    iterations: Registry[type[QueryIter[Any]]] = field(
+    periodics: "Registry[Periodic]" = field(default_factory=lambda: Registry("periodic function"))
+    iterations: "Registry[type[QueryIter[Any]]]" = field(
         default_factory=lambda: Registry("iteration")
     )
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class Wiring:
-    """The working parts: what enqueues and what receives."""
+    """The working parts: what enqueues and what receives.
 
-    settings: Settings
-    enqueuer: Enqueuer
-    iterations: Iterations
-    receive_task: Receiver
-    receive_step: Receiver
-    receive_tick: Receiver
+    Each is made when it is first needed, without I/O; a function then imports only its own.
+    """
 
+    def __init__(self, declared: Declarations, settings: Settings, adapters: Adapters) -> None:
+        self.settings = settings
+        self._declared = declared
+        self._adapters = adapters
 
-def wire(declared: Declarations, settings: Settings, adapters: Adapters) -> Wiring:
-    """Make the working parts; no I/O takes place."""
-    guard = Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
-    dead = DeadLetters(store=adapters.store, clock=adapters.clock)
-    payloads = Payloads(store=adapters.store, clock=adapters.clock)
-    enqueuer = Enqueuer(
-        queue=adapters.queue,
-        codec=declared.codec,
-        clock=adapters.clock,
-        new_id=adapters.new_id,
-        chance=adapters.chance,
-        default_queue=settings.queue,
-        guard=guard,
-        payloads=payloads,
-        carrier=declared.carrier,
-        uniques=Uniques(store=adapters.store, clock=adapters.clock),
-    )
-    iterations = Iterations(
-        registry=declared.iterations,
-        store=adapters.store,
-        queries=adapters.queries,
-        queue=adapters.queue,
-        codec=declared.codec,
-        clock=adapters.clock,
-        new_id=adapters.new_id,
-        default_queue=settings.queue,
-    )
-    cron = Cron(
-        periodics=declared.periodics,
-        store=adapters.store,
-        enqueue=lambda task: enqueuer.enqueue(task, (), {}),
-        clock=adapters.clock,
-    )
-    tasks = TaskRunner(
-        tasks=declared.tasks,
-        codec=declared.codec,
-        enqueuer=enqueuer,
-        dead=dead,
-        ledger=Ledger(
-            store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
-        ),
-        alerts=Alerts(
-            hooks=declared.hooks,
-            store=adapters.store,
+    @cached_property
+    def enqueuer(self) -> Enqueuer:
+        """What puts calls on queues."""
+        adapters = self._adapters
+        return Enqueuer(
+            queue=adapters.queue,
+            codec=self._declared.codec,
             clock=adapters.clock,
-            threshold=settings.retry_warning,
-        ),
-        guard=guard,
-        payloads=payloads,
-        carrier=declared.carrier,
-        project=settings.project,
-        clock=adapters.clock,
-    )
+            new_id=adapters.new_id,
+            chance=adapters.chance,
+            default_queue=self.settings.queue,
+            guard=self._guard,
+            payloads=self._payloads,
+            carrier=self._declared.carrier,
+            uniques=Uniques(store=adapters.store, clock=adapters.clock),
+        )
 
-    def guarded(own_url: str, handler: Handler, by_app_engine: Identify) -> Receiver:
-        if settings.platform == Platform.APP_ENGINE:
+    @cached_property
+    def iterations(self) -> "Iterations":
+        """What starts runs and carries out their steps."""
+        from adjourn.queryiter import Iterations  # noqa: PLC0415 - for those who iterate
+
+        adapters = self._adapters
+        return Iterations(
+            registry=self._declared.iterations,
+            store=adapters.store,
+            queries=adapters.queries,
+            queue=adapters.queue,
+            codec=self._declared.codec,
+            clock=adapters.clock,
+            new_id=adapters.new_id,
+            default_queue=self.settings.queue,
+        )
+
+    @cached_property
+    def receive_task(self) -> Receiver:
+        """Runs the deferred calls that Cloud Tasks delivers."""
+        from adjourn.ledger import Ledger  # noqa: PLC0415 - for the deferred function
+        from adjourn.runner import TaskRunner  # noqa: PLC0415
+
+        declared, adapters = self._declared, self._adapters
+        runner = TaskRunner(
+            tasks=declared.tasks,
+            codec=declared.codec,
+            enqueuer=self.enqueuer,
+            dead=self._dead,
+            ledger=Ledger(
+                store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
+            ),
+            alerts=Alerts(
+                hooks=declared.hooks,
+                store=adapters.store,
+                clock=adapters.clock,
+                threshold=self.settings.retry_warning,
+            ),
+            guard=self._guard,
+            payloads=self._payloads,
+            carrier=declared.carrier,
+            project=self.settings.project,
+            clock=adapters.clock,
+        )
+        return self._guarded(self.settings.deferred_url, runner, _by_task_queue)
+
+    @cached_property
+    def receive_step(self) -> Receiver:
+        """Carries out the iteration steps that Cloud Tasks delivers."""
+        from adjourn.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
+
+        runner = StepRunner(iterations=self.iterations, dead=self._dead)
+        return self._guarded(self.settings.queryiter_url, runner, _by_task_queue)
+
+    @cached_property
+    def receive_tick(self) -> Receiver:
+        """Enqueues what is due when Cloud Scheduler calls."""
+        from adjourn.cron import Cron  # noqa: PLC0415 - for the cron function
+        from adjourn.ticks import CronRunner  # noqa: PLC0415
+
+        cron = Cron(
+            periodics=self._declared.periodics,
+            store=self._adapters.store,
+            enqueue=lambda task: self.enqueuer.enqueue(task, (), {}),
+            clock=self._adapters.clock,
+        )
+        return self._guarded(self.settings.cron_url, CronRunner(cron=cron), _by_cron)
+
+    @cached_property
+    def _guard(self) -> Guard:
+        adapters = self._adapters
+        return Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
+
+    @cached_property
+    def _payloads(self) -> Payloads:
+        return Payloads(store=self._adapters.store, clock=self._adapters.clock)
+
+    @cached_property
+    def _dead(self) -> DeadLetters:
+        return DeadLetters(store=self._adapters.store, clock=self._adapters.clock)
+
+    def _guarded(self, own_url: str, handler: Handler, by_app_engine: Identify) -> Receiver:
+        if self.settings.platform == Platform.APP_ENGINE:
             gate = Gate(identify=by_app_engine)
             return lambda delivery: gate.admit(delivery.as_app_engine_says(), handler)
-        gate = Gate(identify=_by_token(settings, adapters, own_url))
+        gate = Gate(identify=_by_token(self.settings, self._adapters, own_url))
         return lambda delivery: gate.admit(delivery, handler)
-
-    steps = StepRunner(iterations=iterations, dead=dead)
-    return Wiring(
-        settings=settings,
-        enqueuer=enqueuer,
-        iterations=iterations,
-        receive_task=guarded(settings.deferred_url, tasks, _by_task_queue),
-        receive_step=guarded(settings.queryiter_url, steps, _by_task_queue),
-        receive_tick=guarded(settings.cron_url, CronRunner(cron=cron), _by_cron),
-    )
 
 
 def _by_token(settings: Settings, adapters: Adapters, own_url: str) -> Identify:

@@ -1,0 +1,65 @@
+"""Carry out the iteration steps that arrive."""
+
+import logging
+from dataclasses import dataclass
+
+from adjourn.deadletters import DeadLetters, body_id
+from adjourn.delivery import Delivery, Outcome
+from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.log import bound, event
+from adjourn.queryiter import Iterations, Step
+from adjourn.runs import Verdict
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class StepRunner:
+    """Carries out the iteration steps that arrive."""
+
+    iterations: Iterations
+    dead: DeadLetters
+
+    def __call__(self, delivery: Delivery) -> Outcome:
+        """Carry out one step.
+
+        Raises:
+            StoreError: Datastore failed; the step is to be delivered again.
+            EnqueueError: The next step was not accepted; the step is to be delivered again.
+        """
+        try:
+            step = Step.decode(delivery.body)
+        except DecodeError as error:
+            return _bury(self.dead, delivery, error, task_id=body_id(delivery.body), task="")
+        with bound(run=step.run_id, step=step.number):
+            try:
+                verdict = self.iterations.step(step)
+            except (UnknownNameError, DecodeError) as error:
+                event("iteration.unknown", logging.ERROR, f"{error}; the run waits for it")
+                return Outcome.UNKNOWN
+        if verdict is Verdict.MISSING:
+            missing = UnknownNameError(f"There is no run {step.run_id}.")
+            return _bury(self.dead, delivery, missing, task_id=step.task_name(), task="step")
+        return _OUTCOMES[verdict]
+
+
+_OUTCOMES = {
+    Verdict.GRANTED: Outcome.DONE,
+    Verdict.STALE: Outcome.DONE,
+    Verdict.OVER: Outcome.DONE,
+    Verdict.EARLY: Outcome.BUSY,
+    Verdict.BUSY: Outcome.BUSY,
+    Verdict.FAILED: Outcome.FAILED,
+}
+
+
+def _bury(
+    dead: DeadLetters, delivery: Delivery, error: BaseException, *, task_id: str, task: str
+) -> Outcome:
+    dead.bury(
+        task_id=task_id,
+        task=task,
+        queue=delivery.queue,
+        attempts=delivery.attempt.number,
+        body=delivery.body,
+        error=error,
+    )
+    return Outcome.DEAD
