@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from adjourn.bound import ON
 from adjourn.codec import Codec
 from adjourn.envelope import Envelope
 from adjourn.errors import DecodeError, UnknownNameError
@@ -173,7 +174,7 @@ def _iso(moment: dt.datetime | None) -> str | None:
 def _content(body: bytes) -> Sequence[str]:
     """Return the call as Python has it, or the body where only the application can read it."""
     try:
-        call = Envelope.decode(body, Codec(extensions=DATASTORE_VALUES))
+        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, ON)))
     except DecodeError as error:
         tree = _tree(body)
         text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
