@@ -20,6 +20,7 @@ from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.graveyard import Buried, Graveyard, Wanted
+from adjourn.payloads import KIND as PAYLOAD
 from adjourn.settings import Settings
 
 # Where nobody sees a terminal's edge, a row is one line, for grep.
@@ -180,6 +181,8 @@ def _content(body: bytes) -> Sequence[str]:
         text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
         return [f"{error}", text]
     arguments = [*map(repr, call.args), *(f"{k}={v!r}" for k, v in call.kwargs.items())]
+    if call.stowed:
+        arguments = [f"<{call.stowed.size:,} bytes in {PAYLOAD}>"]
     return [f"{call.task}({', '.join(arguments)})", f"called at {_iso(call.enqueued_at)}"]
 
 

@@ -1,10 +1,14 @@
 """How `adjourn dead` takes wrong usage; tests/e2e/test_dead.py has the rest."""
 
+import datetime as dt
 import io
 
 import pytest
 
+from adjourn.codec import Codec
+from adjourn.envelope import Envelope, Stowed
 from adjourn_local.cli import main
+from adjourn_local.dead import _content
 
 SETTINGS = {
     "ADJOURN_PROJECT": "shop",
@@ -53,3 +57,14 @@ def test_missing_settings_are_said(monkeypatch, capsys):
 
     assert status("list") == 2
     assert "ADJOURN_LOCATION is not set" in capsys.readouterr().err
+
+
+def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
+    call = Envelope(
+        id="1",
+        task="work",
+        enqueued_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        stowed=Stowed(pieces=3, size=2_000_123, sha256="0", until=0),
+    )
+
+    assert _content(call.encode(Codec()))[0] == "work(<2,000,123 bytes in AdjournPayload>)"

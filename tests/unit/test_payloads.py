@@ -184,7 +184,8 @@ def test_a_piece_that_was_changed_is_final(box, work, ran, data):
 
 
 def test_a_reference_that_is_none_cannot_be_decoded():
-    for stowed in ("", ',"stowed":1', ',"stowed":{}', ',"stowed":{"pieces":-1,"size":1}'):
+    wrong = '{"pieces":-1,"size":1,"sha256":"0","until":0}'
+    for stowed in ("", ',"stowed":1', ',"stowed":{}', f',"stowed":{wrong}'):
         body = f'{{"v":2,"id":"1","task":"work"{stowed}}}'.encode()
         with pytest.raises(DecodeError, match="the body is not an envelope"):
             Envelope.decode(body, Codec())
