@@ -18,7 +18,7 @@ KIND = "AdjournRetryWarning"
 KEPT = dt.timedelta(days=32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RetryWarning:
     """A task that has been retried more often than is healthy.
 

@@ -36,7 +36,7 @@ class Periodic:
     cron_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
     """What is stored of a periodic function: its last slot, and whether its task is queued."""
 

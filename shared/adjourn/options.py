@@ -43,7 +43,7 @@ class CallOptions(DeclaredOptions, total=False):
     transaction: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Options:
     """Immutable, so that they can be shared. Durations may be given in seconds.
 

@@ -24,7 +24,7 @@ class Target(StrEnum):
     QUERYITER = "queryiter"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NewTask:
     """A task to be put on a queue."""
 
