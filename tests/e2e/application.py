@@ -49,6 +49,15 @@ def moody(path: str, reason: str | Size = "", padding: str = "") -> None:  # noq
         raise adjourn.PermanentTaskFailure(reason)
 
 
+@app.deferred
+def wait(door: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
+        opened.bind(door)
+        opened.settimeout(30)
+        tell("waiting")
+        tell(f"{opened.recv(64).decode()} in {os.getpid()}")
+
+
 @app.deferred(queue="keys")
 def show(key: datastore.Key, *, since: dt.datetime) -> None:
     tell(f"{key.path} {since.isoformat()} {os.getpid()}")

@@ -4,6 +4,11 @@ import datetime as dt
 import hashlib
 import os
 import random
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,7 +20,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
-from tests.e2e.application import Sum, say, show, stumble, weigh
+from tests.e2e.application import Sum, say, show, stumble, wait, weigh
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -77,6 +82,25 @@ def test_a_failing_call_is_tried_again_and_then_kept_as_a_dead_letter(ear: Ear, 
     assert letter["error"] == "RuntimeError: ouch"
     assert letter["attempts"] == 2
     assert "in stumble" in letter["traceback"]
+
+
+@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep to find the worker")
+def test_a_function_that_is_told_to_stop_finishes_what_it_runs(
+    stack: Stack, ear: Ear, tmp_path: Path
+) -> None:
+    door = str(tmp_path / "door")
+    wait(door)
+    assert ear.hear() == "waiting"
+
+    (deferred,) = (each for each in stack._functions._running if each.name == "deferred")
+    workers = subprocess.check_output(["pgrep", "-P", str(deferred.process.pid)], text=True)
+    os.kill(int(workers), signal.SIGTERM)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
+        knock.sendto(b"finished", door)
+
+    assert ear.hear() == f"finished in {int(workers)}"
+    say("next")
+    assert ear.hear() == "next"  # and not once more that it waits
 
 
 def test_a_scheduler_job_rings_the_periodic_function(stack: Stack, ear: Ear) -> None:
