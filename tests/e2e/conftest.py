@@ -19,7 +19,15 @@ class Ear:
         self._socket.settimeout(30)
 
     def hear(self) -> str:
-        return self._socket.recv(4096).decode()
+        """Return what was told next, but for the bell, which also rings by itself every minute."""
+        while (word := self._socket.recv(4096).decode()) == "ring":
+            pass
+        return word
+
+    def hear_the_bell(self) -> None:
+        """Wait until it rings."""
+        while self._socket.recv(4096).decode() != "ring":
+            pass
 
     def close(self) -> None:
         self._socket.close()

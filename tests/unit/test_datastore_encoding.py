@@ -16,7 +16,10 @@ Value = types.Value.pb()
 _texts = st.text("ab\0\x01\x02é\U0001f600\uffff", max_size=4)
 _names = _texts.filter(bool)
 _integers = st.one_of(st.integers(-3, 3), st.integers(-(1 << 63), (1 << 63) - 1))
-_doubles = st.one_of(st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan]), st.floats())
+# Of the many NaNs only one is indexed: to a query they are all the same.
+_doubles = st.one_of(
+    st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan]), st.floats(allow_nan=False)
+)
 _elements = st.tuples(_names, st.one_of(_integers, _names))
 _paths = st.lists(_elements, min_size=1, max_size=3)
 _key_values = st.tuples(st.tuples(_texts, _texts, _texts), _paths)
