@@ -126,7 +126,7 @@ class RunHandle:
         return self._read(self.id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What a step's task carries."""
 
