@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from adjourn.errors import DeclarationError
+from adjourn.settings import is_queue
 
 Duration = dt.timedelta | float
 
 # https://cloud.google.com/tasks/docs/quotas and the reference of Task.name, Task.dispatch_deadline
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
-_QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NONE = dt.timedelta()
 
@@ -165,11 +165,6 @@ class Options:
 def is_name(value: object) -> bool:
     """Whether Cloud Tasks takes it as the short name of a task."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
-
-
-def is_queue(value: object) -> bool:
-    """Whether Cloud Tasks takes it as the short name of a queue."""
-    return isinstance(value, str) and _QUEUE.fullmatch(value) is not None
 
 
 def is_aware(value: object) -> bool:

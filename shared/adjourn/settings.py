@@ -115,7 +115,7 @@ class Settings:
             for email in (self.service_account, *self.callers)
             if email and "@" not in email
         ]
-        if not _QUEUE.fullmatch(self.queue):
+        if not is_queue(self.queue):
             found.append(
                 f"ADJOURN_QUEUE={self.queue!r} must be 1 to 100 letters, digits or hyphens."
             )
@@ -152,6 +152,11 @@ class Settings:
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise ConfigurationError("adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes))
+
+
+def is_queue(value: object) -> bool:
+    """Whether Cloud Tasks takes it as the short name of a queue (`Queue.name`)."""
+    return isinstance(value, str) and _QUEUE.fullmatch(value) is not None
 
 
 def _text(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:

@@ -27,6 +27,12 @@ def box(app: App) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def ran() -> list[Any]:
+    """Return what the tasks under test put something down in when they run."""
+    return []
+
+
+@pytest.fixture
 def lines() -> Iterator[Lines]:
     """Return what gives the lines that were logged, as Cloud Logging receives them."""
     stream, root = io.StringIO(), logging.getLogger()

@@ -5,28 +5,11 @@ from contextlib import suppress
 
 import pytest
 
-from adjourn import App, DeclarationError
+from adjourn import DeclarationError
 from adjourn.delivery import Outcome
 from adjourn.guard import KIND, wait
-from adjourn.testing import sandbox
 
 SECOND = dt.timedelta(seconds=1)
-
-
-@pytest.fixture
-def app():
-    return App()
-
-
-@pytest.fixture
-def box(app):
-    with sandbox(app) as box:
-        yield box
-
-
-@pytest.fixture
-def ran():
-    return []
 
 
 @pytest.fixture

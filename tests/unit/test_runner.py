@@ -6,7 +6,6 @@ import json
 import pytest
 
 from adjourn import (
-    App,
     DeadLetter,
     Discard,
     NoCurrentTaskError,
@@ -18,27 +17,10 @@ from adjourn import (
 from adjourn.delivery import Outcome
 from adjourn.errors import StoreError
 from adjourn.retry import Attempt
-from adjourn.testing import sandbox
 
 SECOND = dt.timedelta(seconds=1)
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
-
-
-@pytest.fixture
-def app():
-    return App()
-
-
-@pytest.fixture
-def box(app):
-    with sandbox(app) as box:
-        yield box
-
-
-@pytest.fixture
-def ran():
-    return []
 
 
 @pytest.fixture

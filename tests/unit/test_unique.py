@@ -4,29 +4,12 @@ import datetime as dt
 
 import pytest
 
-from adjourn import App, DeclarationError, EnqueueError
+from adjourn import DeclarationError, EnqueueError
 from adjourn.delivery import Outcome
-from adjourn.testing import sandbox
 from adjourn.unique import KIND
 
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
-
-
-@pytest.fixture
-def app():
-    return App()
-
-
-@pytest.fixture
-def box(app):
-    with sandbox(app) as box:
-        yield box
-
-
-@pytest.fixture
-def ran():
-    return []
 
 
 @pytest.fixture
