@@ -9,9 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from adjourn.bound import ON
 from adjourn.codec import Codec
@@ -22,17 +20,43 @@ from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.graveyard import Buried, Graveyard, Wanted
 from adjourn.payloads import KIND as PAYLOAD
 from adjourn.settings import Settings
+from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import UsageError, count, duration
+from adjourn_local.commands.output import console, is_agreed, plain, print_json, say
 
-# Where nobody sees a terminal's edge, a row is one line, for grep.
-_PIPED_WIDTH = 300
-# A narrower terminal breaks the lines itself, which is easier to read than narrower columns.
-_LEAST_WIDTH = 120
 _LONGEST_ERROR = 100
 _LONGEST_SHOWN = 16 << 20
 
 
-class UsageError(Exception):
-    """The command was called wrongly; the message says how to call it."""
+def add(add: Add) -> None:
+    """Declare the commands and their options."""
+    parser = add("dead", help="look into dead letters, replay or discard them")
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(required=True, metavar="action", dest="dead")
+    filters = argparse.ArgumentParser(add_help=False)
+    filters.add_argument("--task", help="only those of this task, by its registered name")
+    filters.add_argument("--queue", help="only those from this queue")
+    for name in ("older", "newer"):
+        filters.add_argument(
+            f"--{name}",
+            type=duration,
+            metavar="AGE",
+            help=f"only those {name} than 90s, 5m, 2h, 7d",
+        )
+    found = actions.add_parser("list", parents=[filters], help="list them, the latest first")
+    found.add_argument("--limit", type=count, default=50, help="at most (default: %(default)s)")
+    shown = actions.add_parser("show", help="tell all about one")
+    shown.add_argument("id")
+    for each in (found, shown):
+        each.add_argument("--json", action="store_true", help="print JSON")
+    for name, help_ in (
+        ("replay", "enqueue their calls again and remove them"),
+        ("discard", "remove them for good"),
+    ):
+        action = actions.add_parser(name, parents=[filters], help=help_)
+        action.add_argument("ids", nargs="*", metavar="id")
+        action.add_argument("--all", action="store_true", help="all that the filters leave")
+        action.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,13 +77,13 @@ def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
     letters = list(islice(found, options.limit))
     more = sum(1 for _ in found)
     if options.json:
-        _print_json({"letters": [_summary(letter) for letter in letters], "more": more})
+        print_json({"letters": [_summary(letter) for letter in letters], "more": more})
     elif letters:
-        _console().print(_table(letters))
+        console().print(_table(letters))
         if more:
-            _say(f"{more} more; ask for them with --limit.")
+            say(f"{more} more; ask for them with --limit.")
     else:
-        _say("No dead letters.")
+        say("No dead letters.")
     return 0
 
 
@@ -67,23 +91,23 @@ def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
     letter = graveyard.get(options.id)
     if options.json:
         body = _tree(letter.body)
-        _print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
+        print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
         return 0
     lines = [f"{name.replace('_', ' '):<12}{value}" for name, value in _summary(letter).items()]
-    _say("\n".join([*lines, "", letter.traceback.rstrip(), "", *_content(letter.body)]))
+    say("\n".join([*lines, "", letter.traceback.rstrip(), "", *_content(letter.body)]))
     return 0
 
 
 def _replay(graveyard: Graveyard, options: argparse.Namespace) -> int:
     ids = _chosen(graveyard, options)
-    if ids and options.all and not _is_agreed(f"Replay {len(ids)} dead letters?", options):
+    if ids and options.all and not is_agreed(f"Replay {len(ids)} dead letters?", yes=options.yes):
         return 1
     return _each(ids, lambda task_id: f"{task_id} is now {graveyard.replay(task_id)}")
 
 
 def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
     ids = _chosen(graveyard, options)
-    if ids and not _is_agreed(f"Discard {len(ids)} dead letters for good?", options):
+    if ids and not is_agreed(f"Discard {len(ids)} dead letters for good?", yes=options.yes):
         return 1
 
     def discard(task_id: str) -> str:
@@ -116,22 +140,14 @@ def _chosen(graveyard: Graveyard, options: argparse.Namespace) -> Sequence[str]:
     return list(dict.fromkeys(options.ids))
 
 
-def _is_agreed(question: str, options: argparse.Namespace) -> bool:
-    if options.yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask for confirmation; give --yes.")
-    return _console().input(f"{question} \\[y/N] ").strip().lower() in {"y", "yes"}
-
-
 def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
     """Do the work for every id, whatever becomes of the others; services away end it."""
     if not ids:
-        _say("No dead letters.")
+        say("No dead letters.")
     status = 0
     for task_id in ids:
         try:
-            _say(work(task_id))
+            say(work(task_id))
         except (UnknownNameError, DecodeError) as error:
             status = 1
             sys.stderr.write(f"adjourn: {error}\n")
@@ -151,7 +167,7 @@ def _table(letters: Sequence[Buried]) -> Table:
             f"{letter.buried_at:%Y-%m-%d %H:%M}",
             letter.error.partition("\n")[0][:_LONGEST_ERROR],
         )
-        table.add_row(*map(_plain, cells))
+        table.add_row(*map(plain, cells))
     return table
 
 
@@ -196,22 +212,3 @@ def _tree(body: bytes) -> object:
         return json.loads(plain)
     except (ValueError, RecursionError):
         return plain.decode(errors="backslashreplace")
-
-
-def _print_json(value: object) -> None:
-    _console().out(json.dumps(value, indent=2), highlight=False)
-
-
-def _say(text: str) -> None:
-    _console().print(_plain(text), soft_wrap=True)
-
-
-def _console() -> Console:
-    console = Console()
-    console.width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _PIPED_WIDTH
-    return console
-
-
-def _plain(text: str) -> Text:
-    """Return a text that cannot steer the terminal, whoever wrote it."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text))

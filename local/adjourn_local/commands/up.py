@@ -1,0 +1,95 @@
+"""The command `adjourn up`."""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from adjourn.app import load_app
+from adjourn_local.commands import Add
+from adjourn_local.stack import PROJECT, Stack
+
+DEFAULT_PORT = 8710
+
+
+def add(add: Add) -> None:
+    """Declare the command and its options."""
+    up = add("up", help="run the whole stack for an application until Ctrl-C")
+    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
+    )
+    up.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".adjourn"),
+        help="folder of the state file (default: %(default)s)",
+    )
+    up.add_argument("--memory", action="store_true", help="keep no state")
+    up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
+    up.set_defaults(run=lambda options: asyncio.run(_up(options)))
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
+        raise argparse.ArgumentTypeError(f"{port} is not 0 or from 1024 to 65530")
+    return port
+
+
+async def _up(options: argparse.Namespace) -> int:
+    logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
+    sys.path.insert(0, str(Path.cwd()))
+    app = load_app({"ADJOURN_APP": options.app})
+    stack = Stack(
+        app,
+        options.app,
+        state=None if options.memory else options.state,
+        base_port=options.port,
+        limits=not options.no_limits,
+        write=_write,
+    )
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with stack:
+        print(_greeting(stack, options), flush=True)
+        await stopped.wait()
+        print("Stopping ...", flush=True)
+    return 0
+
+
+def _greeting(stack: Stack, options: argparse.Namespace) -> str:
+    ports = stack.ports
+    state = "none" if options.memory else options.state
+    lines = [
+        f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
+        f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
+        f"  Datastore (HTTP), keys of the token issuer      {ports.url('http')}",
+        *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
+        f"  state                                           {state}",
+        "Set these where your application runs:",
+        *(f"  export {name}={value}" for name, value in ports.environment().items()),
+    ]
+    return "\n".join(lines)
+
+
+def _write(name: str, line: str) -> None:
+    print(f"[{name}] {_readable(line)}", flush=True)
+
+
+def _readable(line: str) -> str:
+    """Return a structured log line as a person wants it; any other line as it is."""
+    try:
+        fields = json.loads(line)
+        text = f"{fields['severity']} {fields['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line
+    trace = fields.get("stack_trace", "").rstrip()
+    return f"{text}\n{trace}" if trace else text
