@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.deadletters import DeadLetter
+from adjourn.deadletters import DeadHook, DeadLetter
 from adjourn.errors import AdjournError
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey, Transaction
@@ -33,7 +33,6 @@ class RetryWarning:
     retry_count: int
 
 
-DeadHook = Callable[[DeadLetter], object]
 WarningHook = Callable[[RetryWarning], object]
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from adjourn.alerts import DeadHook, WarningHook
+from adjourn.alerts import WarningHook
 from adjourn.bound import ON, Objects, declare, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
+from adjourn.deadletters import DeadHook
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES

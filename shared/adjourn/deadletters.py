@@ -4,9 +4,11 @@ import datetime as dt
 import hashlib
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
+from adjourn.delivery import Delivery
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
 
@@ -37,6 +39,9 @@ class DeadLetter:
     error: str
 
 
+DeadHook = Callable[[DeadLetter], object]
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class DeadLetters:
     """The records of tasks that were given up, in Datastore under the kind `AdjournDeadLetter`.
@@ -47,37 +52,46 @@ class DeadLetters:
 
     store: EntityStore
     clock: Clock
+    tell: Callable[[DeadLetter, DeadHook | None], object]
 
     def bury(
         self,
-        *,
-        task_id: str,
-        task: str,
-        queue: str,
-        attempts: int,
-        body: bytes,
+        delivery: Delivery,
         error: BaseException,
-    ) -> DeadLetter:
-        """Record a task that will not be tried again; twice for the same id is once.
+        *,
+        task_id: str = "",
+        task: str = "",
+        attempts: int = 0,
+        hook: DeadHook | None = None,
+    ) -> None:
+        """Record a task that will not be tried again, and tell of it; twice for an id is once.
+
+        Args:
+            delivery: The last attempt.
+            error: Why it was the last one.
+            task_id: The call's identity; a digest of the body if it does not tell its own.
+            task: Registered name of the task, if the body tells it.
+            attempts: How often it was tried, if not only under the task that was delivered.
+            hook: What the task itself wants to have called.
 
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
         now = self.clock.now()
         letter = DeadLetter(
-            task_id=task_id,
+            task_id=task_id or _body_id(delivery.body),
             task=task,
-            queue=queue,
-            attempts=attempts,
+            queue=delivery.queue,
+            attempts=attempts or delivery.attempt.number,
             error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
         )
         self.store.put(
-            RecordKey(KIND, task_id),
+            RecordKey(KIND, letter.task_id),
             {
                 "task": task,
-                "queue": queue,
-                "attempts": attempts,
-                "body": body,
+                "queue": letter.queue,
+                "attempts": letter.attempts,
+                "body": delivery.body,
                 "error": letter.error,
                 "traceback": "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
                 "buried_at": now,
@@ -88,16 +102,15 @@ class DeadLetters:
         event(
             "task.dead",
             logging.ERROR,
-            f"{task or 'A task'} will not be tried again; see dead letter {task_id}",
+            f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}",
             error=error,
             task=task,
-            task_id=task_id,
-            queue=queue,
-            attempts=attempts,
+            task_id=letter.task_id,
+            queue=letter.queue,
+            attempts=letter.attempts,
         )
-        return letter
+        self.tell(letter, hook)
 
 
-def body_id(body: bytes) -> str:
-    """Return a name for a body that does not tell its own."""
+def _body_id(body: bytes) -> str:
     return f"undecodable-{hashlib.sha256(body).hexdigest()[:32]}"

@@ -14,7 +14,7 @@ from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
-from adjourn.deadletters import KEPT, DeadLetters, body_id
+from adjourn.deadletters import KEPT, DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import (
@@ -105,24 +105,13 @@ class TaskRunner:
             envelope = Envelope.decode(delivery.body, self.codec)
         except DecodeError as error:
             error.__cause__ = None  # it may quote an argument, and this is logged
-            return self._undecodable(delivery, error)
+            self.dead.bury(delivery, error)
+            return Outcome.DEAD
         counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
         call = Call(envelope=envelope, delivery=delivery, attempt=counted)
         trace = trace_fields(self.project, text(envelope.context, TRACEPARENT))
         with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number, **trace):
             return self._admit(call)
-
-    def _undecodable(self, delivery: Delivery, error: DecodeError) -> Outcome:
-        letter = self.dead.bury(
-            task_id=body_id(delivery.body),
-            task="",
-            queue=delivery.queue,
-            attempts=delivery.attempt.number,
-            body=delivery.body,
-            error=error,
-        )
-        self.alerts.died(letter, None)
-        return Outcome.DEAD
 
     def _admit(self, call: Call) -> Outcome:
         """Let a call run unless it is too late, too early, unknown or claimed by another."""
@@ -236,15 +225,14 @@ class TaskRunner:
         self, call: Call, error: BaseException, task: Task[..., Any] | None = None
     ) -> _Ending:
         self.payloads.keep(call.envelope, self.clock.now() + KEPT)
-        letter = self.dead.bury(
+        self.dead.bury(
+            call.delivery,
+            error,
             task_id=call.envelope.id,
             task=call.envelope.task,
-            queue=call.delivery.queue,
             attempts=call.attempt.number,
-            body=call.delivery.body,
-            error=error,
+            hook=task.on_dead if task else None,
         )
-        self.alerts.died(letter, task.on_dead if task else None)
         return _Ending.DEAD
 
     def _put_back(self, call: Call, at: dt.datetime, *, spent: bool) -> _Ending:

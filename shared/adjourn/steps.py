@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from adjourn.deadletters import DeadLetters, body_id
+from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.log import bound, event
@@ -28,7 +28,8 @@ class StepRunner:
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
-            return _bury(self.dead, delivery, error, task_id=body_id(delivery.body), task="")
+            self.dead.bury(delivery, error)
+            return Outcome.DEAD
         with bound(run=step.run_id, step=step.number):
             try:
                 verdict = self.iterations.step(step)
@@ -37,7 +38,8 @@ class StepRunner:
                 return Outcome.UNKNOWN
         if verdict is Verdict.MISSING:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
-            return _bury(self.dead, delivery, missing, task_id=step.task_name(), task="step")
+            self.dead.bury(delivery, missing, task_id=step.task_name(), task="step")
+            return Outcome.DEAD
         return _OUTCOMES[verdict]
 
 
@@ -49,17 +51,3 @@ _OUTCOMES = {
     Verdict.BUSY: Outcome.BUSY,
     Verdict.FAILED: Outcome.FAILED,
 }
-
-
-def _bury(
-    dead: DeadLetters, delivery: Delivery, error: BaseException, *, task_id: str, task: str
-) -> Outcome:
-    dead.bury(
-        task_id=task_id,
-        task=task,
-        queue=delivery.queue,
-        attempts=delivery.attempt.number,
-        body=delivery.body,
-        error=error,
-    )
-    return Outcome.DEAD

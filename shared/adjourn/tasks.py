@@ -10,7 +10,7 @@ from adjourn.bulk import batches, in_threads
 from adjourn.clock import Clock
 from adjourn.codec import Codec
 from adjourn.context import Carrier
-from adjourn.deadletters import DeadLetter
+from adjourn.deadletters import DeadHook
 from adjourn.envelope import Envelope
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
@@ -75,7 +75,7 @@ class Task(Generic[P, R]):
     name: str
     function: Callable[P, R]
     defaults: Options
-    on_dead: Callable[[DeadLetter], object] | None = None
+    on_dead: DeadHook | None = None
     _enqueuer: Callable[[], "Enqueuer"]
 
     # Type checkers do not tell the sorts of methods apart, so only instances drop the first one.

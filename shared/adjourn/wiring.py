@@ -102,12 +102,7 @@ class Wiring:
             ledger=Ledger(
                 store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
             ),
-            alerts=Alerts(
-                hooks=declared.hooks,
-                store=adapters.store,
-                clock=adapters.clock,
-                threshold=self.settings.retry_warning,
-            ),
+            alerts=self._alerts,
             guard=self._guard,
             payloads=self._payloads,
             carrier=declared.carrier,
@@ -149,7 +144,17 @@ class Wiring:
 
     @cached_property
     def _dead(self) -> DeadLetters:
-        return DeadLetters(store=self._adapters.store, clock=self._adapters.clock)
+        adapters = self._adapters
+        return DeadLetters(store=adapters.store, clock=adapters.clock, tell=self._alerts.died)
+
+    @cached_property
+    def _alerts(self) -> Alerts:
+        return Alerts(
+            hooks=self._declared.hooks,
+            store=self._adapters.store,
+            clock=self._adapters.clock,
+            threshold=self.settings.retry_warning,
+        )
 
     def _guarded(self, own_url: str, handler: Handler, by_app_engine: Identify) -> Receiver:
         if self.settings.platform == Platform.APP_ENGINE:

@@ -5,22 +5,19 @@ import datetime as dt
 import pytest
 
 from adjourn.deadletters import KIND, DeadLetters
+from adjourn.delivery import Delivery
 from adjourn.errors import StoreError
 from adjourn.ports import RecordKey
 from adjourn.testing import FakeClock, MemoryStore
 
 
-def bury(store, clock=None, error=None, **changes):
-    DeadLetters(store=store, clock=clock or FakeClock()).bury(
-        **{
-            "task_id": "7f3a",
-            "task": "shop.send",
-            "queue": "mail",
-            "attempts": 3,
-            "body": b"{}",
-            "error": error or ValueError("broken"),
-        }
-        | changes
+def bury(store, clock=None, error=None, *, body=b"{}", attempts=3, tell=lambda *_: None):
+    DeadLetters(store=store, clock=clock or FakeClock(), tell=tell).bury(
+        Delivery(authorization=[], body=body, queue="mail"),
+        error or ValueError("broken"),
+        task_id="7f3a",
+        task="shop.send",
+        attempts=attempts,
     )
     return store.get([RecordKey(KIND, "7f3a")])[0]
 
@@ -70,12 +67,14 @@ def test_it_is_logged_without_the_body(lines):
     assert "s3cret" not in str(line)
 
 
-def test_without_a_record_there_is_no_event(lines):
+def test_without_a_record_there_is_no_event_and_nobody_is_told(lines):
     class Broken(MemoryStore):
         def put(self, *_, **__):
             raise StoreError("away")
 
+    told = []
     with pytest.raises(StoreError):
-        bury(Broken())
+        bury(Broken(), tell=lambda *about: told.append(about))
 
     assert lines() == []
+    assert told == []

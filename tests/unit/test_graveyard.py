@@ -8,6 +8,7 @@ import pytest
 
 from adjourn import PermanentTaskFailure, current_task
 from adjourn.deadletters import KIND, DeadLetters
+from adjourn.delivery import Delivery
 from adjourn.errors import DecodeError, EnqueueError, StoreError, UnknownNameError
 from adjourn.graveyard import Graveyard, Wanted
 from adjourn.ports import RecordKey
@@ -59,8 +60,11 @@ def ids(graveyard, **wanted):
 
 
 def bury(box, task_id, task="shop.send", queue="mail", body=b"{}"):
-    DeadLetters(store=box.store, clock=box.clock).bury(
-        task_id=task_id, task=task, queue=queue, attempts=1, body=body, error=ValueError("broken")
+    DeadLetters(store=box.store, clock=box.clock, tell=lambda *_: None).bury(
+        Delivery(authorization=[], body=body, queue=queue),
+        ValueError("broken"),
+        task_id=task_id,
+        task=task,
     )
 
 
