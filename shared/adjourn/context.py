@@ -4,12 +4,13 @@ Identifiers only: what the application chose to carry, never a user's data.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adjourn.errors import EncodeError
+from adjourn.scoped import Scoped
 
 USER = "user"
 LANGUAGE = "language"
@@ -55,16 +56,11 @@ class Carrier:
             packed[ENVIRONMENT] = self.environment.serialize()
         return packed
 
-    @contextmanager
-    def unpacked(self, packed: Mapping[str, object]) -> Iterator[None]:
+    def unpacked(self, packed: Mapping[str, object]) -> AbstractContextManager[object]:
         """Restore what a call carried for the time it runs."""
-        with carrying(packed):
-            if self.environment is not None and ENVIRONMENT in packed:
-                restored = self.environment.restore(packed[ENVIRONMENT])
-            else:
-                restored = nullcontext()
-            with restored:
-                yield
+        if self.environment is None or ENVIRONMENT not in packed:
+            return carrying(packed)
+        return _within(packed, self.environment)
 
 
 def carried() -> Mapping[str, object]:
@@ -72,14 +68,15 @@ def carried() -> Mapping[str, object]:
     return _carried.get(_NOTHING)
 
 
-@contextmanager
-def carrying(packed: Mapping[str, object]) -> Iterator[None]:
+def carrying(packed: Mapping[str, object]) -> Scoped[Mapping[str, object]]:
     """Let calls that are made meanwhile carry this along."""
-    token = _carried.set(packed)
-    try:
+    return Scoped(_carried, packed)
+
+
+@contextmanager
+def _within(packed: Mapping[str, object], environment: CustomEnvironmentHandler) -> Iterator[None]:
+    with carrying(packed), environment.restore(packed[ENVIRONMENT]):
         yield
-    finally:
-        _carried.reset(token)
 
 
 def text(packed: Mapping[str, object], name: str) -> str | None:

@@ -1,13 +1,13 @@
 """The task that runs here and now, for the code that it runs."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
 from adjourn.errors import DeclarationError, NoCurrentTaskError
+from adjourn.scoped import Scoped
 
 _current: "ContextVar[CurrentTask]" = ContextVar("adjourn_current_task")
 
@@ -78,11 +78,6 @@ def current_task() -> CurrentTask:
         raise NoCurrentTaskError("No task is running here; call it within a task.") from None
 
 
-@contextmanager
-def running(task: CurrentTask) -> Iterator[None]:
+def running(task: CurrentTask) -> Scoped[CurrentTask]:
     """Make `task` the current one meanwhile."""
-    token = _current.set(task)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Scoped(_current, task)

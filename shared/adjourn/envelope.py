@@ -99,10 +99,10 @@ class Envelope:
     stowed: Stowed | None = None
 
     def __post_init__(self) -> None:
-        for names, is_right, wanted in _RULES:
-            for name in names:
-                if not is_right(getattr(self, name)):
-                    raise EncodeError(f"{name} of an envelope has to be {wanted}")
+        for name, default, is_right, wanted in _CHECKS:
+            value = getattr(self, name)
+            if value is not default and not is_right(value):
+                raise EncodeError(f"{name} of an envelope has to be {wanted}")
 
     def encode(self, codec: Codec) -> bytes:
         """Return the call as bytes, those of a reference if its arguments are stowed.
@@ -134,8 +134,7 @@ class Envelope:
                 f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
                 f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
-        names = [each.name for each in fields(cls) if each.name in tree]
-        content = {name: codec.decode(tree[name]) for name in names}
+        content = {name: codec.decode(part) for name, part in tree.items() if name in _DEFAULTS}
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
         content["stowed"] = None
@@ -149,9 +148,9 @@ class Envelope:
     def _content(self) -> dict[str, Any]:
         """Return the fields that say something."""
         told = {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if getattr(self, each.name) != each.default
+            name: value
+            for name, default in _DEFAULTS.items()
+            if (value := getattr(self, name)) != default
         }
         told |= {
             "args": list(self.args),
@@ -228,3 +227,10 @@ _RULES = (
     (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
     (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
 )
+
+_DEFAULTS = {each.name: each.default for each in fields(Envelope)}
+_CHECKS = [
+    (name, _DEFAULTS[name], is_right, wanted)
+    for names, is_right, wanted in _RULES
+    for name in names
+]

@@ -9,10 +9,11 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
+
+from adjourn.scoped import Scoped
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -26,14 +27,9 @@ def event(
     _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
 
 
-@contextmanager
-def bound(**fields: object) -> Iterator[None]:
+def bound(**fields: object) -> Scoped[Mapping[str, object]]:
     """Add fields to every line that this thread of control logs meanwhile, the user's too."""
-    token = _bound.set({**_bound.get(_NOTHING), **fields})
-    try:
-        yield
-    finally:
-        _bound.reset(token)
+    return Scoped(_bound, {**_bound.get(_NOTHING), **fields})
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,7 +62,9 @@ def configure(level: int = logging.INFO) -> None:
 
 def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
     """Return the fields that tie a line to its trace (https://www.w3.org/TR/trace-context/)."""
-    parts = (traceparent or "").split("-")
+    if not traceparent:
+        return {}
+    parts = traceparent.split("-")
     if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the format
         return {}
     return {

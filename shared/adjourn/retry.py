@@ -1,10 +1,9 @@
 """Which attempt this is and whether it is the last: decisions on numbers, nothing else."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One delivery of a task, as Cloud Tasks counts it.
 
     Attributes:

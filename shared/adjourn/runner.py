@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from adjourn.alerts import Alerts
 from adjourn.bound import resolved
@@ -41,8 +41,7 @@ _TIMEOUT = dt.timedelta(minutes=10)
 _SKEW = dt.timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Call:
+class Call(NamedTuple):
     """One attempt at a call, with its count over all the tasks that carried it.
 
     Attributes:
@@ -143,11 +142,13 @@ class TaskRunner:
         They are fetched before the call is claimed, so that one which must not be begun twice is
         not spent when Datastore is away.
         """
+        if call.envelope.stowed is None:
+            return call
         try:
-            return replace(call, envelope=self.payloads.fetch(call.envelope, self.codec))
+            return call._replace(envelope=self.payloads.fetch(call.envelope, self.codec))
         except DecodeError as error:
             error.__cause__ = None  # it may quote an argument, and this is logged
-            return replace(call, unreadable=error)
+            return call._replace(unreadable=error)
 
     def _awaited(self, call: Call) -> Outcome | None:
         """Return what to do with a guarded call; None if its transaction was committed."""

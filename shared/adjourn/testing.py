@@ -15,7 +15,7 @@ import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from adjourn.app import App
@@ -387,7 +387,7 @@ class Sandbox:
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
         """Call the cron function as Cloud Scheduler does."""
         delivery = self.delivery(SETTINGS.cron_url, b"", path=f"/{cron_name}")
-        return self.app.wiring().receive_tick(replace(delivery, scheduled=scheduled))
+        return self.app.wiring().receive_tick(delivery._replace(scheduled=scheduled))
 
     def delivery(self, url: str, body: bytes, path: str = "/") -> Delivery:
         """Return a delivery to one of our functions, with a token that opens it."""
@@ -402,8 +402,7 @@ class Sandbox:
         }[task.target]
         delivery = self.delivery(url, task.body)
         return receive(
-            replace(
-                delivery,
+            delivery._replace(
                 queue=task.queue,
                 task_name=queued.name.rsplit("/", 1)[1],
                 attempt=queued.attempt,

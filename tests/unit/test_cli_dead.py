@@ -4,11 +4,11 @@ import datetime as dt
 import io
 
 import pytest
-from adjourn_local.dead import _content
 
 from adjourn.codec import Codec
 from adjourn.envelope import Envelope, Stowed
 from adjourn_local.cli import main
+from adjourn_local.commands.dead import _content
 
 SETTINGS = {
     "ADJOURN_PROJECT": "shop",

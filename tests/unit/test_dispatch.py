@@ -1,6 +1,5 @@
 """Whatever happens to a delivery ends in one outcome, and nothing is dropped without a record."""
 
-import dataclasses
 import datetime as dt
 import logging
 
@@ -53,7 +52,7 @@ def body(box, **changes):
 
 def receive(box, raw, **changes):
     delivery = box.delivery(SETTINGS.deferred_url, raw)
-    return box.app.wiring().receive_task(dataclasses.replace(delivery, **changes))
+    return box.app.wiring().receive_task(delivery._replace(**changes))
 
 
 def test_every_outcome_has_a_status_and_only_our_own_trouble_throttles_the_queue():

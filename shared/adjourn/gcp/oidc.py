@@ -12,8 +12,8 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, cast
+from functools import lru_cache
+from typing import NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from adjourn.errors import ConfigurationError, KeysUnavailableError, UnauthenticatedError
@@ -47,16 +47,14 @@ class _Verifier(Protocol):
     def verify(self, message: bytes, signature: bytes) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class _Token:
+class _Token(NamedTuple):
     key_id: str
     signed: bytes
     payload: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class _Keys:
+class _Keys(NamedTuple):
     verifiers: Mapping[str, _Verifier]
     fetched_at: dt.datetime
     lifetime: dt.timedelta
@@ -68,8 +66,7 @@ class _Keys:
         return now < self.fetched_at + self.lifetime + _USABLE_AFTER_EXPIRY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class _Attempt:
+class _Attempt(NamedTuple):
     at: dt.datetime
     succeeded: bool
 
@@ -187,7 +184,13 @@ def _take_apart(token: str) -> _Token:
     parts = _TOKEN.fullmatch(token.encode(errors="replace")) if len(token) <= _MAX_TOKEN else None
     if parts is None:
         raise UnauthenticatedError("malformed token")
-    header = _object(parts[1])
+    signed = parts[0][: parts.end(2)]
+    return _Token(_key_id(parts[1]), signed, payload=parts[2], signature=_decoded(parts[3]))
+
+
+@lru_cache(maxsize=16)  # all tokens of one key begin with the same header
+def _key_id(part: bytes) -> str:
+    header = _object(part)
     # Only ever what Google signs with: a token has no say in how it is verified (RFC 8725, 3.1).
     if header.get("alg") != "RS256":
         raise UnauthenticatedError("wrong algorithm")
@@ -196,8 +199,7 @@ def _take_apart(token: str) -> _Token:
     key_id = header.get("kid")
     if not isinstance(key_id, str) or not key_id:
         raise UnauthenticatedError("key id missing")
-    signed = parts[0][: parts.end(2)]
-    return _Token(key_id=key_id, signed=signed, payload=parts[2], signature=_decoded(parts[3]))
+    return key_id
 
 
 def _object(part: bytes) -> Mapping[str, object]:
