@@ -25,6 +25,7 @@ from adjourn.errors import (
     KeysUnavailableError,
     UnauthenticatedError,
 )
+from adjourn.gcp import oidc
 from adjourn.gcp.oidc import OidcVerifier, _fetch
 from adjourn_local.clock import ManualClock
 from adjourn_local.tokens import CERTS_PATH, TokenIssuer
@@ -342,6 +343,40 @@ def test_a_rotated_key_is_fetched_at_once_and_older_tokens_stay_good(
     assert verifier.verify(new)["email"] == EMAIL
     assert verifier.verify(token)["email"] == EMAIL
     assert fetch.count == 2
+
+
+def test_the_signature_of_a_token_that_comes_again_is_not_checked_again(verifier, token):
+    claims = verifier.verify(token)
+    verifier._keys.verifiers.clear()
+
+    assert verifier.verify(token) == claims
+
+
+def test_a_token_that_was_good_is_refused_when_its_key_has_been_withdrawn(
+    verifier, issuer, token, clock
+):
+    verifier.verify(token)
+    issuer.rotate()
+    clock.advance(3 * HOUR)
+
+    with pytest.raises(UnauthenticatedError, match="unknown key"):
+        verifier.verify(token)
+
+
+def test_a_token_that_was_good_vouches_for_no_other(verifier, token, stranger):
+    verifier.verify(token)
+
+    with pytest.raises(UnauthenticatedError, match="bad signature"):
+        verifier.verify(signed(*header_and_claims(token), stranger))
+
+
+def test_no_more_tokens_are_remembered_than_a_few_hundred(verifier, issuer, monkeypatch):
+    monkeypatch.setattr(oidc, "_MAX_PROVEN", 3)
+
+    for n in range(10):
+        token = issuer.mint(EMAIL, f"{AUDIENCE}{n}")
+        assert verifier.verify(token) == verifier.verify(token)
+        assert len(verifier._keys.proven) <= 3
 
 
 def test_unknown_keys_cannot_make_us_fetch_more_than_once_in_half_a_minute(

@@ -25,6 +25,7 @@ Fetch = Callable[[str], tuple[int, Mapping[str, str], bytes]]
 _log = logging.getLogger(__name__)
 
 _MAX_TOKEN = 8192
+_MAX_PROVEN = 256
 # https://cloud.google.com/run/docs/troubleshooting#signature-removed
 _SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
 # Stricter than google.auth, which skips alien characters, so that one token has many spellings.
@@ -58,6 +59,7 @@ class _Keys(NamedTuple):
     verifiers: Mapping[str, _Verifier]
     fetched_at: dt.datetime
     lifetime: dt.timedelta
+    proven: dict[str, Mapping[str, object]]  # claims of tokens that these keys have signed
 
     def is_fresh(self, now: dt.datetime) -> bool:
         return self.fetched_at <= now < self.fetched_at + self.lifetime
@@ -76,8 +78,10 @@ class OidcVerifier:
 
     Keys are kept for as long as their answer allows (5 min to 24 h) and fetched again once when a
     token names an unknown one, at most every 30 s. If fetching fails, known keys serve for another
-    6 h. Threads may share a verifier; they never fetch at the same time. Where the platform has
-    checked the token and removed the signature, just such a token is taken as it is.
+    6 h. The signature of a token that comes again is not checked again until keys are fetched anew:
+    a key that was withdrawn takes along what it has signed. Threads may share a verifier; they
+    never fetch at the same time. Where the platform has checked the token and removed the
+    signature, just such a token is taken as it is.
     """
 
     def __init__(
@@ -119,22 +123,29 @@ class OidcVerifier:
             UnauthenticatedError: It is malformed, or no published key has signed it.
             KeysUnavailableError: The keys could not be fetched.
         """
+        keys = self._keys
+        if keys and keys.is_fresh(self._now()) and (known := keys.proven.get(token)):
+            return known
         parts = _take_apart(token)
         if token.endswith(_SIGNATURE_REMOVED):
             if not self._platform_checks:
                 raise UnauthenticatedError("signature removed, and ADJOURN_PLATFORM is verify")
             return _object(parts.payload)
-        if not self._verifier(parts.key_id).verify(parts.signed, parts.signature):
+        keys = self._keys_with(parts.key_id)
+        if not keys.verifiers[parts.key_id].verify(parts.signed, parts.signature):
             raise UnauthenticatedError("bad signature")
-        return _object(parts.payload)
+        claims = _object(parts.payload)
+        if len(keys.proven) >= _MAX_PROVEN:
+            keys.proven.clear()
+        keys.proven[token] = claims
+        return claims
 
-    def _verifier(self, key_id: str) -> _Verifier:
+    def _keys_with(self, key_id: str) -> _Keys:
         now, keys = self._now(), self._keys
         if keys is None or not keys.is_fresh(now) or key_id not in keys.verifiers:
             keys = self._renewed(key_id)
-        verifier = keys.verifiers.get(key_id)
-        if verifier is not None:
-            return verifier
+        if key_id in keys.verifiers:
+            return keys
         if self._attempt is not None and not self._attempt.succeeded:
             raise KeysUnavailableError("the key may be new, and fetching the keys failed")
         raise UnauthenticatedError("unknown key")
@@ -169,7 +180,7 @@ class OidcVerifier:
             if status != _OK:
                 raise ValueError(f"status {status}")  # noqa: TRY301 - one place logs every trouble
             keys = _Keys(
-                verifiers=_verifiers(body), fetched_at=self._now(), lifetime=_lifetime(headers)
+                _verifiers(body), fetched_at=self._now(), lifetime=_lifetime(headers), proven={}
             )
         except (OSError, ValueError) as error:
             _log.warning("fetching the keys of %s failed: %s", self._url, error)
