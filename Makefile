@@ -4,10 +4,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint format type layers cov bench lock clean
+.PHONY: help venv demo up test check lint format type layers cov bench lock clean
 
 help: ## List what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+venv: $(READY) ## Make the virtual environment that everything runs in
 
 demo: $(READY) ## Run the example audit on the laptop stack, with real data
 	@$(BIN)/python -m examples.packages.demo
@@ -24,6 +26,8 @@ check: lint type layers ## Run every check that is not a test
 lint: $(READY) ## Check style and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck deploy.sh .ci/run; \
+	  else echo "SHELLCHECK IS MISSING: the scripts were not checked" >&2; fi
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix .

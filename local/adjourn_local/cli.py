@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from adjourn import AdjournError
 from adjourn.errors import ConfigurationError, DeclarationError
-from adjourn_local.commands import dead, up
+from adjourn_local.commands import dead, export, package, up
 from adjourn_local.commands.arguments import UsageError
-from adjourn_local.errors import StackError
+from adjourn_local.errors import PackageError, StackError
 
 FAILURE = 1
 USAGE_ERROR = 2
 
-_COMMANDS = (up, dead)
+_COMMANDS = (up, dead, package, export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (ConfigurationError, DeclarationError, StackError, UsageError) as error:
+    except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
         print(f"adjourn: {error}", file=sys.stderr)
         return USAGE_ERROR
     except AdjournError as error:

@@ -13,7 +13,7 @@ from adjourn_local.errors import StackError
 
 NAMES = ("deferred", "cron", "queryiter")
 
-_FOLDER = Path(__file__).resolve().parents[2] / "functions"
+FOLDER = Path(__file__).resolve().parents[2] / "functions"
 _START_TIMEOUT = 30.0
 # Cloud Run kills an instance 10 s after it was told to stop
 # (https://cloud.google.com/run/docs/container-contract).
@@ -22,6 +22,19 @@ _LONGEST_LINE = 1 << 20
 _KEPT_LINES = 30
 
 Print = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The functions as `adjourn package` has put them together.
+
+    Attributes:
+        folder: Holds a folder for each function.
+        programs: Folder of the programs of an environment that has the functions' requirements.
+    """
+
+    folder: Path
+    programs: Path
 
 
 @dataclass(slots=True)
@@ -38,17 +51,19 @@ class Functions:
 
     Args:
         write: Takes each line that a function prints, after the function's name.
+        staged: What to start; the checkout's functions, in this process's environment, if None.
     """
 
-    def __init__(self, write: Print) -> None:
+    def __init__(self, write: Print, staged: Staged | None) -> None:
         self._write = write
+        self._staged = staged
         self._running: list[_Function] = []
         self._keeper: asyncio.subprocess.Process | None = None
 
     async def start(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
         """Start all functions; they import the application at once and answer a little later."""
-        if not _FOLDER.is_dir():
-            raise StackError(f"There is no folder {_FOLDER}; run adjourn_local from a checkout.")
+        if not FOLDER.is_dir():
+            raise StackError(f"There is no folder {FOLDER}; run adjourn_local from a checkout.")
         # -I -S: nothing of the user's is imported, so it starts at once.
         self._keeper = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))),
@@ -76,9 +91,9 @@ class Functions:
 
     async def _spawn(self, name: str, port: int, environment: Mapping[str, str]) -> _Function:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "functions_framework"),
-            *("--source", str(_FOLDER / name / "main.py"), "--target", name),
-            *("--host", "127.0.0.1", "--port", str(port)),
+            *self._command(name),
+            *("--target", name, "--host", "127.0.0.1", "--port", str(port)),
+            cwd=self._staged.folder / name if self._staged else None,
             env={**environment, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -90,6 +105,12 @@ class Functions:
         tail: list[str] = []
         reader = asyncio.create_task(self._read(name, process, tail))
         return _Function(name, port, process, tail, reader)
+
+    def _command(self, name: str) -> tuple[str, ...]:
+        if self._staged:
+            return str(self._staged.programs / "functions-framework"), "--source", "main.py"
+        source = str(FOLDER / name / "main.py")
+        return sys.executable, "-m", "functions_framework", "--source", source
 
     async def _read(self, name: str, process: asyncio.subprocess.Process, tail: list[str]) -> None:
         if process.stdout is None:

@@ -18,7 +18,7 @@ from adjourn import App
 from adjourn_local.clock import Clock, SystemClock
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
-from adjourn_local.functions import NAMES, Functions, Print
+from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.sender import Sender
@@ -100,6 +100,8 @@ class Stack:
         write: Takes each line that a function prints, after the function's name.
         clock: The stack's time; the functions always have the machine's.
         sender: The way from the queues to the functions, for tests that disturb it.
+        staged: The packaged functions to run, with nothing else on their path; the checkout's if
+            None.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Stack:
         write: Print = lambda _name, _line: None,
         clock: Clock | None = None,
         sender: Sender | None = None,
+        staged: Staged | None = None,
     ) -> None:
         self._app = app
         self._spec = spec
@@ -120,7 +123,8 @@ class Stack:
         self._limits = limits
         self._clock = clock or SystemClock()
         self._sender = sender or Sender(self._clock)
-        self._functions = Functions(write)
+        self._staged = staged
+        self._functions = Functions(write, staged)
         self._closing = AsyncExitStack()
         self.ports = Ports.choose(base_port)
 
@@ -213,7 +217,7 @@ class Stack:
             **os.environ,
             **self.ports.environment(),
             "ADJOURN_APP": self._spec,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }
 
 

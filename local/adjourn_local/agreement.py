@@ -1,0 +1,106 @@
+"""What an application declares, for Terraform, and whether a plan of Terraform has all of it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from adjourn import App
+from adjourn_local.errors import PackageError
+
+_QUEUE = "google_cloud_tasks_queue"
+_JOB = "google_cloud_scheduler_job"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of queues and of crons; the latter end the URLs that Cloud Scheduler jobs call."""
+
+    queues: frozenset[str]
+    crons: frozenset[str]
+
+    @classmethod
+    def declared(cls, app: App, default_queue: str) -> Self:
+        """Return what an application declares."""
+        return cls(app.queues(default_queue), app.cron_names())
+
+    @classmethod
+    def exported(cls, path: Path) -> Self:
+        """Read what `tfvars` returned.
+
+        Raises:
+            PackageError: It is not there or something else.
+        """
+        told = _mapping(path.read_text(encoding="utf-8"), str(path))
+        try:
+            return cls(frozenset(told["queue_names"]), frozenset(told["cron_names"]))
+        except (KeyError, TypeError):
+            raise PackageError(f"{path} is not of `adjourn export tfvars`.") from None
+
+    @classmethod
+    def planned(cls, plan: str, where: str) -> Self:
+        """Read what will be there after a plan that `terraform show -json` has printed.
+
+        Raises:
+            PackageError: It is something else.
+        """
+        values = _mapping(plan, where).get("planned_values")
+        if not isinstance(values, dict):
+            raise PackageError(f"{where} is not a plan as `terraform show -json` prints it.")
+        resources = list(_resources(values.get("root_module", {})))
+        return cls(
+            frozenset(each["values"]["name"] for each in resources if each["type"] == _QUEUE),
+            frozenset(_cron(each) for each in resources if each["type"] == _JOB),
+        )
+
+    def tfvars(self) -> str:
+        """Return the text of a file of variables for Terraform."""
+        told = {"cron_names": sorted(self.crons), "queue_names": sorted(self.queues)}
+        return json.dumps(told, indent=2) + "\n"
+
+    def missing(self, planned: "Names") -> list[str]:
+        """Return a sentence, with the fix, for every name that Terraform will not have."""
+        return [
+            *(
+                f"There is no queue {name!r}; add it to queue_names or queues."
+                for name in sorted(self.queues - planned.queues)
+            ),
+            *(
+                f"No Cloud Scheduler job calls for the cron name {name!r}; add it to cron_names"
+                " or crons."
+                for name in sorted(self.crons - planned.crons)
+            ),
+        ]
+
+    def superfluous(self, planned: "Names") -> list[str]:
+        """Return a sentence for every job that will call for nothing."""
+        return [
+            f"A Cloud Scheduler job calls for the cron name {name!r}, which the application does"
+            " not declare."
+            for name in sorted(planned.crons - self.crons)
+        ]
+
+
+def _mapping(text: str, where: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise PackageError(f"{where} is not JSON of the expected form.")
+    return value
+
+
+def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from module.get("resources", [])
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
+
+
+def _cron(job: Mapping[str, Any]) -> str:
+    """Return what a job calls for; its key in Terraform while its URL is not known."""
+    targets = job["values"].get("http_target") or [{}]
+    path = urlsplit(targets[0].get("uri") or "").path
+    return path.rpartition("/")[2] or str(job.get("index"))

@@ -1,0 +1,88 @@
+"""The commands `adjourn export`: what Terraform has to know of an application."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from adjourn.app import load_app
+from adjourn.settings import is_queue
+from adjourn_local.agreement import Names
+from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import UsageError
+from adjourn_local.commands.output import say
+from adjourn_local.errors import PackageError
+
+DECLARED = Path("build") / "adjourn.auto.tfvars.json"
+
+
+def add(add: Add) -> None:
+    """Declare the commands and their options."""
+    export = add("export", help="tell Terraform which queues and cron names an application uses")
+    actions = export.add_subparsers(required=True, metavar="action")
+    tfvars = actions.add_parser("tfvars", help="write cron_names and queue_names, as JSON")
+    tfvars.add_argument("app", help="the application, as package.module:app")
+    tfvars.add_argument(
+        "--source",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder from which the application is imported (default: the current one)",
+    )
+    tfvars.add_argument(
+        "--queue",
+        default=os.environ.get("ADJOURN_QUEUE") or "default",
+        metavar="NAME",
+        help="the queue of whatever names none (default: ADJOURN_QUEUE, else default)",
+    )
+    tfvars.add_argument(
+        "--output", type=Path, default=DECLARED, metavar="FILE", help="(default: %(default)s)"
+    )
+    tfvars.set_defaults(run=_tfvars)
+    check = actions.add_parser(
+        "check", help="fail if a plan of Terraform lacks a queue or a cron name"
+    )
+    check.add_argument("plan", help="what `terraform show -json` printed; - reads it from stdin")
+    check.add_argument(
+        "--declared",
+        type=Path,
+        default=DECLARED,
+        metavar="FILE",
+        help="what `adjourn export tfvars` wrote (default: %(default)s)",
+    )
+    check.set_defaults(run=_check)
+
+
+def _tfvars(options: argparse.Namespace) -> int:
+    if not is_queue(options.queue):
+        raise UsageError(f"--queue {options.queue!r} must be 1 to 100 letters, digits or hyphens.")
+    sys.path.insert(0, str(options.source.resolve()))
+    names = Names.declared(load_app({"ADJOURN_APP": options.app}), options.queue)
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(names.tfvars(), encoding="utf-8")
+    except OSError as error:
+        raise PackageError(f"{error.filename}: {error.strerror}.") from None
+    say(f"{options.output}  ({len(names.queues)} queues, {len(names.crons)} cron names)")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        is_piped = options.plan == "-"
+        plan = sys.stdin.read() if is_piped else Path(options.plan).read_text(encoding="utf-8")
+        declared = Names.exported(options.declared)
+    except OSError as error:
+        raise PackageError(f"{error.filename}: {error.strerror}.") from None
+    planned = Names.planned(plan, "The input" if is_piped else options.plan)
+    for sentence in declared.superfluous(planned):
+        sys.stderr.write(f"adjourn: Note: {sentence}\n")
+    missing = declared.missing(planned)
+    if missing:
+        sys.stderr.write(
+            "\n- ".join(["adjourn: The application uses what Terraform does not have:", *missing])
+            + "\n"
+        )
+        return 1
+    say("Terraform has every queue and cron name that the application uses.")
+    return 0

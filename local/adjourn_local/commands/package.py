@@ -1,0 +1,80 @@
+"""The command `adjourn package`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from adjourn_local.bundle import Application, bundles, write
+from adjourn_local.commands import Add
+from adjourn_local.commands.output import say
+from adjourn_local.errors import PackageError
+
+
+def add(add: Add) -> None:
+    """Declare the command and its options."""
+    package = add("package", help="put the functions and an application into zips to deploy")
+    package.add_argument("app", help="the application, as package.module:app")
+    package.add_argument(
+        "--source",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder from which the application is imported (default: the current one)",
+    )
+    package.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a folder or file to take, relative to --source; may be repeated"
+        " (default: the application's top-level package or module)",
+    )
+    package.add_argument(
+        "--requirements",
+        type=Path,
+        metavar="FILE",
+        help="the application's pinned requirements (default: requirements.txt in --source)",
+    )
+    package.add_argument(
+        "--output",
+        type=Path,
+        default=Path("build"),
+        metavar="DIR",
+        help="where to put it all (default: %(default)s)",
+    )
+    package.add_argument("--dry-run", action="store_true", help="write nothing")
+    package.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Package, say what was made, and return the exit status.
+
+    Raises:
+        PackageError: It cannot be done.
+    """
+    application = Application(
+        spec=options.app,
+        source=options.source,
+        include=options.include,
+        pinned=options.requirements or _default_requirements(options.source),
+    )
+    try:
+        found = bundles(application)
+        if not options.dry_run:
+            write(options.output, options.app, found)
+    except OSError as error:
+        raise PackageError(f"{error.filename}: {error.strerror}.") from None
+    if b"--hash=" not in found[0].files["requirements.txt"]:
+        sys.stderr.write(
+            f"adjourn: {application.pinned} has no hashes for some packages, so none are checked"
+            " when the functions are built; uv pip compile --generate-hashes writes them.\n"
+        )
+    for bundle in found:
+        size = f"{len(bundle.files)} files, {len(bundle.zipped):,} bytes"
+        say(f"{options.output / bundle.zip_name}  ({size})")
+    return 0
+
+
+def _default_requirements(source: Path) -> Path | None:
+    path = source / "requirements.txt"
+    return path if path.is_file() else None
