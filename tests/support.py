@@ -1,11 +1,14 @@
 """What several test modules need: servers on free loopback ports, over real sockets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import grpc
 import grpc.aio
+import pytest
 from aiohttp import web
+from google.api_core.exceptions import GoogleAPICallError
 
 from adjourn_local.loop import LoopThread
 
@@ -29,11 +32,11 @@ def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str
 
 
 @contextmanager
-def serving_http(loop: LoopThread, routes: list[web.RouteDef]) -> Iterator[str]:
+def serving_http(loop: LoopThread, routes: Sequence[web.RouteDef]) -> Iterator[str]:
     """Serve the given HTTP routes on a free loopback port and yield the base URL."""
 
     async def start() -> tuple[web.AppRunner, int]:
-        app = web.Application()
+        app = web.Application(client_max_size=16 << 20)
         app.add_routes(routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
@@ -46,3 +49,31 @@ def serving_http(loop: LoopThread, routes: list[web.RouteDef]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         loop.run(runner.cleanup())
+
+
+@dataclass
+class Refusal:
+    """What a server said when it refused a call, once it has."""
+
+    text: str = ""
+
+
+@contextmanager
+def refused(status: str, text: str | None = None) -> Iterator[Refusal]:
+    """Expect that a call of a Google client, over gRPC or REST, ends with a status and a text.
+
+    The REST clients choose the class of an error by its HTTP status, which several codes share.
+    """
+    refusal = Refusal()
+    with pytest.raises(GoogleAPICallError) as caught:
+        yield refusal
+    seen, refusal.text = _told(caught.value)
+    assert seen == status
+    assert text in (None, refusal.text)
+
+
+def _told(error: GoogleAPICallError) -> tuple[str, str]:
+    if isinstance(error.response, grpc.RpcError):
+        return error.grpc_status_code.name, error.message
+    content = error.response.json()["error"]
+    return content["status"], content["message"]

@@ -10,6 +10,27 @@ import grpc
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any | Awaitable[Any]]
+Methods = Mapping[str, tuple[type, Handler]]
+
+# google/rpc/code.proto names the HTTP status of each code.
+HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
 
 
 class RpcError(Exception):
@@ -21,7 +42,7 @@ class RpcError(Exception):
         self.message = message
 
 
-def service(name: str, methods: Mapping[str, tuple[type, Handler]]) -> grpc.GenericRpcHandler:
+def service(name: str, methods: Methods) -> grpc.GenericRpcHandler:
     """Return a gRPC service for a `grpc.aio` server.
 
     Args:
@@ -44,6 +65,23 @@ def service(name: str, methods: Mapping[str, tuple[type, Handler]]) -> grpc.Gene
     )
 
 
+async def call(method: str, handler: Handler, request: Any) -> Any:
+    """Return what a handler answers.
+
+    Raises:
+        RpcError: The handler's own, or INTERNAL for anything else that it raises, which is logged.
+    """
+    try:
+        response = handler(request)
+        return await response if inspect.isawaitable(response) else response
+    except RpcError:
+        raise
+    except Exception:  # noqa: BLE001 - the last line before the wire
+        _log.exception("%s failed", method)
+        text = f"{method} failed; the stack's log says why"
+        raise RpcError(grpc.StatusCode.INTERNAL, text) from None
+
+
 def _serialize(message: Any) -> bytes:
     data: bytes = message.SerializeToString()
     return data
@@ -52,14 +90,8 @@ def _serialize(message: Any) -> bytes:
 def _answer(method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
     async def answer(request: Any, context: Any) -> Any:
         try:
-            response = handler(request)
-            return await response if inspect.isawaitable(response) else response
+            return await call(method, handler, request)
         except RpcError as error:
             await context.abort(error.code, error.message)
-        except Exception:  # noqa: BLE001 - the last line before the wire
-            _log.exception("%s failed", method)
-            await context.abort(
-                grpc.StatusCode.INTERNAL, f"{method} failed; the stack's log says why"
-            )
 
     return answer

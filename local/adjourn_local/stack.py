@@ -15,6 +15,7 @@ import grpc.aio
 from aiohttp import web
 
 from adjourn import App
+from adjourn_local import locations, rest
 from adjourn_local.clock import Clock, SystemClock
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
@@ -160,9 +161,18 @@ class Stack:
         services = [
             *self.tasks.grpc_services(),
             *scheduler.grpc_services(),
+            locations.grpc_service(),
             datastore.grpc_service(),
         ]
-        await self._serve_http(closing, [*issuer.routes(), *datastore.http_routes()])
+        routes = [
+            *issuer.routes(),
+            *self.tasks.http_routes(),
+            *scheduler.http_routes(),
+            *locations.http_routes(),
+            *datastore.http_routes(),
+            rest.unknown(),
+        ]
+        await self._serve_http(closing, routes)
         await self._serve_grpc(closing, services)
         # Whatever the functions are finishing may still need the servers.
         closing.push_async_callback(self._functions.stop)

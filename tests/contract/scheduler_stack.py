@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 from aiohttp import web
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import scheduler_v1
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
@@ -83,8 +84,9 @@ class Handler:
 
 
 class Stack:
-    def __init__(self, loop, path, *, clock, handler, url, **options):
+    def __init__(self, loop, path, *, clock, handler, url, transport="grpc", **options):
         self._loop = loop
+        self._transport = transport
         self._path = path
         self._options = options
         self.clock = clock
@@ -117,10 +119,19 @@ class Stack:
         with self.stopped(), ExitStack() as cleanup:
             address = cleanup.enter_context(serving(self._loop, *self.server.grpc_services()))
             channel = cleanup.enter_context(grpc.insecure_channel(address))
+            self.rest = cleanup.enter_context(serving_http(self._loop, self.server.http_routes()))
             self._loop.run(self.server.start())
-            yield scheduler_v1.CloudSchedulerClient(
-                transport=CloudSchedulerGrpcTransport(channel=channel)
-            )
+            yield self._client(channel)
+
+    def _client(self, channel):
+        if self._transport == "grpc":
+            transport = CloudSchedulerGrpcTransport(channel=channel)
+            return scheduler_v1.CloudSchedulerClient(transport=transport)
+        return scheduler_v1.CloudSchedulerClient(
+            transport="rest",
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": self.rest},
+        )
 
     def advance(self, seconds=0):
         """Move the clock and let everything that is due happen, answers included."""

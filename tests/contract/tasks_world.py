@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
@@ -19,7 +20,7 @@ from adjourn_local.clock import ManualClock
 from adjourn_local.loop import LoopThread
 from adjourn_local.sender import Sender
 from adjourn_local.tasks import Counters, TasksServer
-from tests.support import serving
+from tests.support import serving, serving_http
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 LOCATION = "projects/shop/locations/europe-west1"
@@ -81,6 +82,8 @@ class World:
     worker: Worker
     sender: Sender
     options: dict[str, Any]
+    transport: str = "grpc"
+    url: str = ""
     minted: list[tuple[str, str]] = field(default_factory=list)
     mint_error: Exception | None = None
     server: TasksServer = None  # type: ignore[assignment]
@@ -102,15 +105,24 @@ class World:
         self.server = self.loop.call(build)
         with (
             serving(self.loop, *self.server.grpc_services()) as address,
+            serving_http(self.loop, self.server.http_routes()) as self.url,
             grpc.insecure_channel(address) as channel,
         ):
-            transport = CloudTasksGrpcTransport(channel=channel)
-            self.client = tasks_v2.CloudTasksClient(transport=transport)
+            self.client = self._client(channel)
             self.loop.run(self.server.start())
             try:
                 yield self
             finally:
                 self.loop.run(self.server.stop())
+
+    def _client(self, channel: grpc.Channel) -> tasks_v2.CloudTasksClient:
+        if self.transport == "grpc":
+            return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        return tasks_v2.CloudTasksClient(
+            transport="rest",
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": self.url},
+        )
 
     def advance(self, seconds: float) -> None:
         """Move the clock and let everything run that needs no network."""
@@ -159,7 +171,9 @@ async def turns(count: int) -> None:
 
 
 @contextmanager
-def tasks_world(loop: LoopThread, path: Path, **options: Any) -> Iterator[World]:
+def tasks_world(
+    loop: LoopThread, path: Path, *, transport: str = "grpc", **options: Any
+) -> Iterator[World]:
     """Run a worker and prepare a server; `options` are the server's."""
 
     async def start() -> tuple[Worker, web.AppRunner, Sender]:
@@ -182,6 +196,6 @@ def tasks_world(loop: LoopThread, path: Path, **options: Any) -> Iterator[World]
     clock = ManualClock(START)
     worker, runner, sender = loop.run(start())
     try:
-        yield World(loop, clock, path, worker, sender, options)
+        yield World(loop, clock, path, worker, sender, options, transport)
     finally:
         loop.run(stop())

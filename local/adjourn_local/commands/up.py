@@ -71,7 +71,7 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
     lines = [
         f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
         f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
-        f"  Datastore (HTTP), keys of the token issuer      {ports.url('http')}",
+        f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
         "Set these where your application runs:",

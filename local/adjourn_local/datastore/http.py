@@ -9,21 +9,10 @@ from aiohttp import web
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.rpc import RpcError
+from adjourn_local.rpc import HTTP_STATUS, RpcError
 
 _log = logging.getLogger(__name__)
 _CONTENT_TYPE = "application/x-protobuf"
-
-# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-_HTTP_STATUS = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.FAILED_PRECONDITION: 400,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ABORTED: 409,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.UNIMPLEMENTED: 501,
-    grpc.StatusCode.INTERNAL: 500,
-}
 
 Method = tuple[Any, Callable[[Any], Any]]
 
@@ -65,7 +54,7 @@ def _handler(
 def _refusal(error: RpcError) -> web.Response:
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     return web.Response(
-        status=_HTTP_STATUS[error.code],
+        status=HTTP_STATUS[error.code],
         body=status.SerializeToString(),
         content_type=_CONTENT_TYPE,
     )

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from aiohttp import web
 from google.cloud.scheduler_v1.types import cloudscheduler
 from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
 
-from adjourn_local import rpc
+from adjourn_local import rest, rpc
 from adjourn_local.clock import Clock
 from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
 from adjourn_local.scheduler.request import Mint
+from adjourn_local.scheduler.rules import RULES
 from adjourn_local.scheduler.runner import Runner, next_tick
 from adjourn_local.scheduler.store import Entry, JobStore
 from adjourn_local.sender import Sender
@@ -60,17 +62,11 @@ class SchedulerServer:
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
         """Return the service that Google's client speaks to."""
-        methods: dict[str, tuple[type, rpc.Handler]] = {
-            "CreateJob": (cloudscheduler.CreateJobRequest.pb(), self._create),
-            "GetJob": (cloudscheduler.GetJobRequest.pb(), self._get),
-            "ListJobs": (cloudscheduler.ListJobsRequest.pb(), self._list),
-            "UpdateJob": (cloudscheduler.UpdateJobRequest.pb(), self._update),
-            "DeleteJob": (cloudscheduler.DeleteJobRequest.pb(), self._delete),
-            "PauseJob": (cloudscheduler.PauseJobRequest.pb(), self._pause),
-            "ResumeJob": (cloudscheduler.ResumeJobRequest.pb(), self._resume),
-            "RunJob": (cloudscheduler.RunJobRequest.pb(), self._run),
-        }
-        return [rpc.service("google.cloud.scheduler.v1.CloudScheduler", methods)]
+        return [rpc.service("google.cloud.scheduler.v1.CloudScheduler", self._methods())]
+
+    def http_routes(self) -> list[web.RouteDef]:
+        """Return the same methods over HTTP and JSON."""
+        return rest.routes(self._methods(), RULES)
 
     async def start(self) -> None:
         """Begin to start jobs; what fell due before is not made up for."""
@@ -116,6 +112,18 @@ class SchedulerServer:
         updated = redefine(entry.job, given, mask)
         if updated != entry.job:
             self._store.put(Entry(job=updated, tick=entry.tick))
+
+    def _methods(self) -> rpc.Methods:
+        return {
+            "CreateJob": (cloudscheduler.CreateJobRequest.pb(), self._create),
+            "GetJob": (cloudscheduler.GetJobRequest.pb(), self._get),
+            "ListJobs": (cloudscheduler.ListJobsRequest.pb(), self._list),
+            "UpdateJob": (cloudscheduler.UpdateJobRequest.pb(), self._update),
+            "DeleteJob": (cloudscheduler.DeleteJobRequest.pb(), self._delete),
+            "PauseJob": (cloudscheduler.PauseJobRequest.pb(), self._pause),
+            "ResumeJob": (cloudscheduler.ResumeJobRequest.pb(), self._resume),
+            "RunJob": (cloudscheduler.RunJobRequest.pb(), self._run),
+        }
 
     def _create(self, request: Any) -> Any:
         return self._view(self._add(request.parent, request.job))
@@ -167,6 +175,9 @@ class SchedulerServer:
 
     def _resume(self, request: Any) -> Any:
         entry = self._entry(request.name)
+        if entry.job.state == _State.ENABLED:
+            # Terraform resumes each job that it has just made and needs no error: so it is done.
+            return self._view(entry)
         _require(entry.job, _State.PAUSED, "resumed")
         entry.job.state = _State.ENABLED
         return self._view(self._put(entry.job))

@@ -20,7 +20,7 @@ def split_queue(name: str) -> tuple[str, str]:
     if match is None:
         raise invalid(
             "Queue name must be formatted: "
-            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>"'
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
         )
     if not _QUEUE_ID.fullmatch(match[2]):
         raise invalid(
@@ -40,7 +40,7 @@ def split_task(name: str) -> tuple[str, str]:
     if match is None:
         raise invalid(
             "Task name must be formatted: "
-            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>".'
         )
     if not _TASK_ID.fullmatch(match[2]):
         raise invalid(

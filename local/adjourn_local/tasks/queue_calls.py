@@ -39,6 +39,10 @@ class QueueCalls:
         for name, queue in self._queues.items():
             dispatcher.open(name, settings_of(queue))
 
+    def find(self, name: str) -> Any | None:
+        """Return a queue if there is one."""
+        return self._queues.get(name)
+
     def require(self, name: str) -> Any:
         """Return a queue.
 

@@ -7,20 +7,24 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
+from aiohttp import web
 from google.cloud.tasks_v2.types import cloudtasks
-from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
+from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
-from adjourn_local import rpc
+from adjourn_local import rest, rpc
 from adjourn_local.clock import Clock
 from adjourn_local.sender import Sender
+from adjourn_local.tasks import cmek
+from adjourn_local.tasks.access import AccessCalls
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher, Mint
 from adjourn_local.tasks.moment import micros, span
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION
+from adjourn_local.tasks.rules import RULES
 from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
 
@@ -28,15 +32,7 @@ __all__ = ["Mint", "TasksServer"]
 
 _log = logging.getLogger(__name__)
 
-_SERVICE = "google.cloud.tasks.v2.CloudTasks"
 _SWEEP_EVERY = dt.timedelta(hours=1)
-_NOT_SERVED = (
-    "GetIamPolicy",
-    "SetIamPolicy",
-    "TestIamPermissions",
-    "GetCmekConfig",
-    "UpdateCmekConfig",
-)
 
 
 class TasksServer:
@@ -82,34 +78,19 @@ class TasksServer:
             tombstone=tombstone,
             new_id=new_id,
         )
+        self._access = AccessCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
-        """Return the service for a `grpc.aio` server on the loop this server lives on."""
-        queues, tasks = self._queues, self._tasks
-        served: dict[str, tuple[Any, rpc.Handler]] = {
-            "ListQueues": (cloudtasks.ListQueuesRequest, queues.list),
-            "GetQueue": (cloudtasks.GetQueueRequest, queues.get),
-            "CreateQueue": (cloudtasks.CreateQueueRequest, queues.create),
-            "UpdateQueue": (cloudtasks.UpdateQueueRequest, queues.update),
-            "DeleteQueue": (cloudtasks.DeleteQueueRequest, queues.delete),
-            "PurgeQueue": (cloudtasks.PurgeQueueRequest, queues.purge),
-            "PauseQueue": (cloudtasks.PauseQueueRequest, queues.pause),
-            "ResumeQueue": (cloudtasks.ResumeQueueRequest, queues.resume),
-            "ListTasks": (cloudtasks.ListTasksRequest, tasks.list),
-            "GetTask": (cloudtasks.GetTaskRequest, tasks.get),
-            "CreateTask": (cloudtasks.CreateTaskRequest, tasks.create),
-            "BatchCreateTasks": (cloudtasks.BatchCreateTasksRequest, tasks.batch_create),
-            "DeleteTask": (cloudtasks.DeleteTaskRequest, tasks.delete),
-            "BatchDeleteTasks": (cloudtasks.BatchDeleteTasksRequest, tasks.batch_delete),
-            "RunTask": (cloudtasks.RunTaskRequest, tasks.run),
-        }
-        methods: dict[str, tuple[type, rpc.Handler]] = {
-            name: (request.pb(), handler) for name, (request, handler) in served.items()
-        }
-        for name in _NOT_SERVED:
-            methods[name] = (empty_pb2.Empty, _refuse(name))
-        return [rpc.service(_SERVICE, methods)]
+        """Return the services for a `grpc.aio` server on the loop this server lives on."""
+        return [
+            rpc.service("google.cloud.tasks.v2.CloudTasks", self._methods()),
+            rpc.service("google.longrunning.Operations", self._operations()),
+        ]
+
+    def http_routes(self) -> list[web.RouteDef]:
+        """Return the same methods over HTTP and JSON."""
+        return rest.routes({**self._methods(), **self._operations()}, RULES)
 
     async def start(self) -> None:
         """Begin to dispatch, first what an earlier life of this file left behind."""
@@ -143,6 +124,34 @@ class TasksServer:
             queued=self._store.live() - self._dispatcher.running,
         )
 
+    def _methods(self) -> rpc.Methods:
+        queues, tasks, access = self._queues, self._tasks, self._access
+        return {
+            "ListQueues": (cloudtasks.ListQueuesRequest.pb(), queues.list),
+            "GetQueue": (cloudtasks.GetQueueRequest.pb(), queues.get),
+            "CreateQueue": (cloudtasks.CreateQueueRequest.pb(), queues.create),
+            "UpdateQueue": (cloudtasks.UpdateQueueRequest.pb(), queues.update),
+            "DeleteQueue": (cloudtasks.DeleteQueueRequest.pb(), queues.delete),
+            "PurgeQueue": (cloudtasks.PurgeQueueRequest.pb(), queues.purge),
+            "PauseQueue": (cloudtasks.PauseQueueRequest.pb(), queues.pause),
+            "ResumeQueue": (cloudtasks.ResumeQueueRequest.pb(), queues.resume),
+            "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, access.get),
+            "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, access.set),
+            "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, access.test),
+            "ListTasks": (cloudtasks.ListTasksRequest.pb(), tasks.list),
+            "GetTask": (cloudtasks.GetTaskRequest.pb(), tasks.get),
+            "CreateTask": (cloudtasks.CreateTaskRequest.pb(), tasks.create),
+            "BatchCreateTasks": (cloudtasks.BatchCreateTasksRequest.pb(), tasks.batch_create),
+            "DeleteTask": (cloudtasks.DeleteTaskRequest.pb(), tasks.delete),
+            "BatchDeleteTasks": (cloudtasks.BatchDeleteTasksRequest.pb(), tasks.batch_delete),
+            "RunTask": (cloudtasks.RunTaskRequest.pb(), tasks.run),
+            "GetCmekConfig": (cloudtasks.GetCmekConfigRequest.pb(), cmek.get),
+            "UpdateCmekConfig": (cloudtasks.UpdateCmekConfigRequest.pb(), cmek.update),
+        }
+
+    def _operations(self) -> rpc.Methods:
+        return {"GetOperation": (operations_pb2.GetOperationRequest, self._tasks.operation)}
+
     async def _sweep(self) -> None:
         while True:
             try:
@@ -157,12 +166,3 @@ class TasksServer:
             gone_before=now - span(self._tombstone), created_before=now - RETENTION
         ):
             self._dispatcher.expire(self._dispatcher.current(record))
-
-
-def _refuse(method: str) -> rpc.Handler:
-    def refuse(_: Any) -> Any:
-        raise rpc.RpcError(
-            grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served by this local server."
-        )
-
-    return refuse

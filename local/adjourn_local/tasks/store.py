@@ -14,41 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from google.cloud.tasks_v2.types import queue as queue_types
+from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import connect
 from adjourn_local.tasks.agenda import Entry
 from adjourn_local.tasks.names import short
 from adjourn_local.tasks.record import COLUMNS, Record, from_row
+from adjourn_local.tasks.schema import SCHEMA
 
 _Queue: Any = queue_types.Queue.pb()
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS tasks_queues (
-    name TEXT PRIMARY KEY,
-    queue BLOB NOT NULL,
-    deleted INTEGER
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tasks_tasks (
-    id INTEGER PRIMARY KEY,
-    queue TEXT NOT NULL,
-    task_id TEXT NOT NULL,
-    due INTEGER NOT NULL,
-    created INTEGER NOT NULL,
-    gone INTEGER,
-    executions INTEGER NOT NULL DEFAULT 0,
-    previous INTEGER NOT NULL DEFAULT 0,
-    task BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS tasks_by_name ON tasks_tasks (task_id, queue);
-CREATE INDEX IF NOT EXISTS tasks_by_due ON tasks_tasks (queue, due) WHERE gone IS NULL;
-CREATE INDEX IF NOT EXISTS tasks_by_end ON tasks_tasks (gone) WHERE gone IS NOT NULL;
-CREATE TABLE IF NOT EXISTS tasks_operations (
-    name TEXT PRIMARY KEY,
-    created INTEGER NOT NULL,
-    operation BLOB NOT NULL
-) WITHOUT ROWID;
-"""
 # A name that was gone long enough gives its row to the new task.
 _INSERT = (
     "INSERT OR REPLACE INTO tasks_tasks (id, queue, task_id, due, created, task)"
@@ -79,7 +55,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = connect(path)
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(SCHEMA)
         self._writes: list[_Write] = []
         self._dirty: set[int] = set()
         self._db.execute(_REPAIR)
@@ -197,8 +173,24 @@ class Store:
         )
 
     def delete_queue(self, name: str, now: int) -> None:
-        """End a queue; its name stays taken for a while."""
-        self._db.execute("UPDATE tasks_queues SET deleted = ? WHERE name = ?", (now, name))
+        """End a queue and its policy; its name stays taken for a while."""
+        self.flush(
+            [
+                ("UPDATE tasks_queues SET deleted = ? WHERE name = ?", (now, name)),
+                ("DELETE FROM tasks_policies WHERE queue = ?", (name,)),
+            ]
+        )
+
+    def policy(self, queue: str) -> Any | None:
+        """Return a queue's IAM policy, if it was given one."""
+        query = "SELECT policy FROM tasks_policies WHERE queue = ?"
+        row = self._db.execute(query, (queue,)).fetchone()
+        return None if row is None else policy_pb2.Policy.FromString(row[0])
+
+    def put_policy(self, queue: str, policy: Any) -> None:
+        """Keep a queue's IAM policy."""
+        values = (queue, policy.SerializeToString())
+        self._db.execute("INSERT OR REPLACE INTO tasks_policies VALUES (?, ?)", values)
 
     def is_queue_name_taken(self, name: str, since: int) -> bool:
         """Tell whether a queue of this name was deleted after `since`."""

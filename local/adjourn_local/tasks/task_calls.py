@@ -160,6 +160,13 @@ class TaskCalls:
         self._dispatcher.run(record)
         return view(record.task, request.response_view)
 
+    def operation(self, request: Any) -> Any:
+        """Serve GetOperation: the answer of a batch that was sent lately."""
+        operation = self._store.operation(request.name)
+        if operation is None:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
+        return operation
+
     def _new(self, request: Any, now: int, *, beside: Container[str] = ()) -> Any:
         """Return the task a request asks for, whose name nothing has, nor anything `beside`."""
         since = now - self._tombstone

@@ -1,0 +1,37 @@
+"""The API's calls on the key that encrypts a location's queues: here there is none."""
+
+import re
+from typing import Any
+
+import grpc
+from google.cloud.tasks_v2.types import cmek_config
+
+from adjourn_local.names import LOCATION, invalid
+from adjourn_local.rpc import RpcError
+
+_NAME = re.compile(rf"{LOCATION}/cmekConfig")
+_CmekConfig: Any = cmek_config.CmekConfig.pb()
+
+
+def get(request: Any) -> Any:
+    """Serve GetCmekConfig."""
+    return _config(request.name)
+
+
+def update(request: Any) -> Any:
+    """Serve UpdateCmekConfig: no key can be set, since nothing would be encrypted with it."""
+    if request.cmek_config.kms_key:
+        raise RpcError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "CmekConfig.kms_key is not served by this local server: there is no Cloud KMS here.",
+        )
+    return _config(request.cmek_config.name)
+
+
+def _config(name: str) -> Any:
+    if not _NAME.fullmatch(name):
+        raise invalid(
+            f'CMEK config name "{name}" must be formatted: '
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/cmekConfig".'
+        )
+    return _CmekConfig(name=name)
