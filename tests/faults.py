@@ -18,7 +18,7 @@ class Faults:
         self.box = box
         self.passed = 0
         self.die_at: int | None = None
-        for part, name in ((box.store, "put"), (box.queue, "enqueue")):
+        for part, name in ((box.store, "commit"), (box.queue, "enqueue")):
             setattr(part, name, self._around(getattr(part, name)))
 
     def _around(self, change: Callable[..., Any]) -> Callable[..., Any]:

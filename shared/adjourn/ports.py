@@ -94,11 +94,25 @@ Value = None | bool | int | float | str | bytes | dt.datetime
 Record = Mapping[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A record and the number that any change of it raises.
+
+    Writing what is stored already changes nothing, and leaves the version as it is.
+    """
+
+    record: Record
+    version: int
+
+
 class Transaction(Protocol):
     """Reads and writes that take effect together or not at all."""
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         """Return the records as they were when the transaction began, None where missing."""
+
+    def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
+        """Return what `get` does, with the versions."""
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         """Write a record when the transaction commits."""
@@ -122,6 +136,42 @@ class EntityStore(Protocol):
 
         Raises:
             StoreError: Datastore could not be reached or refused.
+        """
+
+    def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
+        """Return what `get` does, with the versions.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def replace(
+        self, key: RecordKey, record: Record, *, version: int, unindexed: Collection[str] = ()
+    ) -> int:
+        """Write a record if the one that is stored has this version; return the new version.
+
+        When the answer is lost, the record may have been written: a repetition then meets a
+        conflict with itself, which must do no harm.
+
+        Raises:
+            ConflictError: The stored record has another version, or is gone.
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def put_many(
+        self, records: Mapping[RecordKey, Record], *, unindexed: Collection[str] = ()
+    ) -> None:
+        """Write records at once, in as few commits as there can be; each is whole, or not done.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused; some may have been written.
+        """
+
+    def delete_many(self, keys: Sequence[RecordKey]) -> None:
+        """Remove the records that are there, in as few commits as there can be.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused; some may be gone.
         """
 
     def query(
@@ -161,15 +211,44 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """A query in pieces that have all its results between them, each of them once.
+
+    Attributes:
+        pieces: The queries; what is added later belongs to one of them, too.
+        reason: Why there is only one piece; "" if there are several.
+    """
+
+    pieces: Sequence[Mapping[str, object]]
+    reason: str = ""
+
+
 class QuerySource(Protocol):
     """The user's queries, told as plain values so that they can wait in a run's entity."""
 
-    def describe(self, query: object) -> Mapping[str, object]:
+    def describe(
+        self,
+        query: object,
+        *,
+        limit: int | None = None,
+        start_cursor: str | bytes | None = None,
+        end_cursor: str | bytes | None = None,
+    ) -> Mapping[str, object]:
         """Return all that is needed to run the query elsewhere, in values that the codec carries.
+
+        Args:
+            query: The query.
+            limit: How many results are wanted; stands under "limit", and whoever pages counts.
+            start_cursor: Position behind which the results begin, as the user's client gave it.
+            end_cursor: Position at which they end.
 
         Raises:
             DeclarationError: The query cannot be resumed; the message says why.
         """
+
+    def warnings(self, query: Mapping[str, object]) -> Sequence[str]:
+        """Return what may surprise whoever changes entries while they are walked over."""
 
     def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
         """Return up to `limit` results behind `cursor` ("" is the start).
@@ -179,7 +258,31 @@ class QuerySource(Protocol):
         """
 
     def count(self, query: Mapping[str, object]) -> int:
-        """Return how many results the query has now.
+        """Return how many results the query has now, within its limit and cursors.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def split(self, query: Mapping[str, object], pieces: int) -> Split:
+        """Return the query in up to so many pieces of about the same size.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def refer(self, query: Mapping[str, object], entry: object) -> object:
+        """Return what the codec carries and `find` takes: the key of an entry.
+
+        What a projection gives is no entity that could be found again, and stands for itself.
+        """
+
+    def find(
+        self, query: Mapping[str, object], references: Sequence[object]
+    ) -> Sequence[object | None]:
+        """Return the entries as they are now, in order, None where they are gone.
+
+        They are found by what `refer` gave, whether or not the query still has them.
 
         Raises:
             StoreError: Datastore could not be reached or refused.

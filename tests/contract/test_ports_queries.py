@@ -9,7 +9,8 @@ from google.cloud.datastore.query import And, Or, PropertyFilter
 
 from adjourn.codec import Codec
 from adjourn.errors import DeclarationError, StoreError
-from adjourn.gcp.datastore import DatastoreQueries, datastore_client
+from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.testing import SETTINGS, MemoryQueries, MemoryQuery
 from tests.support import serving
@@ -17,10 +18,15 @@ from tests.support import serving
 numbers = itertools.count(1)  # every test has a database of its own
 
 
-def carried(subject, query):
-    """Describe a query and carry what that says as a run does."""
+def carry(value):
+    """Encode a value and decode it, as a run does."""
     codec = Codec(extensions=DATASTORE_VALUES)
-    return codec.loads(codec.dumps(dict(subject.describe(query))))
+    return codec.loads(codec.dumps(value))
+
+
+def carried(subject, query, **limits):
+    """Describe a query and carry what that says as a run does."""
+    return carry(dict(subject.describe(query, **limits)))
 
 
 def walk(subject, told, limit=1000):
@@ -92,6 +98,101 @@ class QuerySourceContract:
         remove(3)
         assert subject.count(told) == 6
 
+    @pytest.mark.parametrize(("limit", "count"), [(1, 1), (6, 6), (7, 7), (8, 7)])
+    def test_a_limit_is_told_and_counted(self, subject, query, limit, count):
+        told = carried(subject, query, limit=limit)
+
+        assert told["limit"] == limit
+        assert subject.count(told) == count
+
+    @pytest.mark.parametrize("ends", [(None, None), (2, None), (None, 4), (2, 4), (3, 3)])
+    @pytest.mark.parametrize("size", [1, 2, 7])
+    def test_a_walk_keeps_between_two_positions(self, subject, query, number, ends, size):
+        after, until = ends
+        cursors = subject.page(carried(subject, query), cursor="", limit=7).cursors
+        told = carried(
+            subject,
+            query,
+            start_cursor=None if after is None else cursors[after],
+            end_cursor=None if until is None else cursors[until],
+        )
+
+        expected = list(range(7))[(after if after is not None else -1) + 1 : (until or 6) + 1]
+        assert [number(entry) for entry in walk(subject, told, size)] == expected
+        assert subject.count(told) == len(expected)
+
+    def test_an_entry_is_found_again_by_its_reference(self, subject, query, number, remove):
+        told = carried(subject, query)
+        entries = walk(subject, told)
+        references = carry([subject.refer(told, entry) for entry in entries])
+        remove(3)
+
+        found = subject.find(told, [references[5], references[3], references[0], references[5]])
+
+        assert [each and number(each) for each in found] == [5, None, 0, 5]
+        assert subject.find(told, []) == []
+
+    @pytest.mark.parametrize("pieces", [2, 3, 4, 7, 100])
+    def test_pieces_have_every_entry_once_and_those_that_are_added(
+        self, subject, unordered, number, add, pieces
+    ):
+        split = subject.split(carried(subject, unordered), pieces)
+        told = carry(list(split.pieces))
+        sizes = [subject.count(piece) for piece in told]
+        add(7)
+        add(-1)
+
+        found = [number(entry) for piece in told for entry in walk(subject, piece, 2)]
+
+        assert (len(told), split.reason) == (min(pieces, 7), "")
+        assert max(sizes) - min(sizes) <= 1
+        assert sorted(found) == list(range(-1, 8))
+
+    def test_one_piece_is_no_split(self, subject, unordered):
+        split = subject.split(carried(subject, unordered), 1)
+
+        assert len(split.pieces) == 1
+
+    def test_what_has_hardly_any_entries_stays_whole(self, subject, unordered, remove):
+        for each in range(6):
+            remove(each)
+
+        split = subject.split(carried(subject, unordered), 4)
+
+        assert len(split.pieces) == 1
+        assert "fewer than two" in split.reason
+
+    def test_an_ordered_query_stays_whole_and_is_warned_about(self, subject, query, unordered):
+        told = carried(subject, query)
+
+        split = subject.split(told, 4)
+
+        assert list(split.pieces) == [told]
+        assert "order" in split.reason
+        (warning,) = subject.warnings(told)
+        assert "ordered by n" in warning
+        assert not subject.warnings(carried(subject, unordered))
+
+    def test_a_limit_or_a_position_keep_a_query_whole(self, subject, unordered):
+        cursor = subject.page(carried(subject, unordered), cursor="", limit=1).cursors[0]
+        for name, value in (("limit", 5), ("start_cursor", cursor), ("end_cursor", cursor)):
+            split = subject.split(carried(subject, unordered, **{name: value}), 4)
+
+            assert len(split.pieces) == 1
+            assert name.split("_")[0] in split.reason
+
+    def test_an_entry_that_is_moved_behind_the_position_is_met_again(
+        self, subject, query, number, move
+    ):
+        told = carried(subject, query)
+        page = subject.page(told, cursor="", limit=4)
+        move(1, 20)
+        move(5, -3)
+
+        rest = walk(subject, told | {"start_cursor": page.cursors[-1]})
+
+        assert [number(entry) for entry in rest] == [4, 6, 20]
+
     @pytest.mark.parametrize("query", [None, "SELECT *", 5])
     def test_what_is_not_a_query_is_refused(self, subject, query):
         with pytest.raises(DeclarationError, match="is not a"):
@@ -102,27 +203,49 @@ class TestMemoryQueries(QuerySourceContract):
     @pytest.fixture
     def subject(self):
         queries = MemoryQueries()
-        queries.add("Number", *range(7))
+        queries.add("Number", *({"n": n} for n in range(7)))
         return queries
 
     @pytest.fixture
     def query(self):
+        return MemoryQuery("Number", order="n")
+
+    @pytest.fixture
+    def unordered(self):
         return MemoryQuery("Number")
 
     @pytest.fixture
     def number(self):
-        return int
+        return lambda entry: entry["n"]
 
     @pytest.fixture
     def add(self, subject):
-        return lambda n: subject.add("Number", n)
+        return lambda n: subject.add("Number", {"n": n})
 
     @pytest.fixture
     def remove(self, subject):
-        return lambda n: subject.remove("Number", n)
+        return lambda n: subject.remove("Number", {"n": n})
+
+    @pytest.fixture
+    def move(self, subject):
+        def change(n, to):
+            entries = walk(subject, subject.describe(MemoryQuery("Number")))
+            next(entry for entry in entries if entry["n"] == n)["n"] = to
+
+        return change
 
     def test_a_kind_without_entries_is_empty(self, subject):
         assert subject.count(subject.describe(MemoryQuery("Other"))) == 0
+
+    def test_entries_may_be_anything(self, subject):
+        subject.add("Other", 5, "five", 5.5)
+        told = subject.describe(MemoryQuery("Other"))
+
+        assert walk(subject, told, 2) == [5, "five", 5.5]
+        assert subject.find(told, [subject.refer(told, "five"), subject.refer(told, 6)]) == [
+            "five",
+            None,
+        ]
 
 
 class TestDatastoreQueries(QuerySourceContract):
@@ -141,6 +264,20 @@ class TestDatastoreQueries(QuerySourceContract):
     @pytest.fixture
     def query(self, client):
         return client.query(kind="Number", order=["n"])
+
+    @pytest.fixture
+    def unordered(self, client):
+        return client.query(kind="Number")
+
+    @pytest.fixture
+    def move(self, client):
+        def change(n, to):
+            parity = "odd" if n % 2 else "even"
+            entity = client.get(client.key("Parity", parity, "Number", f"n{n}"))
+            entity["n"] = to
+            client.put(entity)
+
+        return change
 
     @pytest.fixture
     def number(self):
@@ -233,7 +370,7 @@ class TestDatastoreQueries(QuerySourceContract):
         assert [entity["tags"] for entity in found][:8] == ["all"] * 7 + ["t0"]
 
     def test_a_distinct_query_is_carried(self, subject, client):
-        query = client.query(kind="Number", distinct_on=["parity"], order=["parity", "n"])
+        query = client.query(kind="Number", distinct_on=["parity"], order=["parity"])
 
         assert self.found(subject, query) == [0, 1]
 
@@ -250,7 +387,7 @@ class TestDatastoreQueries(QuerySourceContract):
             subject.describe(query)
 
     def test_a_service_that_gives_no_positions_is_told(self, subject, told, monkeypatch):
-        monkeypatch.setattr("adjourn.gcp.datastore.urlsafe_b64encode", lambda _: b"")
+        monkeypatch.setattr("adjourn.gcp.queries.urlsafe_b64encode", lambda _: b"")
 
         with pytest.raises(StoreError, match="gave no position"):
             subject.page(told, cursor="", limit=1)

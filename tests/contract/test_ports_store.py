@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.datastore import DatastoreStore, datastore_client
+from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.process import PerProcess
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, MemoryStore
@@ -207,6 +208,114 @@ class EntityStoreContract:
 
         assert subject.get([KEY]) == [{"n": 2}]
 
+    def test_a_transaction_reads_versions_and_what_is_read_so_is_guarded_too(self, subject, others):
+        subject.put(KEY, {"n": 1})
+        (before,) = subject.read([KEY])
+        seen = []
+
+        def work(transaction):
+            seen.append(transaction.read([KEY, OTHER]))
+            if len(seen) == 1:
+                others.put(OTHER, {"n": 1})
+            transaction.put(KEY, {"n": 2})
+
+        subject.transact(work)
+
+        assert seen[0] == [before, None]
+        assert [each.record for each in seen[1]] == [{"n": 1}, {"n": 1}]
+
+    def test_any_change_raises_the_version(self, subject):
+        versions = []
+        for change in (
+            lambda: subject.put(KEY, {"n": 1}),
+            lambda: subject.put(KEY, {"n": 2}),
+            lambda: subject.transact(lambda t: t.put(KEY, {"n": 1})),
+            lambda: subject.put_many({KEY: {"n": 4}}),
+            lambda: subject.delete_many([KEY]) or subject.put(KEY, {"n": 4}),
+        ):
+            change()
+            versions += [each.version for each in subject.read([KEY])]
+
+        assert versions == sorted(set(versions))
+
+    def test_what_is_missing_has_no_version(self, subject):
+        subject.put(KEY, {"n": 1})
+
+        found = subject.read([OTHER, KEY, OTHER])
+
+        assert [each and each.record for each in found] == [None, {"n": 1}, None]
+
+    def test_writing_what_is_there_leaves_the_version(self, subject):
+        subject.put(KEY, {"n": 1, "at": NOON})
+        (before,) = subject.read([KEY])
+
+        subject.put(KEY, {"n": 1, "at": NOON.astimezone(dt.timezone(dt.timedelta(hours=2)))})
+
+        assert subject.read([KEY]) == [before]
+        same = subject.replace(KEY, {"n": 1, "at": NOON}, version=before.version)
+        assert same == before.version
+
+    def test_a_record_is_replaced_by_whoever_knows_its_version(self, subject):
+        subject.put(KEY, {"n": 1})
+        (before,) = subject.read([KEY])
+
+        first = subject.replace(KEY, {"n": 2}, version=before.version)
+        second = subject.replace(KEY, {"text": "x" * 2000}, version=first, unindexed={"text"})
+
+        assert before.version < first < second
+        (after,) = subject.read([KEY])
+        assert (after.record, after.version) == ({"text": "x" * 2000}, second)
+
+    def test_a_record_that_another_one_has_changed_is_not_replaced(self, subject, others):
+        subject.put(KEY, {"n": 1})
+        (before,) = subject.read([KEY])
+        others.put(KEY, {"n": 2})
+
+        with pytest.raises(ConflictError):
+            subject.replace(KEY, {"n": 3}, version=before.version)
+
+        assert subject.get([KEY]) == [{"n": 2}]
+
+    def test_of_two_who_replace_a_record_one_meets_a_conflict(self, subject, others):
+        subject.put(KEY, {"n": 1})
+        (before,) = subject.read([KEY])
+        others.replace(KEY, {"n": 2}, version=before.version)
+
+        with pytest.raises(ConflictError):
+            subject.replace(KEY, {"n": 3}, version=before.version)
+
+        assert subject.get([KEY]) == [{"n": 2}]
+
+    @pytest.mark.parametrize("again", [False, True])
+    def test_a_record_that_is_gone_is_not_replaced(self, subject, others, again):
+        subject.put(KEY, {"n": 1})
+        (before,) = subject.read([KEY])
+        others.delete_many([KEY])
+        if again:
+            others.put(KEY, {"n": 1})
+
+        with pytest.raises(ConflictError):
+            subject.replace(KEY, {"n": 3}, version=before.version)
+
+        assert subject.get([KEY]) == [{"n": 1} if again else None]
+
+    def test_many_records_are_written_and_deleted(self, subject):
+        keys = [RecordKey("Run", f"{n:04}") for n in range(1201)]
+        body = bytes(20_000)
+
+        subject.put_many(
+            {key: {"body": body, "name": key.name} for key in keys}, unindexed=["body"]
+        )
+        assert subject.get([keys[0], keys[-1]])[1] == {"body": body, "name": "1200"}
+        assert None not in subject.get(keys)
+
+        subject.delete_many([*keys[1:], keys[5]])
+        assert [n for n, found in enumerate(subject.get(keys)) if found] == [0]
+
+    def test_no_records_are_no_work(self, subject):
+        subject.put_many({})
+        subject.delete_many([])
+
     def test_a_query_yields_the_latest_first(self, subject):
         for name, minute in (("a", 1), ("c", 3), ("b", 2)):
             subject.put(RecordKey("Run", name), {"at": at(minute), "n": minute})
@@ -298,6 +407,12 @@ class TestDatastoreStore(EntityStoreContract):
                 subject.transact(lambda t: t.get([KEY]))
             with pytest.raises(StoreError):
                 list(subject.query("Run", by="at"))
+            with pytest.raises(StoreError):
+                subject.replace(KEY, {}, version=1)
+            with pytest.raises(StoreError):
+                subject.put_many({KEY: {}})
+            with pytest.raises(StoreError):
+                subject.delete_many([KEY])
 
     def test_without_credentials_nothing_is_stored(self, monkeypatch, tmp_path):
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))

@@ -3,8 +3,9 @@
 from adjourn import ports
 from adjourn.clock import Clock, SystemClock
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.datastore import DatastoreQueries, DatastoreStore
+from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
+from adjourn.gcp.queries import DatastoreQueries
 from adjourn.testing import FakeClock, MemoryQueries, MemoryQueue, MemoryStore, MemoryVerifier
 
 

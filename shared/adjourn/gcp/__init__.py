@@ -8,9 +8,11 @@ from typing import Any
 
 from adjourn.clock import SystemClock
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.datastore import DatastoreQueries, DatastoreStore, datastore_client
+from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
 from adjourn.gcp.process import PerProcess
+from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.settings import Platform, Settings

@@ -1,0 +1,138 @@
+"""Datastore in memory, as far as we keep state of our own in it."""
+
+import copy
+import datetime as dt
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from adjourn.errors import ConflictError
+from adjourn.ports import Record, RecordKey, Transaction, Value, Versioned
+
+T = TypeVar("T")
+
+_ATTEMPTS = 6
+
+
+class MemoryStore:
+    """Datastore in memory: a transaction is refused if what it read has changed."""
+
+    def __init__(self) -> None:
+        self._versions = itertools.count(1)
+        self.records: dict[RecordKey, tuple[int, Record]] = {}
+
+    def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
+        """Return copies of the records."""
+        return [found.record if found else None for found in self.read(keys)]
+
+    def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
+        """Return copies of the records, with their versions."""
+        return [_copy(self.records.get(key)) for key in keys]
+
+    def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
+        """Keep a copy of the record."""
+        self.commit({key: record})
+
+    def replace(
+        self,
+        key: RecordKey,
+        record: Record,
+        *,
+        version: int,
+        unindexed: Collection[str] = (),  # noqa: ARG002
+    ) -> int:
+        """Keep a copy of the record if the one before has this version."""
+        if self._version(key) != version:
+            raise ConflictError(f"{key.kind} {key.name} has another version than {version}.")
+        self.commit({key: record})
+        return self._version(key)
+
+    def put_many(
+        self,
+        records: Mapping[RecordKey, Record],
+        *,
+        unindexed: Collection[str] = (),  # noqa: ARG002
+    ) -> None:
+        """Keep copies of the records."""
+        self.commit(records)
+
+    def delete_many(self, keys: Sequence[RecordKey]) -> None:
+        """Forget records."""
+        self.commit(dict.fromkeys(keys))
+
+    def query(
+        self,
+        kind: str,
+        *,
+        by: str,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[tuple[str, Record]]:
+        """Yield copies of the records, as they are now, the latest first."""
+        found = [
+            (at, key.name, copy.deepcopy(record))
+            for key, (_, record) in self.records.items()
+            if key.kind == kind
+            and isinstance(at := record.get(by), dt.datetime)
+            and (since is None or at >= since)
+            and (before is None or at < before)
+        ]
+        found.sort(key=lambda each: each[:2], reverse=True)
+        return ((name, record) for _, name, record in found)
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work`, again if something that it read was changed meanwhile."""
+        for _ in range(_ATTEMPTS):
+            transaction = _MemoryTransaction(dict(self.records))
+            result = work(transaction)
+            if all(self._version(key) == seen for key, seen in transaction.seen.items()):
+                if transaction.writes:
+                    self.commit(transaction.writes)
+                return result
+        raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
+
+    def commit(self, changes: Mapping[RecordKey, Record | None]) -> None:
+        """Keep copies of records, with their times in UTC, and forget those that are None.
+
+        Every write comes here, whole; what is as it was keeps its version.
+        """
+        for key, record in changes.items():
+            if record is None:
+                self.records.pop(key, None)
+                continue
+            kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
+            if self.records.get(key, (0, None))[1] != kept:
+                self.records[key] = (next(self._versions), kept)
+
+    def _version(self, key: RecordKey) -> int:
+        return self.records.get(key, (0, None))[0]
+
+
+def _in_utc(value: Value) -> Value:
+    return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) else value
+
+
+def _copy(stored: tuple[int, Record] | None) -> Versioned | None:
+    return Versioned(copy.deepcopy(stored[1]), stored[0]) if stored else None
+
+
+class _MemoryTransaction:
+    def __init__(self, snapshot: Mapping[RecordKey, tuple[int, Record]]) -> None:
+        self._snapshot = snapshot
+        self.seen: dict[RecordKey, int] = {}
+        self.writes: dict[RecordKey, Record | None] = {}
+
+    def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
+        return [found.record if found else None for found in self.read(keys)]
+
+    def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
+        found = [_copy(self._snapshot.get(key)) for key in keys]
+        for key, each in zip(keys, found, strict=True):
+            self.seen[key] = each.version if each else 0
+        return found
+
+    def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
+        self.writes[key] = record
+
+    def delete(self, key: RecordKey) -> None:
+        self.writes[key] = None
