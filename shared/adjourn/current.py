@@ -28,7 +28,7 @@ class CurrentTask:
         eta: Its earliest start; None for at once.
         user: Who made the call, as the application identifies people; None if nobody is known.
         language: In which language they were served; None if it is not known.
-        deadline: When Cloud Tasks gives this attempt up.
+        deadline: When this attempt is given up, by Cloud Tasks or the function's own timeout.
     """
 
     id: str

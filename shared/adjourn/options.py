@@ -53,8 +53,8 @@ class Options:
         eta: Earliest start, aware; however far ahead.
         name: Name of the task; a second call under the same name enqueues nothing.
         expires: After so long, counted from its earliest start, a call is dropped unrun.
-        timeout: How long an attempt may take, 15 seconds to 30 minutes; Cloud Tasks' 10 minutes
-            if None.
+        timeout: How long an attempt may take, 15 seconds to 30 minutes and no longer than the
+            function itself (`ADJOURN_FUNCTION_TIMEOUT`); Cloud Tasks' 10 minutes if None.
         max_retries: Failed executions that are followed by another; the queue's own limit if None.
         min_backoff: Wait before the first retry; the queue's own if None.
         max_backoff: Longest wait between retries; the queue's own if None.
@@ -144,6 +144,19 @@ class Options:
             yield f"timeout={self.timeout} must be between 15 seconds and 30 minutes."
         if self.min_backoff and self.max_backoff and self.min_backoff > self.max_backoff:
             yield "min_backoff must not be longer than max_backoff."
+
+    def check_timeout(self, task: str, longest: dt.timedelta) -> None:
+        """Make sure that the function can run for as long as a call of the task may take.
+
+        Raises:
+            DeclarationError: The platform would stop it before, and the attempt count as failed.
+        """
+        if self.timeout is not None and self.timeout > longest:
+            raise DeclarationError(
+                f"timeout={self.timeout} of {task} is more than the {longest} that the deferred"
+                " function has; shorten it, or raise the function's own timeout and then"
+                " ADJOURN_FUNCTION_TIMEOUT."
+            )
 
     def start(self, now: dt.datetime, chance: float) -> dt.datetime | None:
         """Return the earliest start, None for at once.

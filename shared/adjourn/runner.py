@@ -92,6 +92,7 @@ class TaskRunner:
     carrier: Carrier
     project: str
     clock: Clock
+    longest: dt.timedelta
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run one delivered call, or bury what can never run.
@@ -264,7 +265,7 @@ class TaskRunner:
             eta=envelope.eta,
             user=text(envelope.context, USER),
             language=text(envelope.context, LANGUAGE),
-            deadline=self.clock.now() + (envelope.timeout or _TIMEOUT),
+            deadline=self.clock.now() + min(envelope.timeout or _TIMEOUT, self.longest),
             _clock=self.clock,
             _settle=settle,
         )

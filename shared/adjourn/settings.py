@@ -14,6 +14,9 @@ GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 _PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _REGION = re.compile(r"[a-z0-9-]+")
+# Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
+# (https://cloud.google.com/functions/docs/configuring/timeout).
+_SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -58,6 +61,9 @@ class Settings:
             (`ADJOURN_PLATFORM`).
         keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
         retry_warning: Retries after which a task is warned about, once (`ADJOURN_RETRY_WARNING`).
+        function_timeout: Seconds after which the platform stops a request to the deferred function,
+            its own `timeout_seconds`; no call may have a longer timeout
+            (`ADJOURN_FUNCTION_TIMEOUT`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
     """
@@ -76,6 +82,7 @@ class Settings:
     platform: str = Platform.VERIFY
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
+    function_timeout: int = 1800
     tasks_host: str = ""
 
     @classmethod
@@ -131,6 +138,11 @@ class Settings:
             )
         if self.retry_warning < 1:
             found.append("ADJOURN_RETRY_WARNING must be a whole number from 1.")
+        if not _SHORTEST_TIMEOUT <= self.function_timeout <= _LONGEST_TIMEOUT:
+            found.append(
+                f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
+                f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
+            )
         return found
 
     def accepted_callers(self) -> frozenset[str]:
@@ -195,6 +207,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
     "platform": _text("ADJOURN_PLATFORM", Platform.VERIFY),
     "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
     "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
+    "function_timeout": lambda environ: _count(environ.get("ADJOURN_FUNCTION_TIMEOUT", "1800")),
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
 }
 

@@ -16,6 +16,8 @@ def start() -> Wiring:
     """
     configure()
     try:
-        return load_app(os.environ).wiring()
+        wiring = load_app(os.environ).wiring()
+        wiring.check()
     except AdjournError as error:
         raise SystemExit(str(error)) from None
+    return wiring

@@ -152,6 +152,7 @@ class Enqueuer:
     payloads: Payloads
     carrier: Carrier
     uniques: Uniques
+    longest: dt.timedelta
 
     def enqueue(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
@@ -200,6 +201,7 @@ class Enqueuer:
         name: str | None,
     ) -> _Ready:
         options, now = task.defaults, self.clock.now()
+        options.check_timeout(task.name, self.longest)
         eta, call = options.start(now, self.chance()), self.new_id()
         if options.unique_by is not None:
             if self.guard.transaction(options.transaction) is not None:

@@ -1,5 +1,6 @@
 """Put an application's declarations, a deployment's settings and the outside world together."""
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,15 @@ class Wiring:
         self._declared = declared
         self._adapters = adapters
 
+    def check(self) -> None:
+        """Make sure that what was declared can run in this deployment.
+
+        Raises:
+            DeclarationError: It cannot; the message says what to mend.
+        """
+        for task in self._declared.tasks:
+            task.defaults.check_timeout(task.name, self._longest)
+
     @cached_property
     def enqueuer(self) -> Enqueuer:
         """What puts calls on queues."""
@@ -68,6 +78,7 @@ class Wiring:
             payloads=self._payloads,
             carrier=self._declared.carrier,
             uniques=Uniques(store=adapters.store, clock=adapters.clock),
+            longest=self._longest,
         )
 
     @cached_property
@@ -108,6 +119,7 @@ class Wiring:
             carrier=declared.carrier,
             project=self.settings.project,
             clock=adapters.clock,
+            longest=self._longest,
         )
         return self._guarded(self.settings.deferred_url, runner, _by_task_queue)
 
@@ -132,6 +144,10 @@ class Wiring:
             clock=self._adapters.clock,
         )
         return self._guarded(self.settings.cron_url, CronRunner(cron=cron), _by_cron)
+
+    @property
+    def _longest(self) -> dt.timedelta:
+        return dt.timedelta(seconds=self.settings.function_timeout)
 
     @cached_property
     def _guard(self) -> Guard:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from adjourn import (
 from adjourn.delivery import Outcome
 from adjourn.errors import StoreError
 from adjourn.retry import Attempt
+from adjourn.testing import SETTINGS, sandbox
 
 SECOND = dt.timedelta(seconds=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -52,6 +54,19 @@ def ledger(box):
 
 
 # The current task
+
+
+def test_a_task_has_no_longer_than_the_function(app, ran):
+    @app.deferred(name="work")
+    def work():
+        ran.append(current_task().time_left())
+
+    for seconds in (60, 1800):
+        with sandbox(app, replace(SETTINGS, function_timeout=seconds)) as box:
+            work()
+            box.drain()
+
+    assert ran == [MINUTE, 10 * MINUTE]
 
 
 def test_a_task_knows_itself(box, work, ran):

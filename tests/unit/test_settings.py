@@ -52,6 +52,7 @@ def test_everything_can_be_set():
         ADJOURN_PLATFORM="cloud-run-iam",
         K_SERVICE="deferred",
         ADJOURN_DATABASE="orders",
+        ADJOURN_FUNCTION_TIMEOUT="540",
         ADJOURN_KEYS_URL="http://127.0.0.1:8081/certs",
         CLOUDTASKS_EMULATOR_HOST="127.0.0.1:8080",
     )
@@ -60,6 +61,7 @@ def test_everything_can_be_set():
     assert settings.audiences == ("https://tasks.shop.example",)
     assert (settings.queue, settings.database) == ("fast", "orders")
     assert settings.fallback_location == "europe-west4"
+    assert (settings.function_timeout, read().function_timeout) == (540, 1800)
     assert settings.platform == Platform.CLOUD_RUN_IAM
     assert settings.keys_url == "http://127.0.0.1:8081/certs"
     assert settings.tasks_host == "127.0.0.1:8080"
@@ -109,6 +111,15 @@ def test_all_that_is_wrong_is_told_at_once():
         "- 'somebody' is not the e-mail address of a service account.",
         "- ADJOURN_QUEUE='my_queue' must be 1 to 100 letters, digits or hyphens.",
     ]
+
+
+@pytest.mark.parametrize("seconds", ["14", "3601", "60s", "1e3", "-60", ""])
+def test_the_timeout_of_the_function_is_one_that_it_can_have(seconds):
+    (found,) = mistakes(ADJOURN_FUNCTION_TIMEOUT=seconds)
+
+    assert found.startswith(
+        "- ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout"
+    )
 
 
 @pytest.mark.parametrize("region", ["europe-west1", "Europe", "a/b"])

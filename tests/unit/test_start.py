@@ -41,6 +41,16 @@ def test_every_mistake_is_told_and_nothing_else(monkeypatch):
     assert caught.value.__suppress_context__
 
 
+def test_a_declared_call_that_outlasts_the_function_is_told(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ADJOURN_APP", "tests.unit.fresh_shop:other")
+    monkeypatch.setenv("ADJOURN_FUNCTION_TIMEOUT", "59")
+
+    with pytest.raises(SystemExit, match="timeout=0:01:00 of tests"):
+        start()
+
+
 def test_an_application_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv("ADJOURN_APP", "tests.unit.nowhere:app")
 

@@ -18,7 +18,7 @@ from adjourn.errors import (
 )
 from adjourn.options import Options
 from adjourn.ports import Target, TaskState
-from adjourn.testing import MemoryQueue, sandbox
+from adjourn.testing import SETTINGS, MemoryQueue, sandbox
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
@@ -220,6 +220,22 @@ def test_options_reach_the_queue(box, send):
     assert Envelope.decode(task.body, Codec()).eta == eta
     assert (handle.queue, handle.eta) == ("mail", eta)
     assert handle.name.endswith("/queues/mail/tasks/once")
+
+
+def test_a_call_may_not_take_longer_than_the_function_has(app):
+    @app.deferred(name="send")
+    def send(): ...
+
+    with sandbox(app, replace(SETTINGS, function_timeout=60)) as box:
+        send.options(timeout=60)()
+        with pytest.raises(DeclarationError) as caught:
+            send.options(timeout=61)()
+
+        assert len(box.queue.tasks) == 1
+    assert str(caught.value) == (
+        "timeout=0:01:01 of send is more than the 0:01:00 that the deferred function has; shorten"
+        " it, or raise the function's own timeout and then ADJOURN_FUNCTION_TIMEOUT."
+    )
 
 
 def test_options_are_chained_and_used_many_times(box, send):

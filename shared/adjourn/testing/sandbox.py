@@ -71,19 +71,20 @@ class Sandbox:
 
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
         """Call the cron function as Cloud Scheduler does."""
-        delivery = self.delivery(SETTINGS.cron_url, b"", path=f"/{cron_name}")
-        return self.app.wiring().receive_tick(delivery._replace(scheduled=scheduled))
+        wiring = self.app.wiring()
+        delivery = self.delivery(wiring.settings.cron_url, b"", path=f"/{cron_name}")
+        return wiring.receive_tick(delivery._replace(scheduled=scheduled))
 
     def delivery(self, url: str, body: bytes, path: str = "/") -> Delivery:
         """Return a delivery to one of our functions, with a token that opens it."""
-        token = self.verifier.token(SETTINGS.service_account, url)
+        token = self.verifier.token(self.app.wiring().settings.service_account, url)
         return Delivery(authorization=[f"Bearer {token}"], body=body, path=path)
 
     def _receive(self, queued: Queued) -> Outcome:
         wiring, task = self.app.wiring(), queued.task
         url, receive = {
-            Target.DEFERRED: (SETTINGS.deferred_url, wiring.receive_task),
-            Target.QUERYITER: (SETTINGS.queryiter_url, wiring.receive_step),
+            Target.DEFERRED: (wiring.settings.deferred_url, wiring.receive_task),
+            Target.QUERYITER: (wiring.settings.queryiter_url, wiring.receive_step),
         }[task.target]
         delivery = self.delivery(url, task.body)
         return receive(
@@ -96,7 +97,7 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(app: App) -> Iterator[Sandbox]:
+def sandbox(app: App, settings: Settings = SETTINGS) -> Iterator[Sandbox]:
     """Give an application an outside world in memory for a while."""
     clock, store, queries = FakeClock(), MemoryStore(), MemoryQueries()
     queue, verifier = MemoryQueue(clock), MemoryVerifier(clock)
@@ -112,7 +113,7 @@ def sandbox(app: App) -> Iterator[Sandbox]:
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: 0.5,
     )
-    with app.rewired(SETTINGS, adapters):
+    with app.rewired(settings, adapters):
         yield Sandbox(
             app=app,
             clock=clock,
