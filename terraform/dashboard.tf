@@ -1,0 +1,54 @@
+locals {
+  charts = {
+    "Tasks waiting"                     = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/depth\"", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", by = ["resource.label.queue_id", "resource.label.location"] }
+    "Attempts a second, by answer"      = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/task_attempt_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code"] }
+    "Start of attempts late by (95 %)"  = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/task_attempt_delays\"", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", by = ["resource.label.queue_id"] }
+    "Requests a second, by answer"      = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name", "metric.label.response_code"] }
+    "Time of requests (95 %)"           = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/request_latencies\"", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", by = ["resource.label.service_name"] }
+    "Instances"                         = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/container/instance_count\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["resource.label.service_name"] }
+    "Failed executions, by task"        = { filter = "${local.ours} AND metric.type = \"${local.metric_types.failures}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
+    "Dead letters, by task"             = { filter = "${local.ours} AND metric.type = \"${local.metric_types.dead_letters}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
+    "Retry warnings, by task"           = { filter = "${local.ours} AND metric.type = \"${local.metric_types.retry_warnings}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
+    "Cron calls, by cron name"          = { filter = "${local.ours} AND metric.type = \"${local.metric_types.cron_ticks}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.cron_name"] }
+    "Errors of iterations"              = { filter = "${local.ours} AND metric.type = \"${local.metric_types.iteration_failures}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] }
+    "Services out of reach, and faults" = { filter = "${local.ours} AND metric.type = \"${local.metric_types.trouble}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.event"] }
+  }
+
+  metric_types = { for name, metric in google_logging_metric.event : name => "logging.googleapis.com/user/${metric.name}" }
+}
+
+resource "google_monitoring_dashboard" "main" {
+  count = var.monitoring.is_enabled ? 1 : 0
+
+  project = var.project
+  dashboard_json = jsonencode({
+    displayName = "${var.prefix}: queues, functions, crons"
+    # A grid has no coordinates: the service drops zero ones, which would show as a difference.
+    gridLayout = {
+      columns = 3
+      widgets = [for title, chart in local.charts : {
+        title = title
+        xyChart = {
+          dataSets = [{
+            plotType = "LINE"
+            timeSeriesQuery = {
+              timeSeriesFilter = {
+                filter = chart.filter
+                aggregation = merge(
+                  {
+                    alignmentPeriod    = "60s"
+                    perSeriesAligner   = chart.aligner
+                    crossSeriesReducer = chart.reducer
+                  },
+                  length(chart.by) > 0 ? { groupByFields = chart.by } : null,
+                )
+              }
+            }
+          }]
+        }
+      }]
+    }
+  })
+
+  depends_on = [google_project_service.api]
+}

@@ -1,0 +1,59 @@
+locals {
+  console = "https://console.cloud.google.com"
+
+  # Where operators look. Made of inputs only, so that runbooks can have them.
+  links = {
+    queues       = "${local.console}/cloudtasks?project=${var.project}"
+    jobs         = "${local.console}/cloudscheduler?project=${var.project}"
+    logs         = "${local.console}/logs/query;query=${urlencode(local.ours)}?project=${var.project}"
+    dead_letters = "${local.console}/datastore/databases/${var.database.name == "(default)" ? "-default-" : var.database.name}/entities;kind=AdjournDeadLetter?project=${var.project}"
+    alerts       = "${local.console}/monitoring/alerting?project=${var.project}"
+    errors       = "${local.console}/errors?project=${var.project}"
+    functions    = "${local.console}/run?project=${var.project}"
+  }
+}
+
+output "links" {
+  description = "Pages of the Cloud Console, for operators."
+  value = merge(local.links, {
+    dashboard = [for each in google_monitoring_dashboard.main : "${local.console}/monitoring/dashboards/builder/${basename(each.id)}?project=${var.project}"]
+    queue = {
+      for name, queue in google_cloud_tasks_queue.main :
+      name => "${local.console}/cloudtasks/queue/${queue.location}/${queue.name}/tasks?project=${var.project}"
+    }
+    function = {
+      for name, function in google_cloudfunctions2_function.main :
+      name => "${local.console}/run/detail/${function.location}/${function.name}/logs?project=${var.project}"
+    }
+  })
+}
+
+output "environment" {
+  description = "Variables that the application needs to enqueue, and the command line to work with dead letters."
+  value       = local.settings
+}
+
+output "urls" {
+  description = "Addresses of the functions, by name."
+  value       = local.urls
+}
+
+output "service_accounts" {
+  description = "E-mail addresses of the accounts, by what they do; grant those of deferred, cron and queryiter what your code needs."
+  value       = { for name, account in google_service_account.main : name => account.email }
+}
+
+output "queues" {
+  description = "Ids of the queues, by region and name."
+  value       = { for name, queue in google_cloud_tasks_queue.main : name => queue.id }
+}
+
+output "jobs" {
+  description = "Ids of the Cloud Scheduler jobs, by cron name."
+  value       = { for name, job in google_cloud_scheduler_job.cron : name => job.id }
+}
+
+output "metrics" {
+  description = "Types of the metrics on adjourn's log events, by name."
+  value       = local.metric_types
+}

@@ -1,0 +1,94 @@
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.terraform.stub import Stub, serving
+from tests.terraform.workspace import Plan, Workspace, copy_module
+
+FUNCTIONS = ("deferred", "cron", "queryiter")
+SHOP = {"project": "shop-production", "regions": ["europe-west1", "europe-west4"]}
+
+
+def write_package(folder: Path) -> None:
+    """Write what `./deploy.sh package` and `adjourn export tfvars` leave."""
+    folder.mkdir(exist_ok=True)
+    functions = {
+        name: {"zip": f"{name}-0a1b2c.zip", "sha256": "0", "entry_point": name}
+        for name in FUNCTIONS
+    }
+    manifest = {"version": 1, "app": "shop.main:app", "functions": functions}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for each in functions.values():
+        (folder / each["zip"]).write_bytes(b"zip")
+    declared = {"cron_names": ["default", "nightly"], "queue_names": ["default", "mail"]}
+    (folder / "adjourn.auto.tfvars.json").write_text(json.dumps(declared))
+
+
+@pytest.fixture(scope="session")
+def stub() -> Stub:
+    return Stub()
+
+
+@pytest.fixture(scope="session")
+def provider(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Serve the stub and return the variables that lead Terraform there."""
+    if not shutil.which("terraform"):
+        pytest.skip("terraform is not installed, so what it would plan is NOT TESTED")
+    with serving(stub, tmp_path_factory.mktemp("provider") / "socket") as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def new_workspace(
+    provider: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Workspace]:
+    """Return a maker of fresh copies of the module, with a package beside them."""
+
+    def make() -> Workspace:
+        folder = tmp_path_factory.mktemp("workspace")
+        write_package(folder / "build")
+        workspace = Workspace(copy_module(folder), provider)
+        workspace.init()
+        workspace.set(**SHOP)
+        return workspace
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def workspace(new_workspace: Callable[[], Workspace]) -> Workspace:
+    """Return the copy that all tests share that change nothing."""
+    return new_workspace()
+
+
+@pytest.fixture(scope="session")
+def plan(new_workspace: Callable[[], Workspace]) -> Plan:
+    """Return the plan of a shop that sets a little of everything."""
+    workspace = new_workspace()
+    workspace.set(
+        **SHOP,
+        environment={"SHOP_CURRENCY": "EUR"},
+        secrets={"SHOP_MAIL_TOKEN": {"secret": "mail-token"}},
+        enqueuers={"web": "serviceAccount:web@shop.example"},
+        queue_defaults={"logging_ratio": 0},
+        queues={
+            "mail": {
+                "max_attempts": 20,
+                "max_dispatches_per_second": 10,
+                "min_backoff_seconds": 0.5,
+                "logging_ratio": 1,
+            }
+        },
+        crons={"nightly": {"schedule": "0 3 * * *", "time_zone": "Europe/Berlin"}},
+        indexes={
+            "orders": {
+                "kind": "Order",
+                "properties": [{"name": "customer"}, {"name": "placed_at", "order": "DESCENDING"}],
+            }
+        },
+        monitoring={"notification_channels": ["projects/shop-production/notificationChannels/1"]},
+    )
+    return workspace.plan()
