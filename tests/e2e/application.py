@@ -5,6 +5,7 @@ import enum
 import hashlib
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,53 @@ def wait(door: str) -> None:
 @app.deferred(queue="keys")
 def show(key: datastore.Key, *, since: dt.datetime) -> None:
     tell(f"{key.path} {since.isoformat()} {os.getpid()}")
+
+
+class Module:
+    """What an application has one object of, in every process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @app.deferred
+    def sync(self, key: datastore.Key) -> None:
+        tell(f"Module.sync on {self.path} with {key.name}")
+
+    @app.deferred
+    @classmethod
+    def build(cls, size: int) -> None:
+        tell(f"{cls.__name__}.build with {size}")
+
+    @app.deferred
+    @staticmethod
+    def add(a: int, b: int) -> None:
+        tell(f"the sum is {a + b}")
+
+
+class Shop(Module):
+    """Adds to what the modules do."""
+
+    @app.deferred
+    def sync(self, key: datastore.Key) -> None:
+        super().sync(key)
+        tell(f"Shop.sync on {self.path} with {key.name}")
+
+
+shop = Shop("modules/shop")
+app.add_object(shop.path, shop)
+
+
+@app.register
+@dataclass(frozen=True)
+class Parcel:
+    """A value that travels with the calls of its methods."""
+
+    weight: int
+    sent: dt.date
+
+    @app.deferred
+    def weigh(self, unit: str) -> None:
+        tell(f"{self.weight} {unit} of {self.sent}")
 
 
 @app.periodic(interval=dt.timedelta(), cron_name="bell")
