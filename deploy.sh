@@ -183,7 +183,7 @@ done
 if [[ $command != destroy ]]; then
   [[ $app ]] || die "Say which application to package: deploy.sh $command package.module:app"
   [[ -x $(command -v "$python") ]] || die "There is no Python $python; run \`make venv\` in $here, or set PYTHON."
-  adjourn --help >/dev/null 2>&1 || die "$python lacks adjourn-local or what it needs; run \`make venv\` in $here, or set PYTHON."
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is not Python 3.11 or newer."
 fi
 if [[ $command != package ]]; then
   command -v terraform >/dev/null || die "terraform is not on the PATH; install Terraform 1.7 or newer."

@@ -3,23 +3,25 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from adjourn import AdjournError
 from adjourn.errors import ConfigurationError, DeclarationError
-from adjourn_local.commands import dead, export, package, up
 from adjourn_local.commands.arguments import UsageError
 from adjourn_local.errors import PackageError, StackError
 
 FAILURE = 1
 USAGE_ERROR = 2
 
-_COMMANDS = (up, dead, package, export)
+_COMMANDS = ("up", "dead", "package", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        options = _parser(words).parse_args(words)
         status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
         print(f"adjourn: {error}", file=sys.stderr)
@@ -30,9 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser for all commands, or for the one that is called: each imports its own."""
     parser = argparse.ArgumentParser(prog="adjourn", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in _COMMANDS:
-        command.add(commands.add_parser)
+    called = set(words[:1]) & set(_COMMANDS)
+    for name in called or _COMMANDS:
+        _command(name).add(commands.add_parser)
     return parser
+
+
+def _command(name: str) -> ModuleType:
+    try:
+        return import_module(f"adjourn_local.commands.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error}; `make venv` makes an environment that has it.") from None

@@ -1,0 +1,380 @@
+"""`deploy.sh` as a person runs it: from anywhere, rightly and wrongly, with the real terraform."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = "shop.tasks:app"
+TASKS = """\
+import adjourn
+from shop import rates
+
+app = adjourn.App()
+
+@app.deferred(queue="mail")
+def send() -> None: ...
+"""
+# Needs no provider: this one is built into terraform.
+CONFIGURATION = """\
+variable "price" {
+  type = number
+}
+resource "terraform_data" "price" {
+  input = var.price
+}
+"""
+
+needs_terraform = pytest.mark.skipif(
+    not shutil.which("terraform"), reason="TERRAFORM IS NOT ON THE PATH: deploy.sh was not tried"
+)
+
+
+def copy(folder: Path) -> Path:
+    """Copy what of the checkout is packaged, with a shop beside it, and return the checkout."""
+    checkout = folder / "adjourn"
+    for name in ("shared/adjourn", "local/adjourn_local", "functions"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored, copy_function=shutil.copyfile)
+    for name in ("deploy.sh", "requirements.txt"):
+        shutil.copyfile(ROOT / name, checkout / name)
+    shop = folder / "shop"
+    shop.mkdir()
+    (shop / "tasks.py").write_text(TASKS)
+    (shop / "rates.py").touch()
+    (checkout / "terraform").mkdir()
+    (checkout / "terraform" / "main.tf").write_text(CONFIGURATION)
+    return checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "with a space & ünï"
+    folder.mkdir()
+    return copy(folder)
+
+
+def command(checkout: Path, *arguments: str) -> list[str]:
+    return ["bash", str(checkout / "deploy.sh"), *arguments]
+
+
+def deploy(
+    checkout: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    umask: int = 0o022,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run deploy.sh from the folder that holds the shop, if not told otherwise."""
+    more = environment or {}
+    return subprocess.run(
+        command(checkout, *arguments),
+        cwd=cwd or checkout.parent,
+        env={**os.environ, "PYTHON": sys.executable, "TF_CLI_ARGS": "-no-color", **more},
+        stdin=stdin,
+        umask=umask,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def tree(folder: Path) -> Mapping[str, int]:
+    return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def prices(checkout: Path) -> list[int]:
+    """Return what terraform has applied."""
+    state = checkout / "terraform" / "terraform.tfstate"
+    resources = json.loads(state.read_text())["resources"]
+    return [each["attributes"]["input"]["value"] for r in resources for each in r["instances"]]
+
+
+def apply(checkout: Path, price: int) -> None:
+    """Give terraform something that can be destroyed."""
+    for arguments in (["init"], ["apply", "-auto-approve", f"-var=price={price}"]):
+        subprocess.run(
+            ["terraform", *arguments],
+            cwd=checkout / "terraform",
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    assert prices(checkout) == [price]
+
+
+@pytest.fixture
+def variables(checkout: Path) -> Path:
+    path = checkout.parent / "shop variables.tfvars"
+    path.write_text("price = 7\n")
+    return path
+
+
+def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_path: Path) -> None:
+    manifests = []
+    for folder, umask, environment in (
+        ("one", 0o022, {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1"}),
+        ("another ünï", 0o077, {"TZ": "America/Lima", "LC_ALL": "POSIX", "PYTHONHASHSEED": "2"}),
+    ):
+        (tmp_path / folder).mkdir()
+        checkout = copy(tmp_path / folder)
+        (tmp_path / folder / "shop" / "ähre.txt").touch()
+        for path in checkout.parent.rglob("*"):
+            os.utime(path, (umask * 1e7, umask * 1e7))
+            path.chmod(0o755 if umask == 0o022 else 0o700)
+
+        done = deploy(checkout, "package", APP, umask=umask, environment=environment)
+
+        assert done.returncode == 0, done.stderr
+        build = checkout / "build"
+        functions = json.loads((build / "manifest.json").read_text())["functions"]
+        assert {f["zip"] for f in functions.values()} == {p.name for p in build.glob("*.zip")}
+        manifests.append((build / "manifest.json").read_text())
+        names = json.loads((build / "adjourn.auto.tfvars.json").read_text())
+        assert names == {"cron_names": [], "queue_names": ["default", "mail"]}
+    assert manifests[0] == manifests[1]
+
+
+def test_another_python_makes_the_same_names(checkout: Path) -> None:
+    others = [shutil.which(f"python3.{minor}") for minor in (12, 13, 14)]
+    script = (
+        "import sys, pathlib; from adjourn_local.bundle import *;"
+        "print(sys.version_info[1], *(bundle.zip_name for bundle in"
+        f" bundles(Application(spec={APP!r}, source=pathlib.Path(sys.argv[1])))))"
+    )
+    import packaging  # noqa: PLC0415 - only its place is of interest
+
+    paths = [checkout / "shared", checkout / "local", Path(packaging.__file__).parents[1]]
+    said = {}
+    for python in filter(None, [sys.executable, *others]):
+        done = subprocess.run(
+            [python, "-B", "-c", script, str(checkout.parent)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode == 0:  # else it is a launcher of a Python that is not there
+            version, names = done.stdout.split(" ", 1)
+            said[version] = names
+
+    assert len(set(said.values())) == 1
+    if len(said) == 1:
+        pytest.skip("there is no other Python here")
+
+
+def test_a_module_that_was_left_out_is_missed(checkout: Path) -> None:
+    (checkout.parent / "shop" / "tasks.py").write_text("import beside\n" + TASKS)
+    (checkout.parent / "beside.py").touch()
+
+    done = deploy(checkout, "package", APP)
+    assert done.returncode != 0
+    assert "No module named 'beside'" in done.stderr
+
+    done = deploy(checkout, "package", APP, "--include", "shop", "--include=beside.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (checkout / "build" / "cron" / "beside.py").exists()
+
+
+def test_a_conflict_is_told_with_both_versions(checkout: Path) -> None:
+    pinned = checkout.parent / "shop pins.txt"
+    pinned.write_text("flask==2.3.3\n")
+
+    done = deploy(checkout, "package", APP, "--requirements", pinned.name)
+
+    assert done.returncode == 2
+    assert "- flask: adjourn has " in done.stderr
+    assert ", the application has 2.3.3\n" in done.stderr
+    assert not (checkout / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["deplyo"], "There is no command deplyo; see deploy.sh --help."),
+        (["--app"], "There is no command --app"),
+        (["package"], "Say which application to package: deploy.sh package package.module:app"),
+        (["package", ""], "Say which application to package"),
+        (["package", APP, "b:c"], "package takes no argument b:c"),
+        (["package", "shop"], "The application 'shop' must be package.module:app."),
+        (["package", "gone:app"], "There is no gone.py in what is packaged of"),
+        (["package", APP, "--source", "nowhere"], "There is no folder "),
+        (["package", APP, "--source"], "--source needs a value."),
+        (["package", APP, "--source="], "--source needs a value."),
+        (["package", APP, "--include", "nothing"], "There is no 'nothing' in "),
+        (["package", APP, "--requirements", "no.txt"], "The requirements no.txt cannot be read"),
+        (["package", APP, "--queue", "a b"], "--queue 'a b' must be"),
+        (["package", APP, "--yes"], "package takes no option --yes"),
+        (["package", APP, "-chdir=terraform"], "package takes no option -chdir"),
+        (["package", APP, "-"], "package takes no option -;"),
+        (["plan", APP, "--yes"], "plan takes no option --yes"),
+        (["plan", APP, "--dry-run=no"], "plan takes no option --dry-run"),
+        (["plan", APP, "-var-file=no.tfvars"], "There is no file of variables no.tfvars."),
+        (["plan", APP, "-var-file", "shop"], "There is no file of variables shop."),
+        (["plan", APP, "-chdir", "nowhere"], "nowhere for -chdir."),
+        (["deploy", APP], "There is no terminal to ask for confirmation; give --yes."),
+        (["deploy", APP, "--yes=1"], "--yes takes no value."),
+        (["destroy"], "There is no terminal to ask for confirmation; give --yes."),
+        (["destroy", APP, "--yes"], f"destroy takes no argument {APP}"),
+        (["destroy", "--source", "x"], "destroy takes no option --source"),
+    ],
+)
+@needs_terraform
+def test_a_wrong_call_is_said_in_a_line_and_changes_nothing(
+    checkout: Path, arguments: list[str], said: str
+) -> None:
+    before = tree(checkout / "terraform")
+
+    done = deploy(checkout, *arguments)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+    assert tree(checkout / "terraform") == before
+
+
+def test_help_is_given_and_nothing_else_done(checkout: Path) -> None:
+    texts = {deploy(checkout, *each).stdout for each in (["--help"], ["-h"], ["deploy", "--help"])}
+    without = deploy(checkout)
+
+    assert (without.returncode, without.stderr) == (2, texts.pop())
+    assert not texts
+    assert "deploy.sh destroy" in without.stderr
+
+
+def test_a_python_that_cannot_do_it_is_said(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "old").chmod(0o755)
+    venv.create(tmp_path / "bare")
+
+    for python, said in (
+        ("no", "deploy.sh: There is no Python no; run `make venv` in "),
+        (str(tmp_path / "old"), "old is not Python 3.11 or newer."),
+        (str(tmp_path / "bare" / "bin" / "python"), "adjourn: No module named 'packaging'; `make"),
+    ):
+        done = deploy(checkout, "package", APP, environment={"PYTHON": python})
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["plan", APP], ["deploy", APP, "--yes"], ["destroy"]])
+def test_that_terraform_is_missing_is_said(
+    checkout: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for program in ("bash", "dirname"):
+        path = shutil.which(program)
+        assert path
+        (tmp_path / "bin" / program).symlink_to(path)
+
+    done = deploy(checkout, *arguments, environment={"PATH": str(tmp_path / "bin")})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("deploy.sh: terraform is not on the PATH; install")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["package", APP], ["adjourn export tfvars"]),
+        (["plan", APP], ["init", "plan", "show -json"]),
+        (["deploy", APP], ["init", "plan", "show -json", "apply"]),
+        (["destroy"], ["init", "plan", "-destroy", "apply"]),
+    ],
+)
+@needs_terraform
+def test_a_dry_run_shows_what_it_would_do_and_touches_nothing(
+    checkout: Path, variables: Path, arguments: list[str], shown: list[str]
+) -> None:
+    before = tree(checkout.parent)
+    options = [] if arguments[0] == "package" else ["-var-file", str(variables)]
+
+    done = deploy(checkout, *arguments, *options, "--dry-run")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    commands = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
+    for word in shown:
+        assert any(f" {word}" in line for line in commands), word
+    assert tree(checkout.parent) == before
+    if arguments[0] != "destroy":
+        deploy(checkout, "package", APP)
+        (name,) = (path.name for path in (checkout / "build").glob("deferred-*.zip"))
+        assert name in done.stdout
+
+
+@needs_terraform
+def test_a_plan_that_lacks_a_queue_fails_and_cannot_be_applied(
+    checkout: Path, variables: Path
+) -> None:
+    for arguments in (["plan"], ["deploy", "--yes"]):
+        done = deploy(checkout, *arguments, APP, "-var-file", variables.name)
+
+        assert done.returncode == 1
+        assert "There is no queue 'mail'; add it to queue_names or queues." in done.stderr
+        assert "terraform_data.price will be created" in done.stdout
+        assert not (checkout / "build" / "adjourn.tfplan").exists()
+    assert not (checkout / "terraform" / "terraform.tfstate").exists()
+
+
+@needs_terraform
+def test_a_failing_terraform_fails(checkout: Path, variables: Path) -> None:
+    variables.write_text('price = "cheap"\n')
+
+    done = deploy(checkout, "plan", APP, "-var-file", str(variables))
+
+    assert done.returncode == 1
+    assert "The given value is not suitable for var.price" in done.stderr
+
+
+@needs_terraform
+def test_destroy_removes_what_is_there_from_wherever_it_is_called(
+    checkout: Path, variables: Path, tmp_path: Path
+) -> None:
+    apply(checkout, 7)
+
+    done = deploy(checkout, "destroy", "--yes", "-var-file", str(variables), cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert prices(checkout) == []
+    assert not (checkout / "build" / "adjourn.tfplan").exists()
+
+
+@needs_terraform
+def test_another_configuration_can_be_chosen(checkout: Path, variables: Path) -> None:
+    apply(checkout, 7)
+    (checkout / "terraform").rename(checkout.parent / "own configuration")
+    options = ["-chdir=own configuration", "-var-file=" + variables.name]
+
+    assert deploy(checkout, "destroy", "--yes", *options).returncode == 0
+
+    (checkout.parent / "own configuration").rename(checkout / "terraform")
+    assert prices(checkout) == []
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", []), ("n", [7]), ("", [7])])
+@needs_terraform
+def test_a_terminal_is_asked(checkout: Path, variables: Path, answer: str, left: list[int]) -> None:
+    apply(checkout, 7)
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+
+    done = deploy(checkout, "destroy", "-var-file", variables.name, stdin=theirs)
+
+    os.close(theirs)
+    os.close(ours)
+    assert prices(checkout) == left
+    assert done.returncode == (1 if left else 0)
+    assert ("Nothing was changed." in done.stdout) is bool(left)
+    assert not (checkout / "build" / "adjourn.tfplan").exists()
