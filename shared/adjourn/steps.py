@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from adjourn.alerts import Alerts
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import DecodeError, UnknownNameError
@@ -17,6 +18,7 @@ class StepRunner:
 
     iterations: Iterations
     dead: DeadLetters
+    alerts: Alerts
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Carry out one step.
@@ -31,6 +33,7 @@ class StepRunner:
             self.dead.bury(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, step=step.number):
+            self.alerts.retried(step.task_name(), "step", delivery.attempt)
             try:
                 verdict = self.iterations.step(step)
             except (UnknownNameError, DecodeError) as error:

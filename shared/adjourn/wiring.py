@@ -128,7 +128,7 @@ class Wiring:
         """Carries out the iteration steps that Cloud Tasks delivers."""
         from adjourn.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
 
-        runner = StepRunner(iterations=self.iterations, dead=self._dead)
+        runner = StepRunner(iterations=self.iterations, dead=self._dead, alerts=self._alerts)
         return self._guarded(self.settings.queryiter_url, runner, _by_task_queue)
 
     @cached_property

@@ -119,6 +119,11 @@ class Line:
         log.append((self,))
 
 
+@app.deferred
+def book(line, account):
+    log.append(("function", line, account))
+
+
 first, second, shop, orders = Module("first"), Module("second"), Shop("shop"), Orders("orders")
 explicit, again, eager = Explicit("explicit"), Again("again"), Eager("eager")
 tree = SimpleNamespace(first=first, second=second, orders=orders)
@@ -307,6 +312,14 @@ def test_a_plain_task_does_not_become_a_method_in_a_class(app):
         send = task
 
     assert Holder().send is task
+
+
+def test_what_a_function_is_given_first_does_not_make_it_a_method(box):
+    book(Line(5), "a")  # a line has a method of that name
+    book(line=Line(5), account="a")
+    box.drain()
+
+    assert log == [("function", Line(5), "a")] * 2
 
 
 # Overriding

@@ -210,8 +210,11 @@ def test_what_came_back_encodes_to_the_same_bytes(value):
         Decimal("-0E+7"),
         Decimal("-sNaN123"),
         {frozenset({1, frozenset()})},
+        {(1, 2), ("a", (b"",))},
+        {"$bytes": "", ".__key__": "x", "$": {}},
+        [b"", dt.timedelta(0), set(), frozenset(), (), {}, 0, "", None, False],
     ],
-    ids=range(19),
+    ids=range(22),
 )
 def test_a_hard_case_comes_back(codec, value):
     assert shape(codec.loads(codec.dumps(value))) == shape(value)

@@ -87,6 +87,17 @@ def test_every_try_of_a_contended_transaction_has_a_fate_of_its_own(box, work, r
     assert ran == [2]
 
 
+def test_transactions_one_after_the_other_have_a_fate_each(box, work, ran):
+    for number in range(3):
+        with box.transactions.begin():
+            work(number)
+
+    box.clock.advance(SECOND)
+    box.drain()
+
+    assert sorted(ran) == [0, 1, 2]
+
+
 def test_two_calls_of_one_transaction_both_run(box, work, ran):
     with box.transactions.begin():
         work(1)

@@ -1,10 +1,14 @@
-"""What becomes of steps that no run can take."""
+"""How a step that arrives is received, whatever its run does with it."""
+
+import datetime as dt
 
 import pytest
 
+from adjourn import QueryIter
 from adjourn.deadletters import KIND
 from adjourn.delivery import Outcome
-from adjourn.testing import SETTINGS
+from adjourn.retry import Attempt
+from adjourn.testing import SETTINGS, MemoryQuery
 
 
 @pytest.mark.parametrize("body", [b'{"v": 1, "run": "gone", "step": 3}', b"no step"])
@@ -17,3 +21,37 @@ def test_the_application_is_told_of_a_step_that_was_given_up(app, box, ran, body
     assert [letter.task_id for letter in ran] == [
         key.name for key in box.store.records if key.kind == KIND
     ]
+
+
+def test_a_step_that_is_retried_too_often_is_warned_about_once(app, box, ran):
+    app.on_retry_warning(ran.append)
+    delivery = box.delivery(SETTINGS.queryiter_url, b'{"v": 1, "run": "gone", "step": 3}')
+
+    for retries in (24, 25, 26):
+        attempt = Attempt(retry_count=retries)
+        box.app.wiring().receive_step(delivery._replace(attempt=attempt))
+
+    (warning,) = ran
+    assert (warning.task, warning.retry_count) == ("step", 25)
+
+
+def test_calls_within_a_step_are_enqueued_with_their_options(app, box, ran):
+    send = app.deferred(name="send")(lambda entry="": ran.append(entry))
+
+    class Walk(QueryIter):
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002
+            send.options(queue="mail", delay=60)(entry)
+            send()
+
+    Walk.__qualname__ = "Walk"
+    app.query_iter(Walk)
+    box.queries.add("Order", "a")
+    Walk.start(MemoryQuery("Order"))
+
+    box.drain()
+    assert ran == [""]
+    (waiting,) = box.queue.tasks.values()
+    assert waiting.task.queue == "mail"
+    box.clock.advance(dt.timedelta(minutes=1))
+    box.drain()
+    assert ran == ["", "a"]

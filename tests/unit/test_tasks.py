@@ -238,6 +238,22 @@ def test_a_call_may_not_take_longer_than_the_function_has(app):
     )
 
 
+def test_calls_within_a_task_are_enqueued_with_their_options(app, box, send, calls):
+    @app.deferred(name="work")
+    def work():
+        send()
+        send.options(queue="mail", delay=MINUTE, name="later")(1)
+        assert calls == []
+
+    work()
+    box.deliver(only(box))
+
+    at_once, later = box.queue.tasks.values()
+    assert (at_once.task.queue, at_once.due) == ("default", box.clock.now())
+    assert (later.task.queue, later.task.name) == ("mail", "later")
+    assert later.due == box.clock.now() + MINUTE
+
+
 def test_options_are_chained_and_used_many_times(box, send):
     mail = send.options(queue="mail")
     later = mail.options(delay=MINUTE)
