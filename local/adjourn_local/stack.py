@@ -21,6 +21,7 @@ from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
+from adjourn_local.persons import person_routes
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.sender import Sender
 from adjourn_local.tasks.server import TasksServer
@@ -30,6 +31,7 @@ PROJECT = "adjourn-local"
 LOCATION = "europe-west1"
 SERVICE_ACCOUNT = "tasks@adjourn-local.iam.gserviceaccount.com"
 QUEUE = "default"
+PEOPLE = "people.adjourn-local.apps.googleusercontent.com"
 
 _HOST = "127.0.0.1"
 _LARGEST_REQUEST = 16 << 20
@@ -80,6 +82,7 @@ class Ports:
             "ADJOURN_QUERYITER_URL": self.url("queryiter"),
             "ADJOURN_CRON_URL": self.url("cron"),
             "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
+            "ADJOURN_PEOPLE_AUDIENCES": PEOPLE,
             "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
             "CLOUDTASKS_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
             "CLOUDSCHEDULER_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
@@ -166,6 +169,7 @@ class Stack:
         ]
         routes = [
             *issuer.routes(),
+            *person_routes(issuer),
             *self.tasks.http_routes(),
             *scheduler.http_routes(),
             *locations.http_routes(),

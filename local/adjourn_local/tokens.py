@@ -140,7 +140,11 @@ def _discovery(request: web.Request) -> object:
 def _claims(email: str, audience: str, now: dt.datetime) -> Mapping[str, object]:
     issued = int(now.timestamp())
     subject = _subject(email)
+    domain = email.partition("@")[2]
+    # Google names the organisation of an account; a service has none, and Gmail is none.
+    is_member = not domain.endswith(("gserviceaccount.com", "gmail.com"))
     return {
+        **({"hd": domain} if is_member else {}),
         "aud": audience,
         "azp": subject,
         "email": email,

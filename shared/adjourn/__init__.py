@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from adjourn.alerts import RetryWarning
 from adjourn.app import App
+from adjourn.auth import User
 from adjourn.current import CurrentTask, current_task
 from adjourn.deadletters import DeadLetter
 from adjourn.errors import (
@@ -30,12 +31,14 @@ from adjourn.ports import TaskState
 from adjourn.tasks import Task, TaskHandle
 
 if TYPE_CHECKING:
+    from adjourn.callables import CallableTask
     from adjourn.queryiter import QueryIter, RunHandle
     from adjourn.runs import RunState, Status
 
 __all__ = [
     "AdjournError",
     "App",
+    "CallableTask",
     "ConfigurationError",
     "ConflictError",
     "CurrentTask",
@@ -62,10 +65,12 @@ __all__ = [
     "TaskState",
     "UnavailableError",
     "UnknownNameError",
+    "User",
     "current_task",
 ]
 
 _LATER = {
+    "CallableTask": "adjourn.callables",
     "QueryIter": "adjourn.queryiter",
     "RunHandle": "adjourn.queryiter",
     "RunState": "adjourn.runs",

@@ -26,10 +26,12 @@ from adjourn.tasks import Enqueuer, Task
 from adjourn.wiring import Declarations, Wiring
 
 if TYPE_CHECKING:
+    from adjourn.callables import CallableTask
     from adjourn.queryiter import QueryIter
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound="type[CallableTask]")
 C = TypeVar("C", bound="type[QueryIter[Any]]")
 V = TypeVar("V", bound=type)
 
@@ -188,6 +190,19 @@ class App:
         cls.check()
         self._declared.iterations.add(default_name(cls), cls)
         cls.bind(lambda: self.wiring().iterations)
+        return cls
+
+    def callable_task(self, cls: K) -> K:
+        """Let people start what a `CallableTask` class does, those whom its `can_call` admits.
+
+        Raises:
+            DeclarationError: The class is wrong or its key is taken.
+        """
+        from adjourn.callables import offer  # noqa: PLC0415 - for those who declare one
+
+        offered = offer(cls, self._enqueuer)
+        self._declared.offers.add(offered.key, offered)
+        self._declared.tasks.add(offered.task.name, offered.task)
         return cls
 
     def register(self, cls: V) -> V:

@@ -1,8 +1,9 @@
 """Decide who may call the functions, from claims that have been verified or headers of App Engine.
 
-The invariant: a caller is accepted for the service account that Google vouches for, and for nothing
-else. Headers such as `X-CloudTasks-QueueName` play no part; anyone can send them. On App Engine
-alone some can be trusted, because it strips them from outside requests.
+The invariant: a caller is accepted for the account that Google vouches for, and for nothing else:
+a service for being on the list, a person for being no service and by what the task says. Headers
+such as `X-CloudTasks-QueueName` play no part; anyone can send them. On App Engine alone some can be
+trusted, because it strips them from outside requests.
 """
 
 import datetime as dt
@@ -22,44 +23,60 @@ _APP_ENGINE = "0.1.0.2"
 _OLD_CRON_JOBS = "0.1.0.1"
 _QUEUE_OF_CRON = "__cron"
 
+# Whoever's domain ends so is a service account or one of Google's own agents
+# (https://cloud.google.com/iam/docs/service-account-types).
+_SERVICES = ".gserviceaccount.com"
+
 _MAX_HEADER = 8192
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CallerPolicy:
-    """Who may call: tokens for one of `audiences`, held by one of `emails`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person for whom Google vouches.
 
-    Raises:
-        ConfigurationError: The policy could accept nobody, or its skew is negative.
+    Attributes:
+        id: Number of the account, which stays when the address changes; "" if the token has none.
+        email: Verified e-mail address.
+        domain: Google Workspace or Cloud organisation that the account belongs to; "" for none.
     """
 
+    id: str
+    email: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _TokenPolicy:
+    """Which tokens are meant for us, and now."""
+
     audiences: frozenset[str]
-    emails: frozenset[str]
     issuers: frozenset[str] = GOOGLE_ISSUERS
     skew: dt.timedelta = dt.timedelta(seconds=10)
 
     def __post_init__(self) -> None:
-        for name in ("audiences", "emails", "issuers"):
-            values: frozenset[str] = getattr(self, name)
-            if not values or "" in values:
-                raise ConfigurationError(f"name at least one of the {name} to accept, none empty")
+        self._check_given("audiences", "issuers")
         if self.skew < dt.timedelta():
             raise ConfigurationError("the clock skew to tolerate cannot be negative")
 
-    def check(self, claims: Mapping[str, object], now: dt.datetime) -> str:
-        """Return the email of the caller that verified claims identify.
+    def _check_given(self, *names: str) -> None:
+        for name in names:
+            values: frozenset[str] = getattr(self, name)
+            if not values or "" in values:
+                raise ConfigurationError(f"name at least one of the {name} to accept, none empty")
 
-        Raises:
-            UnauthenticatedError: The claims are not meant for us, or not now (401).
-            ForbiddenError: They identify somebody who may not call (403).
-        """
+    def _email(self, claims: Mapping[str, object], now: dt.datetime) -> str:
         if not _is_one_of(claims.get("iss"), self.issuers):
             raise UnauthenticatedError("wrong issuer")
         if not _is_one_of(claims.get("aud"), self.audiences):
             raise UnauthenticatedError("wrong audience")
         self._check_times(claims, now)
-        return self._check_email(claims)
+        email = claims.get("email")
+        if not isinstance(email, str) or not email:
+            raise ForbiddenError("email missing")
+        if claims.get("email_verified") is not True:
+            raise ForbiddenError("email not verified")
+        return email
 
     def _check_times(self, claims: Mapping[str, object], now: dt.datetime) -> None:
         expires, issued = _seconds(claims, "exp"), _seconds(claims, "iat")
@@ -73,15 +90,58 @@ class CallerPolicy:
         if begins > (now + self.skew).timestamp():
             raise UnauthenticatedError("not yet valid")
 
-    def _check_email(self, claims: Mapping[str, object]) -> str:
-        email = claims.get("email")
-        if not isinstance(email, str) or not email:
-            raise ForbiddenError("email missing")
-        if claims.get("email_verified") is not True:
-            raise ForbiddenError("email not verified")
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CallerPolicy(_TokenPolicy):
+    """Which services may call: tokens for one of `audiences`, held by one of `emails`.
+
+    Raises:
+        ConfigurationError: The policy could accept nobody, or its skew is negative.
+    """
+
+    emails: frozenset[str]
+
+    def __post_init__(self) -> None:
+        _TokenPolicy.__post_init__(self)
+        self._check_given("emails")
+
+    def check(self, claims: Mapping[str, object], now: dt.datetime) -> str:
+        """Return the email of the caller that verified claims identify.
+
+        Raises:
+            UnauthenticatedError: The claims are not meant for us, or not now (401).
+            ForbiddenError: They identify somebody who may not call (403).
+        """
+        email = self._email(claims, now)
         if email not in self.emails:
             raise ForbiddenError("caller not on the list")
         return email
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PeoplePolicy(_TokenPolicy):
+    """Which people are identified: tokens for one of `audiences`, of no service.
+
+    Attributes:
+        services: Accounts that are no people, whatever their addresses look like.
+
+    Raises:
+        ConfigurationError: The policy could accept nobody, or its skew is negative.
+    """
+
+    services: frozenset[str]
+
+    def check(self, claims: Mapping[str, object], now: dt.datetime) -> User:
+        """Return the person whom verified claims identify.
+
+        Raises:
+            UnauthenticatedError: The claims are not meant for us, or not now (401).
+            ForbiddenError: They identify no person, or not for certain (403).
+        """
+        email = self._email(claims, now)
+        if email in self.services or email.lower().endswith(_SERVICES):
+            raise ForbiddenError("a service account is no person")
+        return User(id=_text(claims, "sub"), email=email, domain=_text(claims, "hd"))
 
 
 def bearer_token(authorization: Sequence[str]) -> str:
@@ -136,6 +196,11 @@ def app_engine_cron(address: str, *, is_cron: bool) -> str:
     if not is_cron:
         raise UnauthenticatedError("not from App Engine's cron service")
     return _QUEUE_OF_CRON
+
+
+def _text(claims: Mapping[str, object], name: str) -> str:
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _is_one_of(value: object, accepted: frozenset[str]) -> bool:

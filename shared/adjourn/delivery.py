@@ -4,8 +4,9 @@ Named tuples, because a frozen dataclass takes thrice as long to make, at import
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import NamedTuple
 
 from adjourn.retry import Attempt
@@ -46,6 +47,30 @@ class Delivery(NamedTuple):
         """Return the delivery with queue, task and attempt as App Engine names and counts them."""
         said = self.app_engine
         return self._replace(queue=said.queue, task_name=said.task_name, attempt=said.attempt)
+
+
+class Asked(NamedTuple):
+    """One request of a person about callable tasks, free of any web framework.
+
+    Attributes:
+        key: The task to start; None to list those that there are.
+        content_type: Media type of the body, without parameters.
+        body: What was sent; None if it was too long to be read.
+    """
+
+    authorization: Sequence[str]
+    method: str
+    key: str | None
+    content_type: str = ""
+    body: bytes | None = b""
+
+
+class Reply(NamedTuple):
+    """What a person is answered, as JSON."""
+
+    status: int
+    content: Mapping[str, object]
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Outcome(Enum):

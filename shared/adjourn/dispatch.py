@@ -6,6 +6,7 @@ Whatever happens ends in one `Outcome`; `adjourn.http` holds the one table from 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import (
@@ -17,6 +18,8 @@ from adjourn.errors import (
     UnauthenticatedError,
 )
 from adjourn.log import bound, event
+
+T = TypeVar("T")
 
 Handler = Callable[[Delivery], Outcome]
 
@@ -36,19 +39,27 @@ class Gate:
         with bound(
             queue=delivery.queue, delivery=delivery.task_name, attempt=delivery.attempt.number
         ):
-            try:
-                self.identify(delivery)
-                return handler(delivery)
-            except UnauthenticatedError as error:
-                return _refused(Outcome.UNAUTHENTICATED, error)
-            except ForbiddenError as error:
-                return _refused(Outcome.FORBIDDEN, error)
-            except (StoreError, ConflictError, EnqueueError, KeysUnavailableError) as error:
-                event("service.unavailable", logging.WARNING, str(error), error=error)
-                return Outcome.TROUBLE
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not show to the caller
-                event("adjourn.fault", logging.CRITICAL, "A fault in adjourn itself", error=error)
-                return Outcome.TROUBLE
+            return settled(lambda: self._handled(delivery, handler))
+
+    def _handled(self, delivery: Delivery, handler: Handler) -> Outcome:
+        self.identify(delivery)
+        return handler(delivery)
+
+
+def settled(work: Callable[[], T]) -> T | Outcome:
+    """Return what the work returns, or the outcome that whatever it raises comes to."""
+    try:
+        return work()
+    except UnauthenticatedError as error:
+        return _refused(Outcome.UNAUTHENTICATED, error)
+    except ForbiddenError as error:
+        return _refused(Outcome.FORBIDDEN, error)
+    except (StoreError, ConflictError, EnqueueError, KeysUnavailableError) as error:
+        event("service.unavailable", logging.WARNING, str(error), error=error)
+        return Outcome.TROUBLE
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not show to the caller
+        event("adjourn.fault", logging.CRITICAL, "A fault in adjourn itself", error=error)
+        return Outcome.TROUBLE
 
 
 def _refused(outcome: Outcome, error: Exception) -> Outcome:

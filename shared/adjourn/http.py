@@ -1,13 +1,14 @@
 """The only module that knows Flask: from headers to a delivery, from an outcome to a status."""
 
 import datetime as dt
+import json
 import logging
 from collections.abc import Callable
 
 from flask import Request, Response
 
 from adjourn.context import TRACEPARENT, carrying
-from adjourn.delivery import AppEngine, Delivery, Outcome
+from adjourn.delivery import AppEngine, Asked, Delivery, Outcome, Reply
 from adjourn.log import bound, event, trace_fields
 from adjourn.retry import Attempt
 
@@ -28,14 +29,30 @@ STATUS = {
 
 _LONGEST_COUNT = 9
 
+# Where people ask; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
+_LIST = "/list"
+_EXECUTE = "/execute/"
 
-def function(receive: Callable[[Delivery], Outcome], project: str) -> Callable[[Request], Response]:
-    """Return a function as functions-framework wants it, around one of the app's receivers."""
+
+def function(
+    receive: Callable[[Delivery], Outcome],
+    project: str,
+    people: Callable[[Asked], Reply] | None = None,
+) -> Callable[[Request], Response]:
+    """Return a function as functions-framework wants it, around one of the app's receivers.
+
+    Args:
+        receive: Takes what services deliver.
+        project: The project of the traces.
+        people: Answers what people ask, where they may.
+    """
 
     def respond(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
         along = {TRACEPARENT: traceparent} if traceparent else {}
         with bound(**trace_fields(project, traceparent)), carrying(along):
+            if people and (request.path == _LIST or request.path.startswith(_EXECUTE)):
+                return _reply(people(_asked(request)))
             if request.method != "POST" and not _is_cron_of_app_engine(request):
                 return _text(405, "use POST", Allow="POST")
             body = _body(request)
@@ -56,6 +73,12 @@ def _text(status: int, text: str, **headers: str) -> Response:
     return Response(f"{text}\n", status=status, headers=headers, mimetype="text/plain")
 
 
+def _reply(reply: Reply) -> Response:
+    headers = {**reply.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    body = f"{json.dumps(reply.content)}\n"
+    return Response(body, status=reply.status, headers=headers, mimetype="application/json")
+
+
 def _body(request: Request) -> bytes | None:
     """Read a body to its end, which lets the caller read the answer; None if it is too long."""
     body = b""
@@ -63,6 +86,26 @@ def _body(request: Request) -> bytes | None:
         if len(body) <= LONGEST_BODY:
             body += piece
     return body if len(body) <= LONGEST_BODY else None
+
+
+def _asked(request: Request) -> Asked:
+    is_list = request.path == _LIST
+    return Asked(
+        authorization=_authorization(request),
+        method=request.method,
+        key=None if is_list else request.path.removeprefix(_EXECUTE),
+        content_type=request.mimetype,
+        body=_body(request),
+    )
+
+
+def _authorization(request: Request) -> list[str]:
+    # With both, Cloud Run checks the second alone, and anything may stand in the first.
+    return [
+        request.environ[name]
+        for name in ("HTTP_AUTHORIZATION", "HTTP_X_SERVERLESS_AUTHORIZATION")
+        if name in request.environ
+    ]
 
 
 def _delivery(request: Request, body: bytes) -> Delivery:
@@ -73,12 +116,7 @@ def _delivery(request: Request, body: bytes) -> Delivery:
     """
     header = request.environ.get
     return Delivery(
-        # With both, Cloud Run checks the second alone, and anything may stand in the first.
-        authorization=[
-            request.environ[name]
-            for name in ("HTTP_AUTHORIZATION", "HTTP_X_SERVERLESS_AUTHORIZATION")
-            if name in request.environ
-        ],
+        authorization=_authorization(request),
         body=body,
         path=request.path,
         queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", ""),

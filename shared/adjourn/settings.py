@@ -17,7 +17,7 @@ _REGION = re.compile(r"[a-z0-9-]+")
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Platform(StrEnum):
@@ -55,6 +55,9 @@ class Settings:
             service account if empty.
         audiences: Further audiences that the functions accept beside their own URL, such as a
             custom domain (`ADJOURN_AUDIENCES`, comma separated).
+        people_audiences: Audiences of the tokens with which people list and start callable tasks,
+            such as the OAuth client of a web page (`ADJOURN_PEOPLE_AUDIENCES`, comma separated);
+            nobody can if empty.
         queue: Queue of whatever names none (`ADJOURN_QUEUE`).
         database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
         platform: Who checks the callers: `verify`, `cloud-run-iam` or `app-engine`
@@ -77,6 +80,7 @@ class Settings:
     fallback_location: str = ""
     callers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
+    people_audiences: tuple[str, ...] = ()
     queue: str = "default"
     database: str = ""
     platform: str = Platform.VERIFY
@@ -113,7 +117,7 @@ class Settings:
         ]
         for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
             url = getattr(self, name)
-            if url and not _is_safe(url):
+            if url and not is_safe_url(url):
                 found.append(
                     f"{_variable(name)}={url!r} must be an https:// URL (http:// on loopback only)."
                 )
@@ -121,6 +125,12 @@ class Settings:
             f"{email!r} is not the e-mail address of a service account."
             for email in (self.service_account, *self.callers)
             if email and "@" not in email
+        ]
+        found += [
+            f"ADJOURN_PEOPLE_AUDIENCES: {audience!r} is what the tokens of tasks and jobs are for;"
+            " people need another one."
+            for audience in self.people_audiences
+            if audience.rstrip("/") in self._service_audiences()
         ]
         if not is_queue(self.queue):
             found.append(
@@ -152,6 +162,10 @@ class Settings:
     def accepted_audiences(self, own_url: str) -> frozenset[str]:
         """Return the audiences that a function at `own_url` accepts."""
         return frozenset((own_url, *self.audiences))
+
+    def _service_audiences(self) -> frozenset[str]:
+        urls = (self.deferred_url, self.queryiter_url, self.cron_url, *self.audiences)
+        return frozenset(url.rstrip("/") for url in urls)
 
     def _misplaced(self, environ: Mapping[str, str]) -> list[str]:
         signs = _SIGNS.get(self.platform, ())
@@ -202,6 +216,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
     "service_account": _text("ADJOURN_SERVICE_ACCOUNT"),
     "callers": _texts("ADJOURN_CALLERS"),
     "audiences": _texts("ADJOURN_AUDIENCES"),
+    "people_audiences": _texts("ADJOURN_PEOPLE_AUDIENCES"),
     "queue": _text("ADJOURN_QUEUE", "default"),
     "database": _text("ADJOURN_DATABASE"),
     "platform": _text("ADJOURN_PLATFORM", Platform.VERIFY),
@@ -237,7 +252,8 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _is_safe(url: str) -> bool:
+def is_safe_url(url: str) -> bool:
+    """Whether a token can be sent there: over https, or to this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -245,4 +261,4 @@ def _is_safe(url: str) -> bool:
         return False
     if not host or parts.query or parts.fragment:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)

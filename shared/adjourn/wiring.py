@@ -7,11 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adjourn.alerts import Alerts, Hooks
-from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
+from adjourn.auth import (
+    CallerPolicy,
+    PeoplePolicy,
+    User,
+    app_engine_cron,
+    app_engine_task,
+    bearer_token,
+)
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetters
-from adjourn.delivery import Delivery, Outcome
+from adjourn.delivery import Asked, Delivery, Outcome, Reply
 from adjourn.dispatch import Gate, Handler
 from adjourn.guard import Guard
 from adjourn.payloads import Payloads
@@ -22,7 +29,9 @@ from adjourn.tasks import Enqueuer, Task
 from adjourn.unique import Uniques
 
 if TYPE_CHECKING:
+    from adjourn.callables import Offer
     from adjourn.cron import Periodic
+    from adjourn.people import People
     from adjourn.queryiter import Iterations, QueryIter
 
 Receiver = Callable[[Delivery], Outcome]
@@ -39,6 +48,7 @@ class Declarations:
     iterations: "Registry[type[QueryIter[Any]]]" = field(
         default_factory=lambda: Registry("iteration")
     )
+    offers: "Registry[Offer]" = field(default_factory=lambda: Registry("callable task"))
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
 
@@ -123,6 +133,20 @@ class Wiring:
         )
         return self._guarded(self.settings.deferred_url, runner, _by_task_queue)
 
+    def receive_person(self, asked: Asked) -> Reply:
+        """Answer a person who asks about callable tasks."""
+        return self._people(asked)
+
+    @cached_property
+    def _people(self) -> "People":
+        from adjourn.people import People  # noqa: PLC0415 - for those whom people ask
+
+        return People(
+            offers=self._declared.offers,
+            enqueuer=self.enqueuer,
+            identify=_by_persons_token(self.settings, self._adapters),
+        )
+
     @cached_property
     def receive_step(self) -> Receiver:
         """Carries out the iteration steps that Cloud Tasks delivers."""
@@ -187,6 +211,20 @@ def _by_token(settings: Settings, adapters: Adapters, own_url: str) -> Identify:
 
     def identify(delivery: Delivery) -> str:
         claims = adapters.verifier.verify(bearer_token(delivery.authorization))
+        return policy.check(claims, adapters.clock.now())
+
+    return identify
+
+
+def _by_persons_token(settings: Settings, adapters: Adapters) -> Callable[[Asked], User] | None:
+    if not settings.people_audiences:
+        return None
+    policy = PeoplePolicy(
+        audiences=frozenset(settings.people_audiences), services=settings.accepted_callers()
+    )
+
+    def identify(asked: Asked) -> User:
+        claims = adapters.verifier.verify(bearer_token(asked.authorization))
         return policy.check(claims, adapters.clock.now())
 
     return identify

@@ -217,6 +217,15 @@ class TestCloudTaskQueue(TaskQueueContract):
         assert told.dispatch_deadline == dt.timedelta(minutes=2)
         assert told.schedule_time == LATER
 
+    @pytest.mark.parametrize(
+        ("label", "path"),
+        [("list", "/"), ("execute/x", "/execute.x"), ("execute", "/execute"), ("lists", "/lists")],
+    )
+    def test_no_task_is_delivered_where_people_ask(self, subject, client, label, path):
+        told = self.fetch(client, subject.enqueue(task(label=label)))
+
+        assert told.http_request.url == f"{SETTINGS.deferred_url}{path}"
+
     def test_a_start_is_the_same_moment_in_every_zone(self, subject, client):
         eta = LATER.astimezone(dt.timezone(-dt.timedelta(hours=7)))
 

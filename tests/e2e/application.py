@@ -111,6 +111,38 @@ class Parcel:
         tell(f"{self.weight} {unit} of {self.sent}")
 
 
+@app.callable_task
+class Greet(adjourn.CallableTask):
+    key = "greet"
+    name = "Greet somebody"
+    descr = "Says hello to [somebody]."
+
+    def can_call(self, user: adjourn.User) -> bool:
+        return user.domain == "shop.example"
+
+    def execute(
+        self,
+        whom: str,
+        on: dt.date,
+        times: int = 1,
+        sizes: list[Size] | None = None,
+        louder: bool = False,  # noqa: FBT001, FBT002 - a form gives it by name
+    ) -> None:
+        user = adjourn.current_task().user
+        tell(f"{whom} {on} {times} {sizes} {louder} from {user}")
+
+
+@app.callable_task
+class Bow(adjourn.CallableTask):
+    key = "bow"
+
+    def can_call(self, user: adjourn.User) -> bool:
+        return user.email == "ann@shop.example"
+
+    def execute(self) -> None:
+        tell("bows")
+
+
 @app.periodic(interval=dt.timedelta(), cron_name="bell")
 def ring() -> None:
     tell("ring")

@@ -52,6 +52,21 @@ def sweep() -> None:
     pass
 
 
+@app.callable_task
+class Restock(adjourn.CallableTask):
+    key = "restock"
+    options = {"queue": "slow"}  # noqa: RUF012
+
+    def can_call(self, user: adjourn.User) -> bool:
+        return user.domain == "shop.example"
+
+    def execute(self, article: str, *, amount: int = 1) -> None:
+        pass
+
+
+assert_type(Restock(), Restock)
+
+
 @app.query_iter
 class Reprice(adjourn.QueryIter[dict[str, float]]):
     batch_size = 100

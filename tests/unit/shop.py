@@ -38,3 +38,18 @@ class Reprice(adjourn.QueryIter[Any]):
     def handle_entry(self, entry: Any, custom_data: Any) -> None:  # noqa: ARG002
         """Note the entity."""
         handled.append(entry)
+
+
+@app.callable_task
+class Restock(adjourn.CallableTask):
+    """Note what was ordered, for the people of the shop."""
+
+    key = "restock"
+
+    def can_call(self, user: adjourn.User) -> bool:
+        """Let the shop's own people."""
+        return user.domain == "shop.example"
+
+    def execute(self, article: str, amount: int = 1) -> None:
+        """Note the order."""
+        sent.append(f"{amount} {article} for {adjourn.current_task().user}")

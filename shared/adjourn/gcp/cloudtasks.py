@@ -186,7 +186,7 @@ class CloudTaskQueue:
         request = CreateTaskRequest.pb()(parent=self._queue(region, task.queue))
         new, url = request.task, self._urls[task.target]
         new.name = self._name(region, task)
-        new.http_request.url = f"{url}/{quote(task.label)}"
+        new.http_request.url = f"{url}/{_path(task.label)}"
         new.http_request.headers["Content-Type"] = "application/json"
         new.http_request.body = task.body
         new.http_request.oidc_token.service_account_email = self._settings.service_account
@@ -213,6 +213,11 @@ class CloudTaskQueue:
 
         channel = grpc.insecure_channel(self._settings.tasks_host)
         return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+
+
+def _path(label: str) -> str:
+    """Return what ends a task's URL: never /list nor /execute/KEY, where people ask."""
+    return "" if label == "list" else quote(label.replace("/", "."))
 
 
 @contextmanager

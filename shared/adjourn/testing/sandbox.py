@@ -2,12 +2,13 @@
 
 import datetime as dt
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from adjourn.app import App
-from adjourn.delivery import Delivery, Outcome
+from adjourn.delivery import Asked, Delivery, Outcome, Reply
 from adjourn.ports import Adapters, Target
 from adjourn.retry import Attempt
 from adjourn.settings import Settings
@@ -25,6 +26,7 @@ SETTINGS = Settings(
     queryiter_url="https://queryiter.example",
     cron_url="https://cron.example",
     service_account="tasks@sandbox.iam.gserviceaccount.com",
+    people_audiences=("people.example",),
 )
 
 
@@ -74,6 +76,21 @@ class Sandbox:
         wiring = self.app.wiring()
         delivery = self.delivery(wiring.settings.cron_url, b"", path=f"/{cron_name}")
         return wiring.receive_tick(delivery._replace(scheduled=scheduled))
+
+    def ask(
+        self, email: str, key: str | None = None, parameters: Mapping[str, object] | None = None
+    ) -> Reply:
+        """List the callable tasks as a person, or start the one with this key."""
+        wiring = self.app.wiring()
+        audience = next(iter(wiring.settings.people_audiences), "")
+        asked = Asked(
+            authorization=[f"Bearer {self.verifier.token(email, audience)}"],
+            method="GET" if key is None else "POST",
+            key=key,
+            content_type="application/json",
+            body=json.dumps(dict(parameters or {})).encode(),
+        )
+        return wiring.receive_person(asked)
 
     def delivery(self, url: str, body: bytes, path: str = "/") -> Delivery:
         """Return a delivery to one of our functions, with a token that opens it."""
