@@ -12,17 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-APP = "shop.tasks:app"
-TASKS = """\
-import adjourn
-from shop import rates
+from tests.checkout import APP, TASKS, copy_checkout, deploy
 
-app = adjourn.App()
-
-@app.deferred(queue="mail")
-def send() -> None: ...
-"""
 # Needs no provider: this one is built into terraform.
 CONFIGURATION = """\
 variable "price" {
@@ -38,55 +29,12 @@ needs_terraform = pytest.mark.skipif(
 )
 
 
-def copy(folder: Path) -> Path:
-    """Copy what of the checkout is packaged, with a shop beside it, and return the checkout."""
-    checkout = folder / "adjourn"
-    for name in ("shared/adjourn", "local/adjourn_local", "functions"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, checkout / name, ignore=ignored, copy_function=shutil.copyfile)
-    for name in ("deploy.sh", "requirements.txt"):
-        shutil.copyfile(ROOT / name, checkout / name)
-    shop = folder / "shop"
-    shop.mkdir()
-    (shop / "tasks.py").write_text(TASKS)
-    (shop / "rates.py").touch()
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    checkout = copy_checkout(tmp_path / "with a space & ünï")
     (checkout / "terraform").mkdir()
     (checkout / "terraform" / "main.tf").write_text(CONFIGURATION)
     return checkout
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "with a space & ünï"
-    folder.mkdir()
-    return copy(folder)
-
-
-def command(checkout: Path, *arguments: str) -> list[str]:
-    return ["bash", str(checkout / "deploy.sh"), *arguments]
-
-
-def deploy(
-    checkout: Path,
-    *arguments: str,
-    cwd: Path | None = None,
-    stdin: int = subprocess.DEVNULL,
-    umask: int = 0o022,
-    environment: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run deploy.sh from the folder that holds the shop, if not told otherwise."""
-    more = environment or {}
-    return subprocess.run(
-        command(checkout, *arguments),
-        cwd=cwd or checkout.parent,
-        env={**os.environ, "PYTHON": sys.executable, "TF_CLI_ARGS": "-no-color", **more},
-        stdin=stdin,
-        umask=umask,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def tree(folder: Path) -> Mapping[str, int]:
@@ -126,8 +74,7 @@ def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_pat
         ("one", 0o022, {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1"}),
         ("another ünï", 0o077, {"TZ": "America/Lima", "LC_ALL": "POSIX", "PYTHONHASHSEED": "2"}),
     ):
-        (tmp_path / folder).mkdir()
-        checkout = copy(tmp_path / folder)
+        checkout = copy_checkout(tmp_path / folder)
         (tmp_path / folder / "shop" / "ähre.txt").touch()
         for path in checkout.parent.rglob("*"):
             os.utime(path, (umask * 1e7, umask * 1e7))
@@ -141,7 +88,7 @@ def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_pat
         assert {f["zip"] for f in functions.values()} == {p.name for p in build.glob("*.zip")}
         manifests.append((build / "manifest.json").read_text())
         names = json.loads((build / "adjourn.auto.tfvars.json").read_text())
-        assert names == {"cron_names": [], "queue_names": ["default", "mail"]}
+        assert names == {"cron_names": ["nightly"], "queue_names": ["default", "mail"]}
     assert manifests[0] == manifests[1]
 
 

@@ -1,0 +1,112 @@
+"""`deploy.sh` with the module: it applies what it planned, and nothing that lacks a name."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checkout import APP, TASKS, copy_checkout, deploy
+from tests.terraform.workspace import copy_module
+
+REGION = "europe-west1"
+
+
+class Shop:
+    """A checkout with the module in it, and the shop's variables."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.checkout = copy_checkout(folder)
+        self.environment = environment
+        self.terraform = copy_module(self.checkout)
+        self.variables = folder / "shop.tfvars.json"
+        self.set()
+
+    def set(self, **variables: Any) -> None:
+        allowed = {"queue_defaults": {"deletion_policy": "DELETE"}}
+        told = {"project": "shop-by-script", "regions": [REGION], **allowed, **variables}
+        self.variables.write_text(json.dumps(told))
+
+    def write(self, text: str) -> None:
+        (self.checkout.parent / "shop" / "tasks.py").write_text(text)
+
+    def run(self, *arguments: str) -> str:
+        """Run a command that must succeed and return what it printed."""
+        done = self.try_to(*arguments)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def try_to(self, *arguments: str) -> Any:
+        file = f"-var-file={self.variables}"
+        return deploy(self.checkout, *arguments, file, environment=self.environment)
+
+    def instances(self, type_name: str) -> dict[str, dict[str, Any]]:
+        """Return what Terraform has made, by its key."""
+        state = json.loads((self.terraform / "terraform.tfstate").read_text())
+        resources = [each for each in state["resources"] if each["type"] == type_name]
+        return {i["index_key"]: i["attributes"] for each in resources for i in each["instances"]}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, provider: dict[str, str]) -> Shop:
+    return Shop(tmp_path / "a shop", provider)
+
+
+def test_a_shop_is_deployed_changed_and_destroyed(shop: Shop) -> None:
+    shop.run("deploy", APP, "--yes")
+
+    assert set(shop.instances("google_cloud_tasks_queue")) == {
+        f"{REGION}/default",
+        f"{REGION}/mail",
+    }
+    assert set(shop.instances("google_cloud_scheduler_job")) == {"nightly"}
+    first = {key: each["name"] for key, each in sources(shop).items()}
+    manifest = json.loads((shop.checkout / "build" / "manifest.json").read_text())
+    assert first == {name: each["zip"] for name, each in manifest["functions"].items()}
+    assert "No changes." in shop.run("plan", APP)
+
+    shop.write(TASKS.replace('"mail"', '"post"'))
+    said = shop.run("deploy", APP, "--yes")
+
+    assert 'google_cloud_tasks_queue.main["europe-west1/post"] will be created' in said
+    assert set(shop.instances("google_cloud_tasks_queue")) == {
+        f"{REGION}/default",
+        f"{REGION}/post",
+    }
+    assert not {each["name"] for each in sources(shop).values()} & set(first.values())
+
+    shop.run("destroy", "--yes")
+    assert not shop.instances("google_cloud_tasks_queue")
+
+
+def sources(shop: Shop) -> dict[str, dict[str, Any]]:
+    return shop.instances("google_storage_bucket_object")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"queue_names": ["default"]}, "There is no queue 'mail'; add it to queue_names or queues"),
+        ({"cron_names": []}, "the cron name 'nightly'; add it to cron_names or crons."),
+    ],
+)
+def test_names_that_terraform_was_not_told_of_fail_the_plan(
+    shop: Shop, variables: dict[str, Any], said: str
+) -> None:
+    shop.set(**variables)
+
+    done = shop.try_to("deploy", APP, "--yes")
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (shop.terraform / "terraform.tfstate").exists()
+
+
+def test_a_job_that_calls_for_nothing_is_noted(shop: Shop) -> None:
+    shop.set(crons={"weekly": {}})
+
+    done = shop.try_to("plan", APP)
+
+    assert done.returncode == 0, done.stderr
+    assert "Note: A Cloud Scheduler job calls for the cron name 'weekly'" in done.stderr
