@@ -5,6 +5,7 @@ import pytest
 from adjourn_local.clock import SystemClock
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.loop import LoopThread
+from tests.contract.datastore_world import google_emulator
 from tests.support import serving
 
 
@@ -16,3 +17,10 @@ def datastore_address(loop: LoopThread, tmp_path_factory: pytest.TempPathFactory
     with serving(loop, server.grpc_service()) as address:
         yield address
     loop.call(server.close)
+
+
+@pytest.fixture(scope="session")
+def google_address() -> Iterator[str]:
+    """Serve Google's own emulator, or skip with the reason why there is none."""
+    with google_emulator() as address:
+        yield address

@@ -29,19 +29,16 @@ from google.cloud.datastore.query import PropertyFilter
 from google.cloud.datastore_v1 import types
 
 from tests.contract.datastore_queries import Spec, fill, random_spec
-from tests.contract.datastore_world import connect, google_emulator, put, running
+from tests.contract.datastore_world import connect, put, running
 
 SEEDS = [1, 2, 3]
 QUERIES = 120
 
 
 @pytest.fixture(scope="module")
-def addresses(loop, tmp_path_factory):
-    with (
-        google_emulator() as google,
-        running(loop, tmp_path_factory.mktemp("datastore") / "state.db") as world,
-    ):
-        yield world.grpc_address, google
+def addresses(loop, tmp_path_factory, google_address):
+    with running(loop, tmp_path_factory.mktemp("datastore") / "state.db") as world:
+        yield world.grpc_address, google_address
 
 
 _projects = itertools.count()

@@ -248,10 +248,71 @@ class TestMemoryQueries(QuerySourceContract):
         ]
 
 
-class TestDatastoreQueries(QuerySourceContract):
+def equal(name, value):
+    return PropertyFilter(name, "=", value)
+
+
+EVEN, ODD = equal("parity", "even"), equal("parity", "odd")
+FORMS = {
+    "all": {},
+    "equality": {"filters": [EVEN]},
+    "inequality": {"filters": [PropertyFilter("n", ">", 1)]},
+    "two inequalities": {"filters": [PropertyFilter("n", ">", 1), PropertyFilter("m", "<", 2)]},
+    "!=": {"filters": [PropertyFilter("n", "!=", 3)]},
+    "NOT_IN": {"filters": [PropertyFilter("n", "NOT_IN", [2, 4])]},
+    "IN": {"filters": [PropertyFilter("m", "IN", [0, 2])]},
+    "IN and order": {"filters": [PropertyFilter("m", "IN", [0, 2])], "order": ["-n"]},
+    "IN and order by key": {"filters": [PropertyFilter("m", "IN", [0, 2])], "order": ["__key__"]},
+    "OR": {"filters": [Or([equal("m", 1), EVEN])]},
+    "OR of inequalities": {
+        "filters": [Or([PropertyFilter("n", "<", 2), PropertyFilter("m", ">", 1)])]
+    },
+    "nested": {"filters": [Or([And([equal("m", 1), ODD]), And([equal("m", 2), EVEN])])]},
+    "order": {"order": ["m", "-n"]},
+    "key descending": {"order": ["-__key__"]},
+    "array": {"filters": [PropertyFilter("tags", "IN", ["t1", "t2"])]},
+    "projection": {"projection": ["n", "m"]},
+    "projection of an array": {"projection": ["tags"], "filters": [EVEN]},
+    "keys only": {"projection": ["__key__"], "filters": [EVEN]},
+    "distinct": {"projection": ["m"], "distinct_on": ["m"]},
+    "distinct of two": {"projection": ["m", "parity"], "distinct_on": ["parity", "m"]},
+    "distinct entities": {"distinct_on": ["m"], "order": ["m"]},
+    "ancestor": {"ancestor": ("Parity", "odd")},
+    "ancestor and order": {"ancestor": ("Parity", "odd"), "order": ["-n"]},
+    "no kind": {"kind": None},
+    "namespace": {"namespace": "elsewhere"},
+}
+REFUSED = [
+    ({"filters": [PropertyFilter("n", ">", 1)], "order": ["__key__"]}, "refuses its cursors"),
+    ({"filters": [PropertyFilter("n", "!=", 1)], "order": ["__key__"]}, "leave the order out"),
+    ({"distinct_on": ["parity"], "order": ["parity", "n"]}, "name n in distinct_on"),
+    ({"distinct_on": ["parity"], "projection": ["parity", "m"]}, "within a group"),
+]
+
+
+def form(client, told):
+    """Return the query of a form."""
+    options = {"kind": "Number"} | told
+    if path := options.pop("ancestor", None):
+        options["ancestor"] = client.key(*path)
+    filters = options.pop("filters", [])
+    query = client.query(**options)
+    for each in filters:
+        query.add_filter(filter=each)
+    return query
+
+
+def rows(entities):
+    """Return what can be compared of entities and projections."""
+    return [(entity.key, sorted((k, repr(v)) for k, v in entity.items())) for entity in entities]
+
+
+class DatastoreQueriesContract(QuerySourceContract):
+    """Subclasses give the `address` of a Datastore."""
+
     @pytest.fixture
-    def client(self, monkeypatch, datastore_address):
-        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
+    def client(self, monkeypatch, address):
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
         settings = replace(SETTINGS, database=f"test-{next(numbers)}")
         return datastore_client(settings)
 
@@ -289,7 +350,7 @@ class TestDatastoreQueries(QuerySourceContract):
             parity = "odd" if n % 2 else "even"
             parent = client.key("Parity", parity, namespace=namespace)
             entity = datastore.Entity(client.key("Number", f"n{n}", parent=parent))
-            entity.update({"n": n, "parity": parity, "tags": ["all", f"t{n % 3}"]})
+            entity.update({"n": n, "m": n % 3, "parity": parity, "tags": ["all", f"t{n % 3}"]})
             client.put(entity)
 
         return put
@@ -374,6 +435,87 @@ class TestDatastoreQueries(QuerySourceContract):
 
         assert self.found(subject, query) == [0, 1]
 
+    @pytest.mark.parametrize("name", FORMS)
+    def test_a_walk_goes_on_behind_any_result(self, subject, client, add, name):
+        for n in range(3):
+            add(n, namespace="elsewhere")
+        query = form(client, FORMS[name])
+        expected = rows(query.fetch())
+        told = carried(subject, query)
+
+        page = subject.page(told, cursor="", limit=1000)
+
+        assert rows(page.entries) == expected
+        assert subject.count(told) == len(expected) > 1
+        for at, cursor in enumerate(page.cursors):
+            rest = subject.page(told, cursor=cursor, limit=1000)
+            assert rows(rest.entries) == expected[at + 1 :]
+        until = carried(subject, query, end_cursor=page.cursors[1])
+        assert rows(walk(subject, until, 1)) == expected[:2]
+
+    @pytest.mark.parametrize("name", FORMS)
+    def test_a_query_of_any_form_is_cut_or_says_why_not(self, subject, client, add, name):
+        for n in range(3):
+            add(n, namespace="elsewhere")
+        told = carried(subject, form(client, FORMS[name]))
+        split = subject.split(told, 3)
+
+        pieces = carry(list(split.pieces))
+        found = [row for piece in pieces for row in rows(walk(subject, piece, 2))]
+
+        assert sorted(found, key=repr) == sorted(rows(walk(subject, told)), key=repr)
+        assert (len(pieces) > 1) != bool(split.reason)
+
+    @pytest.mark.parametrize(("told", "reason"), REFUSED)
+    def test_what_no_cursor_resumes_is_refused(self, subject, client, told, reason):
+        with pytest.raises(DeclarationError, match=reason):
+            subject.describe(form(client, told))
+
+    @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "7"])
+    def test_a_limit_that_is_none_is_refused(self, subject, query, limit):
+        with pytest.raises(DeclarationError, match="limit is"):
+            subject.describe(query, limit=limit)
+
+    def test_the_cursors_of_googles_client_are_taken_and_others_refused(self, subject, query):
+        iterator = query.fetch(limit=3)
+        list(iterator)
+        told = carried(subject, query, start_cursor=iterator.next_page_token)
+
+        assert [entity["n"] for entity in walk(subject, told)] == [3, 4, 5, 6]
+        with pytest.raises(DeclarationError, match="is not a cursor"):
+            subject.describe(query, end_cursor=5)
+
+    def test_what_a_walk_over_keys_found_is_found_again_without_its_values(self, subject, client):
+        query = client.query(kind="Number")
+        query.keys_only()
+        told = carried(subject, query)
+        entries = walk(subject, told)
+        client.delete(entries[1].key)
+
+        found = subject.find(told, carry([subject.refer(told, entry) for entry in entries]))
+
+        assert found[1] is None
+        assert [entity.key for entity in found if entity is not None] == [
+            entity.key for entity in entries if entity.key != entries[1].key
+        ]
+        assert not any(dict(entity) for entity in found if entity is not None)
+
+    def test_what_a_projection_gave_stands_for_itself(self, subject, client):
+        told = carried(subject, client.query(kind="Number", projection=["n"]))
+        entries = walk(subject, told)
+
+        found = subject.find(told, carry([subject.refer(told, entry) for entry in entries]))
+
+        assert rows(found) == rows(entries)
+
+    def test_an_inequality_is_warned_about(self, subject, client):
+        told = carried(subject, form(client, FORMS["two inequalities"]))
+
+        warnings = subject.warnings(told)
+
+        assert ["filters m" in each or "filters n" in each for each in warnings] == [True, True]
+        assert not subject.warnings(carried(subject, form(client, FORMS["OR"])))
+
     def test_a_query_for_another_project_is_refused(self, subject):
         query = datastore.Client(project="other").query(kind="Number")
 
@@ -404,3 +546,15 @@ class TestDatastoreQueries(QuerySourceContract):
                 subject.page(told, cursor="", limit=1)
             with pytest.raises(StoreError):
                 subject.count(told)
+
+
+class TestLaptopQueries(DatastoreQueriesContract):
+    @pytest.fixture
+    def address(self, datastore_address):
+        return datastore_address
+
+
+class TestGoogleQueries(DatastoreQueriesContract):
+    @pytest.fixture
+    def address(self, google_address):
+        return google_address

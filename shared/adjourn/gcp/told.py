@@ -53,10 +53,10 @@ def check_resumable(told: Told) -> None:
             " cannot be resumed, since Datastore refuses its cursors; leave the order out."
         )
     distinct = set(told["distinct_on"])
-    more = {*_ordered_by(told), *told["projection"]} - distinct - {KEY}
+    more = {*_ordered_by(told), *_inequalities(told), *told["projection"]} - distinct - {KEY}
     if distinct and more:
         raise DeclarationError(
-            f"A query that is distinct on {_listed(distinct)} and orders or projects"
+            f"A query that is distinct on {_listed(distinct)} and orders, compares or projects"
             f" {_listed(more)} cannot be resumed, since a cursor lies within a group, the rest of"
             f" which would come again; name {_listed(more)} in distinct_on, too, or leave it out."
         )
