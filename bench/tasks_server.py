@@ -41,7 +41,7 @@ from google.cloud.tasks_v2.types import cloudtasks
 from adjourn_local import rpc
 from adjourn_local.clock import SystemClock
 from adjourn_local.sender import Sender
-from adjourn_local.tasks import Mint, TasksServer
+from adjourn_local.tasks import Mint, Options, TasksServer
 
 LOCATION = "projects/bench/locations/europe-west1"
 QUEUE = f"{LOCATION}/queues/bench"
@@ -94,7 +94,9 @@ async def serve(port: int, *, limits: bool) -> None:
     clock = SystemClock()
     sender = Sender(clock)
     with tempfile.TemporaryDirectory() as folder:
-        server = TasksServer(Path(folder) / "state.db", clock, signer(), sender, limits=limits)
+        server = TasksServer(
+            Path(folder) / "state.db", clock, signer(), sender, Options(limits=limits)
+        )
         server.ensure_queue(QUEUE)
         async with listening(port, *server.grpc_services()):
             await server.start()

@@ -57,7 +57,7 @@ def routes(methods: Methods, rules: Mapping[str, Rule]) -> list[web.RouteDef]:
         rules: For each method its rule.
     """
     return [
-        web.route(rule.verb, _pattern(rule.path), _method(rule, *methods[name]))
+        web.route(rule.verb, pattern(rule.path), _method(rule, *methods[name]))
         for name, rule in rules.items()
     ]
 
@@ -73,22 +73,7 @@ def unknown() -> web.RouteDef:
     return web.route("*", r"/{version:v\d+}/{path:.*}", refuse)
 
 
-def respond(request: web.Request, message: Any) -> web.Response:
-    """Return a message as JSON, with numbers for enums if the request asks for them."""
-    content = json_format.MessageToDict(
-        message, use_integers_for_enums="enum-encoding=int" in request.query.get("$alt", "")
-    )
-    return web.json_response(content)
-
-
-def refusal(error: RpcError) -> web.Response:
-    """Return an error in the form that Google's APIs give it."""
-    status = HTTP_STATUS[error.code]
-    content = {"code": status, "message": error.message, "status": error.code.name}
-    return web.json_response({"error": content}, status=status)
-
-
-def _pattern(path: str) -> str:
+def pattern(path: str) -> str:
     """Return a path template in aiohttp's spelling, which allows no dots in names."""
     return _VARIABLE.sub(
         lambda found: (
@@ -96,6 +81,27 @@ def _pattern(path: str) -> str:
         ),
         path,
     )
+
+
+def respond(request: web.Request, message: Any, *, under: str = "") -> web.Response:
+    """Return a message as JSON, with numbers for enums if the request asks for them.
+
+    Args:
+        request: The request.
+        message: The answer to it.
+        under: The field of the answer that the message is; empty for the whole.
+    """
+    content = json_format.MessageToDict(
+        message, use_integers_for_enums="enum-encoding=int" in request.query.get("$alt", "")
+    )
+    return web.json_response({under: content} if under else content)
+
+
+def refusal(error: RpcError) -> web.Response:
+    """Return an error in the form that Google's APIs give it."""
+    status = HTTP_STATUS[error.code]
+    content = {"code": status, "message": error.message, "status": error.code.name}
+    return web.json_response({"error": content}, status=status)
 
 
 def _method(rule: Rule, kind: Any, handler: Handler) -> Answer:

@@ -1,5 +1,6 @@
 """Serve Google's gRPC methods from plain Python callables, with Google's own message classes."""
 
+import datetime as dt
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -42,7 +43,9 @@ class RpcError(Exception):
         self.message = message
 
 
-def service(name: str, methods: Methods) -> grpc.GenericRpcHandler:
+def service(
+    name: str, methods: Methods, *, longest_deadline: float | None = None
+) -> grpc.GenericRpcHandler:
     """Return a gRPC service for a `grpc.aio` server.
 
     Args:
@@ -51,12 +54,13 @@ def service(name: str, methods: Methods) -> grpc.GenericRpcHandler:
             `cloudtasks.CreateTaskRequest.pb()`) and a callable from request to response message.
             It may be a coroutine function and may raise `RpcError`; anything else it raises is
             logged and answered with INTERNAL.
+        longest_deadline: The seconds that a client may give a call at most, if that is limited.
     """
     return grpc.method_handlers_generic_handler(
         name,
         {
             method: grpc.unary_unary_rpc_method_handler(
-                _answer(f"{name}/{method}", handler),
+                _answer(f"{name}/{method}", handler, longest_deadline),
                 request_deserializer=request.FromString,  # type: ignore[attr-defined]
                 response_serializer=_serialize,
             )
@@ -87,11 +91,25 @@ def _serialize(message: Any) -> bytes:
     return data
 
 
-def _answer(method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+def _answer(
+    method: str, handler: Handler, longest: float | None
+) -> Callable[[Any, Any], Awaitable[Any]]:
     async def answer(request: Any, context: Any) -> Any:
         try:
+            if longest is not None:
+                _check_deadline(context.time_remaining(), longest)
             return await call(method, handler, request)
         except RpcError as error:
             await context.abort(error.code, error.message)
 
     return answer
+
+
+def _check_deadline(remaining: float | None, longest: float) -> None:
+    if remaining is not None and remaining > longest:
+        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remaining)
+        raise RpcError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"The request deadline is {deadline.isoformat()}. "
+            f"The deadline cannot be more than {longest:.0f}s in the future.",
+        )

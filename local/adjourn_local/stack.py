@@ -24,6 +24,7 @@ from adjourn_local.loop import LoopThread
 from adjourn_local.persons import person_routes
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.sender import Sender
+from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.tokens import TokenIssuer
 
@@ -100,7 +101,7 @@ class Stack:
         spec: Where the functions find it, `package.module:app`.
         state: Folder of the state file; a temporary one, removed at the end, if None.
         base_port: First of five ports; free ones if 0.
-        limits: Whether queues keep to their rate and concurrency.
+        tasks: How Cloud Tasks behaves.
         write: Takes each line that a function prints, after the function's name.
         clock: The stack's time; the functions always have the machine's.
         sender: The way from the queues to the functions, for tests that disturb it.
@@ -115,7 +116,7 @@ class Stack:
         *,
         state: Path | None = None,
         base_port: int = 0,
-        limits: bool = True,
+        tasks: Options = DEFAULTS,
         write: Print = lambda _name, _line: None,
         clock: Clock | None = None,
         sender: Sender | None = None,
@@ -124,7 +125,7 @@ class Stack:
         self._app = app
         self._spec = spec
         self._state = state
-        self._limits = limits
+        self._options = tasks
         self._clock = clock or SystemClock()
         self._sender = sender or Sender(self._clock)
         self._staged = staged
@@ -159,7 +160,7 @@ class Stack:
         closing.push_async_callback(sender.close)
         datastore = DatastoreServer(path, self._clock)
         closing.callback(datastore.close)
-        self.tasks = TasksServer(path, self._clock, issuer.mint, sender, limits=self._limits)
+        self.tasks = TasksServer(path, self._clock, issuer.mint, sender, self._options)
         scheduler = SchedulerServer(path, self._clock, issuer.mint, sender)
         services = [
             *self.tasks.grpc_services(),

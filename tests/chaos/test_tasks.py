@@ -19,6 +19,7 @@ from adjourn import Task
 from adjourn_local.clock import SystemClock
 from adjourn_local.sender import Answer, Outgoing, Sender
 from adjourn_local.stack import Stack, running
+from adjourn_local.tasks import Options
 from tests.chaos.application import app, once, pay, plain
 
 CALLS = int(os.environ.get("CHAOS_CALLS", "1000"))
@@ -107,7 +108,7 @@ def shared_stack(
     chaos: Chaos,
     environment: pytest.MonkeyPatch,
 ) -> Iterator[Stack]:
-    stack = Stack(app, "tests.chaos.application:app", sender=chaos, limits=False)
+    stack = Stack(app, "tests.chaos.application:app", sender=chaos, tasks=Options(limits=False))
     for name, value in stack.ports.environment().items():
         environment.setenv(name, value)
     with running(stack):

@@ -19,7 +19,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from adjourn_local.clock import ManualClock
 from adjourn_local.loop import LoopThread
 from adjourn_local.sender import Sender
-from adjourn_local.tasks import Counters, TasksServer
+from adjourn_local.tasks import Counters, Options, TasksServer
+from adjourn_local.tasks.task_calls import random_id
 from tests.support import serving, serving_http
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)
@@ -83,6 +84,7 @@ class World:
     sender: Sender
     options: dict[str, Any]
     transport: str = "grpc"
+    new_id: Callable[[], str] = random_id
     url: str = ""
     minted: list[tuple[str, str]] = field(default_factory=list)
     mint_error: Exception | None = None
@@ -100,7 +102,10 @@ class World:
             return f"token-{len(self.minted)}"
 
         def build() -> TasksServer:
-            return TasksServer(self.path, self.clock, mint, self.sender, grace=0, **self.options)
+            options = Options(grace=0, **self.options)
+            return TasksServer(
+                self.path, self.clock, mint, self.sender, options, new_id=self.new_id
+            )
 
         self.server = self.loop.call(build)
         with (
@@ -172,7 +177,12 @@ async def turns(count: int) -> None:
 
 @contextmanager
 def tasks_world(
-    loop: LoopThread, path: Path, *, transport: str = "grpc", **options: Any
+    loop: LoopThread,
+    path: Path,
+    *,
+    transport: str = "grpc",
+    new_id: Callable[[], str] = random_id,
+    **options: Any,
 ) -> Iterator[World]:
     """Run a worker and prepare a server; `options` are the server's."""
 
@@ -196,6 +206,6 @@ def tasks_world(
     clock = ManualClock(START)
     worker, runner, sender = loop.run(start())
     try:
-        yield World(loop, clock, path, worker, sender, options, transport)
+        yield World(loop, clock, path, worker, sender, options, transport, new_id)
     finally:
         loop.run(stop())

@@ -15,7 +15,7 @@ from adjourn.testing import SETTINGS, FakeClock
 from adjourn_local import rpc
 from adjourn_local.clock import ManualClock
 from adjourn_local.sender import Sender
-from adjourn_local.tasks.server import TasksServer
+from adjourn_local.tasks import Options, TasksServer
 from tests.support import serving
 
 AWAY = rpc.RpcError(grpc.StatusCode.UNAVAILABLE, "away")
@@ -82,7 +82,9 @@ class Pauses(list):
 def service(loop, tmp_path):
     async def start():
         sender = Sender(clock := ManualClock(FakeClock().now()))
-        server = TasksServer(tmp_path / "state", clock, lambda *_: "token", sender, grace=0)
+        server = TasksServer(
+            tmp_path / "state", clock, lambda *_: "token", sender, Options(grace=0)
+        )
         for region in (SETTINGS.location, FALLBACK):
             server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(region, "mail"))
         return sender, server

@@ -14,7 +14,7 @@ from adjourn.ports import NewTask, Target, TaskState
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
 from adjourn_local.clock import ManualClock
 from adjourn_local.sender import Sender
-from adjourn_local.tasks.server import TasksServer
+from adjourn_local.tasks import Options, TasksServer
 from tests.support import serving
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -174,7 +174,9 @@ class TestCloudTaskQueue(TaskQueueContract):
     def address(self, loop, clock, tmp_path):
         async def start():
             sender = Sender(clock)
-            server = TasksServer(tmp_path / "state", clock, lambda *_: "token", sender, grace=0)
+            server = TasksServer(
+                tmp_path / "state", clock, lambda *_: "token", sender, Options(grace=0)
+            )
             for queue in QUEUES:
                 server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(SETTINGS.location, queue))
             return sender, server

@@ -468,3 +468,82 @@ def test_no_answer_counts_as_a_retry_but_tells_no_previous_response(world):
     assert retry["X-CloudTasks-TaskExecutionCount"] == "0"
     assert retry["X-CloudTasks-TaskPreviousResponse"] is None
     assert retry["X-CloudTasks-TaskRetryReason"] == ""
+
+
+@pytest.fixture
+def throttled(loop, tmp_path):
+    with tasks_world(loop, tmp_path / "state.db", throttles=True) as world, world.running():
+        world.make_queue(rate_limits={"max_dispatches_per_second": 50})
+        yield world
+
+
+def attempts(world, seconds):
+    """Return how many attempts begin while the clock moves on second by second."""
+    before = world.counters().attempts
+    for _ in range(seconds * 10):
+        world.advance(0.1)
+        world.until(lambda counters: not counters.in_flight)
+    return world.counters().attempts - before
+
+
+def test_a_queue_slows_down_while_its_worker_is_unavailable_and_recovers(throttled):
+    throttled.worker.answers.extend([503] * 200)
+    for _ in range(800):
+        throttled.create(retry_config={"max_attempts": 1})
+    throttled.until(lambda counters: not counters.in_flight)
+
+    slow = attempts(throttled, 8)
+    throttled.worker.answers.clear()
+    attempts(throttled, 15)
+    fast = attempts(throttled, 4)
+
+    assert slow < 8 * 50 / 4
+    assert 4 * 45 <= fast <= 4 * 55
+
+
+def test_retry_after_holds_the_whole_queue_back(throttled):
+    throttled.worker.answers.append(web.Response(status=429, headers={"Retry-After": "50"}))
+    throttled.create()
+    throttled.worker.next()
+    throttled.answered(attempts=1)
+    throttled.create("other")
+
+    throttled.advance(49)
+    assert throttled.counters().attempts == 1
+    throttled.advance(1)
+
+    throttled.answered(attempts=3)
+
+
+def test_without_throttling_a_429_holds_back_only_its_own_task(world):
+    world.worker.answers.append(web.Response(status=429, headers={"Retry-After": "50"}))
+    world.create()
+    world.worker.next()
+    world.answered(attempts=1)
+
+    world.create("other")
+
+    assert world.worker.next()["X-CloudTasks-TaskName"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("max_attempts", "seconds", "made"),
+    [(3, 0, 3), (-1, 25, 4), (2, 25, 4), (5, 25, 5), (1, 0, 1)],
+)
+def test_retrying_stops_as_the_documented_table_says(world, max_attempts, seconds, made):
+    set_retry(
+        world,
+        max_attempts=max_attempts,
+        max_retry_duration=dt.timedelta(seconds=seconds),
+        min_backoff=dt.timedelta(seconds=10),
+        max_backoff=dt.timedelta(seconds=10),
+    )
+    world.worker.answers.extend([500] * 20)
+    world.create()
+
+    for attempt in range(1, made + 1):
+        world.answered(attempts=attempt)
+        world.advance(10)
+
+    assert world.counters().exhausted == 1
+    assert world.counters().attempts == made

@@ -214,15 +214,11 @@ def test_queues_are_listed_by_location_and_page(world):
 
 
 def test_what_is_not_served_is_refused_and_never_ignored(world):
-    client = world.client
-
-    with refused("UNIMPLEMENTED", "Queue.http_target is not served by this local server."):
-        world.make_queue(http_target={"http_method": "POST"})
     with refused("UNIMPLEMENTED") as refusal:
-        world.make_queue(app_engine_routing_override={"service": "worker"})
-    assert "app_engine_routing_override is not served" in refusal.text
+        world.make_queue(http_target={"oauth_token": {"service_account_email": "a@b.c"}})
+    assert "oauth_token is not served" in refusal.text
     with refused("UNIMPLEMENTED") as refusal:
-        client.list_queues(request={"parent": LOCATION, "filter": "state: PAUSED"})
+        world.client.list_queues(request={"parent": LOCATION, "filter": "state: PAUSED"})
     assert "filter is not served" in refusal.text
 
 
@@ -438,3 +434,102 @@ def test_without_limits_a_slow_queue_runs_as_fast_as_it_can(loop, tmp_path):
             world.create()
 
         world.answered(attempts=50)
+
+
+def test_a_task_makes_its_queue_if_the_server_was_told_so(loop, tmp_path):
+    with tasks_world(loop, tmp_path / "s.db", creates_queues=True) as world, world.running():
+        world.create("first")
+
+        assert world.worker.next()["X-CloudTasks-TaskName"] == "first"
+        assert world.client.get_queue(name=QUEUE).retry_config.max_attempts == 100
+        other = f"{LOCATION}/queues/other"
+        request = {"task": {"http_request": {"url": world.worker.url}}, "parent": other}
+        world.client.batch_create_tasks(request={"parent": other, "requests": [request]})
+        world.worker.next()
+        with refused("NOT_FOUND", MISSING):
+            world.client.get_queue(name=f"{LOCATION}/queues/never")
+        with refused("INVALID_ARGUMENT"):
+            world.client.create_task(parent=f"{LOCATION}/queues/a_b", task=request["task"])
+
+
+def policy(*members, etag=b""):
+    role = "roles/cloudtasks.enqueuer"
+    return {"bindings": [{"role": role, "members": list(members)}], "etag": etag}
+
+
+def test_a_queue_keeps_the_policy_it_is_given(world):
+    world.make_queue()
+    empty = world.client.get_iam_policy(request={"resource": QUEUE})
+    assert (list(empty.bindings), empty.etag) == ([], b"\x00 \x01")
+
+    given = world.client.set_iam_policy(
+        request={"resource": QUEUE, "policy": policy("user:a@b.c", etag=empty.etag)}
+    )
+
+    assert given.bindings[0].members == ["user:a@b.c"]
+    assert given.version == 1
+    assert given.etag not in (b"", empty.etag)
+    assert world.client.get_iam_policy(request={"resource": QUEUE}) == given
+
+
+def test_a_policy_that_changed_meanwhile_is_not_overwritten(world):
+    world.make_queue()
+    first = world.client.get_iam_policy(request={"resource": QUEUE})
+    world.client.set_iam_policy(request={"resource": QUEUE, "policy": policy("user:a@b.c")})
+
+    with refused("ABORTED") as refusal:
+        world.client.set_iam_policy(
+            request={"resource": QUEUE, "policy": policy("user:x@y.z", etag=first.etag)}
+        )
+
+    assert "concurrent policy changes" in refusal.text
+    kept = world.client.get_iam_policy(request={"resource": QUEUE})
+    assert kept.bindings[0].members == ["user:a@b.c"]
+
+
+def test_a_mask_sets_only_the_part_of_a_policy_that_it_names(world):
+    world.make_queue()
+    world.client.set_iam_policy(request={"resource": QUEUE, "policy": policy("user:a@b.c")})
+
+    changed = world.client.set_iam_policy(
+        request={"resource": QUEUE, "policy": {"version": 3}, "update_mask": {"paths": ["version"]}}
+    )
+
+    assert changed.version == 3
+    assert changed.bindings[0].members == ["user:a@b.c"]
+
+
+def test_a_policy_goes_with_its_queue(world):
+    world.make_queue()
+    world.client.set_iam_policy(request={"resource": QUEUE, "policy": policy("user:a@b.c")})
+    world.client.delete_queue(name=QUEUE)
+    with refused("NOT_FOUND", MISSING):
+        world.client.get_iam_policy(request={"resource": QUEUE})
+    with refused("NOT_FOUND", MISSING):
+        world.client.set_iam_policy(request={"resource": QUEUE, "policy": policy("user:a@b.c")})
+
+    world.advance(3 * 86400 + 1)
+    world.make_queue()
+
+    assert not world.client.get_iam_policy(request={"resource": QUEUE}).bindings
+
+
+def test_everybody_may_do_everything_with_a_queue_that_exists(world):
+    asked = {"resource": QUEUE, "permissions": ["cloudtasks.tasks.create"]}
+    assert list(world.client.test_iam_permissions(request=asked).permissions) == []
+
+    world.make_queue()
+
+    granted = world.client.test_iam_permissions(request=asked).permissions
+    assert list(granted) == ["cloudtasks.tasks.create"]
+
+
+def test_a_location_has_no_key_and_takes_none(world):
+    name = f"{LOCATION}/cmekConfig"
+    key = f"{LOCATION}/keyRings/r/cryptoKeys/k"
+
+    assert world.client.get_cmek_config(name=name).kms_key == ""
+    assert world.client.update_cmek_config(cmek_config={"name": name}).name == name
+    with refused("UNIMPLEMENTED") as refusal:
+        world.client.update_cmek_config(cmek_config={"name": name, "kms_key": key})
+    assert "kms_key is not served" in refusal.text

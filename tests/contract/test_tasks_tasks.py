@@ -58,7 +58,7 @@ def test_only_the_full_view_has_the_body(world):
     full = world.client.get_task(request={"name": task.name, "response_view": FULL})
 
     assert (task.http_request.body, basic.http_request.body) == (b"", b"")
-    assert basic.http_request.headers == {"A": "b"}
+    assert basic.http_request.headers == {"A": "b", "User-Agent": "Google-Cloud-Tasks"}
     assert full.http_request.body == b"secret"
     assert full.view == FULL
 
@@ -181,9 +181,7 @@ def test_a_retry_config_out_of_bounds_is_refused(world):
     assert message == "RetryConfig.maxAttempts must be greater or equal to -1."
 
 
-def test_targets_that_are_not_served_are_refused(world):
-    with refused("UNIMPLEMENTED"):
-        world.client.create_task(parent=QUEUE, task={"app_engine_http_request": {}})
+def test_a_token_for_google_s_apis_and_a_task_without_a_target_are_refused(world):
     with refused("UNIMPLEMENTED", "HttpRequest.oauth_token is not served by this local server."):
         world.create(http_request={"oauth_token": {"service_account_email": "a@b.c"}})
     assert "Task.http_request is required." in refusal(
@@ -367,3 +365,44 @@ def test_a_made_id_that_is_taken_is_not_used_twice(loop, tmp_path):
         names = [world.create().name.rpartition("/")[2] for _ in range(3)]
 
     assert names == ["0", "1", "2"]
+
+
+def test_a_batch_that_was_answered_can_be_asked_for_again(world):
+    operation = world.client.batch_create_tasks(batch(world, "")).operation
+
+    assert world.client.get_operation({"name": operation.name}) == operation
+    with refused("NOT_FOUND", "Requested entity was not found."):
+        world.client.get_operation({"name": f"{LOCATION}/operations/never"})
+
+
+@pytest.mark.parametrize("world", ["grpc"], indirect=True)
+def test_a_call_may_not_be_given_more_than_thirty_seconds(world):
+    task = {"http_request": {"url": world.worker.url}}
+
+    world.client.create_task(parent=QUEUE, task=task, timeout=29)
+    world.client.create_task(parent=QUEUE, task=task, timeout=None)
+    with refused("INVALID_ARGUMENT") as refusal:
+        world.client.create_task(parent=QUEUE, task=task, timeout=60)
+
+    assert refusal.text.startswith("The request deadline is 20")
+    assert refusal.text.endswith("The deadline cannot be more than 30s in the future.")
+
+
+def test_a_url_that_cannot_be_escaped_is_accepted_and_fails_when_it_is_sent(world):
+    task = world.create(http_request={"url": "http://127.0.0.1:1/%zz"})
+
+    assert world.client.get_task(name=task.name).http_request.url.endswith("%zz")
+
+
+def test_the_user_agent_is_shown_as_it_will_be_sent(world):
+    task = world.create(http_request={"headers": {"user-agent": "me", "x-Own": "1"}})
+
+    assert task.http_request.headers == {"x-Own": "1", "User-Agent": "Google-Cloud-Tasks"}
+
+
+def test_a_task_s_own_retry_duration_is_cut_to_the_second(world):
+    retry = {"max_retry_duration": {"seconds": 3, "nanos": 900_000_000}}
+
+    task = world.create(retry_config=retry)
+
+    assert task.retry_config.max_retry_duration == dt.timedelta(seconds=3)

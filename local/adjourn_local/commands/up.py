@@ -11,6 +11,7 @@ from pathlib import Path
 from adjourn.app import load_app
 from adjourn_local.commands import Add
 from adjourn_local.stack import PROJECT, Stack
+from adjourn_local.tasks import Options
 
 DEFAULT_PORT = 8710
 
@@ -33,6 +34,20 @@ def add(add: Add) -> None:
     )
     up.add_argument("--memory", action="store_true", help="keep no state")
     up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
+    up.add_argument(
+        "--throttle", action="store_true", help="slow a queue down on 429 and 503, as Google does"
+    )
+    up.add_argument(
+        "--create-queues", action="store_true", help="make a queue when a task is created in it"
+    )
+    up.add_argument(
+        "--app-engine",
+        type=_service,
+        action="append",
+        default=[],
+        metavar="SERVICE=URL",
+        help="where an App Engine service is, for tasks with that target; may be repeated",
+    )
     up.set_defaults(run=lambda options: asyncio.run(_up(options)))
 
 
@@ -41,6 +56,13 @@ def _port(text: str) -> int:
     if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
         raise argparse.ArgumentTypeError(f"{port} is not 0 or from 1024 to 65530")
     return port
+
+
+def _service(text: str) -> tuple[str, str]:
+    name, _, url = text.partition("=")
+    if not name or not url.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text} is not SERVICE=http://HOST:PORT")
+    return name, url
 
 
 async def _up(options: argparse.Namespace) -> int:
@@ -52,7 +74,12 @@ async def _up(options: argparse.Namespace) -> int:
         options.app,
         state=None if options.memory else options.state,
         base_port=options.port,
-        limits=not options.no_limits,
+        tasks=Options(
+            limits=not options.no_limits,
+            throttles=options.throttle,
+            creates_queues=options.create_queues,
+            app_engine=dict(options.app_engine),
+        ),
         write=_write,
     )
     stopped = asyncio.Event()

@@ -1,6 +1,7 @@
 """An embedded Cloud Tasks v2: queues, dispatch over HTTP, retries and limits as documented."""
 
 from adjourn_local.tasks.counters import Counters
+from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.server import Mint, TasksServer
 
-__all__ = ["Counters", "Mint", "TasksServer"]
+__all__ = ["Counters", "Mint", "Options", "TasksServer"]

@@ -6,7 +6,6 @@ doing when it died is due again when the next one starts: at least once, never l
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
 from adjourn_local.answers import is_success
@@ -15,9 +14,10 @@ from adjourn_local.sender import Answer, Sender
 from adjourn_local.tasks.agenda import Agenda
 from adjourn_local.tasks.alarm import Alarm
 from adjourn_local.tasks.counters import Tally
-from adjourn_local.tasks.headers import outgoing, token_request
+from adjourn_local.tasks.headers import Writer
 from adjourn_local.tasks.line import Line
 from adjourn_local.tasks.moment import SECOND, micros, read, write
+from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.retry import (
@@ -30,8 +30,7 @@ from adjourn_local.tasks.retry import (
     response_status,
 )
 from adjourn_local.tasks.store import Store
-
-Mint = Callable[[str, str], str]
+from adjourn_local.tasks.task import deadline
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +39,19 @@ class Dispatcher:
     """Runs the queues of one server; `tally` counts what it does."""
 
     def __init__(
-        self, store: Store, clock: Clock, mint: Mint, sender: Sender, *, limits: bool
+        self,
+        store: Store,
+        clock: Clock,
+        writer: Writer,
+        sender: Sender,
+        options: Options,
     ) -> None:
         self.tally = Tally()
         self._store = store
         self._clock = clock
-        self._mint = mint
+        self._writer = writer
         self._sender = sender
-        self._limits = limits
+        self._options = options
         self._lines: dict[str, Line] = {}
         self._running: dict[int, Record] = {}
         self._newest: Record | None = None
@@ -88,7 +92,9 @@ class Dispatcher:
         if line is None:
             agenda = Agenda(partial(self._store.waiting, name))
             alarm = Alarm(self._clock, lambda: self._pump(self._lines[name]))
-            line = self._lines[name] = Line(name, settings, agenda, alarm, now, limits=self._limits)
+            line = self._lines[name] = Line(
+                name, settings, agenda, alarm, now, options=self._options
+            )
         else:
             line.change(settings, now)
             line.alarm.cancel()
@@ -187,7 +193,7 @@ class Dispatcher:
 
     async def _attempt(self, line: Line, record: Record, due: int, *, forced: bool) -> None:
         try:
-            answer = await self._deliver(record, due)
+            answer = await self._deliver(line, record, due)
             self._settle(line, record, answer, since=due if forced else None)
         finally:
             line.in_flight -= 1
@@ -196,12 +202,10 @@ class Dispatcher:
                 self._running.pop(record.id, None)
         self._pump(line)
 
-    async def _deliver(self, record: Record, due: int) -> Answer:
+    async def _deliver(self, line: Line, record: Record, due: int) -> Answer:
         try:
-            wanted = token_request(record.task)
-            authorization = None if wanted is None else f"Bearer {self._mint(*wanted)}"
-            request = outgoing(record, due, authorization)
-            return await self._sender.send(request, read(record.task.dispatch_deadline) / SECOND)
+            request = self._writer.write(record, due, line.settings)
+            return await self._sender.send(request, deadline(record.task))
         except Exception:  # noqa: BLE001 - whatever breaks here, the task must not be lost
             _log.exception("attempt_broken queue=%s task=%s", record.queue, record.task_id)
             return Answer(status=None, error="UNAVAILABLE", retry_after=None)
@@ -210,12 +214,14 @@ class Dispatcher:
         """Note what an attempt came to; a retry after RunTask counts from that call."""
         now = micros(self._clock.now())
         succeeded = is_success(answer)
+        app_engine = record.task.HasField("app_engine_http_request")
+        line.heard(answer, now, app_engine=app_engine)
         self.tally.succeeded += succeeded
         self.tally.failed += not succeeded
         if succeeded:
             self._store.end(record, now)
             return
-        self._note_failure(record, answer, now)
+        self._note_failure(record, answer, now, app_engine=app_engine)
         if record.gone:
             return
         task = record.task
@@ -236,14 +242,14 @@ class Dispatcher:
         line.agenda.add((record.due, record.id))
         self._log_failure(line, record, answer, now, retry_in=wait)
 
-    def _note_failure(self, record: Record, answer: Answer, now: int) -> None:
+    def _note_failure(self, record: Record, answer: Answer, now: int, *, app_engine: bool) -> None:
         task = record.task
         task.response_count += answer.status is not None
         write(task.last_attempt.response_time, now)
         status = task.last_attempt.response_status
         status.code, status.message = response_status(answer)
         record.executions += counts_as_execution(answer)
-        record.previous = previous_response(answer)
+        record.previous = previous_response(answer, app_engine=app_engine)
 
     def _log_failure(
         self, line: Line, record: Record, answer: Answer, now: int, *, retry_in: int | None

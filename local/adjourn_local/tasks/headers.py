@@ -1,32 +1,62 @@
 """The request that a worker receives: the user's, with the service's headers over it."""
 
-from typing import Any
-
-from google.cloud.tasks_v2.types import target as target_types
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from adjourn_local.sender import Outgoing, replace_headers
+from adjourn_local.tasks import app_engine
+from adjourn_local.tasks.limits import method_name
 from adjourn_local.tasks.moment import SECOND
 from adjourn_local.tasks.names import short
+from adjourn_local.tasks.override import overridden
+from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.record import Record
+from adjourn_local.tasks.task import USER_AGENT
 
-_METHODS: Any = target_types.HttpMethod
-
-
-def outgoing(record: Record, due: int, authorization: str | None) -> Outgoing:
-    """Return the request of a task's current attempt, which its dispatch count includes already."""
-    request = record.task.http_request
-    forced = task_headers(record, due)
-    if authorization is not None:
-        forced.append(("Authorization", authorization))
-    return Outgoing(
-        method=_METHODS(request.http_method).name,
-        url=request.url,
-        headers=replace_headers(request.headers, forced, reserved_prefixes=("X-CloudTasks-",)),
-        body=request.body,
-    )
+Mint = Callable[[str, str], str]
 
 
-def task_headers(record: Record, due: int) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes the request of each attempt.
+
+    Attributes:
+        mint: Makes the token of a task that asks for one, from account and audience.
+        services: Where App Engine services are.
+    """
+
+    mint: Mint
+    services: app_engine.Services
+
+    def write(self, record: Record, due: int, settings: Settings) -> Outgoing:
+        """Return the request of a task's current attempt, which its dispatch count includes.
+
+        Raises:
+            RpcError: FAILED_PRECONDITION, if it is not known where an App Engine service is.
+            Exception: Whatever the making of a token raises.
+        """
+        eta = f"{due // SECOND}.{due % SECOND:06d}"
+        if record.task.HasField("app_engine_http_request"):
+            own = record.task.app_engine_http_request.app_engine_routing
+            base = app_engine.address(self.services, settings.app_engine or own)
+            return app_engine.outgoing(record, eta, base)
+        request = record.task.http_request
+        if settings.http_target is not None:
+            request = overridden(request, settings.http_target)
+        forced = task_headers(record, eta)
+        if request.HasField("oidc_token"):
+            token = request.oidc_token
+            minted = self.mint(token.service_account_email, token.audience or request.url)
+            forced.append(("Authorization", f"Bearer {minted}"))
+        return Outgoing(
+            method=method_name(request.http_method),
+            url=request.url,
+            headers=replace_headers(request.headers, forced, reserved_prefixes=("X-CloudTasks-",)),
+            body=request.body,
+        )
+
+
+def task_headers(record: Record, eta: str) -> list[tuple[str, str]]:
     """Return what the service tells the worker (tasks/docs/creating-http-target-tasks).
 
     The reason of a retry was seen present but empty on HTTP targets; the previous response is left
@@ -34,24 +64,15 @@ def task_headers(record: Record, due: int) -> list[tuple[str, str]]:
     """
     retries = record.task.dispatch_count - 1
     told = [
-        ("User-Agent", "Google-Cloud-Tasks"),
+        ("User-Agent", USER_AGENT),
         ("X-CloudTasks-QueueName", short(record.queue)),
         ("X-CloudTasks-TaskName", record.task_id),
         ("X-CloudTasks-TaskRetryCount", str(retries)),
         ("X-CloudTasks-TaskExecutionCount", str(record.executions)),
-        ("X-CloudTasks-TaskETA", f"{due // SECOND}.{due % SECOND:06d}"),
+        ("X-CloudTasks-TaskETA", eta),
     ]
     if retries:
         if record.previous:
             told.append(("X-CloudTasks-TaskPreviousResponse", str(record.previous)))
         told.append(("X-CloudTasks-TaskRetryReason", ""))
     return told
-
-
-def token_request(task: Any) -> tuple[str, str] | None:
-    """Return account and audience of the token a task wants; the audience defaults to the URL."""
-    request = task.http_request
-    if not request.HasField("oidc_token"):
-        return None
-    token = request.oidc_token
-    return token.service_account_email, token.audience or request.url

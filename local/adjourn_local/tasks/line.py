@@ -1,10 +1,13 @@
 """One queue while the server runs: its settings, what waits in it and what holds it back."""
 
+from adjourn_local.sender import Answer
 from adjourn_local.tasks.agenda import Agenda
 from adjourn_local.tasks.alarm import Alarm
 from adjourn_local.tasks.bucket import Bucket
 from adjourn_local.tasks.moment import SECOND
+from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import Settings
+from adjourn_local.tasks.throttle import Throttle
 
 # With the limits off something must still keep a full queue from opening a thousand connections.
 _UNLIMITED_CONCURRENCY = 64
@@ -15,7 +18,14 @@ class Line:
     """Answers when the next dispatch of a queue may be; the dispatcher does it."""
 
     def __init__(
-        self, name: str, settings: Settings, agenda: Agenda, alarm: Alarm, now: int, *, limits: bool
+        self,
+        name: str,
+        settings: Settings,
+        agenda: Agenda,
+        alarm: Alarm,
+        now: int,
+        *,
+        options: Options,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -24,7 +34,8 @@ class Line:
         self.in_flight = 0
         self.purged = 0
         self.log = LogBudget()
-        self._limits = limits
+        self._limits = options.limits
+        self._throttle = Throttle() if options.throttles else None
         self._bucket = Bucket(settings.rate, settings.burst, now)
 
     def is_open(self) -> bool:
@@ -36,7 +47,8 @@ class Line:
         """Return when a task that is due at `due` may go, `now` at the earliest."""
         if due > now or not self._limits:
             return max(due, now)
-        return self._bucket.ready_at(now)
+        ready = self._bucket.ready_at(now)
+        return ready if self._throttle is None else max(ready, self._throttle.until)
 
     def spend(self, now: int) -> None:
         """Note a dispatch that the limits apply to."""
@@ -46,7 +58,17 @@ class Line:
     def change(self, settings: Settings, now: int) -> None:
         """Go on with other settings."""
         self.settings = settings
-        self._bucket.adjust(settings.rate, settings.burst, now)
+        self._adjust(now)
+
+    def heard(self, answer: Answer, now: int, *, app_engine: bool) -> None:
+        """Slow down or speed up as a worker's answer has it, if that is wanted at all."""
+        if self._throttle is not None and self._throttle.heard(answer, now, app_engine=app_engine):
+            self._adjust(now)
+
+    def _adjust(self, now: int) -> None:
+        share = 1.0 if self._throttle is None else self._throttle.share
+        burst = max(1, int(self.settings.burst * share))
+        self._bucket.adjust(self.settings.rate * share, burst, now)
 
 
 class LogBudget:

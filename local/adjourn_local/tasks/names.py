@@ -50,6 +50,11 @@ def split_task(name: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
+def project_of(name: str) -> str:
+    """Return the id of the project in a full name."""
+    return name.split("/")[1]
+
+
 def short(name: str) -> str:
     """Return the last part of a full name."""
     return name.rpartition("/")[2]

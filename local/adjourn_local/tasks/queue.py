@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from google.cloud.tasks_v2.types import queue as queue_types
 
 from adjourn_local.names import invalid
-from adjourn_local.rpc import RpcError
+from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.moment import SECOND, read, write
+from adjourn_local.tasks.names import project_of
+from adjourn_local.tasks.override import check_target
 from adjourn_local.tasks.retry import RetryPolicy, policy_of
 
 RUNNING = int(queue_types.Queue.State.RUNNING)
@@ -31,6 +32,8 @@ class Settings:
     burst: int
     concurrent: int
     retry: RetryPolicy
+    http_target: Any | None
+    app_engine: Any | None
 
 
 def settings_of(queue: Any) -> Settings:
@@ -42,6 +45,10 @@ def settings_of(queue: Any) -> Settings:
         burst=limits.max_burst_size,
         concurrent=limits.max_concurrent_dispatches,
         retry=policy_of(queue.retry_config),
+        http_target=queue.http_target if queue.HasField("http_target") else None,
+        app_engine=queue.app_engine_routing_override
+        if queue.HasField("app_engine_routing_override")
+        else None,
     )
 
 
@@ -81,7 +88,10 @@ def merged(queue: Any, wanted: Any, mask: Any) -> Any:
 
 
 def _complete(queue: Any) -> Any:
-    _refuse_what_is_not_served(queue)
+    if queue.HasField("http_target"):
+        check_target(queue.http_target)
+    if queue.HasField("app_engine_routing_override"):
+        app_engine.set_host(queue.app_engine_routing_override, project_of(queue.name))
     _check_limits(queue.rate_limits)
     _check_retry(queue.retry_config)
     _fill_limits(queue.rate_limits)
@@ -90,14 +100,6 @@ def _complete(queue: Any) -> Any:
     if not 0 <= queue.stackdriver_logging_config.sampling_ratio <= 1:
         raise invalid("StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0.")
     return queue
-
-
-def _refuse_what_is_not_served(queue: Any) -> None:
-    for field in ("app_engine_routing_override", "http_target"):
-        if queue.HasField(field):
-            raise RpcError(
-                grpc.StatusCode.UNIMPLEMENTED, f"Queue.{field} is not served by this local server."
-            )
 
 
 def _check_limits(limits: Any) -> None:

@@ -1,6 +1,5 @@
 """The API's calls on queues."""
 
-import datetime as dt
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from adjourn_local.tasks import pages
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.moment import micros, span, write
 from adjourn_local.tasks.names import split_queue
+from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
 from adjourn_local.tasks.store import Store
 
@@ -29,12 +29,12 @@ class QueueCalls:
     """Holds every queue's message; the store and the dispatcher follow each change."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, clock: Clock, *, tombstone: dt.timedelta
+        self, store: Store, dispatcher: Dispatcher, clock: Clock, options: Options
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
-        self._tombstone = span(tombstone)
+        self._options = options
         self._queues = store.queues()
         for name, queue in self._queues.items():
             dispatcher.open(name, settings_of(queue))
@@ -58,6 +58,16 @@ class QueueCalls:
                 "wait at least a minute for the queue to initialize.",
             )
         return queue
+
+    def require_for_task(self, name: str) -> Any:
+        """Return the queue that a task is created in, which may be made for it.
+
+        Raises:
+            RpcError: INVALID_ARGUMENT or NOT_FOUND.
+        """
+        if self._options.creates_queues:
+            self.ensure(name)
+        return self.require(name)
 
     def ensure(self, name: str) -> None:
         """Make a queue with the defaults if there is none, even if one was deleted just now."""
@@ -141,7 +151,7 @@ class QueueCalls:
         return queue
 
     def _check_room(self, name: str) -> None:
-        since = micros(self._clock.now()) - self._tombstone
+        since = micros(self._clock.now()) - span(self._options.queue_tombstone)
         if self._store.is_queue_name_taken(name, since):
             raise RpcError(
                 grpc.StatusCode.FAILED_PRECONDITION,

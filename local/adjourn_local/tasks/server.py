@@ -17,11 +17,13 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from adjourn_local import rest, rpc
 from adjourn_local.clock import Clock
 from adjourn_local.sender import Sender
-from adjourn_local.tasks import cmek
+from adjourn_local.tasks import buffer, cmek
 from adjourn_local.tasks.access import AccessCalls
 from adjourn_local.tasks.counters import Counters
-from adjourn_local.tasks.dispatcher import Dispatcher, Mint
+from adjourn_local.tasks.dispatcher import Dispatcher
+from adjourn_local.tasks.headers import Mint, Writer
 from adjourn_local.tasks.moment import micros, span
+from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.rules import RULES
@@ -32,6 +34,8 @@ __all__ = ["Mint", "TasksServer"]
 
 _log = logging.getLogger(__name__)
 
+_SERVICE = "google.cloud.tasks.v2.CloudTasks"
+_LONGEST_DEADLINE = 30.0
 _SWEEP_EVERY = dt.timedelta(hours=1)
 
 
@@ -43,11 +47,7 @@ class TasksServer:
         clock: The stack's time.
         mint: Makes the token of a task that asks for one, from account and audience.
         sender: The way out to the workers; whoever made it closes it.
-        limits: Whether queues keep to their rate and concurrency.
-        tombstone: For how long the name of a task that is gone stays taken. The documentation says
-            one hour here and 24 hours there.
-        queue_tombstone: The same for the name of a deleted queue; documented as up to three days.
-        grace: Seconds that `stop` leaves to the attempts in flight.
+        options: How it behaves.
         new_id: Makes the id of a task that was given none.
     """
 
@@ -57,26 +57,18 @@ class TasksServer:
         clock: Clock,
         mint: Mint,
         sender: Sender,
+        options: Options = DEFAULTS,
         *,
-        limits: bool = True,
-        tombstone: dt.timedelta = dt.timedelta(hours=1),
-        queue_tombstone: dt.timedelta = dt.timedelta(days=3),
-        grace: float = 1.0,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._clock = clock
-        self._tombstone = tombstone
-        self._grace = grace
+        self._options = options
         self._store = Store(path)
-        self._dispatcher = Dispatcher(self._store, clock, mint, sender, limits=limits)
-        self._queues = QueueCalls(self._store, self._dispatcher, clock, tombstone=queue_tombstone)
+        writer = Writer(mint=mint, services=options.app_engine)
+        self._dispatcher = Dispatcher(self._store, clock, writer, sender, options)
+        self._queues = QueueCalls(self._store, self._dispatcher, clock, options)
         self._tasks = TaskCalls(
-            self._store,
-            self._dispatcher,
-            self._queues,
-            clock,
-            tombstone=tombstone,
-            new_id=new_id,
+            self._store, self._dispatcher, self._queues, clock, options, new_id=new_id
         )
         self._access = AccessCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
@@ -84,13 +76,16 @@ class TasksServer:
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
         """Return the services for a `grpc.aio` server on the loop this server lives on."""
         return [
-            rpc.service("google.cloud.tasks.v2.CloudTasks", self._methods()),
+            rpc.service(_SERVICE, self._methods(), longest_deadline=_LONGEST_DEADLINE),
             rpc.service("google.longrunning.Operations", self._operations()),
         ]
 
     def http_routes(self) -> list[web.RouteDef]:
         """Return the same methods over HTTP and JSON."""
-        return rest.routes({**self._methods(), **self._operations()}, RULES)
+        return [
+            *rest.routes({**self._methods(), **self._operations()}, RULES),
+            *buffer.routes(self._queues, self._tasks),
+        ]
 
     async def start(self) -> None:
         """Begin to dispatch, first what an earlier life of this file left behind."""
@@ -103,7 +98,7 @@ class TasksServer:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._housekeeping
-        await self._dispatcher.stop(self._grace)
+        await self._dispatcher.stop(self._options.grace)
         self._store.close()
 
     def ensure_queue(self, name: str) -> None:
@@ -163,6 +158,6 @@ class TasksServer:
     async def _forget_and_expire(self) -> None:
         now = micros(self._clock.now())
         for record in await self._store.sweep(
-            gone_before=now - span(self._tombstone), created_before=now - RETENTION
+            gone_before=now - span(self._options.tombstone), created_before=now - RETENTION
         ):
             self._dispatcher.expire(self._dispatcher.current(record))

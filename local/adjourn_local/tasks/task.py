@@ -1,42 +1,40 @@
 """A task as CreateTask takes it and as the service gives it back: checks, defaults and views."""
 
-import re
 from typing import Any
 
 import grpc
-from google.cloud.tasks_v2.types import target as target_types
 from google.cloud.tasks_v2.types import task as task_types
 from google.protobuf import timestamp_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
+from adjourn_local.tasks import app_engine
+from adjourn_local.tasks.limits import (
+    MAX_URL,
+    POST,
+    WITH_BODY,
+    check_header_size,
+    check_headers,
+    check_method,
+)
 from adjourn_local.tasks.moment import DAY, SECOND, read, write
+from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.queue import check_retry
 
 # Measured against the service: 1 MiB less 7 bytes, of the task as it is stored.
 MAX_TASK_BYTES = 1_048_569
 
-_MAX_URL = 2083
-_MAX_HEADERS = 80 * 1024
+USER_AGENT = "Google-Cloud-Tasks"
+
 _MAX_AHEAD = 30 * DAY
 _MIN_DEADLINE = 15 * SECOND
 _MAX_DEADLINE = 30 * 60 * SECOND
+_MAX_APP_ENGINE_DEADLINE = DAY + 15 * SECOND
 _DEFAULT_DEADLINE = 10 * 60 * SECOND
 _MILLISECOND = 1000
 
-_METHODS = range(
-    int(target_types.HttpMethod.HTTP_METHOD_UNSPECIFIED), int(target_types.HttpMethod.OPTIONS) + 1
-)
-_POST = int(target_types.HttpMethod.POST)
-_WITH_BODY = {
-    int(target_types.HttpMethod.POST),
-    int(target_types.HttpMethod.PUT),
-    int(target_types.HttpMethod.PATCH),
-}
 _BASIC = int(task_types.Task.View.BASIC)
 _FULL = int(task_types.Task.View.FULL)
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER_VALUE = re.compile(r"[^\x00\r\n]*")
 
 _Task: Any = task_types.Task.pb()
 
@@ -48,16 +46,17 @@ def new_task(wanted: Any, name: str, now: int) -> Any:
         RpcError: INVALID_ARGUMENT for what the service refuses, UNIMPLEMENTED for what only this
             server does not do.
     """
-    _check_request(wanted)
     task = _Task(name=name)
-    task.http_request.CopyFrom(wanted.http_request)
-    task.http_request.http_method = task.http_request.http_method or _POST
+    if wanted.HasField("app_engine_http_request"):
+        _take_app_engine(task, wanted)
+    else:
+        _take_http(task, wanted)
     if wanted.HasField("retry_config"):
         check_retry(wanted.retry_config)
         task.retry_config.CopyFrom(wanted.retry_config)
+        task.retry_config.max_retry_duration.nanos = 0
     write(task.create_time, now - now % SECOND)
     write(task.schedule_time, _schedule_time(wanted, now))
-    write(task.dispatch_deadline, _deadline(wanted))
     if task.ByteSize() > MAX_TASK_BYTES:
         raise invalid(f"Task size too large: at most {MAX_TASK_BYTES} bytes.")
     return task
@@ -69,27 +68,55 @@ def view(task: Any, wanted: int) -> Any:
     result.CopyFrom(task)
     result.view = _FULL if wanted == _FULL else _BASIC
     if result.view == _BASIC:
-        result.http_request.ClearField("body")
+        getattr(result, result.WhichOneof("message_type")).ClearField("body")
     return result
 
 
-def _check_request(task: Any) -> None:
-    kind = task.WhichOneof("message_type")
-    if kind == "app_engine_http_request":
-        raise _not_served("Task.app_engine_http_request")
-    if kind is None:
+def deadline(task: Any) -> float:
+    """Return the seconds that a worker has for an answer.
+
+    An App Engine task may leave it to its service's scaling; here that is always the automatic one.
+    """
+    set_ = read(task.dispatch_deadline) if task.HasField("dispatch_deadline") else 0
+    return (set_ or _DEFAULT_DEADLINE) / SECOND
+
+
+def _take_http(task: Any, wanted: Any) -> None:
+    if not wanted.HasField("http_request"):
         raise invalid("Task.http_request is required.")
-    request = task.http_request
+    request = wanted.http_request
     if request.HasField("oauth_token"):
-        raise _not_served("HttpRequest.oauth_token")
+        raise RpcError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "HttpRequest.oauth_token is not served by this local server.",
+        )
     if request.HasField("oidc_token") and not request.oidc_token.service_account_email:
         raise invalid("HttpRequest.oidcToken.serviceAccountEmail is required.")
     _check_url(request.url)
-    _check_headers(request.headers)
-    if request.http_method not in _METHODS:
-        raise invalid("HttpRequest.httpMethod is not a known method.")
-    if request.body and (request.http_method or _POST) not in _WITH_BODY:
+    check_header_size("HttpRequest", check_headers("HttpRequest", request.headers.items()))
+    check_method("HttpRequest", request.http_method)
+    if request.body and (request.http_method or POST) not in WITH_BODY:
         raise invalid("HttpRequest.body is allowed only for the methods POST, PUT and PATCH.")
+    task.http_request.CopyFrom(request)
+    task.http_request.http_method = request.http_method or POST
+    _set_user_agent(task.http_request.headers)
+    write(task.dispatch_deadline, _checked_deadline(wanted, _MAX_DEADLINE, "30m"))
+
+
+def _set_user_agent(headers: Any) -> None:
+    """Show what will be sent from the start, as the service was seen to do."""
+    for name in [name for name in headers if name.lower() == "user-agent"]:
+        del headers[name]
+    headers["User-Agent"] = USER_AGENT
+
+
+def _take_app_engine(task: Any, wanted: Any) -> None:
+    app_engine.check(wanted.app_engine_http_request)
+    task.app_engine_http_request.CopyFrom(wanted.app_engine_http_request)
+    app_engine.complete(task.app_engine_http_request, project_of(task.name))
+    if wanted.HasField("dispatch_deadline") and read(wanted.dispatch_deadline):
+        checked = _checked_deadline(wanted, _MAX_APP_ENGINE_DEADLINE, "24h15s")
+        write(task.dispatch_deadline, checked)
 
 
 def _check_url(url: str) -> None:
@@ -97,18 +124,8 @@ def _check_url(url: str) -> None:
         raise invalid("HttpRequest.url is required.")
     if not url.startswith(("http://", "https://")):
         raise invalid("HttpTarget.url must start with 'http://' or 'https://'.")
-    if len(url) > _MAX_URL:
-        raise invalid(f"HttpRequest.url must be at most {_MAX_URL} characters.")
-
-
-def _check_headers(headers: Any) -> None:
-    size = 0
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise invalid(f"HttpRequest.headers: {name!r} is not a valid header.")
-        size += len(name.encode()) + len(value.encode())
-    if size >= _MAX_HEADERS:
-        raise invalid("HttpRequest.headers must be less than 80 KB in total.")
+    if len(url) > MAX_URL:
+        raise invalid(f"HttpRequest.url must be at most {MAX_URL} characters.")
 
 
 def _schedule_time(task: Any, now: int) -> int:
@@ -124,14 +141,10 @@ def _schedule_time(task: Any, now: int) -> int:
     return max(at, now)
 
 
-def _deadline(task: Any) -> int:
+def _checked_deadline(task: Any, longest: int, shown: str) -> int:
     if not task.HasField("dispatch_deadline"):
         return _DEFAULT_DEADLINE
-    deadline = read(task.dispatch_deadline)
-    if not _MIN_DEADLINE <= deadline <= _MAX_DEADLINE:
-        raise invalid("Task.dispatchDeadline must be between [15s, 30m].")
-    return deadline - deadline % _MILLISECOND
-
-
-def _not_served(field: str) -> RpcError:
-    return RpcError(grpc.StatusCode.UNIMPLEMENTED, f"{field} is not served by this local server.")
+    wanted = read(task.dispatch_deadline)
+    if not _MIN_DEADLINE <= wanted <= longest:
+        raise invalid(f"Task.dispatchDeadline must be between [15s, {shown}].")
+    return wanted - wanted % _MILLISECOND

@@ -1,6 +1,5 @@
 """The API's calls on tasks."""
 
-import datetime as dt
 import secrets
 from collections.abc import Callable, Container, Sequence
 from typing import Any
@@ -13,9 +12,12 @@ from adjourn_local.clock import Clock
 from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import batch, pages
+from adjourn_local.tasks.app_engine import address
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.moment import micros, span
 from adjourn_local.tasks.names import split_task
+from adjourn_local.tasks.options import Options
+from adjourn_local.tasks.queue import settings_of
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.store import Store
@@ -46,20 +48,21 @@ class TaskCalls:
         dispatcher: Dispatcher,
         queues: QueueCalls,
         clock: Clock,
+        options: Options,
         *,
-        tombstone: dt.timedelta,
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._queues = queues
         self._clock = clock
-        self._tombstone = span(tombstone)
+        self._tombstone = span(options.tombstone)
+        self._services = options.app_engine
         self._new_id = new_id
 
     def create(self, request: Any) -> Any:
         """Serve CreateTask; the answer says that the task survives a kill."""
-        self._queues.require(request.parent)
+        self._queues.require_for_task(request.parent)
         now = micros(self._clock.now())
         task = self._new(request, now)
         response = view(task, request.response_view)
@@ -68,7 +71,7 @@ class TaskCalls:
 
     def batch_create(self, request: Any) -> Any:
         """Serve BatchCreateTasks: each request succeeds or fails for itself."""
-        self._queues.require(request.parent)
+        self._queues.require_for_task(request.parent)
         _check_batch(len(request.requests), _MAX_CREATES)
         if any(one.parent != request.parent for one in request.requests):
             raise invalid("Every request's parent must be the same as the batch's parent.")
@@ -171,6 +174,7 @@ class TaskCalls:
         """Return the task a request asks for, whose name nothing has, nor anything `beside`."""
         since = now - self._tombstone
         name = request.task.name
+        self._check_service(request)
         if not name:
             task_id = self._free_id(request.parent, since)
             return new_task(request.task, f"{request.parent}/tasks/{task_id}", now)
@@ -179,6 +183,13 @@ class TaskCalls:
         if name in beside or self._store.is_taken(request.parent, task_id, since):
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "Requested entity already exists")
         return task
+
+    def _check_service(self, request: Any) -> None:
+        """Refuse an App Engine task that would find no service."""
+        if request.task.HasField("app_engine_http_request"):
+            queue = self._queues.require(request.parent)
+            own = request.task.app_engine_http_request.app_engine_routing
+            address(self._services, settings_of(queue).app_engine or own)
 
     def _arrived(self, records: Sequence[Record]) -> None:
         self._dispatcher.tally.created += len(records)
