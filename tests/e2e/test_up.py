@@ -1,16 +1,21 @@
 """`adjourn up` as a user starts and stops it."""
 
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from google.cloud import datastore
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import datastore, scheduler_v1, tasks_v2
 
 APP = "tests.e2e.application:app"
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +128,64 @@ def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else:
                 assert client.get(key) == {"n": 7}
             assert stop(stack) == 0
+
+
+class Service(BaseHTTPRequestHandler):
+    """An App Engine service that notes the paths it is asked for."""
+
+    paths: "queue.Queue[str]"
+
+    def do_POST(self) -> None:
+        self.paths.put(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, "queue.Queue[str]"]]:
+    paths: queue.Queue[str] = queue.Queue()
+    with HTTPServer(("127.0.0.1", 0), type("Noting", (Service,), {"paths": paths})) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+
+
+def test_the_options_of_queues_and_the_rest_forms_work_together(
+    service: tuple[str, "queue.Queue[str]"],
+) -> None:
+    url, paths = service
+    options = ("--create-queues", "--throttle", "--no-limits", "--app-engine", f"default={url}")
+    with up("--memory", "--port", "0", *options) as stack:
+        keys = stack.variables["ADJOURN_KEYS_URL"]
+        where = {
+            "transport": "rest",
+            "credentials": AnonymousCredentials(),
+            "client_options": {"api_endpoint": keys.removesuffix("/oauth2/v1/certs")},
+        }
+        tasks, jobs = tasks_v2.CloudTasksClient(**where), scheduler_v1.CloudSchedulerClient(**where)
+        location = "projects/adjourn-local/locations/europe-west1"
+
+        tasks.create_task(
+            parent=f"{location}/queues/made-on-the-way",
+            task={"app_engine_http_request": {"relative_uri": "/x?y"}},
+        )
+
+        assert paths.get(timeout=30) == "/x?y"
+        assert [job.name.rpartition("/")[2] for job in jobs.list_jobs(parent=location)]
+        assert len(tasks.list_locations({"name": "projects/p"}).locations) > 20
+        wrong = requests.get(where["client_options"]["api_endpoint"] + "/v2/x", timeout=30)
+        assert wrong.json()["error"]["status"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("text", ["default", "=http://x", "default=127.0.0.1:80"])
+def test_an_app_engine_service_needs_a_name_and_a_url(text: str) -> None:
+    done = run("up", APP, "--app-engine", text)
+
+    assert done.returncode == 2
+    assert f"{text} is not SERVICE=http://HOST:PORT" in done.stderr
 
 
 def test_a_port_in_use_is_said() -> None:
