@@ -1,7 +1,8 @@
 """Run the deferred calls that Cloud Tasks delivers, and answer people about callable tasks."""
 
 from adjourn.http import function
-from adjourn.start import start
+from adjourn.start import start, with_startup_tasks
 
 wiring = start()
-deferred = function(wiring.receive_task, wiring.settings.project, wiring.receive_person)
+receive = with_startup_tasks(wiring, wiring.receive_task)
+deferred = function(receive, wiring.settings.project, wiring.receive_person)

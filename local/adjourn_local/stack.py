@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Stack:
         self._staged = staged
         self._functions = Functions(write, staged)
         self._closing = AsyncExitStack()
+        self._revision = uuid.uuid4().hex
         self.ports = Ports.choose(base_port)
 
     async def __aenter__(self) -> Self:
@@ -226,11 +228,15 @@ class Stack:
         closing.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, _HOST, self.ports.http).start()
 
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that lead to this stack; each start counts as a deployment."""
+        return {"ADJOURN_REVISION": self._revision, **self.ports.environment()}
+
     def _function_environment(self) -> Mapping[str, str]:
         paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
         return {
             **os.environ,
-            **self.ports.environment(),
+            **self.environment(),
             "ADJOURN_APP": self._spec,
             "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }

@@ -1,12 +1,11 @@
 """The one object that an application declares its work on."""
 
 import datetime as dt
-import importlib
 import inspect
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -15,7 +14,7 @@ from adjourn.bound import ON, Objects, declare, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.deadletters import DeadHook
-from adjourn.errors import ConfigurationError, DeclarationError
+from adjourn.errors import DeclarationError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.options import DeclaredOptions, Options
@@ -28,6 +27,7 @@ from adjourn.wiring import Declarations, Wiring
 if TYPE_CHECKING:
     from adjourn.callables import CallableTask
     from adjourn.queryiter import QueryIter
+    from adjourn.startup import Once
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -165,11 +165,7 @@ class App:
             )
 
         def declare(function: Callable[[], R]) -> Task[[], R]:
-            _check_plain(function)
-            if inspect.signature(function).parameters:
-                raise DeclarationError(
-                    f"{function.__name__} is periodic, so it takes no arguments."
-                )
+            _check_bare(function, "periodic")
             task: Task[[], R] = self.deferred(name=name, **options)(function)
             from adjourn.cron import Periodic  # noqa: PLC0415 - for those who declare one
 
@@ -178,6 +174,64 @@ class App:
             return task
 
         return declare
+
+    @overload
+    def startup_task(self, function: Callable[[], R], /) -> Task[[], R]: ...
+    @overload
+    def startup_task(
+        self,
+        /,
+        *,
+        once_per: "Once" = "instance",
+        name: str | None = None,
+        **options: Unpack[DeclaredOptions],
+    ) -> Callable[[Callable[[], R]], Task[[], R]]: ...
+    def startup_task(
+        self,
+        function: Callable[[], R] | None = None,
+        /,
+        *,
+        once_per: "Once" = "instance",
+        name: str | None = None,
+        **options: Unpack[DeclaredOptions],
+    ) -> Task[[], R] | Callable[[Callable[[], R]], Task[[], R]]:
+        """Declare a function that runs, as a task, soon after a process starts.
+
+        Args:
+            function: The function, when used without parentheses.
+            once_per: For each "instance" that starts, or for the first one of each "revision".
+            name: The stable name; `module.qualname` if None.
+            options: Defaults of `adjourn.options.Options` for every run.
+
+        Raises:
+            DeclarationError: An option or the function is wrong, or the name is taken.
+        """
+        from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
+
+        def declared(function: Callable[[], R]) -> Task[[], R]:
+            _check_bare(function, "a startup task")
+            task: Task[[], R] = self.deferred(name=name, **options)(function)
+            self._declared.startups.add(task.name, startup_task(task, once_per))
+            return task
+
+        return declared if function is None else declared(function)
+
+    def run_startup_tasks(self, *, wait: bool = False) -> None:
+        """Enqueue the startup tasks, once in this process, and go on at once.
+
+        The deferred function does so by itself; call it where the application's own processes
+        start, after they are forked.
+
+        Args:
+            wait: Go on when all are enqueued or given up, as scripts and tests may want.
+
+        Raises:
+            ConfigurationError: Settings are missing or wrong.
+        """
+        startup = self.wiring().startup
+        threads = startup.begin() if startup else ()
+        for thread in threads if wait else ():
+            thread.join()
 
     def query_iter(self, cls: C) -> C:
         """Register a `QueryIter` class, so that its runs can be started and carried on.
@@ -272,35 +326,13 @@ def _check_plain(function: Callable[..., Any]) -> None:
         raise DeclarationError(f"{function!r} is not a plain function (def ...).")
 
 
+def _check_bare(function: Callable[[], Any], what: str) -> None:
+    _check_plain(function)
+    if inspect.signature(function).parameters:
+        raise DeclarationError(f"{function.__name__} is {what}, so it takes no arguments.")
+
+
 def _is_query_iter(value: object) -> bool:
     from adjourn.queryiter import QueryIter  # noqa: PLC0415 - for those who declare one
 
     return isinstance(value, type) and issubclass(value, QueryIter)
-
-
-def load_app(environ: Mapping[str, str] = os.environ) -> App:
-    """Return the application that `ADJOURN_APP=package.module:app` names.
-
-    Raises:
-        ConfigurationError: It cannot be found; the message says what to mend.
-    """
-    spec = environ.get("ADJOURN_APP", "")
-    module_name, colon, attribute = spec.partition(":")
-    if not (module_name and colon and attribute) or module_name.startswith("."):
-        raise ConfigurationError(
-            f"ADJOURN_APP={spec!r} must be package.module:app, the module and the name of its App."
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the application was found; something that it needs was not
-        raise ConfigurationError(
-            f"ADJOURN_APP={spec!r}: there is no module {error.name!r}; is its folder on PYTHONPATH?"
-        ) from None
-    app = getattr(module, attribute, None)
-    if not isinstance(app, App):
-        raise ConfigurationError(
-            f"ADJOURN_APP={spec!r}: {module_name} has no adjourn.App named {attribute!r}."
-        )
-    return app

@@ -33,6 +33,8 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     Platform.CLOUD_RUN_IAM: ("K_SERVICE",),
     Platform.APP_ENGINE: ("GAE_ENV", "GAE_APPLICATION"),
 }
+# What names the code that runs, on its own, on Cloud Run and on App Engine.
+_REVISIONS = ("ADJOURN_REVISION", "K_REVISION", "GAE_DEPLOYMENT_ID")
 # Read by the command line and the functions' loader, so not a mistake when set.
 _OTHER_NAMES = {"ADJOURN_APP"}
 
@@ -62,6 +64,8 @@ class Settings:
         database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
         platform: Who checks the callers: `verify`, `cloud-run-iam` or `app-engine`
             (`ADJOURN_PLATFORM`).
+        revision: What changes with each deployment (`ADJOURN_REVISION`, else `K_REVISION` as Cloud
+            Run sets it, else `GAE_DEPLOYMENT_ID`).
         keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
         retry_warning: Retries after which a task is warned about, once (`ADJOURN_RETRY_WARNING`).
         function_timeout: Seconds after which the platform stops a request to the deferred function,
@@ -84,6 +88,7 @@ class Settings:
     queue: str = "default"
     database: str = ""
     platform: str = Platform.VERIFY
+    revision: str = ""
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
     function_timeout: int = 1800
@@ -220,6 +225,9 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
     "queue": _text("ADJOURN_QUEUE", "default"),
     "database": _text("ADJOURN_DATABASE"),
     "platform": _text("ADJOURN_PLATFORM", Platform.VERIFY),
+    "revision": lambda environ: next(
+        (environ[name].strip() for name in _REVISIONS if environ.get(name, "").strip()), ""
+    ),
     "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
     "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
     "function_timeout": lambda environ: _count(environ.get("ADJOURN_FUNCTION_TIMEOUT", "1800")),

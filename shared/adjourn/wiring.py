@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adjourn.cron import Periodic
     from adjourn.people import People
     from adjourn.queryiter import Iterations, QueryIter
+    from adjourn.startup import Startup, StartupTask
 
 Receiver = Callable[[Delivery], Outcome]
 Identify = Callable[[Delivery], str]
@@ -49,6 +50,7 @@ class Declarations:
         default_factory=lambda: Registry("iteration")
     )
     offers: "Registry[Offer]" = field(default_factory=lambda: Registry("callable task"))
+    startups: "Registry[StartupTask]" = field(default_factory=lambda: Registry("startup task"))
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
 
@@ -69,9 +71,12 @@ class Wiring:
 
         Raises:
             DeclarationError: It cannot; the message says what to mend.
+            ConfigurationError: As for `Startup.check`.
         """
         for task in self._declared.tasks:
             task.defaults.check_timeout(task.name, self._longest)
+        if self.startup:
+            self.startup.check()
 
     @cached_property
     def enqueuer(self) -> Enqueuer:
@@ -89,6 +94,21 @@ class Wiring:
             carrier=self._declared.carrier,
             uniques=Uniques(store=adapters.store, clock=adapters.clock),
             longest=self._longest,
+        )
+
+    @cached_property
+    def startup(self) -> "Startup | None":
+        """What enqueues the startup tasks; None if there are none."""
+        if not len(self._declared.startups):
+            return None
+        from adjourn.startup import Startup  # noqa: PLC0415 - for those who declare one
+
+        return Startup(
+            startups=self._declared.startups,
+            store=self._adapters.store,
+            clock=self._adapters.clock,
+            instance=self._adapters.new_id(),
+            revision=self.settings.revision,
         )
 
     @cached_property

@@ -52,6 +52,20 @@ def sweep() -> None:
     pass
 
 
+@app.startup_task
+def warm() -> int:
+    return 1
+
+
+@app.startup_task(once_per="revision", queue="slow")
+def migrate() -> None:
+    pass
+
+
+assert_type(warm, adjourn.Task[[], int])
+assert_type(migrate(), adjourn.TaskHandle)
+
+
 @app.callable_task
 class Restock(adjourn.CallableTask):
     key = "restock"

@@ -75,6 +75,14 @@ def test_the_project_may_be_named_as_google_does():
     assert settings.project == "shop"
 
 
+@pytest.mark.parametrize("name", ["ADJOURN_REVISION", "K_REVISION", "GAE_DEPLOYMENT_ID"])
+def test_the_revision_may_be_named_as_the_platform_does(name):
+    later = {"K_REVISION": "x", "GAE_DEPLOYMENT_ID": "y"} if name == "ADJOURN_REVISION" else {}
+
+    assert read(**{**later, name: " shop-00007 "}).revision == "shop-00007"
+    assert read(ADJOURN_REVISION=" ", K_REVISION="").revision == ""
+
+
 def test_blanks_around_a_value_do_not_count():
     settings = read(ADJOURN_PROJECT=" shop\n", ADJOURN_LOCATION=" europe-west1 ")
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from adjourn.app import load_app
+from adjourn.loading import load_app
 from adjourn.settings import is_queue
 from adjourn_local.agreement import Names
 from adjourn_local.commands import Add

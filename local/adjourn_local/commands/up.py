@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from adjourn.app import load_app
+from adjourn.loading import load_app
 from adjourn_local.commands import Add
 from adjourn_local.stack import PROJECT, Stack
 from adjourn_local.tasks import Options
@@ -102,7 +102,7 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
         "Set these where your application runs:",
-        *(f"  export {name}={value}" for name, value in ports.environment().items()),
+        *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]
     return "\n".join(lines)
 

@@ -1,0 +1,65 @@
+"""Startup tasks of functions that really start, and of workers that really are forked."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from adjourn_local.stack import Stack, running
+from tests.e2e.conftest import Ear, Log
+from tests.e2e.startup_application import app, say
+
+ALL = ["broken", "migrate", "warm"]
+
+
+@pytest.fixture
+def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+    path = tmp_path / "ear"
+    monkeypatch.setenv("E2E_EAR", str(path))
+    ear = Ear(path)
+    yield ear
+    ear.close()
+
+
+@contextmanager
+def starting(state: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Iterator[Log]:
+    """Start the stack, let this process talk to it, and yield its log."""
+    log = Log()
+    stack = Stack(app, "tests.e2e.startup_application:app", state=state, write=log.write)
+    with running(stack), monkeypatch.context() as patch:
+        for name, value in {**stack.environment(), **environment}.items():
+            patch.setenv(name, value)
+        patch.setattr(app, "_wiring", None)
+        yield log
+
+
+def test_each_runs_once_soon_after_the_functions_start_and_never_for_a_new_worker(
+    ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with starting(tmp_path, monkeypatch) as log:
+        assert sorted(ear.hear() for _ in ALL) == ALL
+        log.find("deferred", '"startup.enqueued"', "warm")
+
+        say("hello")
+        worker = int(ear.hear().removeprefix("hello in "))
+        os.kill(worker, signal.SIGKILL)
+        say("again")
+
+        word, _, other = ear.hear().partition(" in ")
+        assert (word, int(other) != worker) == ("again", True)
+        app.run_startup_tasks(wait=True)
+        assert ear.hear() in {"broken", "warm"}  # this process is an instance of its own ...
+        assert ear.hear() in {"broken", "warm"}
+        say("last")
+        assert ear.hear().startswith("last in")  # ... of the same revision
+
+
+def test_every_start_of_the_stack_is_a_deployment(
+    ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        with starting(tmp_path, monkeypatch):
+            assert sorted(ear.hear() for _ in ALL) == ALL
