@@ -7,6 +7,7 @@ token may settle the call.
 import datetime as dt
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.errors import ConflictError
@@ -31,8 +32,7 @@ class Claim(Enum):
     ABANDONED = auto()  # it was begun, never settled, and must not be begun again
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Claimed:
+class Claimed(NamedTuple):
     """The answer to a claim, with the fencing token if it was granted."""
 
     claim: Claim

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.bulk import batches, in_threads
 from adjourn.clock import Clock
@@ -129,8 +129,7 @@ class Task(Generic[P, R]):
         return replace(self, defaults=self.defaults.changed(**changes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class _Ready:
+class _Ready(NamedTuple):
     """A call that can be put on its queue."""
 
     id: str

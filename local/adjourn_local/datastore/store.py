@@ -136,10 +136,10 @@ class Store:
     def is_taken(self, key: bytes) -> bool:
         """Return whether a key is stored or reserved, so that its id must not be handed out."""
         select = (
-            "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key = ?1)"
-            " OR EXISTS (SELECT 1 FROM datastore_reserved WHERE key = ?1)"
+            "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key = :key)"
+            " OR EXISTS (SELECT 1 FROM datastore_reserved WHERE key = :key)"
         )
-        return bool(self._connection.execute(select, (key,)).fetchone()[0])
+        return bool(self._connection.execute(select, {"key": key}).fetchone()[0])
 
     def reserve(self, keys: Iterable[bytes]) -> None:
         """Remember keys whose ids must never be handed out."""

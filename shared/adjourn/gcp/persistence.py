@@ -12,7 +12,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Persistence:
     """Repeats a call, with pauses that grow and vary so that many callers do not come at once."""
 
