@@ -28,7 +28,8 @@ Packaging options:
                        repeated (default: the application's top-level package)
   --requirements FILE  its pinned requirements
                        (default: requirements.txt in the source, if there)
-  --queue NAME         queue of whatever names none (default: default)
+  --queue NAME         queue of whatever names none (default: ADJOURN_QUEUE,
+                       else default)
 
 Terraform options:
   -chdir=DIR           folder of the configuration (default: terraform, beside
@@ -127,7 +128,7 @@ take() {
     --source) source=$2 ;;
     --include | --requirements) packaging+=("$1" "$2") ;;
     --queue) exporting+=("$1" "$2") ;;
-    -chdir) chdir=$(absolute "$2") ;;
+    -chdir) chdir=$2 ;;
     --yes) die "$1 takes no value." ;;
     -var-file)
       [[ -f $2 ]] || die "There is no file of variables $2."

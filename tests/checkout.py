@@ -48,11 +48,11 @@ def deploy(
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run deploy.sh from the folder that holds the shop, if not told otherwise."""
-    more = environment or {}
+    told = {"PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "", "TF_CLI_ARGS": "-no-color"}
     return subprocess.run(
         ["bash", str(checkout / "deploy.sh"), *arguments],
         cwd=cwd or checkout.parent,
-        env={**os.environ, "PYTHON": sys.executable, "TF_CLI_ARGS": "-no-color", **more},
+        env={**os.environ, **told, **(environment or {})},
         stdin=stdin,
         umask=umask,
         capture_output=True,

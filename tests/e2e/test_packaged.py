@@ -97,8 +97,9 @@ def test_a_call_runs_with_the_packaged_library_and_nothing_else(
 ) -> None:
     greet("Ada")
 
+    own = build / "deferred" / "tests" / "e2e" / "packaged" / "tasks.py"
     library = build / "deferred" / "adjourn" / "__init__.py"
-    assert ear.hear() == f"Good day Ada {library} {programs.parent}"
+    assert ear.hear() == f"Good day Ada {own} {library} {programs.parent}"
 
 
 def test_a_cron_tick_runs_its_function(packaged: Stack, ear: Ear) -> None:

@@ -65,6 +65,8 @@ def test_a_shop_is_deployed_changed_and_destroyed(shop: Shop) -> None:
     manifest = json.loads((shop.checkout / "build" / "manifest.json").read_text())
     assert first == {name: each["zip"] for name, each in manifest["functions"].items()}
     assert "No changes." in shop.run("plan", APP)
+    plan = shop.checkout / "build" / "adjourn.tfplan"
+    assert plan.stat().st_mode & 0o077 == 0, "a plan may hold secrets"
 
     shop.write(TASKS.replace('"mail"', '"post"'))
     said = shop.run("deploy", APP, "--yes")

@@ -24,7 +24,7 @@ def tell(*words: object) -> None:
 
 @app.deferred(queue="greetings")
 def greet(name: str) -> None:
-    tell(GREETING, name, adjourn.__file__, sys.prefix)
+    tell(GREETING, name, __file__, adjourn.__file__, sys.prefix)
 
 
 @app.periodic(interval=dt.timedelta(), cron_name="noon")
