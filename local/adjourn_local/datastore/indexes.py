@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adjourn_local.datastore import keys, values
+from adjourn_local.datastore import keys, scatter, values
 from adjourn_local.datastore.entities import IndexedValues
 from adjourn_local.datastore.messages import invalid
 
@@ -92,7 +92,7 @@ class KindIndexes:
         """
         rows = {self.by_shape[KIND].prefix + path: False}
         for name, prefix in self.by_property.items():
-            items = found.get(name, ())
+            items = _items(name, path, found)
             several = len(items) > 1
             for item in items:
                 rows[prefix + item + path] = several
@@ -114,7 +114,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
     choices: list[list[bytes]] = []
     total = 1
     for name, descending in columns:
-        items = [values.encode_own_path(path)] if name == KEY else found.get(name)
+        items = _items(name, path, found)
         if not items:
             return {}
         total *= len(items)
@@ -128,6 +128,14 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
         for head in heads
         for chosen in itertools.product(*choices)
     }
+
+
+def _items(name: str, path: bytes, found: IndexedValues) -> list[bytes]:
+    if name == KEY:
+        return [values.encode_own_path(path)]
+    if name == scatter.SCATTER:
+        return scatter.indexed(path)
+    return found.get(name, [])
 
 
 def _heads(index: Index, path: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from adjourn_local.datastore import catalog, entities
 from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
+from adjourn_local.datastore.scatter import SCATTER
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS datastore_state (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
@@ -262,7 +263,8 @@ class Store:
         None stands for an index that would be empty, because no entity ever had such a property.
         """
         indexes = self.catalog.kind(partition, kind)
-        if indexes is None or not {c.name for c in shape.columns} - {KEY} <= indexes.properties:
+        names = {column.name for column in shape.columns} - {KEY, SCATTER}
+        if indexes is None or not names <= indexes.properties:
             return None
         use = (partition, kind, shape)
         if shape.is_composite:

@@ -1,6 +1,6 @@
 """A user's query as plain values, and what they say about how it can be walked over."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import DeclarationError
@@ -87,6 +87,18 @@ def unsplittable(told: Told) -> str:
     return ""
 
 
+def is_sampled(told: Told) -> bool:
+    """Return whether the keys of the whole kind stand for those of the query."""
+    names = {name for each in told["filters"] for name, _ in _compared(each)}
+    return told["kind"] is not None and told["ancestor"] is None and KEY not in names
+
+
+def sampled_cuts(sample: "Iterable[Key]", pieces: int) -> "list[Key]":
+    """Return keys that cut the range of keys so that each piece has as many of a sample."""
+    keys = sorted(set(sample), key=_key_order)
+    return [keys[len(keys) * n // pieces] for n in range(1, pieces)]
+
+
 def between(told: Told, low: "Key | None", high: "Key | None") -> Told:
     """Return the part of a query from one key on up to, and without, another one."""
     ends = [[KEY, ">=", low]] if low is not None else []
@@ -116,6 +128,15 @@ def _compared(condition: Any) -> Iterator[tuple[str, str]]:
                 yield from _compared(part)
     else:
         yield condition[0], condition[1]
+
+
+def _key_order(key: "Key") -> list[tuple[bytes, bool, int | bytes]]:
+    """Return what sorts as Datastore sorts keys: ids come before names, which go by UTF-8."""
+    path = key.flat_path
+    return [
+        (kind.encode(), isinstance(last, str), last.encode() if isinstance(last, str) else last)
+        for kind, last in zip(path[::2], path[1::2], strict=True)
+    ]
 
 
 def _listed(names: "set[str] | list[str]") -> str:
