@@ -98,7 +98,8 @@ class Stack:
     """Cloud Tasks, Cloud Scheduler, Datastore, token issuer and the functions of one application.
 
     Args:
-        app: The application, imported from `spec`.
+        app: The application, imported from `spec`; None for the services alone, with no functions
+            and with no queues and jobs but those that somebody makes.
         spec: Where the functions find it, `package.module:app`.
         state: Folder of the state file; a temporary one, removed at the end, if None.
         base_port: First of five ports; free ones if 0.
@@ -112,8 +113,8 @@ class Stack:
 
     def __init__(
         self,
-        app: App,
-        spec: str,
+        app: App | None,
+        spec: str = "",
         *,
         state: Path | None = None,
         base_port: int = 0,
@@ -139,9 +140,11 @@ class Stack:
         async with AsyncExitStack() as closing:
             # The functions take longest to start, so they begin first.
             closing.push_async_callback(self._functions.stop)
-            await self._functions.start(
-                {name: getattr(self.ports, name) for name in NAMES}, self._function_environment()
-            )
+            if self._app is not None:
+                await self._functions.start(
+                    {name: getattr(self.ports, name) for name in NAMES},
+                    self._function_environment(),
+                )
             await self._serve(closing)
             await self._functions.ready()
             self._closing = closing.pop_all()
@@ -183,7 +186,8 @@ class Stack:
         await self._serve_grpc(closing, services)
         # Whatever the functions are finishing may still need the servers.
         closing.push_async_callback(self._functions.stop)
-        self._provide(scheduler)
+        if self._app is not None:
+            self._provide(self._app, scheduler)
         await self.tasks.start()
         closing.push_async_callback(self.tasks.stop)
         await scheduler.start()
@@ -196,12 +200,12 @@ class Stack:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def _provide(self, scheduler: SchedulerServer) -> None:
+    def _provide(self, app: App, scheduler: SchedulerServer) -> None:
         """Make the queues and jobs that the application declares, as Terraform does elsewhere."""
         parent = f"projects/{PROJECT}/locations/{LOCATION}"
-        for queue in self._app.queues(QUEUE):
+        for queue in app.queues(QUEUE):
             self.tasks.ensure_queue(f"{parent}/queues/{queue}")
-        for name in self._app.cron_names():
+        for name in app.cron_names():
             scheduler.ensure_job(
                 name=f"{parent}/jobs/{name}",
                 schedule="* * * * *",

@@ -16,6 +16,7 @@ class Ear:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
+        self.path = str(path)
         self._socket.settimeout(30)
 
     def hear(self) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.terraform.cloud import Cloud, clouds
 from tests.terraform.stub import Stub, serving
 from tests.terraform.workspace import Plan, Workspace, copy_module
 
@@ -52,7 +53,7 @@ def new_workspace(
         write_package(folder / "build")
         workspace = Workspace(copy_module(folder), provider)
         workspace.init()
-        workspace.set(**SHOP)
+        workspace.configure(**SHOP)
         return workspace
 
     return make
@@ -68,7 +69,7 @@ def workspace(new_workspace: Callable[[], Workspace]) -> Workspace:
 def plan(new_workspace: Callable[[], Workspace]) -> Plan:
     """Return the plan of a shop that sets a little of everything."""
     workspace = new_workspace()
-    workspace.set(
+    workspace.configure(
         **SHOP,
         environment={"SHOP_CURRENCY": "EUR"},
         secrets={"SHOP_MAIL_TOKEN": {"secret": "mail-token"}},
@@ -92,3 +93,11 @@ def plan(new_workspace: Callable[[], Workspace]) -> Plan:
         monitoring={"notification_channels": ["projects/shop-production/notificationChannels/1"]},
     )
     return workspace.plan()
+
+
+@pytest.fixture(scope="session")
+def cloud(stub: Stub) -> Iterator[Cloud]:
+    """Return services in which the stub makes queues and jobs."""
+    with clouds() as cloud:
+        stub.connect(cloud.host)
+        yield cloud

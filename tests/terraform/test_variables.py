@@ -134,7 +134,7 @@ def changed(new_workspace: Callable[[], Workspace]) -> Workspace:
 def test_wrong_variables_are_refused_in_sentences(
     changed: Workspace, variables: dict[str, Any], sentences: list[str]
 ) -> None:
-    changed.set(**SHOP | variables)
+    changed.configure(**SHOP | variables)
 
     said = changed.refusal("plan", "-input=false")
 
@@ -187,7 +187,7 @@ def test_a_manifest_of_another_kind_is_told(
 
 
 def test_what_the_application_declares_may_also_be_given(changed: Workspace) -> None:
-    changed.set(**SHOP, queue_names=["imports"], cron_names=[], default_queue="rest")
+    changed.configure(**SHOP, queue_names=["imports"], cron_names=[], default_queue="rest")
 
     plan = changed.plan()
 

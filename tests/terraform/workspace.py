@@ -56,7 +56,7 @@ class Workspace:
     def init(self) -> None:
         self.run("init", "-backend=false", "-input=false")
 
-    def set(self, **variables: Any) -> None:
+    def configure(self, **variables: Any) -> None:
         """Say what the variables are from now on."""
         path = self.folder / "test.auto.tfvars.json"
         path.write_text(json.dumps(variables))
@@ -73,6 +73,10 @@ class Workspace:
 
     def apply(self) -> None:
         self.run("apply", "-input=false", "-auto-approve")
+
+    def apply_plan(self) -> None:
+        """Apply what `plan` returned last."""
+        self.run("apply", "-input=false", "plan")
 
     def destroy(self) -> None:
         self.run("destroy", "-input=false", "-auto-approve")
