@@ -34,8 +34,6 @@ def _planned(field: Field, prior: Value, proposed: Value, *, is_new: bool) -> Va
 def _planned_blocks(field: Field, prior: list[State], proposed: Value) -> Value:
     if proposed is UNKNOWN:
         return proposed
-    if not proposed and field.get("Computed"):
-        return prior or []
     before = [*prior, *[None] * len(proposed)]
     return [planned(field["block"], old, new) for old, new in zip(before, proposed, strict=False)]
 
