@@ -3,11 +3,10 @@
 import datetime as dt
 import inspect
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import WarningHook
 from adjourn.bound import ON, Objects, declare, undecorated
@@ -26,6 +25,7 @@ from adjourn.wiring import Declarations, Wiring
 
 if TYPE_CHECKING:
     from adjourn.callables import CallableTask
+    from adjourn.periodic import Periodically
     from adjourn.queryiter import QueryIter
     from adjourn.startup import Once
 
@@ -34,9 +34,6 @@ R = TypeVar("R")
 K = TypeVar("K", bound="type[CallableTask]")
 C = TypeVar("C", bound="type[QueryIter[Any]]")
 V = TypeVar("V", bound=type)
-
-
-_CRON_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class App:
@@ -66,8 +63,7 @@ class App:
         self._datastore = datastore
         carrier = Carrier(user=user, language=language, environment=environment)
         codec = Codec(extensions=(*DATASTORE_VALUES, ON))
-        self._declared = Declarations(codec, carrier=carrier)
-        self._objects = Objects(codec)
+        self._declared = Declarations(codec, Objects(codec), carrier=carrier)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -112,7 +108,7 @@ class App:
             _check_plain(plain)
             task: Task[P, R] = declare(
                 function,
-                self._objects,
+                self._declared.objects,
                 name=name or default_name(plain),
                 defaults=defaults,
                 on_dead=on_dead,
@@ -140,40 +136,66 @@ class App:
     def periodic(
         self,
         *,
-        interval: dt.timedelta,
+        interval: dt.timedelta | None = None,
+        cron: str | None = None,
         cron_name: str = "default",
+        time_zone: str = "UTC",
+        overlap: Literal["skip", "allow"] = "skip",
+        grace: dt.timedelta | None = None,
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
-    ) -> Callable[[Callable[[], R]], Task[[], R]]:
-        """Declare a function that runs again and again.
+    ) -> "Periodically":
+        """Declare a function that runs again and again; a method, on every registered object.
 
         Args:
             interval: Time between two runs, never less; zero for every call of Cloud Scheduler.
+            cron: Or when it runs: `0 3 * * *`, `every monday 09:00`, `1st monday of sep,oct 09:00`,
+                `every 5 minutes from 10:00 to 14:00`.
             cron_name: Which Cloud Scheduler job asks for it: the job calls the cron function's URL
                 followed by this name.
+            time_zone: By which clock `cron` is meant, such as `Europe/Berlin`. As in Cloud
+                Scheduler, a time that occurs twice is due twice, one that is left out is not.
+            overlap: "skip" leaves out what is due while the last run is queued, runs or is retried.
+            grace: What is found due later than this is left out.
             name: The stable name; `module.qualname` if None.
             options: Defaults of `adjourn.options.Options` for every run.
 
         Raises:
-            DeclarationError: The interval, an option or the function is wrong.
+            DeclarationError: An argument, an option or the function is wrong.
         """
-        if not _is_interval(interval):
-            raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
-        if not _is_cron_name(cron_name):
-            raise DeclarationError(
-                f"cron_name={cron_name!r} must be 1 to 100 letters, digits, - and _."
-            )
+        from adjourn import periodic  # noqa: PLC0415 - for those who declare one
 
-        def declare(function: Callable[[], R]) -> Task[[], R]:
-            _check_bare(function, "periodic")
-            task: Task[[], R] = self.deferred(name=name, **options)(function)
-            from adjourn.cron import Periodic  # noqa: PLC0415 - for those who declare one
+        timing = periodic.declared_timing(
+            interval=interval,
+            cron=cron,
+            cron_name=cron_name,
+            time_zone=time_zone,
+            overlap=overlap,
+            grace=grace,
+        )
+        periodic.check_options(options)
 
-            periodic = Periodic(task=task, interval=interval, cron_name=cron_name)
-            self._declared.periodics.add(task.name, periodic)
+        def declare(function: Callable[..., Any]) -> Task[..., Any]:
+            _check_plain(undecorated(function))
+            periodic.check_arguments(function)
+            task = self.deferred(name=name, **options)(function)
+            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
             return task
 
         return declare
+
+    def remove_periodic(self, task: Task[..., Any]) -> None:
+        """Let a function be periodic no more, such as an inherited one; it stays deferred.
+
+        Args:
+            task: What the decorator made; a method of an object is removed for that object only.
+
+        Raises:
+            DeclarationError: It is not periodic.
+        """
+        from adjourn.periodic import remove  # noqa: PLC0415 - for those who declare one
+
+        remove(self._declared.periodics, self._declared.objects, task)
 
     @overload
     def startup_task(self, function: Callable[[], R], /) -> Task[[], R]: ...
@@ -274,7 +296,7 @@ class App:
         Raises:
             DeclarationError: The path is empty or taken, or the object has another one.
         """
-        self._objects.add(path, item)
+        self._declared.objects.add(path, item)
 
     def queues(self, default: str) -> frozenset[str]:
         """Return the short names of the queues that the declarations use, `default` included."""
@@ -284,7 +306,7 @@ class App:
 
     def cron_names(self) -> frozenset[str]:
         """Return the cron names for which Cloud Scheduler jobs are needed."""
-        return frozenset(periodic.cron_name for periodic in self._declared.periodics)
+        return frozenset(each.timing.cron_name for each in self._declared.periodics)
 
     def wiring(self) -> Wiring:
         """Return the working parts, made on first use.
@@ -310,14 +332,6 @@ class App:
             yield self._wiring
         finally:
             self._wiring = before
-
-
-def _is_interval(value: object) -> bool:
-    return isinstance(value, dt.timedelta) and value >= dt.timedelta()
-
-
-def _is_cron_name(value: object) -> bool:
-    return isinstance(value, str) and _CRON_NAME.fullmatch(value) is not None
 
 
 def _check_plain(function: Callable[..., Any]) -> None:

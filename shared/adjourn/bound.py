@@ -59,6 +59,22 @@ class Objects:
         """Note the class in whose body a class method stands."""
         self._owners[task] = owner
 
+    def owner(self, task: str) -> type:
+        """Return the class in whose body a class method stands."""
+        return self._owners[task]
+
+    def path(self, item: object) -> str | None:
+        """Return the path of a registered object, None for any other."""
+        return self._paths.get(id(item))
+
+    def having(self, method: "Method[..., Any]") -> Iterator[tuple[str, object]]:
+        """Yield path and object wherever a method stands in the class and is not overridden."""
+        name = method.function.__name__
+        for item in self._objects:
+            line = type(item).__mro__  # not getattr, which would run properties
+            if next((vars(cls)[name] for cls in line if name in vars(cls)), None) is method:
+                yield self._paths[id(item)], item
+
     def told(self, task: str, item: object) -> object:
         """Return what travels for an object.
 
@@ -163,11 +179,11 @@ class BoundTask(Task[P, R]):
 
     def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the method; see `Task.defer`."""
-        return self._enqueuer().enqueue(self, (self._told(), *args), kwargs)
+        return self._enqueuer().enqueue(self, (self.told(), *args), kwargs)
 
     def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
         """Enqueue a call of the method for each item; see `Task.map`."""
-        told = self._told()
+        told = self.told()
         calls = ((told, *each) for each in zip(first, *others, strict=False))
         return self._enqueuer().map(self, calls)
 
@@ -179,7 +195,13 @@ class BoundTask(Task[P, R]):
         finally:
             _running.reset(token)
 
-    def _told(self) -> object:
+    def told(self) -> object:
+        """Return what travels for the object or class.
+
+        Raises:
+            EncodeError: Nothing can.
+            DeclarationError: Another process could not find the class.
+        """
         objects = self.method.objects
         if self.method.is_on_class and isinstance(self.receiver, type):
             return objects.told_class(self.name, self.receiver)
@@ -203,14 +225,20 @@ def declare(function: Any, objects: Objects, **fields: Any) -> Any:
         DeclarationError: The decorators of a class method are in the wrong order.
     """
     plain = undecorated(function)
-    scope = plain.__qualname__.rpartition(".")[0]
-    is_on_class = isinstance(function, classmethod)
-    if isinstance(function, staticmethod) or not scope or scope.endswith("<locals>"):
+    if not is_method(function):
         return Task(function=plain, **fields)
+    is_on_class = isinstance(function, classmethod)
     # From Python 3.13 on, a classmethod does not tell the class to what it is wrapped around.
     if not is_on_class and plain.__code__.co_varnames[:1] == ("cls",):
         raise DeclarationError(f"{plain.__qualname__}: put @app.deferred above @classmethod.")
     return Method(function=plain, objects=objects, is_on_class=is_on_class, **fields)
+
+
+def is_method(function: Any) -> bool:
+    """Whether a function stands in a class and is called on an object or the class."""
+    scope = undecorated(function).__qualname__.rpartition(".")[0]
+    is_static = isinstance(function, staticmethod) or not scope or scope.endswith("<locals>")
+    return not is_static
 
 
 def undecorated(function: Any) -> Any:

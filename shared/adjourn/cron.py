@@ -1,47 +1,32 @@
-"""Periodic functions: which are due when Cloud Scheduler calls, each claimed once for its slot.
+"""What happens when Cloud Scheduler calls: what is due is enqueued, each slot once.
 
-A slot is one due time of one function. It is claimed in a transaction before its task is enqueued
-under a name made from it, and marked when that is done: a crash in between leaves a claim that the
-next call completes, and no call, however often repeated, makes a second task.
+A slot is claimed in a transaction before its task is enqueued under a name made from it, and marked
+when that is done: a crash in between leaves a claim that the next call completes, and no call,
+however often repeated, makes a second task.
 """
 
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from adjourn.bound import BoundTask
 from adjourn.clock import Clock
-from adjourn.errors import EnqueueError, UnknownNameError
+from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.log import event
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.registry import Registry
-from adjourn.tasks import Task, TaskHandle
+from adjourn.periodic import Periodic
+from adjourn.ports import EntityStore, Record, RecordKey, TaskQueue, TaskState, Transaction
+from adjourn.slots import Decision, State, decide
+from adjourn.tasks import Enqueuer, TaskHandle
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 KIND = "AdjournPeriodic"
 
-# Cloud Scheduler may be early against its last call by as much as that one was late, also through
-# retries. What becomes due within a tenth of its interval is enqueued now, to start when it is due.
-_LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud Tasks allows
 _PARALLEL = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Periodic:
-    """A function that runs again and again, never sooner than `interval` after it last was due."""
-
-    task: Task[[], Any]
-    interval: dt.timedelta
-    cron_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class State:
-    """What is stored of a periodic function: its last slot, and whether its task is queued."""
-
-    slot: dt.datetime
-    is_enqueued: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -52,39 +37,41 @@ class Claim:
     slot: dt.datetime
 
 
-def due(
-    periodic: Periodic, state: State | None, tick: dt.datetime, now: dt.datetime
-) -> dt.datetime | None:
-    """Return the slot to enqueue now, None if nothing is due.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Running:
+    """Whether the task for whose end a function waits has not ended; "" if it waits for none."""
 
-    A slot that was claimed but not enqueued comes first. An interval of zero is due once for each
-    tick, however often the Scheduler repeats it.
+    task: str
+    is_running: bool
 
-    Args:
-        periodic: The declaration.
-        state: What is stored, None before the first run.
-        tick: When the Scheduler says that it called, never later than now.
-        now: The present.
-    """
-    if state is None:
-        return now if periodic.interval else tick
-    if not state.is_enqueued:
-        return state.slot
-    if not periodic.interval:
-        return tick if tick > state.slot else None
-    next_slot = state.slot + periodic.interval
-    lookahead = min(periodic.interval / 10, _LONGEST_LOOKAHEAD)
-    return max(now, next_slot) if next_slot - now <= lookahead else None
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """How a periodic function stands: what is stored, and its last task if that has not ended."""
+
+    periodic: Periodic
+    state: State | None
+    task: TaskState | None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Cron:
-    """Answers the calls of Cloud Scheduler."""
+    """Answers the calls of Cloud Scheduler.
 
-    periodics: Registry[Periodic]
+    Attributes:
+        names: Returns the cron names that were declared.
+        periodics: Returns what runs under them; for methods, on the objects registered by then.
+    """
+
+    names: Callable[[], Iterable[str]]
+    periodics: Callable[[], Iterable[Periodic]]
     store: EntityStore
-    enqueue: Callable[[Task[[], Any]], TaskHandle]
+    enqueuer: Enqueuer
     clock: Clock
+
+    @property
+    def _queue(self) -> TaskQueue:
+        return self.enqueuer.queue
 
     def tick(self, cron_name: str, scheduled: dt.datetime | None) -> int:
         """Enqueue what is due under a cron name and return how many tasks that were.
@@ -100,19 +87,18 @@ class Cron:
             StoreError: The state could not be read or written.
             EnqueueError: Not everything due was enqueued; a repeated call enqueues the rest.
         """
-        periodics = [p for p in self.periodics if p.cron_name == cron_name]
-        if not periodics:
-            names = ", ".join(sorted({p.cron_name for p in self.periodics})) or "none"
-            raise UnknownNameError(
-                f"No periodic function has the cron name {cron_name!r}; there are: {names}"
-            )
         now = self.clock.now()
-        claimed = self._claim(periodics, min(scheduled or now, now), now)
+        tick = min(scheduled or now, now)
+        periodics = self._named(cron_name)
+        looked = self._look(periodics, tick, now)
+        failed = [(p, told) for p, told in looked.items() if isinstance(told, Exception)]
+        running = {p: told for p, told in looked.items() if not isinstance(told, Exception)}
+        claimed = self._claim(running, tick, now)
         results = list(zip(claimed, self._enqueue_all(claimed), strict=True))
-        self._mark([claim for claim, error in results if error is None])
-        failed = [(claim.periodic.task.name, error) for claim, error in results if error]
-        for name, error in failed:
-            event("cron.failed", logging.ERROR, f"{name}: {error}", error=error)
+        self._mark([(claim, told) for claim, told in results if isinstance(told, TaskHandle)], now)
+        failed += [(c.periodic, told) for c, told in results if isinstance(told, Exception)]
+        for periodic, error in failed:
+            event("cron.failed", logging.ERROR, f"{periodic.name}: {error}", error=error)
         event(
             "cron.tick",
             logging.ERROR if failed else logging.INFO,
@@ -123,54 +109,146 @@ class Cron:
             raise failed[0][1]
         return len(claimed)
 
-    def _claim(
-        self, periodics: Sequence[Periodic], tick: dt.datetime, now: dt.datetime
-    ) -> list[Claim]:
-        keys = [_key(periodic) for periodic in periodics]
+    def run(self, periodic: Periodic) -> TaskHandle:
+        """Enqueue a run besides its slots, for which the next one waits as for any other.
 
-        def work(transaction: Transaction) -> list[Claim]:
-            claimed = []
-            for periodic, record in zip(periodics, transaction.get(keys), strict=True):
-                slot = due(periodic, _state(record), tick, now)
-                if slot is not None:
-                    claimed.append(Claim(periodic, slot))
-                    transaction.put(_key(periodic), {"slot": slot, "is_enqueued": False})
-            return claimed
-
-        return self.store.transact(work)
-
-    def _enqueue_all(self, claims: Sequence[Claim]) -> list[EnqueueError | None]:
-        if not claims:
-            return []
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
-
-        with ThreadPoolExecutor(min(_PARALLEL, len(claims))) as pool:
-            return list(pool.map(self._enqueue, claims))
-
-    def _enqueue(self, claim: Claim) -> EnqueueError | None:
-        name = _task_name(claim)
-        try:
-            self.enqueue(claim.periodic.task.options(name=name, eta=claim.slot, delay=None))
-        except EnqueueError as error:
-            return error
-        return None
-
-    def _mark(self, claims: Sequence[Claim]) -> None:
-        keys = [_key(claim.periodic) for claim in claims]
+        Raises:
+            TaskExistsError: The last run has not ended, and it does not overlap.
+            StoreError: The state could not be read or written.
+            EnqueueError: It was not enqueued.
+        """
+        standing = self.stand(periodic)
+        if standing.task and standing.state and periodic.timing.skips_overlap:
+            raise TaskExistsError(f"{periodic.name} has not ended its run {standing.state.task}.")
+        handle = self._put(periodic, f"{self.enqueuer.new_id()}-periodic", None)
+        now, key = self.clock.now(), _key(periodic)
 
         def work(transaction: Transaction) -> None:
-            for claim, key, record in zip(claims, keys, transaction.get(keys), strict=True):
+            first = State(slot=now, is_enqueued=True, told=periodic.timing.told)
+            state = _state(transaction.get([key])[0]) or first
+            transaction.put(key, _record(replace(state, task=handle.name)))
+
+        self.store.transact(work)
+        return handle
+
+    def stand(self, periodic: Periodic) -> Standing:
+        """Return how a function stands.
+
+        Raises:
+            StoreError: The state could not be read.
+            UnavailableError: Cloud Tasks could not be reached.
+        """
+        state = _state(self.store.get([_key(periodic)])[0])
+        task = self._queue.fetch(state.task) if state and state.task else None
+        return Standing(periodic, state, task)
+
+    def _named(self, cron_name: str) -> Sequence[Periodic]:
+        names = sorted(set(self.names()))
+        if cron_name not in names:
+            wrong = f"No periodic function has the cron name {cron_name!r}"
+            wrong = wrong if cron_name else "The URL of the call ends without a cron name"
+            raise UnknownNameError(f"{wrong}; there are: {', '.join(names) or 'none'}")
+        return [p for p in self.periodics() if p.timing.cron_name == cron_name]
+
+    def _look(
+        self, periodics: Sequence[Periodic], tick: dt.datetime, now: dt.datetime
+    ) -> Mapping[Periodic, Running | Exception]:
+        """Return what may be due, with what became of the last task, or why that is unknown."""
+        records = self.store.get([_key(periodic) for periodic in periodics])
+        candidates: dict[Periodic, str] = {}
+        for periodic, state in zip(periodics, map(_state, records), strict=True):
+            if decide(periodic.timing, state, tick, now, is_running=False) != Decision():
+                candidates[periodic] = _awaited(periodic, state)
+
+        def ask(task: str) -> Running | Exception:
+            try:
+                return Running(task, bool(task) and self._queue.fetch(task) is not None)
+            except EnqueueError as error:
+                return error
+
+        return dict(zip(candidates, _together(ask, list(candidates.values())), strict=True))
+
+    def _claim(
+        self, looked: Mapping[Periodic, Running], tick: dt.datetime, now: dt.datetime
+    ) -> list[Claim]:
+        keys = [_key(periodic) for periodic in looked]
+
+        def work(transaction: Transaction) -> list[tuple[Periodic, Decision]]:
+            decided = []
+            for (periodic, seen), record in zip(looked.items(), transaction.get(keys), strict=True):
+                state = _state(record)
+                # A task that has come since then was enqueued a moment ago.
+                is_running = seen.is_running or _awaited(periodic, state) != seen.task
+                decision = decide(periodic.timing, state, tick, now, is_running=is_running)
+                decided.append((periodic, decision))
+                if decision.state:
+                    transaction.put(_key(periodic), _record(decision.state))
+            return decided
+
+        decided = self.store.transact(work) if looked else []
+        for periodic, decision in decided:
+            for slot, reason in decision.skipped:
+                text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is left out: {reason}"
+                event("cron.skipped", logging.WARNING, text)
+        return [Claim(periodic, each.slot) for periodic, each in decided if each.slot]
+
+    def _enqueue_all(self, claims: Sequence[Claim]) -> list[TaskHandle | Exception]:
+        return _together(self._enqueue, claims)
+
+    def _enqueue(self, claim: Claim) -> TaskHandle | Exception:
+        try:
+            return self._put(claim.periodic, _task_name(claim), claim.slot)
+        except Exception as error:  # noqa: BLE001 - whatever keeps one, the others are enqueued
+            return error
+
+    def _put(self, periodic: Periodic, name: str, slot: dt.datetime | None) -> TaskHandle:
+        """Enqueue a call that has its name for an id, too: with `once`, it takes effect once."""
+        task = periodic.task.options(name=name, eta=slot, delay=None)
+        args = (task.told(),) if isinstance(task, BoundTask) else ()
+        return self.enqueuer.enqueue(task, args, {}, call=name)
+
+    def _mark(self, enqueued: Sequence[tuple[Claim, TaskHandle]], now: dt.datetime) -> None:
+        keys = [_key(claim.periodic) for claim, _ in enqueued]
+
+        def work(transaction: Transaction) -> None:
+            for (claim, handle), key, record in zip(
+                enqueued, keys, transaction.get(keys), strict=True
+            ):
                 state = _state(record)
                 # A slow call must not mark over the slot that a later one has claimed meanwhile.
                 if state and state.slot == claim.slot:
-                    transaction.put(key, {"slot": claim.slot, "is_enqueued": True})
+                    slot = _began(claim, handle, now)
+                    marked = replace(state, slot=slot, is_enqueued=True, task=handle.name)
+                    transaction.put(key, _record(marked))
 
-        if claims:
+        if enqueued:
             self.store.transact(work)
 
 
+def _began(claim: Claim, handle: TaskHandle, now: dt.datetime) -> dt.datetime:
+    """Return from when an interval counts: what a former call has claimed may run only now."""
+    when = claim.periodic.timing.when
+    is_interval = isinstance(when, dt.timedelta) and bool(when)
+    return max(claim.slot, now) if is_interval and handle.is_new else claim.slot
+
+
+def _together(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results of some work beside each other, in order."""
+    if not items:
+        return []
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
+
+    with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
+        return list(pool.map(work, items))
+
+
+def _awaited(periodic: Periodic, state: State | None) -> str:
+    """Return the task that has to end before the next run, "" if none has to."""
+    return state.task if state and periodic.timing.skips_overlap else ""
+
+
 def _key(periodic: Periodic) -> RecordKey:
-    return RecordKey(KIND, periodic.task.name)
+    return RecordKey(KIND, periodic.name)
 
 
 def _state(record: Record | None) -> State | None:
@@ -178,12 +256,26 @@ def _state(record: Record | None) -> State | None:
         return None
     slot = record["slot"]
     assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
-    return State(slot=slot, is_enqueued=bool(record["is_enqueued"]))
+    return State(
+        slot=slot,
+        is_enqueued=bool(record["is_enqueued"]),
+        task=str(record.get("task", "")),
+        told=str(record.get("told", "")),
+    )
+
+
+def _record(state: State) -> Record:
+    return {
+        "slot": state.slot,
+        "is_enqueued": state.is_enqueued,
+        "task": state.task,
+        "told": state.told,
+    }
 
 
 def _task_name(claim: Claim) -> str:
     # Hashed, because names with a common or rising prefix slow Cloud Tasks down; in UTC, because
     # the Scheduler gives a time in the job's zone, and the store gives it back in UTC.
-    slot = f"{claim.periodic.task.name} {claim.slot.astimezone(dt.UTC).isoformat()}"
+    slot = f"{claim.periodic.name} {claim.slot.astimezone(dt.UTC).isoformat()}"
     digest = hashlib.sha256(slot.encode()).hexdigest()
     return f"{digest[:32]}-periodic"

@@ -50,6 +50,16 @@ class Registry(Generic[T]):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UnknownNameError(f"No {self._sort} is named {name!r}{hint}") from None
 
+    def remove(self, name: str) -> T:
+        """Forget the item registered under `name`, which is no alias, and return it.
+
+        Raises:
+            UnknownNameError: There is none; the message suggests the nearest name.
+        """
+        item = self.get(name)
+        del self._items[name]
+        return item
+
     def __iter__(self) -> Iterator[T]:
         return iter(self._items.values())
 

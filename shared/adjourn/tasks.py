@@ -154,9 +154,20 @@ class Enqueuer:
     longest: dt.timedelta
 
     def enqueue(
-        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        call: str = "",
     ) -> TaskHandle:
         """Put one call on its queue.
+
+        Args:
+            task: What is called.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            call: The id of the call; a new one if empty.
 
         Raises:
             EncodeError: An argument cannot be carried; the message names it.
@@ -164,7 +175,7 @@ class Enqueuer:
             DeclarationError: The call is unique and made inside a transaction.
         """
         options = task.defaults
-        ready = self._call(task, args, kwargs, options.name)
+        ready = self._call(task, args, kwargs, options.name, call)
         if options.unique_by is None:
             return self._put(ready)
         name = ready.new.name or ""
@@ -198,10 +209,11 @@ class Enqueuer:
         args: tuple[object, ...],
         kwargs: dict[str, object],
         name: str | None,
+        call: str = "",
     ) -> _Ready:
         options, now = task.defaults, self.clock.now()
         options.check_timeout(task.name, self.longest)
-        eta, call = options.start(now, self.chance()), self.new_id()
+        eta, call = options.start(now, self.chance()), call or self.new_id()
         if options.unique_by is not None:
             if self.guard.transaction(options.transaction) is not None:
                 # Rolled back, it would keep the calls out that come after it.

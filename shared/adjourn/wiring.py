@@ -15,6 +15,7 @@ from adjourn.auth import (
     app_engine_task,
     bearer_token,
 )
+from adjourn.bound import Objects
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetters
@@ -30,8 +31,9 @@ from adjourn.unique import Uniques
 
 if TYPE_CHECKING:
     from adjourn.callables import Offer
-    from adjourn.cron import Periodic
+    from adjourn.cron import Cron
     from adjourn.people import People
+    from adjourn.periodic import Declared
     from adjourn.queryiter import Iterations, QueryIter
     from adjourn.startup import Startup, StartupTask
 
@@ -44,8 +46,9 @@ class Declarations:
     """All that an application declared, by name."""
 
     codec: Codec
+    objects: Objects
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: "Registry[Periodic]" = field(default_factory=lambda: Registry("periodic function"))
+    periodics: "Registry[Declared]" = field(default_factory=lambda: Registry("periodic function"))
     iterations: "Registry[type[QueryIter[Any]]]" = field(
         default_factory=lambda: Registry("iteration")
     )
@@ -178,16 +181,24 @@ class Wiring:
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
-        from adjourn.cron import Cron  # noqa: PLC0415 - for the cron function
-        from adjourn.ticks import CronRunner  # noqa: PLC0415
+        from adjourn.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
-        cron = Cron(
-            periodics=self._declared.periodics,
+        return self._guarded(self.settings.cron_url, CronRunner(cron=self.cron), _by_cron)
+
+    @cached_property
+    def cron(self) -> "Cron":
+        """What finds out which periodic functions are due, and enqueues them."""
+        from adjourn.cron import Cron  # noqa: PLC0415 - for the cron function
+        from adjourn.periodic import found  # noqa: PLC0415
+
+        declared = self._declared
+        return Cron(
+            names=lambda: [each.timing.cron_name for each in declared.periodics],
+            periodics=lambda: found(declared.periodics, declared.objects),
             store=self._adapters.store,
-            enqueue=lambda task: self.enqueuer.enqueue(task, (), {}),
+            enqueuer=self.enqueuer,
             clock=self._adapters.clock,
         )
-        return self._guarded(self.settings.cron_url, CronRunner(cron=cron), _by_cron)
 
     @property
     def _longest(self) -> dt.timedelta:

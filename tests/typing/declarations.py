@@ -39,6 +39,13 @@ class Shop:
     def clean(size: int) -> None:
         pass
 
+    @app.periodic(cron="every monday 09:00", time_zone="Europe/Berlin", overlap="allow")
+    def tidy(self) -> int:
+        return 1
+
+    def move(self, there: str) -> None:
+        pass
+
 
 class Branch(Shop):
     @app.deferred
@@ -121,6 +128,9 @@ def methods(shop: Shop, branch: Branch) -> None:
     assert_type(Branch.count(5), adjourn.TaskHandle)
     assert_type(Shop.count.call_local(5), int)
     assert_type(Shop.clean(5), adjourn.TaskHandle)
+    assert_type(shop.tidy(), adjourn.TaskHandle)
+    assert_type(shop.tidy.call_local(), int)
+    app.remove_periodic(shop.tidy)
     app.add_object("shop", shop)
     shop.sell("5")  # type: ignore[arg-type]
     shop.sell()  # type: ignore[call-arg]
@@ -146,7 +156,9 @@ def mistakes() -> None:
     app.deferred(eta=dt.datetime.now(dt.UTC))  # type: ignore[call-overload]
     app.periodic(interval=5)  # type: ignore[arg-type]
     app.query_iter(int)  # type: ignore[type-var]
-    app.periodic(interval=dt.timedelta(hours=1))(remind)  # type: ignore[arg-type]
+    app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
+    app.periodic(interval=dt.timedelta(hours=1))(Shop.move)  # type: ignore[arg-type]
+    app.remove_periodic(Shop.move)  # type: ignore[arg-type]
 
 
 class WrongEntry(adjourn.QueryIter[str]):

@@ -10,9 +10,11 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from adjourn.expressions import parse
+from adjourn.schedule import load_zone
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
-from adjourn_local.scheduler import cron, request
+from adjourn_local.scheduler import request
 from adjourn_local.scheduler.alarm import Alarm
 from adjourn_local.scheduler.execution import (
     Execution,
@@ -150,9 +152,7 @@ class Runner:
 
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
-            outgoing = request.build(
-                job, execution.scheduled, cron.load_zone(job.time_zone), self._mint
-            )
+            outgoing = request.build(job, execution.scheduled, load_zone(job.time_zone), self._mint)
             deadline = job.attempt_deadline.ToTimedelta().total_seconds()
             answer = await self._sender.send(outgoing, deadline)
         except Exception:  # noqa: BLE001 - else the job would stay in flight for good
@@ -184,4 +184,4 @@ class Runner:
 
 def next_tick(job: Any, after: dt.datetime) -> dt.datetime:
     """Return when the schedule of a job next starts it."""
-    return cron.parse(job.schedule).next_after(after, cron.load_zone(job.time_zone))
+    return parse(job.schedule, job.time_zone).next_after(after)

@@ -5,10 +5,12 @@ import re
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn_local.scheduler.cron import load_zone, parse
+from adjourn.expressions import parse, parse_interval
+from adjourn.schedule import load_zone
 
 MINUTE = dt.timedelta(minutes=1)
 BERLIN = "Europe/Berlin"
@@ -52,8 +54,8 @@ def walls(start, end, zone):
 
 
 def starts(expression, start, end, zone):
-    cron, found, at = parse(expression), [], start - MINUTE
-    while (at := cron.next_after(at, zone)) < end:
+    schedule, found, at = parse(expression, zone), [], start - MINUTE
+    while (at := schedule.next_after(at)) < end:
         found.append(at)
     return found
 
@@ -99,7 +101,128 @@ def test_starts_are_the_matching_minutes_of_the_wall_clock(expression, change):
 
     expected = [at for at, wall in WALLS[change] if oracle(expression, wall)]
 
-    assert starts(expression, start, end, ZoneInfo(name)) == expected
+    assert starts(expression, start, end, name) == expected
+
+
+def has(names, name):
+    return name.lower() in [each[:3] for each in names.split(",")]
+
+
+def spread_oracle(expression, wall):
+    """Read a form of App Engine's in the plainest way."""
+    words = expression.split()
+    if words[1].isdecimal():
+        step = int(words[1]) * (60 if "hour" in words[2] else 1)
+        first, last = (words[4], words[6]) if words[3] == "from" else ("0:00", "23:59")
+        first, last = (int(h) * 60 + int(m) for h, m in (each.split(":") for each in (first, last)))
+        passed = (wall.hour * 60 + wall.minute - first) % 1440
+        return passed <= (last - first) % 1440 and passed % step == 0
+    which, weekdays, time = words[0], words[1], words[-1]
+    months = words[3] if len(words) == 5 else "month"
+    week = ["1st,first", "2nd,second", "3rd,third", "4th,fourth", "5th,fifth"][(wall.day - 1) // 7]
+    return (
+        (which == "every" or any(each in week.split(",") for each in which.split(",")))
+        and (
+            weekdays == "day" or any(f"{wall:%A}".lower()[:3] == d[:3] for d in weekdays.split(","))
+        )
+        and (months == "month" or any(f"{wall:%b}".lower() == m[:3] for m in months.split(",")))
+        and f"{wall:%H:%M}" == time
+    )
+
+
+APP_ENGINE = [
+    "every day 02:30",
+    "every day 00:00",
+    "every sunday 01:30",
+    "every mon,wed,fri 09:00",
+    "every sunday of month 02:15",
+    "1st,third sunday of nov,april 01:00",
+    "2nd sunday of april,nov 02:59",
+    "fourth,5th sunday of march,october 02:30",
+    "first saturday 23:59",
+    "5th saturday of october,january 00:01",
+    "every 5 minutes synchronized",
+    "every 90 mins synchronized",
+    "every 2 hours synchronized",
+    "every 7 minutes from 01:10 to 03:00",
+    "every 1 hour from 22:30 to 02:30",
+    "every 25 minutes from 02:00 to 02:00",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change[0]}-{change[1]:%Y-%m-%d}")
+@pytest.mark.parametrize("expression", APP_ENGINE)
+def test_forms_of_app_engine_start_at_the_matching_minutes_as_well(expression, change):
+    name, start, end = change
+
+    expected = [at for at, wall in WALLS[change] if spread_oracle(expression, wall)]
+
+    assert starts(expression, start, end, name) == expected
+
+
+@pytest.mark.parametrize("day", ["09:00", "9:00"])
+def test_weeks_of_a_month_are_counted_from_its_first_day(day):
+    schedule, found, at = parse(f"1st,5th MONDAY of Month {day}"), [], utc(2026, 6, 1)
+    for _ in range(5):
+        at = schedule.next_after(at)
+        found.append(f"{at:%m-%d %H:%M}")
+
+    assert found == ["06-01 09:00", "06-29 09:00", "07-06 09:00", "08-03 09:00", "08-31 09:00"]
+
+
+@given(
+    st.sampled_from([*EXPRESSIONS, *APP_ENGINE]),
+    st.sampled_from(CHANGES),
+    st.integers(0, 2 * 1440 - 1),
+    st.integers(1, 1440),
+    st.integers(0, 59),
+)
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+def test_the_latest_start_is_the_last_of_the_matching_minutes(
+    expression, change, first, length, seconds
+):
+    name, start, _ = change
+    since = start + first * MINUTE + dt.timedelta(seconds=seconds)
+    until = since + length * MINUTE - dt.timedelta(seconds=seconds)
+    reads = spread_oracle if expression in APP_ENGINE else oracle
+
+    expected = [at for at, wall in WALLS[change] if since < at <= until and reads(expression, wall)]
+
+    assert parse(expression, name).latest(since, until) == (expected[-1] if expected else None)
+
+
+def test_the_latest_start_is_found_over_years():
+    yearly = parse("0 0 29 2 *")
+
+    assert yearly.latest(utc(1990, 1, 1), utc(2026, 1, 1)) == utc(2024, 2, 29)
+    assert yearly.latest(utc(2024, 2, 29), utc(2028, 2, 28, 23, 59)) is None
+
+
+@pytest.mark.parametrize("day", range(1, 29))
+def test_cronsim_reads_plain_expressions_alike(day):
+    """A well-known library as a second opinion, where its rules are the same."""
+    expression = f"{day}-59/7 {day % 24},3 * {day % 12 + 1} {day % 7}"
+    theirs, at = CronSim(expression, utc(2026, 1, day)), utc(2026, 1, day)
+
+    for _ in range(100):
+        at = parse(expression).next_after(at)
+        assert at == next(theirs)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("every 5 minutes", dt.timedelta(minutes=5)),
+        ("Every 1 min", MINUTE),
+        ("every 12 hours", dt.timedelta(hours=12)),
+        ("every 5 minutes synchronized", None),
+        ("every day 05:00", None),
+        ("*/5 * * * *", None),
+        ("", None),
+    ],
+)
+def test_an_interval_is_told_from_times_of_the_day(text, interval):
+    assert parse_interval(text) == interval
 
 
 def fields(lowest, highest):
@@ -128,7 +251,7 @@ def test_any_schedule_starts_at_the_matching_minutes_of_the_wall_clock(expressio
 
     expected = [at for at, wall in WALLS[change] if oracle(expression, wall)]
 
-    assert starts(expression, start, end, ZoneInfo(name)) == expected
+    assert starts(expression, start, end, name) == expected
 
 
 @pytest.mark.parametrize(
@@ -149,13 +272,13 @@ def test_any_schedule_starts_at_the_matching_minutes_of_the_wall_clock(expressio
     ],
 )
 def test_the_next_start(zone, expression, after, expected):
-    assert parse(expression).next_after(after, ZoneInfo(zone)) == expected
+    assert parse(expression, zone).next_after(after) == expected
 
 
 def test_an_instant_may_be_given_in_any_zone():
     after = dt.datetime(2026, 6, 1, 3, 30, tzinfo=ZoneInfo("Asia/Tokyo"))
 
-    assert parse("0 0 * * *").next_after(after, ZoneInfo("UTC")) == utc(2026, 6, 1)
+    assert parse("0 0 * * *").next_after(after) == utc(2026, 6, 1)
 
 
 @pytest.mark.parametrize(
@@ -205,15 +328,44 @@ def test_names_and_spacing(named, numbered):
         ("5/15 * * * *", "needs a range"),
         ("0 0 30 2 *", "no month has such a day"),
         ("0 0 31 2,4,6,9,11 *", "no month has such a day"),
-        ("every 5 minutes", "App Engine"),
-        ("every day 09:00", "App Engine"),
-        ("1st monday of sep,oct 09:00", "App Engine"),
-        ("FIRST monday of month 09:00", "App Engine"),
+        ("every 5 minutes", "an interval of App Engine, which names no times of the day"),
+        ("every 0 minutes synchronized", "'0 minutes' is no number of minutes or hours"),
+        ("every 5 weeks synchronized", "'5 weeks' is no number of minutes or hours"),
+        ("every 99999 minutes synchronized", "is no number of minutes"),
+        ("every 5", "'5' is no number of minutes or hours"),
+        ("every 7 minutes synchronized", "must divide the day evenly"),
+        ("every 5 minutes from 10:00", 'comes "from 10:00 to 14:00" or "synchronized"'),
+        ("every 5 minutes from 10:00 to 24:00", "'24:00' is no time of the day"),
+        ("every", 'reads "every day 09:00"'),
+        ("every day", 'reads "every day 09:00"'),
+        ("every monday at 9 o'clock", 'reads "every day 09:00"'),
+        ("every blue monday 09:00", 'reads "every day 09:00"'),
+        ("every day 9", "'9' is no time of the day"),
+        ("every day 09:60", "'09:60' is no time of the day"),
+        ("every mo 09:00", "'mo' is no day of the week"),
+        ("every mondays 09:00", "'mondays' is no day of the week"),
+        ("1st,6th monday 09:00", "'6th' is no week of the month"),
+        ("1st monday of march,x 09:00", "'x' is no month"),
+        ("1st monday of 3 09:00", "'3' is no month"),
+        ("6th monday 09:00", "five fields, not 3"),
+        ("every day 09:00 09:00", 'reads "every day 09:00"'),
     ],
 )
 def test_what_is_no_schedule_is_refused_with_the_reason(expression, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         parse(expression)
+
+
+def test_a_time_that_clocks_always_jump_over_is_refused():
+    with pytest.raises(ValueError, match="clocks in America/New_York always jump over this time"):
+        parse("2nd sunday of march 02:30", NEW_YORK)
+
+
+def test_a_time_that_comes_once_in_decades_is_found():
+    rare = parse("5th monday of february 12:00")
+
+    assert rare.next_after(utc(2072, 3, 1)) == utc(2112, 2, 29, 12)
+    assert rare.next_after(utc(2028, 3, 1)) == utc(2044, 2, 29, 12)
 
 
 @pytest.mark.parametrize("name", ["", "utc", "UTC", "Etc/UTC"])

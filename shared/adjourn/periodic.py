@@ -1,0 +1,186 @@
+"""What an application declares to run again and again: functions, and methods on objects."""
+
+import datetime as dt
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+from adjourn.bound import BoundTask, Method, Objects, is_method, undecorated
+from adjourn.errors import DeclarationError, UnknownNameError
+from adjourn.registry import Registry
+from adjourn.tasks import Task
+
+if TYPE_CHECKING:
+    from adjourn.schedule import Schedule
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+_CRON_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_ZERO = dt.timedelta()
+
+
+class Periodically(Protocol):
+    """What makes a function periodic; it takes no arguments, a method none but its object."""
+
+    @overload
+    def __call__(self, function: Callable[[], R], /) -> Task[[], R]: ...
+    @overload
+    def __call__(self, function: Callable[[S], R], /) -> Task[[S], R]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timing:
+    """When a function is due, and when it is not to run all the same.
+
+    Attributes:
+        when: The time between two slots, never less, zero for every call; or a schedule.
+        told: The same for people.
+        cron_name: The call of Cloud Scheduler that looks after it.
+        skips_overlap: Whether it waits for the end of the last run.
+        grace: What is found due later than this is left out.
+    """
+
+    when: "dt.timedelta | Schedule"
+    told: str = ""
+    cron_name: str = "default"
+    skips_overlap: bool = True
+    grace: dt.timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Declared:
+    """A function or a method that was declared to run again and again.
+
+    Attributes:
+        task: The function.
+        timing: When it is due.
+        without: Paths of the objects on which the method is not to run.
+    """
+
+    task: Task[..., Any]
+    timing: Timing
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Periodic:
+    """A function, or a method on one object, that runs again and again."""
+
+    name: str
+    task: Task[[], Any]
+    timing: Timing
+
+
+def found(declared: Iterable[Declared], objects: Objects) -> Iterator[Periodic]:
+    """Yield what runs: each function, and each method once for every object that has it."""
+    for each in declared:
+        task, timing = each.task, each.timing
+        if not isinstance(task, Method):
+            yield Periodic(name=task.name, task=task, timing=timing)
+        elif task.is_on_class:
+            owner = objects.owner(task.name)
+            yield Periodic(name=task.name, task=task.on(owner), timing=timing)
+        else:
+            for path, item in objects.having(task):
+                if path not in each.without:
+                    name = f"{task.name} on {path}"
+                    yield Periodic(name=name, task=task.on(item), timing=timing)
+
+
+def remove(declared: Registry[Declared], objects: Objects, task: object) -> None:
+    """Let a function be periodic no more, or a method of one object.
+
+    Raises:
+        DeclarationError: It is not periodic.
+    """
+    name = task.name if isinstance(task, Task) else repr(task)
+    try:
+        removed = declared.remove(name)
+    except UnknownNameError as error:
+        raise DeclarationError(f"{error}; give what @app.periodic has made.") from None
+    if isinstance(task, BoundTask) and not task.method.is_on_class:
+        path = objects.path(task.receiver)
+        without = removed.without | ({path} if path else set())
+        declared.add(name, replace(removed, without=without))
+        if not path:
+            raise DeclarationError(f"{name} runs on registered objects; this one is none.")
+
+
+def check_arguments(function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called without arguments of the caller's.
+
+    Raises:
+        DeclarationError: It takes some.
+    """
+    plain = undecorated(function)
+    parameters = list(inspect.signature(plain).parameters)
+    if is_method(function):
+        parameters = parameters[1:]
+    if parameters:
+        raise DeclarationError(f"{plain.__name__} is periodic, so it takes no arguments.")
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Refuse what would contradict the names and times of the slots.
+
+    Raises:
+        DeclarationError: It does.
+    """
+    if options.get("unique_by") is not None:
+        raise DeclarationError("Leave unique_by out: each due time has one task as it is.")
+
+
+def declared_timing(
+    *,
+    interval: object,
+    cron: object,
+    cron_name: object,
+    time_zone: object,
+    overlap: object,
+    grace: object,
+) -> Timing:
+    """Return when a function is due.
+
+    Raises:
+        DeclarationError: Something is wrong or contradicts another.
+    """
+    if not isinstance(cron_name, str) or not _CRON_NAME.fullmatch(cron_name):
+        raise DeclarationError(
+            f"cron_name={cron_name!r} must be 1 to 100 letters, digits, - and _."
+        )
+    if overlap not in {"skip", "allow"}:
+        raise DeclarationError(f'overlap={overlap!r} must be "skip" or "allow".')
+    if grace is not None and not (isinstance(grace, dt.timedelta) and grace > _ZERO):
+        raise DeclarationError(f"grace={grace!r} must be a timedelta of more than nothing.")
+    if (interval is None) == (cron is None):
+        raise DeclarationError("Give either interval= or cron=: when is it due?")
+    when, told = _when(interval, time_zone) if cron is None else _parsed(cron, time_zone)
+    return Timing(
+        when=when, told=told, cron_name=cron_name, skips_overlap=overlap == "skip", grace=grace
+    )
+
+
+def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
+    if not isinstance(interval, dt.timedelta) or interval < _ZERO:
+        raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
+    if time_zone != "UTC":
+        raise DeclarationError("An interval has no time zone; leave time_zone out, or give cron=.")
+    return interval, f"every {interval}" if interval else "every call"
+
+
+def _parsed(cron: object, time_zone: object) -> "tuple[dt.timedelta | Schedule, str]":
+    from adjourn.expressions import parse, parse_interval  # noqa: PLC0415 - for those who use them
+
+    if not isinstance(cron, str) or not isinstance(time_zone, str):
+        raise DeclarationError('cron and time_zone are texts such as "0 3 * * *", "Europe/Berlin".')
+    try:
+        interval = parse_interval(cron)
+        if interval is not None:
+            return _when(interval, time_zone)
+        schedule = parse(cron, time_zone)
+    except ValueError as error:
+        raise DeclarationError(f"cron={cron!r}: {error}.") from None
+    return schedule, f"{' '.join(cron.split())} ({schedule.zone.key})"

@@ -1,0 +1,560 @@
+"""What can be declared periodic, and what its slots do: schedules, overlap, grace and methods."""
+
+import datetime as dt
+import random
+import threading
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from adjourn import App
+from adjourn.cron import Cron
+from adjourn.delivery import Outcome
+from adjourn.errors import DeclarationError, TaskExistsError, UnavailableError
+from adjourn.ports import RecordKey
+from adjourn.slots import State, upcoming
+from adjourn.testing import MemoryQueue, sandbox
+
+SECOND = dt.timedelta(seconds=1)
+MINUTE = dt.timedelta(minutes=1)
+HOUR = dt.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
+BERLIN = "Europe/Berlin"
+
+
+@pytest.fixture
+def declare(app, ran):
+    def declared(name="sweep", **options):
+        @app.periodic(name=name, **options)
+        def function():
+            ran.append(name)
+
+        return function
+
+    return declared
+
+
+def to(box, *parts):
+    """Move the clock to a time in UTC."""
+    box.clock.advance(dt.datetime(*parts, tzinfo=dt.UTC) - box.clock.now())
+
+
+# What is wrong is said where it is declared
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "Give either interval= or cron="),
+        ({"interval": HOUR, "cron": "0 3 * * *"}, "Give either interval= or cron="),
+        ({"interval": HOUR, "time_zone": BERLIN}, "An interval has no time zone"),
+        ({"cron": "every 5 minutes", "time_zone": BERLIN}, "An interval has no time zone"),
+        ({"cron": "0 25 * * *"}, "cron='0 25 * * *': '25' is no hour"),
+        ({"cron": "0 3 * * *", "time_zone": "Mars/Olympus"}, "'Mars/Olympus' is not a time zone"),
+        ({"cron": 5}, 'texts such as "0 3 * * *"'),
+        ({"cron": "0 3 * * *", "time_zone": None}, 'texts such as "0 3 * * *"'),
+        ({"cron": "0 3 30 2 *"}, "no month has such a day"),
+        ({"cron": "every 0 minutes"}, "is no number of minutes"),
+        ({"interval": HOUR, "overlap": "never"}, 'must be "skip" or "allow"'),
+        ({"interval": HOUR, "overlap": True}, 'must be "skip" or "allow"'),
+        ({"interval": HOUR, "grace": dt.timedelta()}, "a timedelta of more than nothing"),
+        ({"interval": HOUR, "grace": 60}, "a timedelta of more than nothing"),
+        ({"interval": HOUR, "unique_by": "task"}, "Leave unique_by out"),
+        ({"interval": HOUR, "qeue": "a"}, "did you mean 'queue'"),
+    ],
+)
+def test_wrong_combinations_are_refused_at_the_declaration(app, arguments, said):
+    with pytest.raises(DeclarationError) as refused:
+        app.periodic(name="sweep", **arguments)(lambda: None)
+
+    assert said in str(refused.value)
+    assert not app.cron_names()
+
+
+@pytest.mark.usefixtures("box")
+def test_one_decorator_may_declare_several_functions(app):
+    """A fault of old: each use of one decorator multiplied its interval again."""
+    every = app.periodic(cron="every 5 minutes")
+    for name in ("one", "two", "three"):
+        exec(f"def {name}(): pass", scope := {"__name__": "shop"})
+        every(scope[name])
+
+    assert [p.timing.when for p in app.wiring().cron.periodics()] == [5 * MINUTE] * 3
+
+
+# Schedules
+
+
+def test_a_schedule_is_due_at_its_times_by_the_wall_clock_of_its_zone(box, declare):
+    declare(cron="30 2 * * *", time_zone=BERLIN)
+    to(box, 2026, 3, 27, 12)
+    found = []
+
+    for _ in range(4 * 24 * 60):
+        box.tick()
+        if box.drain():
+            found.append(box.clock.now())
+        box.clock.advance(MINUTE)
+
+    # On the 29th there is no half past two.
+    assert [f"{at.astimezone(ZoneInfo(BERLIN)):%d %H:%M}" for at in found] == [
+        "28 02:30",
+        "30 02:30",
+        "31 02:30",
+    ]
+
+
+def test_any_calls_of_the_scheduler_run_the_latest_time_that_has_passed_once(box, declare):
+    """Against brute force: every minute of three days with a clock change, calls at random."""
+    declare(cron="*/20 1-4 * * *", time_zone=BERLIN)
+    to(box, 2026, 10, 23, 22)
+    chance, since, expected, found = random.Random(5), box.clock.now() - MINUTE, [], []
+    end = box.clock.now() + 3 * DAY
+
+    while (now := box.clock.now()) < end:
+        box.tick()
+        minutes = [since + n * MINUTE for n in range(1, (now - since) // MINUTE + 1)]
+        walls = [(at, at.astimezone(ZoneInfo(BERLIN))) for at in minutes]
+        passed = [at for at, wall in walls if wall.minute % 20 == 0 and 1 <= wall.hour <= 4]
+        since = since + (now - since) // MINUTE * MINUTE
+        expected += passed[-1:]
+        found += [queued.task.eta for queued in box.queue.due()]
+        box.drain()
+        box.clock.advance(chance.choice([MINUTE, 7 * MINUTE, 13 * MINUTE, 3 * HOUR]))
+
+    assert found == expected
+    assert len(found) > 10
+
+
+def test_a_first_call_at_the_time_of_the_schedule_is_not_a_day_early(box, declare, ran):
+    declare(cron="0 3 * * *")
+    to(box, 2026, 5, 1, 3)
+    scheduled = box.clock.now()
+    box.clock.advance(4 * SECOND)
+
+    box.tick(scheduled=scheduled)
+
+    box.drain()
+    assert ran == ["sweep"]
+
+
+def test_what_is_deployed_after_its_time_of_the_day_waits_for_the_next(box, declare, ran):
+    declare(cron="0 3 * * *")
+    to(box, 2026, 5, 1, 15)
+    for _ in range(5):
+        box.tick()
+        box.clock.advance(2 * HOUR)
+    box.drain()
+    assert ran == []
+
+    box.clock.advance(2 * HOUR)
+    box.tick()
+
+    box.drain()
+    assert ran == ["sweep"]
+
+
+def test_a_clock_that_is_behind_the_schedulers_misses_no_time(box, declare, ran):
+    declare(cron="0 3 * * *")
+    to(box, 2026, 5, 1)
+    box.tick()
+    box.clock.advance(3 * HOUR - 2 * SECOND)
+
+    box.tick()
+
+    assert box.drain() == []
+    box.clock.advance(2 * SECOND)
+    box.drain()
+    assert ran == ["sweep"]
+
+
+def test_a_schedule_that_was_changed_makes_up_for_nothing(app, box, declare, ran):
+    declare(cron="0 3 * * *")
+    to(box, 2026, 5, 1, 3)
+    box.tick()
+    box.drain()
+    app.remove_periodic(app._declared.tasks.get("sweep"))
+    app._declared.tasks.remove("sweep")
+    declare(cron="0 9 * * *")
+    to(box, 2026, 5, 1, 15)
+
+    for _ in range(2):
+        box.tick()
+        box.drain()
+        box.clock.advance(MINUTE)
+    assert ran == ["sweep"]
+
+    to(box, 2026, 5, 2, 9, 20)
+    box.tick()
+    box.drain()
+    assert ran == ["sweep", "sweep"]
+
+
+# Overlap
+
+
+def fail_first(app, times, **options):
+    attempts = []
+
+    @app.periodic(name="sweep", **options)
+    def sweep():
+        attempts.append(1)
+        if len(attempts) <= times:
+            raise RuntimeError
+
+    return attempts
+
+
+def test_a_run_that_hangs_in_retries_has_not_ended(app, box, lines):
+    """A fault of old: a failed run counted as done and waited a whole interval."""
+    attempts = fail_first(app, 2, interval=HOUR)
+    box.tick()
+    box.drain()
+    box.clock.advance(HOUR)
+
+    box.tick()
+
+    assert len(box.queue.tasks) == 1
+    (line,) = [line for line in lines() if line["event"] == "cron.skipped"]
+    assert line["severity"] == "WARNING"
+    assert (
+        "sweep, due 2026-01-01 01:00:00 UTC, is left out: the last run has not ended"
+        in line["message"]
+    )
+    box.drain()
+    box.drain()
+    assert len(attempts) == 3
+
+    box.clock.advance(MINUTE)
+    box.tick()  # what has an interval is due as soon as the last run has ended
+    box.drain()
+    assert len(attempts) == 4
+
+
+def test_a_time_of_a_schedule_passes_while_the_last_run_has_not_ended(app, box):
+    attempts = fail_first(app, 1, cron="0 * * * *")
+    box.tick()
+    box.drain()
+    box.clock.advance(HOUR)
+    box.tick()
+    box.drain()
+    assert len(attempts) == 2
+
+    box.clock.advance(MINUTE)
+    box.tick()
+    assert box.drain() == []
+    box.clock.advance(HOUR)
+    box.tick()
+    box.drain()
+    assert len(attempts) == 3
+
+
+def test_runs_may_overlap_where_that_is_allowed(box, declare, monkeypatch):
+    declare(interval=HOUR, overlap="allow")
+
+    def fetch(*_):
+        raise UnavailableError("must not be asked")
+
+    monkeypatch.setattr(MemoryQueue, "fetch", fetch)
+
+    for _ in range(3):
+        assert box.tick() is Outcome.DONE
+        box.clock.advance(HOUR)
+
+    assert len(box.queue.tasks) == 3
+
+
+def test_a_run_that_was_given_up_holds_nothing_up(app, box):
+    attempts = fail_first(app, 5, interval=HOUR, max_retries=0)
+    for _ in range(3):
+        box.tick()
+        box.drain()
+        box.clock.advance(HOUR)
+
+    assert len(attempts) == 3
+
+
+def test_that_it_cannot_be_asked_keeps_one_and_not_the_others(box, declare, ran, monkeypatch):
+    declare("one", interval=HOUR)
+    box.tick()
+    box.drain()
+    declare("two", interval=HOUR)
+    box.clock.advance(HOUR)
+    with monkeypatch.context() as patch:
+
+        def fetch(*_):
+            raise UnavailableError("away")
+
+        patch.setattr(MemoryQueue, "fetch", fetch)
+
+        assert box.tick() is Outcome.TROUBLE
+
+    box.drain()
+    assert ran == ["one", "two"]
+    assert box.tick() is Outcome.DONE
+    box.drain()
+    assert ran == ["one", "two", "one"]
+
+
+def test_a_task_that_another_call_enqueued_meanwhile_is_waited_for(box, declare, monkeypatch):
+    declare(interval=dt.timedelta())
+    box.tick()
+    box.drain()
+    box.clock.advance(MINUTE)
+    fetch, overlapped = MemoryQueue.fetch, []
+
+    def fetching(queue, name):
+        told = fetch(queue, name)
+        if not overlapped:
+            overlapped.append(True)
+            box.tick()
+            box.clock.advance(SECOND)
+        return told
+
+    monkeypatch.setattr(MemoryQueue, "fetch", fetching)
+
+    box.tick(scheduled=box.clock.now())
+
+    assert len(box.queue.tasks) == 1
+
+
+# Grace
+
+
+def test_what_is_found_too_late_is_left_out_and_logged(box, declare, ran, lines):
+    declare(cron="0 3 * * *", grace=HOUR)
+    to(box, 2026, 5, 1)
+    box.tick()
+    to(box, 2026, 5, 1, 4, 0, 1)
+
+    for _ in range(2):
+        assert box.tick() is Outcome.DONE
+
+    (line,) = [line for line in lines() if line["event"] == "cron.skipped"]
+    assert (
+        "sweep, due 2026-05-01 03:00:00 UTC, is left out: it was found too late" in line["message"]
+    )
+    to(box, 2026, 5, 2, 4)
+    box.tick()
+    box.drain()
+    assert ran == ["sweep"]
+
+
+def test_without_grace_the_latest_time_is_made_up_for_however_late(box, declare, ran):
+    declare(cron="0 3 * * *")
+    to(box, 2026, 5, 1)
+    box.tick()
+    to(box, 2026, 5, 4, 22)
+
+    for _ in range(3):
+        box.tick()
+        box.drain()
+
+    assert ran == ["sweep"]
+
+
+def test_a_claim_that_is_too_old_makes_room_for_what_is_due(box, declare):
+    declare(interval=HOUR, grace=10 * MINUTE)
+    key = RecordKey("AdjournPeriodic", "sweep")
+    box.store.put(key, {"slot": box.clock.now() - DAY, "is_enqueued": False})
+
+    box.tick()
+
+    assert [queued.task.eta for queued in box.queue.tasks.values()] == [box.clock.now()]
+
+
+# Once
+
+
+def crash_after_the_queue_took_it(monkeypatch, box):
+    class CrashError(BaseException):
+        pass
+
+    def crash(*_):
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cron, "_mark", crash)
+        with pytest.raises(CrashError):
+            box.tick()
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_slot_that_the_queue_has_forgotten_takes_effect_once_if_asked_for(
+    box, declare, monkeypatch, once, ran
+):
+    declare(interval=DAY, once=once)
+    crash_after_the_queue_took_it(monkeypatch, box)
+    box.drain()
+    box.clock.advance(3 * HOUR)  # Cloud Tasks remembers names for an hour
+
+    box.tick()
+
+    box.drain()
+    assert len(ran) == (1 if once else 2)
+
+
+def test_an_interval_counts_from_when_a_claim_was_completed(box, declare, monkeypatch):
+    declare(interval=HOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Cron, "_enqueue_all", lambda _, claims: [UnavailableError("away")] * len(claims)
+        )
+        assert box.tick() is Outcome.TROUBLE
+    box.clock.advance(50 * MINUTE)
+    box.tick()
+    box.drain()
+
+    box.clock.advance(10 * MINUTE)
+    box.tick()
+
+    assert not box.queue.tasks
+
+
+# Faults of the system that this one descends from
+
+
+def test_functions_are_not_run_in_the_request_and_none_starves_another(app, box, ran):
+    """They ran one after another within one request, and a slow one starved the rest."""
+
+    def run(name):
+        @app.periodic(interval=HOUR, name=name)
+        def function():
+            ran.append(name)
+            if name == "broken":
+                raise RuntimeError(name)
+
+    for name in ("broken", "one", "two"):
+        run(name)
+
+    assert box.tick() is Outcome.DONE
+
+    assert ran == []
+    assert len(box.queue.tasks) == 3
+    for queued in box.queue.due():
+        box.deliver(queued)
+    assert sorted(ran) == ["broken", "one", "two"]
+
+
+def test_an_unexpected_error_of_one_keeps_no_other_and_is_told(ran, lines):
+    """Errors were swallowed, and the Scheduler always saw success."""
+
+    class Environment:
+        def serialize(self):
+            if threading.current_thread() is not threading.main_thread() and not ran:
+                ran.append("failed")
+                raise RuntimeError("of the application")
+
+        def restore(self, value):
+            raise NotImplementedError
+
+    app = App(environment=Environment())
+    for name in ("one", "two"):
+        app.periodic(interval=HOUR, name=name)(lambda: None)
+    with sandbox(app) as box:
+        assert box.tick() is Outcome.TROUBLE
+        assert len(box.queue.tasks) == 1
+        assert box.tick() is Outcome.DONE
+        assert len(box.queue.tasks) == 2
+    assert "cron.failed" in [line["event"] for line in lines()]
+
+
+def test_with_the_schedulers_own_period_jitter_skips_no_run(box, declare, ran):
+    """The time was stamped after the run, so that every second one was skipped."""
+    declare(interval=MINUTE)
+    chance = random.Random(1)
+    start = box.clock.now()
+
+    for number in range(60):
+        box.clock.advance(start + number * MINUTE + chance.random() * 5 * SECOND - box.clock.now())
+        box.tick()
+        box.clock.advance(start + number * MINUTE + 50 * SECOND - box.clock.now())
+        box.drain()
+
+    assert len(ran) >= 59
+
+
+# Run now, and how things stand
+
+
+def the_one(box):
+    (periodic,) = box.app.wiring().cron.periodics()
+    return periodic
+
+
+def test_a_run_by_hand_is_one_task_and_holds_up_the_next(box, declare, ran):
+    declare(interval=HOUR)
+    cron = box.app.wiring().cron
+
+    handle = cron.run(the_one(box))
+
+    assert list(box.queue.tasks) == [handle.name]
+    with pytest.raises(TaskExistsError, match="sweep has not ended its run"):
+        cron.run(the_one(box))
+    box.clock.advance(HOUR)
+    box.tick()
+    assert len(box.queue.tasks) == 1
+    box.drain()
+    box.tick()
+    box.drain()
+    assert ran == ["sweep", "sweep"]
+
+
+def test_a_run_by_hand_leaves_the_slots_alone(box, declare, ran):
+    declare(interval=HOUR, overlap="allow")
+    cron = box.app.wiring().cron
+    box.tick()
+    box.clock.advance(30 * MINUTE)
+    before = cron.stand(the_one(box)).state
+
+    for _ in range(2):
+        cron.run(the_one(box))
+
+    after = cron.stand(the_one(box)).state
+    assert (after.slot, after.is_enqueued) == (before.slot, True)
+    box.drain()
+    assert len(ran) == 3
+
+
+def test_how_one_stands_is_told(box, declare):
+    declare(interval=HOUR)
+    cron = box.app.wiring().cron
+    assert (cron.stand(the_one(box)).state, cron.stand(the_one(box)).task) == (None, None)
+
+    box.tick()
+
+    standing = cron.stand(the_one(box))
+    assert standing.state == State(
+        slot=box.clock.now(),
+        is_enqueued=True,
+        task=next(iter(box.queue.tasks)),
+        told="every 1:00:00",
+    )
+    assert standing.task.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stored", "hours"),
+    [
+        ({"interval": HOUR}, (None, True), [0, 1, 2]),
+        ({"interval": 4 * HOUR}, (-1, True), [3, 7, 11]),
+        ({"interval": 4 * HOUR}, (-9, True), [0, 4, 8]),
+        ({"interval": 4 * HOUR}, (-1, False), [-1, 3, 7]),
+        ({"interval": dt.timedelta()}, (-1, True), []),
+        ({"cron": "0 */6 * * *"}, (None, True), [0, 6, 12]),
+        ({"cron": "0 */6 * * *"}, (0, True), [6, 12, 18]),
+        ({"cron": "0 1-23/6 * * *"}, (-6, True), [-5, 1, 7]),
+        ({"cron": "0 1-23/6 * * *"}, (-5, False), [-5, 1, 7]),
+    ],
+)
+def test_what_comes_next_is_told(box, arguments, stored, hours):
+    box.app.periodic(name="sweep", **arguments)(lambda: None)
+    slot, is_enqueued = stored
+    timing, now = the_one(box).timing, box.clock.now()
+    state = None
+    if slot is not None:
+        state = State(slot=now + slot * HOUR, is_enqueued=is_enqueued, told=timing.told)
+
+    found = [at for at, _ in zip(upcoming(timing, state, now), range(3), strict=False)]
+
+    assert found == [now + hour * HOUR for hour in hours]
