@@ -67,6 +67,12 @@ adjourn() {
   PYTHONPATH=$here/shared:$here/local${PYTHONPATH:+:$PYTHONPATH} "$python" -P -B -m adjourn_local "$@"
 }
 
+# refuse STATUS FILE: end, and leave nothing that Terraform would take.
+refuse() {
+  rm -f "$2"
+  exit "$1"
+}
+
 absolute() {
   case $1 in
     /*) printf '%s' "$1" ;;
@@ -83,7 +89,7 @@ package() {
   fi
   # Imported from what was packaged, so that a module that was left out is missed here.
   run adjourn export tfvars "$app" --source "$build/deferred" --output "$declared" \
-    ${exporting[@]+"${exporting[@]}"}
+    ${exporting[@]+"${exporting[@]}"} || refuse "$?" "$build/manifest.json"
 }
 
 # plan_with OPTIONS: keep a plan, which may hold secrets, where only its owner can read it.
@@ -99,9 +105,9 @@ plan_with() {
 check() {
   if [[ $is_dry ]]; then
     echo "+ terraform -chdir=$(printf %q "$chdir") show -json $(printf %q "$plan") | adjourn export check -"
-  elif ! terraform -chdir="$chdir" show -json "$plan" | adjourn export check --declared "$declared" -; then
-    rm -f "$plan"
-    exit 1
+  else
+    terraform -chdir="$chdir" show -json "$plan" | adjourn export check --declared "$declared" - ||
+      refuse "$?" "$plan"
   fi
 }
 
@@ -114,9 +120,8 @@ apply() {
   case $answer in
     y | Y | yes) run terraform -chdir="$chdir" apply -input=false "$plan" ;;
     *)
-      rm -f "$plan"
       echo "Nothing was changed."
-      exit 1
+      refuse 1 "$plan"
       ;;
   esac
   run rm -f "$plan"

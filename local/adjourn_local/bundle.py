@@ -19,7 +19,6 @@ MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
 _CHECKOUT = FOLDER.parent
-_REQUIREMENTS = _CHECKOUT / "requirements.txt"
 _LIBRARY = "adjourn"
 _RESERVED = {_LIBRARY, "main.py", "requirements.txt"}
 _APP = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
@@ -180,7 +179,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _pins(application: Application) -> str:
-    ours = requirements.read(_REQUIREMENTS)
+    ours = requirements.read(requirements.ADJOURNS)
     if application.pinned is None:
         return requirements.render(ours)
     theirs = requirements.read(application.pinned)

@@ -10,13 +10,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, canonicalize_version
 
 from adjourn_local.errors import PackageError
+from adjourn_local.functions import FOLDER
+
+ADJOURNS = FOLDER.parent / "requirements.txt"
 
 _HASH = re.compile(r"\s--hash[= ](\S+)")
 _COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
 _OWN = "adjourn"
 _FIX = (
-    "Pin what the application needs on top of adjourn's requirements.txt and name the result with"
-    " --requirements:\n  uv pip compile --universal --generate-hashes -c ADJOURN/requirements.txt"
+    "Pin what the application needs on top of what adjourn pins, and name the result with"
+    f" --requirements:\n  uv pip compile --universal --generate-hashes -c {ADJOURNS}"
     " requirements.in -o requirements.txt"
 )
 

@@ -128,6 +128,7 @@ def test_a_module_that_was_left_out_is_missed(checkout: Path) -> None:
     done = deploy(checkout, "package", APP)
     assert done.returncode != 0
     assert "No module named 'beside'" in done.stderr
+    assert not (checkout / "build" / "manifest.json").exists(), "Terraform must not take it"
 
     done = deploy(checkout, "package", APP, "--include", "shop", "--include=beside.py")
     assert (done.returncode, done.stderr) == (0, "")
