@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from adjourn.clock import Clock
 from adjourn.errors import EnqueueError
@@ -286,6 +286,34 @@ class QuerySource(Protocol):
 
         Raises:
             StoreError: Datastore could not be reached or refused.
+        """
+
+    def delete(self, entries: Sequence[object]) -> None:
+        """Delete the entities that are there, in as few commits as there can be.
+
+        Raises:
+            ConflictError: Others kept interfering; some may be gone.
+            StoreError: Datastore could not be reached or refused; some may be gone.
+        """
+
+    def change(
+        self, entries: Sequence[object], function: Callable[[Any], object]
+    ) -> Sequence[Exception | None]:
+        """Read entities, let `function` change each, and write it, in transactions.
+
+        Those that others interfere with come again, in ever smaller groups, so that they keep
+        nobody else from being changed; `function` may be called for them several times.
+
+        Args:
+            entries: The entities; those that are gone are left out.
+            function: Gets an entity as it is now, and changes it in place. It stays as it is if
+                the answer is False, or if this raises.
+
+        Returns:
+            For each entry, in order: None, or what kept it from being changed.
+
+        Raises:
+            StoreError: Datastore could not be reached; some may have been changed.
         """
 
 

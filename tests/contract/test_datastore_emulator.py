@@ -16,6 +16,7 @@ Where they differ and the emulator is at fault, the test leaves the case out and
 * A read-only transaction cannot be committed, though every client commits it at the end.
 * More than five aggregations end the call with UNKNOWN.
 * A cursor of another query is accepted, with arbitrary results.
+* A transaction that a lookup has begun (`new_transaction`) cannot write what it has read.
 * No entity has `__scatter__`.
 * There are no metadata queries and no batches; batches do not show through the client.
 """

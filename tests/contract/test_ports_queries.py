@@ -8,7 +8,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 
 from adjourn.codec import Codec
-from adjourn.errors import DeclarationError, StoreError
+from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.values import DATASTORE_VALUES
@@ -192,6 +192,38 @@ class QuerySourceContract:
         rest = walk(subject, told | {"start_cursor": page.cursors[-1]})
 
         assert [number(entry) for entry in rest] == [4, 6, 20]
+
+    def test_entries_are_deleted_once_they_are_found(self, subject, query, number):
+        told = carried(subject, query)
+        entries = walk(subject, told)
+
+        subject.delete([entries[1], entries[4], entries[1]])
+        subject.delete([entries[4], entries[6]])
+        subject.delete([])
+
+        assert [number(entry) for entry in walk(subject, told)] == [0, 2, 3, 5]
+
+    def test_entries_are_changed_but_for_those_that_fail_or_need_not(self, subject, query, number):
+        told = carried(subject, query)
+        entries = walk(subject, told)
+        subject.delete([entries[0]])
+        seen = []
+
+        def tenfold(entry):
+            seen.append(entry["n"])
+            entry["n"] *= 10
+            if entry["n"] == 30:
+                raise ZeroDivisionError
+            return entry["n"] != 40
+
+        failed = subject.change(entries, tenfold)
+
+        assert sorted(seen) == [1, 2, 3, 4, 5, 6]
+        assert [type(error) for error in failed] == [
+            ZeroDivisionError if n == 3 else type(None) for n in range(7)
+        ]
+        assert [number(entry) for entry in walk(subject, told)] == [3, 4, 10, 20, 50, 60]
+        assert subject.change([], tenfold) == []
 
     @pytest.mark.parametrize("query", [None, "SELECT *", 5])
     def test_what_is_not_a_query_is_refused(self, subject, query):
@@ -546,9 +578,93 @@ class DatastoreQueriesContract(QuerySourceContract):
                 subject.page(told, cursor="", limit=1)
             with pytest.raises(StoreError):
                 subject.count(told)
+            with pytest.raises(StoreError):
+                subject.delete([datastore.Entity(stranger.key("Number", 1))])
+            with pytest.raises(StoreError):
+                subject.change([datastore.Entity(stranger.key("Number", 1))], len)
 
 
 class TestLaptopQueries(DatastoreQueriesContract):
+    def many(self, client, count, size=0):
+        keys = [client.key("Many", n) for n in range(1, count + 1)]
+        for at in range(0, count, 30):
+            entities = [datastore.Entity(key, ("body",)) for key in keys[at : at + 30]]
+            for entity in entities:
+                entity.update({"n": 0, "body": bytes(size)})
+            client.put_multi(entities)
+        return list(client.query(kind="Many").fetch())
+
+    @pytest.mark.parametrize(("count", "size"), [(1201, 0), (60, 250_000)])
+    def test_many_and_large_entities_are_changed_and_deleted(self, subject, client, count, size):
+        entries = self.many(client, count, size)
+
+        def change(entity):
+            entity["n"] += 1
+
+        assert set(subject.change(entries, change)) == {None}
+        assert {entity["n"] for entity in client.query(kind="Many").fetch()} == {1}
+
+        subject.delete(entries)
+        assert list(client.query(kind="Many").fetch()) == []
+
+    def test_an_entity_that_others_keep_changing_holds_up_no_other(self, client):
+        pauses = []
+        subject = DatastoreQueries(lambda: client, sleep=pauses.append, jitter=lambda: 1.0)
+        entries = self.many(client, 120)
+        rival = datastore.Client(project=client.project, database=client.database)
+
+        def change(entity):
+            entity["n"] += 1
+            if entity.key.id == 33:
+                other = datastore.Entity(entity.key)
+                other["n"] = entity["n"] + 100
+                rival.put(other)
+
+        failed = subject.change(entries, change)
+
+        assert [n for n, error in enumerate(failed, 1) if error] == [33]
+        assert isinstance(failed[32], ConflictError)
+        changed = {entity.key.id: entity["n"] for entity in client.query(kind="Many").fetch()}
+        assert {n for key, n in changed.items() if key != 33} == {1}
+        assert max(pauses) > 5 * min(pauses) > 0
+
+    def test_an_entity_that_was_changed_meanwhile_is_changed_as_it_is_then(self, client):
+        subject = DatastoreQueries(lambda: client, sleep=lambda _: None)
+        entries = self.many(client, 10)
+        rival = datastore.Client(project=client.project, database=client.database)
+        times = []
+
+        def change(entity):
+            if entity.key.id == 3 and not times:
+                times.append(1)
+                other = datastore.Entity(entity.key)
+                other["n"] = 100
+                rival.put(other)
+            entity["n"] += 1
+
+        assert set(subject.change(entries, change)) == {None}
+
+        found = sorted(entity["n"] for entity in client.query(kind="Many").fetch())
+        assert found == [1] * 9 + [101]
+
+    @pytest.mark.parametrize("value", [object(), "x" * 2_000], ids=["unknown", "long"])
+    def test_what_datastore_cannot_keep_is_told_of_that_entity(self, subject, client, value):
+        def change(entity):
+            entity["n"] = value if entity.key.id == 7 else 1
+
+        failed = subject.change(self.many(client, 60), change)
+
+        assert [n for n, error in enumerate(failed, 1) if error] == [7]
+        changed = {entity.key.id: entity["n"] for entity in client.query(kind="Many").fetch()}
+        assert {n for key, n in changed.items() if key != 7} == {1}
+        assert changed[7] == 0
+
+    def test_what_is_no_stored_entity_is_refused(self, subject):
+        with pytest.raises(DeclarationError, match="no entity"):
+            subject.delete([5])
+        with pytest.raises(DeclarationError, match="no entity"):
+            subject.change([datastore.Entity()], len)
+
     @pytest.fixture
     def address(self, datastore_address):
         return datastore_address

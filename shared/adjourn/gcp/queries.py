@@ -1,6 +1,8 @@
 """The queries of users, through Google's own client."""
 
 import itertools
+import random
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -8,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import DeclarationError, StoreError
 from adjourn.gcp import told as queries
-from adjourn.gcp.connection import addressed, lookup, translated
+from adjourn.gcp.changes import BulkChange
+from adjourn.gcp.connection import addressed, commit_all, lookup, translated
 from adjourn.gcp.told import KEY, Told, between, is_projected
 from adjourn.ports import Page, Split
 
@@ -25,9 +28,18 @@ _COUNT = {"alias": "n", "count": {}}
 class DatastoreQueries:
     """Runs the queries of users, told as plain values."""
 
-    def __init__(self, client: "Callable[[], Client]", *, probed: int = _PROBED) -> None:
+    def __init__(
+        self,
+        client: "Callable[[], Client]",
+        *,
+        probed: int = _PROBED,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         """Take the client, and how many entities are not too many to skip over."""
         self._client = client
+        self._sleep = sleep
+        self._jitter = jitter
         self._most_probed = probed
 
     def describe(
@@ -110,8 +122,7 @@ class DatastoreQueries:
         """Return the key of an entity, or an entry of a projection as it is."""
         if is_projected(query):
             return entry
-        entity: Any = entry
-        return entity.key
+        return _key_of(entry)
 
     def find(self, query: Told, references: Sequence[object]) -> Sequence[object | None]:
         """Look entities up by key."""
@@ -124,6 +135,22 @@ class DatastoreQueries:
         if query["projection"]:
             return [each and _bare(each) for each in entities]
         return entities
+
+    def delete(self, entries: Sequence[object]) -> None:
+        """Delete entities by their keys, 500 in a commit."""
+        with translated():
+            keys = dict.fromkeys(_key_of(entry) for entry in entries)
+            commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
+
+    def change(
+        self, entries: Sequence[object], function: Callable[[Any], object]
+    ) -> Sequence[Exception | None]:
+        """Change entities in transactions."""
+        keys = [_key_of(entry) for entry in entries]
+        client = self._client()
+        bulk = BulkChange(client, function, pause=self._sleep, jitter=self._jitter)
+        failed = bulk.run(keys)
+        return [failed.get(key) for key in keys]
 
     def _own_database(self, query: "Query") -> str:
         ours = self._client()
@@ -231,6 +258,13 @@ def _results() -> Any:
             return entities
 
     return Results
+
+
+def _key_of(entry: object) -> "Key":
+    key: Key | None = getattr(entry, "key", None)
+    if key is None or key.is_partial:
+        raise DeclarationError(f"{entry!r:.200} is no entity that Datastore has.")
+    return key
 
 
 def _bare(entity: "Entity") -> "Entity":

@@ -1,8 +1,9 @@
 """Queries in memory."""
 
+import copy
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,6 +103,35 @@ class MemoryQueries:
         """Return the entries at some places."""
         entries: Mapping[Any, object] = self._entries(query)
         return [entries.get(at) for at in references]
+
+    def delete(self, entries: Sequence[object]) -> None:
+        """Forget entries, of whatever kind."""
+        for kept, at, _ in self._stored(entries):
+            kept.pop(at, None)
+
+    def change(
+        self, entries: Sequence[object], function: Callable[[Any], object]
+    ) -> Sequence[Exception | None]:
+        """Put a changed copy in the place of each entry."""
+        failed: dict[int, Exception] = {}
+        for kept, at, number in self._stored(entries):
+            changed = copy.deepcopy(kept[at])
+            try:
+                if function(changed) is not False:
+                    kept[at] = changed
+            except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+                failed[number] = error
+        return [failed.get(number) for number in range(len(entries))]
+
+    def _stored(self, entries: Sequence[object]) -> Iterator[tuple[dict[int, object], int, int]]:
+        """Yield where entries are, and their places in the sequence; entities go by their keys."""
+        for number, entry in enumerate(entries):
+            wanted = getattr(entry, "key", entry)
+            for kept in self._kinds.values():
+                at = next((n for n, e in kept.items() if getattr(e, "key", e) == wanted), None)
+                if at is not None:
+                    yield kept, at, number
+                    break
 
     def _entries(self, query: Mapping[str, object]) -> dict[int, object]:
         return self._kinds.get(str(query["kind"]), {})
