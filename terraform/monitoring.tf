@@ -75,6 +75,12 @@ locals {
       filter   = "${local.ours} AND jsonPayload.event = (\"iteration.stopped\" OR \"iteration.failed\" OR \"iteration.unknown\")"
       labels   = { run = "EXTRACT(jsonPayload.run)" }
     }
+    failing_startup = {
+      severity = "ERROR"
+      title    = "a startup task was not enqueued"
+      filter   = "${local.ours} AND jsonPayload.event = \"startup.failed\" AND severity >= ERROR"
+      labels   = { task = "EXTRACT(jsonPayload.task)" }
+    }
     fault = {
       severity = "CRITICAL"
       title    = "adjourn itself is at fault"

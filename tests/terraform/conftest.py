@@ -72,6 +72,7 @@ def plan(new_workspace: Callable[[], Workspace]) -> Plan:
     workspace.configure(
         **SHOP,
         environment={"SHOP_CURRENCY": "EUR"},
+        database={"name": "shop"},
         secrets={"SHOP_MAIL_TOKEN": {"secret": "mail-token"}},
         enqueuers={"web": "serviceAccount:web@shop.example"},
         queue_defaults={"logging_ratio": 0},

@@ -1,5 +1,6 @@
 """What would be made: addresses, counts and values, and that they agree with the code."""
 
+import dataclasses
 import json
 import re
 from collections import Counter
@@ -29,7 +30,7 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_firestore_field": 6,
         "google_firestore_index": 1,
         "google_logging_metric": 6,
-        "google_monitoring_alert_policy": 3 + 5 + 2,
+        "google_monitoring_alert_policy": 3 + 6 + 2,
         "google_monitoring_dashboard": 1,
         "google_project_iam_member": 3 + 2,
         "google_project_service": 12,
@@ -143,6 +144,19 @@ def test_a_function_starts_with_the_settings_that_it_is_given(plan: Plan, name: 
     ]
 
 
+def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
+    function = plan.resources()['google_cloudfunctions2_function.main["deferred"]']
+    given = set(function["service_config"][0]["environment_variables"])
+    # Custom addresses, people, other keys and local servers are for those who have them.
+    optional = {"audiences", "people_audiences", "keys_url", "tasks_host", "revision"}
+
+    assert {
+        f"ADJOURN_{field.name.upper()}"
+        for field in dataclasses.fields(Settings)
+        if field.name not in optional
+    } <= given
+
+
 def test_the_application_gets_settings_with_which_it_can_enqueue(plan: Plan) -> None:
     environment = plan.raw["planned_values"]["outputs"]["environment"]["value"]
 
@@ -184,7 +198,8 @@ def test_only_events_that_the_code_logs_are_watched(plan: Plan) -> None:
 
     watched = set(
         re.findall(
-            r'\\?"((?:task|cron|iteration|adjourn|service|queue)\.[a-z_]+)\\?"', _filters(plan)
+            r'\\?"((?:task|cron|iteration|startup|adjourn|service|queue)\.[a-z_]+)\\?"',
+            _filters(plan),
         )
     )
 
@@ -212,7 +227,8 @@ def test_each_alert_tells_what_to_do(plan: Plan) -> None:
 
     assert titles == {
         *("failing_attempts", "backlog", "delay"),
-        *("dead_letters", "retry_threshold", "failing_cron", "stopped_iteration", "fault"),
+        *("dead_letters", "retry_threshold", "failing_cron", "stopped_iteration"),
+        *("failing_startup", "fault"),
         *("default", "nightly"),  # missing crons
     }
     for address, values in alerts.items():
@@ -222,6 +238,20 @@ def test_each_alert_tells_what_to_do(plan: Plan) -> None:
         assert values["notification_channels"] == [
             "projects/shop-production/notificationChannels/1"
         ]
+
+
+def test_whatever_is_said_to_be_worth_an_alert_has_one(plan: Plan) -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    (worth,) = re.findall(r"^Worth an alert: (.*)$", operations, re.MULTILINE)
+    alerts = plan.of_type("google_monitoring_alert_policy").values()
+
+    # A failed cron is answered 503, so that Cloud Scheduler tells of it.
+    for event in set(re.findall(r"`([a-z._]+)`", worth)) - {"cron.failed"}:
+        assert any(f'"{event}"' in str(each["conditions"]) for each in alerts), event
+    for each in alerts:
+        title = each["display_name"].removeprefix("adjourn: ")
+        title = re.sub("cron (default|nightly)", "cron NAME", title)
+        assert f"\n| {title} | " in operations
 
 
 def test_no_runbook_is_left_over(plan: Plan) -> None:
