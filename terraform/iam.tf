@@ -52,6 +52,17 @@ resource "google_cloud_tasks_queue_iam_member" "enqueuer" {
   member   = local.enqueuers[each.value.enqueuer]
 }
 
+# The cron function asks whether the last run has ended.
+resource "google_cloud_tasks_queue_iam_member" "viewer" {
+  for_each = local.queues
+
+  project  = var.project
+  location = google_cloud_tasks_queue.main[each.key].location
+  name     = google_cloud_tasks_queue.main[each.key].name
+  role     = "roles/cloudtasks.viewer"
+  member   = google_service_account.main["cron"].member
+}
+
 # Who may give tasks the identity that the functions let in.
 resource "google_service_account_iam_member" "act_as_tasks" {
   for_each = local.enqueuers

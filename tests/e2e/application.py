@@ -13,6 +13,8 @@ from google.cloud import datastore
 
 import adjourn
 
+HOUR = dt.timedelta(hours=1)
+
 app = adjourn.App()
 
 
@@ -146,6 +148,24 @@ class Bow(adjourn.CallableTask):
 @app.periodic(interval=dt.timedelta(), cron_name="bell")
 def ring() -> None:
     tell("ring")
+
+
+class Garden:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @app.periodic(interval=HOUR, cron_name="garden", overlap="allow")
+    def water(self) -> None:
+        print(f"watered {self.name} {adjourn.current_task().id}")  # noqa: T201 - the tests read it
+
+
+for side in ("north", "south"):
+    app.add_object(f"gardens.{side}", Garden(side))
+
+
+@app.periodic(cron="every day 03:00", time_zone="Europe/Berlin", cron_name="nightly", grace=HOUR)
+def tidy() -> None:
+    pass
 
 
 @app.query_iter

@@ -25,7 +25,7 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_cloud_run_v2_service_iam_member": 3,
         "google_cloud_scheduler_job": 2,
         "google_cloud_tasks_queue": 4,
-        "google_cloud_tasks_queue_iam_member": 4 * 4,
+        "google_cloud_tasks_queue_iam_member": 4 * 5,
         "google_cloudfunctions2_function": 3,
         "google_firestore_field": 6,
         "google_firestore_index": 1,
@@ -95,6 +95,7 @@ def test_who_may_do_what_is_exactly_this(plan: Plan) -> None:
 
     assert _grants(plan) == {
         *(("roles/cloudtasks.enqueuer", queue, who) for queue in queues for who in enqueuers),
+        *(("roles/cloudtasks.viewer", queue, members["cron"]) for queue in queues),
         *(("roles/iam.serviceAccountUser", tasks, who) for who in enqueuers),
         *(("roles/datastore.user", "project", members[name]) for name in FUNCTIONS),
         ("roles/run.invoker", "adjourn-deferred", f"serviceAccount:{ACCOUNT.format('tasks')}"),

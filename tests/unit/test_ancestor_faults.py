@@ -103,6 +103,39 @@ FAULTS = {
         "test_an_undecodable_body_is_a_dead_letter_at_once",
         "test_a_body_that_cannot_be_read_becomes_a_dead_letter_at_once",
     ),
+    # Periodic functions
+    "Functions run one after the other in one request, and a slow one starves the rest": (
+        "test_functions_are_not_run_in_the_request_and_none_starves_another",
+        "test_functions_are_enqueued_beside_each_other",
+    ),
+    "Errors of periodic functions are swallowed, and the Scheduler always sees success": (
+        "test_a_failure_to_enqueue_one_does_not_keep_the_others",
+        "test_an_unexpected_error_of_one_keeps_no_other_and_is_told",
+        "test_a_store_that_fails_is_trouble_and_enqueues_nothing",
+    ),
+    "Two calls that overlap both run what is due": (
+        "test_two_calls_that_overlap_make_one_task_for_each_slot",
+        "test_a_slow_call_does_not_mark_over_a_later_slot",
+    ),
+    "A failed run waits a whole interval, and jitter skips every second run": (
+        "test_a_run_that_hangs_in_retries_has_not_ended",
+        "test_jitter_of_up_to_a_tenth_of_the_interval_skips_no_run",
+        "test_with_the_schedulers_own_period_jitter_skips_no_run",
+    ),
+    "An unknown cron name fails; no expression, zone, overlap or run by hand": (
+        "test_an_unknown_cron_name_is_told_with_those_that_exist",
+        "test_an_unknown_cron_name_is_not_found",
+        "test_a_schedule_is_due_at_its_times_by_the_wall_clock_of_its_zone",
+        "test_a_time_of_a_schedule_passes_while_the_last_run_has_not_ended",
+        "test_a_run_by_hand_is_one_task_and_holds_up_the_next",
+    ),
+    "Objects of a method are searched through properties, and only the first is found": (
+        "test_a_method_runs_once_for_each_registered_object",
+        "test_a_method_that_was_inherited_runs_on_the_object_and_an_override_replaces_it",
+    ),
+    "A decorator that is used again multiplies its interval": (
+        "test_one_decorator_may_declare_several_functions",
+    ),
     # Around it
     "Headers and an address that anyone can send prove who calls": (
         "test_forged",

@@ -1,0 +1,171 @@
+"""The commands `adjourn cron`: an application's periodic functions and the jobs that call them."""
+
+import argparse
+import datetime as dt
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from rich.table import Table
+
+from adjourn.app import App
+from adjourn.cron import Standing
+from adjourn.loading import load_app
+from adjourn.periodic import Periodic
+from adjourn.slots import upcoming
+from adjourn_local import jobs
+from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import UsageError, count
+from adjourn_local.commands.output import console, plain, print_json, say
+
+
+def add(add: Add) -> None:
+    """Declare the commands and their options."""
+    parser = add("cron", help="look into periodic functions, run one, compare them with the jobs")
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(required=True, metavar="action", dest="cron")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--app",
+        default=os.environ.get("ADJOURN_APP", ""),
+        metavar="package.module:app",
+        help="the application (default: ADJOURN_APP)",
+    )
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    actions.add_parser("list", parents=[shared], help="tell when each ran last and is due next")
+    next_ = actions.add_parser("next", parents=[shared], help="tell when they will be due")
+    next_.add_argument("name", nargs="?", help="only this one")
+    next_.add_argument(
+        "--count", type=count, default=5, help="how many times of each (default: %(default)s)"
+    )
+    run_ = actions.add_parser("run", parents=[shared], help="run one now, once, as a task")
+    run_.add_argument("name", help="as `list` has it")
+    actions.add_parser(
+        "diff", parents=[shared], help="compare cron names with Cloud Scheduler; 1 if they differ"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out one of the commands and return the exit status.
+
+    Raises:
+        UsageError: There is no such function.
+        AdjournError: Settings or the application are wrong, or a service is away.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    command: Callable[[App, argparse.Namespace], int] = _COMMANDS[options.cron]
+    return command(load_app({"ADJOURN_APP": options.app}), options)
+
+
+def _list(app: App, options: argparse.Namespace) -> int:
+    cron = app.wiring().cron
+    now = cron.clock.now()
+    rows = [_summary(cron.stand(each), now) for each in _sorted(app)]
+    if options.json:
+        print_json({"periodic": rows})
+    else:
+        _print(rows, "No periodic functions, or methods without a registered object.")
+    return 0
+
+
+def _next(app: App, options: argparse.Namespace) -> int:
+    cron = app.wiring().cron
+    now = cron.clock.now()
+    chosen = [_one(app, options.name)] if options.name else _sorted(app)
+    rows = []
+    for each in chosen:
+        times = islice(upcoming(each.timing, cron.stand(each).state, now), options.count)
+        rows += [{"due": _iso(at), "name": each.name, "cron_name": _cron(each)} for at in times]
+    rows.sort(key=lambda row: row["due"] or "")
+    if options.json:
+        print_json({"now": _iso(now), "due": rows})
+    else:
+        _print(rows, "Nothing has times of its own.")
+    return 0
+
+
+def _run(app: App, options: argparse.Namespace) -> int:
+    handle = app.wiring().cron.run(_one(app, options.name))
+    if options.json:
+        print_json({"task": handle.name, "id": handle.id, "queue": handle.queue})
+    else:
+        say(f"{options.name} is now {handle.name}")
+    return 0
+
+
+def _diff(app: App, options: argparse.Namespace) -> int:
+    settings = app.wiring().settings
+    declared = app.cron_names()
+    found = jobs.existing(settings, os.environ)
+    different = list(jobs.differences(found, declared, settings))
+    if options.json:
+        print_json(
+            {
+                "declared": sorted(declared),
+                "jobs": [asdict(job) for job in found],
+                "differences": different,
+            }
+        )
+    else:
+        same = f"{len(declared)} cron names, {len(found)} jobs, no difference."
+        say("\n".join(different) or same)
+    return 1 if different else 0
+
+
+_COMMANDS = {"list": _list, "next": _next, "run": _run, "diff": _diff}
+
+
+def _sorted(app: App) -> Sequence[Periodic]:
+    return sorted(app.wiring().cron.periodics(), key=lambda each: (_cron(each), each.name))
+
+
+def _one(app: App, name: str) -> Periodic:
+    names = {each.name: each for each in _sorted(app)}
+    if name not in names:
+        told = ", ".join(names) or "none"
+        raise UsageError(f"No periodic function is named {name!r}; there are: {told}.")
+    return names[name]
+
+
+def _cron(periodic: Periodic) -> str:
+    return periodic.timing.cron_name
+
+
+def _summary(standing: Standing, now: dt.datetime) -> Mapping[str, str | None]:
+    timing, state = standing.periodic.timing, standing.state
+    ran = state.slot if state and state.task else None
+    return {
+        "name": standing.periodic.name,
+        "cron_name": timing.cron_name,
+        "timing": timing.told,
+        "last": _iso(ran),
+        "state": _state(standing),
+        "next": _iso(next(upcoming(timing, state, now), None)),
+    }
+
+
+def _state(standing: Standing) -> str:
+    if standing.state is not None and not standing.state.is_enqueued:
+        return "not enqueued"
+    if standing.task is None:
+        return "ended" if standing.state and standing.state.task else "never ran"
+    return f"attempt {standing.task.attempts}" if standing.task.attempts else "queued"
+
+
+def _iso(at: dt.datetime | None) -> str | None:
+    return None if at is None else at.astimezone(dt.UTC).isoformat(timespec="seconds")
+
+
+def _print(rows: Sequence[Mapping[str, str | None]], nothing: str) -> None:
+    if not rows:
+        say(nothing)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), no_wrap=name != "name", overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(cell or "-") for cell in row.values()))
+    console().print(table)
