@@ -38,8 +38,11 @@ def provider(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     """Serve the stub and return the variables that lead Terraform there."""
     if not shutil.which("terraform"):
         pytest.skip("terraform is not installed, so what it would plan is NOT TESTED")
-    with serving(stub, tmp_path_factory.mktemp("provider") / "socket") as environment:
-        yield environment
+    folder = tmp_path_factory.mktemp("provider")
+    config = folder / "terraform.rc"
+    config.write_text("disable_checkpoint = true\n")
+    with serving(stub, folder / "socket") as environment:
+        yield environment | {"TF_CLI_CONFIG_FILE": str(config)}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ bucket's object, with the function's environment. The services find them at thei
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,11 +25,12 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
 from tests.e2e.packaged.tasks import Count, greet
 from tests.terraform.cloud import Cloud
 from tests.terraform.conftest import FUNCTIONS
-from tests.terraform.workspace import ROOT, Workspace, copy_module
+from tests.terraform.workspace import Workspace, copy_module
 
 APP = "tests.e2e.packaged.tasks:app"
 PACKAGED = "tests/e2e/packaged"
@@ -48,16 +48,8 @@ class Deployment:
 
     def run(self, *arguments: str) -> str:
         """Run deploy.sh and return what it printed."""
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith("TF_")}
-        done = subprocess.run(
-            ["bash", str(self.checkout / "deploy.sh"), *arguments],
-            cwd=ROOT,
-            env={**inherited, **self.workspace.environment, "PYTHON": sys.executable},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        environment = self.workspace.environment
+        done = deploy(self.checkout, *arguments, cwd=ROOT, environment=environment)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -83,10 +75,7 @@ def deployment(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Deployment:
     """Return what `deploy.sh deploy` has brought up, but for the functions' processes."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "deploy.sh", checkout)
-    for name in ("shared", "local", "functions", "requirements.txt"):
-        (checkout / name).symlink_to(ROOT / name)
+    checkout = copy_checkout(tmp_path_factory.mktemp("deployment"))
     workspace = Workspace(copy_module(checkout), provider)
     workspace.configure(
         project=PROJECT,
@@ -212,7 +201,10 @@ def test_a_deferred_call_runs_in_what_was_applied(functions: Path, ear: Ear) -> 
     handle = greet("Ada")
 
     assert handle.name.startswith(f"{PARENT}/queues/greetings/tasks/")
-    assert ear.hear().startswith(f"Good day Ada {functions / 'deferred' / 'adjourn'}/")
+    said = ear.hear()
+    assert said.startswith("Good day Ada ")
+    assert str(functions / "deferred" / "adjourn" / "__init__.py") in said
+    assert str(functions / "deferred" / PACKAGED / "tasks.py") in said
 
 
 @pytest.mark.usefixtures("functions")
