@@ -32,8 +32,12 @@ from adjourn.tasks import Task, TaskHandle
 
 if TYPE_CHECKING:
     from adjourn.callables import CallableTask
-    from adjourn.queryiter import QueryIter, RunHandle
-    from adjourn.runs import RunState, Status
+    from adjourn.progress import RunState, ShardState
+    from adjourn.queryiter import QueryIter
+    from adjourn.runs import Status
+    from adjourn.shards import RunError
+    from adjourn.steering import RunHandle, Runs
+    from adjourn.walk import OnError
 
 __all__ = [
     "AdjournError",
@@ -49,13 +53,17 @@ __all__ = [
     "EncodeError",
     "EnqueueError",
     "NoCurrentTaskError",
+    "OnError",
     "PermanentTaskFailure",
     "QueryIter",
     "QueueNotFoundError",
     "RetryLater",
     "RetryWarning",
+    "RunError",
     "RunHandle",
     "RunState",
+    "Runs",
+    "ShardState",
     "Snooze",
     "Status",
     "StoreError",
@@ -71,9 +79,13 @@ __all__ = [
 
 _LATER = {
     "CallableTask": "adjourn.callables",
+    "OnError": "adjourn.walk",
     "QueryIter": "adjourn.queryiter",
-    "RunHandle": "adjourn.queryiter",
-    "RunState": "adjourn.runs",
+    "RunError": "adjourn.shards",
+    "RunHandle": "adjourn.steering",
+    "RunState": "adjourn.progress",
+    "Runs": "adjourn.steering",
+    "ShardState": "adjourn.progress",
     "Status": "adjourn.runs",
 }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from adjourn.periodic import Periodically
     from adjourn.queryiter import QueryIter
     from adjourn.startup import Once
+    from adjourn.steering import Runs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -255,18 +256,60 @@ class App:
         for thread in threads if wait else ():
             thread.join()
 
-    def query_iter(self, cls: C) -> C:
+    @overload
+    def query_iter(self, cls: C, /) -> C: ...
+    @overload
+    def query_iter(
+        self, /, *, name: str | None = None, aliases: Sequence[str] = ()
+    ) -> Callable[[C], C]: ...
+    def query_iter(
+        self, cls: C | None = None, /, *, name: str | None = None, aliases: Sequence[str] = ()
+    ) -> C | Callable[[C], C]:
         """Register a `QueryIter` class, so that its runs can be started and carried on.
+
+        With the first one goes a periodic function of the cron name "adjourn", which finds runs
+        whose tasks are gone and lets them go on.
+
+        Args:
+            cls: The class, when used without parentheses.
+            name: The stable name that runs carry; `module.qualname` if None.
+            aliases: Former names, under which runs may still be under way.
 
         Raises:
             DeclarationError: The class is wrong or its name is taken.
         """
-        if not _is_query_iter(cls):
-            raise DeclarationError(f"{cls!r} is not a subclass of adjourn.QueryIter.")
-        cls.check()
-        self._declared.iterations.add(default_name(cls), cls)
-        cls.bind(lambda: self.wiring().iterations)
-        return cls
+
+        def registered(cls: C) -> C:
+            if not _is_query_iter(cls):
+                raise DeclarationError(f"{cls!r} is not a subclass of adjourn.QueryIter.")
+            cls.check()
+            if not len(self._declared.iterations):
+                self._look_after_runs()
+            known_as = name or default_name(cls)
+            self._declared.iterations.add(known_as, cls, aliases)
+            cls.bind(known_as, lambda: self.wiring().starter.start)
+            return cls
+
+        return registered if cls is None else registered(cls)
+
+    def _look_after_runs(self) -> None:
+        from adjourn import revive  # noqa: PLC0415 - for those who iterate
+
+        def look_after_runs() -> None:
+            self.wiring().reviver.revive()
+
+        declare = self.periodic(
+            interval=revive.INTERVAL, cron_name=revive.CRON_NAME, name=revive.NAME, max_retries=1
+        )
+        declare(look_after_runs)
+
+    def runs(self) -> "Runs":
+        """Return the iterations of this deployment, to be found, watched and steered.
+
+        Raises:
+            ConfigurationError: Settings are missing or wrong.
+        """
+        return self.wiring().runs
 
     def callable_task(self, cls: K) -> K:
         """Let people start what a `CallableTask` class does, those whom its `can_call` admits.

@@ -78,29 +78,43 @@ class Payloads:
         body = envelope.encode(codec)
         if len(body) <= MAX_BODY:
             return body
-        parts, now = pieces(body), self.clock.now()
-        until = max(start or now, now) + KEPT
-        stowed = Stowed(
-            pieces=len(parts),
-            size=len(body),
-            sha256=hashlib.sha256(body).hexdigest(),
-            until=int(until.timestamp()),
-        )
-        reference = replace(envelope, stowed=stowed).encode(codec)
+        until = max(start or self.clock.now(), self.clock.now()) + KEPT
+        reference = replace(envelope, stowed=_stowed(body, until)).encode(codec)
         if envelope.stowed or len(reference) > MAX_BODY:
             raise EncodeError(
                 f"what goes along with the call of {envelope.task} takes {len(reference):,} bytes"
                 f" without its arguments and may take {MAX_BODY:,}"
             )
+        try:
+            self.write(envelope.id, body, until)
+        except StoreError as error:
+            raise UnavailableError(f"The arguments could not be kept: {error}") from error
+        return reference
+
+    def write(self, name: str, body: bytes, until: dt.datetime) -> Stowed:
+        """Write bytes in pieces and return where they are.
+
+        Raises:
+            StoreError: Datastore did not take them.
+        """
+        stowed, parts = _stowed(body, until), pieces(body)
 
         def write(key: RecordKey, part: bytes) -> None:
             self.store.put(key, {"data": part, "expires_at": until}, unindexed=("data",))
 
-        try:
-            _at_once(map(partial, [write] * len(parts), _keys(envelope.id, len(parts)), parts))
-        except StoreError as error:
-            raise UnavailableError(f"The arguments could not be kept: {error}") from error
-        return reference
+        _at_once(map(partial, [write] * len(parts), _keys(name, len(parts)), parts))
+        return stowed
+
+    def read(self, name: str, stowed: Stowed) -> bytes:
+        """Return bytes that were written.
+
+        Raises:
+            DecodeError: They are gone or are not what was written.
+            StoreError: Datastore could not be reached.
+        """
+        # One at a time: a gRPC client takes answers of 4 MiB unless told otherwise.
+        records = _at_once(partial(self.store.get, [key]) for key in _keys(name, stowed.pieces))
+        return joined([found[0] for found in records], stowed)
 
     def fetch(self, envelope: Envelope, codec: Codec) -> Envelope:
         """Return a call with its arguments.
@@ -112,25 +126,24 @@ class Payloads:
         stowed = envelope.stowed
         if stowed is None:
             return envelope
-        # One at a time: a gRPC client takes answers of 4 MiB unless told otherwise.
-        keys = _keys(envelope.id, stowed.pieces)
-        records = _at_once(partial(self.store.get, [key]) for key in keys)
-        whole = Envelope.decode(joined([found[0] for found in records], stowed), codec)
+        whole = Envelope.decode(self.read(envelope.id, stowed), codec)
         return replace(envelope, args=whole.args, kwargs=whole.kwargs)
 
     def discard(self, envelope: Envelope) -> None:
         """Remove what was kept for a call; if that fails, the TTL policy is left to do it."""
-        stowed = envelope.stowed
-        if stowed is None:
-            return
+        if envelope.stowed:
+            self.remove(envelope.id, envelope.stowed)
+
+    def remove(self, name: str, stowed: Stowed) -> None:
+        """Remove bytes that were written; if that fails, the TTL policy is left to do it."""
 
         def remove(key: RecordKey, transaction: Transaction) -> None:
             transaction.delete(key)
 
         try:
-            self._transact(remove, envelope.id, stowed)
+            self._transact(remove, name, stowed)
         except AdjournError as error:
-            text = f"The payload of {envelope.task} was not deleted; it expires"
+            text = f"The payload {name} was not deleted; it expires"
             event("payload.kept", logging.WARNING, text, error=error)
 
     def keep(self, envelope: Envelope, until: dt.datetime) -> Envelope:
@@ -166,6 +179,15 @@ class Payloads:
         """Do the work for each piece in a transaction of its own, since one may have 10 MiB."""
         keys = _keys(call, stowed.pieces)
         _at_once(partial(self.store.transact, partial(work, key)) for key in keys)
+
+
+def _stowed(body: bytes, until: dt.datetime) -> Stowed:
+    return Stowed(
+        pieces=len(pieces(body)),
+        size=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        until=int(until.timestamp()),
+    )
 
 
 def _keys(call: str, count: int) -> list[RecordKey]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from adjourn.clock import Clock
 from adjourn.errors import EnqueueError
+from adjourn.host import ahead, is_stopping
 
 T = TypeVar("T")
 
@@ -362,3 +363,5 @@ class Adapters:
     clock: Clock
     new_id: Callable[[], str]
     chance: Callable[[], float]
+    ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
+    is_stopping: Callable[[], bool] = is_stopping

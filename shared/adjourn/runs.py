@@ -1,53 +1,113 @@
-"""The state of one iteration, and who may advance it: values and decisions, no effects."""
+"""The state of one iteration and who may change it how: values and decisions, no effects."""
 
 import datetime as dt
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass, fields, replace
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from typing import Any
 
+from adjourn.errors import DecodeError
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournRun"
-UNINDEXED = frozenset({"query", "custom_data", "cursor", "last_error"})
+UNINDEXED = frozenset({"query", "custom_data", "context", "error"})
+KEPT = dt.timedelta(days=30)
 
 
 class Status(StrEnum):
     """Where a run stands."""
 
+    STARTING = "starting"  # on_start is to come
     RUNNING = "running"
+    PAUSING = "pausing"  # the steps under way are to come to their ends
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
     FINISHING = "finishing"  # every entity was handled, handle_finish is to come
     FINISHED = "finished"
-    STOPPED = "stopped"  # handle_error said so; the position is kept
+    STOPPED = "stopped"  # something failed for good; the position is kept
 
 
-class Verdict(Enum):
-    """What a delivered step means for the run."""
+_LIVE = frozenset(
+    {Status.STARTING, Status.RUNNING, Status.PAUSING, Status.CANCELLING, Status.FINISHING}
+)
+LEAVING = frozenset({Status.PAUSING, Status.CANCELLING})
 
-    GRANTED = auto()  # this delivery carries the step out
-    STALE = auto()  # the run is further; see that its next step is queued
-    EARLY = auto()  # the step before has not been concluded
-    BUSY = auto()  # another delivery of the step has the lease
-    OVER = auto()  # the run has ended
-    MISSING = auto()  # there is no such run
-    FAILED = auto()  # a hook of the user raised where nothing else could be done
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a step's task carries.
+
+    Attributes:
+        piece: Number of the shard; None for what concerns the whole run, such as its end.
+        number: Number of the step in that shard.
+        epoch: How often the run's steps had been enqueued afresh. It gives them new names, since
+            Cloud Tasks refuses a name for a while after its task is gone.
+    """
+
+    run_id: str
+    piece: int | None
+    number: int
+    epoch: int
+
+    def encode(self) -> bytes:
+        """Return the task's body."""
+        told = {"v": 1, "run": self.run_id, "shard": self.piece}
+        return json.dumps({**told, "step": self.number, "epoch": self.epoch}).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Step":
+        """Read a task's body.
+
+        Raises:
+            DecodeError: It is not one of ours.
+        """
+        try:
+            told = json.loads(body)
+            version, run_id, piece = told["v"], told["run"], told["shard"]
+            numbers = [told["step"], told["epoch"], 0 if piece is None else piece]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DecodeError(f"The body is not a step: {type(error).__name__}.") from error
+        is_named = bool(run_id) and isinstance(run_id, str)
+        if version != 1 or not is_named or any(type(number) is not int for number in numbers):
+            raise DecodeError("The body is not a step of version 1.")
+        return cls(run_id=run_id, piece=piece, number=numbers[0], epoch=numbers[1])
+
+    def task_name(self) -> str:
+        """Return the name under which this step is enqueued once and no more."""
+        place = "run" if self.piece is None else f"{self.piece:04}"
+        return f"{self.run_id}-{place}-{self.number}-{self.epoch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One iteration.
+    """One iteration; its shards say how far each part of it is (`adjourn.shards`).
 
     Attributes:
         iteration: Registered name of the QueryIter class.
         query: The query, as `QuerySource.describe` told it, encoded.
-        custom_data: The user's data as they were when the current step began, encoded.
-        step: Number of the step that is to come or is being carried out.
-        cursor: Position in the query behind which nothing was handled.
-        done: Entities handled.
+        custom_data: The user's data as each shard begins with them; in the end, as merged.
+        context: What the start brought along, encoded; see `adjourn.context`.
+        markers: Names of the markers of the transactions in which the run was started, with blanks
+            between; "" once one of them was committed, and if there was none.
+        marked_at: When the last of them was put.
         total: Entities that the query had when the run began.
-        errors: Entities whose `handle_entry` raised.
-        token: Fencing token: raised by each claim, so that a late worker cannot write.
-        lease_until: Until when the claim is exclusive; None if nobody has it.
+        pieces: Number of shards.
+        next_piece: The first shard on which nobody has begun.
+        active: The shards with a chain of steps.
+        resting: The shards whose chains ended because the run was paused or cancelled.
+        has_begun: Whether `on_start` is done with.
+        is_void: Whether the run never was to be: its start failed, or its transaction did.
+        epoch: Raised whenever the steps that are to come are enqueued afresh.
+        step: Number of the step to come of those that concern the whole run.
+        tries: How often that step has failed.
+        token: Fencing token of that step, raised by each claim.
+        lease_until: Until when its claim is exclusive; None if nobody has it.
+        revivals: How often the run was found without tasks since it last got on.
+        progress: Steps concluded when that was last found.
+        resumed_at: Since when `rate` is counted.
+        resumed_done: How many entities were done by then.
+        ended_at: When it ended.
     """
 
     id: str
@@ -55,83 +115,162 @@ class Run:
     queue: str
     query: bytes
     custom_data: bytes
+    context: bytes
     total: int
+    pieces: int
     started_at: dt.datetime
     updated_at: dt.datetime
+    resumed_at: dt.datetime
+    resumed_done: int = 0
+    markers: str = ""
+    marked_at: dt.datetime | None = None
     status: Status = Status.RUNNING
+    next_piece: int = 0
+    active: tuple[int, ...] = ()
+    resting: tuple[int, ...] = ()
+    has_begun: bool = True
+    is_void: bool = False
+    epoch: int = 0
     step: int = 0
-    cursor: str = ""
-    done: int = 0
-    errors: int = 0
-    last_error: str = ""
+    tries: int = 0
+    error: str = ""
     token: int = 0
     lease_until: dt.datetime | None = None
+    revivals: int = 0
+    progress: int = -1
+    ended_at: dt.datetime | None = None
 
     @property
     def is_live(self) -> bool:
         """Whether a further step is to come."""
-        return self.status in {Status.RUNNING, Status.FINISHING}
+        return self.status in _LIVE
 
-    def leased(self, now: dt.datetime, lease: dt.timedelta) -> "Run":
-        """Return the run claimed until `now + lease`, with a fencing token of its own."""
-        return replace(self, token=self.token + 1, lease_until=now + lease)
+    @property
+    def own_step(self) -> Step:
+        """The step to come that concerns the whole run."""
+        return Step(run_id=self.id, piece=None, number=self.step, epoch=self.epoch)
+
+    def step_of(self, piece: int, number: int = 0) -> Step:
+        """Return a step of a shard, as it is to be enqueued now."""
+        return Step(run_id=self.id, piece=piece, number=number, epoch=self.epoch)
+
+    def voided(self, reason: str, now: dt.datetime) -> "Run":
+        """Return the run as one that never was to be; a later start under its name begins anew."""
+        ended = self.concluded(Status.CANCELLED, now)
+        return replace(ended, is_void=True, error=reason, markers="")
+
+    def joined(self, marker: str, now: dt.datetime) -> "Run":
+        """Return the run started once more: in another transaction, or outside of any if ""."""
+        if not self.markers:
+            return self
+        markers = f"{self.markers} {marker}" if marker else ""
+        return replace(self, markers=markers, marked_at=now)
+
+    def left(self, piece: int) -> "Run":
+        """Return the run when a shard's chain has ended before its entities did."""
+        return replace(
+            self,
+            active=_without(self.active, piece),
+            resting=(*_without(self.resting, piece), piece),
+        )
+
+    def passed(self, piece: int) -> tuple["Run", int | None]:
+        """Return the run when a shard is done with, and the shard that its chain goes on with."""
+        active, resting = _without(self.active, piece), _without(self.resting, piece)
+        successor = self.next_piece if self.next_piece < self.pieces else None
+        if successor is not None and self.status in LEAVING:
+            resting = (*resting, successor)
+        elif successor is not None:
+            active = (*active, successor)
+        is_over = self.status is Status.RUNNING and not active
+        run = replace(
+            self,
+            status=Status.FINISHING if is_over else self.status,
+            next_piece=self.next_piece if successor is None else successor + 1,
+            active=active,
+            resting=resting,
+        )
+        return run, successor
+
+    def stopped(self, piece: int, error: str) -> "Run":
+        """Return the run when something failed for good in a shard; its position is kept."""
+        if self.status is Status.CANCELLING:
+            return self.left(piece)
+        return replace(self, status=Status.STOPPED, error=error) if self.is_live else self
+
+    def halted(self) -> "Run":
+        """Return the run when its own step failed for good."""
+        return replace(self, status=Status.STOPPED)
+
+    def begun(self) -> "Run":
+        """Return the run after `on_start`, with its first shards about to begin."""
+        return replace(self, has_begun=True, active=self.resting, resting=())
+
+    def concluded(self, status: Status, now: dt.datetime) -> "Run":
+        """Return the run after its own step, with a new status."""
+        is_end = status in {Status.FINISHED, Status.CANCELLED}
+        return replace(
+            self,
+            status=status,
+            step=self.step + 1,
+            tries=0,
+            lease_until=None,
+            ended_at=now if is_end else None,
+        )
+
+    def paused(self) -> "Run | None":
+        """Return the run with nothing going on any more soon; None if it cannot be paused."""
+        if self.status not in {Status.STARTING, Status.RUNNING, Status.PAUSING}:
+            return None
+        return replace(self, status=Status.PAUSING, epoch=self.epoch + 1)
+
+    def cancelled(self) -> "Run | None":
+        """Return the run with no entity handled any more soon; None if it cannot be cancelled."""
+        if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
+            return None
+        run = replace(self, status=Status.CANCELLING, epoch=self.epoch + 1)
+        if self.is_live:
+            return run
+        return replace(run, active=(), resting=(*self.active, *self.resting))
+
+    def resumed(self, now: dt.datetime, done: int) -> "Run":
+        """Return the run going on from where it stands, with `done` entities behind it."""
+        active, resting = (*self.active, *self.resting), ()
+        status = Status.RUNNING if active else Status.FINISHING
+        if not self.has_begun:
+            active, resting, status = (), active, Status.STARTING
+        return replace(
+            self,
+            status=status,
+            active=active,
+            resting=resting,
+            epoch=self.epoch + 1,
+            tries=0,
+            revivals=0,
+            resumed_at=now,
+            resumed_done=done,
+        )
 
     def record(self) -> Record:
-        """Return what is stored."""
+        """Return what is stored; `live_since` is there for queries, `expires_at` for a TTL."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["id"]
+        for name in ("active", "resting"):
+            values[name] = " ".join(map(str, values[name]))
+        if self.is_live:
+            values["live_since"] = self.started_at
+        if self.ended_at:
+            values["expires_at"] = self.ended_at + KEPT
         return {**values, "status": self.status.value}
 
     @classmethod
     def from_record(cls, run_id: str, record: Record) -> "Run":
         """Read what was stored; properties that a newer version added are ignored."""
         known = {field.name for field in fields(cls)}
-        values: Mapping[str, Any] = {k: v for k, v in record.items() if k in known}
+        values: dict[str, Any] = {k: v for k, v in record.items() if k in known}
+        for name in ("active", "resting"):
+            values[name] = tuple(map(int, values[name].split()))
         return cls(**{**values, "id": run_id, "status": Status(values["status"])})
-
-    def state(self) -> "RunState":
-        """Return what its user wants to know."""
-        seconds = (self.updated_at - self.started_at).total_seconds()
-        return RunState(
-            status=self.status,
-            done=self.done,
-            total=self.total,
-            errors=self.errors,
-            last_error=self.last_error,
-            rate=self.done / seconds if seconds > 0 else 0.0,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
-    """How a run stands, for people.
-
-    Attributes:
-        done: Entities handled.
-        total: Entities that the query had when the run began; more or fewer may come.
-        rate: Entities handled per second, since the start.
-    """
-
-    status: Status
-    done: int
-    total: int
-    errors: int
-    last_error: str
-    rate: float
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.status in {Status.FINISHED, Status.STOPPED}
-
-    @property
-    def time_left(self) -> dt.timedelta | None:
-        """How long it will go on at this rate, None while unknown."""
-        if self.has_ended:
-            return dt.timedelta()
-        return (
-            dt.timedelta(seconds=max(0, self.total - self.done) / self.rate) if self.rate else None
-        )
 
 
 def key_of(run_id: str) -> RecordKey:
@@ -139,12 +278,5 @@ def key_of(run_id: str) -> RecordKey:
     return RecordKey(KIND, run_id)
 
 
-def judge(run: Run, step: int, now: dt.datetime) -> Verdict:
-    """Decide what the delivery of step number `step` means for a run."""
-    if not run.is_live:
-        return Verdict.OVER
-    if step != run.step:
-        return Verdict.STALE if step < run.step else Verdict.EARLY
-    if run.lease_until is not None and run.lease_until > now:
-        return Verdict.BUSY
-    return Verdict.GRANTED
+def _without(pieces: tuple[int, ...], piece: int) -> tuple[int, ...]:
+    return tuple(each for each in pieces if each != piece)

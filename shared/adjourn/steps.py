@@ -7,9 +7,10 @@ from adjourn.alerts import Alerts
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.iterations import Iterations
 from adjourn.log import bound, event
-from adjourn.queryiter import Iterations, Step
-from adjourn.runs import Verdict
+from adjourn.runs import Step
+from adjourn.verdicts import Verdict
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -32,10 +33,10 @@ class StepRunner:
         except DecodeError as error:
             self.dead.bury(delivery, error)
             return Outcome.DEAD
-        with bound(run=step.run_id, step=step.number):
+        with bound(run=step.run_id, shard=step.piece, step=step.number):
             self.alerts.retried(step.task_name(), "step", delivery.attempt)
             try:
-                verdict = self.iterations.step(step)
+                verdict = self.iterations.step(step, delivery)
             except (UnknownNameError, DecodeError) as error:
                 event("iteration.unknown", logging.ERROR, f"{error}; the run waits for it")
                 return Outcome.UNKNOWN
@@ -48,9 +49,11 @@ class StepRunner:
 
 _OUTCOMES = {
     Verdict.GRANTED: Outcome.DONE,
+    Verdict.LEAVE: Outcome.DONE,
     Verdict.STALE: Outcome.DONE,
     Verdict.OVER: Outcome.DONE,
     Verdict.EARLY: Outcome.BUSY,
     Verdict.BUSY: Outcome.BUSY,
+    Verdict.OPEN: Outcome.BUSY,
     Verdict.FAILED: Outcome.FAILED,
 }

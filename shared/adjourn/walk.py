@@ -1,132 +1,275 @@
-"""One step of an iteration: read pages and call the user's hooks until the time is up."""
+"""One step of a shard: read pages and call the user's hooks until the time is up."""
 
+import datetime as dt
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from adjourn.clock import Clock
 from adjourn.codec import Codec
-from adjourn.errors import EncodeError
 from adjourn.log import event
-from adjourn.ports import QuerySource
-from adjourn.runs import Run, Status
+from adjourn.ports import Page, QuerySource
+from adjourn.shards import RunError, Shard, path_of, pause_after, said, with_failure
 
-_LONGEST_ERROR = 500
-_LONGEST_DATA = 900_000  # an entity has 1 MiB, and the query lies there too
+# So many entities of a shard can wait to be tried again; then it reads no further ones.
+MOST_RETRIES = 100
+
+
+class OnError(Enum):
+    """What `handle_error` can answer."""
+
+    CONTINUE = auto()  # count the error and go on
+    RETRY = auto()  # try it again, as often as before
+    STOP = auto()  # stop the run at this entity
+
+
+class Ending(Enum):
+    """How a step ended."""
+
+    TIME = auto()  # it was up
+    CUT = auto()  # short of it, since the process is to stop or a batch failed
+    WAIT = auto()  # nothing is left but entities that are not yet due again
+    END = auto()  # of the shard
+    STOP = auto()  # of the run
 
 
 class Hooks(Protocol):
     """What the user's `QueryIter` answers; documented there."""
 
     batch_size: ClassVar[int]
-    step_seconds: ClassVar[float]
+    max_entry_retries: ClassVar[int]
+    in_batches: ClassVar[bool]
+
+    def load(self, entity: Any) -> Any:
+        """Turn an entity into the user's own type."""
 
     def handle_entry(self, entry: Any, custom_data: Any) -> None:
         """Handle one entity."""
 
-    def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> bool:
-        """Say whether to go on."""
+    def handle_batch(self, entries: Sequence[Any], custom_data: Any) -> None:
+        """Handle a page of them."""
 
-    def handle_finish(self, total_count: int, custom_data: Any) -> None:
-        """Conclude the run."""
+    def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> bool | OnError:
+        """Say what to do."""
 
 
-def encoded(custom_data: object, codec: Codec) -> bytes:
-    """Return the user's data as a run keeps them.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Surroundings:
+    """What a walk needs of the outside world."""
 
-    Raises:
-        EncodeError: They cannot be carried, or are too big for the run's entity.
-    """
-    data = codec.dumps(custom_data, "custom_data")
-    if len(data) > _LONGEST_DATA:
-        raise EncodeError(
-            f"custom_data takes {len(data):,} bytes and a run can keep {_LONGEST_DATA:,}; "
-            "store it in an entity and keep its key"
-        )
-    return data
+    queries: QuerySource
+    codec: Codec
+    clock: Clock
+    ahead: Callable[[Callable[[], Page]], Callable[[], Page]]
+    is_stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Retry:
+    """An entity that failed `failed` times in this round and is due again."""
+
+    reference: object
+    failed: int
+    due: dt.datetime
 
 
 class Walk:
-    """Carries a claimed run on; `run` is at any moment what would be true to store."""
+    """Carries a claimed shard on."""
 
     def __init__(
-        self, run: Run, hooks: Hooks, *, queries: QuerySource, codec: Codec, clock: Clock
+        self, shard: Shard, custom_data: object, hooks: Hooks, surroundings: Surroundings
     ) -> None:
-        self._run = run
+        self._shard = shard
+        self._custom_data = custom_data
         self._hooks = hooks
-        self._queries = queries
-        self._codec = codec
-        self._clock = clock
-        self._deadline = clock.monotonic() + hooks.step_seconds
-        self._custom_data = codec.loads(run.custom_data)
+        self._around = surroundings
+        self._query: Mapping[str, Any] = surroundings.codec.loads(shard.query)
+        self._retries = [_Retry(*each) for each in surroundings.codec.loads(shard.retries)]
+        self._deadline = surroundings.clock.monotonic() + shard.seconds
+        self._next: tuple[str, Callable[[], Page]] | None = None
 
-    def go(self) -> None:
+    def go(self) -> Ending:
         """Do one step's work.
 
         Raises:
-            StoreError: A page could not be read; what was handled before stays counted.
-            Exception: Whatever the user's `handle_finish` raised.
+            StoreError: Something could not be read; what was handled before stays true.
         """
-        if self._run.status is Status.FINISHING:
-            self._hooks.handle_finish(self._run.done, self._custom_data)
-            self._conclude(Status.FINISHED)
-            return
-        query: Mapping[str, object] = self._codec.loads(self._run.query)
-        while self._page(query):
-            pass
+        ending = self._retry()
+        while ending is None:
+            ending = self._page()
+        return ending
 
-    def result(self) -> Run:
-        """Return the run as it is now, with the data that the hooks left."""
-        try:
-            return replace(self._run, custom_data=encoded(self._custom_data, self._codec))
-        except EncodeError as error:
-            event("iteration.stopped", logging.ERROR, str(error), error=error, run=self._run.id)
-            # What has ended cannot be stopped any more.
-            status = Status.STOPPED if self._run.is_live else self._run.status
-            return replace(self._run, status=status, last_error=str(error))
+    def result(self) -> Shard:
+        """Return the shard as it is now."""
+        told = [[each.reference, each.failed, each.due] for each in self._retries]
+        return replace(self._shard, retries=self._around.codec.dumps(told), waiting=len(told))
 
-    def _page(self, query: Mapping[str, object]) -> bool:
-        """Handle a page; return whether this step goes on."""
-        page = self._queries.page(query, cursor=self._run.cursor, limit=self._hooks.batch_size)
+    def next_due(self) -> dt.datetime | None:
+        """Return when the first entity is due again that has failed before."""
+        return min((each.due for each in self._retries), default=None)
+
+    # Entities that have failed before
+
+    def _retry(self) -> Ending | None:
+        """Try again what is due; None if the step goes on with further entities."""
+        now = self._around.clock.now()
+        due = [each for each in self._retries if each.due <= now]
+        if not due:
+            return self._room()
+        found = self._around.queries.find(self._query, [each.reference for each in due])
+        for retry, entry in zip(due, found, strict=True):
+            self._retries.remove(retry)
+            if entry is None:  # it is gone, so there is nothing to be done with it
+                self._done()
+            elif not self._single(entry, retry.failed):
+                self._retries.append(_Retry(retry.reference, 0, now))
+                return Ending.STOP
+            if ending := self._is_over():
+                return ending
+        return self._room()
+
+    def _room(self) -> Ending | None:
+        return Ending.WAIT if len(self._retries) >= MOST_RETRIES else None
+
+    # Entities that come for the first time
+
+    def _page(self) -> Ending | None:
+        """Handle a page; None if the step goes on."""
+        size = min(self._hooks.batch_size, self._left(0))
+        page = self._read(size) if size > 0 else _NOTHING
+        if page.more:
+            self._read_ahead(page)
+        if self._hooks.in_batches and not self._shard.singly and len(page.entries) > 1:
+            ending = self._batch(page)
+        else:
+            ending = self._one_by_one(page)
+        if ending is None and not page.more:
+            return Ending.WAIT if self._retries else Ending.END
+        return ending
+
+    def _read(self, size: int) -> Page:
+        ahead, self._next = self._next, None
+        if ahead is not None and ahead[0] == self._shard.cursor:
+            return ahead[1]()
+        return self._around.queries.page(self._query, cursor=self._shard.cursor, limit=size)
+
+    def _read_ahead(self, page: Page) -> None:
+        """Begin to read what comes after a page while that is handled."""
+        size, cursor = self._left(len(page.entries)), page.cursors[-1]
+        if size > 0:
+            size = min(self._hooks.batch_size, size)
+            read = partial(self._around.queries.page, self._query, cursor=cursor, limit=size)
+            self._next = (cursor, self._around.ahead(read))
+
+    def _left(self, taken: int) -> int:
+        """Return how many entities the query's limit leaves, a batch and more if it has none."""
+        limit = self._query.get("limit")
+        if limit is None:
+            return self._hooks.batch_size
+        left: int = limit - self._shard.done - len(self._retries) - taken
+        return left
+
+    def _batch(self, page: Page) -> Ending | None:
+        error = self._call(page.entries, is_batch=True)
+        if error is not None:
+            text = f"A batch of {len(page.entries)} failed; they come one by one"
+            event("iteration.retry", logging.WARNING, text, error=error)
+            self._shard = replace(self._shard, singly=len(page.entries), error=said(error))
+            return Ending.CUT
+        self._shard = replace(
+            self._shard, done=self._shard.done + len(page.entries), cursor=page.cursors[-1]
+        )
+        return self._is_over()
+
+    def _one_by_one(self, page: Page) -> Ending | None:
         for entry, cursor in zip(page.entries, page.cursors, strict=True):
-            if not self._entry(entry):
-                self._conclude(Status.STOPPED)
-                return False
-            self._run = replace(self._run, done=self._run.done + 1, cursor=cursor)
-            if self._clock.monotonic() >= self._deadline:
-                self._conclude(Status.RUNNING)
-                return False
-        if not page.more:
-            self._conclude(Status.FINISHING)
-        return page.more
+            if not self._single(entry, 0):
+                return Ending.STOP
+            singly = max(0, self._shard.singly - 1)
+            self._shard = replace(self._shard, cursor=cursor, singly=singly)
+            if ending := self._is_over() or self._room():
+                return ending
+        return None
 
-    def _entry(self, entry: object) -> bool:
-        """Handle an entity; return whether the run goes on."""
+    # One entity
+
+    def _single(self, entry: object, failed: int) -> bool:
+        """Handle an entity that has failed so often in this round; False if the run stops."""
+        error = self._call([entry], is_batch=self._hooks.in_batches)
+        if error is None:
+            self._done()
+            return True
+        self._shard = replace(self._shard, error=said(error))
+        if failed < self._hooks.max_entry_retries:
+            event("iteration.retry", logging.WARNING, "An entity failed", error=error)
+            self._put_off(entry, failed + 1)
+            return True
+        event("iteration.error", logging.ERROR, said(error), error=error)
+        answer = self._ask(entry, error)
+        if answer is OnError.RETRY:
+            self._put_off(entry, 0)
+        elif answer is OnError.CONTINUE:
+            self._count_error(entry, error)
+        else:
+            where = path_of(self._around.queries.refer(self._query, entry))
+            self._shard = replace(self._shard, error=f"{said(error)} (at {where})")
+        return answer is not OnError.STOP
+
+    def _call(self, entries: Sequence[object], *, is_batch: bool) -> Exception | None:
+        """Hand entities to the user's hook; return what it raised."""
         try:
-            self._hooks.handle_entry(entry, self._custom_data)
+            loaded = [self._hooks.load(entry) for entry in entries]
+            if is_batch:
+                self._hooks.handle_batch(loaded, self._custom_data)
+            else:
+                self._hooks.handle_entry(loaded[0], self._custom_data)
         except SystemExit as error:
             # It must not take the function's process along, and handle_error gets an Exception.
-            return self._failed(entry, RuntimeError(f"handle_entry called sys.exit({error})"))
+            hook = "handle_batch" if is_batch else "handle_entry"
+            return RuntimeError(f"{hook} called sys.exit({error})")
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            return self._failed(entry, error)
-        return True
+            return error
+        return None
 
-    def _failed(self, entry: object, error: Exception) -> bool:
-        said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
-        event("iteration.error", logging.ERROR, said, error=error, run=self._run.id)
-        self._run = replace(self._run, errors=self._run.errors + 1, last_error=said)
-        return self._ask(entry, error)
-
-    def _ask(self, entry: object, error: Exception) -> bool:
+    def _ask(self, entry: object, error: Exception) -> OnError:
         try:
-            return bool(self._hooks.handle_error(entry, self._custom_data, error))
+            answer = self._hooks.handle_error(_loaded(self._hooks, entry), self._custom_data, error)
         except (Exception, SystemExit) as another:  # noqa: BLE001 - a failing hook stops the run, as False does
-            event("iteration.error", logging.ERROR, str(another), error=another, run=self._run.id)
-            return False
+            event("iteration.error", logging.ERROR, said(another), error=another)
+            return OnError.STOP
+        if isinstance(answer, OnError):
+            return answer
+        return OnError.CONTINUE if answer else OnError.STOP
 
-    def _conclude(self, status: Status) -> None:
-        self._run = replace(self._run, status=status, step=self._run.step + 1)
-        if not self._run.is_live:
-            level = logging.INFO if status is Status.FINISHED else logging.ERROR
-            event(f"iteration.{status}", level, f"{self._run.done} done", run=self._run.id)
+    def _done(self) -> None:
+        self._shard = replace(self._shard, done=self._shard.done + 1)
+
+    def _put_off(self, entry: object, failed: int) -> None:
+        reference = self._around.queries.refer(self._query, entry)
+        due = self._around.clock.now() + pause_after(max(1, failed))
+        self._retries.append(_Retry(reference, failed, due))
+
+    def _count_error(self, entry: object, error: Exception) -> None:
+        failure = RunError(path_of(self._around.queries.refer(self._query, entry)), said(error))
+        kept = with_failure(self._shard.failures, failure)
+        self._done()
+        self._shard = replace(self._shard, errors=self._shard.errors + 1, failures=kept)
+
+    def _is_over(self) -> Ending | None:
+        if self._around.clock.monotonic() >= self._deadline:
+            return Ending.TIME
+        return Ending.CUT if self._around.is_stopping() else None
+
+
+_NOTHING = Page(entries=(), cursors=(), more=False)
+
+
+def _loaded(hooks: Hooks, entry: object) -> object:
+    """Return an entity in the user's own type, as it is if that is what failed."""
+    try:
+        return hooks.load(entry)
+    except Exception:  # noqa: BLE001 - the error that is told of
+        return entry

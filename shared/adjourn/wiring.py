@@ -30,12 +30,17 @@ from adjourn.tasks import Enqueuer, Task
 from adjourn.unique import Uniques
 
 if TYPE_CHECKING:
+    from adjourn.baggage import Baggage
     from adjourn.callables import Offer
     from adjourn.cron import Cron
+    from adjourn.iterations import Iterations
     from adjourn.people import People
     from adjourn.periodic import Declared
-    from adjourn.queryiter import Iterations, QueryIter
+    from adjourn.queryiter import QueryIter
+    from adjourn.revive import Reviver
+    from adjourn.starts import Starter
     from adjourn.startup import Startup, StartupTask
+    from adjourn.steering import Runs
 
 Receiver = Callable[[Delivery], Outcome]
 Identify = Callable[[Delivery], str]
@@ -115,21 +120,61 @@ class Wiring:
         )
 
     @cached_property
-    def iterations(self) -> "Iterations":
-        """What starts runs and carries out their steps."""
-        from adjourn.queryiter import Iterations  # noqa: PLC0415 - for those who iterate
+    def runs(self) -> "Runs":
+        """The runs of the deployment, to be watched and steered."""
+        from adjourn.steering import Runs  # noqa: PLC0415 - for those who iterate
 
         adapters = self._adapters
-        return Iterations(
-            registry=self._declared.iterations,
-            store=adapters.store,
+        return Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+
+    @cached_property
+    def starter(self) -> "Starter":
+        """What begins runs."""
+        from adjourn.starts import Starter  # noqa: PLC0415 - for those who start some
+
+        adapters = self._adapters
+        return Starter(
             queries=adapters.queries,
-            queue=adapters.queue,
+            runs=self.runs,
             codec=self._declared.codec,
-            clock=adapters.clock,
+            baggage=self._baggage,
+            guard=self._guard,
+            carrier=self._declared.carrier,
             new_id=adapters.new_id,
             default_queue=self.settings.queue,
+            apart=adapters.ahead,
         )
+
+    @cached_property
+    def reviver(self) -> "Reviver":
+        """What finds the runs whose tasks are gone."""
+        from adjourn.revive import Reviver  # noqa: PLC0415 - for the task that does it
+
+        return Reviver(runs=self.runs)
+
+    @cached_property
+    def _iterations(self) -> "Iterations":
+        from adjourn.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
+        from adjourn.means import Means  # noqa: PLC0415
+        from adjourn.walk import Surroundings  # noqa: PLC0415
+
+        declared, adapters = self._declared, self._adapters
+        surroundings = Surroundings(
+            queries=adapters.queries,
+            codec=declared.codec,
+            clock=adapters.clock,
+            ahead=adapters.ahead,
+            is_stopping=adapters.is_stopping,
+        )
+        means = Means(
+            registry=declared.iterations,
+            runs=self.runs,
+            baggage=self._baggage,
+            carrier=declared.carrier,
+            surroundings=surroundings,
+            project=self.settings.project,
+        )
+        return Iterations(means=means, guard=self._guard)
 
     @cached_property
     def receive_task(self) -> Receiver:
@@ -175,7 +220,7 @@ class Wiring:
         """Carries out the iteration steps that Cloud Tasks delivers."""
         from adjourn.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
 
-        runner = StepRunner(iterations=self.iterations, dead=self._dead, alerts=self._alerts)
+        runner = StepRunner(iterations=self._iterations, dead=self._dead, alerts=self._alerts)
         return self._guarded(self.settings.queryiter_url, runner, _by_task_queue)
 
     @cached_property
@@ -208,6 +253,12 @@ class Wiring:
     def _guard(self) -> Guard:
         adapters = self._adapters
         return Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
+
+    @cached_property
+    def _baggage(self) -> "Baggage":
+        from adjourn.baggage import Baggage  # noqa: PLC0415 - for those who iterate
+
+        return Baggage(payloads=self._payloads, clock=self._adapters.clock)
 
     @cached_property
     def _payloads(self) -> Payloads:

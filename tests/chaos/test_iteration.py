@@ -1,24 +1,24 @@
-"""Whatever happens to its steps: a run loses no entity, never forks and comes to its end."""
+"""Whatever happens to its steps: a run loses no entity, never forks and comes to its end once."""
 
 import datetime as dt
 import logging
 from contextlib import ExitStack
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adjourn import App, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
 from adjourn.delivery import Outcome
-from adjourn.errors import StoreError, UnavailableError
-from adjourn.queryiter import Step
-from adjourn.runs import Run, key_of
+from adjourn.errors import ConflictError, StoreError, UnavailableError
+from adjourn.runs import KIND, Run, Step, key_of
 from adjourn.testing import MemoryQuery, Queued, sandbox
-from tests.faults import Faults, lose_answer
+from tests.faults import CrashError, Faults, lose_answer
 
 LEASE = dt.timedelta(seconds=60)
 STEPS = st.integers(0, 5)
+ENTRIES = st.sets(STEPS, max_size=3)
 
 
 class Walk(QueryIter[int]):
@@ -26,18 +26,35 @@ class Walk(QueryIter[int]):
 
     batch_size = 3
     step_seconds = 20
+    max_entry_retries = 1
     machine: "Iteration"
 
     def handle_entry(self, entry, custom_data):
         self.machine.entry(entry)
         custom_data["sum"] += entry
 
+    def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
+        return self.machine.error(entry)
+
     def handle_finish(self, total_count, custom_data):
         self.machine.finish(total_count, custom_data)
 
+    def on_cancel(self, custom_data):  # noqa: ARG002
+        self.machine.cancelled += 1
+
+    def merge(self, first, second):
+        return {"sum": first["sum"] + second["sum"]}
+
+
+class Prepared(Walk):
+    """Has something to do before it begins."""
+
+    def on_start(self, custom_data):
+        self.machine.prepare(custom_data)
+
 
 class Iteration(RuleBasedStateMachine):
-    """Cloud Tasks and Datastore on a bad day."""
+    """Cloud Tasks and Datastore on a bad day, and people who steer."""
 
     def __init__(self):
         super().__init__()
@@ -46,32 +63,57 @@ class Iteration(RuleBasedStateMachine):
         self.closing.callback(setattr, logger, "disabled", logger.disabled)
         logger.disabled = True  # writing tracebacks takes most of the time
         self.app = App()
-        walk = type("Walk", (Walk,), {"__module__": __name__, "machine": self})
-        self.app.query_iter(walk)
-        self.walk = walk
         self.box = self.closing.enter_context(sandbox(self.app))
+        self.ends = []
+        self.watch_commits()
         self.faults = Faults(self.box)
         self.handled, self.finished, self.attempts_to_finish = [], [], 0
+        self.prepared = self.cancelled = 0
         self.sent = []
-        self.highest = 0
-        self.statuses = []
+        self.is_purged = False
+        self.highest = {}
 
-    @initialize(entries=st.integers(0, 12), deletes=st.booleans(), fails=st.sets(STEPS))
-    def start(self, entries, deletes, fails):
-        self.entries, self.deletes, self.fails = set(range(entries)), deletes, fails
+    @initialize(
+        entries=st.integers(0, 12),
+        shards=st.sampled_from([1, 1, 2, 3]),
+        is_prepared=st.booleans(),
+        deletes=st.booleans(),
+        fails=ENTRIES,
+        stumbles=ENTRIES,
+        stops=ENTRIES,
+    )
+    def start(self, entries, shards, is_prepared, deletes, fails, stumbles, stops):  # noqa: PLR0917
+        base = Prepared if is_prepared else Walk
+        walk = type("Walk", (base,), {"__module__": __name__, "machine": self})
+        self.app.query_iter(walk)
+        self.entries, self.deletes = set(range(entries)), deletes
+        self.fails, self.stumbles, self.stops = fails, stumbles - fails, stops - fails
         self.box.queries.add("Order", *range(entries))
-        self.run = self.walk.start(MemoryQuery("Order"), {"sum": 0})
+        self.run = walk.start(MemoryQuery("Order"), {"sum": 0}, shards=shards)
         self.remember()
 
     # The user's code.
 
     def entry(self, entry):
         self.box.clock.advance(dt.timedelta(seconds=10))
+        if entry in self.stumbles and entry not in self.handled:
+            self.handled.append(entry)
+            raise RuntimeError("only once")
+        if entry in self.stops:
+            raise RuntimeError("until somebody mends it")
         self.handled.append(entry)
-        if self.deletes:
-            self.box.queries.remove("Order", entry)
         if entry in self.fails:
             raise RuntimeError("broken")
+        if self.deletes:
+            self.box.queries.remove("Order", entry)
+
+    def error(self, entry):
+        return Walk.STOP if entry in self.stops else Walk.CONTINUE
+
+    def prepare(self, custom_data):
+        self.prepared += 1
+        assert not self.handled
+        assert custom_data == {"sum": 0}
 
     def finish(self, total_count, custom_data):
         self.attempts_to_finish += 1
@@ -80,6 +122,18 @@ class Iteration(RuleBasedStateMachine):
         self.finished.append((total_count, custom_data["sum"]))
 
     # The outside world.
+
+    def watch_commits(self):
+        """Note each time that a run's end is written."""
+        commit = self.box.store.commit
+
+        def watched(changes):
+            for key, record in changes.items():
+                if key.kind == KIND and record["status"] in {"finished", "cancelled"}:
+                    self.ends.append(record["status"])
+            commit(changes)
+
+        self.box.store.commit = watched
 
     def remember(self):
         self.sent += [q for q in self.box.queue.tasks.values() if q not in self.sent]
@@ -98,6 +152,14 @@ class Iteration(RuleBasedStateMachine):
         self.remember()
 
     @precondition(any_waits)
+    @rule(number=STEPS, seconds=st.sampled_from([-100, -40, 40, 100]))
+    def deliver_to_a_clock_that_is_wrong(self, number, seconds):
+        self.box.clock._now += dt.timedelta(seconds=seconds)
+        self.box.deliver(self.queued(number))
+        self.box.clock._now -= dt.timedelta(seconds=seconds)
+        self.remember()
+
+    @precondition(any_waits)
     @rule(number=STEPS)
     def lose_the_answer(self, number):
         lose_answer(self.box, self.queued(number))
@@ -110,7 +172,7 @@ class Iteration(RuleBasedStateMachine):
         self.remember()
 
     @precondition(any_waits)
-    @rule(number=STEPS, moment=st.integers(0, 7))
+    @rule(number=STEPS, moment=st.integers(0, 9))
     def die(self, number, moment):
         self.faults.die_at = self.faults.passed + moment
         self.faults.deliver(self.queued(number))
@@ -118,10 +180,10 @@ class Iteration(RuleBasedStateMachine):
         self.remember()
 
     @precondition(any_waits)
-    @rule(number=STEPS, put=st.integers(0, 3), enqueue=st.booleans(), page=st.integers(0, 3))
-    def refuse(self, number, put, enqueue, page):
+    @rule(number=STEPS, commit=st.integers(0, 3), enqueue=st.booleans(), page=st.integers(0, 3))
+    def refuse(self, number, commit, enqueue, page):
         with ExitStack() as mended:
-            self.refuse_after(mended, self.box.store, "put", put, StoreError("away"))
+            self.refuse_after(mended, self.box.store, "commit", commit, StoreError("away"))
             self.refuse_after(mended, self.box.queries, "page", page, StoreError("away"))
             if enqueue:
                 self.refuse_after(mended, self.box.queue, "enqueue", 0, UnavailableError("away"))
@@ -141,17 +203,56 @@ class Iteration(RuleBasedStateMachine):
         mended.callback(setattr, part, name, working)
 
     @precondition(any_waits)
+    @rule(number=STEPS, calls=st.integers(0, 3), conflicts=st.booleans())
+    def lose_the_answer_of_a_commit(self, number, calls, conflicts):
+        """Let a write take effect and seem to fail, as when its repetition meets itself."""
+        working, left = self.box.store.commit, [calls]
+
+        def commit(changes):
+            working(changes)
+            left[0] -= 1
+            if left[0] == -1:
+                raise ConflictError("changed") if conflicts else StoreError("away")
+
+        self.box.store.commit = commit
+        self.box.deliver(self.queued(number))
+        self.box.store.commit = working
+        self.remember()
+
+    @precondition(any_waits)
+    @rule(number=STEPS, verb=st.sampled_from(["", "", "pause", "cancel", "revive"]))
+    def meet_another_delivery(self, number, verb):
+        """Deliver a step a second time after its lease has run out, while the first goes on.
+
+        The clock that tells how long the first has been going on does not jump.
+        """
+        queued = self.queued(number)
+
+        def meet():
+            self.box.clock._now += LEASE
+            if verb and (verb != "cancel" or self.may_cancel()):
+                self.steer_with(verb)
+            lose_answer(self.box, queued)
+
+        self.deliver_and_meet(queued, meet)
+
+    @precondition(any_waits)
     @rule(number=STEPS)
-    def meet_another_delivery(self, number):
-        """Deliver a step a second time after its lease has run out, while the first goes on."""
-        queued, handle_entry = self.queued(number), self.entry
-        met = []
+    def meet_a_duplicate(self, number):
+        queued, outcomes = self.queued(number), []
+
+        self.deliver_and_meet(queued, lambda: outcomes.append(lose_answer(self.box, queued)))
+
+        assert outcomes in ([], [Outcome.BUSY])
+
+    def deliver_and_meet(self, queued, meet):
+        """Deliver a step and let something happen while its first entity is handled."""
+        handle_entry, met = self.entry, []
 
         def slow(entry):
             if not met:
                 met.append(entry)
-                self.box.clock.advance(LEASE)
-                lose_answer(self.box, queued)
+                meet()
             handle_entry(entry)
 
         self.entry = slow
@@ -163,68 +264,146 @@ class Iteration(RuleBasedStateMachine):
     def wait(self, seconds):
         self.box.clock.advance(dt.timedelta(seconds=seconds))
 
+    @rule(number=STEPS)
+    def lose_tasks(self, number):
+        """Lose all tasks but some, which no queue does unless it is purged."""
+        kept = list(self.box.queue.tasks.items())[:number]
+        self.is_purged = self.is_purged or len(kept) < len(self.box.queue.tasks)
+        self.box.queue.tasks = dict(kept)
+
+    # People, and what works for them.
+
+    @rule(
+        verb=st.sampled_from(["pause", "resume", "retry", "revive", "mend"]),
+        moment=st.integers(0, 4),
+    )
+    def steer(self, verb, moment):
+        self.faults.die_at = self.faults.passed + moment
+        try:
+            self.steer_with(verb)
+        except CrashError:
+            self.is_purged = True  # what it had not enqueued yet is missing as well
+        self.faults.die_at = None
+        self.remember()
+
+    def may_cancel(self):
+        return len(self.handled) % 5 == 4  # else hardly a run would come to its end
+
+    @precondition(may_cancel)
+    @rule()
+    def cancel(self):
+        self.run.cancel()
+        self.remember()
+
+    def steer_with(self, verb):
+        if verb == "mend":
+            self.stops = set()
+        elif verb == "revive":
+            self.app.wiring().reviver.revive()
+        else:
+            getattr(self.run, verb)()
+
     # What has to hold.
 
     def state(self):
         return Run.from_record(self.run.id, self.box.store.get([key_of(self.run.id)])[0])
 
+    def shards(self):
+        return self.app.runs().shards(self.state())
+
     @invariant()
     def the_chain_never_forks(self):
         run = self.state()
-        numbers = [Step.decode(q.task.body).number for q in self.box.queue.tasks.values()]
+        to_come = {shard.piece: shard.step for shard in self.shards()} | {None: run.step}
+        steps = [Step.decode(q.task.body) for q in self.box.queue.tasks.values()]
 
-        assert len(numbers) == len(set(numbers))
-        assert all(number <= run.step for number in numbers)
-        assert run.step >= self.highest
-        self.highest = run.step
+        assert len(set(steps)) == len(steps)
+        for step in steps:
+            assert step.epoch <= run.epoch
+            assert step.number <= to_come[step.piece]
+        for piece, number in to_come.items():
+            assert number >= self.highest.get(piece, 0)
+        self.highest = to_come
 
     @invariant()
     def nothing_is_counted_that_was_not_handled(self):
-        run = self.state()
+        shards = self.shards()
+        done, errors = sum(s.done for s in shards), sum(s.errors for s in shards)
 
-        assert run.done <= len(set(self.handled))
-        assert run.errors <= len(self.fails & set(self.handled))
-        # What was deleted by a delivery that died is handled, but nobody could count it.
-        if not self.deletes:
-            assert set(range(run.done)) <= set(self.handled)
-            assert run.errors == len(self.fails & set(range(run.done)))
+        assert done <= len(set(self.handled))
+        assert errors <= len(self.fails & set(self.handled))
 
     @invariant()
-    def what_has_ended_stays_so(self):
-        self.statuses.append(self.state().status)
-
-        ended = [s for s in self.statuses if s is Status.FINISHED]
-        assert self.statuses[len(self.statuses) - len(ended) :] == ended
-        assert Status.STOPPED not in self.statuses
+    def an_end_is_written_once(self):
+        assert len(self.ends) <= 1
 
     @invariant()
     def nothing_is_given_up(self):
         assert not any(key.kind == DEAD for key in self.box.store.records)
+
+    def go_on(self):
+        """Do what people and the reviver do in the end, on a good day."""
+        self.stops = set()
+        status = self.state().status
+        if status is Status.PAUSED:
+            self.run.resume()
+        elif status is Status.STOPPED:
+            self.run.retry()
+        else:
+            assert self.is_purged, "a chain has ended"
+            self.box.clock.advance(dt.timedelta(minutes=6))
+            self.app.wiring().reviver.revive()
+
+    def deliver_everything(self):
+        """Deliver each task that is due until it is acknowledged, but not what that enqueues."""
+        for queued in self.box.queue.due():
+            while self.box.deliver(queued) is not Outcome.DONE:
+                self.box.clock.advance(LEASE)
 
     def teardown(self):
         with self.closing:
             if not hasattr(self, "run"):
                 return
             for _ in range(100):
-                if not self.box.queue.tasks:
+                run, before = self.state(), set(self.box.queue.tasks)
+                if run.status in {Status.FINISHED, Status.CANCELLED}:
                     break
-                if self.box.deliver(self.queued(0)) is Outcome.BUSY:
+                if not before:
+                    self.go_on()
+                elif not self.box.queue.due():
                     self.box.clock.advance(LEASE)
-            run = self.state()
-            assert run.status is Status.FINISHED
-            assert set(self.handled) == self.entries
-            # The end is reached once; its hook may have been called by one that died after it.
-            assert len(set(self.finished)) == 1
-            if not self.deletes:
-                assert run.done == len(self.entries)
-                assert self.finished[0] == (run.done, sum(self.entries - self.fails))
+                self.deliver_everything()
+                added = self.box.queue.tasks.keys() - before
+                assert len(added) <= max(1, len(self.state().active))
+            self.check_the_end()
+
+    def check_the_end(self):
+        run, state = self.state(), self.run.fetch()
+        if run.status is Status.CANCELLED:
+            assert self.cancelled >= 1
+            assert self.ends == ["cancelled"]
+            return
+        assert run.status is Status.FINISHED
+        assert self.ends == ["finished"]
+        assert set(self.handled) == self.entries
+        # The end is reached once; its hook may have been called by one that died after it.
+        assert len(set(self.finished)) == 1
+        if not self.deletes:
+            fails = self.fails & self.entries
+            assert (state.done, state.errors, state.waiting) == (
+                len(self.entries),
+                len(fails),
+                0,
+            )
+            assert self.finished[0] == (state.done, sum(self.entries - fails))
 
 
 Iteration.TestCase.settings = settings(
     max_examples=300,
-    stateful_step_count=20,
+    stateful_step_count=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
 TestIteration = Iteration.TestCase

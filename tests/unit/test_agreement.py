@@ -92,16 +92,17 @@ def test_the_commands_agree_or_say_what_is_missing(
     declared = tmp_path / "new" / "adjourn.auto.tfvars.json"
     assert export(declared) == 0
     assert json.loads(declared.read_text()) == {
-        "cron_names": ["daily"],
+        "cron_names": ["adjourn", "daily"],
         "queue_names": ["advisories", "default"],
     }
 
-    daily, other = job("daily", "https://cron.example/daily"), job("o", "https://cron.example/o")
-    full = plan(queue("default"), queue("advisories"), daily, other)
+    jobs = [job(name, f"https://cron.example/{name}") for name in ("daily", "adjourn")]
+    other = job("o", "https://cron.example/o")
+    full = plan(queue("default"), queue("advisories"), *jobs, other)
     assert check(declared, full, monkeypatch) == 0
     assert "Note: A Cloud Scheduler job calls for the cron name 'o'" in capsys.readouterr().err
 
-    assert check(declared, plan(queue("default"), daily), monkeypatch) == 1
+    assert check(declared, plan(queue("default"), *jobs), monkeypatch) == 1
     assert capsys.readouterr().err == (
         "adjourn: The application uses what Terraform does not have:\n"
         "- There is no queue 'advisories'; add it to queue_names or queues.\n"

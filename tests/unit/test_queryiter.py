@@ -11,8 +11,8 @@ from adjourn.deadletters import KIND as DEAD
 from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError, StoreError, UnavailableError
 from adjourn.ports import RecordKey, Target
-from adjourn.queryiter import Step
-from adjourn.runs import key_of
+from adjourn.runs import Step, key_of
+from adjourn.shards import shard_key
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox
 from tests.faults import Faults, lose_answer
 
@@ -42,6 +42,8 @@ def walk(app, script):
 def declare(app, script, name="Walk", **members):
     class Made(QueryIter):
         batch_size = 3
+        step_seconds = 20
+        max_entry_retries = 0
 
         def handle_entry(self, entry, custom_data):
             script.on_entry(entry, custom_data)
@@ -80,8 +82,9 @@ def step(box):
     return queued
 
 
-def stored(box, run):
-    return box.store.get([key_of(run.id)])[0]
+def stored(box, run, piece=0):
+    """Return what is stored of a shard."""
+    return box.store.get([shard_key(run.id, piece)])[0]
 
 
 def letters(box):
@@ -92,6 +95,10 @@ def live_steps(box):
     return [Step.decode(q.task.body).number for q in box.queue.tasks.values()]
 
 
+def first_step(run, number=0, piece=0):
+    return Step(run_id=run.id, piece=piece, number=number, epoch=0)
+
+
 # Starting
 
 
@@ -99,10 +106,10 @@ def test_a_run_is_written_before_its_first_step_is_enqueued(box, walk, lines):
     run = walk.start(QUERY, {"factor": 2})
 
     queued = step(box)
-    assert Step.decode(queued.task.body) == Step(run_id=run.id, number=0)
+    assert Step.decode(queued.task.body) == first_step(run)
     assert (queued.task.target, queued.task.queue) == (Target.QUERYITER, "default")
     assert queued.task.label == f"{__name__}.Walk"
-    assert queued.name.endswith(f"/tasks/{run.id}-0-0")
+    assert queued.name.endswith(f"/tasks/{run.id}-0000-0-0")
     assert (run.fetch().status, run.fetch().done, run.fetch().total) == (Status.RUNNING, 0, 10)
     assert lines()[-1]["event"] == "iteration.started"
     assert lines()[-1]["run"] == run.id
@@ -128,7 +135,7 @@ def test_a_query_of_another_sort_is_refused(box, walk):
     ("custom_data", "message"),
     [
         ({"a": [object()]}, r"custom_data\['a'\]\[0\]: .*cannot be carried"),
-        ("x" * 900_000, "custom_data takes 900,002 bytes and a run can keep 900,000; store it"),
+        (b"x" * (26 << 20), "custom_data takes 3.,...,... bytes and a run can keep 33,554,432"),
     ],
 )
 def test_data_that_a_run_cannot_keep_are_refused(box, walk, custom_data, message):
@@ -211,8 +218,14 @@ def test_the_steps_are_named_after_the_run_and_their_number(box, walk):
 
     box.deliver(step(box))
 
-    assert step(box).name.endswith(f"/tasks/{run.id}-0-1")
-    assert json.loads(step(box).task.body) == {"v": 1, "run": run.id, "step": 1}
+    assert step(box).name.endswith(f"/tasks/{run.id}-0000-1-0")
+    assert json.loads(step(box).task.body) == {
+        "v": 1,
+        "run": run.id,
+        "shard": 0,
+        "step": 1,
+        "epoch": 0,
+    }
     assert stored(box, run)["done"] == 2
     assert stored(box, run)["lease_until"] is None
 
@@ -329,7 +342,7 @@ def test_a_duplicate_during_a_step_is_told_to_come_again(box, walk, script):
 @pytest.mark.usefixtures("slow")
 def test_a_step_that_comes_too_early_is_told_to_come_again(box, walk):
     run = walk.start(QUERY)
-    delivery = box.delivery(SETTINGS.queryiter_url, Step(run_id=run.id, number=1).encode())
+    delivery = box.delivery(SETTINGS.queryiter_url, first_step(run, 1).encode())
 
     assert box.app.wiring().receive_step(delivery) is Outcome.BUSY
 
@@ -528,8 +541,8 @@ def test_an_error_that_stops_the_run_keeps_its_position(box, walk, script, lines
     assert script.handled == [0, 1, 2, 3]
     assert not script.finished
     state = run.fetch()
-    assert (state.status, state.done, state.errors) == (Status.STOPPED, 4, 1)
-    assert state.last_error == "RuntimeError: broken"
+    assert (state.status, state.done, state.errors) == (Status.STOPPED, 4, 0)
+    assert state.last_error == "RuntimeError: broken (at 5)"
     assert (stored(box, run)["custom_data"], stored(box, run)["cursor"]) == (b"[0,1,2,3]", "4")
     assert [line["event"] for line in lines()][-1] == "iteration.stopped"
     assert not box.queue.tasks
@@ -573,11 +586,12 @@ def test_a_failing_conclusion_is_tried_again_with_the_data_as_they_were(
     assert seen == [{"sum": 0}] * 3
     assert outcomes == [Outcome.FAILED, Outcome.DONE]
     assert run.fetch().status is Status.FINISHED
-    assert json.loads(stored(box, run)["custom_data"]) == {"sum": 0, "touched": True}
+    kept = box.store.get([key_of(run.id)])[0]["custom_data"]
+    assert json.loads(kept) == {"sum": 0, "touched": True}
     assert "iteration.failed" in [line["event"] for line in lines()]
 
 
-@pytest.mark.parametrize("spoil", [object(), "x" * 1_000_000])
+@pytest.mark.parametrize("spoil", [object(), b"x" * (26 << 20)])
 def test_data_that_can_no_longer_be_kept_stop_the_run(box, walk, script, lines, spoil):
     def change(entry, custom_data):
         custom_data[str(entry)] = spoil if entry == 4 else entry
@@ -614,13 +628,13 @@ def test_a_step_of_a_missing_run_is_a_dead_letter(box, walk):
     assert box.drain() == [Outcome.DEAD]
 
     ((key, (_, letter)),) = box.store.records.items()
-    assert key == RecordKey(DEAD, f"{run.id}-0-0")
+    assert key == RecordKey(DEAD, f"{run.id}-0000-0-0")
     assert letter["error"] == f"UnknownNameError: There is no run {run.id}."
 
 
 def test_a_run_waits_for_an_iteration_that_this_revision_does_not_have(box, walk, script, lines):
     run = walk.start(QUERY)
-    registry = box.app.wiring().iterations.registry
+    registry = box.app._declared.iterations
     known, registry._items = registry._items, {}
 
     assert box.deliver(step(box)) is Outcome.UNKNOWN
@@ -636,7 +650,7 @@ def test_a_run_that_has_ended_needs_no_iteration(box, walk):
     walk.start(QUERY)
     queued = step(box)
     box.drain()
-    box.app.wiring().iterations.registry._items = {}
+    box.app._declared.iterations._items = {}
 
     assert lose_answer(box, queued) is Outcome.DONE
 
@@ -681,12 +695,19 @@ def test_a_run_that_vanishes_during_a_step_is_not_brought_back(box, walk, script
         b"{}",
         b"5",
         b"[" * 100_000,
-        b'{"v": 2, "run": "r", "step": 0}',
-        b'{"v": 1, "run": "", "step": 0}',
-        b'{"v": 1, "run": 5, "step": 0}',
-        b'{"v": 1, "run": "r", "step": "0"}',
-        b'{"v": 1, "run": "r", "step": true}',
         b'{"v": 1, "run": "r"}',
+        *(
+            json.dumps({"v": 1, "run": "r", "shard": 0, "step": 0, "epoch": 0} | wrong).encode()
+            for wrong in (
+                {"v": 2},
+                {"run": ""},
+                {"run": 5},
+                {"step": "0"},
+                {"step": True},
+                {"shard": "0"},
+                {"epoch": None},
+            )
+        ),
     ],
 )
 def test_a_body_that_is_not_a_step_is_a_dead_letter(box, body):

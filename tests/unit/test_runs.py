@@ -1,11 +1,13 @@
-"""Who may advance a run, and how it stands."""
+"""What may become of a run, and what a delivered step means for it."""
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 
-from adjourn.runs import Run, Status, Verdict, judge, key_of
+from adjourn import Status
+from adjourn.runs import KEPT, Run, Step, key_of
+from adjourn.shards import Shard
+from adjourn.verdicts import Verdict, due_behind, due_in, judge
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -18,103 +20,236 @@ def run(**changes):
         "queue": "default",
         "query": b"{}",
         "custom_data": b"null",
+        "context": b"{}",
         "total": 10,
+        "pieces": 4,
+        "next_piece": 2,
+        "active": (0, 1),
         "started_at": NOON,
         "updated_at": NOON,
+        "resumed_at": NOON,
+        "epoch": 3,
         "step": 5,
     }
     return Run(**fields | changes)
 
 
+def shard(**changes):
+    return Shard(**{"run_id": "r", "piece": 0, "query": b"{}", "updated_at": NOON} | changes)
+
+
+def step(piece=0, number=5, epoch=3):
+    return Step(run_id="r", piece=piece, number=number, epoch=epoch)
+
+
+# Deliveries
+
+
 @pytest.mark.parametrize(
-    ("changes", "step", "verdict"),
+    ("changes", "delivered", "lease", "verdict"),
     [
-        ({}, 5, Verdict.GRANTED),
-        ({"status": Status.FINISHING}, 5, Verdict.GRANTED),
-        ({}, 4, Verdict.STALE),
-        ({}, -1, Verdict.STALE),
-        ({}, 6, Verdict.EARLY),
-        ({"lease_until": NOON + SECOND}, 5, Verdict.BUSY),
-        ({"lease_until": NOON + SECOND}, 4, Verdict.STALE),
-        ({"lease_until": NOON + SECOND}, 6, Verdict.EARLY),
-        ({"lease_until": NOON}, 5, Verdict.GRANTED),
-        ({"lease_until": NOON - SECOND}, 5, Verdict.GRANTED),
-        ({"status": Status.FINISHED}, 5, Verdict.OVER),
-        ({"status": Status.STOPPED}, 5, Verdict.OVER),
-        ({"status": Status.FINISHED}, 4, Verdict.OVER),
-        ({"status": Status.FINISHED, "lease_until": NOON + SECOND}, 6, Verdict.OVER),
+        ({}, step(), None, Verdict.GRANTED),
+        ({}, step(), NOON, Verdict.GRANTED),
+        ({}, step(), NOON + SECOND, Verdict.BUSY),
+        ({}, step(number=4), NOON + SECOND, Verdict.STALE),
+        ({}, step(number=6), None, Verdict.EARLY),
+        ({}, step(epoch=2), NOON + SECOND, Verdict.STALE),
+        ({}, step(epoch=2, number=6), None, Verdict.STALE),
+        ({}, step(epoch=4), None, Verdict.EARLY),
+        ({}, step(piece=2), None, Verdict.STALE),
+        ({}, step(piece=None), None, Verdict.STALE),
+        ({"status": Status.PAUSING}, step(), None, Verdict.LEAVE),
+        ({"status": Status.CANCELLING}, step(), None, Verdict.LEAVE),
+        ({"status": Status.PAUSING}, step(), NOON + SECOND, Verdict.BUSY),
+        ({"status": Status.PAUSING, "active": ()}, step(), None, Verdict.STALE),
+        ({"status": Status.PAUSING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
+        ({"status": Status.FINISHING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
+        ({"status": Status.FINISHING, "active": ()}, step(None, 4), None, Verdict.STALE),
+        ({"status": Status.STARTING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
+        ({"status": Status.PAUSED}, step(), None, Verdict.OVER),
+        ({"status": Status.STOPPED}, step(), None, Verdict.OVER),
+        ({"status": Status.FINISHED}, step(number=4), NOON + SECOND, Verdict.OVER),
+        ({"status": Status.CANCELLED}, step(epoch=2), None, Verdict.OVER),
     ],
 )
-def test_what_a_delivered_step_means(changes, step, verdict):
-    assert judge(run(**changes), step, NOON) is verdict
+def test_what_a_delivered_step_means(changes, delivered, lease, verdict):
+    assert judge(run(**changes), delivered, (5, lease), NOON) is verdict
 
 
-def test_every_claim_has_a_fencing_token_of_its_own():
-    first = run().leased(NOON, SECOND)
-    second = first.leased(NOON + SECOND, SECOND)
+@pytest.mark.parametrize(
+    ("changes", "of_shard", "due"),
+    [
+        ({}, {"step": 7}, [(step(0, 7), None)]),
+        ({}, {"step": 7, "due_at": NOON}, [(step(0, 7), NOON)]),
+        ({"active": (1, 2)}, {"is_ended": True, "successor": 2}, [(step(2, 0), None)]),
+        ({"active": (1,)}, {"is_ended": True, "successor": 2}, []),
+        ({"active": (1,)}, {"is_ended": True}, []),
+        ({"active": (), "status": Status.FINISHING}, {"is_ended": True}, [(step(None, 5), None)]),
+        ({"active": (), "status": Status.PAUSING}, {}, [(step(None, 5), None)]),
+        ({"status": Status.PAUSED}, {"step": 7}, []),
+        ({"status": Status.STOPPED}, {"step": 7}, []),
+    ],
+)
+def test_what_has_to_be_enqueued_behind_a_shard(changes, of_shard, due):
+    assert due_behind(run(**changes), shard(**of_shard)) == due
 
-    assert (first.token, second.token) == (1, 2)
-    assert second.lease_until == NOON + 2 * SECOND
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({}, [(step(0, 0), None), (step(1, 0), None)]),
+        ({"active": (), "status": Status.FINISHING}, [(step(None, 5), None)]),
+        ({"status": Status.CANCELLED}, []),
+    ],
+)
+def test_what_has_to_be_enqueued_for_a_whole_run(changes, due):
+    assert due_in(run(**changes)) == due
+
+
+# Shards that end
+
+
+def test_a_chain_goes_on_with_the_next_shard():
+    after, successor = run().passed(0)
+
+    assert successor == 2
+    assert (after.active, after.next_piece, after.status) == ((1, 2), 3, Status.RUNNING)
+
+
+def test_the_last_chain_but_one_just_ends():
+    after, successor = run(next_piece=4).passed(0)
+
+    assert successor is None
+    assert (after.active, after.next_piece, after.status) == ((1,), 4, Status.RUNNING)
+
+
+def test_the_last_chain_ends_the_run():
+    after, _ = run(next_piece=4, active=(3,)).passed(3)
+
+    assert (after.active, after.status) == ((), Status.FINISHING)
+
+
+@pytest.mark.parametrize("status", [Status.PAUSING, Status.CANCELLING])
+def test_nothing_is_begun_while_a_run_comes_to_rest(status):
+    after, successor = run(status=status, active=(0,)).passed(0)
+
+    assert successor == 2
+    assert (after.active, after.resting, after.status) == ((), (2,), status)
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.CANCELLED])
+def test_a_late_step_that_ends_its_shard_does_not_revive_the_run(status):
+    after, _ = run(status=status, next_piece=4, active=(0,)).passed(0)
+
+    assert after.status is status
+
+
+# People
+
+
+def test_a_paused_run_keeps_its_chains_until_each_has_left():
+    pausing = run().paused()
+
+    assert (pausing.status, pausing.epoch, pausing.active) == (Status.PAUSING, 4, (0, 1))
+    assert pausing.left(0).left(0).resting == (0,)
+    assert pausing.left(0).active == (1,)
+
+
+@pytest.mark.parametrize(
+    "status", [Status.PAUSED, Status.CANCELLING, Status.CANCELLED, Status.FINISHING]
+)
+def test_what_is_not_running_cannot_be_paused(status):
+    assert run(status=status).paused() is None
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.STOPPED])
+def test_a_run_without_steps_under_way_is_cancelled_at_once(status):
+    cancelling = run(status=status, active=(0,), resting=(1,)).cancelled()
+
+    assert (cancelling.status, cancelling.epoch) == (Status.CANCELLING, 4)
+    assert (cancelling.active, cancelling.resting) == ((), (0, 1))
+
+
+@pytest.mark.parametrize("status", [Status.FINISHING, Status.FINISHED, Status.CANCELLED])
+def test_what_is_done_cannot_be_cancelled(status):
+    assert run(status=status).cancelled() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "active"),
+    [
+        ({"active": (), "resting": (1, 3)}, Status.RUNNING, (1, 3)),
+        ({"active": (2,), "resting": (1,)}, Status.RUNNING, (2, 1)),
+        ({"active": (), "resting": ()}, Status.FINISHING, ()),
+        ({"active": (), "resting": (0, 1), "has_begun": False}, Status.STARTING, ()),
+    ],
+)
+def test_a_run_goes_on_where_it_was(changes, status, active):
+    resumed = run(status=Status.PAUSED, tries=3, revivals=2, **changes).resumed(NOON + SECOND, 7)
+
+    assert (resumed.status, resumed.active, resumed.epoch) == (status, active, 4)
+    assert (resumed.resumed_at, resumed.resumed_done) == (NOON + SECOND, 7)
+    assert (resumed.tries, resumed.revivals) == (0, 0)
+
+
+def test_an_entity_that_stops_a_run_does_not_stop_it_from_being_cancelled():
+    assert run().stopped(0, "broken").status is Status.STOPPED
+    assert run(status=Status.CANCELLING).stopped(0, "broken").status is Status.CANCELLING
+    assert run(status=Status.CANCELLED).stopped(0, "broken").status is Status.CANCELLED
+
+
+def test_each_transaction_of_a_start_counts():
+    guarded = run(markers="a", marked_at=NOON)
+
+    assert guarded.joined("b", NOON + SECOND).markers == "a b"
+    assert guarded.joined("", NOON).markers == ""
+    assert run().joined("b", NOON).markers == ""
+
+
+# Storing
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_run_comes_back_from_its_record(status):
-    before = run(status=status, cursor="abc", done=3, errors=1, last_error="x", token=2)
+    before = run(status=status, error="x", token=2, resting=(3,), markers="m")
 
     assert Run.from_record("r", before.record()) == before
 
 
-def test_properties_of_a_newer_version_are_ignored():
-    record = {**run().record(), "shards": 8}
+def test_a_shard_comes_back_from_its_record():
+    before = shard(cursor="abc", done=3, retries=b"[1]", successor=4, lease_until=NOON)
 
-    assert Run.from_record("r", record) == run()
+    assert Shard.from_record("r", 0, before.record()) == before
+
+
+def test_properties_of_a_newer_version_are_ignored():
+    assert Run.from_record("r", {**run().record(), "colour": 8}) == run()
+    assert Shard.from_record("r", 0, {**shard().record(), "colour": 8}) == shard()
 
 
 def test_properties_that_an_older_version_did_not_write_have_their_defaults():
-    record = {name: value for name, value in run().record().items() if name != "last_error"}
+    record = {name: value for name, value in run().record().items() if name != "error"}
 
-    assert Run.from_record("r", record).last_error == ""
+    assert Run.from_record("r", record).error == ""
 
 
-def test_the_key_is_the_id():
+@pytest.mark.parametrize("status", Status)
+def test_only_runs_under_way_are_found_as_such(status):
+    is_live = status in {"starting", "running", "pausing", "cancelling", "finishing"}
+
+    assert ("live_since" in run(status=status).record()) is is_live
+    assert run(status=status).is_live is is_live
+
+
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.CANCELLED])
+def test_a_run_that_has_ended_expires(status):
+    ended = run(lease_until=NOON).concluded(status, NOON)
+
+    assert ended.record()["expires_at"] == NOON + KEPT
+    assert (ended.step, ended.lease_until) == (6, None)
+    assert "expires_at" not in run().concluded(Status.PAUSED, NOON).record()
+
+
+def test_the_keys_tell_run_and_shard():
     assert (key_of("r").kind, key_of("r").name) == ("AdjournRun", "r")
-
-
-@pytest.mark.parametrize(
-    ("status", "is_live", "has_ended"),
-    [
-        (Status.RUNNING, True, False),
-        (Status.FINISHING, True, False),
-        (Status.FINISHED, False, True),
-        (Status.STOPPED, False, True),
-    ],
-)
-def test_a_run_is_live_until_it_has_ended(status, is_live, has_ended):
-    subject = run(status=status)
-
-    assert subject.is_live is is_live
-    assert subject.state().has_ended is has_ended
-
-
-def test_the_rate_and_the_time_left_follow_from_what_was_done():
-    state = run(done=4, updated_at=NOON + 2 * SECOND).state()
-
-    assert state.rate == 2
-    assert state.time_left == 3 * SECOND
-
-
-def test_the_time_left_is_unknown_before_anything_was_done():
-    assert run().state().rate == 0
-    assert run().state().time_left is None
-
-
-def test_more_than_expected_leaves_no_time():
-    state = run(done=20, updated_at=NOON + SECOND).state()
-
-    assert state.time_left == dt.timedelta()
-
-
-def test_a_run_that_has_ended_has_no_time_left():
-    state = replace(run(done=4, status=Status.STOPPED), updated_at=NOON + SECOND).state()
-
-    assert state.time_left == dt.timedelta()
+    assert (shard(piece=7).key.kind, shard(piece=7).key.name) == ("AdjournShard", "r-0007")

@@ -8,10 +8,14 @@ from adjourn import QueryIter
 from adjourn.deadletters import KIND
 from adjourn.delivery import Outcome
 from adjourn.retry import Attempt
+from adjourn.runs import Step
 from adjourn.testing import SETTINGS, MemoryQuery
 
 
-@pytest.mark.parametrize("body", [b'{"v": 1, "run": "gone", "step": 3}', b"no step"])
+GONE = Step(run_id="gone", piece=0, number=3, epoch=0).encode()
+
+
+@pytest.mark.parametrize("body", [GONE, b"no step"])
 def test_the_application_is_told_of_a_step_that_was_given_up(app, box, ran, body):
     app.on_dead(ran.append)
 
@@ -25,7 +29,7 @@ def test_the_application_is_told_of_a_step_that_was_given_up(app, box, ran, body
 
 def test_a_step_that_is_retried_too_often_is_warned_about_once(app, box, ran):
     app.on_retry_warning(ran.append)
-    delivery = box.delivery(SETTINGS.queryiter_url, b'{"v": 1, "run": "gone", "step": 3}')
+    delivery = box.delivery(SETTINGS.queryiter_url, GONE)
 
     for retries in (24, 25, 26):
         attempt = Attempt(retry_count=retries)

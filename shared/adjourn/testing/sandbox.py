@@ -129,6 +129,7 @@ def sandbox(app: App, settings: Settings = SETTINGS) -> Iterator[Sandbox]:
         clock=clock,
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: 0.5,
+        ahead=lambda work: work,  # and so a test has but one thread
     )
     with app.rewired(settings, adapters):
         yield Sandbox(

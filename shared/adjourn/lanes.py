@@ -1,0 +1,172 @@
+"""Carry out one step of a shard: claim it, walk, and write down how far it came."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from adjourn.delivery import Delivery
+from adjourn.errors import ConflictError, EncodeError
+from adjourn.log import event
+from adjourn.means import Means
+from adjourn.ports import Transaction
+from adjourn.queryiter import QueryIter
+from adjourn.runs import UNINDEXED as RUN_UNINDEXED
+from adjourn.runs import Run, key_of
+from adjourn.shards import UNINDEXED, Shard, said
+from adjourn.verdicts import Due, Verdict, due_behind
+from adjourn.walk import Ending, Walk
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Lane:
+    """One delivery of a step of a shard.
+
+    Attributes:
+        run: The run, as the delivery found it.
+        shard: The shard, as the delivery found it.
+        version: Of the shard's record.
+    """
+
+    means: Means
+    delivery: Delivery
+    run: Run
+    shard: Shard
+    version: int
+
+    def carry_out(self) -> Verdict:
+        """Do one step's work; errors are those of `Iterations.step`."""
+        cls = self.means.registry.get(self.run.iteration)
+        data = self.means.loaded(self.shard.custom_data or self.run.custom_data)
+        before = self.means.surroundings.codec.dumps(data)
+        claimed = self.shard.claimed(self.means.now(), cls.step_seconds, cls.lease_seconds)
+        walk = Walk(claimed, data, cls(), self.means.surroundings)
+        if not self._write(claimed):
+            return Verdict.BUSY
+        self.shard = claimed
+        try:
+            with self.means.around(self.run, self.delivery):
+                ending = walk.go()
+        except Exception:
+            self._keep(self._packed(walk, data, before, cls))
+            raise
+        return self._conclude(walk, ending, self._packed(walk, data, before, cls))
+
+    def leave(self) -> Verdict:
+        """Let the shard rest where it is, since the run is being paused or cancelled."""
+
+        def work(transaction: Transaction) -> Run | None:
+            records = transaction.get([key_of(self.run.id), self.shard.key])
+            if records[0] is None or records[1] is None:
+                return None
+            run = Run.from_record(self.run.id, records[0])
+            shard = Shard.from_record(run.id, self.shard.piece, records[1])
+            if run.epoch == self.run.epoch and shard.piece in run.active:
+                run = run.left(shard.piece)
+                # The token shuts out whoever had the lease and may still be walking.
+                shard = replace(shard, token=shard.token + 1, lease_until=None)
+                self._put(transaction, run, shard)
+            return run
+
+        run = self.means.runs.store.transact(work)
+        if run is not None:
+            self.means.runs.enqueue(run, due_behind(run, self.shard))
+        return Verdict.LEAVE
+
+    def _packed(
+        self, walk: Walk, data: object, before: bytes, cls: type[QueryIter[object]]
+    ) -> Shard | EncodeError:
+        """Return the shard after the walk with the data that the hooks left, or why it cannot be.
+
+        What cannot be kept makes the whole step undone, as its data are those of the step.
+        """
+        shard, name = walk.result(), f"{self.shard.name}-{self.shard.token}"
+        try:
+            after = self.means.surroundings.codec.dumps(data, "custom_data")
+            if after == before:
+                return shard
+            if self.run.pieces > 1 and not cls.overrides("merge"):
+                return EncodeError(
+                    f"{cls.__name__} changes custom_data, of which each of the {self.run.pieces}"
+                    " shards has a copy; define merge(self, first, second) to combine them"
+                )
+            return replace(shard, custom_data=self.means.baggage.pack(after, name))
+        except EncodeError as error:
+            return error
+
+    def _conclude(self, walk: Walk, ending: Ending, shard: Shard | EncodeError) -> Verdict:
+        if isinstance(shard, EncodeError):
+            return self._settle(replace(self.shard, error=said(shard)), Ending.STOP)
+        advanced = shard.advanced(self.means.now(), in_full=ending is Ending.TIME)
+        if ending in {Ending.END, Ending.STOP}:
+            return self._settle(advanced, ending)
+        if ending is Ending.WAIT:
+            advanced = replace(advanced, due_at=walk.next_due())
+        if not self._write(advanced):
+            return self._fenced()
+        self._enqueue([(self.run.step_of(advanced.piece, advanced.step), advanced.due_at)])
+        self._discard(advanced)
+        return Verdict.GRANTED
+
+    def _keep(self, shard: Shard | EncodeError) -> None:
+        """Store what a step did that something kept from its end; the same step goes on."""
+        kept = self.shard if isinstance(shard, EncodeError) else shard
+        if self._write(kept.released(self.means.now())):
+            self._discard(kept)
+        else:
+            self._fenced()
+
+    def _settle(self, shard: Shard, ending: Ending) -> Verdict:
+        """Store the end of the shard or of the run, together with what it means for the other."""
+
+        def work(transaction: Transaction) -> tuple[Run, Shard] | None:
+            records = transaction.get([key_of(self.run.id), shard.key])
+            if records[0] is None or records[1] is None or records[1]["token"] != shard.token:
+                return None
+            run, settled = (
+                Run.from_record(self.run.id, records[0]),
+                shard.released(shard.updated_at),
+            )
+            if ending is Ending.END:
+                run, successor = run.passed(shard.piece)
+                settled = replace(settled, is_ended=True, successor=successor)
+            else:
+                run = run.stopped(shard.piece, shard.error)
+            self._put(transaction, run, settled)
+            return run, settled
+
+        found = self.means.runs.store.transact(work)
+        if found is None:
+            return self._fenced()
+        run, settled = found
+        if ending is Ending.STOP:
+            event("iteration.stopped", logging.ERROR, settled.error, done=settled.done)
+        self.means.runs.enqueue(run, due_behind(run, settled))
+        self._discard(settled)
+        return Verdict.GRANTED
+
+    def _put(self, transaction: Transaction, run: Run, shard: Shard) -> None:
+        run = replace(run, updated_at=self.means.now())
+        transaction.put(key_of(run.id), run.record(), unindexed=RUN_UNINDEXED)
+        transaction.put(shard.key, shard.record(), unindexed=UNINDEXED)
+
+    def _write(self, shard: Shard) -> bool:
+        """Write the shard if nobody else has since; the version is the fencing token."""
+        store = self.means.runs.store
+        try:
+            self.version = store.replace(
+                shard.key, shard.record(), version=self.version, unindexed=UNINDEXED
+            )
+        except ConflictError:
+            return False
+        return True
+
+    def _fenced(self) -> Verdict:
+        event("iteration.fenced", logging.WARNING, "A late step was shut out")
+        return Verdict.BUSY
+
+    def _enqueue(self, due: list[Due]) -> None:
+        self.means.runs.enqueue(self.run, due)
+
+    def _discard(self, shard: Shard) -> None:
+        """Remove the data that the step began with, if they lay beside the entity."""
+        if shard.custom_data != self.shard.custom_data:
+            self.means.baggage.discard(self.shard.custom_data)

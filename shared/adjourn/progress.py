@@ -1,0 +1,123 @@
+"""How a run stands, for people."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adjourn.runs import Run, Status
+from adjourn.shards import MOST_FAILURES, RunError, Shard, failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardState:
+    """How a part of a run stands.
+
+    Attributes:
+        status: "waiting" for its turn, "running", "resting" while the run is paused, or "ended".
+        step: Steps concluded.
+        done: Entities handled.
+        errors: Of these, those given up.
+        waiting: Entities that failed and are to be tried again.
+        updated_at: When it last got on.
+    """
+
+    status: str
+    step: int
+    done: int
+    errors: int
+    waiting: int
+    updated_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """How a run stands.
+
+    Attributes:
+        iteration: Registered name of the QueryIter class.
+        done: Entities handled, those given up included.
+        total: Entities that the query had when the run began; more or fewer may come.
+        errors: Entities given up.
+        waiting: Entities that failed and are to be tried again.
+        last_error: Type and message of the last error; empty if there was none.
+        failures: The first entities that were given up.
+        rate: Entities handled per second, since the start or since the run was last resumed.
+        shards: Its parts.
+    """
+
+    id: str
+    iteration: str
+    queue: str
+    status: Status
+    done: int
+    total: int
+    errors: int
+    waiting: int
+    last_error: str
+    failures: Sequence[RunError]
+    rate: float
+    started_at: dt.datetime
+    updated_at: dt.datetime
+    ended_at: dt.datetime | None
+    shards: Sequence[ShardState]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen, unless somebody resumes or retries it."""
+        return self.status in {Status.FINISHED, Status.STOPPED, Status.CANCELLED}
+
+    @property
+    def time_left(self) -> dt.timedelta | None:
+        """How long it will go on at this rate, None while unknown."""
+        if self.has_ended:
+            return dt.timedelta()
+        if not self.rate or self.status is Status.PAUSED:
+            return None
+        return dt.timedelta(seconds=max(0, self.total - self.done) / self.rate)
+
+
+def state_of(run: Run, shards: Sequence[Shard]) -> RunState:
+    """Return how a run with these shards stands."""
+    done = sum(shard.done for shard in shards)
+    updated_at = max([run.updated_at, *(shard.updated_at for shard in shards)])
+    seconds = (updated_at - run.resumed_at).total_seconds()
+    last = max((shard for shard in shards if shard.error), key=_updated, default=None)
+    return RunState(
+        id=run.id,
+        iteration=run.iteration,
+        queue=run.queue,
+        status=run.status,
+        done=done,
+        total=run.total,
+        errors=sum(shard.errors for shard in shards),
+        waiting=sum(shard.waiting for shard in shards),
+        last_error=run.error or (last.error if last else ""),
+        failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],
+        rate=(done - run.resumed_done) / seconds if seconds > 0 else 0.0,
+        started_at=run.started_at,
+        updated_at=updated_at,
+        ended_at=run.ended_at,
+        shards=[_shard_state(run, shard) for shard in shards],
+    )
+
+
+def _updated(shard: Shard) -> dt.datetime:
+    return shard.updated_at
+
+
+def _shard_state(run: Run, shard: Shard) -> ShardState:
+    status = "waiting"
+    if shard.is_ended:
+        status = "ended"
+    elif shard.piece in run.active:
+        status = "running" if run.is_live else "resting"
+    elif shard.piece in run.resting:
+        status = "resting"
+    return ShardState(
+        status=status,
+        step=shard.step,
+        done=shard.done,
+        errors=shard.errors,
+        waiting=shard.waiting,
+        updated_at=shard.updated_at,
+    )
