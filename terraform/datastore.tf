@@ -6,6 +6,8 @@ locals {
     "AdjournOnce",
     "AdjournPayload",
     "AdjournRetryWarning",
+    "AdjournRun",
+    "AdjournShard",
     "AdjournUnique",
   ])
 

@@ -192,7 +192,7 @@ def test_queues_and_jobs_are_those_that_the_application_declares(
     scheduler: scheduler_v1.CloudSchedulerClient,
 ) -> None:
     assert _queues(tasks) == {"default", "greetings"}
-    assert _jobs(scheduler) == {"adjourn-noon"}
+    assert _jobs(scheduler) == {"adjourn-adjourn", "adjourn-noon"}
     assert not deployment.workspace.has_changes()
 
 

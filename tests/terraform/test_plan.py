@@ -27,7 +27,7 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_cloud_tasks_queue": 4,
         "google_cloud_tasks_queue_iam_member": 4 * 5,
         "google_cloudfunctions2_function": 3,
-        "google_firestore_field": 6,
+        "google_firestore_field": 8,
         "google_firestore_index": 1,
         "google_logging_metric": 6,
         "google_monitoring_alert_policy": 3 + 6 + 2,
@@ -183,7 +183,7 @@ def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> No
     expiring = {
         kind
         for source in sources
-        if '"expires_at": ' in source
+        if re.search(r'"expires_at"|\bexpires_at: ', source)
         for kind in re.findall(r'^KIND = "(\w+)"$', source, re.MULTILINE)
     }
     policies = plan.of_type("google_firestore_field").values()

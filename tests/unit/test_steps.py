@@ -11,7 +11,6 @@ from adjourn.retry import Attempt
 from adjourn.runs import Step
 from adjourn.testing import SETTINGS, MemoryQuery
 
-
 GONE = Step(run_id="gone", piece=0, number=3, epoch=0).encode()
 
 

@@ -1,0 +1,188 @@
+"""A query is walked over in pieces, and the run that they make is concluded once."""
+
+import datetime as dt
+
+import pytest
+
+from adjourn import QueryIter, Status
+from adjourn.delivery import Outcome
+from adjourn.runs import Step
+from adjourn.testing import MemoryQuery
+
+QUERY = MemoryQuery("Order")
+
+
+class Walk(QueryIter):
+    """Notes what it gets."""
+
+    batch_size = 3
+    step_seconds = 20
+    notes: list[object]
+
+    def handle_entry(self, entry, custom_data):
+        self.notes.append(entry)
+        if custom_data is not None:
+            custom_data["sum"] += entry
+
+    def handle_finish(self, total_count, custom_data):
+        self.notes.append((total_count, custom_data))
+
+    def merge(self, first, second):
+        return {"sum": first["sum"] + second["sum"]}
+
+
+@pytest.fixture
+def walk(app, box, ran):
+    box.queries.add("Order", *range(40))
+    return app.query_iter(type("Walk", (Walk,), {"__module__": __name__, "notes": ran}))
+
+
+def pieces(box):
+    return sorted(Step.decode(q.task.body).piece for q in box.queue.tasks.values())
+
+
+def test_a_run_is_cut_into_more_pieces_than_it_has_chains(box, walk):
+    run = walk.start(QUERY, shards=2)
+
+    assert pieces(box) == [0, 1]
+    assert [shard.status for shard in run.fetch().shards] == ["running"] * 2 + ["waiting"] * 6
+
+
+def test_every_entity_is_handled_once_and_the_end_comes_after_all(box, walk, ran):
+    run = walk.start(QUERY, shards=3)
+
+    box.drain()
+
+    assert sorted(ran[:-1]) == list(range(40))
+    assert ran[-1] == (40, None)
+    assert (run.fetch().status, run.fetch().done) == (Status.FINISHED, 40)
+    assert {shard.status for shard in run.fetch().shards} == {"ended"}
+
+
+def test_a_chain_that_has_ended_its_piece_goes_on_with_the_next(box, walk):
+    walk.start(QUERY, shards=2)
+
+    box.deliver(box.queue.due()[0])
+    assert pieces(box) == [1, 2]
+    box.deliver(box.queue.due()[0])
+    assert pieces(box) == [2, 3]
+
+
+def test_a_repeated_end_of_a_piece_sees_that_the_next_one_is_queued(box, walk):
+    walk.start(QUERY, shards=2)
+    first = box.queue.due()[0]
+    box._receive(first)
+    box.queue.tasks = {first.name: first}  # the next one was not enqueued after all
+
+    assert box.deliver(first) is Outcome.DONE
+
+    assert pieces(box) == [2]
+
+
+def test_what_is_added_meanwhile_belongs_to_a_piece(box, walk, ran):
+    walk.start(QUERY, shards=2)
+    box.queries.add("Order", 40, 41)
+
+    box.drain()
+
+    assert sorted(ran[:-1]) == list(range(42))
+
+
+def test_the_data_of_the_pieces_are_merged(box, walk, ran):
+    walk.start(QUERY, {"sum": 0}, shards=2)
+
+    box.drain()
+
+    assert ran[-1] == (40, {"sum": sum(range(40))})
+
+
+def test_pieces_that_changed_nothing_are_not_merged(box, app, ran):
+    class Quiet(Walk):
+        def handle_entry(self, entry, custom_data):
+            if entry == 7:
+                custom_data["sum"] += entry
+
+        def merge(self, first, second):
+            raise AssertionError((first, second))
+
+    quiet = type("Quiet", (Quiet,), {"__module__": __name__, "notes": ran})
+    quiet.__qualname__ = "Quiet"
+    box.queries.add("Order", *range(40))
+    app.query_iter(quiet).start(QUERY, {"sum": 100}, shards=2)
+
+    box.drain()
+
+    assert ran == [(40, {"sum": 107})]
+
+
+def test_data_that_nobody_could_merge_stop_the_run_at_once(app, box, ran):
+    members = {"__module__": __name__, "notes": ran, "merge": QueryIter.merge}
+    walk = app.query_iter(type("Walk", (Walk,), members))
+    box.queries.add("Order", *range(40))
+    run = walk.start(QUERY, {"sum": 0}, shards=2)
+
+    box.drain()
+
+    state = run.fetch()
+    assert (state.status, state.done) == (Status.STOPPED, 0)
+    assert "of which each of the 8 shards has a copy; define merge" in state.last_error
+    assert ran == [0, 1, 2, 3, 4]  # and no second step
+
+
+def test_without_merge_data_that_stay_as_they_were_are_handed_on(app, box, ran):
+    members = {
+        "__module__": __name__,
+        "notes": ran,
+        "merge": QueryIter.merge,
+        "handle_entry": lambda *_: None,
+    }
+    walk = app.query_iter(type("Walk", (Walk,), members))
+    box.queries.add("Order", *range(40))
+    walk.start(QUERY, {"sum": 5}, shards=2)
+
+    box.drain()
+
+    assert ran == [(40, {"sum": 5})]
+
+
+def test_a_query_that_cannot_be_cut_is_walked_over_as_a_whole_and_says_so(box, walk, lines, ran):
+    run = walk.start(QUERY, shards=4, limit=10)
+
+    box.drain()
+
+    assert len(run.fetch().shards) == 1
+    assert ran == [*range(10), (10, None)]
+    (line,) = [line for line in lines() if line["event"] == "iteration.whole"]
+    assert "it has the limit 10" in line["message"]
+
+
+def test_a_query_that_may_surprise_is_warned_about(box, walk, lines):
+    box.queries.add("Priced", {"price": 3})
+    walk.start(MemoryQuery("Priced", order="price"))
+
+    (line,) = [line for line in lines() if line["event"] == "iteration.warning"]
+    assert line["message"] == "ordered by price, which must not be changed meanwhile"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 39, 40, 41])
+def test_a_limit_counts_over_all_steps(box, walk, ran, limit):
+    box.app._declared.iterations.get(f"{__name__}.Walk").handle_entry = lambda _self, entry, _: (
+        box.clock.advance(dt.timedelta(seconds=10)),
+        ran.append(entry),
+    )
+    run = walk.start(QUERY, limit=limit)
+
+    box.drain()
+
+    wanted = min(limit, 40)
+    assert ran == [*range(wanted), (wanted, None)]
+    assert (run.fetch().done, run.fetch().total) == (wanted, wanted)
+
+
+def test_cursors_bound_a_walk(box, walk, ran):
+    page = box.queries.page(box.queries.describe(QUERY), cursor="", limit=20)
+
+    walk.start(QUERY, start_cursor=page.cursors[4], end_cursor=page.cursors[9])
+    box.drain()
+
+    assert ran == [5, 6, 7, 8, 9, (5, None)]
