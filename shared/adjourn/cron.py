@@ -17,14 +17,12 @@ from adjourn.clock import Clock
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.log import event
 from adjourn.periodic import Periodic
-from adjourn.ports import EntityStore, Record, RecordKey, TaskQueue, TaskState, Transaction
-from adjourn.slots import Decision, State, decide
+from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
+from adjourn.slots import RUN, Decision, State, decide, key_of, record_of, state_of
 from adjourn.tasks import Enqueuer, TaskHandle
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-KIND = "AdjournPeriodic"
 
 _PARALLEL = 8
 
@@ -120,16 +118,16 @@ class Cron:
         standing = self.stand(periodic)
         if standing.task and standing.state and periodic.timing.skips_overlap:
             raise TaskExistsError(f"{periodic.name} has not ended its run {standing.state.task}.")
-        handle = self._put(periodic, f"{self.enqueuer.new_id()}-periodic", None)
-        now, key = self.clock.now(), _key(periodic)
+        now, key, name = self.clock.now(), key_of(periodic), f"{self.enqueuer.new_id()}{RUN}"
 
         def work(transaction: Transaction) -> None:
             first = State(slot=now, is_enqueued=True, told=periodic.timing.told)
-            state = _state(transaction.get([key])[0]) or first
-            transaction.put(key, _record(replace(state, task=handle.name)))
+            state = state_of(transaction.get([key])[0]) or first
+            task = self._full_name(periodic, name)
+            transaction.put(key, record_of(replace(state, task=task, call=name)))
 
         self.store.transact(work)
-        return handle
+        return self._put(periodic, name, None)
 
     def stand(self, periodic: Periodic) -> Standing:
         """Return how a function stands.
@@ -138,7 +136,7 @@ class Cron:
             StoreError: The state could not be read.
             UnavailableError: Cloud Tasks could not be reached.
         """
-        state = _state(self.store.get([_key(periodic)])[0])
+        state = state_of(self.store.get([key_of(periodic)])[0])
         task = self._queue.fetch(state.task) if state and state.task else None
         return Standing(periodic, state, task)
 
@@ -154,9 +152,9 @@ class Cron:
         self, periodics: Sequence[Periodic], tick: dt.datetime, now: dt.datetime
     ) -> Mapping[Periodic, Running | Exception]:
         """Return what may be due, with what became of the last task, or why that is unknown."""
-        records = self.store.get([_key(periodic) for periodic in periodics])
+        records = self.store.get([key_of(periodic) for periodic in periodics])
         candidates: dict[Periodic, str] = {}
-        for periodic, state in zip(periodics, map(_state, records), strict=True):
+        for periodic, state in zip(periodics, map(state_of, records), strict=True):
             if decide(periodic.timing, state, tick, now, is_running=False) != Decision():
                 candidates[periodic] = _awaited(periodic, state)
 
@@ -171,18 +169,19 @@ class Cron:
     def _claim(
         self, looked: Mapping[Periodic, Running], tick: dt.datetime, now: dt.datetime
     ) -> list[Claim]:
-        keys = [_key(periodic) for periodic in looked]
+        keys = [key_of(periodic) for periodic in looked]
 
         def work(transaction: Transaction) -> list[tuple[Periodic, Decision]]:
             decided = []
             for (periodic, seen), record in zip(looked.items(), transaction.get(keys), strict=True):
-                state = _state(record)
+                state = state_of(record)
                 # A task that has come since then was enqueued a moment ago.
                 is_running = seen.is_running or _awaited(periodic, state) != seen.task
                 decision = decide(periodic.timing, state, tick, now, is_running=is_running)
                 decided.append((periodic, decision))
                 if decision.state:
-                    transaction.put(_key(periodic), _record(decision.state))
+                    stored = self._begun(periodic, decision.state)
+                    transaction.put(key_of(periodic), record_of(stored))
             return decided
 
         decided = self.store.transact(work) if looked else []
@@ -192,12 +191,26 @@ class Cron:
                 event("cron.skipped", logging.WARNING, text)
         return [Claim(periodic, each.slot) for periodic, each in decided if each.slot]
 
+    def _begun(self, periodic: Periodic, state: State) -> State:
+        """Return the state with the task of its slot, unless that is known or not wanted.
+
+        It is stored before there is one: a run that puts itself off at once is to be followed.
+        """
+        name = _task_name(periodic, state.slot)
+        if state.is_enqueued or state.call == name:
+            return state
+        return replace(state, task=self._full_name(periodic, name), call=name)
+
+    def _full_name(self, periodic: Periodic, name: str) -> str:
+        queue = periodic.task.defaults.queue or self.enqueuer.default_queue
+        return self._queue.full_name(queue, name)
+
     def _enqueue_all(self, claims: Sequence[Claim]) -> list[TaskHandle | Exception]:
         return _together(self._enqueue, claims)
 
     def _enqueue(self, claim: Claim) -> TaskHandle | Exception:
         try:
-            return self._put(claim.periodic, _task_name(claim), claim.slot)
+            return self._put(claim.periodic, _task_name(claim.periodic, claim.slot), claim.slot)
         except Exception as error:  # noqa: BLE001 - whatever keeps one, the others are enqueued
             return error
 
@@ -208,18 +221,21 @@ class Cron:
         return self.enqueuer.enqueue(task, args, {}, call=name)
 
     def _mark(self, enqueued: Sequence[tuple[Claim, TaskHandle]], now: dt.datetime) -> None:
-        keys = [_key(claim.periodic) for claim, _ in enqueued]
+        keys = [key_of(claim.periodic) for claim, _ in enqueued]
 
         def work(transaction: Transaction) -> None:
             for (claim, handle), key, record in zip(
                 enqueued, keys, transaction.get(keys), strict=True
             ):
-                state = _state(record)
+                state = state_of(record)
                 # A slow call must not mark over the slot that a later one has claimed meanwhile.
                 if state and state.slot == claim.slot:
                     slot = _began(claim, handle, now)
-                    marked = replace(state, slot=slot, is_enqueued=True, task=handle.name)
-                    transaction.put(key, _record(marked))
+                    # Another region may have taken it; or it has put itself off by now.
+                    is_there = state.task == self._full_name(claim.periodic, state.call)
+                    task = handle.name if is_there else state.task
+                    marked = replace(state, slot=slot, is_enqueued=True, task=task)
+                    transaction.put(key, record_of(marked))
 
         if enqueued:
             self.store.transact(work)
@@ -247,35 +263,8 @@ def _awaited(periodic: Periodic, state: State | None) -> str:
     return state.task if state and periodic.timing.skips_overlap else ""
 
 
-def _key(periodic: Periodic) -> RecordKey:
-    return RecordKey(KIND, periodic.name)
-
-
-def _state(record: Record | None) -> State | None:
-    if record is None:
-        return None
-    slot = record["slot"]
-    assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
-    return State(
-        slot=slot,
-        is_enqueued=bool(record["is_enqueued"]),
-        task=str(record.get("task", "")),
-        told=str(record.get("told", "")),
-    )
-
-
-def _record(state: State) -> Record:
-    return {
-        "slot": state.slot,
-        "is_enqueued": state.is_enqueued,
-        "task": state.task,
-        "told": state.told,
-    }
-
-
-def _task_name(claim: Claim) -> str:
+def _task_name(periodic: Periodic, slot: dt.datetime) -> str:
     # Hashed, because names with a common or rising prefix slow Cloud Tasks down; in UTC, because
     # the Scheduler gives a time in the job's zone, and the store gives it back in UTC.
-    slot = f"{claim.periodic.name} {claim.slot.astimezone(dt.UTC).isoformat()}"
-    digest = hashlib.sha256(slot.encode()).hexdigest()
-    return f"{digest[:32]}-periodic"
+    text = f"{periodic.name} {slot.astimezone(dt.UTC).isoformat()}"
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{RUN}"

@@ -79,7 +79,11 @@ _OUTCOMES = {
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TaskRunner:
-    """Runs the deferred calls that arrive."""
+    """Runs the deferred calls that arrive.
+
+    Attributes:
+        follow: Is told of each call that was put back, and the full name of its new task.
+    """
 
     tasks: Registry[Task[..., Any]]
     codec: Codec
@@ -90,6 +94,7 @@ class TaskRunner:
     guard: Guard
     payloads: Payloads
     carrier: Carrier
+    follow: Callable[[Envelope, str], None]
     project: str
     clock: Clock
     longest: dt.timedelta
@@ -239,7 +244,7 @@ class TaskRunner:
 
     def _put_back(self, call: Call, at: dt.datetime, *, spent: bool) -> _Ending:
         """Enqueue the call again, under a name that makes a repetition harmless."""
-        self.enqueuer.resume(
+        handle = self.enqueuer.resume(
             replace(
                 call.envelope,
                 queue=call.envelope.queue or call.delivery.queue,
@@ -249,6 +254,7 @@ class TaskRunner:
             ),
             at,
         )
+        self.follow(call.envelope, handle.name)
         return _Ending.PUT_BACK
 
     def _current(self, call: Call, settle: Callable[[object], None] | None) -> CurrentTask:

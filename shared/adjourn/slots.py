@@ -2,9 +2,15 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from adjourn.periodic import Timing
+from adjourn.bound import On
+from adjourn.envelope import Envelope
+from adjourn.periodic import Periodic, Timing
+from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+
+KIND = "AdjournPeriodic"
+RUN = "-periodic"  # ends the ids of runs and the names of their tasks
 
 # Cloud Scheduler may be early against its last call by as much as that one was late, also through
 # retries. What becomes due within a tenth of its interval is enqueued now, to start when it is due.
@@ -23,12 +29,14 @@ class State:
         slot: The last slot that was claimed, or since when there can be one.
         is_enqueued: Whether the slot needs no task any more.
         task: Full name of the task of the last run; "" if there was none.
+        call: The id of that run.
         told: The interval or schedule of which it is a slot.
     """
 
     slot: dt.datetime
     is_enqueued: bool
     task: str = ""
+    call: str = ""
     told: str = ""
 
 
@@ -91,13 +99,13 @@ def decide(
         is_running: Whether the last run has not ended.
     """
     slot = due(timing, state, tick, now)
-    task = state.task if state else ""
+    last = state or State(slot=now, is_enqueued=True)
     if slot is None:
         if isinstance(timing.when, dt.timedelta) or _is_known(timing, state):
             return Decision()
         # Known from here on, so that no time of the schedule can fall between two calls.
-        return Decision(state=State(slot=now, is_enqueued=True, task=task, told=timing.told))
-    passed = State(slot=slot, is_enqueued=True, task=task, told=timing.told)
+        return Decision(state=replace(last, slot=now, told=timing.told))
+    passed = replace(last, slot=slot, is_enqueued=True, told=timing.told)
     if timing.grace is not None and now - slot > timing.grace:
         then = decide(timing, passed, tick, now, is_running=is_running)
         skipped = ((slot, "it was found too late"), *then.skipped)
@@ -141,3 +149,44 @@ def _is_known(timing: Timing, state: State | None) -> bool:
 
 def _is_unfinished(state: State | None) -> bool:
     return state is not None and not state.is_enqueued
+
+
+def key_of(periodic: Periodic) -> RecordKey:
+    """Return where the state of a periodic function is stored."""
+    return RecordKey(KIND, periodic.name)
+
+
+def state_of(record: Record | None) -> State | None:
+    """Return the state that a record holds."""
+    if record is None:
+        return None
+    slot = record["slot"]
+    assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
+    texts = {name: str(record.get(name, "")) for name in ("task", "call", "told")}
+    return State(slot=slot, is_enqueued=bool(record["is_enqueued"]), **texts)
+
+
+def record_of(state: State) -> Record:
+    """Return what is stored of a state."""
+    return asdict(state)
+
+
+def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
+    """Note under which task a run goes on that has put itself off: it has not ended.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    if not envelope.id.endswith(RUN):
+        return
+    names = [envelope.task]
+    if envelope.args and isinstance(envelope.args[0], On):
+        names.append(f"{envelope.task} on {envelope.args[0].path}")
+    keys = [RecordKey(KIND, name) for name in names]
+
+    def work(transaction: Transaction) -> None:
+        for key, record in zip(keys, transaction.get(keys), strict=True):
+            if record is not None and record.get("call") == envelope.id:
+                transaction.put(key, {**record, "task": task})
+
+    store.transact(work)

@@ -21,6 +21,7 @@ from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Asked, Delivery, Outcome, Reply
 from adjourn.dispatch import Gate, Handler
+from adjourn.envelope import Envelope
 from adjourn.guard import Guard
 from adjourn.payloads import Payloads
 from adjourn.ports import Adapters
@@ -195,11 +196,18 @@ class Wiring:
             guard=self._guard,
             payloads=self._payloads,
             carrier=declared.carrier,
+            follow=self._follow,
             project=self.settings.project,
             clock=adapters.clock,
             longest=self._longest,
         )
         return self._guarded(self.settings.deferred_url, runner, _by_task_queue)
+
+    def _follow(self, envelope: Envelope, task: str) -> None:
+        if len(self._declared.periodics):
+            from adjourn.slots import follow  # noqa: PLC0415 - for runs that put themselves off
+
+            follow(self._adapters.store, envelope, task)
 
     def receive_person(self, asked: Asked) -> Reply:
         """Answer a person who asks about callable tasks."""

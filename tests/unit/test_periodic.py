@@ -10,7 +10,7 @@ import pytest
 from adjourn import App
 from adjourn.cron import Cron
 from adjourn.delivery import Outcome
-from adjourn.errors import DeclarationError, TaskExistsError, UnavailableError
+from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.ports import RecordKey
 from adjourn.slots import State, upcoming
 from adjourn.testing import MemoryQueue, sandbox
@@ -318,6 +318,77 @@ def test_a_task_that_another_call_enqueued_meanwhile_is_waited_for(box, declare,
     assert len(box.queue.tasks) == 1
 
 
+@pytest.mark.parametrize("steer", [RetryLater, Snooze])
+@pytest.mark.parametrize("is_marked_late", [False, True])
+def test_a_run_that_puts_itself_off_has_not_ended(app, box, monkeypatch, steer, is_marked_late):
+    attempts, mark = [], Cron._mark
+
+    @app.periodic(interval=HOUR, name="sweep")
+    def sweep():
+        attempts.append(1)
+        if len(attempts) <= 2:
+            raise steer(50 * MINUTE)
+
+    if is_marked_late:  # the task runs before the cron function has noted that it is there
+        monkeypatch.setattr(Cron, "_mark", lambda *args: (box.drain(), mark(*args)))
+
+    box.tick()
+    box.drain()
+    for _ in range(3):
+        box.clock.advance(30 * MINUTE)
+        box.tick()
+        box.drain()
+
+    assert len(attempts) == 2
+    assert len(box.queue.tasks) == 1
+    box.clock.advance(30 * MINUTE)
+    box.drain()
+    assert len(attempts) == 3
+    box.tick()
+    box.drain()
+    assert len(attempts) == 4
+
+
+def test_a_method_that_puts_itself_off_has_not_ended(app, box):
+    attempts = []
+
+    class Module:
+        def __init__(self, path):
+            app.add_object(path, self)
+
+    def sweep(self):
+        attempts.append(self)
+        raise Snooze(2 * HOUR)
+
+    sweep.__qualname__, sweep.__module__ = "Module.sweep", "shop"
+    Module.sweep = app.periodic(interval=HOUR)(sweep)
+    Module("one"), Module("two")
+
+    for _ in range(2):
+        box.tick()
+        box.drain()
+        box.clock.advance(HOUR)
+
+    assert len(attempts) == 2
+
+
+def test_a_call_of_ones_own_that_puts_itself_off_is_no_run(app, box, ran):
+    @app.periodic(interval=HOUR, name="sweep")
+    def sweep():
+        ran.append(1)
+        if len(ran) == 1:
+            raise Snooze(5 * HOUR)
+
+    sweep()
+    box.drain()
+    for _ in range(2):
+        box.tick()
+        box.drain()
+        box.clock.advance(HOUR)
+
+    assert len(ran) == 3
+
+
 # Grace
 
 
@@ -523,11 +594,13 @@ def test_how_one_stands_is_told(box, declare):
 
     box.tick()
 
+    (name,) = box.queue.tasks
     standing = cron.stand(the_one(box))
     assert standing.state == State(
         slot=box.clock.now(),
         is_enqueued=True,
-        task=next(iter(box.queue.tasks)),
+        task=name,
+        call=name.rsplit("/", 1)[1],
         told="every 1:00:00",
     )
     assert standing.task.attempts == 0
