@@ -607,6 +607,17 @@ class TestLaptopQueries(DatastoreQueriesContract):
         subject.delete(entries)
         assert list(client.query(kind="Many").fetch()) == []
 
+    def test_an_end_holds_though_the_service_answers_in_several_parts(self, subject, client):
+        self.many(client, 1201)
+        query = client.query(kind="Many")
+        cursors = subject.page(subject.describe(query), cursor="", limit=1201).cursors
+
+        told = subject.describe(query, end_cursor=cursors[1099])
+        page = subject.page(told, cursor="", limit=5000)
+
+        assert (len(page.entries), page.more) == (1100, False)
+        assert subject.count(told) == 1100
+
     def test_an_entity_that_others_keep_changing_holds_up_no_other(self, client):
         pauses = []
         subject = DatastoreQueries(lambda: client, sleep=pauses.append, jitter=lambda: 1.0)
