@@ -315,6 +315,12 @@ def test_another_method_is_told_which_to_use(ask, queue, path, method, allowed):
     assert not queue.tasks
 
 
+def test_the_list_can_be_asked_for_without_its_content(ask):
+    answer = ask("HEAD", "/list", b"")
+
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -303,6 +303,9 @@ def test_the_function_begins_in_the_workers_that_are_forked_from_it(
     assert len(box.queue.tasks) == 1
     begin_in(loader + 3, loader)
     assert len(box.queue.tasks) == 1  # another worker of the same instance
+    box.queue.tasks.clear()
+    begin_in(loader + 4, loader)
+    assert len(box.queue.tasks) == 1  # it makes good what the first one could not
 
 
 @pytest.mark.usefixtures("hooks")
