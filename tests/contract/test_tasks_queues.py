@@ -129,8 +129,13 @@ def test_settings_out_of_bounds_are_refused_in_the_service_s_words(world, settin
     ],
 )
 def test_a_bad_queue_name_is_refused(world, name):
-    with refused("INVALID_ARGUMENT"):
+    with refused("INVALID_ARGUMENT") as refusal:
         world.make_queue(name)
+    if "/queues/" not in name:
+        assert refusal.text == (
+            "Queue name must be formatted: "
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+        )
 
 
 def test_every_call_on_a_missing_queue_says_so(world):

@@ -9,6 +9,7 @@ from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
 from tests.support import refused
 
 FULL = tasks_v2.Task.View.FULL
+TOO_LONG = "HttpRequest.url must be at most 2083 characters after encoding."
 GONE = (
     "The task no longer exists, though a task with this name existed recently. "
     "The task either successfully completed or was deleted."
@@ -128,7 +129,8 @@ def test_a_name_that_is_no_task_name_is_refused(world, name):
     [
         ({"url": ""}, "HttpRequest.url is required."),
         ({"url": "ftp://x"}, "HttpTarget.url must start with 'http://' or 'https://'."),
-        ({"url": "http://x/" + "a" * 2075}, "HttpRequest.url must be at most 2083 characters."),
+        ({"url": "http://x/" + "a" * 2075}, TOO_LONG),
+        ({"url": "http://x/" + "ü" * 346}, TOO_LONG),
         (
             {"http_method": "GET", "body": b"x"},
             "HttpRequest.body is allowed only for the methods POST, PUT and PATCH.",
@@ -151,10 +153,20 @@ def test_a_request_that_can_never_be_sent_is_refused(world, request_fields, mess
 
 
 def test_a_task_just_within_the_size_limit_is_accepted(world):
-    task = world.create(http_request={"body": b"x" * 1_048_000})
+    tried = world.create("a", http_request={"body": b"x" * 1_000_000})
+    full = world.client.get_task(request={"name": tried.name, "response_view": FULL})
+    full.view = 0
+    room = 1_048_569 - tasks_v2.Task.pb(full).ByteSize()
 
-    shown = world.client.get_task(request={"name": task.name, "response_view": FULL})
-    assert len(shown.http_request.body) == 1_048_000
+    world.create("b", http_request={"body": b"x" * (1_000_000 + room)})
+
+    message = refusal(world.create, "c", http_request={"body": b"x" * (1_000_001 + room)})
+    assert message == "Task size too large: at most 1048569 bytes."
+
+
+@pytest.mark.parametrize("url", ["http://x/" + "a" * 2074, "http://x/" + "ü" * 345])
+def test_a_url_may_be_as_long_as_documented(world, url):
+    assert world.create(http_request={"url": url}).http_request.url == url
 
 
 @pytest.mark.parametrize("seconds", [0, 14, 1801])

@@ -1,7 +1,7 @@
 import pytest
-from google.cloud.tasks_v2.types import UriOverride
+from google.cloud.tasks_v2.types import HttpRequest, HttpTarget, UriOverride
 
-from adjourn_local.tasks.override import overridden_url
+from adjourn_local.tasks.override import overridden, overridden_url
 
 URL = "http://user:pw@shop.example:81/a/b?c=d#e"
 IF_NOT_EXISTS = UriOverride.UriOverrideEnforceMode.IF_NOT_EXISTS
@@ -54,3 +54,13 @@ def test_an_ipv6_address_keeps_its_brackets():
     override = UriOverride.pb(UriOverride(port=0, scheme="HTTPS"))
 
     assert overridden_url("http://[::1]:80/x", override) == "https://[::1]/x"
+
+
+def test_a_header_is_replaced_in_whatever_spelling_the_task_has_it():
+    request = HttpRequest(url=URL, headers={"X-KIND": "task", "x-kind": "task", "x-own": "1"})
+    target = HttpTarget(header_overrides=[{"header": {"key": "X-Kind", "value": "queue"}}])
+
+    result = overridden(HttpRequest.pb(request), HttpTarget.pb(target))
+
+    assert dict(result.headers) == {"X-Kind": "queue", "x-own": "1"}
+    assert request.headers["x-kind"] == "task"

@@ -1,6 +1,7 @@
 """A task as CreateTask takes it and as the service gives it back: checks, defaults and views."""
 
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from google.cloud.tasks_v2.types import task as task_types
@@ -26,6 +27,9 @@ MAX_TASK_BYTES = 1_048_569
 
 USER_AGENT = "Google-Cloud-Tasks"
 
+# Everything that a URL may contain; of one character UTF-8 and escaping make at most twelve.
+_AS_IT_IS = "-._~:/?#[]@!$&'()*+,;=%"
+_LONGEST_ESCAPE = 12
 _MAX_AHEAD = 30 * DAY
 _MIN_DEADLINE = 15 * SECOND
 _MAX_DEADLINE = 30 * 60 * SECOND
@@ -124,8 +128,8 @@ def _check_url(url: str) -> None:
         raise invalid("HttpRequest.url is required.")
     if not url.startswith(("http://", "https://")):
         raise invalid("HttpTarget.url must start with 'http://' or 'https://'.")
-    if len(url) > MAX_URL:
-        raise invalid(f"HttpRequest.url must be at most {MAX_URL} characters.")
+    if len(url) * _LONGEST_ESCAPE > MAX_URL and len(quote(url, safe=_AS_IT_IS)) > MAX_URL:
+        raise invalid(f"HttpRequest.url must be at most {MAX_URL} characters after encoding.")
 
 
 def _schedule_time(task: Any, now: int) -> int:
