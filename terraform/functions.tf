@@ -88,17 +88,8 @@ resource "google_cloudfunctions2_function" "main" {
 
   depends_on = [
     google_project_iam_member.build,
+    google_project_iam_member.build_source,
     google_project_iam_member.datastore,
     google_storage_bucket_iam_member.build,
   ]
-}
-
-check "urls" {
-  assert {
-    condition = alltrue([
-      for name, function in google_cloudfunctions2_function.main :
-      length(local.urls[name]) - length("https://.${local.region}.run.app") <= 63
-    ])
-    error_message = "prefix is too long: Cloud Run gives a service no predictable address then."
-  }
 }

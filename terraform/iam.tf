@@ -94,6 +94,18 @@ resource "google_project_iam_member" "build" {
   member  = google_service_account.main["build"].member
 }
 
+# Cloud Functions copies what it builds into a bucket of its own, made with the first function.
+resource "google_project_iam_member" "build_source" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.main["build"].member
+
+  condition {
+    title      = "Only sources of functions"
+    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${local.region}\")"
+  }
+}
+
 resource "google_storage_bucket_iam_member" "build" {
   bucket = google_storage_bucket.source.name
   role   = "roles/storage.objectViewer"

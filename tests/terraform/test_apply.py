@@ -115,6 +115,17 @@ def test_what_somebody_deleted_by_hand_is_made_again(world: World) -> None:
     assert world.jobs() == {"adjourn-default", "adjourn-nightly"}
 
 
+def test_a_function_that_is_made_anew_gets_its_permission_back(world: World) -> None:
+    function = 'google_cloudfunctions2_function.main["cron"]'
+
+    actions = world.workspace.plan(f"-replace={function}").actions()
+
+    assert actions == {
+        function: ["delete", "create"],
+        'google_cloud_run_v2_service_iam_member.invoker["cron"]': ["delete", "create"],
+    }
+
+
 def test_a_queue_is_not_destroyed_unless_that_is_allowed(world: World) -> None:
     world.configure(queue_defaults={})
     world.workspace.apply()

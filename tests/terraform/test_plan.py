@@ -32,7 +32,7 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_logging_metric": 6,
         "google_monitoring_alert_policy": 3 + 6 + 2,
         "google_monitoring_dashboard": 1,
-        "google_project_iam_member": 3 + 2,
+        "google_project_iam_member": 3 + 3,
         "google_project_service": 12,
         "google_service_account": 6,
         "google_service_account_iam_member": 4,
@@ -103,7 +103,24 @@ def test_who_may_do_what_is_exactly_this(plan: Plan) -> None:
         ("roles/run.invoker", "adjourn-cron", f"serviceAccount:{ACCOUNT.format('jobs')}"),
         ("roles/logging.logWriter", "project", members["build"]),
         ("roles/artifactregistry.writer", "project", members["build"]),
+        ("roles/storage.objectViewer", "project", members["build"]),
         ("roles/storage.objectViewer", "shop-production-adjourn-source", members["build"]),
+    }
+
+
+def test_a_role_on_the_project_holds_for_one_thing_where_it_can(plan: Plan) -> None:
+    conditions = {
+        values["role"]: [each["expression"] for each in values["condition"]]
+        for values in plan.of_type("google_project_iam_member").values()
+    }
+
+    assert conditions == {
+        "roles/datastore.user": ['resource.name == "projects/shop-production/databases/shop"'],
+        "roles/storage.objectViewer": [
+            'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-123456789012-europe-west1")'
+        ],
+        "roles/logging.logWriter": [],
+        "roles/artifactregistry.writer": [],
     }
 
 

@@ -48,7 +48,7 @@ def _service(values: dict[str, Any]) -> dict[str, Any]:
         (
             "google_project_iam_member",
             lambda v: v.update(role="roles/datastore.user", condition=[]),
-            "is not limited to a database",
+            "gives roles/datastore.user on the whole project",
         ),
         (
             "google_cloud_tasks_queue",

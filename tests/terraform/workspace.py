@@ -59,8 +59,8 @@ class Workspace:
         path = self.folder / "test.auto.tfvars.json"
         path.write_text(json.dumps(variables))
 
-    def plan(self) -> "Plan":
-        self.run("plan", "-input=false", "-out=plan")
+    def plan(self, *options: str) -> "Plan":
+        self.run("plan", "-input=false", "-out=plan", *options)
         return Plan(json.loads(self.run("show", "-json", "plan")))
 
     def has_changes(self) -> bool:
