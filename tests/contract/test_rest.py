@@ -2,11 +2,18 @@
 
 import base64
 
+import grpc
 import pytest
 import requests
+from google.cloud.scheduler_v1 import CloudSchedulerClient
+from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
+    CloudSchedulerGrpcTransport,
+)
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     rest_base as scheduler_base,
 )
+from google.cloud.tasks_v2 import CloudTasksClient
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.cloud.tasks_v2.services.cloud_tasks.transports import rest_base as tasks_base
 
 from adjourn_local import locations, rest
@@ -14,7 +21,7 @@ from adjourn_local.scheduler.rules import RULES as SCHEDULER_RULES
 from adjourn_local.tasks.rules import RULES as TASKS_RULES
 from tests.contract.scheduler_stack import prepared
 from tests.contract.tasks_world import LOCATION, QUEUE, tasks_world
-from tests.support import serving_http
+from tests.support import serving, serving_http
 
 
 @pytest.fixture
@@ -193,6 +200,21 @@ def test_locations_are_named_to_both_services_clients(loop):
         assert bad.json()["error"]["status"] == "INVALID_ARGUMENT"
         bad = requests.get(f"{url}/v2/projects/p!/locations", timeout=10)
         assert bad.json()["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_locations_are_named_over_grpc_too(loop):
+    with (
+        serving(loop, locations.grpc_service()) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        tasks = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        jobs = CloudSchedulerClient(transport=CloudSchedulerGrpcTransport(channel=channel))
+        for client in (tasks, jobs):
+            listed = client.list_locations({"name": "projects/p"}).locations
+            one = client.get_location({"name": "projects/p/locations/europe-west1"})
+
+            assert one in listed
+            assert one.labels == {"cloud.googleapis.com/region": "europe-west1"}
 
 
 def test_a_job_lives_over_rest_as_it_does_over_grpc(loop, tmp_path):

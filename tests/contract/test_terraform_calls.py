@@ -95,6 +95,40 @@ def test_a_queue_without_settings_reads_back_with_every_default(queues):
     }
 
 
+def test_a_queue_s_http_target_is_read_back_as_it_was_wanted(queues):
+    target = {
+        "httpMethod": "POST",
+        "uriOverride": {
+            "scheme": "HTTPS",
+            "host": "shop.example",
+            "port": "8443",
+            "pathOverride": {"path": "/in"},
+            "queryOverride": {"queryParams": "a=1"},
+            "uriOverrideEnforceMode": "IF_NOT_EXISTS",
+        },
+        "headerOverrides": [{"header": {"key": "X-A", "value": "1"}}],
+        "oidcToken": {"serviceAccountEmail": "a@b.c", "audience": "https://shop.example"},
+    }
+
+    status, _ = queues("POST", f"{LOCATION}/queues", {"name": QUEUE, "httpTarget": target})
+    _, read = queues("GET", QUEUE)
+    _, without = queues("PATCH", QUEUE, {}, updateMask="httpTarget")
+
+    assert status == 200
+    assert read["httpTarget"] == target
+    assert "httpTarget" not in without
+
+
+def test_a_queue_s_app_engine_routing_is_read_back_with_its_host(queues):
+    routing = {"service": "worker", "version": "v2", "instance": "i1"}
+
+    queues("POST", f"{LOCATION}/queues", {"name": QUEUE, "appEngineRoutingOverride": routing})
+    _, read = queues("GET", QUEUE)
+
+    host = "i1.v2.worker.shop.appspot.com"
+    assert read["appEngineRoutingOverride"] == {**routing, "host": host}
+
+
 def test_a_block_that_was_removed_is_in_the_mask_and_goes_back_to_the_defaults(queues):
     queues("POST", f"{LOCATION}/queues", WANTED)
 

@@ -223,18 +223,26 @@ class Store:
         Raises:
             sqlite3.Error: Nothing was written; what was gathered is kept for the next time.
         """
-        if not self._writes and not new:
+        writes = (*self._writes, *new)
+        if not writes:
             return
+        if len(writes) == 1:
+            # By itself a statement is a transaction already: new tasks come one by one.
+            self._db.execute(*writes[0])
+        else:
+            self._write_all(writes)
+        self._writes.clear()
+        self._dirty.clear()
+
+    def _write_all(self, writes: Sequence[_Write]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for statement, values in (*self._writes, *new):
+            for statement, values in writes:
                 self._db.execute(statement, values)
             self._db.execute("COMMIT")
         except sqlite3.Error:
             self._db.rollback()
             raise
-        self._writes.clear()
-        self._dirty.clear()
 
     def close(self) -> None:
         """Write what is left and close the file."""
