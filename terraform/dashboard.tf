@@ -1,17 +1,90 @@
 locals {
+  # What each chart shows: whose metric, and how it is summed up.
   charts = {
-    "Tasks waiting"                     = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/depth\"", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", by = ["resource.label.queue_id", "resource.label.location"] }
-    "Attempts a second, by answer"      = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/task_attempt_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code"] }
-    "Start of attempts late by (95 %)"  = { filter = "${local.our_queues} AND metric.type = \"cloudtasks.googleapis.com/queue/task_attempt_delays\"", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", by = ["resource.label.queue_id"] }
-    "Requests a second, by answer"      = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name", "metric.label.response_code"] }
-    "Time of requests (95 %)"           = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/request_latencies\"", aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", by = ["resource.label.service_name"] }
-    "Instances"                         = { filter = "${local.ours} AND metric.type = \"run.googleapis.com/container/instance_count\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["resource.label.service_name"] }
-    "Failed executions, by task"        = { filter = "${local.ours} AND metric.type = \"${local.metric_types.failures}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
-    "Dead letters, by task"             = { filter = "${local.ours} AND metric.type = \"${local.metric_types.dead_letters}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
-    "Retry warnings, by task"           = { filter = "${local.ours} AND metric.type = \"${local.metric_types.retry_warnings}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.task"] }
-    "Cron calls, by cron name"          = { filter = "${local.ours} AND metric.type = \"${local.metric_types.cron_ticks}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.cron_name"] }
-    "Errors of iterations"              = { filter = "${local.ours} AND metric.type = \"${local.metric_types.iteration_failures}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] }
-    "Services out of reach, and faults" = { filter = "${local.ours} AND metric.type = \"${local.metric_types.trouble}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.event"] }
+    "Tasks waiting" = {
+      whose   = local.our_queues
+      metric  = "cloudtasks.googleapis.com/queue/depth"
+      aligner = "ALIGN_MAX"
+      reducer = "REDUCE_MAX"
+      by      = ["resource.label.queue_id", "resource.label.location"]
+    }
+    "Attempts a second, by answer" = {
+      whose   = local.our_queues
+      metric  = "cloudtasks.googleapis.com/queue/task_attempt_count"
+      aligner = "ALIGN_RATE"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.response_code"]
+    }
+    "Start of attempts late by (95 %)" = {
+      whose   = local.our_queues
+      metric  = "cloudtasks.googleapis.com/queue/task_attempt_delays"
+      aligner = "ALIGN_PERCENTILE_95"
+      reducer = "REDUCE_MAX"
+      by      = ["resource.label.queue_id"]
+    }
+    "Requests a second, by answer" = {
+      whose   = local.ours
+      metric  = "run.googleapis.com/request_count"
+      aligner = "ALIGN_RATE"
+      reducer = "REDUCE_SUM"
+      by      = ["resource.label.service_name", "metric.label.response_code"]
+    }
+    "Time of requests (95 %)" = {
+      whose   = local.ours
+      metric  = "run.googleapis.com/request_latencies"
+      aligner = "ALIGN_PERCENTILE_95"
+      reducer = "REDUCE_MAX"
+      by      = ["resource.label.service_name"]
+    }
+    "Instances" = {
+      whose   = local.ours
+      metric  = "run.googleapis.com/container/instance_count"
+      aligner = "ALIGN_MAX"
+      reducer = "REDUCE_SUM"
+      by      = ["resource.label.service_name"]
+    }
+    "Failed executions, by task" = {
+      whose   = local.ours
+      metric  = local.metric_types.failures
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.task"]
+    }
+    "Dead letters, by task" = {
+      whose   = local.ours
+      metric  = local.metric_types.dead_letters
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.task"]
+    }
+    "Retry warnings, by task" = {
+      whose   = local.ours
+      metric  = local.metric_types.retry_warnings
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.task"]
+    }
+    "Cron calls, by cron name" = {
+      whose   = local.ours
+      metric  = local.metric_types.cron_ticks
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.cron_name"]
+    }
+    "Errors of iterations" = {
+      whose   = local.ours
+      metric  = local.metric_types.iteration_failures
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = []
+    }
+    "Services out of reach, and faults" = {
+      whose   = local.ours
+      metric  = local.metric_types.trouble
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_SUM"
+      by      = ["metric.label.event"]
+    }
   }
 
   metric_types = { for name, metric in google_logging_metric.event : name => "logging.googleapis.com/user/${metric.name}" }
@@ -33,7 +106,7 @@ resource "google_monitoring_dashboard" "main" {
             plotType = "LINE"
             timeSeriesQuery = {
               timeSeriesFilter = {
-                filter = chart.filter
+                filter = "${chart.whose} AND metric.type = \"${chart.metric}\""
                 aggregation = merge(
                   {
                     alignmentPeriod    = "60s"

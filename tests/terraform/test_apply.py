@@ -126,6 +126,23 @@ def test_a_function_that_is_made_anew_gets_its_permission_back(world: World) -> 
     }
 
 
+def test_another_prefix_makes_everything_anew_but_the_queues_and_what_is_in_them(
+    world: World,
+) -> None:
+    world.configure(prefix="shop")
+
+    actions = world.workspace.plan().actions()
+
+    anew = {address.partition("[")[0] for address, what in actions.items() if "delete" in what}
+    assert {
+        "google_cloudfunctions2_function.main",
+        "google_cloud_scheduler_job.cron",
+        "google_service_account.main",
+        "google_storage_bucket.source",
+    } <= anew
+    assert not [address for address in actions if address.startswith("google_cloud_tasks_queue.")]
+
+
 def test_a_queue_is_not_destroyed_unless_that_is_allowed(world: World) -> None:
     world.configure(queue_defaults={})
     world.workspace.apply()

@@ -1,19 +1,13 @@
-"""What would be made: addresses, counts and values, and that they agree with the code."""
+"""What would be made: addresses, counts and values."""
 
-import dataclasses
-import json
-import re
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adjourn.settings import Platform, Settings
 from tests.terraform.conftest import FUNCTIONS, SHOP
-from tests.terraform.workspace import MODULE, ROOT, Plan
+from tests.terraform.workspace import Plan
 
-SHARED = ROOT / "shared" / "adjourn"
 ACCOUNT = "adjourn-{}@shop-production.iam.gserviceaccount.com"
 URL = "https://adjourn-{}-123456789012.europe-west1.run.app"
 
@@ -162,19 +156,6 @@ def test_a_function_starts_with_the_settings_that_it_is_given(plan: Plan, name: 
     ]
 
 
-def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
-    function = plan.resources()['google_cloudfunctions2_function.main["deferred"]']
-    given = set(function["service_config"][0]["environment_variables"])
-    # Custom addresses, people, other keys and local servers are for those who have them.
-    optional = {"audiences", "people_audiences", "keys_url", "tasks_host", "revision"}
-
-    assert {
-        f"ADJOURN_{field.name.upper()}"
-        for field in dataclasses.fields(Settings)
-        if field.name not in optional
-    } <= given
-
-
 def test_the_application_gets_settings_with_which_it_can_enqueue(plan: Plan) -> None:
     environment = plan.raw["planned_values"]["outputs"]["environment"]["value"]
 
@@ -193,101 +174,6 @@ def test_a_function_is_built_of_the_zip_that_the_manifest_names(plan: Plan) -> N
         assert build["entry_point"] == name
         assert source["object"] == packed["name"] == f"{name}-0a1b2c.zip"
         assert packed["source"].endswith(f"build/{name}-0a1b2c.zip")
-
-
-def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> None:
-    sources = [path.read_text() for path in SHARED.glob("*.py")]
-    expiring = {
-        kind
-        for source in sources
-        if re.search(r'"expires_at"|\bexpires_at: ', source)
-        for kind in re.findall(r'^KIND = "(\w+)"$', source, re.MULTILINE)
-    }
-    policies = plan.of_type("google_firestore_field").values()
-
-    assert {each["collection"] for each in policies} == expiring
-    assert {each["field"] for each in policies} == {"expires_at"}
-    assert all(len(each["ttl_config"]) == 1 for each in policies)
-
-
-def test_only_events_that_the_code_logs_are_watched(plan: Plan) -> None:
-    logged = set(re.findall(r'event\(\s*"([a-z.]+[a-z_]+)"', _all(SHARED.rglob("*.py"))))
-    logged |= {"iteration.stopped", "iteration.finished"}  # made of the run's status
-
-    watched = set(
-        re.findall(
-            r'\\?"((?:task|cron|iteration|startup|adjourn|service|queue)\.[a-z_]+)\\?"',
-            _filters(plan),
-        )
-    )
-
-    assert "task.dead" in watched
-    assert watched <= logged
-
-
-def _filters(plan: Plan) -> str:
-    return json.dumps(
-        [
-            [values.get("filter"), values.get("conditions")]
-            for address, values in plan.resources().items()
-            if address.startswith(("google_logging_metric", "google_monitoring_alert_policy"))
-        ]
-    ).replace("\\", "")
-
-
-def _all(paths: Any) -> str:
-    return "\n".join(path.read_text() for path in paths)
-
-
-def test_each_alert_tells_what_to_do(plan: Plan) -> None:
-    alerts = plan.of_type("google_monitoring_alert_policy")
-    titles = {re.search(r'\["(\w+)"\]', address)[1] for address in alerts}  # type: ignore[index]
-
-    assert titles == {
-        *("failing_attempts", "backlog", "delay"),
-        *("dead_letters", "retry_threshold", "failing_cron", "stopped_iteration"),
-        *("failing_startup", "fault"),
-        *("default", "nightly"),  # missing crons
-    }
-    for address, values in alerts.items():
-        (documentation,) = values["documentation"]
-        assert "https://console.cloud.google.com/" in documentation["content"], address
-        assert "${" not in documentation["content"]
-        assert values["notification_channels"] == [
-            "projects/shop-production/notificationChannels/1"
-        ]
-
-
-def test_whatever_is_said_to_be_worth_an_alert_has_one(plan: Plan) -> None:
-    operations = (ROOT / "docs" / "operations.md").read_text()
-    (worth,) = re.findall(r"^Worth an alert: (.*)$", operations, re.MULTILINE)
-    alerts = plan.of_type("google_monitoring_alert_policy").values()
-
-    # A failed cron is answered 503, so that Cloud Scheduler tells of it.
-    for event in set(re.findall(r"`([a-z._]+)`", worth)) - {"cron.failed"}:
-        assert any(f'"{event}"' in str(each["conditions"]) for each in alerts), event
-    for each in alerts:
-        title = each["display_name"].removeprefix("adjourn: ")
-        title = re.sub("cron (default|nightly)", "cron NAME", title)
-        assert f"\n| {title} | " in operations
-
-
-def test_no_runbook_is_left_over(plan: Plan) -> None:
-    written = {path.name.partition(".")[0] for path in Path(MODULE, "runbooks").iterdir()}
-    used = {
-        address.partition('["')[2].removesuffix('"]')
-        for address in plan.of_type("google_monitoring_alert_policy")
-        if ".missing_cron[" not in address
-    }
-
-    assert written == used | {"missing_cron"}
-
-
-def test_the_dashboard_shows_what_the_metrics_count(plan: Plan) -> None:
-    (dashboard,) = plan.of_type("google_monitoring_dashboard").values()
-    shown = set(re.findall(r"logging.googleapis.com/user/(\w+)", dashboard["dashboard_json"]))
-
-    assert shown == {each["name"] for each in plan.of_type("google_logging_metric").values()}
 
 
 def test_an_index_is_for_datastore_mode(plan: Plan) -> None:
