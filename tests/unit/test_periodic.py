@@ -10,9 +10,10 @@ import pytest
 from adjourn import App
 from adjourn.cron import Cron
 from adjourn.delivery import Outcome
+from adjourn.envelope import Envelope
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.ports import RecordKey
-from adjourn.slots import State, upcoming
+from adjourn.slots import KIND, RUN, State, follow, upcoming
 from adjourn.testing import MemoryQueue, sandbox
 
 SECOND = dt.timedelta(seconds=1)
@@ -307,8 +308,7 @@ def test_a_task_that_another_call_enqueued_meanwhile_is_waited_for(box, declare,
         told = fetch(queue, name)
         if not overlapped:
             overlapped.append(True)
-            box.tick()
-            box.clock.advance(SECOND)
+            box.tick(scheduled=box.clock.now() - 30 * SECOND)
         return told
 
     monkeypatch.setattr(MemoryQueue, "fetch", fetching)
@@ -463,6 +463,81 @@ def test_a_slot_that_the_queue_has_forgotten_takes_effect_once_if_asked_for(
 
     box.drain()
     assert len(ran) == (1 if once else 2)
+
+
+def test_a_claim_whose_task_is_there_is_only_marked(box, declare, monkeypatch, lines):
+    declare(interval=HOUR)
+    crash_after_the_queue_took_it(monkeypatch, box)
+
+    assert box.tick() is Outcome.DONE
+
+    assert box.app.wiring().cron.stand(the_one(box)).state.is_enqueued
+    assert "cron.skipped" not in [line["event"] for line in lines()]
+
+
+def test_an_interval_counts_from_its_slot_if_the_task_was_there(box, declare, monkeypatch):
+    declare(interval=HOUR)
+    crash_after_the_queue_took_it(monkeypatch, box)
+    box.drain()
+    box.clock.advance(50 * MINUTE)
+    box.tick()
+
+    box.clock.advance(10 * MINUTE)
+    box.tick()
+
+    assert len(box.queue.tasks) == 1
+
+
+def test_a_run_that_has_put_itself_off_is_known_after_a_crash(app, box, ran, monkeypatch):
+    @app.periodic(interval=HOUR, name="sweep")
+    def sweep():
+        ran.append(1)
+        raise Snooze(5 * HOUR)
+
+    crash_after_the_queue_took_it(monkeypatch, box)
+    box.drain()
+    for _ in range(3):
+        box.tick()
+        box.drain()
+        box.clock.advance(HOUR)
+
+    assert len(ran) == 1
+
+
+def test_a_task_that_another_region_took_is_waited_for(box, declare, monkeypatch):
+    enqueue = MemoryQueue.enqueue
+
+    def elsewhere(queue, task):
+        queued = queue.tasks.pop(enqueue(queue, task))
+        queued.name = queued.name.replace("europe-west1", "europe-west4")
+        queue.tasks[queued.name] = queued
+        return queued.name
+
+    declare(interval=HOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryQueue, "enqueue", elsewhere)
+        box.tick()
+
+    box.clock.advance(HOUR)
+    box.tick()
+
+    assert len(box.queue.tasks) == 1
+
+
+def test_only_the_last_run_is_followed(box):
+    key = RecordKey(KIND, "sweep")
+    record = {"slot": box.clock.now(), "is_enqueued": True, "task": "t", "call": f"new{RUN}"}
+    box.store.put(key, record)
+
+    for call in ("new", f"old{RUN}"):
+        envelope = Envelope(id=call, task="sweep", enqueued_at=box.clock.now())
+        follow(box.store, envelope, "elsewhere")
+
+    assert box.store.get([key]) == [record]
+
+
+def test_any_other_call_that_puts_itself_off_costs_nothing(box):
+    follow(None, Envelope(id="1", task="sweep", enqueued_at=box.clock.now()), "elsewhere")
 
 
 def test_an_interval_counts_from_when_a_claim_was_completed(box, declare, monkeypatch):
