@@ -4,6 +4,12 @@ import asyncio
 import datetime as dt
 from collections.abc import Iterable
 from typing import Protocol
+from zoneinfo import ZoneInfo
+
+
+def pacific(at: dt.datetime) -> str:
+    """Return an instant as the texts of Google's errors show it: in California's time."""
+    return at.astimezone(ZoneInfo("America/Los_Angeles")).isoformat()
 
 
 class Clock(Protocol):

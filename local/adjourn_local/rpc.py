@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 
+from adjourn_local.clock import pacific
+
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any | Awaitable[Any]]
@@ -110,6 +112,6 @@ def _check_deadline(remaining: float | None, longest: float) -> None:
         deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remaining)
         raise RpcError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            f"The request deadline is {deadline.isoformat()}. "
+            f"The request deadline is {pacific(deadline)}. "
             f"The deadline cannot be more than {longest:.0f}s in the future.",
         )

@@ -15,6 +15,11 @@ def micros(at: dt.datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def instant(at: int) -> dt.datetime:
+    """Return microseconds as an aware datetime."""
+    return _EPOCH + at * _MICROSECOND
+
+
 def span(length: dt.timedelta) -> int:
     """Return a duration as microseconds."""
     return length // _MICROSECOND

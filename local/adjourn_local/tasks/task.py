@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import grpc
 from google.cloud.tasks_v2.types import task as task_types
-from google.protobuf import timestamp_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.clock import pacific
 from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import app_engine
@@ -18,7 +18,7 @@ from adjourn_local.tasks.limits import (
     check_headers,
     check_method,
 )
-from adjourn_local.tasks.moment import DAY, SECOND, read, write
+from adjourn_local.tasks.moment import DAY, SECOND, instant, read, write
 from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.queue import check_retry
 
@@ -31,6 +31,7 @@ USER_AGENT = "Google-Cloud-Tasks"
 _AS_IT_IS = "-._~:/?#[]@!$&'()*+,;=%"
 _LONGEST_ESCAPE = 12
 _MAX_AHEAD = 30 * DAY
+_LAST = 253_402_300_799 * SECOND  # the end of the year 9999
 _MIN_DEADLINE = 15 * SECOND
 _MAX_DEADLINE = 30 * 60 * SECOND
 _MAX_APP_ENGINE_DEADLINE = DAY + 15 * SECOND
@@ -137,9 +138,8 @@ def _schedule_time(task: Any, now: int) -> int:
         return now
     at = read(task.schedule_time)
     if at - now > _MAX_AHEAD:
-        shown = timestamp_pb2.Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000)
         raise invalid(
-            f"The Task.scheduleTime, {shown.ToJsonString()}, is too far in the future. "
+            f"The Task.scheduleTime, {pacific(instant(min(at, _LAST)))}, is too far in the future. "
             "Schedule time must be no more than 720h in the future."
         )
     return max(at, now)
