@@ -72,7 +72,7 @@ locals {
     stopped_iteration = {
       severity = "ERROR"
       title    = "an iteration does not go on"
-      filter   = "${local.ours} AND jsonPayload.event = (\"iteration.stopped\" OR \"iteration.failed\" OR \"iteration.unknown\")"
+      filter   = "${local.ours} AND jsonPayload.event = (\"iteration.stopped\" OR \"iteration.failed\" OR \"iteration.unknown\" OR \"iteration.lost\")"
       labels   = { run = "EXTRACT(jsonPayload.run)" }
     }
     failing_startup = {

@@ -29,8 +29,10 @@ output "links" {
 }
 
 output "environment" {
-  description = "Variables that the application needs to enqueue, and the command line to work with dead letters."
-  value       = local.settings
+  description = "Variables that the application needs to enqueue, and the command line for dead letters, crons and iterations."
+  value = merge(local.settings, {
+    ADJOURN_CALLERS = join(",", [for name in ["jobs", "tasks"] : google_service_account.main[name].email])
+  })
 }
 
 output "urls" {

@@ -25,6 +25,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from adjourn_local.cli import main
 from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
 from tests.e2e.packaged.tasks import Count, greet
@@ -227,6 +228,17 @@ def test_an_iteration_takes_its_steps_in_what_was_applied(ear: Ear) -> None:
     Count.start(client.query(kind="Thing"), {"sum": 0})
 
     assert ear.hear() == f"30 things, sum {sum(range(30))}"
+
+
+@pytest.mark.usefixtures("_application")
+def test_the_command_line_finds_every_cron_name_called(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLOUDSCHEDULER_EMULATOR_HOST", cloud.host)
+
+    status = main(["cron", "diff", "--app", APP])
+
+    assert status == 0, capsys.readouterr()
 
 
 def test_nothing_is_left_when_it_was_destroyed(

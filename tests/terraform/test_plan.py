@@ -162,6 +162,7 @@ def test_the_application_gets_settings_with_which_it_can_enqueue(plan: Plan) -> 
     settings = Settings.from_env(environment)
 
     assert settings.service_account == ACCOUNT.format("tasks")
+    assert settings.accepted_callers() == {ACCOUNT.format("tasks"), ACCOUNT.format("jobs")}
 
 
 def test_a_function_is_built_of_the_zip_that_the_manifest_names(plan: Plan) -> None:
