@@ -1,0 +1,345 @@
+"""How long a step goes on, what it costs, what it reads ahead, and what it keeps of the data."""
+
+import datetime as dt
+import itertools
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+
+from adjourn import QueryIter, Status
+from adjourn.baggage import MOST_INSIDE
+from adjourn.errors import StoreError
+from adjourn.host import ahead, is_stopping
+from adjourn.payloads import KIND as PAYLOAD
+from adjourn.ports import RecordKey
+from adjourn.shards import Shard, shard_key
+from adjourn.testing import SETTINGS, MemoryQuery, Sandbox
+from tests.faults import lose_answer
+
+QUERY = MemoryQuery("Order")
+NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+SECOND = dt.timedelta(seconds=1)
+
+
+class Walk(QueryIter):
+    """Takes a second for each entity."""
+
+    batch_size = 5
+    notes: list[object]
+    box: Sandbox
+
+    def handle_entry(self, entry, custom_data):  # noqa: ARG002
+        self.box.clock.advance(SECOND)
+        self.notes.append(entry)
+
+
+@pytest.fixture
+def declare(app, box, ran):
+    def declared(**members):
+        named = {"__module__": __name__, "notes": ran, "box": box}
+        return app.query_iter(type("Walk", (Walk,), named | members))
+
+    return declared
+
+
+def stored(box, run):
+    return box.store.get([shard_key(run.id, 0)])[0]
+
+
+# Time
+
+
+def test_a_step_finds_out_how_long_it_may_take(box, declare):
+    box.queries.add("Order", *range(1000))
+    run = declare().start(QUERY)
+    done = [0]
+    while box.queue.tasks and stored(box, run)["is_ended"] is False:
+        box.deliver(box.queue.due()[0])
+        done.append(stored(box, run)["done"])
+    steps = [after - before for before, after in itertools.pairwise(done)]
+
+    assert steps == [10, 20, 40, 80, 120, 120, 120, 120, 120, 120, 120, 10]
+
+
+def test_a_step_that_died_makes_the_next_one_dare_half(box, declare):
+    box.queries.add("Order", *range(100))
+    run = declare().start(QUERY)
+    box.deliver(box.queue.due()[0])
+    key = shard_key(run.id, 0)
+    box.store.put(key, {**stored(box, run), "lease_until": box.clock.now() - SECOND})
+
+    box.deliver(box.queue.due()[0])
+
+    assert stored(box, run)["done"] == 20  # ten in the first, and not twenty in the second
+
+
+def test_a_step_never_dares_nothing():
+    shard = Shard(run_id="r", piece=0, query=b"", updated_at=NOON, lease_until=NOON)
+
+    for _ in range(10):
+        shard = shard.claimed(NOON, None, None)
+
+    assert shard.seconds == 1
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "lease_seconds", "seconds", "lease"),
+    [
+        (None, None, 40, 80),
+        (None, 7, 40, 7),
+        (20, None, 20, 60),
+        (300, None, 300, 600),
+        (300, 400, 300, 400),
+    ],
+)
+def test_a_claim_lasts_longer_than_a_step(step_seconds, lease_seconds, seconds, lease):
+    shard = Shard(run_id="r", piece=0, query=b"", updated_at=NOON, seconds=40)
+
+    claimed = shard.claimed(NOON, step_seconds, lease_seconds)
+
+    assert (claimed.seconds, claimed.lease_until) == (seconds, NOON + lease * SECOND)
+    assert claimed.token == 1
+
+
+def test_a_step_that_is_told_to_stop_keeps_what_it_did_and_fails_in_nothing(app, box, declare, ran):
+    box.queries.add("Order", *range(30))
+    walk = declare(step_seconds=300)
+    wiring = app.wiring()
+    wiring._adapters = replace(wiring._adapters, is_stopping=lambda: len(ran) % 7 == 0)
+    run = walk.start(QUERY)
+    first = box.queue.due()[0]
+
+    box.deliver(first)
+
+    assert ran == list(range(7))
+    assert (stored(box, run)["done"], stored(box, run)["step"]) == (7, 1)
+    assert stored(box, run)["lease_until"] is None
+    box.drain()
+    assert ran == list(range(30))
+    assert run.fetch().errors == 0
+
+
+def test_a_process_is_stopping_when_the_worker_in_it_is():
+    class Worker:
+        alive = True
+
+        def handle_exit(self, *_):
+            self.alive = False
+
+    before = signal.getsignal(signal.SIGTERM)
+    worker = Worker()
+    try:
+        signal.signal(signal.SIGTERM, worker.handle_exit)
+        assert not is_stopping()
+        signal.raise_signal(signal.SIGTERM)
+        assert is_stopping()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        assert not is_stopping()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# Cost
+
+
+def test_a_step_costs_one_lookup_and_two_commits(box, declare):
+    box.queries.add("Order", *range(100))
+    walk = declare(step_seconds=20)
+    walk.start(QUERY)
+    operations = []
+    for name in ("read", "commit", "transact"):
+        watch(box.store, name, operations)
+
+    box.deliver(box.queue.due()[0])
+
+    assert operations == ["read", "commit", "commit"]
+
+
+def watch(part, name, operations):
+    working = getattr(part, name)
+
+    def watched(*args, **kwargs):
+        operations.append(name)
+        return working(*args, **kwargs)
+
+    setattr(part, name, watched)
+
+
+# Reading ahead
+
+
+def test_the_next_page_is_read_while_this_one_is_handled(app, box, declare, ran):
+    wiring = app.wiring()
+    wiring._adapters = replace(wiring._adapters, ahead=ahead)
+    box.queries.add("Order", *range(12))
+    second = threading.Event()
+    working = box.queries.page
+
+    def page(query, *, cursor, limit):
+        if cursor:
+            second.set()
+        return working(query, cursor=cursor, limit=limit)
+
+    box.queries.page = page
+
+    def handle_entry(_self, entry, _custom_data):
+        assert second.wait(30)
+        ran.append((entry, threading.current_thread() is threading.main_thread()))
+
+    run = declare(handle_entry=handle_entry).start(QUERY)
+    box.drain()
+
+    assert ran == [(n, True) for n in range(12)]
+    assert run.fetch().status is Status.FINISHED
+
+
+def test_a_page_that_cannot_be_read_ahead_fails_when_it_is_needed(app, box, declare, ran):
+    wiring = app.wiring()
+    wiring._adapters = replace(wiring._adapters, ahead=ahead)
+    box.queries.add("Order", *range(12))
+    working = box.queries.page
+
+    def page(query, *, cursor, limit):
+        if cursor:
+            raise StoreError("away")
+        return working(query, cursor=cursor, limit=limit)
+
+    box.queries.page = page
+    run = declare().start(QUERY)
+
+    box.drain()
+
+    assert ran == list(range(5))
+    assert stored(box, run)["done"] == 5
+    box.queries.page = working
+    box.drain()
+    assert ran == list(range(12))
+
+
+# Data
+
+
+def payloads(box):
+    return sorted(key.name for key in box.store.records if key.kind == PAYLOAD)
+
+
+def test_large_data_are_kept_beside_the_run_and_leave_nothing_behind(box, declare, ran):
+    def handle_entry(_self, entry, custom_data):
+        box.clock.advance(SECOND)
+        custom_data["seen"].append(entry)
+
+    def handle_finish(_self, _total, custom_data):
+        ran.append((len(custom_data["big"]), custom_data["seen"]))
+
+    box.queries.add("Order", *range(25))
+    big = "x" * (2 * MOST_INSIDE)
+    walk = declare(step_seconds=5, handle_entry=handle_entry, handle_finish=handle_finish)
+    run = walk.start(QUERY, {"big": big, "seen": []})
+    kept = []
+    while box.queue.tasks:
+        box.deliver(box.queue.due()[0])
+        assert len(stored(box, run)["custom_data"]) < 1000
+        kept.append(len(payloads(box)))
+
+    assert ran == [(len(big), list(range(25)))]
+    assert max(kept) == 2  # those of the start and those of the last step
+    assert len(payloads(box)) == 1  # what the run has in the end
+    assert run.fetch().status is Status.FINISHED
+
+
+def test_large_data_of_a_step_that_is_shut_out_are_not_those_of_the_run(box, declare, ran):
+    box.queries.add("Order", *range(4))
+
+    def handle_entry(_self, entry, custom_data):
+        if entry == 1 and not ran:
+            ran.append("late")
+            box.clock.advance(dt.timedelta(minutes=5))
+            lose_answer(box, queued)
+        custom_data["seen"].append(entry)
+
+    def handle_finish(_self, _total, custom_data):
+        ran.append(custom_data["seen"])
+
+    walk = declare(handle_entry=handle_entry, handle_finish=handle_finish)
+    walk.start(QUERY, {"big": "x" * MOST_INSIDE, "seen": []})
+    (queued,) = box.queue.due()
+
+    box.drain()
+    box.drain()
+
+    assert ran == ["late", [0, 1, 2, 3]]
+
+
+def test_what_an_unfinished_step_changed_is_dropped(box, declare, ran):
+    class DeathError(BaseException):
+        pass
+
+    def handle_entry(_self, entry, custom_data):
+        if entry == 3 and not ran:
+            ran.append("died")
+            raise DeathError
+        custom_data.append(entry)
+
+    def handle_finish(_self, _total, custom_data):
+        ran.append(custom_data)
+
+    box.queries.add("Order", *range(5))
+    declare(handle_entry=handle_entry, handle_finish=handle_finish).start(QUERY, [])
+    with pytest.raises(DeathError):
+        box.drain()
+    box.clock.advance(dt.timedelta(minutes=5))
+
+    box.drain()
+
+    assert ran == ["died", [0, 1, 2, 3, 4]]
+
+
+# Names
+
+
+def test_a_run_is_carried_on_under_a_new_name_of_its_class(app, box, ran):
+    box.queries.add("Order", *range(3))
+    old = type("Old", (Walk,), {"__module__": __name__, "notes": ran, "box": box})
+    run = app.query_iter(name="shop.Old")(old).start(QUERY)
+    new = type("New", (Walk,), {"__module__": __name__, "notes": ran, "box": box})
+    app.query_iter(name="shop.Other")(type("Other", (Walk,), {"__module__": __name__}))
+    del app._declared.iterations._items["shop.Old"]
+    app.query_iter(name="shop.New", aliases=["shop.Old"])(new)
+
+    box.drain()
+
+    assert ran == [0, 1, 2]
+    assert run.fetch().status is Status.FINISHED
+
+
+def test_the_reviver_is_declared_once(app, declare):
+    declare()
+    other = type("Other", (Walk,), {"__module__": __name__})
+    app.query_iter(other)
+
+    assert app.cron_names() == {"adjourn"}
+    assert SETTINGS.queue in app.queues(SETTINGS.queue)
+
+
+def test_the_name_of_a_shard_tells_its_run():
+    assert shard_key("r", 12) == RecordKey("AdjournShard", "r-0012")
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("step_seconds", 0),
+        ("step_seconds", 301),
+        ("step_seconds", True),
+        ("lease_seconds", 0),
+        ("lease_seconds", 3601),
+        ("max_entry_retries", -1),
+        ("max_entry_retries", 1.5),
+        ("batch_size", 0),
+    ],
+)
+def test_wrong_attributes_are_refused(declare, member, value):
+    with pytest.raises(ValueError, match=rf"Walk\.{member} must be"):
+        declare(**{member: value})
