@@ -22,10 +22,10 @@ ENTRIES = st.sets(STEPS, max_size=3)
 
 
 class Walk(QueryIter[int]):
-    """Steps of two entries; some entries fail, and those that were handled may be deleted."""
+    """Steps of three entries; some entries fail, and those that were handled may be deleted."""
 
     batch_size = 3
-    step_seconds = 20
+    step_seconds = 30
     max_entry_retries = 1
     machine: "Iteration"
 
@@ -86,7 +86,7 @@ class Iteration(RuleBasedStateMachine):
         base = Prepared if is_prepared else Walk
         walk = type("Walk", (base,), {"__module__": __name__, "machine": self})
         self.app.query_iter(walk)
-        self.entries, self.deletes = set(range(entries)), deletes
+        self.entries, self.deletes, self.lanes = set(range(entries)), deletes, shards
         self.fails, self.stumbles, self.stops = fails, stumbles - fails, stops - fails
         self.box.queries.add("Order", *range(entries))
         self.run = walk.start(MemoryQuery("Order"), {"sum": 0}, shards=shards)
@@ -318,6 +318,7 @@ class Iteration(RuleBasedStateMachine):
         steps = [Step.decode(q.task.body) for q in self.box.queue.tasks.values()]
 
         assert len(set(steps)) == len(steps)
+        assert len(run.active) + len(run.resting) <= self.lanes
         for step in steps:
             assert step.epoch <= run.epoch
             assert step.number <= to_come[step.piece]

@@ -54,11 +54,16 @@ def moody(path: str, reason: str | Size = "", padding: str = "") -> None:  # noq
 
 @app.deferred
 def wait(door: str) -> None:
+    tell(f"{knocked(door)} in {os.getpid()}")
+
+
+def knocked(door: str) -> str:
+    """Return what is said at a door."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
         opened.bind(door)
         opened.settimeout(30)
         tell("waiting")
-        tell(f"{opened.recv(64).decode()} in {os.getpid()}")
+        return opened.recv(64).decode()
 
 
 @app.deferred(queue="keys")
@@ -166,6 +171,19 @@ for side in ("north", "south"):
 @app.periodic(cron="every day 03:00", time_zone="Europe/Berlin", cron_name="nightly", grace=HOUR)
 def tidy() -> None:
     pass
+
+
+@app.query_iter
+class Visit(adjourn.QueryIter[datastore.Entity]):
+    step_seconds = 300
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
+        if entry.key.name == "b":
+            knocked(custom_data)
+        tell(f"{entry.key.name} {os.getpid()}")
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
+        tell(f"{total_count} visited")
 
 
 @app.query_iter

@@ -20,7 +20,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
-from tests.e2e.application import Sum, say, show, stumble, wait, weigh
+from tests.e2e.application import Sum, Visit, say, show, stumble, wait, weigh
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -101,6 +101,33 @@ def test_a_function_that_is_told_to_stop_finishes_what_it_runs(
     assert ear.hear() == f"finished in {int(workers)}"
     say("next")
     assert ear.hear() == "next"  # and not once more that it waits
+
+
+@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep to find the worker")
+def test_an_iteration_step_that_is_told_to_stop_leaves_the_rest_to_the_next(
+    stack: Stack, ear: Ear, tmp_path: Path
+) -> None:
+    client = datastore.Client()
+    client.put_multi([datastore.Entity(client.key("House", name)) for name in "abcd"])
+    door = str(tmp_path / "door")
+    run = Visit.start(client.query(kind="House"), door)
+    assert ear.hear().startswith("a ")
+    assert ear.hear() == "waiting"
+
+    (queryiter,) = (each for each in stack._functions._running if each.name == "queryiter")
+    worker = subprocess.check_output(["pgrep", "-P", str(queryiter.process.pid)], text=True).strip()
+    os.kill(int(worker), signal.SIGTERM)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
+        knock.sendto(b"go on", door)
+
+    assert ear.hear() == f"b {worker}"
+    c, d = ear.hear(), ear.hear()
+    assert (c[0], d[0]) == ("c", "d")
+    assert worker not in c
+    assert ear.hear() == "4 visited"
+    state = run.fetch()
+    assert state is not None
+    assert (state.done, state.errors) == (4, 0)
 
 
 def test_a_scheduler_job_rings_the_periodic_function(stack: Stack, ear: Ear) -> None:

@@ -79,6 +79,28 @@ def test_a_repeated_end_of_a_piece_sees_that_the_next_one_is_queued(box, walk):
     assert pieces(box) == [2]
 
 
+def test_a_worker_that_lost_its_lease_cannot_end_its_piece(app, box, ran, lines):
+    def handle_entry(_self, entry, _custom_data):
+        ran.append(entry)
+        if entry == 1 and ran.count(1) == 1:
+            box.clock._now += dt.timedelta(seconds=60)  # and not the clock of this step
+            box._receive(queued)
+
+    members = {"__module__": __name__, "notes": ran, "handle_entry": handle_entry}
+    walk = app.query_iter(type("Walk", (Walk,), members))
+    box.queries.add("Order", *range(40))
+    run = walk.start(QUERY, shards=2)
+    queued = box.queue.due()[0]
+
+    assert box.deliver(queued) is Outcome.BUSY
+
+    assert "iteration.fenced" in [line["event"] for line in lines()]
+    assert pieces(box) == [0, 1, 2]
+    assert [shard.status for shard in run.fetch().shards].count("running") == 2
+    box.drain()
+    assert run.fetch().done == 40
+
+
 def test_what_is_added_meanwhile_belongs_to_a_piece(box, walk, ran):
     walk.start(QUERY, shards=2)
     box.queries.add("Order", 40, 41)
