@@ -1,5 +1,6 @@
 """What several test modules need: servers on free loopback ports, over real sockets."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,8 +60,13 @@ class Refusal:
 
 
 @contextmanager
-def refused(status: str, text: str | None = None) -> Iterator[Refusal]:
+def refused(status: str, text: str | None = None, *, match: str = "") -> Iterator[Refusal]:
     """Expect that a call of a Google client, over gRPC or REST, ends with a status and a text.
+
+    Args:
+        status: The name of the code.
+        text: The whole text, if all of it matters.
+        match: What the text has to contain, as a regular expression.
 
     The REST clients choose the class of an error by its HTTP status, which several codes share.
     """
@@ -70,6 +76,7 @@ def refused(status: str, text: str | None = None) -> Iterator[Refusal]:
     seen, refusal.text = _told(caught.value)
     assert seen == status
     assert text in (None, refusal.text)
+    assert re.search(match, refusal.text)
 
 
 def _told(error: GoogleAPICallError) -> tuple[str, str]:

@@ -85,6 +85,8 @@ def _parsed(text: str, zone: ZoneInfo) -> Schedule:
         return _parse_steps(words[1:], zone)
     if words and words[0].partition(",")[0] in {"EVERY", *_WEEKS}:
         return _parse_days(words, zone)
+    if words[1:2] == ["OF"]:
+        return _parse_dates(words, zone)
     return _parse_unix(text.split(), zone)
 
 
@@ -110,15 +112,30 @@ def _parse_days(words: Sequence[str], zone: ZoneInfo) -> Schedule:
     which, weekdays, *of_months, time = words if len(words) in (3, 5) else ("", "", "", "")
     if not time or (of_months and of_months[0] != "OF"):
         raise ValueError('such a schedule reads "every day 09:00" or "1st monday of sep,oct 09:00"')
-    months = _MONTH.all if of_months[1:] in ([], ["MONTH"]) else _named(of_months[1], _MONTH)
     weeks = range(1, 6) if which == "EVERY" else _looked_up(which, _WEEKS, "week of the month")
     return Schedule(
         zone=zone,
         minutes=(_time(time),),
         days=frozenset(day for week in weeks for day in range(week * 7 - 6, min(week * 7, 31) + 1)),
-        months=frozenset(months),
+        months=_months(of_months[1] if of_months else "MONTH"),
         weekdays=frozenset(range(7) if weekdays == "DAY" else _named(weekdays, _WEEKDAY)),
     )
+
+
+def _parse_dates(words: Sequence[str], zone: ZoneInfo) -> Schedule:
+    """Read `1,15 of month 09:00`, `1 of jan,april,july,oct 00:00`."""
+    if len(words) != 4:  # noqa: PLR2004 - as above
+        raise ValueError('such a schedule reads "1,15 of month 09:00"')
+    schedule = Schedule(
+        zone=zone,
+        minutes=(_time(words[3]),),
+        days=frozenset(_number(day, _DAY_OF_MONTH) for day in words[0].split(",")),
+        months=_months(words[2]),
+        weekdays=frozenset(range(7)),
+    )
+    if not schedule.has_days():
+        raise ValueError("no month has such a day")
+    return schedule
 
 
 def _parse_steps(words: Sequence[str], zone: ZoneInfo) -> Schedule:
@@ -143,6 +160,10 @@ def _parse_steps(words: Sequence[str], zone: ZoneInfo) -> Schedule:
         months=frozenset(_MONTH.all),
         weekdays=frozenset(range(7)),
     )
+
+
+def _months(text: str) -> frozenset[int]:
+    return frozenset(_MONTH.all if text == "MONTH" else _named(text, _MONTH))
 
 
 def _times(minutes: Iterable[int]) -> tuple[int, ...]:

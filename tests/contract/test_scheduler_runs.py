@@ -257,6 +257,95 @@ class TestSchedule:
         assert job.status.message == ""
 
 
+class TestInterval:
+    """`every 5 minutes` counts from the end of a run, as App Engine's documentation says."""
+
+    def test_the_first_run_comes_one_interval_after_the_job_was_made(self, client, stack):
+        stack.advance(7)
+
+        job = create(client, stack.job(schedule="every 5 minutes"))
+
+        assert job.schedule_time == after_noon(7 + 5 * MINUTE)
+        for _ in range(6):
+            stack.advance(2.5 * MINUTE)
+        assert stack.times == [7 + n * 5 * MINUTE for n in (1, 2, 3)]
+
+    def test_the_next_run_waits_until_the_last_has_ended(self, client, stack):
+        create(
+            client, stack.job(schedule="every 5 minutes", attempt_deadline=dt.timedelta(hours=0.5))
+        )
+        stack.handler.held = True
+        stack.advance_until_called(5 * MINUTE, calls=1)
+
+        stack._loop.call(lambda: stack.clock.advance(12 * MINUTE))
+        stack.release()
+        assert client.get_job(name=NAME).schedule_time == after_noon(22 * MINUTE)
+        stack.advance(5 * MINUTE)
+
+        assert stack.times == [5 * MINUTE, 22 * MINUTE]
+
+    def test_retries_belong_to_the_run(self, client, stack):
+        retries = {"retry_count": 2, "min_backoff_duration": "600s", "max_doublings": 1}
+        create(client, stack.job(schedule="every 5 minutes", retry_config=retries))
+        stack.handler.answers = [500, 500, 500]
+
+        for _ in range(9):
+            stack.advance(5 * MINUTE)
+
+        assert stack.times == [n * MINUTE for n in (5, 15, 35, 40, 45)]
+
+    def test_a_run_by_hand_leaves_the_interval_alone(self, client, stack):
+        create(client, stack.job(schedule="every 1 hours"))
+        stack.advance(10 * MINUTE)
+
+        client.run_job(name=NAME)
+        stack.advance(0)
+        stack.advance(50 * MINUTE)
+
+        assert stack.times == [10 * MINUTE, HOUR]
+
+    def test_pausing_updating_and_a_restart_begin_the_interval_anew(self, stack):
+        with stack.running() as client:
+            job = create(client, stack.job(schedule="every 10 mins"))
+            stack.advance(5 * MINUTE)
+            client.pause_job(name=NAME)
+            stack.advance(20 * MINUTE)
+            assert client.resume_job(name=NAME).schedule_time == after_noon(35 * MINUTE)
+            stack.advance(MINUTE)
+            job.schedule = "every 2 hours"
+            mask = field_mask_pb2.FieldMask(paths=["schedule"])
+            job = client.update_job(job=job, update_mask=mask)
+            assert job.schedule_time == after_noon(26 * MINUTE + 2 * HOUR)
+        stack._loop.call(lambda: stack.clock.advance(3 * HOUR))
+
+        with stack.running() as client:
+            stack.advance(0)
+            assert client.get_job(name=NAME).schedule_time == after_noon(26 * MINUTE + 5 * HOUR)
+
+        assert stack.times == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours"),
+    [
+        ("every 12 hours from 05:00 to 17:00", [17, 29, 41]),
+        ("every 8 hours synchronized", [16, 24, 32, 40]),
+        ("every day 03:00", [27]),
+        ("every tuesday 14:00", [38]),
+        ("1st,third monday of month 14:00", [14]),
+        ("2,4 of march 06:00", []),
+        ("3 of jan,march 06:00", [30]),
+    ],
+)
+def test_app_engines_times_of_the_day(client, stack, schedule, hours):
+    create(client, stack.job(schedule=schedule))
+
+    for _ in range(32):
+        stack.advance(HOUR)
+
+    assert stack.times == [(hour - 12) * HOUR for hour in hours if hour <= 12 + 32]
+
+
 class TestOverlap:
     def test_a_start_waits_for_the_one_before(self, client, stack):
         create(client, stack.job())

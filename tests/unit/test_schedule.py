@@ -118,6 +118,12 @@ def spread_oracle(expression, wall):
         passed = (wall.hour * 60 + wall.minute - first) % 1440
         return passed <= (last - first) % 1440 and passed % step == 0
     which, weekdays, time = words[0], words[1], words[-1]
+    if weekdays == "of":
+        return (
+            wall.day in map(int, which.split(","))
+            and (words[2] == "month" or f"{wall:%b}".lower() in words[2])
+            and f"{wall:%H:%M}" == time
+        )
     months = words[3] if len(words) == 5 else "month"
     week = ["1st,first", "2nd,second", "3rd,third", "4th,fourth", "5th,fifth"][(wall.day - 1) // 7]
     return (
@@ -141,6 +147,8 @@ APP_ENGINE = [
     "fourth,5th sunday of march,october 02:30",
     "first saturday 23:59",
     "5th saturday of october,january 00:01",
+    "1,8,15,29 of month 02:30",
+    "25 of jan,october,nov 02:00",
     "every 5 minutes synchronized",
     "every 90 mins synchronized",
     "every 2 hours synchronized",
@@ -348,6 +356,10 @@ def test_names_and_spacing(named, numbered):
         ("1st monday of march,x 09:00", "'x' is no month"),
         ("1st monday of 3 09:00", "'3' is no month"),
         ("6th monday 09:00", "five fields, not 3"),
+        ("1,32 of month 09:00", "'32' is no day of the month"),
+        ("1 of month", 'reads "1,15 of month 09:00"'),
+        ("1 of x 09:00", "'x' is no month"),
+        ("30 of feb 09:00", "no month has such a day"),
         ("every day 09:00 09:00", 'reads "every day 09:00"'),
     ],
 )

@@ -12,8 +12,8 @@ from google.cloud.scheduler_v1.types import HttpMethod
 from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 
-from adjourn.expressions import parse
 from adjourn_local.names import invalid
+from adjourn_local.scheduler.times import check
 
 Job: Any = job_types.Job.pb()
 
@@ -116,7 +116,7 @@ def _check(job: Any) -> None:
     if len(job.description) > _MAX_DESCRIPTION:
         raise invalid(f"The description must not exceed {_MAX_DESCRIPTION} characters.")
     try:
-        parse(job.schedule, job.time_zone)
+        check(job)
     except ValueError as error:
         # The first sentence is all that the service says.
         raise invalid(f"Schedule or time zone is invalid. ({error})") from None

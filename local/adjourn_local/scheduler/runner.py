@@ -10,7 +10,6 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from adjourn.expressions import parse
 from adjourn.schedule import load_zone
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
@@ -24,6 +23,7 @@ from adjourn_local.scheduler.execution import (
 )
 from adjourn_local.scheduler.request import Mint
 from adjourn_local.scheduler.store import Entry, JobStore
+from adjourn_local.scheduler.times import counts_from_end, next_tick
 from adjourn_local.sender import Answer, Sender
 
 _log = logging.getLogger(__name__)
@@ -172,16 +172,22 @@ class Runner:
         retry_at = None
         if not is_success(answer) and (entry.tick is not None or execution.is_manual):
             retry_at = next_attempt(
-                policy_of(job.retry_config), execution, now=now, next_tick=entry.tick
+                policy_of(job.retry_config),
+                execution,
+                now=now,
+                next_tick=None if counts_from_end(job) else entry.tick,
             )
-        if self._skips_overlapping and entry.tick is not None and entry.tick <= now:
-            entry = replace(entry, tick=next_tick(job, now))
+        entry = self._after(entry, execution, retry_at or now)
         if retry_at is None:
             self._store.finish(entry, execution)
         else:
             self._store.proceed(entry, replace(execution, retry_at=retry_at))
 
-
-def next_tick(job: Any, after: dt.datetime) -> dt.datetime:
-    """Return when the schedule of a job next starts it."""
-    return parse(job.schedule, job.time_zone).next_after(after)
+    def _after(self, entry: Entry, execution: Execution, end: dt.datetime) -> Entry:
+        """Return a job with the start that follows an execution that goes on until `end`."""
+        if entry.tick is None:
+            return entry
+        is_late = self._skips_overlapping and entry.tick <= self._clock.now()
+        if is_late or (counts_from_end(entry.job) and not execution.is_manual):
+            return replace(entry, tick=next_tick(entry.job, end))
+        return entry

@@ -20,8 +20,9 @@ from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
 from adjourn_local.scheduler.request import Mint
 from adjourn_local.scheduler.rules import RULES
-from adjourn_local.scheduler.runner import Runner, next_tick
+from adjourn_local.scheduler.runner import Runner
 from adjourn_local.scheduler.store import Entry, JobStore
+from adjourn_local.scheduler.times import next_tick
 from adjourn_local.sender import Sender
 
 _State = job_types.Job.State
@@ -31,7 +32,7 @@ _MAX_PAGE = 500
 
 
 class SchedulerServer:
-    """Cloud Scheduler on a laptop: HTTP targets, unix-cron, OIDC, retries.
+    """Cloud Scheduler on a laptop: HTTP targets, both syntaxes, OIDC, retries.
 
     It belongs to the event loop on which it is started; its methods are called there.
     """
