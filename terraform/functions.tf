@@ -26,6 +26,7 @@ locals {
       ADJOURN_SERVICE_ACCOUNT  = google_service_account.main["tasks"].email
       ADJOURN_QUEUE            = var.default_queue
       ADJOURN_RETRY_WARNING    = tostring(var.retry_warning)
+      ADJOURN_MAX_ATTEMPTS     = join(",", [for each in values(local.queues) : "${each.name}=${each.max_attempts}" if each.region == local.region])
       ADJOURN_FUNCTION_TIMEOUT = tostring(var.functions.deferred.timeout_seconds)
     },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },

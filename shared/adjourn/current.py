@@ -23,7 +23,8 @@ class CurrentTask:
         queue: Short name of its queue.
         attempt: This attempt, counted from 1.
         retry_count: Attempts before this one, including those that never reached our code.
-        is_last_attempt: Whether a failure now makes it a dead letter, by the task's own budget.
+        is_last_attempt: Whether a failure now makes it a dead letter, by its own budget of retries
+            or the queue's.
         enqueued_at: When the call was made.
         eta: Its earliest start; None for at once.
         user: Who made the call, as the application identifies people; None if nobody is known.

@@ -45,19 +45,25 @@ class Call(NamedTuple):
     """One attempt at a call, with its count over all the tasks that carried it.
 
     Attributes:
+        limit: Attempts after which the queue deletes the task; 0 for never.
         unreadable: Why the arguments that were kept for it cannot be had.
     """
 
     envelope: Envelope
     delivery: Delivery
     attempt: Attempt
+    limit: int
     unreadable: DecodeError | None = None
 
     @property
     def is_last(self) -> bool:
         """Whether a failure now is final."""
         envelope = self.envelope
-        return envelope.no_retry or self.attempt.is_last(envelope.max_retries)
+        return (
+            envelope.no_retry
+            or self.attempt.is_last(envelope.max_retries)
+            or 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
+        )
 
 
 class _Ending(Enum):
@@ -83,6 +89,7 @@ class TaskRunner:
 
     Attributes:
         follow: Is told of each call that was put back, and the full name of its new task.
+        attempts_of: Tells how often a queue tries a task.
     """
 
     tasks: Registry[Task[..., Any]]
@@ -95,6 +102,7 @@ class TaskRunner:
     payloads: Payloads
     carrier: Carrier
     follow: Callable[[Envelope, str], None]
+    attempts_of: Callable[[str], int]
     project: str
     clock: Clock
     longest: dt.timedelta
@@ -113,7 +121,8 @@ class TaskRunner:
             self.dead.bury(delivery, error)
             return Outcome.DEAD
         counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
-        call = Call(envelope=envelope, delivery=delivery, attempt=counted)
+        limit = self.attempts_of(delivery.queue)
+        call = Call(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
         trace = trace_fields(self.project, text(envelope.context, TRACEPARENT))
         with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number, **trace):
             return self._admit(call)

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ _REGION = re.compile(r"[a-z0-9-]+")
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
+_ATTEMPTS = 100  # of a queue that nobody configured (RetryConfig.max_attempts)
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -71,6 +72,10 @@ class Settings:
         function_timeout: Seconds after which the platform stops a request to the deferred function,
             its own `timeout_seconds`; no call may have a longer timeout
             (`ADJOURN_FUNCTION_TIMEOUT`).
+        max_attempts: `max_attempts` of the queues by their short names, "" for all others, 0 for
+            unlimited; what fails in the last one becomes a dead letter, before Cloud Tasks deletes
+            it (`ADJOURN_MAX_ATTEMPTS`, such as `100,mail=20`). 100, as queues have it that nobody
+            configured.
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
     """
@@ -92,6 +97,7 @@ class Settings:
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
     function_timeout: int = 1800
+    max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": _ATTEMPTS})
     tasks_host: str = ""
 
     @classmethod
@@ -158,7 +164,17 @@ class Settings:
                 f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
                 f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
+        found += [
+            f"ADJOURN_MAX_ATTEMPTS: {queue or 'the number for all queues'!r} must be a queue and a"
+            " whole number, or -1 for unlimited, such as 100,mail=20."
+            for queue, attempts in self.max_attempts.items()
+            if attempts < 0 or not (queue == "" or is_queue(queue))
+        ]
         return found
+
+    def attempts_of(self, queue: str) -> int:
+        """Return how often a queue tries a task; 0 for without end."""
+        return self.max_attempts.get(queue, self.max_attempts.get("", 0))
 
     def accepted_callers(self) -> frozenset[str]:
         """Return the accounts that may call the functions."""
@@ -209,7 +225,16 @@ def _count(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]]] = {
+def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
+    """Read `100,mail=20`; what cannot be read is -1, which `mistakes` then tells."""
+    found = {"": _ATTEMPTS}
+    for part in _texts("ADJOURN_MAX_ATTEMPTS")(environ):
+        queue, _, number = part.rpartition("=")
+        found[queue.strip()] = 0 if number.strip() == "-1" else _count(number) or -1
+    return found
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, str]], object]] = {
     "project": lambda environ: (
         _text("ADJOURN_PROJECT")(environ) or _text("GOOGLE_CLOUD_PROJECT")(environ)
     ),
@@ -231,6 +256,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, str]], str | int | tuple[str, ...]
     "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
     "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
     "function_timeout": lambda environ: _count(environ.get("ADJOURN_FUNCTION_TIMEOUT", "1800")),
+    "max_attempts": _attempts,
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
 }
 

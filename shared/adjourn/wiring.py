@@ -197,6 +197,7 @@ class Wiring:
             payloads=self._payloads,
             carrier=declared.carrier,
             follow=self._follow,
+            attempts_of=self.settings.attempts_of,
             project=self.settings.project,
             clock=adapters.clock,
             longest=self._longest,

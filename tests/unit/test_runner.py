@@ -471,3 +471,22 @@ def test_a_task_that_is_not_claimed_cannot_be_done_with_a_transaction(app, box, 
 
     assert box.drain() == [Outcome.FAILED]
     assert "declare it with once=True" in caplog.text
+
+
+def test_what_fails_in_the_last_attempt_of_its_queue_becomes_a_dead_letter(app, work, ran):
+    with sandbox(app, replace(SETTINGS, max_attempts={"": 5, "default": 2})) as box:
+        work("fail", "fail")
+        work.options(queue="patient").defer(*["fail"] * 5)
+
+        outcomes = [box.deliver(box.queue.due()[0]) for _ in range(2)]
+
+        assert outcomes == [Outcome.FAILED, Outcome.DEAD]
+        assert [(task.attempt, task.is_last_attempt) for task in ran] == [(1, False), (2, True)]
+        assert [box.deliver(box.queue.due()[0]) for _ in range(3)] == [Outcome.FAILED] * 3
+
+
+def test_a_queue_that_tries_for_ever_makes_no_dead_letter(app, work):
+    with sandbox(app, replace(SETTINGS, max_attempts={"": 0})) as box:
+        work(*["fail"] * 200)
+
+        assert {box.deliver(box.queue.due()[0]) for _ in range(150)} == {Outcome.FAILED}

@@ -209,3 +209,19 @@ def test_further_audiences_are_accepted_beside_the_functions_own():
 def test_settings_do_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().project = "other"
+
+
+def test_queues_have_their_own_number_of_attempts():
+    settings = read(ADJOURN_MAX_ATTEMPTS="50, mail=20,slow=-1")
+
+    found = [settings.attempts_of(queue) for queue in ("default", "mail", "slow")]
+    assert found == [50, 20, 0]
+    assert read(ADJOURN_MAX_ATTEMPTS="mail=20").attempts_of("default") == 100
+    assert read().attempts_of("mail") == 100
+
+
+@pytest.mark.parametrize("text", ["many", "0", "mail=", "mail=-2", "a b=3", "mail=1.5", "-1.0"])
+def test_attempts_that_are_no_number_are_refused(text):
+    (found,) = mistakes(ADJOURN_MAX_ATTEMPTS=text)
+
+    assert found.startswith("- ADJOURN_MAX_ATTEMPTS: ")
