@@ -14,7 +14,7 @@ from adjourn_local.errors import PackageError, StackError
 FAILURE = 1
 USAGE_ERROR = 2
 
-_COMMANDS = ("up", "cron", "dead", "call", "package", "export")
+_COMMANDS = ("up", "runs", "cron", "dead", "call", "package", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -196,3 +196,30 @@ class Sum(adjourn.QueryIter[datastore.Entity]):
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:
         tell(f"{total_count} entities, sum {custom_data['sum']}")
+
+
+@app.query_iter
+class Tour(adjourn.QueryIter[datastore.Entity]):
+    """Waits at a door before the last entity, and may find it locked; each has its own step."""
+
+    step_seconds = 1e-9
+    max_entry_retries = 0
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
+        if entry["n"] == custom_data["last"]:
+            word = knocked(custom_data["door"])
+            Path(custom_data["door"]).unlink()
+            if word == "locked":
+                raise RuntimeError(word)
+
+    def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> Any:  # noqa: ARG002
+        return self.STOP
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
+        tell(f"{total_count} seen")
+
+    def on_pause(self, custom_data: Any) -> None:  # noqa: ARG002
+        tell("paused")
+
+    def on_cancel(self, custom_data: Any) -> None:  # noqa: ARG002
+        tell("cancelled")

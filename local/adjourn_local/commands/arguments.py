@@ -29,3 +29,22 @@ def duration(text: str) -> dt.timedelta:
     if not re.fullmatch("[0-9]{1,6}[smhdw]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 5m, 2h, 7d or 2w")
     return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def add_ages(parser: argparse.ArgumentParser) -> None:
+    """Let a command take `--older` and `--newer`."""
+    for name in ("older", "newer"):
+        parser.add_argument(
+            f"--{name}",
+            type=duration,
+            metavar="AGE",
+            help=f"only those {name} than 90s, 5m, 2h, 7d",
+        )
+
+
+def made_between(
+    options: argparse.Namespace, now: dt.datetime
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return since when and before when what the options of `add_ages` leave was made."""
+    since = now - options.newer if options.newer is not None else None
+    return since, now - options.older if options.older is not None else None

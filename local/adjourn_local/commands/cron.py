@@ -19,7 +19,7 @@ from adjourn.slots import upcoming
 from adjourn_local import jobs
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import UsageError, count
-from adjourn_local.commands.output import console, plain, print_json, say
+from adjourn_local.commands.output import console, iso, plain, print_json, say
 
 
 def add(add: Add) -> None:
@@ -78,10 +78,10 @@ def _next(app: App, options: argparse.Namespace) -> int:
     rows = []
     for each in chosen:
         times = islice(upcoming(each.timing, cron.stand(each).state, now), options.count)
-        rows += [{"due": _iso(at), "name": each.name, "cron_name": _cron(each)} for at in times]
+        rows += [{"due": iso(at), "name": each.name, "cron_name": _cron(each)} for at in times]
     rows.sort(key=lambda row: row["due"] or "")
     if options.json:
-        print_json({"now": _iso(now), "due": rows})
+        print_json({"now": iso(now), "due": rows})
     else:
         _print(rows, "Nothing has times of its own.")
     return 0
@@ -141,9 +141,9 @@ def _summary(standing: Standing, now: dt.datetime) -> Mapping[str, str | None]:
         "name": standing.periodic.name,
         "cron_name": timing.cron_name,
         "timing": timing.told,
-        "last": _iso(ran),
+        "last": iso(ran),
         "state": _state(standing),
-        "next": _iso(next(upcoming(timing, state, now), None)),
+        "next": iso(next(upcoming(timing, state, now), None)),
     }
 
 
@@ -153,10 +153,6 @@ def _state(standing: Standing) -> str:
     if standing.task is None:
         return "ended" if standing.state and standing.state.task else "never ran"
     return f"attempt {standing.task.attempts}" if standing.task.attempts else "queued"
-
-
-def _iso(at: dt.datetime | None) -> str | None:
-    return None if at is None else at.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def _print(rows: Sequence[Mapping[str, str | None]], nothing: str) -> None:

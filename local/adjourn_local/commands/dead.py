@@ -1,7 +1,6 @@
 """The commands `adjourn dead`: they work on the deployment that the environment names."""
 
 import argparse
-import datetime as dt
 import json
 import os
 import sys
@@ -21,8 +20,8 @@ from adjourn.graveyard import Buried, Graveyard, Wanted
 from adjourn.payloads import KIND as PAYLOAD
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import UsageError, count, duration
-from adjourn_local.commands.output import console, is_agreed, plain, print_json, say
+from adjourn_local.commands.arguments import UsageError, add_ages, count, made_between
+from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 
 _LONGEST_ERROR = 100
 _LONGEST_SHOWN = 16 << 20
@@ -36,13 +35,7 @@ def add(add: Add) -> None:
     filters = argparse.ArgumentParser(add_help=False)
     filters.add_argument("--task", help="only those of this task, by its registered name")
     filters.add_argument("--queue", help="only those from this queue")
-    for name in ("older", "newer"):
-        filters.add_argument(
-            f"--{name}",
-            type=duration,
-            metavar="AGE",
-            help=f"only those {name} than 90s, 5m, 2h, 7d",
-        )
+    add_ages(filters)
     found = actions.add_parser("list", parents=[filters], help="list them, the latest first")
     found.add_argument("--limit", type=count, default=50, help="at most (default: %(default)s)")
     shown = actions.add_parser("show", help="tell all about one")
@@ -121,13 +114,8 @@ _COMMANDS = {"list": _list, "show": _show, "replay": _replay, "discard": _discar
 
 
 def _wanted(graveyard: Graveyard, options: argparse.Namespace) -> Wanted:
-    now = graveyard.clock.now()
-    return Wanted(
-        task=options.task,
-        queue=options.queue,
-        since=now - options.newer if options.newer is not None else None,
-        before=now - options.older if options.older is not None else None,
-    )
+    since, before = made_between(options, graveyard.clock.now())
+    return Wanted(task=options.task, queue=options.queue, since=since, before=before)
 
 
 def _chosen(graveyard: Graveyard, options: argparse.Namespace) -> Sequence[str]:
@@ -177,15 +165,11 @@ def _summary(letter: Buried) -> Mapping[str, object]:
         "task": letter.task,
         "queue": letter.queue,
         "attempts": letter.attempts,
-        "buried_at": _iso(letter.buried_at),
-        "expires_at": _iso(letter.expires_at),
-        "replayed_at": _iso(letter.replayed_at),
+        "buried_at": iso(letter.buried_at),
+        "expires_at": iso(letter.expires_at),
+        "replayed_at": iso(letter.replayed_at),
         "error": letter.error,
     }
-
-
-def _iso(moment: dt.datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")
 
 
 def _content(body: bytes) -> Sequence[str]:
@@ -199,7 +183,7 @@ def _content(body: bytes) -> Sequence[str]:
     arguments = [*map(repr, call.args), *(f"{k}={v!r}" for k, v in call.kwargs.items())]
     if call.stowed:
         arguments = [f"<{call.stowed.size:,} bytes in {PAYLOAD}>"]
-    return [f"{call.task}({', '.join(arguments)})", f"called at {_iso(call.enqueued_at)}"]
+    return [f"{call.task}({', '.join(arguments)})", f"called at {iso(call.enqueued_at)}"]
 
 
 def _tree(body: bytes) -> object:

@@ -1,5 +1,6 @@
 """What the subcommands print, and how they ask."""
 
+import datetime as dt
 import json
 import sys
 
@@ -17,6 +18,11 @@ _LEAST_WIDTH = 120
 def print_json(value: object) -> None:
     """Print a value as JSON, as it is."""
     console().out(json.dumps(value, indent=2), highlight=False)
+
+
+def iso(moment: dt.datetime | None) -> str | None:
+    """Return a time as JSON has it, in UTC."""
+    return None if moment is None else moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def say(text: str) -> None:

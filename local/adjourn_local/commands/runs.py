@@ -1,0 +1,241 @@
+"""The commands `adjourn runs`: the iterations of the deployment that the environment names."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from rich.table import Table
+
+from adjourn.errors import UnknownNameError
+from adjourn.gcp import google_adapters
+from adjourn.progress import RunState, ShardState
+from adjourn.runs import Status
+from adjourn.settings import Settings
+from adjourn.steering import RunHandle, Runs
+from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import add_ages, count, made_between
+from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
+from adjourn_local.commands.progress import Show, pace, show_live, show_plain, show_records
+
+_LONGEST_ERROR = 100
+# What a shell reports of a command that Ctrl-C ended.
+_INTERRUPTED = 130
+
+_STEERING: Mapping[str, tuple[Callable[[RunHandle], bool], set[Status], str]] = {
+    "pause": (
+        RunHandle.pause,
+        {Status.PAUSING, Status.PAUSED},
+        "let runs rest once their steps under way have ended",
+    ),
+    "resume": (
+        RunHandle.resume,
+        {Status.STARTING, Status.RUNNING, Status.FINISHING},
+        "let paused runs go on",
+    ),
+    "retry": (
+        RunHandle.retry,
+        {Status.STARTING, Status.RUNNING, Status.FINISHING},
+        "let stopped runs go on where they stopped",
+    ),
+    "cancel": (
+        RunHandle.cancel,
+        {Status.CANCELLING, Status.CANCELLED},
+        "end runs for good",
+    ),
+}
+"""What each command does, the statuses that mean that it is done, and its help."""
+
+
+def add(add: Add) -> None:
+    """Declare the commands and their options."""
+    parser = add("runs", help="look into iterations, watch and steer them")
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(required=True, metavar="action", dest="runs")
+    found = actions.add_parser("list", help="list them, the latest first")
+    found.add_argument("--iteration", help="only those of this class, by its registered name")
+    statuses = [each.value for each in Status]
+    found.add_argument("--status", choices=statuses, help="only those that stand so")
+    add_ages(found)
+    found.add_argument("--limit", type=count, default=50, help="at most (default: %(default)s)")
+    shown = actions.add_parser("show", help="tell all about one")
+    watched = actions.add_parser(
+        "watch", help="follow one to its end; 0 if it finishes, 1 if it stops or is cancelled"
+    )
+    watched.add_argument(
+        "--every", type=count, default=1, metavar="SECONDS", help="default: %(default)s"
+    )
+    for each in (shown, watched):
+        each.add_argument("id")
+    for each in (found, shown, watched):
+        each.add_argument("--json", action="store_true", help="print JSON")
+    for name, (_, _, help_) in _STEERING.items():
+        action = actions.add_parser(name, help=help_)
+        action.add_argument("ids", nargs="+", metavar="id")
+        if name == "cancel":
+            action.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out one of the commands and return the exit status.
+
+    Raises:
+        UsageError: Nobody can be asked.
+        AdjournError: Settings are wrong, there is no such run, or a service is away.
+    """
+    adapters = google_adapters(Settings.from_env(os.environ), None)
+    runs = Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+    command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _steer)
+    return command(runs, options)
+
+
+def _list(runs: Runs, options: argparse.Namespace) -> int:
+    since, before = made_between(options, runs.clock.now())
+    status = Status(options.status) if options.status else None
+    found = runs.find(iteration=options.iteration, status=status, since=since, before=before)
+    states = list(islice(found, options.limit))
+    # Only one more is looked for: each run is read with all its shards.
+    more = next(found, None) is not None
+    if options.json:
+        print_json({"runs": [_summary(state) for state in states], "more": more})
+    elif states:
+        console().print(_table(states))
+        if more:
+            say("There are more; ask for them with --limit.")
+    else:
+        say("No runs.")
+    return 0
+
+
+def _show(runs: Runs, options: argparse.Namespace) -> int:
+    state = _state(runs, options.id)
+    if options.json:
+        print_json(_record(state))
+        return 0
+    told = {**_summary(state), "pace": pace(state)}
+    say("\n".join(f"{name.replace('_', ' '):<12}{_cell(value)}" for name, value in told.items()))
+    say("")
+    console().print(_shard_table(state.shards))
+    for each in state.failures:
+        say(f"{each.entry}: {each.message}")
+    return 0
+
+
+def _watch(runs: Runs, options: argparse.Namespace) -> int:
+    def states() -> Iterator[RunState]:
+        state = _state(runs, options.id)
+        while not state.has_ended:
+            yield state
+            time.sleep(options.every)
+            state = _state(runs, options.id)
+        yield state
+
+    show: Show = show_plain
+    if options.json:
+        show = show_records(_record)
+    elif console().is_terminal:
+        show = show_live
+    try:
+        return 0 if show(states()).status is Status.FINISHED else 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _steer(runs: Runs, options: argparse.Namespace) -> int:
+    """Steer every run, whatever becomes of the others; services away end it."""
+    ids = list(dict.fromkeys(options.ids))
+    question = f"Cancel {len(ids)} runs for good?"
+    if options.runs == "cancel" and not is_agreed(question, yes=options.yes):
+        return 1
+    change, wanted, _ = _STEERING[options.runs]
+    status = 0
+    for run_id in ids:
+        try:
+            is_done = change(runs.get(run_id))
+            found = runs.load(run_id).status
+        except UnknownNameError as error:
+            status = _failed(str(error))
+            continue
+        if is_done or found in wanted:
+            say(f"{run_id} is {found}")
+        else:
+            status = _failed(f"{run_id} is {found}; there is nothing to {options.runs}.")
+    return status
+
+
+_COMMANDS = {"list": _list, "show": _show, "watch": _watch}
+
+
+def _state(runs: Runs, run_id: str) -> RunState:
+    state = runs.state(run_id)
+    if state is None:
+        raise UnknownNameError(f"There is no run {run_id!r}.")
+    return state
+
+
+def _failed(text: str) -> int:
+    sys.stderr.write(f"adjourn: {text}\n")
+    return 1
+
+
+def _table(states: Sequence[RunState]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "iteration", "status", "progress", "started (UTC)", "error"):
+        table.add_column(name, no_wrap=name not in {"iteration", "error"}, overflow="fold")
+    for state in states:
+        cells = (
+            state.id,
+            state.iteration,
+            state.status,
+            pace(state),
+            f"{state.started_at:%Y-%m-%d %H:%M}",
+            state.last_error.partition("\n")[0][:_LONGEST_ERROR],
+        )
+        table.add_row(*map(plain, cells))
+    return table
+
+
+def _shard_table(shards: Sequence[ShardState]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("shard", "status", "done", "errors", "waiting", "step", "updated (UTC)"):
+        table.add_column(name, justify="left" if name == "status" else "right")
+    for number, shard in enumerate(shards):
+        counts = (shard.done, shard.errors, shard.waiting, shard.step)
+        updated = f"{shard.updated_at:%H:%M:%S}"
+        table.add_row(str(number), shard.status, *map(_cell, counts), updated)
+    return table
+
+
+def _summary(state: RunState) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "iteration": state.iteration,
+        "queue": state.queue,
+        "status": state.status.value,
+        "done": state.done,
+        "total": state.total,
+        "errors": state.errors,
+        "waiting": state.waiting,
+        "rate": round(state.rate, 2),
+        "seconds_left": None if state.time_left is None else round(state.time_left.total_seconds()),
+        "started_at": iso(state.started_at),
+        "updated_at": iso(state.updated_at),
+        "ended_at": iso(state.ended_at),
+        "last_error": state.last_error,
+    }
+
+
+def _record(state: RunState) -> dict[str, Any]:
+    shards = [asdict(shard) | {"updated_at": iso(shard.updated_at)} for shard in state.shards]
+    failures = [asdict(each) for each in state.failures]
+    return {**_summary(state), "failures": failures, "shards": shards}
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
