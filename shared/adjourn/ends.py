@@ -18,8 +18,7 @@ from adjourn.shards import Shard, said
 from adjourn.verdicts import Verdict, due_in
 
 _LEASE = dt.timedelta(seconds=60)
-# With the waits of a queue that is not configured otherwise, some ten minutes.
-_TRIES = 12
+_TRIES = 20  # with the waits of steps, some eight minutes
 _AT_ONCE = 16
 
 _NEXT = {

@@ -18,6 +18,9 @@ from adjourn.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, key_of
 from adjourn.shards import Shard, shard_key
 from adjourn.verdicts import Due
 
+# A step that meets the lease of one that died is answered 409 until that is over, and should not
+# then wait for as long as a queue lets a failing task wait, which is an hour by default.
+_BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
 # Each may have some 200 KB, and a gRPC client takes answers of 4 MiB unless told otherwise.
 _AT_ONCE = 16
 
@@ -210,6 +213,8 @@ def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:
         body=step.encode(),
         name=step.task_name(),
         eta=eta,
+        min_backoff=_BACKOFF[0],
+        max_backoff=_BACKOFF[1],
     )
 
 

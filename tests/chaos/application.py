@@ -47,7 +47,7 @@ class Walk(adjourn.QueryIter[datastore.Entity]):
     """Tells each number and, in the end, how many there were and what they make together."""
 
     batch_size = 50
-    step_seconds = 1
+    step_seconds = 0.2
     lease_seconds = 3
 
     def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:

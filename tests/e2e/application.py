@@ -5,6 +5,7 @@ import enum
 import hashlib
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from google.cloud import datastore
 
 import adjourn
+from adjourn.host import is_stopping
 
 HOUR = dt.timedelta(hours=1)
 
@@ -177,10 +179,12 @@ def tidy() -> None:
 class Visit(adjourn.QueryIter[datastore.Entity]):
     step_seconds = 300
 
-    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
-        if entry.key.name == "b":
-            knocked(custom_data)
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
         tell(f"{entry.key.name} {os.getpid()}")
+        if entry.key.name == "b":
+            ended = time.monotonic() + 30
+            while not is_stopping() and time.monotonic() < ended:
+                time.sleep(0.01)  # the signal is handled in the main thread, whenever that runs
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
         tell(f"{total_count} visited")
@@ -196,6 +200,9 @@ class Sum(adjourn.QueryIter[datastore.Entity]):
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:
         tell(f"{total_count} entities, sum {custom_data['sum']}")
+
+    def merge(self, first: Any, second: Any) -> Any:
+        return {"sum": first["sum"] + second["sum"]}
 
 
 @app.query_iter

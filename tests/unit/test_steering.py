@@ -126,6 +126,22 @@ def test_a_pause_can_be_taken_back_before_it_took_effect(box, walk, ran):
     assert ran == [*range(10), "finished 10"]
 
 
+def test_a_run_that_is_resumed_while_a_step_is_about_to_leave_goes_on(box, walk, ran):
+    run = walk.start(QUERY)
+    run.pause()
+    working = box.store.transact
+
+    def transact(work):
+        box.store.transact = working
+        run.resume()
+        return working(work)
+
+    box.store.transact = transact
+    box.drain()
+
+    assert ran == [*range(10), "finished 10"]
+
+
 def test_an_interrupted_pause_is_repeated(box, walk):
     run = walk.start(QUERY)
     working, box.queue.enqueue = box.queue.enqueue, refuse
@@ -210,7 +226,7 @@ def test_what_has_ended_expires(box, walk):
 def test_a_conclusion_that_keeps_failing_stops_the_run_until_it_is_retried(box, declare, ran):
     def handle_finish(_self, total, _custom_data):
         ran.append("tried")
-        if len([each for each in ran if each == "tried"]) <= 12:
+        if len([each for each in ran if each == "tried"]) <= 20:
             raise RuntimeError("broken")
         ran.append(total)
 
@@ -218,7 +234,7 @@ def test_a_conclusion_that_keeps_failing_stops_the_run_until_it_is_retried(box, 
     while run.fetch().status is not Status.STOPPED:
         box.drain()
 
-    assert ran[10:] == ["tried"] * 12
+    assert ran[10:] == ["tried"] * 20
     assert run.fetch().last_error == "RuntimeError: broken"
     box.drain()
     assert run.retry()
@@ -309,6 +325,13 @@ def test_the_steps_go_to_the_queue_of_the_start(box, walk):
     walk.start(QUERY, queue="slow")
 
     assert [q.task.queue for q in box.queue.tasks.values()] == ["slow"]
+
+
+def test_a_step_that_is_refused_comes_again_before_long(box, walk):
+    walk.start(QUERY)
+
+    (queued,) = box.queue.tasks.values()
+    assert queued.task.max_backoff == dt.timedelta(seconds=30)
 
 
 # Transactions
