@@ -20,11 +20,12 @@ from adjourn_local import locations, rest
 from adjourn_local.clock import Clock, SystemClock
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
+from adjourn_local.faults import NONE, Faults
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
+from adjourn_local.mischief import FaultySender
 from adjourn_local.persons import person_routes
 from adjourn_local.scheduler.server import SchedulerServer
-from adjourn_local.sender import Sender
 from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.tokens import TokenIssuer
@@ -106,7 +107,8 @@ class Stack:
         tasks: How Cloud Tasks behaves.
         write: Takes each line that a function prints, after the function's name.
         clock: The stack's time; the functions always have the machine's.
-        sender: The way from the queues to the functions, for tests that disturb it.
+        faults: What goes wrong with deliveries.
+        sender: The way from the queues to the functions, for tests that lead it elsewhere.
         staged: The packaged functions to run, with nothing else on their path; the checkout's if
             None.
     """
@@ -121,7 +123,8 @@ class Stack:
         tasks: Options = DEFAULTS,
         write: Print = lambda _name, _line: None,
         clock: Clock | None = None,
-        sender: Sender | None = None,
+        faults: Faults = NONE,
+        sender: FaultySender | None = None,
         staged: Staged | None = None,
     ) -> None:
         self._app = app
@@ -129,7 +132,8 @@ class Stack:
         self._state = state
         self._options = tasks
         self._clock = clock or SystemClock()
-        self._sender = sender or Sender(self._clock)
+        self.sender = sender or FaultySender(self._clock)
+        self.sender.faults = faults
         self._staged = staged
         self._functions = Functions(write, staged)
         self._closing = AsyncExitStack()
@@ -161,7 +165,7 @@ class Stack:
     async def _serve(self, closing: AsyncExitStack) -> None:
         path = self._folder(closing) / "adjourn.sqlite3"
         self.issuer = issuer = TokenIssuer(self._clock)
-        sender = self._sender
+        sender = self.sender
         closing.push_async_callback(sender.close)
         datastore = DatastoreServer(path, self._clock)
         closing.callback(datastore.close)

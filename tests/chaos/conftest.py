@@ -5,16 +5,16 @@ import pytest
 from adjourn_local.stack import Stack, running
 from adjourn_local.tasks import Options
 from tests.chaos.application import app
-from tests.chaos.world import Chaos, Ear
+from tests.chaos.world import FAULTS, Ear
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def open_ear(
     tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
 ) -> Iterator[Ear]:
@@ -31,18 +31,12 @@ def ear(open_ear: Ear) -> Ear:
     return open_ear
 
 
-@pytest.fixture(scope="module")
-def chaos() -> Chaos:
-    return Chaos()
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack(
     open_ear: Ear,  # noqa: ARG001 - the functions inherit its address
-    chaos: Chaos,
     environment: pytest.MonkeyPatch,
 ) -> Iterator[Stack]:
-    stack = Stack(app, "tests.chaos.application:app", sender=chaos, tasks=Options(limits=False))
+    stack = Stack(app, "tests.chaos.application:app", faults=FAULTS, tasks=Options(limits=False))
     for name, value in stack.ports.environment().items():
         environment.setenv(name, value)
     with running(stack):
@@ -53,4 +47,5 @@ def shared_stack(
 def stack(shared_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     for name, value in shared_stack.ports.environment().items():
         monkeypatch.setenv(name, value)
+    shared_stack.sender.faults = FAULTS
     return shared_stack

@@ -1,8 +1,6 @@
-"""A stack whose deliveries are doubled, lost and refused, and an ear for what it tells."""
+"""A stack whose deliveries go wrong in every way, and an ear for what it tells."""
 
-import asyncio
 import os
-import random
 import shutil
 import signal
 import socket
@@ -14,38 +12,14 @@ from pathlib import Path
 import pytest
 from google.cloud import datastore
 
-from adjourn_local.clock import SystemClock
-from adjourn_local.sender import Answer, Outgoing, Sender
+from adjourn_local.faults import Faults
 from adjourn_local.stack import Stack
 
 needs_pgrep = pytest.mark.skipif(
     not shutil.which("pgrep"), reason="needs pgrep to find the workers"
 )
-LOST = Answer(status=None, error="UNAVAILABLE", retry_after=None)
+FAULTS = Faults(duplicates=0.1, lost_answers=0.1, errors=0.05, reorder=0.05, seed=7)
 PATIENCE = 0.2  # seconds
-REFUSED = Answer(status=503, error="", retry_after=None)
-
-
-class Chaos(Sender):
-    """Doubles a tenth of the deliveries, loses a tenth of the answers, refuses a twentieth."""
-
-    def __init__(self) -> None:
-        super().__init__(SystemClock())
-        self._random = random.Random(7)
-        self.doubled = 0
-
-    async def send(self, request: Outgoing, deadline: float) -> Answer:
-        fate = self._random.random()
-        if fate < 0.05:
-            return REFUSED
-        if fate < 0.15:
-            self.doubled += 1
-            answers = await asyncio.gather(
-                super().send(request, deadline), super().send(request, deadline)
-            )
-            return answers[self._random.randrange(2)]
-        answer = await super().send(request, deadline)
-        return LOST if fate < 0.25 else answer
 
 
 class Ear:

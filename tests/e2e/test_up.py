@@ -188,6 +188,13 @@ def test_an_app_engine_service_needs_a_name_and_a_url(text: str) -> None:
     assert f"{text} is not SERVICE=http://HOST:PORT" in done.stderr
 
 
+def test_faults_that_cannot_be_read_are_refused_with_what_to_write() -> None:
+    done = run("up", APP, "--faults", "errors=5")
+
+    assert done.returncode == 2
+    assert "errors=5 is not a share from 0 to 1, such as errors=0.05" in done.stderr
+
+
 def test_a_port_in_use_is_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adjourn_local.clock import SystemClock
-from adjourn_local.sender import Answer, Outgoing, Sender
+from adjourn_local.mischief import FaultySender
+from adjourn_local.sender import Answer, Outgoing
 from adjourn_local.stack import Stack, running
 from tests.terraform.invented import PROJECT_NUMBER
 
 
-class Directory(Sender):
+class Directory(FaultySender):
     """Finds the functions at home: it stands for the DNS, and for TLS, of their real addresses.
 
     Attributes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from adjourn.loading import load_app
 from adjourn_local.commands import Add
+from adjourn_local.faults import NONE, Faults, parse
 from adjourn_local.stack import PROJECT, Stack
 from adjourn_local.tasks import Options
 
@@ -48,6 +49,14 @@ def add(add: Add) -> None:
         metavar="SERVICE=URL",
         help="where an App Engine service is, for tasks with that target; may be repeated",
     )
+    up.add_argument(
+        "--faults",
+        type=_faults,
+        default=NONE,
+        metavar="SPEC",
+        help="what goes wrong with deliveries, such as duplicates=0.05,lost-answers=0.02,"
+        "errors=0.05,delay=0.1..2s,reorder,seed=7",
+    )
     up.set_defaults(run=lambda options: asyncio.run(_up(options)))
 
 
@@ -65,6 +74,13 @@ def _service(text: str) -> tuple[str, str]:
     return name, url
 
 
+def _faults(text: str) -> Faults:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 async def _up(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
     sys.path.insert(0, str(Path.cwd()))
@@ -80,6 +96,7 @@ async def _up(options: argparse.Namespace) -> int:
             creates_queues=options.create_queues,
             app_engine=dict(options.app_engine),
         ),
+        faults=options.faults,
         write=_write,
     )
     stopped = asyncio.Event()
@@ -101,6 +118,10 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
+        *(
+            [f"  faults                                          {options.faults}"]
+            * bool(options.faults)
+        ),
         "Set these where your application runs:",
         *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]
