@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import WarningHook
-from adjourn.bound import ON, Objects, declare, undecorated
+from adjourn.bound import ON, SORTS, Objects, Sorts, declare, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.deadletters import DeadHook
@@ -105,20 +105,36 @@ class App:
         defaults = Options().changed(**options)
 
         def declared(function: Callable[P, R]) -> Task[P, R]:
-            plain = undecorated(function)
-            _check_plain(plain)
-            task: Task[P, R] = declare(
-                function,
-                self._declared.objects,
-                name=name or default_name(plain),
-                defaults=defaults,
-                on_dead=on_dead,
-                _enqueuer=self._enqueuer,
+            task: Task[P, R] = self._declare(
+                function, SORTS, name=name, aliases=aliases, defaults=defaults, on_dead=on_dead
             )
-            self._declared.tasks.add(task.name, task, aliases)
             return task
 
         return declared if function is None else declared(function)
+
+    def _declare(
+        self,
+        function: Callable[..., Any],
+        sorts: Sorts,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        defaults: Options,
+        on_dead: DeadHook | None = None,
+    ) -> Any:
+        plain = undecorated(function)
+        _check_plain(plain)
+        task: Task[..., Any] = declare(
+            function,
+            self._declared.objects,
+            sorts,
+            name=name or default_name(plain),
+            defaults=defaults,
+            on_dead=on_dead,
+            _enqueuer=self._enqueuer,
+        )
+        self._declared.tasks.add(task.name, task, aliases)
+        return task
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
         """Call a function with the `DeadLetter` of every call that was given up."""

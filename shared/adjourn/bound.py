@@ -7,7 +7,7 @@ method, or else the value itself, if the codec carries it.
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from adjourn.codec import Codec, Extension
 from adjourn.errors import DeclarationError, EncodeError, UnknownNameError
@@ -152,7 +152,7 @@ class Method(Task[P, R]):
 
     def on(self, receiver: object) -> "BoundTask[..., R]":
         """Return the task of this method on an object or a class."""
-        return BoundTask(
+        return self.bound(
             name=self.name,
             function=self.function,
             defaults=self.defaults,
@@ -161,6 +161,11 @@ class Method(Task[P, R]):
             receiver=receiver,
             method=self,
         )
+
+    @property
+    def bound(self) -> "type[BoundTask[..., R]]":
+        """The sort of tasks that `on` makes."""
+        return BoundTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -218,7 +223,17 @@ class BoundTask(Task[P, R]):
         return running in line and self.method in line[line.index(running) + 1 :]
 
 
-def declare(function: Any, objects: Objects, **fields: Any) -> Any:
+class Sorts(NamedTuple):
+    """Which sorts of tasks functions and methods become."""
+
+    task: type[Task[..., Any]] = Task
+    method: type[Method[..., Any]] = Method
+
+
+SORTS = Sorts()
+
+
+def declare(function: Any, objects: Objects, sorts: Sorts = SORTS, **fields: Any) -> Any:
     """Return the task of a function, or of a method if it stands in a class.
 
     Raises:
@@ -226,12 +241,12 @@ def declare(function: Any, objects: Objects, **fields: Any) -> Any:
     """
     plain = undecorated(function)
     if not is_method(function):
-        return Task(function=plain, **fields)
+        return sorts.task(function=plain, **fields)
     is_on_class = isinstance(function, classmethod)
     # From Python 3.13 on, a classmethod does not tell the class to what it is wrapped around.
     if not is_on_class and plain.__code__.co_varnames[:1] == ("cls",):
         raise DeclarationError(f"{plain.__qualname__}: put @app.deferred above @classmethod.")
-    return Method(function=plain, objects=objects, is_on_class=is_on_class, **fields)
+    return sorts.method(function=plain, objects=objects, is_on_class=is_on_class, **fields)
 
 
 def is_method(function: Any) -> bool:

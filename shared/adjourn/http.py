@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flask import Request, Response
 
@@ -48,9 +49,7 @@ def function(
     """
 
     def respond(request: Request) -> Response:
-        traceparent = request.environ.get("HTTP_TRACEPARENT", "")
-        along = {TRACEPARENT: traceparent} if traceparent else {}
-        with bound(**trace_fields(project, traceparent)), carrying(along):
+        with _traced(request, project):
             if people and (request.path == _LIST or request.path.startswith(_EXECUTE)):
                 return _reply(people(_asked(request)))
             if request.method != "POST" and not _is_cron_of_app_engine(request):
@@ -62,6 +61,32 @@ def function(
             return _answer(receive(_delivery(request, body)))
 
     return respond
+
+
+def person(
+    people: Callable[[Asked], Reply], project: str, key: str | None
+) -> Callable[[Request], Response]:
+    """Return a function that answers a person about one callable task, whatever its URL.
+
+    Args:
+        people: Answers what people ask.
+        project: The project of the traces.
+        key: The task to start; None to list those that there are.
+    """
+
+    def respond(request: Request) -> Response:
+        with _traced(request, project):
+            return _reply(people(_asked(request)._replace(key=key)))
+
+    return respond
+
+
+@contextmanager
+def _traced(request: Request, project: str) -> Iterator[None]:
+    traceparent = request.environ.get("HTTP_TRACEPARENT", "")
+    along = {TRACEPARENT: traceparent} if traceparent else {}
+    with bound(**trace_fields(project, traceparent)), carrying(along):
+        yield
 
 
 def _answer(outcome: Outcome) -> Response:

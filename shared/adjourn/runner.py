@@ -41,6 +41,9 @@ _TIMEOUT = dt.timedelta(minutes=10)
 _SKEW = dt.timedelta(seconds=10)
 
 
+Translate = Callable[[Delivery, dt.datetime], Delivery]
+
+
 class Call(NamedTuple):
     """One attempt at a call, with its count over all the tasks that carried it.
 
@@ -88,6 +91,7 @@ class TaskRunner:
     """Runs the deferred calls that arrive.
 
     Attributes:
+        translate: Returns a delivery with a body of ours for one that another library wrote.
         follow: Is told of each call that was put back, and the full name of its new task.
         attempts_of: Tells how often a queue tries a task.
     """
@@ -101,6 +105,7 @@ class TaskRunner:
     guard: Guard
     payloads: Payloads
     carrier: Carrier
+    translate: Translate
     follow: Callable[[Envelope, str], None]
     attempts_of: Callable[[str], int]
     project: str
@@ -115,6 +120,7 @@ class TaskRunner:
             EnqueueError: A call could not be put back; nothing may be acknowledged.
         """
         try:
+            delivery = self.translate(delivery, self.clock.now())
             envelope = Envelope.decode(delivery.body, self.codec)
         except DecodeError as error:
             error.__cause__ = None  # it may quote an argument, and this is logged

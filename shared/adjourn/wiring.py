@@ -62,6 +62,7 @@ class Declarations:
     startups: "Registry[StartupTask]" = field(default_factory=lambda: Registry("startup task"))
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
+    translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
 
 
 class Wiring:
@@ -74,6 +75,11 @@ class Wiring:
         self.settings = settings
         self._declared = declared
         self._adapters = adapters
+
+    @property
+    def adapters(self) -> Adapters:
+        """The outside world."""
+        return self._adapters
 
     def check(self) -> None:
         """Make sure that what was declared can run in this deployment.
@@ -196,6 +202,7 @@ class Wiring:
             guard=self._guard,
             payloads=self._payloads,
             carrier=declared.carrier,
+            translate=declared.translate,
             follow=self._follow,
             attempts_of=self.settings.attempts_of,
             project=self.settings.project,

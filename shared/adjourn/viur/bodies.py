@@ -1,0 +1,87 @@
+"""Bodies that ViUR wrote, for tasks that were on their way when the application moved.
+
+ViUR's body is a list of the command and of what it is about: `["unb", ["name.module", args, kwargs,
+env]]` for a function, `["rel", ["path/name", args, kwargs, env]]` for a method of a module. It is
+made a call of one task of ours, which looks up what is meant (see `adjourn.viur.takeover`).
+"""
+
+import datetime as dt
+import hashlib
+import json
+from typing import Any
+
+from adjourn.codec import Codec
+from adjourn.context import LANGUAGE, USER
+from adjourn.delivery import Delivery
+from adjourn.envelope import Envelope
+from adjourn.errors import DecodeError, EncodeError
+from adjourn.viur.values import KEY, jsonDecodeObjectHook
+
+TAKE_OVER = "viur:call"
+
+_COMMANDS = ("rel", "unb")
+# The oldest bodies have no environment.
+_LENGTHS = (3, 4)
+
+
+def translated(delivery: Delivery, now: dt.datetime, codec: Codec) -> Delivery:
+    """Return a delivery with a body of ours if it has one of ViUR's, as it is otherwise.
+
+    Raises:
+        DecodeError: The body is neither.
+    """
+    if not delivery.body.lstrip().startswith(b"["):  # ours is an object, or compressed
+        return delivery
+    try:
+        raw = json.loads(delivery.body)
+        command, (path, args, kwargs, *_) = json.loads(
+            delivery.body, object_hook=jsonDecodeObjectHook
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DecodeError(f"The body is not a call of ViUR: {type(error).__name__}.") from error
+    _check(raw, command, path, args, kwargs)
+    env = raw[1][3] if len(raw[1]) > len((path, args, kwargs)) else None
+    try:
+        call = Envelope(
+            id=_identity(delivery),
+            task=TAKE_OVER,
+            args=(command, path, args, kwargs, _marker(env)),
+            enqueued_at=now,
+            queue=delivery.queue,
+            context=_identifiers(env),
+        )
+        return delivery._replace(body=call.encode(codec))
+    except EncodeError as error:
+        raise DecodeError(f"The body of ViUR cannot be carried: {error}") from error
+
+
+def _check(raw: Any, command: object, path: object, args: object, kwargs: object) -> None:
+    kinds = [(command, str), (path, str), (args, list), (kwargs, dict)]
+    is_one = command in _COMMANDS and len(raw[1]) in _LENGTHS
+    if not is_one or not all(type(value) is kind for value, kind in kinds):
+        raise DecodeError("The body is a list, but not a call of ViUR.")
+
+
+def _identity(delivery: Delivery) -> str:
+    """Return what is the same over all attempts."""
+    of = f"{delivery.queue}/{delivery.task_name}".encode() if delivery.task_name else delivery.body
+    return hashlib.sha256(of).hexdigest()[:32]
+
+
+def _marker(env: Any) -> str:
+    marker = env.get("transactionMarker") if isinstance(env, dict) else None
+    return marker if isinstance(marker, str) else ""
+
+
+def _identifiers(env: Any) -> dict[str, object]:
+    """Return who made the call, by the text of a key, and in which language; nothing else."""
+    if not isinstance(env, dict):
+        return {}
+    found = {USER: _key_text(env.get("user")), LANGUAGE: env.get("lang")}
+    return {name: text for name, text in found.items() if isinstance(text, str) and text}
+
+
+def _key_text(user: Any) -> object:
+    if not isinstance(user, dict):
+        return user
+    return next((_key_text(user[name]) for name in (".__ekey__", KEY, "key") if name in user), None)

@@ -1,0 +1,86 @@
+"""Iterations as ViUR declares them: by being a subclass, with hooks that are class methods."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import adjourn.queryiter
+from adjourn.steering import RunHandle
+from adjourn.viur.application import app
+from adjourn.viur.calls import DEFAULT_QUEUE
+
+
+class MetaQueryIter(type):
+    """Registers each subclass of `QueryIter` where it is defined."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        if any(isinstance(base, MetaQueryIter) for base in bases):
+            subclass: Any = cls
+            queue = subclass.queueName
+            subclass.queue_name = None if queue == DEFAULT_QUEUE else queue
+            app.query_iter(subclass)
+
+
+class QueryIter(adjourn.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
+    """What to do with each entity of a query; a subclass is registered by being one.
+
+    Attributes:
+        queueName: Short name of the queue of the steps; "default" is the application's own.
+    """
+
+    queueName = DEFAULT_QUEUE
+
+    @classmethod
+    def startIterOnQuery(cls, query: object, customData: object = None) -> RunHandle:
+        """Begin to walk over a `google.cloud.datastore` query; see `adjourn.QueryIter.start`.
+
+        Args:
+            query: The query.
+            customData: Anything that a task's arguments may be; hooks may change it.
+        """
+        return cls.start(query, customData)
+
+    @classmethod
+    def handleEntry(cls, entry: Any, customData: Any) -> None:
+        """Handle one entity; after a crash it may come again, so let a repetition do no harm."""
+
+    @classmethod
+    def handleFinish(cls, totalCount: int, customData: Any) -> None:
+        """Conclude the run; `totalCount` entities were handled."""
+
+    @classmethod
+    def handleError(cls, entry: Any, customData: Any, exception: Exception) -> bool:  # noqa: ARG003
+        """Say whether to go on (True, the default) or to stop the run at this entity (False)."""
+        return True
+
+    def handle_entry(self, entry: Any, custom_data: Any) -> None:
+        """Call `handleEntry`."""
+        self.handleEntry(entry, custom_data)
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:
+        """Call `handleFinish`."""
+        self.handleFinish(total_count, custom_data)
+
+    def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> bool:
+        """Call `handleError`."""
+        return bool(self.handleError(entry, custom_data, exception))
+
+
+class DeleteEntitiesIter(QueryIter):
+    """Deletes all entities of a query, many at a time."""
+
+    # Of the two, a class has one.
+    handle_entry = adjourn.queryiter.QueryIter.handle_entry
+
+    @classmethod
+    def handleEntry(cls, entry: Any, customData: Any) -> None:  # noqa: ARG003 - as its base has it
+        """Delete one entity."""
+        app.wiring().adapters.queries.delete([entry])
+
+    def handle_batch(self, entries: Sequence[Any], custom_data: Any) -> None:
+        """Delete the entities, one by one if a subclass has a `handleEntry` of its own."""
+        if type(self).handleEntry.__func__ is DeleteEntitiesIter.handleEntry.__func__:  # type: ignore[attr-defined]  # a class method has it
+            app.wiring().adapters.queries.delete(entries)
+            return
+        for entry in entries:
+            self.handleEntry(entry, custom_data)
