@@ -60,12 +60,13 @@ class Turn:
         try:
             with self.means.around(self.run, self.delivery):
                 data = self._call(cls(), shards, first, changed)
+            kept = self._with_data(data)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
             if self.run.status in {Status.STARTING, Status.FINISHING}:
                 return self._failed(error)
             event("iteration.failed", logging.ERROR, f"The hook failed: {error}", error=error)
-            data = first
-        return self._conclude(shards, data)
+            kept = self.run
+        return self._conclude(shards, kept)
 
     def _call(
         self, hooks: QueryIter[Any], shards: Sequence[Shard], first: Any, changed: Sequence[Any]
@@ -95,9 +96,9 @@ class Turn:
         event("iteration.stopped", logging.ERROR, text)
         return Verdict.GRANTED if self._write(failed.halted()) else Verdict.BUSY
 
-    def _conclude(self, shards: Sequence[Shard], data: Any) -> Verdict:
+    def _conclude(self, shards: Sequence[Shard], kept: Run) -> Verdict:
         now, status = self.means.now(), _NEXT[self.run.status]
-        run = self._with_data(data).concluded(status, now)
+        run = kept.concluded(status, now)
         if status is Status.RUNNING:
             run = run.begun()
         elif run.ended_at is not None:
@@ -124,6 +125,8 @@ class Turn:
             kept = self.means.baggage.pack(encoded, f"{self.run.id}-run-{self.run.token}")
             return replace(self.run, custom_data=kept, error="")
         except EncodeError as error:
+            if self.run.status is Status.STARTING:
+                raise
             # What has been done cannot be undone any more.
             event("iteration.failed", logging.ERROR, str(error), error=error)
             return replace(self.run, error=said(error))

@@ -12,7 +12,7 @@ from adjourn.queryiter import QueryIter
 from adjourn.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.runs import Run, key_of
 from adjourn.shards import UNINDEXED, Shard, said
-from adjourn.verdicts import Due, Verdict, due_behind
+from adjourn.verdicts import Verdict, due_behind
 from adjourn.walk import Ending, Walk
 
 
@@ -94,15 +94,20 @@ class Lane:
 
     def _conclude(self, walk: Walk, ending: Ending, shard: Shard | EncodeError) -> Verdict:
         if isinstance(shard, EncodeError):
-            return self._settle(replace(self.shard, error=said(shard)), Ending.STOP)
+            undone = replace(self.shard, error=said(shard))
+            return self._settle(undone.advanced(self.means.now(), in_full=False), Ending.STOP)
         advanced = shard.advanced(self.means.now(), in_full=ending is Ending.TIME)
         if ending in {Ending.END, Ending.STOP}:
             return self._settle(advanced, ending)
         if ending is Ending.WAIT:
             advanced = replace(advanced, due_at=walk.next_due())
+        return self._go_on(advanced)
+
+    def _go_on(self, advanced: Shard) -> Verdict:
         if not self._write(advanced):
             return self._fenced()
-        self._enqueue([(self.run.step_of(advanced.piece, advanced.step), advanced.due_at)])
+        due = (self.run.step_of(advanced.piece, advanced.step), advanced.due_at)
+        self.means.runs.enqueue(self.run, [due])
         self._discard(advanced)
         return Verdict.GRANTED
 
@@ -121,10 +126,7 @@ class Lane:
             records = transaction.get([key_of(self.run.id), shard.key])
             if records[0] is None or records[1] is None or records[1]["token"] != shard.token:
                 return None
-            run, settled = (
-                Run.from_record(self.run.id, records[0]),
-                shard.released(shard.updated_at),
-            )
+            run, settled = Run.from_record(self.run.id, records[0]), shard
             if ending is Ending.END:
                 run, successor = run.passed(shard.piece)
                 settled = replace(settled, is_ended=True, successor=successor)
@@ -133,7 +135,10 @@ class Lane:
             self._put(transaction, run, settled)
             return run, settled
 
-        found = self.means.runs.store.transact(work)
+        try:
+            found = self.means.runs.store.transact(work)
+        except ConflictError:  # others keep changing the run; the next step tries it again
+            return self._go_on(shard)
         if found is None:
             return self._fenced()
         run, settled = found
@@ -162,9 +167,6 @@ class Lane:
     def _fenced(self) -> Verdict:
         event("iteration.fenced", logging.WARNING, "A late step was shut out")
         return Verdict.BUSY
-
-    def _enqueue(self, due: list[Due]) -> None:
-        self.means.runs.enqueue(self.run, due)
 
     def _discard(self, shard: Shard) -> None:
         """Remove the data that the step began with, if they lay beside the entity."""

@@ -10,7 +10,6 @@ from adjourn.errors import DecodeError
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournRun"
-UNINDEXED = frozenset({"query", "custom_data", "context", "error"})
 KEPT = dt.timedelta(days=30)
 
 
@@ -271,6 +270,9 @@ class Run:
         for name in ("active", "resting"):
             values[name] = tuple(map(int, values[name].split()))
         return cls(**{**values, "id": run_id, "status": Status(values["status"])})
+
+
+UNINDEXED = frozenset(each.name for each in fields(Run)) - {"started_at", "status", "iteration"}
 
 
 def key_of(run_id: str) -> RecordKey:

@@ -9,8 +9,6 @@ from typing import Any
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournShard"
-UNINDEXED = frozenset({"query", "custom_data", "retries", "failures", "error"})
-
 FIRST_SECONDS = 10.0
 _MOST_SECONDS = 120.0
 _LEAST_SECONDS = 1.0
@@ -132,6 +130,10 @@ class Shard:
         known = {field.name for field in fields(cls)}
         values: dict[str, Any] = {k: v for k, v in record.items() if k in known}
         return cls(**{**values, "run_id": run_id, "piece": piece})
+
+
+# Nobody asks for shards but by their keys, and each index would be written with each step.
+UNINDEXED = frozenset(field.name for field in fields(Shard))
 
 
 def shard_key(run_id: str, piece: int) -> RecordKey:

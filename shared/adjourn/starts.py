@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from adjourn.baggage import Baggage
@@ -61,35 +61,52 @@ class Starter:
             if known is not None and not known.is_void:
                 return self._join(run_id, marker)
             pieces, reason = self._cut(described, options.shards)
-            now = self.runs.clock.now()
-            lanes = min(options.shards, len(pieces))
-            has_begun = not cls.overrides("on_start")
-            run = Run(
-                id=run_id,
-                iteration=cls.registered_name,
-                queue=options.queue or cls.queue_name or self.default_queue,
+            self._warn(run_id, described, reason)
+            made = self._made(cls, run_id, options, len(pieces))
+            run = replace(
+                made,
                 query=self.codec.dumps(dict(described)),
                 custom_data=self.baggage.pack(data, f"{run_id}-start-{self.new_id()}"),
                 context=context,
                 total=self.queries.count(described),
-                pieces=len(pieces),
-                started_at=now,
-                updated_at=now,
-                resumed_at=now,
                 markers=marker,
-                marked_at=now,
-                status=Status.RUNNING if has_begun else Status.STARTING,
-                has_begun=has_begun,
-                active=tuple(range(lanes)) if has_begun else (),
-                resting=() if has_begun else tuple(range(lanes)),
-                next_piece=lanes,
                 epoch=known.epoch + 1 if known else 0,
             )
-            self._warn(run, described, reason)
             return self._begin(run, [self.codec.dumps(dict(piece)) for piece in pieces])
 
         # In a thread of its own it is outside of a transaction that the caller has open.
         return self.apart(begin)() if marker else begin()
+
+    def _made(
+        self,
+        cls: type[QueryIter[Any]],
+        run_id: str,
+        options: StartOptions,
+        pieces: int,
+    ) -> Run:
+        """Return a run that has not begun, without what it carries."""
+        now = self.runs.clock.now()
+        lanes = tuple(range(min(options.shards, pieces)))
+        has_begun = not cls.overrides("on_start")
+        return Run(
+            id=run_id,
+            iteration=cls.registered_name,
+            queue=options.queue or cls.queue_name or self.default_queue,
+            query=b"",
+            custom_data=b"",
+            context=b"",
+            total=0,
+            pieces=pieces,
+            started_at=now,
+            updated_at=now,
+            resumed_at=now,
+            marked_at=now,
+            status=Status.RUNNING if has_begun else Status.STARTING,
+            has_begun=has_begun,
+            active=lanes if has_begun else (),
+            resting=() if has_begun else lanes,
+            next_piece=len(lanes),
+        )
 
     def _cut(
         self, described: Mapping[str, object], shards: int
@@ -99,12 +116,12 @@ class Starter:
         split = self.queries.split(described, shards * _PIECES)
         return split.pieces, split.reason
 
-    def _warn(self, run: Run, described: Mapping[str, object], reason: str) -> None:
+    def _warn(self, run_id: str, described: Mapping[str, object], reason: str) -> None:
         for warning in self.queries.warnings(described):
-            event("iteration.warning", logging.WARNING, warning, run=run.id)
+            event("iteration.warning", logging.WARNING, warning, run=run_id)
         if reason:
-            text = f"{run.iteration} is walked over as a whole: {reason}"
-            event("iteration.whole", logging.WARNING, text, run=run.id)
+            text = f"The query is walked over as a whole: {reason}"
+            event("iteration.whole", logging.WARNING, text, run=run_id)
 
     def _begin(self, run: Run, queries: Sequence[bytes]) -> RunHandle:
         def work(transaction: Transaction) -> bool:

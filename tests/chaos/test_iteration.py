@@ -405,6 +405,6 @@ Iteration.TestCase.settings = settings(
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
+    phases=[Phase.generate],  # shrinking such a machine takes many minutes
 )
 TestIteration = Iteration.TestCase

@@ -6,6 +6,7 @@ import pytest
 
 from adjourn import QueryIter, Status
 from adjourn.delivery import Outcome
+from adjourn.errors import ConflictError
 from adjourn.runs import Step
 from adjourn.testing import MemoryQuery
 
@@ -99,6 +100,45 @@ def test_a_worker_that_lost_its_lease_cannot_end_its_piece(app, box, ran, lines)
     assert [shard.status for shard in run.fetch().shards].count("running") == 2
     box.drain()
     assert run.fetch().done == 40
+
+
+def test_a_piece_whose_end_meets_too_many_others_ends_in_the_next_step(box, walk, ran):
+    walk.start(QUERY, shards=2)
+    working = box.store.transact
+
+    def conflict(_):
+        raise ConflictError("too many others")
+
+    box.store.transact = conflict
+    box.deliver(box.queue.due()[0])
+    box.store.transact = working
+
+    box.drain()
+
+    assert sorted(ran[:-1]) == list(range(40))
+    assert ran[-1] == (40, None)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_entries_that_move_behind_the_position_are_met_again_or_not_at_all(box, app, ran, shards):
+    """The order is by price, and the hook raises the price of one and lowers that of another."""
+
+    def handle_entry(_self, entry, _custom_data):
+        ran.append(entry["name"])
+        if entry["name"] == "a" and entry["price"] == 1:
+            entry["price"] = 9
+            others[3]["price"] = 0
+
+    others = [{"name": name, "price": at} for at, name in enumerate("abcde", 1)]
+    box.queries.add("Priced", *others)
+    members = {"__module__": __name__, "notes": ran, "handle_entry": handle_entry}
+    walk = app.query_iter(type("Walk", (Walk,), members | {"batch_size": 1}))
+    run = walk.start(MemoryQuery("Priced", order="price"), shards=shards)
+
+    box.drain()
+
+    assert ran[:-1] == ["a", "b", "c", "e", "a"]  # d has moved to where nobody looks any more
+    assert run.fetch().done == 5
 
 
 def test_what_is_added_meanwhile_belongs_to_a_piece(box, walk, ran):

@@ -265,6 +265,19 @@ def test_a_hook_before_the_first_entity_prepares_the_data(box, declare, ran):
     assert sorted(ran[1:-1]) == list(range(10))
 
 
+def test_data_that_the_first_hook_spoils_let_nothing_begin(box, declare, ran):
+    def on_start(_self, custom_data):
+        custom_data["spoilt"] = object()
+
+    run = declare(on_start=on_start).start(QUERY, {})
+
+    assert box.drain() == [Outcome.FAILED]
+
+    assert not ran
+    assert run.fetch().status is Status.STARTING
+    assert "cannot be carried" in run.fetch().last_error
+
+
 def test_a_start_under_the_same_name_starts_nothing(box, walk, ran):
     first = walk.start(QUERY, name="spring")
     second = walk.start(QUERY, name="spring")
