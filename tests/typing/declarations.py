@@ -117,6 +117,9 @@ def calls() -> None:
     assert_type(send(5).cancel(), bool)
     assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
     assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
+    assert_type(Reprice.start("query", shards=8, name="spring", limit=5).pause(), bool)
+    assert_type(app.runs().get("run"), adjourn.RunHandle)
+    assert_type(app.runs().find(status=adjourn.Status.PAUSED), Iterator[adjourn.RunState])
 
 
 def methods(shop: Shop, branch: Branch) -> None:
@@ -156,6 +159,8 @@ def mistakes() -> None:
     app.deferred(eta=dt.datetime.now(dt.UTC))  # type: ignore[call-overload]
     app.periodic(interval=5)  # type: ignore[arg-type]
     app.query_iter(int)  # type: ignore[type-var]
+    Reprice.start("query", shards="8")  # type: ignore[arg-type]
+    Reprice.start("query", None, 8)  # type: ignore[call-arg]
     app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
     app.periodic(interval=dt.timedelta(hours=1))(Shop.move)  # type: ignore[arg-type]
     app.remove_periodic(Shop.move)  # type: ignore[arg-type]
