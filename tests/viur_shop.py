@@ -165,6 +165,12 @@ class Reprice(QueryIter):
         note("finish", totalCount, customData["sum"])
 
 
+class EmptyShop(DeleteEntitiesIter):
+    @classmethod
+    def handleFinish(cls, totalCount, customData):
+        note("emptied", totalCount)
+
+
 class DeleteSome(DeleteEntitiesIter):
     @classmethod
     def handleEntry(cls, entry, customData):

@@ -1,10 +1,12 @@
 """Calls that ViUR enqueued and that arrive here, and values as ViUR writes them."""
 
+import dataclasses
 import datetime as dt
 import json
 from decimal import Decimal
 from pathlib import Path
 
+import flask
 import pytest
 from google.cloud.datastore import Entity, Key
 
@@ -12,8 +14,10 @@ import adjourn
 from adjourn.delivery import Outcome
 from adjourn.graveyard import Graveyard, Wanted
 from adjourn.ports import NewTask, RecordKey, Target
+from adjourn.settings import Platform
 from adjourn.testing import sandbox
-from adjourn.viur import JsonKeyEncoder, jsonDecodeObjectHook
+from adjourn.testing.sandbox import SETTINGS
+from adjourn.viur import JsonKeyEncoder, TaskHandler, jsonDecodeObjectHook
 from tests import viur_shop as shop
 from tests.viur_notes import notes
 
@@ -144,6 +148,26 @@ def test_the_limits_of_the_task_hold_for_the_call(box):
     arrive(box, ["unb", ["charge.tests.viur_shop", [5], {}, {}]])
 
     assert box.drain() == [Outcome.DONE, Outcome.DEAD]
+
+
+def test_a_task_that_app_engine_delivers_is_handed_on_to_the_functions(noted):
+    settings = dataclasses.replace(SETTINGS, platform=Platform.APP_ENGINE)
+    headers = {
+        "X-AppEngine-User-IP": "0.1.0.2",
+        "X-AppEngine-QueueName": "slow",
+        "X-AppEngine-TaskName": "0123",
+        "X-AppEngine-TaskRetryCount": "0",
+    }
+    content = body("without-environment.json")
+    context = flask.Flask("viur").test_request_context(
+        "/_tasks/deferred", method="POST", data=content, headers=headers
+    )
+
+    with sandbox(shop.app, settings) as box, context:
+        assert TaskHandler().deferred(context.request).status_code == 204
+        (call,) = box.queue.due()
+
+    assert (call.task.label, call.task.queue, noted) == ("tests.viur_shop.second", "slow", [])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from adjourn.startup import startup_task
 from adjourn.tasks import Task
 from adjourn.viur import takeover
 from adjourn.viur.bodies import TAKE_OVER, translated
-from adjourn.viur.calls import DEFERRED, DIRECT, DirectMethod, DirectTask
+from adjourn.viur.calls import DEFAULT_QUEUE, DEFERRED, DIRECT, DirectMethod, DirectTask
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
 
 _DEPTH = 3
@@ -175,6 +175,8 @@ class ViurApp(App):
             takeover.or_later(error, age)
         else:
             task, told = found
+            if this.queue != DEFAULT_QUEUE:
+                task = task.options(queue=this.queue)
             self._enqueuer().enqueue(task, (*told, *args), kwargs, call=f"{this.id}-viur")
 
 
