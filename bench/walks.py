@@ -1,0 +1,56 @@
+"""The application that bench.iteration measures."""
+
+import os
+import socket
+import time
+from typing import Any
+
+from google.cloud import datastore
+
+import adjourn
+
+app = adjourn.App()
+
+
+def tell(word: str) -> None:
+    """Let the measuring process know."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.sendto(word.encode(), os.environ["BENCH_EAR"])
+
+
+class Walk(adjourn.QueryIter[datastore.Entity]):
+    """Does nothing with each entity."""
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
+        """Do nothing."""
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
+        """Say so."""
+        tell(str(total_count))
+
+
+@app.query_iter
+class Trivial(Walk):
+    """Does nothing with each entity."""
+
+
+@app.query_iter
+class Waiting(Walk):
+    """Waits for something else, as most handlers do."""
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
+        """Wait."""
+        time.sleep(0.005)
+
+
+@app.query_iter
+class OneByOne(Walk):
+    """Deletes each entity by itself."""
+
+    def on_start(self, custom_data: Any) -> None:  # noqa: ARG002
+        """Make the client."""
+        type(self).client = datastore.Client()
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
+        """Delete it."""
+        self.client.delete(entry.key)
