@@ -76,6 +76,15 @@ class _Retry:
     due: dt.datetime
 
 
+@dataclass(slots=True, eq=False)
+class _Place:
+    """How far a walk is: what changes with each entity, as of a shard."""
+
+    cursor: str
+    done: int
+    singly: int
+
+
 class Walk:
     """Carries a claimed shard on."""
 
@@ -83,6 +92,7 @@ class Walk:
         self, shard: Shard, custom_data: object, hooks: Hooks, surroundings: Surroundings
     ) -> None:
         self._shard = shard
+        self._place = _Place(shard.cursor, shard.done, shard.singly)
         self._custom_data = custom_data
         self._hooks = hooks
         self._around = surroundings
@@ -105,7 +115,14 @@ class Walk:
     def result(self) -> Shard:
         """Return the shard as it is now."""
         told = [[each.reference, each.failed, each.due] for each in self._retries]
-        return replace(self._shard, retries=self._around.codec.dumps(told), waiting=len(told))
+        return replace(
+            self._shard,
+            cursor=self._place.cursor,
+            done=self._place.done,
+            singly=self._place.singly,
+            retries=self._around.codec.dumps(told),
+            waiting=len(told),
+        )
 
     def next_due(self) -> dt.datetime | None:
         """Return when the first entity is due again that has failed before."""
@@ -123,7 +140,7 @@ class Walk:
         for retry, entry in zip(due, found, strict=True):
             self._retries.remove(retry)
             if entry is None:  # it is gone, so there is nothing to be done with it
-                self._done()
+                self._place.done += 1
             elif not self._single(entry, retry.failed):
                 self._retries.append(_Retry(retry.reference, 0, now))
                 return Ending.STOP
@@ -142,7 +159,7 @@ class Walk:
         page = self._read(size) if size > 0 else _NOTHING
         if page.more:
             self._read_ahead(page)
-        if self._hooks.in_batches and not self._shard.singly and len(page.entries) > 1:
+        if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
             ending = self._batch(page)
         else:
             ending = self._one_by_one(page)
@@ -152,9 +169,9 @@ class Walk:
 
     def _read(self, size: int) -> Page:
         ahead, self._next = self._next, None
-        if ahead is not None and ahead[0] == self._shard.cursor:
+        if ahead is not None and ahead[0] == self._place.cursor:
             return ahead[1]()
-        return self._around.queries.page(self._query, cursor=self._shard.cursor, limit=size)
+        return self._around.queries.page(self._query, cursor=self._place.cursor, limit=size)
 
     def _read_ahead(self, page: Page) -> None:
         """Begin to read what comes after a page while that is handled."""
@@ -169,7 +186,7 @@ class Walk:
         limit = self._query.get("limit")
         if limit is None:
             return self._hooks.batch_size
-        left: int = limit - self._shard.done - len(self._retries) - taken
+        left: int = limit - self._place.done - len(self._retries) - taken
         return left
 
     def _batch(self, page: Page) -> Ending | None:
@@ -177,19 +194,19 @@ class Walk:
         if error is not None:
             text = f"A batch of {len(page.entries)} failed; they come one by one"
             event("iteration.retry", logging.WARNING, text, error=error)
-            self._shard = replace(self._shard, singly=len(page.entries), error=said(error))
+            self._shard = replace(self._shard, error=said(error))
+            self._place.singly = len(page.entries)
             return Ending.CUT
-        self._shard = replace(
-            self._shard, done=self._shard.done + len(page.entries), cursor=page.cursors[-1]
-        )
+        self._place.done += len(page.entries)
+        self._place.cursor = page.cursors[-1]
         return self._is_over()
 
     def _one_by_one(self, page: Page) -> Ending | None:
         for entry, cursor in zip(page.entries, page.cursors, strict=True):
             if not self._single(entry, 0):
                 return Ending.STOP
-            singly = max(0, self._shard.singly - 1)
-            self._shard = replace(self._shard, cursor=cursor, singly=singly)
+            self._place.cursor = cursor
+            self._place.singly = max(0, self._place.singly - 1)
             if ending := self._is_over() or self._room():
                 return ending
         return None
@@ -200,7 +217,7 @@ class Walk:
         """Handle an entity that has failed so often in this round; False if the run stops."""
         error = self._call([entry], is_batch=self._hooks.in_batches)
         if error is None:
-            self._done()
+            self._place.done += 1
             return True
         self._shard = replace(self._shard, error=said(error))
         if failed < self._hooks.max_entry_retries:
@@ -244,9 +261,6 @@ class Walk:
             return answer
         return OnError.CONTINUE if answer else OnError.STOP
 
-    def _done(self) -> None:
-        self._shard = replace(self._shard, done=self._shard.done + 1)
-
     def _put_off(self, entry: object, failed: int) -> None:
         reference = self._around.queries.refer(self._query, entry)
         due = self._around.clock.now() + pause_after(max(1, failed))
@@ -255,7 +269,7 @@ class Walk:
     def _count_error(self, entry: object, error: Exception) -> None:
         failure = RunError(path_of(self._around.queries.refer(self._query, entry)), said(error))
         kept = with_failure(self._shard.failures, failure)
-        self._done()
+        self._place.done += 1
         self._shard = replace(self._shard, errors=self._shard.errors + 1, failures=kept)
 
     def _is_over(self) -> Ending | None:

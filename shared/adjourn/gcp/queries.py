@@ -230,7 +230,7 @@ class DatastoreQueries:
 @cache
 def _results() -> Any:
     from google.cloud.datastore.query import Iterator
-    from google.cloud.datastore_v1.types import QueryResultBatch
+    from google.cloud.datastore_v1.types import QueryResultBatch, RunQueryResponse
 
     base: Any = Iterator  # its methods have no types
     over = {
@@ -250,12 +250,19 @@ def _results() -> Any:
 
         def _process_query_results(self, answer: Any) -> Any:
             end = self._end_cursor
-            found = answer.batch.entity_results
+            # The bare messages: the client wraps each, which takes a third of its reading time.
+            batch = answer.batch._pb  # noqa: SLF001
+            found = batch.entity_results
             self.cursors += [urlsafe_b64encode(result.cursor).decode() for result in found]
-            self.more = answer.batch.more_results not in over
-            entities = super()._process_query_results(answer)
+            self.more = batch.more_results not in over
+            rest = QueryResultBatch(
+                more_results=batch.more_results,
+                end_cursor=batch.end_cursor,
+                skipped_results=batch.skipped_results,
+            )
+            super()._process_query_results(RunQueryResponse(batch=rest))
             self._end_cursor = end
-            return entities
+            return [result.entity for result in found]
 
     return Results
 

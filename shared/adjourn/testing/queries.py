@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,7 +66,7 @@ class MemoryQueries:
     def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
         """Return a slice of the entries."""
         rows = self._rows(query)
-        behind = [row for row in rows if row[0] > json.loads(cursor)] if cursor else rows
+        behind = _behind(rows, cursor) if cursor else rows
         return Page(
             entries=[entry for _, entry in behind[:limit]],
             cursors=[json.dumps(at) for at, _ in behind[:limit]],
@@ -140,11 +141,9 @@ class MemoryQueries:
         """Return the rows of a query between its cursors, in order."""
         rows = sorted(self._sorted_by(query), key=lambda row: row[0])
         start, end = query["start_cursor"], query["end_cursor"]
-        if start:
-            rows = [row for row in rows if row[0] > json.loads(start)]
         if end:
-            rows = [row for row in rows if row[0] <= json.loads(end)]
-        return rows
+            rows = rows[: len(rows) - len(_behind(rows, end))]
+        return _behind(rows, start) if start else rows
 
     def _sorted_by(self, query: Mapping[str, Any]) -> Iterator[_Row]:
         order, until = query["order"], query["until"]
@@ -152,3 +151,7 @@ class MemoryQueries:
             if at > query["after"] and (until is None or at <= until):
                 value: Any = entry
                 yield ([value[order], at] if order else at), entry
+
+
+def _behind(rows: list[_Row], cursor: str) -> list[_Row]:
+    return rows[bisect_right(rows, json.loads(cursor), key=lambda row: row[0]) :]
