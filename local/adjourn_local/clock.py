@@ -3,8 +3,12 @@
 import asyncio
 import datetime as dt
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
+
+from adjourn_local.shift import Shift
 
 
 def pacific(at: dt.datetime) -> str:
@@ -32,6 +36,71 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep in real time."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+class SteeredClock:
+    """The machine's time, until somebody freezes or moves it.
+
+    It belongs to one event loop: steer it on that loop's thread.
+
+    Args:
+        machine: The time that it goes by.
+    """
+
+    def __init__(self, machine: Clock | None = None) -> None:
+        self._machine = machine or SystemClock()
+        self._shift = Shift()
+        self._steered = asyncio.Event()
+        self._told: Path | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._shift.frozen_at is not None
+
+    def now(self) -> dt.datetime:
+        """Return its time in UTC."""
+        return self._shift.of(self._machine.now())
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until so many of its seconds have passed, in whatever way."""
+        due = self.now() + dt.timedelta(seconds=seconds)
+        while (left := (due - self.now()).total_seconds()) > 0:
+            steered = self._steered.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(steered, None if self.is_frozen else left)
+
+    def freeze(self) -> None:
+        """Stand still."""
+        self._steer(Shift(frozen_at=self.now()))
+
+    def go(self) -> None:
+        """Go on from where it stands."""
+        self._steer(Shift(self.now() - self._machine.now()))
+
+    def jump(self, to: dt.datetime) -> None:
+        """Be at another time at once, earlier or later."""
+        self._steer(self._shift.to(to, self._machine.now()))
+
+    def reset(self) -> None:
+        """Go by the machine's time again."""
+        self._steer(Shift())
+
+    def share(self, path: Path) -> None:
+        """Tell a file from now on how to get from the machine's time to this one."""
+        self._told = path
+        self._tell()
+
+    def _steer(self, shift: Shift) -> None:
+        self._shift = shift
+        self._tell()
+        waiting, self._steered = self._steered, asyncio.Event()
+        waiting.set()
+
+    def _tell(self) -> None:
+        if self._told is not None:
+            with self._told.open("r+b", buffering=0) as file:
+                file.write(self._shift.encode())
 
 
 class ManualClock:

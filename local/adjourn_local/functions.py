@@ -60,8 +60,16 @@ class Functions:
         self._running: list[_Function] = []
         self._keeper: asyncio.subprocess.Process | None = None
 
-    async def start(self, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
-        """Start all functions; they import the application at once and answer a little later."""
+    async def start(
+        self, ports: Mapping[str, int], environment: Mapping[str, str], clock: Path
+    ) -> None:
+        """Start all functions; they import the application at once and answer a little later.
+
+        Args:
+            ports: Where each listens.
+            environment: Their variables.
+            clock: The file from which those of the checkout learn the stack's time.
+        """
         if not FOLDER.is_dir():
             raise StackError(f"There is no folder {FOLDER}; run adjourn_local from a checkout.")
         # -I -S: nothing of the user's is imported, so it starts at once.
@@ -71,7 +79,7 @@ class Functions:
             start_new_session=True,
         )
         for name in NAMES:
-            self._running.append(await self._spawn(name, ports[name], environment))
+            self._running.append(await self._spawn(name, ports[name], environment, clock))
 
     async def ready(self) -> None:
         """Wait until every function accepts connections.
@@ -89,9 +97,11 @@ class Functions:
             self._keeper.stdin.close()
             await self._keeper.wait()
 
-    async def _spawn(self, name: str, port: int, environment: Mapping[str, str]) -> _Function:
+    async def _spawn(
+        self, name: str, port: int, environment: Mapping[str, str], clock: Path
+    ) -> _Function:
         process = await asyncio.create_subprocess_exec(
-            *self._command(name),
+            *self._command(name, clock),
             *("--target", name, "--host", "127.0.0.1", "--port", str(port)),
             cwd=self._staged.folder / name if self._staged else None,
             env={**environment, "PYTHONUNBUFFERED": "1"},
@@ -106,11 +116,11 @@ class Functions:
         reader = asyncio.create_task(self._read(name, process, tail))
         return _Function(name, port, process, tail, reader)
 
-    def _command(self, name: str) -> tuple[str, ...]:
+    def _command(self, name: str, clock: Path) -> tuple[str, ...]:
         if self._staged:
             return str(self._staged.programs / "functions-framework"), "--source", "main.py"
         source = str(FOLDER / name / "main.py")
-        return sys.executable, "-m", "functions_framework", "--source", source
+        return sys.executable, "-m", "adjourn_local.follower", str(clock), "--source", source
 
     async def _read(self, name: str, process: asyncio.subprocess.Process, tail: list[str]) -> None:
         if process.stdout is None:

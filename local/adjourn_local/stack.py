@@ -17,7 +17,8 @@ from aiohttp import web
 
 from adjourn import App
 from adjourn_local import locations, rest
-from adjourn_local.clock import Clock, SystemClock
+from adjourn_local.clock import SteeredClock
+from adjourn_local.control import control_routes
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
 from adjourn_local.faults import NONE, Faults
@@ -26,6 +27,7 @@ from adjourn_local.loop import LoopThread
 from adjourn_local.mischief import FaultySender
 from adjourn_local.persons import person_routes
 from adjourn_local.scheduler.server import SchedulerServer
+from adjourn_local.shift import SIZE
 from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.tokens import TokenIssuer
@@ -106,7 +108,6 @@ class Stack:
         base_port: First of five ports; free ones if 0.
         tasks: How Cloud Tasks behaves.
         write: Takes each line that a function prints, after the function's name.
-        clock: The stack's time; the functions always have the machine's.
         faults: What goes wrong with deliveries.
         sender: The way from the queues to the functions, for tests that lead it elsewhere.
         staged: The packaged functions to run, with nothing else on their path; the checkout's if
@@ -122,7 +123,6 @@ class Stack:
         base_port: int = 0,
         tasks: Options = DEFAULTS,
         write: Print = lambda _name, _line: None,
-        clock: Clock | None = None,
         faults: Faults = NONE,
         sender: FaultySender | None = None,
         staged: Staged | None = None,
@@ -131,8 +131,8 @@ class Stack:
         self._spec = spec
         self._state = state
         self._options = tasks
-        self._clock = clock or SystemClock()
-        self.sender = sender or FaultySender(self._clock)
+        self.clock = SteeredClock()
+        self.sender = sender or FaultySender(self.clock)
         self.sender.faults = faults
         self._staged = staged
         self._functions = Functions(write, staged)
@@ -148,6 +148,7 @@ class Stack:
                 await self._functions.start(
                     {name: getattr(self.ports, name) for name in NAMES},
                     self._function_environment(),
+                    self._shared_clock(closing),
                 )
             await self._serve(closing)
             await self._functions.ready()
@@ -164,13 +165,13 @@ class Stack:
 
     async def _serve(self, closing: AsyncExitStack) -> None:
         path = self._folder(closing) / "adjourn.sqlite3"
-        self.issuer = issuer = TokenIssuer(self._clock)
+        self.issuer = issuer = TokenIssuer(self.clock)
         sender = self.sender
         closing.push_async_callback(sender.close)
-        datastore = DatastoreServer(path, self._clock)
+        datastore = DatastoreServer(path, self.clock)
         closing.callback(datastore.close)
-        self.tasks = TasksServer(path, self._clock, issuer.mint, sender, self._options)
-        scheduler = SchedulerServer(path, self._clock, issuer.mint, sender)
+        self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
+        scheduler = SchedulerServer(path, self.clock, issuer.mint, sender)
         services = [
             *self.tasks.grpc_services(),
             *scheduler.grpc_services(),
@@ -182,6 +183,7 @@ class Stack:
             *person_routes(issuer),
             *self.tasks.http_routes(),
             *scheduler.http_routes(),
+            *control_routes(sender, self.clock),
             *locations.http_routes(),
             *datastore.http_routes(),
             rest.unknown(),
@@ -196,6 +198,14 @@ class Stack:
         closing.push_async_callback(self.tasks.stop)
         await scheduler.start()
         closing.push_async_callback(scheduler.stop)
+
+    def _shared_clock(self, closing: AsyncExitStack) -> Path:
+        """Return the file from which the functions learn the time."""
+        folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="adjourn-"))
+        path = Path(folder) / "clock"
+        path.write_bytes(bytes(SIZE))
+        self.clock.share(path)
+        return path
 
     def _folder(self, closing: AsyncExitStack) -> Path:
         if self._state is not None:

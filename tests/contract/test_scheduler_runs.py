@@ -235,7 +235,7 @@ class TestSchedule:
 
         stack.advance(24 * HOUR + 5 * MINUTE)
 
-        assert [call.scheduled for call in stack.handler.calls] == ["2026-03-02T12:10:00Z"]
+        assert [call.scheduled for call in stack.handler.calls] == ["2026-03-03T12:00:00Z"]
         job = client.get_job(name=NAME)
         assert job.schedule_time == after_noon(24 * HOUR + 10 * MINUTE)
 

@@ -56,15 +56,16 @@ class Log:
             self._lines.append(f"{name} {line}")
             self._grown.notify_all()
 
-    def find(self, *texts: str) -> str:
-        """Return the first line that has all texts, waiting for it if need be."""
+    def find(self, *texts: str, count: int = 1) -> str:
+        """Return the line, or so many-th of them, that has all texts, waiting for it if need be."""
 
         def found() -> str | None:
-            return next((line for line in self._lines if all(t in line for t in texts)), None)
+            lines = [line for line in self._lines if all(text in line for text in texts)]
+            return lines[count - 1] if len(lines) >= count else None
 
         with self._grown:
             line = self._grown.wait_for(found, timeout=30)
-        assert line, f"no line with {texts} in\n" + "\n".join(self._lines)
+        assert line, f"not {count} lines with {texts} in\n" + "\n".join(self._lines)
         return line
 
 

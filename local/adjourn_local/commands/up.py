@@ -118,10 +118,7 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
-        *(
-            [f"  faults                                          {options.faults}"]
-            * bool(options.faults)
-        ),
+        f"  faults                                          {options.faults or 'none'}",
         "Set these where your application runs:",
         *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]

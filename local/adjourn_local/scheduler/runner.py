@@ -23,7 +23,7 @@ from adjourn_local.scheduler.execution import (
 )
 from adjourn_local.scheduler.request import Mint
 from adjourn_local.scheduler.store import Entry, JobStore
-from adjourn_local.scheduler.times import counts_from_end, next_tick
+from adjourn_local.scheduler.times import counts_from_end, latest_tick, next_tick
 from adjourn_local.sender import Answer, Sender
 
 _log = logging.getLogger(__name__)
@@ -117,9 +117,10 @@ class Runner:
             return
         self._store.forget_waiting(entry.job.name)
         # Starts that were missed in the meantime, by an overlap or a clock that jumped, merge
-        # into this one: never more than one is pending.
+        # into the last of them: never more than one is pending.
+        scheduled = latest_tick(entry.job, entry.tick, now)
         following = replace(entry, tick=next_tick(entry.job, max(now, entry.tick)))
-        self._launch(following, scheduled=entry.tick, is_manual=False, now=now)
+        self._launch(following, scheduled=scheduled, is_manual=False, now=now)
 
     def _launch(
         self, entry: Entry, *, scheduled: dt.datetime, is_manual: bool, now: dt.datetime

@@ -30,3 +30,10 @@ def next_tick(job: Any, after: dt.datetime) -> dt.datetime:
     if interval is not None:
         return after + interval
     return parse(job.schedule, job.time_zone).next_after(after)
+
+
+def latest_tick(job: Any, tick: dt.datetime, now: dt.datetime) -> dt.datetime:
+    """Return the last start that fell due by `now`, the first of which was `tick`."""
+    if counts_from_end(job):
+        return tick
+    return parse(job.schedule, job.time_zone).latest(tick, now) or tick
