@@ -18,6 +18,9 @@ Where they differ and the emulator is at fault, the test leaves the case out and
 * A cursor of another query is accepted, with arbitrary results.
 * A transaction that a lookup has begun (`new_transaction`) cannot write what it has read.
 * No entity has `__scatter__`.
+* An OR that names an ancestor fails with UNKNOWN or ignores it, and an aggregation does not refuse
+  what a query refuses of NOT_IN and !=.
+* A page without results ends with no cursor, so that going on begins again.
 * There are no metadata queries and no batches; batches do not show through the client.
 """
 
@@ -190,12 +193,39 @@ def pair(first, second):
     return ask
 
 
-def read(operation, *argument, **properties):
-    return lambda client: (
-        send(client, types.Mutation(**{operation: entity(client, *argument, **properties)}))
-        .mutation_results[0]
-        .conflict_detected
+def pair_of_none(client):
+    row = entity(client, "Row", "none", n=1)
+    send(
+        client,
+        types.Mutation(update=row),
+        types.Mutation(insert=row),
+        mode="TRANSACTIONAL",
+        single_use_transaction={"read_write": {}},
     )
+
+
+def aggregate(**fields):
+    def ask(client):
+        request = types.RunAggregationQueryRequest(
+            project_id=client.project,
+            aggregation_query={
+                "nested_query": {"kind": KIND, **fields},
+                "aggregations": [{"sum": {"property": {"name": "q"}}}],
+            },
+        )
+        return client._datastore_api.run_aggregation_query(request=request)
+
+    return ask
+
+
+def read(operation, *argument, base_version=None, **properties):
+    def mutation(client):
+        given = {operation: entity(client, *argument, **properties)}
+        if base_version is not None:
+            given["base_version"] = base_version
+        return types.Mutation(**given)
+
+    return lambda client: send(client, mutation(client)).mutation_results[0].conflict_detected
 
 
 def query(**fields):
@@ -240,6 +270,20 @@ SCENARIOS = {
     "two kinds": query(kind=[*KIND, {"name": "Other"}]),
     "empty kind": query(kind=[{"name": ""}]),
     "all": query(kind=KIND),
+    "limit 0 of none": lambda c: (
+        c._datastore_api.run_query(
+            request=types.RunQueryRequest(
+                project_id=c.project, query={"kind": [{"name": "None"}], "limit": 0}
+            )
+        ).batch.more_results
+    ),
+    "sum of what is not projected": aggregate(projection=ORDER),
+    "sum of keys": aggregate(projection=[{"property": {"name": "__key__"}}]),
+    "update then insert what is not there": pair_of_none,
+    "insert with a version": read("insert", "Row", "new", base_version=1),
+    "update with version 0": read("update", "Row", "a", base_version=0),
+    "a version to come": read("upsert", "Row", "a", base_version=1 << 62),
+    "a negative version": read("upsert", "Row", "a", base_version=-1),
     "limit 0": query(kind=KIND, limit=0),
     "limit 0 with offset": query(kind=KIND, limit=0, offset=2),
     "offset beyond the end": query(kind=KIND, offset=100),
@@ -257,6 +301,13 @@ SCENARIOS = {
     "distinct behind others": query(
         kind=KIND, order=ORDER, projection=ORDER, distinct_on=[{"name": "q"}]
     ),
+    "distinct on what is fixed": query(
+        kind=KIND,
+        projection=[{"property": {"name": "q"}}],
+        distinct_on=[{"name": "p"}],
+        filter=compare("p", "EQUAL", ONE),
+    ),
+    "distinct twice": query(kind=KIND, projection=ORDER, distinct_on=[{"name": "p"}] * 2),
     "empty and": query(kind=KIND, filter={"composite_filter": {"op": "AND", "filters": []}}),
     "no operator": query(kind=KIND, filter=compare("p", 0, ONE)),
     "array as operand": query(

@@ -72,6 +72,16 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
     if kind is None or kind in METADATA_KINDS:
         _check_kindless(alternatives, asked, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
+    if aggregated and projected and not projection:
+        raise invalid(
+            "Aggregation over non-key properties is not supported for base query that only"
+            " returns keys."
+        )
+    for name in aggregated if projected else ():
+        if name not in projection:
+            raise invalid(
+                f"The aggregation property {name} is not present in the base query's projection."
+            )
     _check_projection(projected, projection, alternatives)
     _check_distinct(distinct, asked, alternatives)
     implied = [
@@ -144,7 +154,11 @@ def _check_projection(
 def _check_distinct(
     distinct: tuple[str, ...], asked: list[Order], alternatives: tuple[Alternative, ...]
 ) -> None:
-    unordered = set(distinct) - filters.fixed_names(alternatives)
+    if len(set(distinct)) < len(distinct):
+        raise invalid("Cannot group by a property multiple times.")
+    if any(name in distinct for one in alternatives for name, _ in one.equals):
+        raise invalid("Cannot use group by on a property with an equality filter.")
+    unordered = set(distinct)
     for order in asked:
         unordered.discard(order.name)
         if unordered and order.name not in distinct:

@@ -167,6 +167,8 @@ class _Batch:
     def finish(self) -> None:
         """Write what a batch says of itself."""
         batch = self._batch
+        if self._limit == 0:
+            batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
         if self._last is None:
             batch.end_cursor = self._message.start_cursor
         else:

@@ -41,6 +41,8 @@ def transform(entity: Any, message: Any, now: int) -> Any:
             raise invalid(f"The operand of {which} must be an integer or a double.")
         _set_number(value, operand, _NUMBERS[which])
         result.CopyFrom(value)
+        if which == "increment":
+            result.ClearField("exclude_from_indexes")
     return result
 
 

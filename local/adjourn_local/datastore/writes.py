@@ -65,13 +65,16 @@ class Writer:
         home = keys.Home(request.project_id, request.database_id)
         response = CommitResponse()
         drafts: dict[bytes, _Draft] = {}
+        steps = []
         for mutation in request.mutations:
             result = response.mutation_results.add()
             operation, draft = self._draft(mutation, home, result, drafts)
             _check_sequence(draft, operation, transactional=transactional)
             draft.operations.append(operation)
             draft.results.append(result)
-            _mutate(draft, mutation, operation, result, version)
+            steps.append((draft, mutation, operation, result))
+        for step in steps:
+            _mutate(*step, version)
         planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
         changes = [change for _, change in planned if change]
         if changes:
@@ -150,7 +153,7 @@ def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> No
 
 
 def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int) -> None:
-    if _conflicts(mutation, draft.old):
+    if _conflicts(mutation, operation, draft.old):
         result.conflict_detected = True
         return
     if operation == "delete":
@@ -175,7 +178,7 @@ def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
         raise RpcError(grpc.StatusCode.NOT_FOUND, f"no entity to update: {keys.describe(key)}")
 
 
-def _conflicts(mutation: Any, old: Record | None) -> bool:
+def _conflicts(mutation: Any, operation: str, old: Record | None) -> bool:
     """Return whether the entity is not the one that the mutation was made for.
 
     Raises:
@@ -191,6 +194,7 @@ def _conflicts(mutation: Any, old: Record | None) -> bool:
     else:
         required = timestamp_micros(mutation.update_time)
         stored = old.updated if old else 0
+    _check_base(operation, required, stored)
     if required == stored:
         return False
     if mutation.conflict_resolution_strategy == Mutation.FAIL:
@@ -200,6 +204,18 @@ def _conflicts(mutation: Any, old: Record | None) -> bool:
             f"the stored version ({stored}) does not match the required {what} ({required})",
         )
     return True
+
+
+def _check_base(operation: str, required: int, stored: int) -> None:
+    """Refuse a version that the entity cannot have had, as Google's emulator does."""
+    if required < 0:
+        raise invalid(f"Invalid base_version: {required}, it should be >= 0")
+    if operation == "insert" and required:
+        raise invalid("Cannot insert an entity with a base version greater than zero.")
+    if operation == "update" and not required:
+        raise invalid("Cannot update an entity with a base version set to zero.")
+    if required > stored > 0:
+        raise invalid("Invalid base version, it is greater than the stored version.")
 
 
 def _written(mutation: Any, current: Any, given: Any) -> Any:
