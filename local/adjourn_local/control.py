@@ -22,11 +22,23 @@ FAULTS_PATH = "/control/faults"
 CLOCK_PATH = "/control/clock"
 
 
-def control_routes(sender: FaultySender, clock: SteeredClock) -> list[web.RouteDef]:
-    """Return the endpoints; whatever they are asked, they answer with what is then the case."""
+def control_routes(
+    sender: FaultySender, clock: SteeredClock, recover: Callable[[], None]
+) -> list[web.RouteDef]:
+    """Return the endpoints; whatever they are asked, they answer with what is then the case.
+
+    Args:
+        sender: What the faults are for.
+        clock: The stack's.
+        recover: What has to be done after the clock was steered.
+    """
 
     def set_faults(text: str) -> None:
         sender.faults = parse(text) if text else NONE
+
+    def set_clock(text: str) -> None:
+        steer(clock, text or "reset")
+        recover()
 
     def faults() -> dict[str, Any]:
         return {"faults": str(sender.faults) or "none", "injected": sender.injected}
@@ -36,7 +48,7 @@ def control_routes(sender: FaultySender, clock: SteeredClock) -> list[web.RouteD
 
     return [
         *_routes(FAULTS_PATH, set_faults, faults),
-        *_routes(CLOCK_PATH, lambda text: steer(clock, text or "reset"), time),
+        *_routes(CLOCK_PATH, set_clock, time),
     ]
 
 

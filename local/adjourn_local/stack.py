@@ -183,7 +183,7 @@ class Stack:
             *person_routes(issuer),
             *self.tasks.http_routes(),
             *scheduler.http_routes(),
-            *control_routes(sender, self.clock),
+            *control_routes(sender, self.clock, scheduler.recover),
             *locations.http_routes(),
             *datastore.http_routes(),
             rest.unknown(),

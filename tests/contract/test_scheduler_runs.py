@@ -239,6 +239,16 @@ class TestSchedule:
         job = client.get_job(name=NAME)
         assert job.schedule_time == after_noon(24 * HOUR + 10 * MINUTE)
 
+    def test_a_clock_that_is_set_back_does_not_silence_a_job(self, loop, client, stack):
+        create(client, stack.job(schedule="*/10 * * * *"))
+        loop.call(lambda: stack.clock.advance(-24 * HOUR))
+
+        loop.call(stack.server.recover)
+        assert client.get_job(name=NAME).schedule_time == after_noon(-24 * HOUR + 10 * MINUTE)
+        stack.advance(10 * MINUTE)
+
+        assert stack.times == [-24 * HOUR + 10 * MINUTE]
+
     def test_the_fields_that_tell_of_a_run(self, client, stack):
         create(client, stack.job())
         stack.handler.answers = [404, 200]
@@ -634,6 +644,14 @@ class TestRestart:
             stack.advance(0)
             assert stack.handler.calls == []
             assert client.get_job(name=NAME).schedule_time == after_noon(6 * HOUR)
+
+    def test_a_clock_that_was_set_back_meanwhile_does_not_silence_a_job(self, loop, stack):
+        with stack.running() as client:
+            create(client, stack.job(schedule="0 * * * *"))
+        loop.call(lambda: stack.clock.advance(-5 * HOUR))
+
+        with stack.running() as client:
+            assert client.get_job(name=NAME).schedule_time == after_noon(-4 * HOUR)
 
     def test_a_retry_that_waits_survives(self, loop, stack):
         with stack.running() as client:

@@ -66,6 +66,14 @@ class Runner:
                 self._store.forget_waiting(entry.job.name)
                 self._store.put(replace(entry, tick=next_tick(entry.job, now)))
         self._is_running = True
+        self.recover()
+
+    def recover(self) -> None:
+        """Let no job wait for a time to come again, because the clock has been set back."""
+        now = self._clock.now()
+        for entry in self._store.every():
+            if entry.tick is not None and (tick := next_tick(entry.job, now)) < entry.tick:
+                self._store.put(replace(entry, tick=tick))
         self.look()
 
     async def stop(self) -> None:

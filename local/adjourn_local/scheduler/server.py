@@ -78,6 +78,10 @@ class SchedulerServer:
         await self._runner.stop()
         self._store.close()
 
+    def recover(self) -> None:
+        """Reckon anew when jobs start, after the clock has been set back."""
+        self._runner.recover()
+
     async def idle(self) -> None:
         """Return once all that is due by the clock has been sent and answered."""
         await self._runner.idle()
