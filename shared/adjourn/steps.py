@@ -1,6 +1,7 @@
 """Carry out the iteration steps that arrive."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.alerts import Alerts
@@ -15,11 +16,16 @@ from adjourn.verdicts import Verdict
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StepRunner:
-    """Carries out the iteration steps that arrive."""
+    """Carries out the iteration steps that arrive.
+
+    Attributes:
+        take_over: Sees to a delivery whose body another library wrote; False if it cannot.
+    """
 
     iterations: Iterations
     dead: DeadLetters
     alerts: Alerts
+    take_over: Callable[[Delivery], bool]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Carry out one step.
@@ -31,6 +37,8 @@ class StepRunner:
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
+            if self.take_over(delivery):
+                return Outcome.DONE
             self.dead.bury(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.piece, step=step.number):

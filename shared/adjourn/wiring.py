@@ -63,6 +63,7 @@ class Declarations:
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
     translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
+    take_over_step: Callable[[Delivery], bool] = lambda _delivery: False
 
 
 class Wiring:
@@ -236,7 +237,12 @@ class Wiring:
         """Carries out the iteration steps that Cloud Tasks delivers."""
         from adjourn.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
 
-        runner = StepRunner(iterations=self._iterations, dead=self._dead, alerts=self._alerts)
+        runner = StepRunner(
+            iterations=self._iterations,
+            dead=self._dead,
+            alerts=self._alerts,
+            take_over=self._declared.take_over_step,
+        )
         return self._guarded(self.settings.queryiter_url, runner, _by_task_queue)
 
     @cached_property

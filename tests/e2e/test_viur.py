@@ -1,11 +1,13 @@
 """A shop in ViUR's style on the real stack, and calls that ViUR itself enqueued."""
 
+import base64
 import json
 from collections.abc import Iterator
 
 import grpc
 import pytest
 from google.cloud import datastore, tasks_v2
+from google.cloud.datastore.query import PropertyFilter
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn_local.stack import LOCATION, PROJECT, SERVICE_ACCOUNT, Stack, running
@@ -99,9 +101,48 @@ def test_a_query_is_walked_over_and_its_entities_are_deleted(ear: Sorter) -> Non
     ],
 )
 def test_a_call_that_viur_enqueued_runs(stack: Stack, ear: Sorter, body: object, told: str) -> None:
-    url = stack.ports.url("deferred")
+    enqueue(stack, "deferred", body)
+
+    ear.hear(told)
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_iteration_that_viur_began_is_carried_on_where_it_stood(
+    stack: Stack, ear: Sorter
+) -> None:
+    client = datastore.Client()
+    entities = [datastore.Entity(client.key("Old", number)) for number in range(1, 30)]
+    for number, entity in enumerate(entities, 1):
+        entity["n"] = number
+    client.put_multi(entities)
+    query = client.query(kind="Old", order=["n"])
+    query.add_filter(filter=PropertyFilter("n", ">", 2))
+    handled = query.fetch(limit=5)
+    assert [entity["n"] for entity in handled] == [3, 4, 5, 6, 7]
+    step = {
+        "kind": "Old",
+        "srcSkel": None,
+        "filters": {"n >": 2},
+        "orders": [["n", 1]],
+        "startCursor": base64.urlsafe_b64encode(handled.next_page_token).decode(),
+        "endCursor": None,
+        "origKind": "Old",
+        "distinct": None,
+        "classID": "<class 'tests.viur_shop.Reprice'>",
+        "customData": {"sum": 25},
+        "totalCount": 5,
+    }
+
+    enqueue(stack, "queryiter", step)
+
+    ear.hear(f"finish 22 {sum(range(3, 30))}")
+
+
+def enqueue(stack: Stack, function: str, body: object) -> None:
+    """Create a task with a body of ViUR's."""
+    url = stack.ports.url(function)
     request = tasks_v2.HttpRequest(
-        url=f"{url}/_tasks/deferred",
+        url=f"{url}/_tasks/{function}",
         body=json.dumps(body).encode(),
         oidc_token=tasks_v2.OidcToken(service_account_email=SERVICE_ACCOUNT, audience=url),
     )
@@ -109,5 +150,3 @@ def test_a_call_that_viur_enqueued_runs(stack: Stack, ear: Sorter, body: object,
         client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
         parent = client.queue_path(PROJECT, LOCATION, "default")
         client.create_task(parent=parent, task=tasks_v2.Task(http_request=request))
-
-    ear.hear(told)

@@ -62,6 +62,7 @@ def test_the_endpoints_of_viur_are_served_with_flask(run):
 
     with sandbox(adjourn.viur.app):
         assert client.post("/_tasks/deferred").status_code == 401
+        assert client.post("/_tasks/queryIter").status_code == 401
         assert client.get("/_tasks/cron/default").status_code == 405
         assert client.post("/_tasks/cron/default").status_code == 401
     assert isinstance(run(serving).web, flask.Flask)

@@ -1,5 +1,6 @@
 """Deferred calls in ViUR's way: functions, methods, options of a call, and limits of retries."""
 
+import dataclasses
 import datetime as dt
 import types
 
@@ -8,6 +9,7 @@ import pytest
 import adjourn
 from adjourn.delivery import Outcome
 from adjourn.testing import sandbox
+from adjourn.testing.sandbox import SETTINGS
 from adjourn.viur import CallDeferred, ViurApp, callDeferred, noRetry, retry_n_times
 from adjourn.viur.limits import Mail
 from tests import viur_shop as shop
@@ -70,6 +72,11 @@ def test_options_that_are_none_are_as_good_as_not_given(box, noted):
 
     assert box.drain() == [Outcome.DONE]
     assert noted == [("receipt", "a", False, "de")]
+
+
+def test_viurs_default_queue_is_the_applications():
+    with sandbox(shop.app, dataclasses.replace(SETTINGS, queue="work")):
+        assert shop.sendReceipt("a", _queue="default").queue == "work"
 
 
 def test_a_name_that_is_taken_enqueues_nothing_and_is_no_error(box):
@@ -286,7 +293,8 @@ def test_outside_of_a_task_a_limited_function_is_as_it_was(mails):
 def test_what_must_not_be_called_twice_is_not_begun_again(box, noted):
     shop.charge(5)
 
-    assert box.drain() == [Outcome.DEAD]
+    (queued,) = box.queue.due()
+    assert [box.deliver(queued), box.deliver(queued)] == [Outcome.DEAD, Outcome.DONE]
     assert noted == [("charge", 5)]
 
 

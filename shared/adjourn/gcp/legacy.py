@@ -1,10 +1,14 @@
-"""Keys in the text form of App Engine, which names a project and no database but the default."""
+"""Keys in the text form of App Engine, and queries as ViUR writes them down."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from google.cloud.datastore import Entity, Key
+    from google.cloud.datastore import Client, Entity, Key, Query
+
+# The numbers of ViUR's orders that run upwards; the others run downwards.
+_UPWARDS = (1, 4)
+_OF_LISTS = ("IN", "NOT_IN", "!=")
 
 
 def key_of(text: str) -> "Key":
@@ -46,3 +50,23 @@ def entity_of(text: str | None, properties: Mapping[str, object]) -> "Entity":
     entity = Entity(key_of(text) if text else None)
     entity.update(properties)
     return entity
+
+
+def query_of(client: "Client", told: Mapping[str, Any]) -> "Query":
+    """Return the query that has this kind, and these filters, orders and distinct properties.
+
+    Raises:
+        ValueError: It is none.
+        TypeError: It is none.
+    """
+    from google.cloud.datastore.query import PropertyFilter
+
+    query: Query = client.query(kind=told["kind"])
+    for condition, value in (told["filters"] or {}).items():
+        name, operator = condition.split(" ")
+        are_several = isinstance(value, list) and operator not in _OF_LISTS
+        for each in value if are_several else [value]:
+            query.add_filter(filter=PropertyFilter(name, operator, each))
+    query.order = [n if number in _UPWARDS else f"-{n}" for n, number in told["orders"] or ()]
+    query.distinct_on = told["distinct"] or ()
+    return query

@@ -3,8 +3,10 @@
 import datetime as dt
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from adjourn.app import App
@@ -12,16 +14,25 @@ from adjourn.bound import Method, Sorts
 from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.current import current_task
 from adjourn.deadletters import DeadHook, DeadLetter
-from adjourn.errors import DeclarationError, UnknownNameError
+from adjourn.delivery import Delivery
+from adjourn.errors import (
+    DeclarationError,
+    EncodeError,
+    PermanentTaskFailure,
+    UnknownNameError,
+)
+from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.legacy import query_of
 from adjourn.options import Options
 from adjourn.periodic import Declared, declared_timing
 from adjourn.settings import Settings
 from adjourn.startup import startup_task
 from adjourn.tasks import Task
 from adjourn.viur import takeover
-from adjourn.viur.bodies import TAKE_OVER, translated
+from adjourn.viur.bodies import TAKE_OVER, identity, translated
 from adjourn.viur.calls import DEFAULT_QUEUE, DEFERRED, DIRECT, DirectMethod, DirectTask
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
+from adjourn.viur.steps import CARRY_ON, ViurStep, content_of
 
 _DEPTH = 3
 
@@ -42,13 +53,12 @@ class ViurApp(App):
         self._mailers: list[Mailer] = []
         declared = self._declared
         declared.translate = lambda delivery, now: translated(delivery, now, declared.codec)
-        call: Task[..., None] = Task(
-            name=TAKE_OVER,
-            function=self._take_over,
-            defaults=Options(),
-            _enqueuer=self._enqueuer,
-        )
-        declared.tasks.add(call.name, call)
+        declared.take_over_step = self._take_over_step
+        for name, function in ((TAKE_OVER, self._take_over), (CARRY_ON, self._carry_on)):
+            task: Task[..., None] = Task(
+                name=name, function=function, defaults=Options(), _enqueuer=self._enqueuer
+            )
+            declared.tasks.add(name, task)
 
     def configure(
         self,
@@ -178,6 +188,38 @@ class ViurApp(App):
             if this.queue != DEFAULT_QUEUE:
                 task = task.options(queue=this.queue)
             self._enqueuer().enqueue(task, (*told, *args), kwargs, call=f"{this.id}-viur")
+
+    def _take_over_step(self, delivery: Delivery) -> bool:
+        """Have an iteration carried on that ViUR began, if that is what was delivered."""
+        content = content_of(delivery.body)
+        if content is None:
+            return False
+        task = self._declared.tasks.get(CARRY_ON)
+        with suppress(EncodeError):
+            self._enqueuer().enqueue(task, (content,), {}, call=identity(delivery))
+            return True
+        return False
+
+    def _carry_on(self, content: Mapping[str, Any]) -> None:
+        """Begin a run where ViUR's stood, once however often its step was delivered."""
+        this, wiring = current_task(), self.wiring()
+        try:
+            step = ViurStep.read(content)
+            if step.skeleton:
+                raise PermanentTaskFailure(f"{step.iteration} walks over skeletons of ViUR.")
+            iteration = self._declared.iterations.get(step.iteration)
+            client = self._datastore or partial(datastore_client, wiring.settings)
+            iteration.start(
+                query_of(client(), step.query),
+                step.custom_data,
+                name=this.id,
+                start_cursor=step.start_cursor,
+                end_cursor=step.end_cursor,
+            )
+        except UnknownNameError as error:
+            takeover.or_later(error, wiring.adapters.clock.now() - this.enqueued_at)
+        except (ValueError, TypeError) as error:  # what was delivered does not get better
+            raise PermanentTaskFailure(f"ViUR's iteration cannot be carried on: {error}") from error
 
 
 def _with_methods(main_app: object) -> Iterator[_Below]:

@@ -43,7 +43,7 @@ def translated(delivery: Delivery, now: dt.datetime, codec: Codec) -> Delivery:
     env = raw[1][3] if len(raw[1]) > len((path, args, kwargs)) else None
     try:
         call = Envelope(
-            id=_identity(delivery),
+            id=identity(delivery),
             task=TAKE_OVER,
             args=(command, path, args, kwargs, _marker(env)),
             enqueued_at=now,
@@ -62,8 +62,8 @@ def _check(raw: Any, command: object, path: object, args: object, kwargs: object
         raise DecodeError("The body is a list, but not a call of ViUR.")
 
 
-def _identity(delivery: Delivery) -> str:
-    """Return what is the same over all attempts."""
+def identity(delivery: Delivery) -> str:
+    """Return the id of the call that a body of ViUR's becomes, the same over all attempts."""
     of = f"{delivery.queue}/{delivery.task_name}".encode() if delivery.task_name else delivery.body
     return hashlib.sha256(of).hexdigest()[:32]
 

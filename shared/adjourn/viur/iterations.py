@@ -18,7 +18,8 @@ class MetaQueryIter(type):
             subclass: Any = cls
             queue = subclass.queueName
             subclass.queue_name = None if queue == DEFAULT_QUEUE else queue
-            app.query_iter(subclass)
+            known_as = f"viur.core.tasks.{name}" if cls.__module__ == __name__ else ""
+            app.query_iter(aliases=[known_as] if known_as else [])(subclass)
 
 
 class QueryIter(adjourn.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
