@@ -171,6 +171,7 @@ class Stack:
         datastore = DatastoreServer(path, self.clock)
         closing.callback(datastore.close)
         self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
+        closing.callback(self.tasks.close)
         scheduler = SchedulerServer(path, self.clock, issuer.mint, sender)
         services = [
             *self.tasks.grpc_services(),
@@ -195,7 +196,7 @@ class Stack:
         if self._app is not None:
             self._provide(self._app, scheduler)
         await self.tasks.start()
-        closing.push_async_callback(self.tasks.stop)
+        closing.push_async_callback(self.tasks.halt)
         await scheduler.start()
         closing.push_async_callback(scheduler.stop)
 

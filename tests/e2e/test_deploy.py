@@ -88,7 +88,7 @@ def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_pat
         assert {f["zip"] for f in functions.values()} == {p.name for p in build.glob("*.zip")}
         manifests.append((build / "manifest.json").read_text())
         names = json.loads((build / "adjourn.auto.tfvars.json").read_text())
-        assert names == {"cron_names": ["adjourn", "nightly"], "queue_names": ["default", "mail"]}
+        assert names == {"cron_names": ["nightly"], "queue_names": ["default", "mail"]}
     assert manifests[0] == manifests[1]
 
 

@@ -153,7 +153,7 @@ def test_trouble_of_the_platform_does_not_spend_the_budget(box, work, raises):
 def test_without_a_budget_the_queue_decides(box, work, raises):
     raises.append(RuntimeError("one"))
     queued = enqueue(box, work)
-    queued.attempt = Attempt(retry_count=5000, execution_count=5000)
+    queued.attempt = Attempt(retry_count=98, execution_count=5000)
 
     assert box.deliver(queued) is Outcome.FAILED
 

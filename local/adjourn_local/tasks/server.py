@@ -93,12 +93,20 @@ class TasksServer:
         self._housekeeping = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Finish the attempts in flight or give them back, and close the file."""
+        """Halt, and close the file."""
+        await self.halt()
+        self.close()
+
+    async def halt(self) -> None:
+        """Finish the attempts in flight or give them back; calls are still answered."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._housekeeping
         await self._dispatcher.stop(self._options.grace)
+
+    def close(self) -> None:
+        """Close the file, when no more calls arrive; a new server may take it up."""
         self._store.close()
 
     def ensure_queue(self, name: str) -> None:
