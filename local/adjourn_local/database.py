@@ -1,7 +1,15 @@
 """The one SQLite file in which every server of the laptop stack keeps its own tables."""
 
+import logging
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
+_COMPANIONS = ("", "-wal", "-shm")
+# https://sqlite.org/rescode.html: a locked file or a full disk is no damage.
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PRIMARY = 0xFF
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -20,3 +28,46 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA busy_timeout = 5000")
     return connection
+
+
+def keep_aside_if_damaged(path: Path) -> Path | None:
+    """Rename a state file that SQLite finds damaged, so that a new one can take its place.
+
+    Returns:
+        Where the damaged file is now, with what was written ahead beside it; None if all is well.
+    """
+    damage = _damage(path)
+    if damage is None:
+        return None
+    kept = _unused(path)
+    for companion in _COMPANIONS:
+        part = path.with_name(path.name + companion)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + companion))
+    _log.error(
+        "The state file %s is damaged (%s). It was kept as %s, and the stack starts without state."
+        " `sqlite3 %s .recover` may save what is left of it.",
+        *(path, damage, kept, kept),
+    )
+    return kept
+
+
+def _damage(path: Path) -> str | None:
+    """Return what SQLite finds wrong in a file, or None."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & _PRIMARY in _DAMAGED:
+            return str(error)
+        raise
+    return None if found == "ok" else " ".join(found.split())
+
+
+def _unused(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return kept

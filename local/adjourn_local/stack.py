@@ -19,6 +19,7 @@ from adjourn import App
 from adjourn_local import locations, rest
 from adjourn_local.clock import SteeredClock
 from adjourn_local.control import control_routes
+from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.errors import StackError
 from adjourn_local.faults import NONE, Faults
@@ -165,6 +166,7 @@ class Stack:
 
     async def _serve(self, closing: AsyncExitStack) -> None:
         path = self._folder(closing) / "adjourn.sqlite3"
+        keep_aside_if_damaged(path)
         self.issuer = issuer = TokenIssuer(self.clock)
         sender = self.sender
         closing.push_async_callback(sender.close)

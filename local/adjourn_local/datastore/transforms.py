@@ -41,15 +41,15 @@ def transform(entity: Any, message: Any, now: int) -> Any:
             raise invalid(f"The operand of {which} must be an integer or a double.")
         _set_number(value, operand, _NUMBERS[which])
         result.CopyFrom(value)
-        if which == "increment":
-            result.ClearField("exclude_from_indexes")
     return result
 
 
 def _set_time(value: Any, message: Any, now: int) -> None:
     if message.set_to_server_value != PropertyTransform.REQUEST_TIME:
         raise invalid("The only server value is REQUEST_TIME.")
-    set_micros(value.timestamp_value, now // _MILLISECOND * _MILLISECOND)
+    time = Value()
+    set_micros(time.timestamp_value, now // _MILLISECOND * _MILLISECOND)
+    value.CopyFrom(time)
 
 
 def _number(value: Any) -> int | float | None:
@@ -63,31 +63,32 @@ def _number(value: Any) -> int | float | None:
 Number = int | float
 
 
-def _set_number(value: Any, operand: Any, combine: Callable[[Number, Number], Number]) -> None:
+def _set_number(
+    value: Any, operand: Any, combine: Callable[[Number, Number], Number | None]
+) -> None:
+    """Replace a value, and with it that it is not indexed, unless the old one stays."""
     old, given = _number(value), _number(operand)
     if old is None or given is None:
         value.CopyFrom(operand)
         return
     new = combine(old, given)
     if isinstance(new, float):
-        value.double_value = new
-    else:
-        value.integer_value = min(max(new, _MIN_INTEGER), _MAX_INTEGER)
+        value.CopyFrom(Value(double_value=new))
+    elif new is not None:
+        value.CopyFrom(Value(integer_value=min(max(new, _MIN_INTEGER), _MAX_INTEGER)))
 
 
-def _greater(old: Number, given: Number) -> Number:
-    if math.isnan(old) or math.isnan(given):
-        return math.nan
-    return max(old, given)
+def _greater(old: Number, given: Number) -> Number | None:
+    """Return what is new, or None if the old number stays."""
+    return None if math.isnan(old) or old >= given else given
 
 
-def _smaller(old: Number, given: Number) -> Number:
-    if math.isnan(old) or math.isnan(given):
-        return math.nan
-    return min(old, given)
+def _smaller(old: Number, given: Number) -> Number | None:
+    """Return what is new, or None if the old number stays."""
+    return None if math.isnan(old) or old <= given else given
 
 
-_NUMBERS: dict[str, Callable[[Number, Number], Number]] = {
+_NUMBERS: dict[str, Callable[[Number, Number], Number | None]] = {
     "increment": lambda old, given: old + given,
     "maximum": _greater,
     "minimum": _smaller,
