@@ -1,8 +1,10 @@
 """A shop in ViUR's style on the real stack, and calls that ViUR itself enqueued."""
 
 import base64
+import enum
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -88,6 +90,36 @@ def test_a_query_is_walked_over_and_its_entities_are_deleted(ear: Sorter) -> Non
     ear.hear("emptied 59")
 
     assert list(client.query(kind="Product").fetch()) == []
+
+
+class SortOrder(enum.Enum):
+    """As in ViUR."""
+
+    Ascending = 1
+    Descending = 2
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_query_of_viurs_own_is_walked_over(ear: Sorter) -> None:
+    client = datastore.Client()
+    for number in range(1, 10):
+        entity = datastore.Entity(client.key("Article", number))
+        entity.update(n=number, shop="north" if number < 8 else "south")
+        client.put(entity)
+    definition = SimpleNamespace(
+        kind="Article",
+        filters={"shop =": "north", "n >": 2},
+        orders=[("n", SortOrder.Descending)],
+        distinct=None,
+        startCursor=None,
+        endCursor=None,
+    )
+
+    shop.Reprice.startIterOnQuery(
+        SimpleNamespace(kind="Article", srcSkel=None, queries=definition), {"sum": 1000}
+    )
+
+    ear.hear(f"finish 5 {1000 + sum(range(3, 8))}")
 
 
 @pytest.mark.parametrize(

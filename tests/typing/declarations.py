@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any, assert_type
 
 import adjourn
+from adjourn.viur import CallDeferred, PeriodicTask, retry_n_times
+from adjourn.viur import QueryIter as ViurQueryIter
 
 app = adjourn.App()
 
@@ -143,6 +145,32 @@ def methods(shop: Shop, branch: Branch) -> None:
     shop.count("5")  # type: ignore[arg-type]
     Shop.count.options(dellay=5)  # type: ignore[call-arg]
     app.add_object(shop, "shop")  # type: ignore[arg-type]
+
+
+@CallDeferred
+@retry_n_times(3, "ann@shop.example")
+def later(order: int) -> str:
+    return f"{order}"
+
+
+@PeriodicTask(interval=60)
+def tidy() -> str:
+    return "tidy"
+
+
+class Walk(ViurQueryIter):
+    @classmethod
+    def handleEntry(cls, entry: Any, customData: Any) -> None:
+        pass
+
+
+def in_viurs_way() -> None:
+    assert_type(later(5, _countdown=60), adjourn.TaskHandle)
+    assert_type(tidy(), str)
+    assert_type(Walk.startIterOnQuery("query", 5), adjourn.RunHandle)
+    later.options(dellay=5)  # type: ignore[call-arg]
+    PeriodicTask(interval="60")  # type: ignore[arg-type]
+    retry_n_times("3")  # type: ignore[arg-type]
 
 
 def mistakes() -> None:

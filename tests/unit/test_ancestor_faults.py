@@ -56,21 +56,26 @@ FAULTS = {
         "test_an_unknown_path_is_tried_for_an_hour_and_then_a_dead_letter",
         "test_a_class_that_is_not_there_is_unknown",
         "test_a_body_that_this_version_cannot_read_is_refused",
+        "test_what_is_unknown_is_tried_for_an_hour_and_then_a_dead_letter",
+        "test_an_iteration_that_is_unknown_is_tried_for_an_hour_and_then_a_dead_letter",
     ),
     "Two methods of one name in a module are taken for the same": (
         "test_methods_of_the_same_name_are_tasks_of_their_own",
         "test_a_name_is_declared_once",
+        "test_a_name_that_means_several_methods_runs_none_of_them",
     ),
     "Whether a function is a method is guessed from its arguments and their names": (
         "test_what_a_function_is_given_first_does_not_make_it_a_method",
         "test_a_plain_task_does_not_become_a_method_in_a_class",
         "test_keywords_may_be_named_like_parameters_of_ours",
         "test_the_users_arguments_and_the_options_share_no_namespace",
+        "test_a_function_is_no_method_for_what_it_is_given_first_nor_for_what_that_is_called",
     ),
     "Calls within a task or an iteration run at once, and their options are ignored": (
         "test_calls_within_a_task_are_enqueued_with_their_options",
         "test_calls_within_a_step_are_enqueued_with_their_options",
         "test_any_other_call_in_a_task_is_enqueued",
+        "test_options_hold_for_a_deferred_call_within_a_deferred_call",
     ),
     "The warning of many retries is missed by chance, fails the attempt or spares iterations": (
         "test_a_retry_warning_comes_once_even_if_its_attempt_never_arrived",
@@ -83,6 +88,8 @@ FAULTS = {
         "test_what_spends_the_tasks_own_budget_is_a_dead_letter",
         "test_the_dead_are_told_to_the_tasks_hook_and_then_to_the_apps",
         "test_the_application_is_told_of_a_step_that_was_given_up",
+        "test_trouble_of_the_platform_uses_up_no_retry_of_a_limit",
+        "test_a_call_is_retried_as_often_as_is_said_and_then_mailed",
     ),
     "A call that is given up leaves neither traceback nor arguments, and cannot be repeated": (
         "test_a_permanent_failure_is_a_dead_letter_at_once",
@@ -93,15 +100,19 @@ FAULTS = {
         "test_user_language_and_environment_arrive",
         "test_a_user_that_is_no_text_is_refused_at_the_call",
         "test_neither_arguments_nor_tokens_are_logged",
+        "test_of_the_environment_the_identifiers_remain_and_nothing_else",
     ),
     "Arguments come back as other types, or as what their keys look like": (
         "test_a_value_comes_back_with_its_types",
         "test_a_hard_case_comes_back",
         "test_the_version_stands_first",
+        "test_a_value_comes_back_from_viurs_json_with_its_type",
+        "test_what_would_come_back_as_something_else_is_refused",
     ),
     "A body that cannot be read is tried for ever": (
         "test_an_undecodable_body_is_a_dead_letter_at_once",
         "test_a_body_that_cannot_be_read_becomes_a_dead_letter_at_once",
+        "test_a_body_that_is_no_call_is_a_dead_letter_at_once",
     ),
     # Periodic functions
     "Functions run one after the other in one request, and a slow one starves the rest": (
@@ -132,9 +143,20 @@ FAULTS = {
     "Objects of a method are searched through properties, and only the first is found": (
         "test_a_method_runs_once_for_each_registered_object",
         "test_a_method_that_was_inherited_runs_on_the_object_and_an_override_replaces_it",
+        "test_objects_are_found_below_the_application_by_their_paths_and_no_property_is_run",
     ),
     "A decorator that is used again multiplies its interval": (
         "test_one_decorator_may_declare_several_functions",
+        "test_a_decorator_that_is_used_again_keeps_its_interval",
+    ),
+    # Tasks of people, and of starts
+    "A task of people without data cannot run, runs in the request, and refusals are mistaken": (
+        "test_a_task_without_parameters_is_queued_and_runs",
+        "test_who_may_not_or_asks_for_nothing_is_told_so",
+    ),
+    "All startup tasks are one task, and one that fails keeps the others": (
+        "test_each_startup_task_is_a_task_of_its_own_and_one_that_fails_keeps_no_other",
+        "test_each_runs_once_soon_after_the_functions_start_and_never_for_a_new_worker",
     ),
     # Around it
     "Headers and an address that anyone can send prove who calls": (

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from types import SimpleNamespace
 
 import flask
 import pytest
@@ -404,6 +405,20 @@ def test_an_iteration_that_is_stopped_keeps_its_place(box, noted):
 
     assert state.status is Status.STOPPED
     assert noted == [("error", -100)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        SimpleNamespace(srcSkel=object(), queries=SimpleNamespace()),
+        SimpleNamespace(srcSkel=None, queries=[]),
+        SimpleNamespace(srcSkel=None, queries=None),
+        SimpleNamespace(srcSkel=None, queries=SimpleNamespace(or_filters=[1])),
+    ],
+)
+def test_a_query_that_viur_would_work_on_itself_is_refused(box, query):
+    with pytest.raises(adjourn.DeclarationError):
+        shop.Reprice.startIterOnQuery(query)
 
 
 def test_steps_go_to_the_queue_of_the_class(box):

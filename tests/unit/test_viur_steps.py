@@ -113,6 +113,7 @@ def test_an_iteration_that_is_unknown_is_tried_for_an_hour_and_then_a_dead_lette
         {"classID": 5},
         {"startCursor": 5},
         {"startCursor": "a"},
+        {"orFilters": [[["n =", 1]]]},
     ],
 )
 def test_what_cannot_be_carried_on_is_a_dead_letter(box, changes):

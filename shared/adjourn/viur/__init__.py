@@ -61,9 +61,7 @@ def CallDeferred(func: Callable[..., R]) -> Task[..., R]:
 callDeferred = CallDeferred
 
 
-def PeriodicTask(
-    interval: float | dt.timedelta = 0, cronName: str = "default"
-) -> Callable[[Callable[..., R]], Task[..., R]]:
+def PeriodicTask(interval: float | dt.timedelta = 0, cronName: str = "default") -> Callable[[F], F]:
     """Declare a function or a method that runs again and again; called, it runs at once.
 
     Args:
@@ -75,14 +73,14 @@ def PeriodicTask(
         DeclarationError: It cannot be periodic; the message says how to mend it.
     """
 
-    def declared(function: Callable[..., R]) -> Task[..., R]:
-        task: Task[..., R] = app.periodic_task(function, interval, cronName)
+    def declared(function: F) -> F:
+        task: F = app.periodic_task(function, interval, cronName)
         return task
 
     return declared
 
 
-def removePeriodicTask(task: Task[..., Any]) -> None:
+def removePeriodicTask(task: Any) -> None:
     """Let a function be periodic no more, such as an inherited one.
 
     Raises:
@@ -91,13 +89,13 @@ def removePeriodicTask(task: Task[..., Any]) -> None:
     app.remove_periodic(task)
 
 
-def StartupTask(fn: Callable[..., R]) -> Task[..., R]:
+def StartupTask(fn: F) -> F:
     """Declare a function that runs, as a task of its own, soon after an instance starts.
 
     Raises:
         DeclarationError: It needs arguments, or cannot be a task.
     """
-    task: Task[..., R] = app.start_with(fn)
+    task: F = app.start_with(fn)
     return task
 
 

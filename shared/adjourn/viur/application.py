@@ -26,7 +26,6 @@ from adjourn.gcp.legacy import query_of
 from adjourn.options import Options
 from adjourn.periodic import Declared, declared_timing
 from adjourn.settings import Settings
-from adjourn.startup import startup_task
 from adjourn.tasks import Task
 from adjourn.viur import takeover
 from adjourn.viur.bodies import TAKE_OVER, identity, translated
@@ -119,10 +118,22 @@ class ViurApp(App):
 
     def start_with(self, function: Any) -> Any:
         """Declare a function that runs, as a task, soon after an instance starts."""
+        from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
+
         task = self._task(function)
         _check_bare(task)
         self._declared.startups.add(task.name, startup_task(task, "instance"))
         return task
+
+    def query(self, told: Mapping[str, Any]) -> object:
+        """Return a query of Google's client for kind, filters, orders and distinct of ViUR's.
+
+        Raises:
+            ValueError: It is none.
+            TypeError: It is none.
+        """
+        client = self._datastore or partial(datastore_client, self.wiring().settings)
+        return query_of(client(), told)
 
     def bound_to(self, task: Method[..., Any], item: object | None) -> tuple[Any, object] | None:
         """Return a method on the object, or on the first one registered, that has it."""
@@ -208,9 +219,8 @@ class ViurApp(App):
             if step.skeleton:
                 raise PermanentTaskFailure(f"{step.iteration} walks over skeletons of ViUR.")
             iteration = self._declared.iterations.get(step.iteration)
-            client = self._datastore or partial(datastore_client, wiring.settings)
             iteration.start(
-                query_of(client(), step.query),
+                self.query(step.query),
                 step.custom_data,
                 name=this.id,
                 start_cursor=step.start_cursor,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import adjourn.queryiter
+from adjourn.errors import DeclarationError
 from adjourn.steering import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
@@ -33,13 +34,19 @@ class QueryIter(adjourn.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
 
     @classmethod
     def startIterOnQuery(cls, query: object, customData: object = None) -> RunHandle:
-        """Begin to walk over a `google.cloud.datastore` query; see `adjourn.QueryIter.start`.
+        """Begin to walk over a query; see `adjourn.QueryIter.start`.
 
         Args:
-            query: The query.
+            query: One of `google.cloud.datastore`, or a `db.Query` of ViUR's without a skeleton.
             customData: Anything that a task's arguments may be; hooks may change it.
         """
-        return cls.start(query, customData)
+        if not hasattr(query, "queries"):
+            return cls.start(query, customData)
+        told = _definition(query)
+        cursors = {"start_cursor": told.startCursor, "end_cursor": told.endCursor}
+        orders = [(name, order.value) for name, order in told.orders or ()]
+        google = app.query({**vars(told), "kind": told.kind, "orders": orders})
+        return cls.start(google, customData, **cursors)
 
     @classmethod
     def handleEntry(cls, entry: Any, customData: Any) -> None:
@@ -85,3 +92,20 @@ class DeleteEntitiesIter(QueryIter):
             return
         for entry in entries:
             self.handleEntry(entry, custom_data)
+
+
+def _definition(query: Any) -> Any:
+    """Return what a `db.Query` of ViUR's asks of Datastore.
+
+    Raises:
+        DeclarationError: ViUR does more with it than to ask Datastore.
+    """
+    told = query.queries
+    if getattr(query, "srcSkel", None) is not None:
+        raise DeclarationError("A query of a skeleton is ViUR's own; give one of its kind.")
+    if isinstance(told, list) or told is None or getattr(told, "or_filters", None):
+        raise DeclarationError(
+            "A query that cannot be met, or that is made of several, cannot be walked over; give"
+            " one of google.cloud.datastore, which knows IN and OR."
+        )
+    return told

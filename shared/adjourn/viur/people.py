@@ -2,12 +2,14 @@
 
 import functools
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from adjourn.auth import User
-from adjourn.callables import CallableTask
 from adjourn.errors import DeclarationError
 from adjourn.options import DeclaredOptions
+
+if TYPE_CHECKING:
+    from adjourn.callables import CallableTask
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -45,12 +47,14 @@ class CallableTaskBase:
         raise NotImplementedError
 
 
-def adapted(cls: Any) -> type[CallableTask]:
+def adapted(cls: Any) -> "type[CallableTask]":
     """Return a class that ViUR would take as one of ours.
 
     Raises:
         DeclarationError: It has a `dataSkel` of its own, or lacks something.
     """
+    from adjourn.callables import CallableTask  # noqa: PLC0415 - for those who declare one
+
     missing = [name for name in ("canCall", "execute") if not callable(getattr(cls, name, None))]
     if missing or not isinstance(cls, type):
         raise DeclarationError(f"{cls!r} has no {' and no '.join(missing) or 'class'}.")

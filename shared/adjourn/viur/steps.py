@@ -16,6 +16,8 @@ from adjourn.viur.values import jsonDecodeObjectHook
 
 CARRY_ON = "viur:step"
 
+_QUERY = ("kind", "filters", "orders", "distinct")
+_OTHER = ("classID", "srcSkel", "startCursor", "endCursor", "customData", "origKind", "totalCount")
 _CLASS = re.compile(r"<class '([^']+)'>")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]+=*")
 
@@ -47,13 +49,16 @@ class ViurStep:
         Raises:
             DecodeError: It is no step of ViUR.
         """
+        # A filter that is not known must not be left out: more entities would be handled.
+        if any(value for name, value in content.items() if name not in {*_QUERY, *_OTHER}):
+            raise DecodeError("The step of ViUR says more of its query than can be understood.")
         try:
             found = _CLASS.fullmatch(content["classID"])
             iteration = found.group(1) if found else ""
             return cls(
                 iteration=iteration,
                 skeleton=content["srcSkel"],
-                query={name: content[name] for name in ("kind", "filters", "orders", "distinct")},
+                query={name: content[name] for name in _QUERY},
                 start_cursor=_cursor(content["startCursor"]),
                 end_cursor=_cursor(content["endCursor"]),
                 custom_data=content["customData"],
