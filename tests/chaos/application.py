@@ -27,6 +27,12 @@ def once(number: int) -> None:
     tell(number)
 
 
+@app.periodic(cron="*/10 * * * *", cron_name="slots", overlap="allow", once=True, timeout=15)
+def slot() -> None:
+    """Tell which ten minutes these are."""
+    tell(int(adjourn.current_task().enqueued_at.timestamp()) // 600)
+
+
 @cache
 def client() -> datastore.Client:
     return datastore.Client()
