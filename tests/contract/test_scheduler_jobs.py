@@ -394,8 +394,10 @@ def test_pausing_needs_an_enabled_job_and_resuming_one_is_done_already(client, s
 
     assert client.pause_job(name=NAME).state == State.PAUSED
     assert client.get_job(name=NAME).state == State.PAUSED
-    with refused("FAILED_PRECONDITION", match="must be ENABLED; it is PAUSED"):
+    with refused("FAILED_PRECONDITION", match=r"^Job\.state must be ENABLED for PauseJob\.$"):
         client.pause_job(name=NAME)
+    with refused("FAILED_PRECONDITION", match=r"^Job\.state must be ENABLED for RunJob\.$"):
+        client.run_job(name=NAME)
 
     assert client.resume_job(name=NAME).state == State.ENABLED
 

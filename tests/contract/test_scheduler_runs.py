@@ -606,17 +606,14 @@ class TestRunJob:
 
         stack.advance_until_called(MINUTE, calls=2)
 
-    def test_it_starts_a_paused_job(self, client, stack):
+    def test_its_retries_come_whatever_the_schedule_does(self, client, stack):
         create(client, stack.job(schedule="0 * * * *", retry_config={"retry_count": 1}))
-        client.pause_job(name=NAME)
         stack.handler.answers = [500]
 
-        job = client.run_job(name=NAME)
+        client.run_job(name=NAME)
         stack.advance(0)
         stack.advance(5)
-        stack.advance(2 * HOUR)
 
-        assert job.state == State.PAUSED
         assert stack.times == [0, 5]
         assert [call.scheduled for call in stack.handler.calls] == ["2026-03-02T13:00:00Z"] * 2
 

@@ -1,8 +1,8 @@
 import pytest
 
 from adjourn_local.answers import is_success
+from adjourn_local.moment import DAY, SECOND
 from adjourn_local.sender import Answer
-from adjourn_local.tasks.moment import DAY, SECOND
 from adjourn_local.tasks.retry import (
     RetryPolicy,
     counts_as_execution,

@@ -1,7 +1,7 @@
 import pytest
 
+from adjourn_local.moment import SECOND
 from adjourn_local.sender import Answer
-from adjourn_local.tasks.moment import SECOND
 from adjourn_local.tasks.throttle import Throttle
 
 NOW = 1_000 * SECOND

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from adjourn.schedule import load_zone
+from adjourn_local.alarm import Alarm
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
+from adjourn_local.moment import micros
 from adjourn_local.scheduler import request
-from adjourn_local.scheduler.alarm import Alarm
 from adjourn_local.scheduler.execution import (
     Execution,
     next_attempt,
@@ -95,17 +96,15 @@ class Runner:
         for execution in self._store.due_retries(now):
             self._retry(execution, now)
         due = self._store.next_due()
-        if due is None:
-            self._alarm.cancel()
-        else:
-            self._alarm.set(due)
+        if due is not None:
+            self._alarm.set(micros(due))
 
     def _wake(self) -> None:
         try:
             self.look()
         except Exception:  # noqa: BLE001 - nobody awaits the alarm; the schedule must go on
             _log.exception("the scheduler could not start what is due and tries again")
-            self._alarm.set(self._clock.now() + _AFTER_TROUBLE)
+            self._alarm.set(micros(self._clock.now() + _AFTER_TROUBLE))
 
     async def idle(self) -> None:
         """Return once all that is due by now has been sent and answered."""
@@ -115,7 +114,7 @@ class Runner:
             self.look()
 
     def run_now(self, entry: Entry) -> None:
-        """Start a job besides its schedule, whatever its state and whatever is under way."""
+        """Start a job besides its schedule, whatever is under way."""
         now = self._clock.now()
         upcoming = entry.tick or next_tick(entry.job, now)
         self._launch(entry, scheduled=upcoming, is_manual=True, now=now)
@@ -179,7 +178,7 @@ class Runner:
         job.status.code, job.status.message = status_of(answer)
         _log.info("AttemptFinished %s, %s", job.name, job.status.message or "OK")
         retry_at = None
-        if not is_success(answer) and (entry.tick is not None or execution.is_manual):
+        if not is_success(answer) and entry.tick is not None:
             retry_at = next_attempt(
                 policy_of(job.retry_config),
                 execution,

@@ -173,7 +173,7 @@ class SchedulerServer:
 
     def _pause(self, request: Any) -> Any:
         entry = self._entry(request.name)
-        _require(entry.job, _State.ENABLED, "paused")
+        _require(entry.job, _State.ENABLED, "PauseJob")
         entry.job.state = _State.PAUSED
         self._store.forget_waiting(entry.job.name)
         return self._view(self._put(entry.job))
@@ -183,12 +183,13 @@ class SchedulerServer:
         if entry.job.state == _State.ENABLED:
             # Terraform resumes each job that it has just made and needs no error: so it is done.
             return self._view(entry)
-        _require(entry.job, _State.PAUSED, "resumed")
+        _require(entry.job, _State.PAUSED, "ResumeJob")
         entry.job.state = _State.ENABLED
         return self._view(self._put(entry.job))
 
     def _run(self, request: Any) -> Any:
         entry = self._entry(request.name)
+        _require(entry.job, _State.ENABLED, "RunJob")
         self._runner.run_now(entry)
         return self._view(entry)
 
@@ -220,11 +221,10 @@ class SchedulerServer:
         return entry.job
 
 
-def _require(job: Any, state: Any, participle: str) -> None:
+def _require(job: Any, state: Any, method: str) -> None:
     if job.state != state:
         raise RpcError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f"To be {participle}, a job must be {state.name}; it is {_State(job.state).name}.",
+            grpc.StatusCode.FAILED_PRECONDITION, f"Job.state must be {state.name} for {method}."
         )
 
 

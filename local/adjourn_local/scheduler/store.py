@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adjourn_local.database import connect
+from adjourn_local.moment import instant, micros
 from adjourn_local.scheduler.definition import Job
 from adjourn_local.scheduler.execution import Execution
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scheduler_jobs (
@@ -200,17 +198,17 @@ def _execution(row: tuple[int, str, int, int, int, int, int | None]) -> Executio
     return Execution(
         id=row[0],
         job=row[1],
-        scheduled=_EPOCH + row[2] * _MICROSECOND,
+        scheduled=instant(row[2]),
         is_manual=bool(row[3]),
-        began=_EPOCH + row[4] * _MICROSECOND,
+        began=instant(row[4]),
         attempts=row[5],
         retry_at=_moment(row[6]),
     )
 
 
 def _micros(at: dt.datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // _MICROSECOND
+    return None if at is None else micros(at)
 
 
-def _moment(micros: int | None) -> dt.datetime | None:
-    return None if micros is None else _EPOCH + micros * _MICROSECOND
+def _moment(at: int | None) -> dt.datetime | None:
+    return None if at is None else instant(at)

@@ -1,6 +1,6 @@
 """The token bucket that bounds how fast a queue dispatches."""
 
-from adjourn_local.tasks.moment import SECOND
+from adjourn_local.moment import SECOND
 
 
 class Bucket:

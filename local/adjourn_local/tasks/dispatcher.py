@@ -8,15 +8,15 @@ import asyncio
 import logging
 from functools import partial
 
+from adjourn_local.alarm import Alarm
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
+from adjourn_local.moment import SECOND, micros, read, write
 from adjourn_local.sender import Answer, Sender
 from adjourn_local.tasks.agenda import Agenda
-from adjourn_local.tasks.alarm import Alarm
 from adjourn_local.tasks.counters import Tally
 from adjourn_local.tasks.headers import Writer
 from adjourn_local.tasks.line import Line
-from adjourn_local.tasks.moment import SECOND, micros, read, write
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.record import Record

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from adjourn_local.moment import SECOND
 from adjourn_local.sender import Outgoing, replace_headers
 from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.limits import method_name
-from adjourn_local.tasks.moment import SECOND
 from adjourn_local.tasks.names import short
 from adjourn_local.tasks.override import overridden
 from adjourn_local.tasks.queue import Settings

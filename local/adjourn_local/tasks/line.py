@@ -1,10 +1,10 @@
 """One queue while the server runs: its settings, what waits in it and what holds it back."""
 
+from adjourn_local.alarm import Alarm
+from adjourn_local.moment import SECOND
 from adjourn_local.sender import Answer
 from adjourn_local.tasks.agenda import Agenda
-from adjourn_local.tasks.alarm import Alarm
 from adjourn_local.tasks.bucket import Bucket
-from adjourn_local.tasks.moment import SECOND
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.throttle import Throttle

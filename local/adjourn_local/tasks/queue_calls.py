@@ -8,11 +8,11 @@ from google.cloud.tasks_v2.types import queue as queue_types
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.clock import Clock
+from adjourn_local.moment import micros, span, write
 from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import pages
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.moment import micros, span, write
 from adjourn_local.tasks.names import split_queue
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of

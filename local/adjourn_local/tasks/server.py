@@ -16,13 +16,13 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local import rest, rpc
 from adjourn_local.clock import Clock
+from adjourn_local.moment import micros, span
 from adjourn_local.sender import Sender
 from adjourn_local.tasks import buffer, cmek
 from adjourn_local.tasks.access import AccessCalls
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.headers import Mint, Writer
-from adjourn_local.tasks.moment import micros, span
 from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION

@@ -7,6 +7,7 @@ import grpc
 from google.cloud.tasks_v2.types import task as task_types
 
 from adjourn_local.clock import pacific
+from adjourn_local.moment import DAY, SECOND, instant, read, write
 from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import app_engine
@@ -18,7 +19,6 @@ from adjourn_local.tasks.limits import (
     check_headers,
     check_method,
 )
-from adjourn_local.tasks.moment import DAY, SECOND, instant, read, write
 from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.queue import check_retry
 

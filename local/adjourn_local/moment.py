@@ -1,4 +1,4 @@
-"""Instants as whole microseconds since 1970: the precision that Cloud Tasks keeps."""
+"""Instants as whole microseconds since 1970: the precision that the services keep."""
 
 import datetime as dt
 from typing import Any

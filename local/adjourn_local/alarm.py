@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from adjourn_local.clock import Clock
-from adjourn_local.tasks.moment import SECOND, micros
+from adjourn_local.moment import SECOND, micros
 
 # A laptop that slept leaves the event loop's time behind the calendar's: look again now and then.
 _LONGEST_NAP = 30.0
