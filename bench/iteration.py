@@ -149,7 +149,7 @@ def main(number: int) -> None:
         bench.fill("Item", number)
         _against_the_chain(bench, number)
         _in_shards(bench)
-        _deleting(bench, number)
+        _in_bulk(bench, number)
 
 
 def _against_the_chain(bench: Bench, number: int) -> None:
@@ -208,10 +208,29 @@ def _in_shards(bench: Bench) -> None:
         print(f"{shards} shards{seconds:>12.2f} s{one / seconds:>8.1f}x")
 
 
-def _deleting(bench: Bench, number: int) -> None:
-    print(f"\n{number:,} entities deleted")
-    one = bench.walk(walks.OneByOne, "Item", number).seconds
-    print(f"one by one{one:>14.2f} s")
+def _in_bulk(bench: Bench, number: int) -> None:
+    """Print what it takes to update and to delete all entities."""
+    pairs = {
+        "updated": (walks.UpdateSingly, walks.Update),
+        "deleted": (walks.DeleteSingly, walks.Delete),
+    }
+    for title, (singly, bulk) in pairs.items():
+        print(f"\n{number:,} entities {title}")
+        one = bench.walk(singly, "Item", number)
+        bench.fill("Item", number)
+        _show("one by one", one, one)
+        for shards in (1, 8):
+            result = bench.walk(bulk, "Item", number, shards=shards)
+            _show(f"in bulk, {shards} shards", result, one)
+            bench.fill("Item", number)
+
+
+def _show(title: str, result: Result, one: Result) -> None:
+    ratio = one.seconds / result.seconds
+    calls = sum(
+        result.counts[name] for name in ("Lookup", "RunQuery", "BeginTransaction", "Commit")
+    )
+    print(f"{title:<20}{result.seconds:>10.2f} s{ratio:>8.1f}x{calls:>10,} calls")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from functools import cache
 from typing import Any
 
 from google.cloud import datastore
@@ -44,13 +45,45 @@ class Waiting(Walk):
 
 
 @app.query_iter
-class OneByOne(Walk):
-    """Deletes each entity by itself."""
+class Delete(adjourn.DeleteEntitiesIter):
+    """Deletes in bulk."""
 
-    def on_start(self, custom_data: Any) -> None:  # noqa: ARG002
-        """Make the client."""
-        type(self).client = datastore.Client()
+    handle_finish = Walk.handle_finish
+
+
+@app.query_iter
+class Update(adjourn.UpdateEntitiesIter):
+    """Updates in bulk."""
+
+    handle_finish = Walk.handle_finish
+
+    def update_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
+        """Change something."""
+        entry["price"] += 1
+
+
+@app.query_iter
+class DeleteSingly(Walk):
+    """Deletes each entity by itself."""
 
     def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
         """Delete it."""
-        self.client.delete(entry.key)
+        client().delete(entry.key)
+
+
+@app.query_iter
+class UpdateSingly(Walk):
+    """Reads, changes and writes each entity in a transaction of its own."""
+
+    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:  # noqa: ARG002
+        """Change something."""
+        with client().transaction():
+            found = client().get(entry.key)
+            found["price"] += 1
+            client().put(found)
+
+
+@cache
+def client() -> datastore.Client:
+    """Return a client that is made once."""
+    return datastore.Client()

@@ -32,12 +32,13 @@ from adjourn.tasks import Task, TaskHandle
 
 if TYPE_CHECKING:
     from adjourn.callables import CallableTask
+    from adjourn.entities import DeleteEntitiesIter, UpdateEntitiesIter
+    from adjourn.hooks import OnError
     from adjourn.progress import RunState, ShardState
     from adjourn.queryiter import QueryIter
     from adjourn.runs import Status
     from adjourn.shards import RunError
     from adjourn.steering import RunHandle, Runs
-    from adjourn.walk import OnError
 
 __all__ = [
     "AdjournError",
@@ -49,6 +50,7 @@ __all__ = [
     "DeadLetter",
     "DeclarationError",
     "DecodeError",
+    "DeleteEntitiesIter",
     "Discard",
     "EncodeError",
     "EnqueueError",
@@ -73,13 +75,15 @@ __all__ = [
     "TaskState",
     "UnavailableError",
     "UnknownNameError",
+    "UpdateEntitiesIter",
     "User",
     "current_task",
 ]
 
 _LATER = {
     "CallableTask": "adjourn.callables",
-    "OnError": "adjourn.walk",
+    "DeleteEntitiesIter": "adjourn.entities",
+    "OnError": "adjourn.hooks",
     "QueryIter": "adjourn.queryiter",
     "RunError": "adjourn.shards",
     "RunHandle": "adjourn.steering",
@@ -87,6 +91,7 @@ _LATER = {
     "Runs": "adjourn.steering",
     "ShardState": "adjourn.progress",
     "Status": "adjourn.runs",
+    "UpdateEntitiesIter": "adjourn.entities",
 }
 
 

@@ -38,7 +38,8 @@ class Lane:
         data = self.means.loaded(self.shard.custom_data or self.run.custom_data)
         before = self.means.surroundings.codec.dumps(data)
         claimed = self.shard.claimed(self.means.now(), cls.step_seconds, cls.lease_seconds)
-        walk = Walk(claimed, data, cls(), self.means.surroundings)
+        hooks = cls.over(self.means.surroundings.queries)
+        walk = Walk(claimed, data, hooks, self.means.surroundings)
         if not self._write(claimed):
             return Verdict.BUSY
         self.shard = claimed

@@ -235,6 +235,7 @@ class QuerySource(Protocol):
         limit: int | None = None,
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
+        keys_only: bool = False,
     ) -> Mapping[str, object]:
         """Return all that is needed to run the query elsewhere, in values that the codec carries.
 
@@ -243,6 +244,7 @@ class QuerySource(Protocol):
             limit: How many results are wanted; stands under "limit", and whoever pages counts.
             start_cursor: Position behind which the results begin, as the user's client gave it.
             end_cursor: Position at which they end.
+            keys_only: Whether the keys of entities are enough, whatever the query asks for.
 
         Raises:
             DeclarationError: The query cannot be resumed; the message says why.

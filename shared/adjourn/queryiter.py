@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError
+from adjourn.hooks import OnError
 from adjourn.options import Options
+from adjourn.ports import QuerySource
 from adjourn.registry import is_lazy
 from adjourn.steering import RunHandle
-from adjourn.walk import OnError
 
 E = TypeVar("E")
 
@@ -100,9 +101,12 @@ class QueryIter(Generic[E]):
     max_entry_retries: ClassVar[int] = 3
     queue_name: ClassVar[str | None] = None
 
+    # Whether the hooks get keys alone, and pass them on to Datastore.
+    in_bulk: ClassVar[bool] = False
     in_batches: ClassVar[bool] = False
     registered_name: ClassVar[str] = ""
     _starter: ClassVar[Callable[[], Start] | None] = None
+    _queries: QuerySource
 
     def load(self, entity: Any) -> E:
         """Turn an entity into what the other hooks get; as it is, unless overridden."""
@@ -113,11 +117,17 @@ class QueryIter(Generic[E]):
         """Handle one entity; after a crash it may come again, so let a repetition do no harm."""
         raise NotImplementedError
 
-    def handle_batch(self, entries: Sequence[E], custom_data: Any) -> None:
+    def handle_batch(
+        self, entries: Sequence[E], custom_data: Any
+    ) -> Sequence[Exception | None] | None:
         """Handle up to `batch_size` entities; define it instead of `handle_entry`.
 
         If it raises, the same entities come one by one, each in a list of its own, so that those
         that fail are found.
+
+        Returns:
+            For each entity, in order: None, or why it failed, so that only those that failed come
+            again. None for all of them if none failed.
         """
         raise NotImplementedError
 
@@ -191,6 +201,13 @@ class QueryIter(Generic[E]):
             raise DeclarationError(
                 f"{cls.__name__}.{name} must be more than 0 and at most {most}, or None."
             )
+
+    @classmethod
+    def over(cls, queries: QuerySource) -> Self:
+        """Return what carries out one step."""
+        hooks = cls()
+        hooks._queries = queries
+        return hooks
 
     @classmethod
     def bind(

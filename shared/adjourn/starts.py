@@ -49,6 +49,7 @@ class Starter:
             limit=options.limit,
             start_cursor=options.start_cursor,
             end_cursor=options.end_cursor,
+            keys_only=cls.in_bulk,
         )
         data = self.codec.dumps(custom_data, "custom_data")
         context = self.codec.dumps(dict(self.carrier.pack()), "context")

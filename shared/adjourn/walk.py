@@ -2,28 +2,21 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from adjourn.clock import Clock
 from adjourn.codec import Codec
+from adjourn.hooks import Hooks, OnError, asked, handed
 from adjourn.log import event
 from adjourn.ports import Page, QuerySource
 from adjourn.shards import RunError, Shard, path_of, pause_after, said, with_failure
 
 # So many entities of a shard can wait to be tried again; then it reads no further ones.
 MOST_RETRIES = 100
-
-
-class OnError(Enum):
-    """What `handle_error` can answer."""
-
-    CONTINUE = auto()  # count the error and go on
-    RETRY = auto()  # try it again, as often as before
-    STOP = auto()  # stop the run at this entity
 
 
 class Ending(Enum):
@@ -34,26 +27,6 @@ class Ending(Enum):
     WAIT = auto()  # nothing is left but entities that are not yet due again
     END = auto()  # of the shard
     STOP = auto()  # of the run
-
-
-class Hooks(Protocol):
-    """What the user's `QueryIter` answers; documented there."""
-
-    batch_size: ClassVar[int]
-    max_entry_retries: ClassVar[int]
-    in_batches: ClassVar[bool]
-
-    def load(self, entity: Any) -> Any:
-        """Turn an entity into the user's own type."""
-
-    def handle_entry(self, entry: Any, custom_data: Any) -> None:
-        """Handle one entity."""
-
-    def handle_batch(self, entries: Sequence[Any], custom_data: Any) -> None:
-        """Handle a page of them."""
-
-    def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> bool | OnError:
-        """Say what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -190,16 +163,24 @@ class Walk:
         return left
 
     def _batch(self, page: Page) -> Ending | None:
-        error = self._call(page.entries, is_batch=True)
-        if error is not None:
+        told = handed(self._hooks, page.entries, self._custom_data)
+        if isinstance(told, Exception):
             text = f"A batch of {len(page.entries)} failed; they come one by one"
-            event("iteration.retry", logging.WARNING, text, error=error)
-            self._shard = replace(self._shard, error=said(error))
+            event("iteration.retry", logging.WARNING, text, error=told)
+            self._shard = replace(self._shard, error=said(told))
             self._place.singly = len(page.entries)
             return Ending.CUT
-        self._place.done += len(page.entries)
         self._place.cursor = page.cursors[-1]
-        return self._is_over()
+        stopped = [
+            entry
+            for entry, error in zip(page.entries, told, strict=True)
+            if not self._is_settled(entry, error, 0)
+        ]
+        for entry in stopped:  # those behind it are done, so it cannot be the position
+            self._remember(entry, 0, self._around.clock.now())
+        if stopped:
+            return Ending.STOP
+        return self._is_over() or self._room()
 
     def _one_by_one(self, page: Page) -> Ending | None:
         for entry, cursor in zip(page.entries, page.cursors, strict=True):
@@ -215,7 +196,11 @@ class Walk:
 
     def _single(self, entry: object, failed: int) -> bool:
         """Handle an entity that has failed so often in this round; False if the run stops."""
-        error = self._call([entry], is_batch=self._hooks.in_batches)
+        told = handed(self._hooks, [entry], self._custom_data)
+        return self._is_settled(entry, told if isinstance(told, Exception) else told[0], failed)
+
+    def _is_settled(self, entry: object, error: Exception | None, failed: int) -> bool:
+        """Note what became of an entity; False if the run stops."""
         if error is None:
             self._place.done += 1
             return True
@@ -225,7 +210,7 @@ class Walk:
             self._put_off(entry, failed + 1)
             return True
         event("iteration.error", logging.ERROR, said(error), error=error)
-        answer = self._ask(entry, error)
+        answer = asked(self._hooks, entry, self._custom_data, error)
         if answer is OnError.RETRY:
             self._put_off(entry, 0)
         elif answer is OnError.CONTINUE:
@@ -235,35 +220,11 @@ class Walk:
             self._shard = replace(self._shard, error=f"{said(error)} (at {where})")
         return answer is not OnError.STOP
 
-    def _call(self, entries: Sequence[object], *, is_batch: bool) -> Exception | None:
-        """Hand entities to the user's hook; return what it raised."""
-        try:
-            loaded = [self._hooks.load(entry) for entry in entries]
-            if is_batch:
-                self._hooks.handle_batch(loaded, self._custom_data)
-            else:
-                self._hooks.handle_entry(loaded[0], self._custom_data)
-        except SystemExit as error:
-            # It must not take the function's process along, and handle_error gets an Exception.
-            hook = "handle_batch" if is_batch else "handle_entry"
-            return RuntimeError(f"{hook} called sys.exit({error})")
-        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            return error
-        return None
-
-    def _ask(self, entry: object, error: Exception) -> OnError:
-        try:
-            answer = self._hooks.handle_error(_loaded(self._hooks, entry), self._custom_data, error)
-        except (Exception, SystemExit) as another:  # noqa: BLE001 - a failing hook stops the run, as False does
-            event("iteration.error", logging.ERROR, said(another), error=another)
-            return OnError.STOP
-        if isinstance(answer, OnError):
-            return answer
-        return OnError.CONTINUE if answer else OnError.STOP
-
     def _put_off(self, entry: object, failed: int) -> None:
+        self._remember(entry, failed, self._around.clock.now() + pause_after(max(1, failed)))
+
+    def _remember(self, entry: object, failed: int, due: dt.datetime) -> None:
         reference = self._around.queries.refer(self._query, entry)
-        due = self._around.clock.now() + pause_after(max(1, failed))
         self._retries.append(_Retry(reference, failed, due))
 
     def _count_error(self, entry: object, error: Exception) -> None:
@@ -279,11 +240,3 @@ class Walk:
 
 
 _NOTHING = Page(entries=(), cursors=(), more=False)
-
-
-def _loaded(hooks: Hooks, entry: object) -> object:
-    """Return an entity in the user's own type, as it is if that is what failed."""
-    try:
-        return hooks.load(entry)
-    except Exception:  # noqa: BLE001 - the error that is told of
-        return entry

@@ -454,6 +454,20 @@ class DatastoreQueriesContract(QuerySourceContract):
         assert len(found) == 7
         assert all(not dict(entity) for entity in found)
 
+    def test_whole_entities_are_left_out_where_keys_are_enough(self, subject, client):
+        query = client.query(kind="Number", order=["-n"])
+        query.add_filter(filter=PropertyFilter("n", ">", 2))
+        told = carried(subject, query, keys_only=True)
+
+        found = walk(subject, told, limit=2)
+
+        assert [entity.key.name for entity in found] == ["n6", "n5", "n4", "n3"]
+        assert not any(dict(entity) for entity in found)
+        assert query.projection == []  # the user's own is as it was
+        for values in ({"projection": ["n"]}, {"distinct_on": ["m"], "order": ["m"]}):
+            kept = client.query(kind="Number", **values)
+            assert carried(subject, kept, keys_only=True) == carried(subject, kept)
+
     def test_a_projection_is_carried_and_a_walk_goes_on_within_one_entity(self, subject, client):
         query = client.query(kind="Number", projection=["tags"], order=["tags"])
 

@@ -230,3 +230,19 @@ class Tour(adjourn.QueryIter[datastore.Entity]):
 
     def on_cancel(self, custom_data: Any) -> None:  # noqa: ARG002
         tell("cancelled")
+
+
+@app.query_iter
+class Forget(adjourn.DeleteEntitiesIter):
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
+        tell(f"{total_count} forgotten")
+
+
+@app.query_iter
+class Raise(adjourn.UpdateEntitiesIter):
+    def update_entry(self, entry: datastore.Entity, custom_data: Any) -> bool:
+        entry["price"] += custom_data["by"]
+        return bool(entry["n"] % 10)
+
+    def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
+        tell(f"{total_count} raised")

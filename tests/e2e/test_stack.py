@@ -20,7 +20,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
-from tests.e2e.application import Sum, Visit, say, show, stumble, wait, weigh
+from tests.e2e.application import Forget, Raise, Sum, Visit, say, show, stumble, wait, weigh
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -170,3 +170,32 @@ def test_an_iteration_sees_every_entity_in_many_steps_and_finishes_once(ear: Ear
     assert state is not None
     assert (state.total, state.done, state.errors) == (100, 100, 0)
     assert state.status in {Status.FINISHING, Status.FINISHED}
+
+
+def test_entities_are_updated_and_deleted_in_bulk_by_several_shards(ear: Ear) -> None:
+    client = datastore.Client()
+    entities = []
+    for n in range(1200):
+        entity = datastore.Entity(client.key("Ware", n + 1), exclude_from_indexes=("text",))
+        entity.update({"n": n, "price": 100, "text": "x" * 20})
+        entities.append(entity)
+    for start in range(0, len(entities), 400):
+        client.put_multi(entities[start : start + 400])
+
+    run = Raise.start(client.query(kind="Ware"), {"by": 5}, shards=4)
+    assert ear.hear() == "1200 raised"
+    state = run.fetch()
+    assert state is not None
+    assert (state.done, state.errors, len(state.shards)) == (1200, 0, 16)
+    found = list(client.query(kind="Ware").fetch())
+    assert {entity["price"] for entity in found if entity["n"] % 10} == {105}
+    assert {entity["price"] for entity in found if not entity["n"] % 10} == {100}
+    assert found[0].exclude_from_indexes == {"text"}
+
+    few = client.query(kind="Ware", order=["-n"])
+    Forget.start(few, limit=200)
+    assert ear.hear() == "200 forgotten"
+    assert {entity["n"] for entity in client.query(kind="Ware").fetch()} == set(range(1000))
+    Forget.start(client.query(kind="Ware"), shards=2)
+    assert ear.hear() == "1000 forgotten"
+    assert list(client.query(kind="Ware").fetch()) == []

@@ -253,6 +253,64 @@ def test_the_entity_that_makes_a_batch_fail_is_found(box, batches, script):
     assert (run.fetch().done, run.fetch().errors) == (10, 1)
 
 
+@pytest.fixture
+def choosy(declare, script, box):
+    """Batches that say which of their entities failed."""
+    box.queries.add("Order", *range(10))
+
+    def handle_batch(_self, entries, custom_data):  # noqa: ARG001
+        script.seen.append(list(entries))
+        return [RuntimeError(f"broken {e}") if script.fails(e) else None for e in entries]
+
+    return declare(handle_entry=None, handle_batch=handle_batch)
+
+
+def test_of_a_batch_only_what_it_says_has_failed_comes_again(box, choosy, script):
+    script.fails = lambda entry: entry == 3 or (entry == 5 and len(script.seen) < 5)
+    run = choosy.start(QUERY)
+
+    box.drain()
+    assert script.seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert (run.fetch().done, run.fetch().waiting) == (8, 2)
+    drain(box)
+
+    assert script.seen[3:] == [[3], [5], [3]]
+    assert script.asked == [(3, "broken 3")]
+    state = run.fetch()
+    assert (state.status, state.done, state.errors) == (Status.FINISHED, 10, 1)
+
+
+def test_a_run_that_stops_within_a_batch_goes_on_with_what_failed_there(box, choosy, script):
+    script.fails = lambda entry: entry in {1, 2}
+    script.answer = lambda _: OnError.STOP
+    choosy.max_entry_retries = 0
+    run = choosy.start(QUERY)
+
+    box.drain()
+    state = run.fetch()
+    assert (state.status, state.done, state.waiting) == (Status.STOPPED, 2, 2)
+    assert state.last_error == "RuntimeError: broken 2 (at 3)"
+
+    script.fails = lambda _: False
+    run.retry()
+    drain(box)
+    assert script.seen == [[0, 1, 2, 3], [1], [2], [4, 5, 6, 7], [8, 9]]
+    assert (run.fetch().status, run.fetch().done) == (Status.FINISHED, 10)
+
+
+@pytest.mark.parametrize("answer", [True, 3, "failed", [], [None], [None, 1, None, None]])
+def test_a_batch_that_says_something_else_has_failed(box, declare, script, answer):
+    box.queries.add("Order", *range(4))
+    run = declare(handle_entry=None, handle_batch=lambda *_: answer).start(QUERY)
+
+    drain(box)
+
+    assert {told for _, told in script.asked} <= {
+        "handle_batch must return None, or None or an exception for each of 1"
+    }
+    assert run.fetch().last_error.startswith("TypeError: handle_batch must return None, or None")
+
+
 def test_either_entries_or_batches_are_handled(declare):
     with pytest.raises(ValueError, match="has handle_entry and handle_batch; leave one of them"):
         declare(handle_batch=lambda *_: None)

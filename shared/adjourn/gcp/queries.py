@@ -49,6 +49,7 @@ class DatastoreQueries:
         limit: int | None = None,
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
+        keys_only: bool = False,
     ) -> Told:
         """Return all that a query says, and refuse what has no positions to go on from."""
         from google.cloud.datastore import Query
@@ -59,6 +60,8 @@ class DatastoreQueries:
             )
         if limit is not None and (type(limit) is not int or limit < 1):
             raise DeclarationError(f"limit is {limit!r}; it must be a whole number from 1 on.")
+        # What is projected has its key anyway, and groups of results have but one.
+        is_cut = keys_only and not query.projection and not query.distinct_on
         told = {
             "kind": query.kind,
             "namespace": query.namespace,
@@ -66,7 +69,7 @@ class DatastoreQueries:
             "ancestor": query.ancestor,
             "filters": [queries.told_filter(each) for each in query.filters],
             "order": list(query.order),
-            "projection": list(query.projection),
+            "projection": [KEY] if is_cut else list(query.projection),
             "distinct_on": list(query.distinct_on),
             "limit": limit,
             "start_cursor": _text(start_cursor),

@@ -51,6 +51,7 @@ class MemoryQueries:
         limit: int | None = None,
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
+        keys_only: bool = False,  # noqa: ARG002 - entries have no keys of their own
     ) -> Mapping[str, object]:
         """Return what a `MemoryQuery` says."""
         if not isinstance(query, MemoryQuery):

@@ -1,0 +1,131 @@
+"""All entities of a query are deleted or updated, and those that cannot be are told."""
+
+import pytest
+
+import adjourn
+from adjourn import Status
+from adjourn.delivery import Outcome
+from adjourn.errors import StoreError
+from adjourn.testing import MemoryQuery
+from tests.unit.test_entries_that_fail import drain
+
+QUERY = MemoryQuery("Order")
+
+
+@pytest.fixture
+def orders(box):
+    box.queries.add("Order", *({"n": n} for n in range(10)))
+
+    def left():
+        return [entry["n"] for entry in box.queries._entries({"kind": "Order"}).values()]
+
+    return left
+
+
+@pytest.fixture
+def delete(app):
+    class Delete(adjourn.DeleteEntitiesIter):
+        batch_size = 4
+
+    return app.query_iter(name="delete")(Delete)
+
+
+@pytest.fixture
+def update(app, ran):
+    class Tenfold(adjourn.UpdateEntitiesIter):
+        batch_size = 4
+        max_entry_retries = 1
+
+        def update_entry(self, entry, custom_data):
+            ran.append(entry["n"])
+            entry["n"] *= custom_data["by"]
+            if entry["n"] == 30:
+                raise RuntimeError("broken")
+            return entry["n"] != 40
+
+    return app.query_iter(name="update")(Tenfold)
+
+
+def away(box, monkeypatch, method, times):
+    """Let Datastore be away for a while."""
+    real, left = getattr(box.queries, method), [None] * times
+
+    def fails(*arguments):
+        if left:
+            left.pop()
+            raise StoreError("Datastore is away")
+        return real(*arguments)
+
+    monkeypatch.setattr(box.queries, method, fails)
+
+
+def test_all_are_deleted(box, orders, delete):
+    run = delete.start(QUERY)
+
+    box.drain()
+
+    assert orders() == []
+    assert (run.fetch().status, run.fetch().done, run.fetch().total) == (Status.FINISHED, 10, 10)
+
+
+def test_all_are_updated_but_for_those_that_fail_or_need_not(box, orders, update, ran):
+    run = update.start(QUERY, {"by": 10})
+
+    drain(box)
+
+    assert orders() == [0, 10, 20, 3, 4, 50, 60, 70, 80, 90]
+    assert ran == [*range(10), 3]  # the others of its batch were not updated once more
+    state = run.fetch()
+    assert (state.status, state.done, state.errors) == (Status.FINISHED, 10, 1)
+    assert state.last_error == "RuntimeError: broken"
+
+
+@pytest.fixture(params=[("delete", "delete"), ("update", "change")], ids=["delete", "update"])
+def hindered(request, box, monkeypatch):
+    name, method = request.param
+    away(box, monkeypatch, method, times=5)
+    return request.getfixturevalue(name)
+
+
+def test_no_entity_is_to_blame_when_datastore_is_away(box, orders, hindered):
+    run = hindered.start(QUERY, {"by": 1})
+
+    (first,) = box.queue.tasks.values()
+    assert [box.deliver(first) for _ in range(5)] == [Outcome.TROUBLE] * 5
+    assert (run.fetch().waiting, run.fetch().errors) == (0, 0)
+    assert orders() == list(range(10))
+
+    box.drain()
+    assert (run.fetch().status, run.fetch().done) == (Status.FINISHED, 10)
+
+
+def test_other_classes_have_the_entity_to_blame(app, box, orders, ran):  # noqa: ARG001 - they fill the query
+    class Walk(adjourn.QueryIter):
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002
+            ran.append(entry["n"])
+            raise StoreError("its own")
+
+    run = app.query_iter(name="walk")(Walk).start(QUERY)
+
+    box.drain()
+
+    assert ran == list(range(10))
+    assert run.fetch().waiting == 10
+
+
+async def later(self, entry, custom_data):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("base", "members", "said"),
+    [
+        (adjourn.UpdateEntitiesIter, {}, "needs update_entry"),
+        (adjourn.UpdateEntitiesIter, {"update_entry": later}, "must be a plain function"),
+        (adjourn.DeleteEntitiesIter, {"load": lambda _, e: e}, "gets keys alone; leave load out"),
+        (adjourn.DeleteEntitiesIter, {"handle_entry": lambda *_: None}, "leave one of them out"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(app, base, members, said):
+    with pytest.raises(adjourn.DeclarationError, match=said):
+        app.query_iter(name="walk")(type("Walk", (base,), members))
