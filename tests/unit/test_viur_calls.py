@@ -224,6 +224,14 @@ def test_objects_are_found_below_the_application_by_their_paths_and_no_property_
     assert app._declared.objects.path(tree) is None
 
 
+def test_a_module_under_two_attributes_is_registered_under_the_first():
+    app, module = ViurApp(), shop.Module("a", None)
+
+    app.add_main_app(types.SimpleNamespace(first=module, second=module, third=[module]))
+
+    assert app._declared.objects.path(module) == "first"
+
+
 def test_two_modules_of_one_path_are_refused():
     tree = types.SimpleNamespace(a=shop.Module("a", "same"), b=shop.Module("b", "same"))
 

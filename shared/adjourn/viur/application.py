@@ -237,10 +237,14 @@ def _with_methods(main_app: object) -> Iterator[_Below]:
     seen: set[int] = set()
     level = [_Below(takeover.ROOT, main_app)]
     for _ in range(_DEPTH + 1):
-        level = [each for each in level if id(each.item) not in seen]
-        seen |= {id(each.item) for each in level}
-        yield from (each for each in level if _has_methods(each.item))
-        level = [below for each in level for below in _below(each)]
+        below: list[_Below] = []
+        for each in level:
+            if id(each.item) not in seen:
+                seen.add(id(each.item))
+                below += _below(each)
+                if _has_methods(each.item):
+                    yield each
+        level = below
 
 
 def _below(above: _Below) -> Iterator[_Below]:
