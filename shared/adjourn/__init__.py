@@ -31,14 +31,14 @@ from adjourn.ports import TaskState
 from adjourn.tasks import Task, TaskHandle
 
 if TYPE_CHECKING:
-    from adjourn.callables import CallableTask
-    from adjourn.entities import DeleteEntitiesIter, UpdateEntitiesIter
-    from adjourn.hooks import OnError
-    from adjourn.progress import RunState, ShardState
-    from adjourn.queryiter import QueryIter
-    from adjourn.runs import Status
-    from adjourn.shards import RunError
-    from adjourn.steering import RunHandle, Runs
+    from adjourn.iteration.entities import DeleteEntitiesIter, UpdateEntitiesIter
+    from adjourn.iteration.hooks import OnError
+    from adjourn.iteration.progress import RunState, ShardState
+    from adjourn.iteration.queryiter import QueryIter
+    from adjourn.iteration.runs import Status
+    from adjourn.iteration.shards import RunError
+    from adjourn.iteration.steering import RunHandle, Runs
+    from adjourn.people.callables import CallableTask
 
 __all__ = [
     "AdjournError",
@@ -81,17 +81,17 @@ __all__ = [
 ]
 
 _LATER = {
-    "CallableTask": "adjourn.callables",
-    "DeleteEntitiesIter": "adjourn.entities",
-    "OnError": "adjourn.hooks",
-    "QueryIter": "adjourn.queryiter",
-    "RunError": "adjourn.shards",
-    "RunHandle": "adjourn.steering",
-    "RunState": "adjourn.progress",
-    "Runs": "adjourn.steering",
-    "ShardState": "adjourn.progress",
-    "Status": "adjourn.runs",
-    "UpdateEntitiesIter": "adjourn.entities",
+    "CallableTask": "adjourn.people.callables",
+    "DeleteEntitiesIter": "adjourn.iteration.entities",
+    "OnError": "adjourn.iteration.hooks",
+    "QueryIter": "adjourn.iteration.queryiter",
+    "RunError": "adjourn.iteration.shards",
+    "RunHandle": "adjourn.iteration.steering",
+    "RunState": "adjourn.iteration.progress",
+    "Runs": "adjourn.iteration.steering",
+    "ShardState": "adjourn.iteration.progress",
+    "Status": "adjourn.iteration.runs",
+    "UpdateEntitiesIter": "adjourn.iteration.entities",
 }
 
 

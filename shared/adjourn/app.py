@@ -24,11 +24,11 @@ from adjourn.tasks import Enqueuer, Task
 from adjourn.wiring import Declarations, Wiring
 
 if TYPE_CHECKING:
-    from adjourn.callables import CallableTask
-    from adjourn.periodic import Periodically
-    from adjourn.queryiter import QueryIter
+    from adjourn.cron.periodic import Periodically
+    from adjourn.iteration.queryiter import QueryIter
+    from adjourn.iteration.steering import Runs
+    from adjourn.people.callables import CallableTask
     from adjourn.startup import Once
-    from adjourn.steering import Runs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,7 +180,7 @@ class App:
         Raises:
             DeclarationError: An argument, an option or the function is wrong.
         """
-        from adjourn import periodic  # noqa: PLC0415 - for those who declare one
+        from adjourn.cron import periodic  # noqa: PLC0415 - for those who declare one
 
         timing = periodic.declared_timing(
             interval=interval,
@@ -210,7 +210,7 @@ class App:
         Raises:
             DeclarationError: It is not periodic.
         """
-        from adjourn.periodic import remove  # noqa: PLC0415 - for those who declare one
+        from adjourn.cron.periodic import remove  # noqa: PLC0415 - for those who declare one
 
         remove(self._declared.periodics, self._declared.objects, task)
 
@@ -309,7 +309,7 @@ class App:
         return registered if cls is None else registered(cls)
 
     def _look_after_runs(self) -> None:
-        from adjourn import revive  # noqa: PLC0415 - for those who iterate
+        from adjourn.iteration import revive  # noqa: PLC0415 - for those who iterate
 
         def look_after_runs() -> None:
             self.wiring().reviver.revive()
@@ -333,7 +333,7 @@ class App:
         Raises:
             DeclarationError: The class is wrong or its key is taken.
         """
-        from adjourn.callables import offer  # noqa: PLC0415 - for those who declare one
+        from adjourn.people.callables import offer  # noqa: PLC0415 - for those who declare one
 
         offered = offer(cls, self._enqueuer)
         self._declared.offers.add(offered.key, offered)
@@ -406,6 +406,6 @@ def _check_bare(function: Callable[[], Any], what: str) -> None:
 
 
 def _is_query_iter(value: object) -> bool:
-    from adjourn.queryiter import QueryIter  # noqa: PLC0415 - for those who declare one
+    from adjourn.iteration.queryiter import QueryIter  # noqa: PLC0415 - for those who declare one
 
     return isinstance(value, type) and issubclass(value, QueryIter)

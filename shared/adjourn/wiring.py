@@ -31,17 +31,17 @@ from adjourn.tasks import Enqueuer, Task
 from adjourn.unique import Uniques
 
 if TYPE_CHECKING:
-    from adjourn.baggage import Baggage
-    from adjourn.callables import Offer
-    from adjourn.cron import Cron
-    from adjourn.iterations import Iterations
-    from adjourn.people import People
-    from adjourn.periodic import Declared
-    from adjourn.queryiter import QueryIter
-    from adjourn.revive import Reviver
-    from adjourn.starts import Starter
+    from adjourn.cron.fanout import Cron
+    from adjourn.cron.periodic import Declared
+    from adjourn.iteration.baggage import Baggage
+    from adjourn.iteration.iterations import Iterations
+    from adjourn.iteration.queryiter import QueryIter
+    from adjourn.iteration.revive import Reviver
+    from adjourn.iteration.starts import Starter
+    from adjourn.iteration.steering import Runs
+    from adjourn.people.answers import People
+    from adjourn.people.callables import Offer
     from adjourn.startup import Startup, StartupTask
-    from adjourn.steering import Runs
 
 Receiver = Callable[[Delivery], Outcome]
 Identify = Callable[[Delivery], str]
@@ -130,7 +130,7 @@ class Wiring:
     @cached_property
     def runs(self) -> "Runs":
         """The runs of the deployment, to be watched and steered."""
-        from adjourn.steering import Runs  # noqa: PLC0415 - for those who iterate
+        from adjourn.iteration.steering import Runs  # noqa: PLC0415 - for those who iterate
 
         adapters = self._adapters
         return Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
@@ -138,7 +138,7 @@ class Wiring:
     @cached_property
     def starter(self) -> "Starter":
         """What begins runs."""
-        from adjourn.starts import Starter  # noqa: PLC0415 - for those who start some
+        from adjourn.iteration.starts import Starter  # noqa: PLC0415 - for those who start some
 
         adapters = self._adapters
         return Starter(
@@ -156,15 +156,15 @@ class Wiring:
     @cached_property
     def reviver(self) -> "Reviver":
         """What finds the runs whose tasks are gone."""
-        from adjourn.revive import Reviver  # noqa: PLC0415 - for the task that does it
+        from adjourn.iteration.revive import Reviver  # noqa: PLC0415 - for the task that does it
 
         return Reviver(runs=self.runs)
 
     @cached_property
     def _iterations(self) -> "Iterations":
-        from adjourn.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
-        from adjourn.means import Means  # noqa: PLC0415
-        from adjourn.walk import Surroundings  # noqa: PLC0415
+        from adjourn.iteration.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
+        from adjourn.iteration.means import Means  # noqa: PLC0415
+        from adjourn.iteration.walk import Surroundings  # noqa: PLC0415
 
         declared, adapters = self._declared, self._adapters
         surroundings = Surroundings(
@@ -214,7 +214,7 @@ class Wiring:
 
     def _follow(self, envelope: Envelope, task: str) -> None:
         if len(self._declared.periodics):
-            from adjourn.slots import follow  # noqa: PLC0415 - for runs that put themselves off
+            from adjourn.cron.slots import follow  # noqa: PLC0415 - for runs that put themselves off
 
             follow(self._adapters.store, envelope, task)
 
@@ -224,7 +224,7 @@ class Wiring:
 
     @cached_property
     def _people(self) -> "People":
-        from adjourn.people import People  # noqa: PLC0415 - for those whom people ask
+        from adjourn.people.answers import People  # noqa: PLC0415 - for those whom people ask
 
         return People(
             offers=self._declared.offers,
@@ -235,7 +235,7 @@ class Wiring:
     @cached_property
     def receive_step(self) -> Receiver:
         """Carries out the iteration steps that Cloud Tasks delivers."""
-        from adjourn.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
+        from adjourn.iteration.steps import StepRunner  # noqa: PLC0415 - for the queryiter function
 
         runner = StepRunner(
             iterations=self._iterations,
@@ -248,15 +248,15 @@ class Wiring:
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
-        from adjourn.ticks import CronRunner  # noqa: PLC0415 - for the cron function
+        from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
         return self._guarded(self.settings.cron_url, CronRunner(cron=self.cron), _by_cron)
 
     @cached_property
     def cron(self) -> "Cron":
         """What finds out which periodic functions are due, and enqueues them."""
-        from adjourn.cron import Cron  # noqa: PLC0415 - for the cron function
-        from adjourn.periodic import found  # noqa: PLC0415
+        from adjourn.cron.fanout import Cron  # noqa: PLC0415 - for the cron function
+        from adjourn.cron.periodic import found  # noqa: PLC0415
 
         declared = self._declared
         return Cron(
@@ -278,7 +278,7 @@ class Wiring:
 
     @cached_property
     def _baggage(self) -> "Baggage":
-        from adjourn.baggage import Baggage  # noqa: PLC0415 - for those who iterate
+        from adjourn.iteration.baggage import Baggage  # noqa: PLC0415 - for those who iterate
 
         return Baggage(payloads=self._payloads, clock=self._adapters.clock)
 

@@ -12,7 +12,7 @@ from adjourn import App, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
 from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError, StoreError, UnavailableError
-from adjourn.runs import KIND, Run, Step, key_of
+from adjourn.iteration.runs import KIND, Run, Step, key_of
 from adjourn.testing import MemoryQuery, Queued, sandbox
 from tests.faults import CrashError, Faults, lose_answer
 

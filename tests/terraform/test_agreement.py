@@ -26,7 +26,7 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
 
 
 def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> None:
-    sources = [path.read_text() for path in SHARED.glob("*.py")]
+    sources = [path.read_text() for path in SHARED.rglob("*.py")]
     expiring = {
         kind
         for source in sources

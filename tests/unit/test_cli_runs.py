@@ -6,9 +6,9 @@ import io
 import pytest
 from rich.console import Console
 
-from adjourn.progress import state_of
-from adjourn.runs import Run, Status
-from adjourn.shards import Shard
+from adjourn.iteration.progress import state_of
+from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.shards import Shard
 from adjourn_local.cli import main
 from adjourn_local.commands.progress import display, pace, show_plain
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn.cron import Cron
+from adjourn.cron.fanout import Cron
+from adjourn.cron.periodic import Timing
+from adjourn.cron.slots import KIND, State, due
 from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError, EnqueueError, StoreError, UnavailableError
-from adjourn.periodic import Timing
 from adjourn.ports import RecordKey
-from adjourn.slots import KIND, State, due
 from adjourn.testing import MemoryQueue, MemoryStore
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

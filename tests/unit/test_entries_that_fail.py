@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 
 from adjourn import OnError, QueryIter, RunError, Status
-from adjourn.shards import pause_after
+from adjourn.iteration.shards import pause_after
+from adjourn.iteration.walk import MOST_RETRIES
 from adjourn.testing import MemoryQuery
-from adjourn.walk import MOST_RETRIES
 
 QUERY = MemoryQuery("Order")
 SECOND = dt.timedelta(seconds=1)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 
 from adjourn.errors import DeclarationError
-from adjourn.forms import InvalidError, form_of, form_of_class
+from adjourn.people.forms import InvalidError, form_of, form_of_class
 
 
 class Size(enum.Enum):

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adjourn import App
-from adjourn.cron import Cron
+from adjourn.cron.fanout import Cron
+from adjourn.cron.slots import KIND, RUN, State, follow, upcoming
 from adjourn.delivery import Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.ports import RecordKey
-from adjourn.slots import KIND, RUN, State, follow, upcoming
 from adjourn.testing import MemoryQueue, sandbox
 
 SECOND = dt.timedelta(seconds=1)

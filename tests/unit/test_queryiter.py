@@ -10,9 +10,9 @@ from adjourn import App, DeclarationError, EncodeError, QueryIter, Status
 from adjourn.deadletters import KIND as DEAD
 from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError, StoreError, UnavailableError
+from adjourn.iteration.runs import Step, key_of
+from adjourn.iteration.shards import shard_key
 from adjourn.ports import RecordKey, Target
-from adjourn.runs import Step, key_of
-from adjourn.shards import shard_key
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox
 from tests.faults import Faults, lose_answer
 

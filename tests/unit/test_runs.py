@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 
 from adjourn import Status
-from adjourn.runs import KEPT, Run, Step, key_of
-from adjourn.shards import Shard
-from adjourn.verdicts import Verdict, due_behind, due_in, judge
+from adjourn.iteration.runs import KEPT, Run, Step, key_of
+from adjourn.iteration.shards import Shard
+from adjourn.iteration.verdicts import Verdict, due_behind, due_in, judge
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)

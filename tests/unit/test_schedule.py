@@ -9,8 +9,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn.expressions import parse, parse_interval
-from adjourn.schedule import load_zone
+from adjourn.cron.expressions import parse, parse_interval
+from adjourn.cron.schedule import load_zone
 
 MINUTE = dt.timedelta(minutes=1)
 BERLIN = "Europe/Berlin"

@@ -7,7 +7,7 @@ import pytest
 from adjourn import QueryIter, Status
 from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError
-from adjourn.runs import Step
+from adjourn.iteration.runs import Step
 from adjourn.testing import MemoryQuery
 
 QUERY = MemoryQuery("Order")

@@ -8,8 +8,8 @@ import pytest
 from adjourn import QueryIter, Status, UnknownNameError, current_task
 from adjourn.delivery import Outcome
 from adjourn.errors import EnqueueError, UnavailableError
-from adjourn.runs import KEPT, key_of
-from adjourn.shards import shard_key
+from adjourn.iteration.runs import KEPT, key_of
+from adjourn.iteration.shards import shard_key
 from adjourn.testing import MemoryQuery, Sandbox
 
 QUERY = MemoryQuery("Order")

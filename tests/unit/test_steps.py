@@ -7,8 +7,8 @@ import pytest
 from adjourn import QueryIter
 from adjourn.deadletters import KIND
 from adjourn.delivery import Outcome
+from adjourn.iteration.runs import Step
 from adjourn.retry import Attempt
-from adjourn.runs import Step
 from adjourn.testing import SETTINGS, MemoryQuery
 
 GONE = Step(run_id="gone", piece=0, number=3, epoch=0).encode()

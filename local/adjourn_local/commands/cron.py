@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.table import Table
 
 from adjourn.app import App
-from adjourn.cron import Standing
+from adjourn.cron.fanout import Standing
+from adjourn.cron.periodic import Periodic
+from adjourn.cron.slots import upcoming
 from adjourn.loading import load_app
-from adjourn.periodic import Periodic
-from adjourn.slots import upcoming
 from adjourn_local import jobs
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import UsageError, count

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from adjourn.progress import RunState
-from adjourn.runs import Status
+from adjourn.iteration.progress import RunState
+from adjourn.iteration.runs import Status
 from adjourn_local.commands.output import console, plain, say
 
 # More would push the first line off a small terminal.

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from adjourn.errors import UnknownNameError
 from adjourn.gcp import google_adapters
-from adjourn.progress import RunState, ShardState
-from adjourn.runs import Status
+from adjourn.iteration.progress import RunState, ShardState
+from adjourn.iteration.runs import Status
+from adjourn.iteration.steering import RunHandle, Runs
 from adjourn.settings import Settings
-from adjourn.steering import RunHandle, Runs
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, count, made_between
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say

@@ -10,7 +10,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from adjourn.schedule import load_zone
+from adjourn.cron.schedule import load_zone
 from adjourn_local.alarm import Alarm
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock

@@ -3,8 +3,8 @@
 import datetime as dt
 from typing import Any
 
-from adjourn.expressions import parse, parse_interval
-from adjourn.schedule import load_zone
+from adjourn.cron.expressions import parse, parse_interval
+from adjourn.cron.schedule import load_zone
 
 
 def check(job: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from adjourn.app import App
 from adjourn.bound import Method, Sorts
 from adjourn.context import Carrier, CustomEnvironmentHandler
+from adjourn.cron.periodic import Declared, declared_timing
 from adjourn.current import current_task
 from adjourn.deadletters import DeadHook, DeadLetter
 from adjourn.delivery import Delivery
@@ -24,7 +25,6 @@ from adjourn.errors import (
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.options import Options
-from adjourn.periodic import Declared, declared_timing
 from adjourn.settings import Settings
 from adjourn.tasks import Task
 from adjourn.viur import takeover

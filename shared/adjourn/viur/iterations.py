@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import adjourn.queryiter
+import adjourn.iteration.queryiter
 from adjourn.errors import DeclarationError
-from adjourn.steering import RunHandle
+from adjourn.iteration.steering import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
 
@@ -23,7 +23,7 @@ class MetaQueryIter(type):
             app.query_iter(aliases=[known_as] if known_as else [])(subclass)
 
 
-class QueryIter(adjourn.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
+class QueryIter(adjourn.iteration.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
     """What to do with each entity of a query; a subclass is registered by being one.
 
     Attributes:
@@ -78,7 +78,7 @@ class DeleteEntitiesIter(QueryIter):
     """Deletes all entities of a query, many at a time."""
 
     # Of the two, a class has one.
-    handle_entry = adjourn.queryiter.QueryIter.handle_entry
+    handle_entry = adjourn.iteration.queryiter.QueryIter.handle_entry
 
     @classmethod
     def handleEntry(cls, entry: Any, customData: Any) -> None:  # noqa: ARG003 - as its base has it

@@ -9,7 +9,7 @@ from adjourn.errors import DeclarationError
 from adjourn.options import DeclaredOptions
 
 if TYPE_CHECKING:
-    from adjourn.callables import CallableTask
+    from adjourn.people.callables import CallableTask
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -53,7 +53,7 @@ def adapted(cls: Any) -> "type[CallableTask]":
     Raises:
         DeclarationError: It has a `dataSkel` of its own, or lacks something.
     """
-    from adjourn.callables import CallableTask  # noqa: PLC0415 - for those who declare one
+    from adjourn.people.callables import CallableTask  # noqa: PLC0415 - for those who declare one
 
     missing = [name for name in ("canCall", "execute") if not callable(getattr(cls, name, None))]
     if missing or not isinstance(cls, type):

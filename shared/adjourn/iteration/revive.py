@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from adjourn.errors import AdjournError
+from adjourn.iteration.runs import Run, Step
+from adjourn.iteration.steering import Runs
 from adjourn.log import event
-from adjourn.runs import Run, Step
-from adjourn.steering import Runs
 
 INTERVAL = dt.timedelta(minutes=5)
 NAME = "adjourn.revive"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from adjourn.bound import On
+from adjourn.cron.periodic import Periodic, Timing
 from adjourn.envelope import Envelope
-from adjourn.periodic import Periodic, Timing
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 
 KIND = "AdjournPeriodic"

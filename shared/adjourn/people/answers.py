@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adjourn.auth import User
-from adjourn.callables import Offer
 from adjourn.codec import from_json
 from adjourn.delivery import Asked, Outcome, Reply
 from adjourn.dispatch import settled
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.forms import InvalidError
 from adjourn.log import bound, event
+from adjourn.people.callables import Offer
+from adjourn.people.forms import InvalidError
 from adjourn.registry import Registry
 from adjourn.tasks import Enqueuer, TaskHandle
 

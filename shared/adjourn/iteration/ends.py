@@ -9,13 +9,13 @@ from typing import Any
 
 from adjourn.delivery import Delivery
 from adjourn.errors import ConflictError, EncodeError
+from adjourn.iteration.means import Means
+from adjourn.iteration.queryiter import QueryIter
+from adjourn.iteration.runs import KEPT, UNINDEXED, Run, Status, key_of
+from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
+from adjourn.iteration.shards import Shard, said
+from adjourn.iteration.verdicts import Verdict, due_in
 from adjourn.log import event
-from adjourn.means import Means
-from adjourn.queryiter import QueryIter
-from adjourn.runs import KEPT, UNINDEXED, Run, Status, key_of
-from adjourn.shards import UNINDEXED as SHARD_UNINDEXED
-from adjourn.shards import Shard, said
-from adjourn.verdicts import Verdict, due_in
 
 _LEASE = dt.timedelta(seconds=60)
 _TRIES = 20  # with the waits of steps, some eight minutes

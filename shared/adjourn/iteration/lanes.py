@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 from adjourn.delivery import Delivery
 from adjourn.errors import ConflictError, EncodeError
+from adjourn.iteration.means import Means
+from adjourn.iteration.queryiter import QueryIter
+from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
+from adjourn.iteration.runs import Run, key_of
+from adjourn.iteration.shards import UNINDEXED, Shard, said
+from adjourn.iteration.verdicts import Verdict, due_behind
+from adjourn.iteration.walk import Ending, Walk
 from adjourn.log import event
-from adjourn.means import Means
 from adjourn.ports import Transaction
-from adjourn.queryiter import QueryIter
-from adjourn.runs import UNINDEXED as RUN_UNINDEXED
-from adjourn.runs import Run, key_of
-from adjourn.shards import UNINDEXED, Shard, said
-from adjourn.verdicts import Verdict, due_behind
-from adjourn.walk import Ending, Walk
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -8,10 +8,10 @@ from adjourn.alerts import Alerts
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.iterations import Iterations
+from adjourn.iteration.iterations import Iterations
+from adjourn.iteration.runs import Step
+from adjourn.iteration.verdicts import Verdict
 from adjourn.log import bound, event
-from adjourn.runs import Step
-from adjourn.verdicts import Verdict
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

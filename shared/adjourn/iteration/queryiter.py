@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError
-from adjourn.hooks import OnError
+from adjourn.iteration.hooks import OnError
+from adjourn.iteration.steering import RunHandle
 from adjourn.options import Options
 from adjourn.ports import QuerySource
 from adjourn.registry import is_lazy
-from adjourn.steering import RunHandle
 
 E = TypeVar("E")
 

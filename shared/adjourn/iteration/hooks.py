@@ -6,8 +6,8 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
 from adjourn.errors import StoreError
+from adjourn.iteration.shards import said
 from adjourn.log import event
-from adjourn.shards import said
 
 
 class OnError(Enum):

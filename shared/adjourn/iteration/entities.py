@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from adjourn.errors import DeclarationError
-from adjourn.queryiter import QueryIter
+from adjourn.iteration.queryiter import QueryIter
 from adjourn.registry import is_lazy
 
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from adjourn.bound import BoundTask
 from adjourn.clock import Clock
+from adjourn.cron.periodic import Periodic
+from adjourn.cron.slots import RUN, Decision, State, decide, key_of, record_of, state_of
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.log import event
-from adjourn.periodic import Periodic
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
-from adjourn.slots import RUN, Decision, State, decide, key_of, record_of, state_of
 from adjourn.tasks import Enqueuer, TaskHandle
 
 T = TypeVar("T")

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn.baggage import Baggage
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
 from adjourn.delivery import Delivery
+from adjourn.iteration.baggage import Baggage
+from adjourn.iteration.queryiter import QueryIter
+from adjourn.iteration.runs import Run
+from adjourn.iteration.steering import Runs
+from adjourn.iteration.walk import Surroundings
 from adjourn.log import bound, trace_fields
-from adjourn.queryiter import QueryIter
 from adjourn.registry import Registry
-from adjourn.runs import Run
-from adjourn.steering import Runs
-from adjourn.walk import Surroundings
 
 # The default of Task.dispatch_deadline for HTTP targets.
 _TIMEOUT = dt.timedelta(minutes=10)

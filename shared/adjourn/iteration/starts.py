@@ -7,18 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from adjourn.baggage import Baggage
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.errors import AdjournError, EnqueueError
 from adjourn.guard import FIRST_WAIT, Guard
+from adjourn.iteration.baggage import Baggage
+from adjourn.iteration.queryiter import QueryIter, StartOptions
+from adjourn.iteration.runs import UNINDEXED, Run, Status, key_of
+from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
+from adjourn.iteration.shards import Shard
+from adjourn.iteration.steering import RunHandle, Runs
 from adjourn.log import event
 from adjourn.ports import QuerySource, Transaction
-from adjourn.queryiter import QueryIter, StartOptions
-from adjourn.runs import UNINDEXED, Run, Status, key_of
-from adjourn.shards import UNINDEXED as SHARD_UNINDEXED
-from adjourn.shards import Shard
-from adjourn.steering import RunHandle, Runs
 
 T = TypeVar("T")
 

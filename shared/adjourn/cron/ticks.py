@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from adjourn.cron import Cron
+from adjourn.cron.fanout import Cron
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import UnknownNameError
 from adjourn.log import event

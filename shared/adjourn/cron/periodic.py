@@ -13,7 +13,7 @@ from adjourn.registry import Registry
 from adjourn.tasks import Task
 
 if TYPE_CHECKING:
-    from adjourn.schedule import Schedule
+    from adjourn.cron.schedule import Schedule
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -172,7 +172,7 @@ def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
 
 
 def _parsed(cron: object, time_zone: object) -> "tuple[dt.timedelta | Schedule, str]":
-    from adjourn.expressions import parse, parse_interval  # noqa: PLC0415 - for those who use them
+    from adjourn.cron.expressions import parse, parse_interval  # noqa: PLC0415 - for those who use them
 
     if not isinstance(cron, str) or not isinstance(time_zone, str):
         raise DeclarationError('cron and time_zone are texts such as "0 3 * * *", "Europe/Berlin".')

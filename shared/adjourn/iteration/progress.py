@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adjourn.runs import Run, Status
-from adjourn.shards import MOST_FAILURES, RunError, Shard, failures
+from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

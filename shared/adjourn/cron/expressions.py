@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from zoneinfo import ZoneInfo
 
-from adjourn.schedule import NEVER, Schedule, load_zone
+from adjourn.cron.schedule import NEVER, Schedule, load_zone
 
 _MINUTES_OF_DAY = 24 * 60
 _NOWADAYS = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

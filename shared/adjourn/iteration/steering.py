@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from adjourn.clock import Clock
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
+from adjourn.iteration.progress import RunState, state_of
+from adjourn.iteration.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, key_of
+from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.verdicts import Due
 from adjourn.ports import EntityStore, NewTask, Target, TaskQueue, Transaction
-from adjourn.progress import RunState, state_of
-from adjourn.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, key_of
-from adjourn.shards import Shard, shard_key
-from adjourn.verdicts import Due
 
 # A step that meets the lease of one that died is answered 409 until that is over, and should not
 # then wait for as long as a queue lets a failing task wait, which is an hour by default.

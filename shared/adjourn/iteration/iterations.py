@@ -10,15 +10,15 @@ import logging
 from dataclasses import dataclass, replace
 
 from adjourn.delivery import Delivery
-from adjourn.ends import Turn
 from adjourn.guard import Fate, Guard
-from adjourn.lanes import Lane
+from adjourn.iteration.ends import Turn
+from adjourn.iteration.lanes import Lane
+from adjourn.iteration.means import Means
+from adjourn.iteration.runs import Run, Step, key_of
+from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.verdicts import Verdict, due_behind, due_in, judge
 from adjourn.log import event
-from adjourn.means import Means
 from adjourn.ports import Versioned
-from adjourn.runs import Run, Step, key_of
-from adjourn.shards import Shard, shard_key
-from adjourn.verdicts import Verdict, due_behind, due_in, judge
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -3,8 +3,8 @@
 import datetime as dt
 from enum import Enum, auto
 
-from adjourn.runs import LEAVING, Run, Step
-from adjourn.shards import Shard
+from adjourn.iteration.runs import LEAVING, Run, Step
+from adjourn.iteration.shards import Shard
 
 
 class Verdict(Enum):

@@ -80,7 +80,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One iteration; its shards say how far each part of it is (`adjourn.shards`).
+    """One iteration; its shards say how far each part of it is (`adjourn.iteration.shards`).
 
     Attributes:
         iteration: Registered name of the QueryIter class.
