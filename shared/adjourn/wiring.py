@@ -94,6 +94,11 @@ class Wiring:
         if self.startup:
             self.startup.check()
 
+    @property
+    def tasks(self) -> Registry[Task[..., Any]]:
+        """What was declared to run later."""
+        return self._declared.tasks
+
     @cached_property
     def enqueuer(self) -> Enqueuer:
         """What puts calls on queues."""

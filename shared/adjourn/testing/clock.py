@@ -2,11 +2,13 @@
 
 import datetime as dt
 
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
 
 class FakeClock:
     """A clock that stands still until it is told to move."""
 
-    def __init__(self, start: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)) -> None:
+    def __init__(self, start: dt.datetime = START) -> None:
         self._now = start
         self._monotonic = 0.0
 

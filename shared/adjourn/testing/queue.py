@@ -2,7 +2,7 @@
 
 import datetime as dt
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError
@@ -13,7 +13,7 @@ from adjourn.testing.clock import FakeClock
 _TOMBSTONE = dt.timedelta(hours=1)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Queued:
     """A task that waits in a `MemoryQueue`."""
 
@@ -30,6 +30,11 @@ class MemoryQueue:
     Args:
         clock: Says what is due.
         queues: The queues that exist; any queue if None.
+
+    Attributes:
+        tasks: What waits, by full name.
+        accepted: Every task that was ever enqueued, but for those that were cancelled.
+        arrived: Is called when a task has been enqueued.
     """
 
     def __init__(self, clock: FakeClock, queues: Collection[str] | None = None) -> None:
@@ -38,6 +43,8 @@ class MemoryQueue:
         self._ids = itertools.count(1)
         self._tombstones: dict[str, dt.datetime] = {}
         self.tasks: dict[str, Queued] = {}
+        self.accepted: list[Queued] = []
+        self.arrived: Callable[[], None] = lambda: None
 
     def enqueue(self, task: NewTask) -> str:
         """Keep the task until it is removed."""
@@ -47,7 +54,9 @@ class MemoryQueue:
         name = self.full_name(task.queue, task.name or f"{next(self._ids):020}")
         if name in self.tasks or self._tombstones.get(name, now) > now:
             raise TaskExistsError(f"{name} exists, or did until recently.")
-        self.tasks[name] = Queued(name, task, max(task.eta or now, now))
+        self.tasks[name] = queued = Queued(name, task, max(task.eta or now, now))
+        self.accepted.append(queued)
+        self.arrived()
         return name
 
     def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
@@ -73,13 +82,25 @@ class MemoryQueue:
         return TaskState(attempts=attempts, last_status=queued.last_status, next_start=queued.due)
 
     def delete(self, full_name: str) -> bool:
-        """Remove a task; its name stays taken for a while."""
-        if self.tasks.pop(full_name, None) is None:
+        """Remove a task before its end; its name stays taken for a while."""
+        queued = self.tasks.get(full_name)
+        if queued is None:
             return False
-        self._tombstones[full_name] = self._clock.now() + _TOMBSTONE
+        self.settle(queued)
+        self.accepted.remove(queued)
         return True
+
+    def settle(self, queued: Queued) -> None:
+        """Remove a task that has ended; its name stays taken for a while."""
+        self.tasks.pop(queued.name, None)
+        self._tombstones[queued.name] = self._clock.now() + _TOMBSTONE
 
     def due(self) -> list[Queued]:
         """Return the tasks whose time has come, the longest due first."""
         now = self._clock.now()
         return sorted((q for q in self.tasks.values() if q.due <= now), key=lambda q: q.due)
+
+    def next_due(self) -> dt.datetime | None:
+        """Return the next time, after now, at which a task is due; None if there is none."""
+        now = self._clock.now()
+        return min((q.due for q in self.tasks.values() if q.due > now), default=None)

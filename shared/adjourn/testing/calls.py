@@ -1,0 +1,185 @@
+"""The calls that were enqueued, and which of them a test looks for."""
+
+import datetime as dt
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adjourn.bound import BoundTask, On
+from adjourn.envelope import Envelope
+from adjourn.options import Options
+from adjourn.tasks import Task
+
+# What stands for every random number in a sandbox, such as that of `spread`.
+CHANCE = 0.5
+
+_SHOWN = 10
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuedCall:
+    """A call that was enqueued, with its arguments as they arrive: encoded and decoded.
+
+    Attributes:
+        envelope: The call.
+        name: Short name of its task.
+    """
+
+    envelope: Envelope
+    name: str
+
+    @property
+    def task(self) -> str:
+        """The name under which the function was declared."""
+        return self.envelope.task
+
+    @property
+    def args(self) -> tuple[object, ...]:
+        """Its positional arguments; a method's begin with what it was called on."""
+        return self.envelope.args
+
+    @property
+    def kwargs(self) -> Mapping[str, object]:
+        """Its keyword arguments."""
+        return self.envelope.kwargs
+
+    @property
+    def queue(self) -> str:
+        """Short name of its queue."""
+        return self.envelope.queue
+
+    @property
+    def eta(self) -> dt.datetime | None:
+        """Its earliest start; None for at once."""
+        return self.envelope.eta
+
+    def __str__(self) -> str:
+        eta = {"eta": self.eta} if self.eta else {}
+        return _told(self.task, self.args, self.kwargs, {"queue": self.queue, **eta})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wanted:
+    """A call that a test looks for.
+
+    Attributes:
+        task: The task; unless it is as declared, a call must have been made with its options.
+        declared: The task as declared.
+        args: The positional arguments of the call; `...` alone stands for whatever arguments.
+        kwargs: The keyword arguments.
+        default_queue: Where calls wait that name no queue.
+    """
+
+    task: Task[..., Any]
+    declared: Task[..., Any]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+    default_queue: str
+
+    def found(self, calls: Sequence[EnqueuedCall]) -> EnqueuedCall | None:
+        """Return the last call that is the one, None if there is none.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        of_task = [call for call in calls if call.task == self.task.name]
+        if self.args != (...,) or self.kwargs:
+            signature = inspect.signature(self.task.function)
+            wanted = _arguments(signature, self._args, self.kwargs)
+            of_task = [call for call in of_task if wanted == _arrived(signature, call)]
+        return next((call for call in reversed(of_task) if not self._differences(call)), None)
+
+    def missing(self, calls: Sequence[EnqueuedCall]) -> str:
+        """Return a text that says what there is instead, nearest first."""
+        if not calls:
+            return f"{self} was not enqueued, nor was anything else."
+        told = [self._described(call) for call in sorted(calls, key=self._distance)]
+        more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+        head = f"{self} was not enqueued. These were, nearest first:"
+        return "\n  ".join([head, *told[:_SHOWN], *more])
+
+    def __str__(self) -> str:
+        return _told(self.task.name, self.args, self.kwargs, self._changes)
+
+    @property
+    def _args(self) -> tuple[object, ...]:
+        return (self.task.told(), *self.args) if isinstance(self.task, BoundTask) else self.args
+
+    @property
+    def _changes(self) -> Mapping[str, object]:
+        """The options in which the task is not as it was declared."""
+        given, declared = self.task.defaults, self.declared.defaults
+        names = Options.__slots__ if given is not declared else ()
+        return {n: getattr(given, n) for n in names if getattr(given, n) != getattr(declared, n)}
+
+    def _differences(self, call: EnqueuedCall) -> Mapping[str, object]:
+        """Return what would be otherwise in a call that was made with the task's options."""
+        options, made = self.task.defaults, call.envelope
+        if options is self.declared.defaults:
+            return {}
+        eta = options.start(made.enqueued_at, CHANCE)
+        wanted = {
+            "name": options.name or call.name,
+            "queue": options.queue or self.default_queue,
+            "eta": eta,
+            "expires_at": options.expires and (eta or made.enqueued_at) + options.expires,
+            **{name: getattr(options, name) for name in _CARRIED},
+        }
+        found = {"name": call.name, **{name: getattr(made, name) for name in list(wanted)[1:]}}
+        return {name: value for name, value in wanted.items() if value != found[name]}
+
+    def _distance(self, call: EnqueuedCall) -> tuple[bool, float]:
+        mine = _told(self.task.name, self.args, self.kwargs, {})[:_LONGEST]
+        other = _told(call.task, call.args, call.kwargs, {})[:_LONGEST]
+        ratio = difflib.SequenceMatcher(None, mine, other).ratio()
+        return call.task != self.task.name, -ratio
+
+    def _described(self, call: EnqueuedCall) -> str:
+        wrong = self._differences(call) if call.task == self.task.name else {}
+        return f"{call} instead of {_listed(wrong)}" if wrong else str(call)
+
+
+_CARRIED = ("timeout", "max_retries", "min_backoff", "max_backoff", "once", "no_retry")
+
+
+def _arguments(
+    signature: inspect.Signature, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Return arguments by name, defaults included, however they were given."""
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _arrived(signature: inspect.Signature, call: EnqueuedCall) -> Mapping[str, object] | None:
+    try:
+        return _arguments(signature, call.args, call.kwargs)
+    except TypeError:
+        return None  # the function does not take them, which shows when it runs
+
+
+def _told(
+    name: str,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    options: Mapping[str, object],
+) -> str:
+    shown = ["..." if arg is ... else _shown(arg) for arg in args]
+    shown += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
+    told = f"{name}({', '.join(shown)})"
+    return f"{told} with {_listed(options)}" if options else told
+
+
+def _listed(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={_shown(value)}" for name, value in options.items())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, On):
+        return f"<{value.path}>"
+    is_time = isinstance(value, dt.datetime | dt.timedelta)
+    text = str(value) if is_time else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,102 @@
+"""The ways in which an application is given a sandbox."""
+
+import datetime as dt
+import itertools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from adjourn.app import App
+from adjourn.ports import Adapters
+from adjourn.settings import Settings
+from adjourn.testing.calls import CHANCE
+from adjourn.testing.clock import START, FakeClock
+from adjourn.testing.queries import MemoryQueries
+from adjourn.testing.queue import MemoryQueue
+from adjourn.testing.sandbox import Sandbox
+from adjourn.testing.store import MemoryStore
+from adjourn.testing.transactions import MemoryTransactions
+from adjourn.testing.verifier import MemoryVerifier
+
+SETTINGS = Settings(
+    project="sandbox",
+    location="europe-west1",
+    deferred_url="https://deferred.example",
+    queryiter_url="https://queryiter.example",
+    cron_url="https://cron.example",
+    service_account="tasks@sandbox.iam.gserviceaccount.com",
+    people_audiences=("people.example",),
+)
+
+
+def fake(
+    app: App, settings: Settings = SETTINGS, *, now: dt.datetime = START
+) -> AbstractContextManager[Sandbox]:
+    """Give an application an outside world that takes down its calls, and runs none.
+
+    They run when the sandbox is drained; what they raise is then raised in the test.
+
+    Args:
+        app: The application.
+        settings: Its deployment.
+        now: The time at which the sandbox's clock stands.
+    """
+    return sandbox(app, settings, now=now, fails_fast=True)
+
+
+def inline(
+    app: App, settings: Settings = SETTINGS, *, now: dt.datetime = START
+) -> AbstractContextManager[Sandbox]:
+    """Give an application an outside world in which its calls run at once.
+
+    They take the same way as in production: they are encoded, verified, decoded and dispatched.
+    Those of a task run after it, and those with a later start when `Sandbox.travel` gets there.
+    What they raise is raised where they are made.
+
+    Args:
+        app: The application.
+        settings: Its deployment.
+        now: The time at which the sandbox's clock stands.
+    """
+    return sandbox(app, settings, now=now, fails_fast=True, is_inline=True)
+
+
+@contextmanager
+def sandbox(
+    app: App,
+    settings: Settings = SETTINGS,
+    *,
+    now: dt.datetime = START,
+    is_inline: bool = False,
+    fails_fast: bool = False,
+) -> Iterator[Sandbox]:
+    """Give an application an outside world in memory for a while; see `Sandbox`."""
+    clock, store, queries = FakeClock(now), MemoryStore(), MemoryQueries()
+    queue, verifier = MemoryQueue(clock), MemoryVerifier(clock)
+    transactions = MemoryTransactions(store)
+    ids = itertools.count(1)
+    adapters = Adapters(
+        queue=queue,
+        store=store,
+        queries=queries,
+        verifier=verifier,
+        transactions=transactions,
+        clock=clock,
+        new_id=lambda: f"{next(ids):032x}",
+        chance=lambda: CHANCE,
+        ahead=lambda work: work,  # and so a test has but one thread
+    )
+    with app.rewired(settings, adapters):
+        box = Sandbox(
+            app=app,
+            clock=clock,
+            queue=queue,
+            store=store,
+            queries=queries,
+            verifier=verifier,
+            transactions=transactions,
+            is_inline=is_inline,
+            fails_fast=fails_fast,
+        )
+        if is_inline:
+            queue.arrived = box.run_due
+        yield box
