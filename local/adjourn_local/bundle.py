@@ -20,6 +20,7 @@ MANIFEST_VERSION = 1
 
 _CHECKOUT = FOLDER.parent
 _LIBRARY = "adjourn"
+_FOR_TESTS = f"{_LIBRARY}/testing/"
 _RESERVED = {_LIBRARY, "main.py", "requirements.txt"}
 _APP = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -117,7 +118,8 @@ def _library() -> Files:
     folder = _CHECKOUT / "shared" / _LIBRARY
     if not folder.is_dir() or not FOLDER.is_dir():
         raise PackageError(f"There is no {folder}; package from a checkout of adjourn.")
-    return {name: path.read_bytes() for name, path in _named(folder, folder.parent)}
+    named = _named(folder, folder.parent)
+    return {name: path.read_bytes() for name, path in named if not name.startswith(_FOR_TESTS)}
 
 
 def _users(application: Application) -> Files:

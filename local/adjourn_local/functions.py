@@ -13,7 +13,9 @@ from adjourn_local.errors import StackError
 
 NAMES = ("deferred", "cron", "queryiter")
 
+# Those of the checkout, or the copies that `local/setup.py` puts into an installed package.
 FOLDER = Path(__file__).resolve().parents[2] / "functions"
+_COPIES = Path(__file__).with_name("deployed")
 _START_TIMEOUT = 30.0
 # Cloud Run kills an instance 10 s after it was told to stop
 # (https://cloud.google.com/run/docs/container-contract).
@@ -70,8 +72,6 @@ class Functions:
             environment: Their variables.
             clock: The file from which those of the checkout learn the stack's time.
         """
-        if not FOLDER.is_dir():
-            raise StackError(f"There is no folder {FOLDER}; run adjourn_local from a checkout.")
         # -I -S: nothing of the user's is imported, so it starts at once.
         self._keeper = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))),
@@ -119,7 +119,7 @@ class Functions:
     def _command(self, name: str, clock: Path) -> tuple[str, ...]:
         if self._staged:
             return str(self._staged.programs / "functions-framework"), "--source", "main.py"
-        source = str(FOLDER / name / "main.py")
+        source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
         return sys.executable, "-m", "adjourn_local.follower", str(clock), "--source", source
 
     async def _read(self, name: str, process: asyncio.subprocess.Process, tail: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from adjourn.loading import load_app
 from adjourn_local.commands import Add
 from adjourn_local.faults import NONE, Faults, parse
+from adjourn_local.lines import readable
 from adjourn_local.stack import PROJECT, Stack
 from adjourn_local.tasks import Options
 
@@ -126,15 +126,4 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
 
 
 def _write(name: str, line: str) -> None:
-    print(f"[{name}] {_readable(line)}", flush=True)
-
-
-def _readable(line: str) -> str:
-    """Return a structured log line as a person wants it; any other line as it is."""
-    try:
-        fields = json.loads(line)
-        text = f"{fields['severity']} {fields['message']}"
-    except (ValueError, TypeError, KeyError):
-        return line
-    trace = fields.get("stack_trace", "").rstrip()
-    return f"{text}\n{trace}" if trace else text
+    print(f"[{name}] {readable(line)}", flush=True)

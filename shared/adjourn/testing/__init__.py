@@ -11,10 +11,10 @@ Datastore, the keys of Google and the clock are replaced.
 
 from adjourn.testing.calls import EnqueuedCall
 from adjourn.testing.clock import FakeClock
-from adjourn.testing.modes import SETTINGS, fake, inline, sandbox
+from adjourn.testing.modes import fake, inline, sandbox
 from adjourn.testing.queries import MemoryQueries, MemoryQuery
 from adjourn.testing.queue import MemoryQueue, Queued
-from adjourn.testing.sandbox import Sandbox
+from adjourn.testing.sandbox import SETTINGS, Sandbox
 from adjourn.testing.store import MemoryStore
 from adjourn.testing.transactions import MemoryTransactions
 from adjourn.testing.verifier import MemoryVerifier

@@ -12,20 +12,10 @@ from adjourn.testing.calls import CHANCE
 from adjourn.testing.clock import START, FakeClock
 from adjourn.testing.queries import MemoryQueries
 from adjourn.testing.queue import MemoryQueue
-from adjourn.testing.sandbox import Sandbox
+from adjourn.testing.sandbox import SETTINGS, Sandbox
 from adjourn.testing.store import MemoryStore
 from adjourn.testing.transactions import MemoryTransactions
 from adjourn.testing.verifier import MemoryVerifier
-
-SETTINGS = Settings(
-    project="sandbox",
-    location="europe-west1",
-    deferred_url="https://deferred.example",
-    queryiter_url="https://queryiter.example",
-    cron_url="https://cron.example",
-    service_account="tasks@sandbox.iam.gserviceaccount.com",
-    people_audiences=("people.example",),
-)
 
 
 def fake(

@@ -16,6 +16,7 @@ from adjourn.envelope import Envelope
 from adjourn.options import is_aware
 from adjourn.ports import Target
 from adjourn.retry import Attempt
+from adjourn.settings import Settings
 from adjourn.tasks import Task
 from adjourn.testing.calls import EnqueuedCall, Wanted
 from adjourn.testing.clock import FakeClock
@@ -27,6 +28,16 @@ from adjourn.testing.transactions import MemoryTransactions
 from adjourn.testing.verifier import MemoryVerifier
 
 P = ParamSpec("P")
+
+SETTINGS = Settings(
+    project="sandbox",
+    location="europe-west1",
+    deferred_url="https://deferred.example",
+    queryiter_url="https://queryiter.example",
+    cron_url="https://cron.example",
+    service_account="tasks@sandbox.iam.gserviceaccount.com",
+    people_audiences=("people.example",),
+)
 
 # What Cloud Tasks waits before a first retry, and at most, unless a queue or task says otherwise.
 _MIN_BACKOFF, _MAX_BACKOFF = dt.timedelta(seconds=0.1), dt.timedelta(hours=1)

@@ -1,0 +1,14 @@
+"""What the functions print, as people want to read it."""
+
+import json
+
+
+def readable(line: str) -> str:
+    """Return a structured log line as text; any other line as it is."""
+    try:
+        fields = json.loads(line)
+        text = f"{fields['severity']} {fields['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line
+    trace = fields.get("stack_trace", "").rstrip()
+    return f"{text}\n{trace}" if trace else text
