@@ -464,8 +464,10 @@ def test_all_entities_of_a_query_can_be_deleted(box):
 
 
 def test_a_subclass_says_which_entities_are_deleted(box):
-    walk(box, shop.DeleteSome, range(6))
+    state = walk(box, shop.DeleteSome, range(6))
 
+    assert (state.status, state.done) == (Status.FINISHED, 6)
+    assert (shop.DeleteSome.in_bulk, shop.EmptyShop.in_bulk) == (False, True)
     assert [each["n"] for each in box.queries._kinds["Product"].values()] == [0, 2, 4]
 
 

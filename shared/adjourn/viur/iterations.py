@@ -1,8 +1,8 @@
 """Iterations as ViUR declares them: by being a subclass, with hooks that are class methods."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import adjourn.iteration.entities
 import adjourn.iteration.queryiter
 from adjourn.errors import DeclarationError
 from adjourn.iteration.steering import RunHandle
@@ -74,24 +74,28 @@ class QueryIter(adjourn.iteration.queryiter.QueryIter[Any], metaclass=MetaQueryI
         return bool(self.handleError(entry, custom_data, exception))
 
 
-class DeleteEntitiesIter(QueryIter):
-    """Deletes all entities of a query, many at a time."""
+class DeleteEntitiesIter(QueryIter, adjourn.iteration.entities.DeleteEntitiesIter):
+    """Deletes all entities of a query; one that has a `handleEntry` of its own, by that."""
 
-    # Of the two, a class has one.
+    # Of this and handle_batch, a class has one.
     handle_entry = adjourn.iteration.queryiter.QueryIter.handle_entry
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if _plain(cls.handleEntry) is not _plain(DeleteEntitiesIter.handleEntry):
+            one_by_one: Any = cls
+            one_by_one.in_bulk = False
+            one_by_one.handle_entry = QueryIter.handle_entry
+            one_by_one.handle_batch = QueryIter.handle_batch
 
     @classmethod
     def handleEntry(cls, entry: Any, customData: Any) -> None:  # noqa: ARG003 - as its base has it
         """Delete one entity."""
         app.wiring().adapters.queries.delete([entry])
 
-    def handle_batch(self, entries: Sequence[Any], custom_data: Any) -> None:
-        """Delete the entities, one by one if a subclass has a `handleEntry` of its own."""
-        if type(self).handleEntry.__func__ is DeleteEntitiesIter.handleEntry.__func__:  # type: ignore[attr-defined]  # a class method has it
-            app.wiring().adapters.queries.delete(entries)
-            return
-        for entry in entries:
-            self.handleEntry(entry, custom_data)
+
+def _plain(hook: Any) -> object:
+    return getattr(hook, "__func__", hook)
 
 
 def _definition(query: Any) -> Any:
