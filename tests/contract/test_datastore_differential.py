@@ -48,7 +48,11 @@ def test_random_calls_are_answered_alike(addresses, program):
     ours, google = (Server(connect(address, project)) for address in addresses)
 
     for step in program:
-        assert ours.run(step) == google.run(step), step
+        answers = ours.run(step), google.run(step)
+        if "UNKNOWN" in answers[1]:
+            # Google's emulator has failed; what it has stored then is unknown too.
+            return
+        assert answers[0] == answers[1], step
 
 
 class Server:
@@ -119,7 +123,7 @@ class Server:
         answer = self._call("lookup", {"keys": [key]})
         if not answer.found:
             # The emulator goes on with the versions of what is deleted; the service says nothing.
-            return None
+            return []
         (stored,) = answer.found
         if step.condition == "base_version":
             value = stored.version + step.offset

@@ -330,10 +330,9 @@ def test_aggregations_that_the_service_refuses_are_refused(client, aggregations,
     ("fields", "text"),
     [
         ({"gql_query": {"query_string": "SELECT *"}}, "GQL is not served"),
-        ({"query": {"kind": [{"name": "__Stat_Total__"}]}}, "not served"),
+        ({"query": {"kind": [{"name": "__Stat_Total__"}]}}, "Statistics .* are not kept"),
+        ({"query": {"kind": [{"name": "__Other__"}]}}, "not served"),
         ({"query": {"find_nearest": {"limit": 1}}}, "find_nearest is not served"),
-        ({"query": {}, "explain_options": {}}, "explain_options are not served"),
-        ({"query": {}, "read_options": {"read_time": {"seconds": 1}}}, "read_time is not served"),
     ],
 )
 def test_what_is_not_served_is_refused_clearly(client, fields, text):

@@ -340,13 +340,6 @@ def test_the_modes_of_a_commit_and_its_transaction_must_agree(client):
     assert send(mode="TRANSACTIONAL", single_use_transaction={}).mutation_results
 
 
-def test_a_time_in_the_past_is_refused_clearly(client):
-    with pytest.raises(exceptions.GoogleAPICallError, match="read_time is not served"):
-        lookup(client, read_time={"seconds": 1})
-    with pytest.raises(exceptions.GoogleAPICallError, match="read_time is not served"):
-        begin(client, read_only={"read_time": {"seconds": 1}})
-
-
 def test_transactions_do_not_outlive_the_server(loop, tmp_path):
     with running(loop, tmp_path / "state.db") as before:
         client = before.client()

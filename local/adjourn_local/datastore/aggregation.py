@@ -43,7 +43,7 @@ class Aggregator:
         """Return the response to a RunAggregationQueryRequest."""
         message = request.aggregation_query
         aggregates = _aggregates(message.aggregations)
-        names = tuple(dict.fromkeys(a.name for a in aggregates if a.name))
+        names = _names(aggregates)
         plan = self._reader.plan(message.nested_query, partition, names)
         window = self._reader.window(plan, message.nested_query)
         response = RunAggregationQueryResponse()
@@ -59,6 +59,11 @@ class Aggregator:
             self._collect(plan, aggregates, found, result)
         response.batch.more_results = QueryResultBatch.NO_MORE_RESULTS
         return response
+
+    def plan(self, message: Any, partition: Partition) -> Plan:
+        """Return the plan of an AggregationQuery."""
+        names = _names(_aggregates(message.aggregations))
+        return self._reader.plan(message.nested_query, partition, names)
 
     def _quick_count(self, plan: Plan, view: View, window: Window) -> int | None:
         """Return how many results a plan has if SQLite can count them, else None."""
@@ -95,6 +100,10 @@ class Aggregator:
                 )
             else:
                 value.CopyFrom(_OPERATORS[aggregate.operator](numbers[aggregate.name]))
+
+
+def _names(aggregates: list[_Aggregate]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.name for one in aggregates if one.name))
 
 
 def _aggregates(messages: Any) -> list[_Aggregate]:

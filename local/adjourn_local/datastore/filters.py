@@ -43,10 +43,6 @@ class Alternative:
     keys: Intervals = (Interval(_START, _END),)
     ancestor: bytes | None = None
 
-    def property_names(self) -> set[str]:
-        """Return the properties that are compared."""
-        return {*self.ranges, *(name for name, _ in self.equals)}
-
 
 class _Atom(NamedTuple):
     name: str
@@ -67,6 +63,16 @@ def fixed_names(alternatives: tuple[Alternative, ...]) -> set[str]:
     for alternative in alternatives:
         common &= set(alternative.equals)
     return {name for name, _ in common}
+
+
+def compared(message: Any) -> set[str]:
+    """Return the properties that a filter compares, the key aside."""
+    return {name for name, _ in _comparisons(message)} - {KEY, ""}
+
+
+def equated(message: Any) -> set[str]:
+    """Return the properties with an equality in a filter, the key aside."""
+    return {name for name, op in _comparisons(message) if op in {"EQUAL", "IN"}} - {KEY}
 
 
 def inequalities(message: Any) -> list[str]:

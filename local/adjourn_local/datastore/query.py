@@ -70,7 +70,8 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
     distinct = tuple(reference.name for reference in message.distinct_on)
     asked = _asked_order(message)
     if kind is None or kind in METADATA_KINDS:
-        _check_kindless(alternatives, asked, [*projected, *distinct, *aggregated])
+        names = filters.compared(message.filter)
+        _check_kindless(names, asked, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
     if aggregated and projected and not projection:
         raise invalid(
@@ -82,8 +83,9 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
             raise invalid(
                 f"The aggregation property {name} is not present in the base query's projection."
             )
-    _check_projection(projected, projection, alternatives)
-    _check_distinct(distinct, asked, alternatives)
+    equated = filters.equated(message.filter)
+    _check_projection(projected, projection, equated)
+    _check_distinct(distinct, asked, equated)
     implied = [
         *distinct,
         *filters.inequalities(message.filter),
@@ -115,9 +117,17 @@ def _check_supported(message: Any) -> None:
     if message.kind and not message.kind[0].name:
         raise invalid("The kind is the empty string.")
     if message.kind and keys.is_reserved(message.kind[0].name):
-        name = message.kind[0].name
-        if name not in METADATA_KINDS:
-            raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
+        _check_reserved_kind(message.kind[0].name)
+
+
+def _check_reserved_kind(name: str) -> None:
+    if name.startswith("__Stat_"):
+        raise unsupported(
+            f"Statistics ({name}), which Google computes now and then, are not kept by the laptop"
+            " stack; count with an aggregation query."
+        )
+    if name not in METADATA_KINDS:
+        raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
 
 
 def _asked_order(message: Any) -> list[Order]:
@@ -130,10 +140,7 @@ def _asked_order(message: Any) -> list[Order]:
     return list(found.values())
 
 
-def _check_kindless(
-    alternatives: tuple[Alternative, ...], asked: list[Order], others: list[str]
-) -> None:
-    names = {name for one in alternatives for name in one.property_names()}
+def _check_kindless(names: set[str], asked: list[Order], others: list[str]) -> None:
     if names:
         raise invalid(f"kind is required for filter: {min(names)}")
     if any(order != Order(KEY, descending=False) for order in asked):
@@ -142,21 +149,17 @@ def _check_kindless(
         raise invalid("kind is required for projection, distinct on and aggregation")
 
 
-def _check_projection(
-    projected: list[str], projection: tuple[str, ...], alternatives: tuple[Alternative, ...]
-) -> None:
+def _check_projection(projected: list[str], projection: tuple[str, ...], equated: set[str]) -> None:
     if len(set(projected)) < len(projected):
         raise invalid("Cannot project a property multiple times.")
-    if any(name in projection for one in alternatives for name, _ in one.equals):
+    if not equated.isdisjoint(projection):
         raise invalid("Cannot use projection on a property with an equality filter.")
 
 
-def _check_distinct(
-    distinct: tuple[str, ...], asked: list[Order], alternatives: tuple[Alternative, ...]
-) -> None:
+def _check_distinct(distinct: tuple[str, ...], asked: list[Order], equated: set[str]) -> None:
     if len(set(distinct)) < len(distinct):
         raise invalid("Cannot group by a property multiple times.")
-    if any(name in distinct for one in alternatives for name, _ in one.equals):
+    if not equated.isdisjoint(distinct):
         raise invalid("Cannot use group by on a property with an equality filter.")
     unordered = set(distinct)
     for order in asked:

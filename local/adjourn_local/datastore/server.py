@@ -1,6 +1,7 @@
 """The Datastore v1 service over gRPC and over HTTP with protobuf bodies."""
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from aiohttp import web
 
 from adjourn_local import rpc
 from adjourn_local.clock import Clock
-from adjourn_local.datastore import http, keys, messages
+from adjourn_local.datastore import explain, http, keys, messages
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import invalid, micros, set_micros, unsupported
+from adjourn_local.datastore.past import Past
+from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
 from adjourn_local.datastore.store import Store, View
 from adjourn_local.datastore.transactions import Transaction, Transactions
@@ -42,8 +45,9 @@ class DatastoreServer:
         self._store = Store(path)
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
-        self._writer = Writer(self._store, self._allocate)
-        self._transactions = Transactions(self._store, self._random)
+        self._past = Past(self._store)
+        self._writer = Writer(self._store, self._past, self._allocate)
+        self._transactions = Transactions(self._store, self._past, self._random)
 
     def grpc_service(self) -> grpc.GenericRpcHandler:
         """Return the service for a `grpc.aio` server."""
@@ -80,39 +84,79 @@ class DatastoreServer:
         _check_request(request)
         _check_query(request, "query")
         partition = _query_partition(request)
-        return self._read(request, lambda view: self._reader.run_query(request, view, partition))
+        return self._explained(
+            request,
+            messages.RunQueryResponse(),
+            lambda: self._reader.plan(request.query, partition),
+            lambda view: self._reader.run_query(request, view, partition),
+        )
 
     def _run_aggregation(self, request: Any) -> Any:
         _check_request(request)
         _check_query(request, "aggregation_query")
         partition = _query_partition(request)
-        return self._read(request, lambda view: self._aggregator.run(request, view, partition))
+        return self._explained(
+            request,
+            messages.RunAggregationQueryResponse(),
+            lambda: self._aggregator.plan(request.aggregation_query, partition),
+            lambda view: self._aggregator.run(request, view, partition),
+        )
+
+    def _explained(
+        self, request: Any, bare: Any, plan: Callable[[], Plan], answer: Callable[[View], Any]
+    ) -> Any:
+        """Answer a query, with its plan and its cost or with its plan alone if it asks for that."""
+        if not request.HasField("explain_options"):
+            return self._read(request, answer)
+        if not request.explain_options.analyze:
+            explain.add_plan(bare.explain_metrics, plan())
+            return bare
+        began = time.perf_counter()
+        response = self._read(request, answer)
+        if response.batch.more_results != messages.QueryResultBatch.NOT_FINISHED:
+            explain.add_plan(response.explain_metrics, plan())
+            explain.add_run(response, time.perf_counter() - began)
+        return response
 
     def _read(self, request: Any, answer: Callable[[View], Any]) -> Any:
         """Answer a read in the transaction that the request names or begins, if any."""
-        transaction = self._transaction(request.read_options)
-        if transaction is None:
+        transaction, moment = self._consistency(request.read_options)
+        if moment is not None:
+            response = self._read_past(answer, moment)
+        elif transaction is None:
             view = self._store.present()
             response = answer(view)
+            _stamp(response, view, self._now())
         else:
             view = self._transactions.view(transaction)
             response = answer(view)
             if not transaction.read_only:
                 transaction.reads.append((_identified(answer), _identity(response)))
-            if request.read_options.HasField("new_transaction"):
-                response.transaction = transaction.id
-        _stamp(response, view, self._now())
+            _stamp(response, view, self._now())
+        if transaction is not None and request.read_options.HasField("new_transaction"):
+            response.transaction = transaction.id
         return response
 
-    def _transaction(self, options: Any) -> Transaction | None:
+    def _read_past(self, answer: Callable[[View], Any], moment: int) -> Any:
+        # Asked of the present first: it makes the indexes, which no one can while pretending.
+        answer(self._store.present())
+        with self._store.pretending(self._past.changes_back_to(moment)) as view:
+            response = answer(view)
+        _stamp(response, View(view.connection, moment), moment)
+        return response
+
+    def _consistency(self, options: Any) -> tuple[Transaction | None, int | None]:
+        """Return the transaction in which to read, and the moment of the past to read at."""
         which = options.WhichOneof("consistency_type")
         if which == "transaction":
-            return self._transactions.get(options.transaction, self._now())
+            transaction = self._transactions.get(options.transaction, self._now())
+            return transaction, transaction.read_time
         if which == "new_transaction":
-            return self._transactions.begin(options.new_transaction, self._now())
+            transaction = self._transactions.begin(options.new_transaction, self._now())
+            return transaction, transaction.read_time
         if which == "read_time":
-            raise unsupported("Reading at a read_time is not served by the laptop stack.")
-        return None
+            return None, self._past.moment(options.read_time, self._now())
+        return None, None
 
     def _begin(self, request: Any) -> Any:
         _check_request(request)
@@ -226,8 +270,6 @@ def _check_query(request: Any, name: str) -> None:
         raise unsupported("GQL is not served by the laptop stack; send a structured query.")
     if which is None:
         raise invalid(f"one of fields {name} and gql_query must be set")
-    if request.HasField("explain_options"):
-        raise unsupported("explain_options are not served by the laptop stack.")
 
 
 def _query_partition(request: Any) -> Partition:

@@ -150,26 +150,37 @@ class Store:
 
     def apply(self, changes: Iterable[Change], version: int) -> None:
         """Write the changes of one commit, all or none."""
-        gone: list[bytes] = []
-        come: list[tuple[bytes, bool, int]] = []
         with self._writing():
-            for change in changes:
-                number = self._write_record(change)
-                gone += change.gone
-                come += [(row, several, number) for row, several in change.come.items()]
-            self._delete_rows(gone)
-            self._insert_rows(come)
+            self._write(changes)
             self._set_version(version)
         self.version = version
+
+    @contextmanager
+    def pretending(self, changes: Iterable[Change]) -> Iterator[View]:
+        """Show what there would be after some changes; nothing of them is kept."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(changes)
+            yield self.present()
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _write(self, changes: Iterable[Change]) -> None:
+        gone: list[bytes] = []
+        come: list[tuple[bytes, bool, int]] = []
+        for change in changes:
+            number = self._write_record(change)
+            gone += change.gone
+            come += [(row, several, number) for row, several in change.come.items()]
+        self._delete_rows(gone)
+        self._insert_rows(come)
 
     def _write_record(self, change: Change) -> int:
         """Write the entity of a change and return its row id."""
         execute, old, new = self._connection.execute, change.old, change.new
         if new is None:
-            if old is None:
-                raise ValueError("a change must concern something")
-            execute("DELETE FROM datastore_entities WHERE id = ?", (old.id,))
-            return old.id
+            execute("DELETE FROM datastore_entities WHERE key = ?", (change.key,))
+            return 0
         if old is None:
             insert = "INSERT INTO datastore_entities VALUES (NULL, ?, ?, ?, ?, ?)"
             return execute(insert, (change.key, *new[1:])).lastrowid or 0

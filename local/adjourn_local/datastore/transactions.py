@@ -11,7 +11,8 @@ from typing import Any
 
 import grpc
 
-from adjourn_local.datastore.messages import MICROS, invalid, unsupported
+from adjourn_local.datastore.messages import MICROS, invalid
+from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.store import Store, View
 from adjourn_local.rpc import RpcError
 
@@ -33,6 +34,7 @@ class Transaction:
     read_only: bool
     begun: int
     used: int
+    read_time: int | None = None
     view: View | None = None
     reads: list[tuple[Answer, bytes]] = field(default_factory=list)
 
@@ -40,18 +42,20 @@ class Transaction:
 class Transactions:
     """The open transactions; like those of a server that is replaced, they end with the process."""
 
-    def __init__(self, store: Store, random_source: random.Random) -> None:
+    def __init__(self, store: Store, past: Past, random_source: random.Random) -> None:
         self._store = store
+        self._past = past
         self._random = random_source
         self._open: dict[bytes, Transaction] = {}
 
     def begin(self, options: Any, now: int) -> Transaction:
         """Open a transaction as TransactionOptions say."""
         self.expire(now)
+        read_time = None
         if options.HasField("read_only") and options.read_only.HasField("read_time"):
-            raise unsupported("Reading at a read_time is not served by the laptop stack.")
+            read_time = self._past.moment(options.read_only.read_time, now)
         number = _MARK + self._random.randbytes(_ID_BYTES - 1)
-        transaction = Transaction(number, options.HasField("read_only"), now, now)
+        transaction = Transaction(number, options.HasField("read_only"), now, now, read_time)
         self._open[number] = transaction
         return transaction
 

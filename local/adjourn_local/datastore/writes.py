@@ -16,6 +16,7 @@ from adjourn_local.datastore.messages import (
     set_micros,
     timestamp_micros,
 )
+from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.store import Change, Record, Store
 from adjourn_local.rpc import RpcError
 
@@ -45,9 +46,12 @@ class _Draft:
 class Writer:
     """Applies commits to the store."""
 
-    def __init__(self, store: Store, allocate: Callable[[Partition, Any], None]) -> None:
-        """Take the store and what gives an id to a key that lacks one."""
+    def __init__(
+        self, store: Store, past: Past, allocate: Callable[[Partition, Any], None]
+    ) -> None:
+        """Take the store, what remembers its past, and what gives an id to a key that lacks one."""
         self._store = store
+        self._past = past
         self._allocate = allocate
 
     def commit(self, request: Any, now: int, *, transactional: bool) -> Any:
@@ -79,6 +83,7 @@ class Writer:
         changes = [change for _, change in planned if change]
         if changes:
             self._store.apply(changes, version)
+            self._past.note(changes, now)
         for draft, change in planned:
             _report(draft, change, version)
         response.index_updates = sum(len(c.come) + len(c.gone) for c in changes)
