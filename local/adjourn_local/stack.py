@@ -109,6 +109,8 @@ class Stack:
         base_port: First of five ports; free ones if 0.
         tasks: How Cloud Tasks behaves.
         write: Takes each line that a function prints, after the function's name.
+        skips_overlapping: Leave out a job's start that falls due while the job runs, instead of
+            delaying it.
         faults: What goes wrong with deliveries.
         sender: The way from the queues to the functions, for tests that lead it elsewhere.
         staged: The packaged functions to run, with nothing else on their path; the checkout's if
@@ -124,6 +126,7 @@ class Stack:
         base_port: int = 0,
         tasks: Options = DEFAULTS,
         write: Print = lambda _name, _line: None,
+        skips_overlapping: bool = False,
         faults: Faults = NONE,
         sender: FaultySender | None = None,
         staged: Staged | None = None,
@@ -132,6 +135,7 @@ class Stack:
         self._spec = spec
         self._state = state
         self._options = tasks
+        self._skips_overlapping = skips_overlapping
         self.clock = SteeredClock()
         self.sender = sender or FaultySender(self.clock)
         self.sender.faults = faults
@@ -174,7 +178,14 @@ class Stack:
         closing.callback(datastore.close)
         self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
         closing.callback(self.tasks.close)
-        scheduler = SchedulerServer(path, self.clock, issuer.mint, sender)
+        scheduler = SchedulerServer(
+            path,
+            self.clock,
+            issuer.mint,
+            sender,
+            app_engine=self._options.app_engine,
+            skips_overlapping=self._skips_overlapping,
+        )
         services = [
             *self.tasks.grpc_services(),
             *scheduler.grpc_services(),

@@ -216,17 +216,77 @@ def test_a_malformed_uri_is_refused(client, stack, uri):
 
 
 def test_other_targets_are_refused_by_name(client, stack):
-    none, pubsub, app_engine = stack.job(), stack.job(), stack.job()
+    none, pubsub = stack.job(), stack.job()
     none.http_target = None
     pubsub.pubsub_target = {"topic_name": "projects/p/topics/t", "data": b"x"}
-    app_engine.app_engine_http_target = {"relative_uri": "/x"}
 
     with refused("INVALID_ARGUMENT", match="must have a target"):
         create(client, none)
     with refused("INVALID_ARGUMENT", match="pubsub_target is not supported"):
         create(client, pubsub)
-    with refused("INVALID_ARGUMENT", match="app_engine_http_target is not"):
-        create(client, app_engine)
+
+
+def app_engine_job(stack, *, name="j", **target):
+    job = stack.job(name)
+    job.app_engine_http_target = target
+    return job
+
+
+@pytest.fixture
+def with_app_engine(stack):
+    stack._options["app_engine"] = {"default": "http://127.0.0.1:1/", "api": "http://127.0.0.1:2"}
+
+
+@pytest.mark.usefixtures("with_app_engine")
+class TestAppEngine:
+    def test_a_new_job_is_complete(self, stack):
+        with stack.running() as client:
+            job = create(client, app_engine_job(stack, app_engine_routing={"service": "api"}))
+
+        target = job.app_engine_http_target
+        assert target.relative_uri == "/"
+        assert target.http_method == scheduler_v1.HttpMethod.POST
+        assert target.app_engine_routing.host == "api.p.appspot.com"
+        assert job.attempt_deadline == dt.timedelta(minutes=10)
+
+    @pytest.mark.parametrize(
+        ("target", "reason"),
+        [
+            ({"relative_uri": "x"}, "relative URI"),
+            ({"relative_uri": "/a b"}, "relative URI"),
+            ({"relative_uri": "/" + "x" * 2083}, "2083"),
+            ({"http_method": "PATCH"}, "PATCH is unknown or not permitted"),
+            ({"http_method": "OPTIONS"}, "OPTIONS is unknown or not permitted"),
+            ({"http_method": "GET", "body": b"x"}, "POST or PUT"),
+            ({"headers": {"a b": "c"}}, "header 'a b'"),
+        ],
+    )
+    def test_what_the_service_would_not_take_is_refused(self, stack, target, reason):
+        with stack.running() as client, refused("INVALID_ARGUMENT", match=reason):
+            create(client, app_engine_job(stack, **target))
+
+    @pytest.mark.parametrize(("seconds", "is_good"), [(14, False), (86415, True), (86416, False)])
+    def test_the_deadline_may_be_a_day(self, stack, seconds, is_good):
+        job = app_engine_job(stack)
+        job.attempt_deadline = dt.timedelta(seconds=seconds)
+
+        with stack.running() as client:
+            if is_good:
+                assert create(client, job).attempt_deadline == job.attempt_deadline
+            else:
+                with refused("INVALID_ARGUMENT", match="24 hours and 15 seconds"):
+                    create(client, job)
+
+    def test_a_service_without_an_address_is_refused_with_the_option(self, stack):
+        job = app_engine_job(stack, app_engine_routing={"service": "other"})
+
+        with stack.running() as client:
+            with refused("FAILED_PRECONDITION", match="--app-engine other=http://127.0.0.1:PORT"):
+                create(client, job)
+            before = create(client, stack.job())
+            with refused("FAILED_PRECONDITION", match="--app-engine other"):
+                update(client, job, "app_engine_http_target")
+            assert client.get_job(name=NAME) == before
 
 
 def test_jobs_are_listed_in_pages(client, stack):

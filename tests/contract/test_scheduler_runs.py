@@ -548,22 +548,74 @@ class TestRetries:
         assert "status" not in job
         assert job.schedule_time == after_noon(2 * HOUR)
 
-    def test_trouble_within_the_stack_does_not_block_a_job(self, client, stack, caplog):
+    def test_trouble_within_the_stack_does_not_block_a_job(
+        self, client, stack, caplog, monkeypatch
+    ):
         def refuse(*_):
             raise RuntimeError("no key")
 
-        stack.server._runner._mint = refuse
         oidc = {"service_account_email": "a@b"}
         create(client, stack.job(target={"oidc_token": oidc}))
 
-        with caplog.at_level(logging.ERROR):
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+            patch.setattr(stack.issuer, "mint", refuse)
             stack.advance(MINUTE)
         assert "no key" in caplog.text
         assert client.get_job(name=NAME).status.code == code_pb2.UNAVAILABLE
 
-        stack.server._runner._mint = stack.mint
         stack.advance(MINUTE)
         assert stack.times == [2 * MINUTE]
+
+
+class TestAppEngine:
+    @pytest.fixture
+    def client(self, stack):
+        stack._options["app_engine"] = {"default": f"{stack.url}/"}
+        with stack.running() as client:
+            yield client
+
+    @staticmethod
+    def job(stack, target, **fields):
+        job = stack.job(schedule="0 * * * *", **fields)
+        job.app_engine_http_target = {"relative_uri": "/x?y=%2F", **target}
+        return job
+
+    def test_the_headers_of_the_service(self, client, stack):
+        headers = {"user-agent": "mine", "X-AppEngine-Cron": "false", "X-Kept": "1"}
+        create(client, self.job(stack, {"headers": headers, "body": b"b", "http_method": "PUT"}))
+
+        stack.advance(HOUR)
+
+        (call,) = stack.handler.calls
+        assert (call.method, call.path, call.body) == ("PUT", "/x?y=%2F", b"b")
+        agent = "mine AppEngine-Google; (+http://code.google.com/appengine)"
+        assert call.header("User-Agent") == agent
+        assert call.header("X-AppEngine-Cron") == "true"
+        assert call.header("X-CloudScheduler") == "true"
+        assert call.header("X-CloudScheduler-JobName") == "j"
+        assert call.header("Content-Type") == "application/octet-stream"
+        assert call.header("X-Kept") == "1"
+        assert call.scheduled == "2026-03-02T13:00:00Z"
+
+    def test_a_503_is_tried_again_and_does_not_count(self, client, stack):
+        create(client, self.job(stack, {}, retry_config={"retry_count": 1}))
+        stack.handler.answers = [503, 503, 500, 503, 500, 200]
+
+        stack.advance(HOUR)
+        for _ in range(12):
+            stack.advance(5)
+
+        assert stack.times == [HOUR + 5 * n for n in range(5)]
+
+    def test_another_failure_is_not_tried_again_by_default(self, client, stack):
+        create(client, self.job(stack, {}))
+        stack.handler.answers = [503, 500]
+
+        stack.advance(HOUR)
+        for _ in range(12):
+            stack.advance(5)
+
+        assert stack.times == [HOUR, HOUR + 5]
 
 
 class TestRunJob:

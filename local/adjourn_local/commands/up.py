@@ -47,7 +47,12 @@ def add(add: Add) -> None:
         action="append",
         default=[],
         metavar="SERVICE=URL",
-        help="where an App Engine service is, for tasks with that target; may be repeated",
+        help="where an App Engine service is, for tasks and jobs with that target; may be repeated",
+    )
+    up.add_argument(
+        "--skip-overlapping",
+        action="store_true",
+        help="leave out a job's start that falls due while the job runs, instead of delaying it",
     )
     up.add_argument(
         "--faults",
@@ -96,6 +101,7 @@ async def _up(options: argparse.Namespace) -> int:
             creates_queues=options.create_queues,
             app_engine=dict(options.app_engine),
         ),
+        skips_overlapping=options.skip_overlapping,
         faults=options.faults,
         write=_write,
     )

@@ -66,7 +66,7 @@ def next_attempt(
     if not (count_is_left or time_is_left):
         return None
     seconds = backoff(
-        execution.attempts,
+        max(1, execution.attempts),
         minimum=policy.min_backoff.total_seconds(),
         maximum=policy.max_backoff.total_seconds(),
         doublings=policy.doublings,

@@ -2,43 +2,81 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from google.cloud.scheduler_v1.types import HttpMethod
 
+from adjourn.cron.schedule import load_zone
+from adjourn_local.app_engine import USER_AGENT, Services, address
 from adjourn_local.scheduler import names
 from adjourn_local.sender import Outgoing, replace_headers
 
 Mint = Callable[[str, str], str]
 
 
-def build(job: Any, scheduled: dt.datetime, zone: ZoneInfo, mint: Mint) -> Outgoing:
-    """Return the request for a job's HTTP target, with the headers that the service sets.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes the request of each attempt.
 
-    Source: `google.cloud.scheduler_v1.types.HttpTarget.headers`.
+    Attributes:
+        mint: Makes the token of a job that asks for one, from account and audience.
+        services: Where App Engine services are.
     """
-    target = job.http_target
-    forced = [
-        ("User-Agent", "Google-Cloud-Scheduler"),
-        ("X-CloudScheduler", "true"),
-        ("X-CloudScheduler-JobName", names.split(job.name)[1]),
-        ("X-CloudScheduler-ScheduleTime", rfc3339(scheduled, zone)),
-    ]
-    if target.body and not any(name.lower() == "content-type" for name in target.headers):
-        forced.append(("Content-Type", "application/octet-stream"))
-    if target.HasField("oidc_token"):
-        token = target.oidc_token
-        audience = token.audience or target.uri
-        forced.append(("Authorization", f"Bearer {mint(token.service_account_email, audience)}"))
-    return Outgoing(
-        method=HttpMethod(target.http_method).name,
-        url=target.uri,
-        headers=replace_headers(
-            dict(target.headers), forced, reserved_prefixes=("X-CloudScheduler",)
-        ),
-        body=target.body,
-    )
+
+    mint: Mint
+    services: Services
+
+    def write(self, job: Any, scheduled: dt.datetime) -> Outgoing:
+        """Return the request for a job's target, with the headers that the service sets.
+
+        Source: `google.cloud.scheduler_v1.types.HttpTarget.headers`, and those of
+        `AppEngineHttpTarget`.
+
+        Raises:
+            RpcError: FAILED_PRECONDITION, if it is not known where an App Engine service is.
+            Exception: Whatever the making of a token raises.
+        """
+        if job.HasField("app_engine_http_target"):
+            target = job.app_engine_http_target
+            url = address(self.services, target.app_engine_routing) + target.relative_uri
+            own = _app_engine_headers(target)
+        else:
+            target = job.http_target
+            url = target.uri
+            own = self._http_headers(target)
+        forced = [
+            *own,
+            ("X-CloudScheduler", "true"),
+            ("X-CloudScheduler-JobName", names.split(job.name)[1]),
+            ("X-CloudScheduler-ScheduleTime", rfc3339(scheduled, load_zone(job.time_zone))),
+        ]
+        if target.body and not any(name.lower() == "content-type" for name in target.headers):
+            forced.append(("Content-Type", "application/octet-stream"))
+        return Outgoing(
+            method=HttpMethod(target.http_method).name,
+            url=url,
+            headers=replace_headers(
+                dict(target.headers), forced, reserved_prefixes=("X-CloudScheduler",)
+            ),
+            body=target.body,
+        )
+
+    def _http_headers(self, target: Any) -> list[tuple[str, str]]:
+        told = [("User-Agent", "Google-Cloud-Scheduler")]
+        if target.HasField("oidc_token"):
+            token = target.oidc_token
+            minted = self.mint(token.service_account_email, token.audience or target.uri)
+            told.append(("Authorization", f"Bearer {minted}"))
+        return told
+
+
+def _app_engine_headers(target: Any) -> list[tuple[str, str]]:
+    given = {name.lower(): value for name, value in target.headers.items()}
+    agent = f"{given.get('user-agent', '')} {USER_AGENT}".strip()
+    # App Engine's own mark of what its cron service sends, by which applications know it.
+    return [("User-Agent", agent), ("X-AppEngine-Cron", "true")]
 
 
 def rfc3339(at: dt.datetime, zone: ZoneInfo) -> str:

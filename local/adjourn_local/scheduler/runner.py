@@ -10,19 +10,17 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from adjourn.cron.schedule import load_zone
 from adjourn_local.alarm import Alarm
 from adjourn_local.answers import is_success
 from adjourn_local.clock import Clock
 from adjourn_local.moment import micros
-from adjourn_local.scheduler import request
 from adjourn_local.scheduler.execution import (
     Execution,
     next_attempt,
     policy_of,
     status_of,
 )
-from adjourn_local.scheduler.request import Mint
+from adjourn_local.scheduler.request import Writer
 from adjourn_local.scheduler.store import Entry, JobStore
 from adjourn_local.scheduler.times import counts_from_end, latest_tick, next_tick
 from adjourn_local.sender import Answer, Sender
@@ -30,6 +28,7 @@ from adjourn_local.sender import Answer, Sender
 _log = logging.getLogger(__name__)
 
 _AFTER_TROUBLE = dt.timedelta(seconds=5)
+_UNAVAILABLE = 503
 _LOST = Answer(status=None, error="UNAVAILABLE", retry_after=None)
 
 
@@ -40,14 +39,14 @@ class Runner:
         self,
         store: JobStore,
         clock: Clock,
-        mint: Mint,
+        writer: Writer,
         sender: Sender,
         *,
         skips_overlapping: bool,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._mint = mint
+        self._writer = writer
         self._sender = sender
         self._skips_overlapping = skips_overlapping
         self._alarm = Alarm(clock, self._wake)
@@ -160,7 +159,7 @@ class Runner:
 
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
-            outgoing = request.build(job, execution.scheduled, load_zone(job.time_zone), self._mint)
+            outgoing = self._writer.write(job, execution.scheduled)
             deadline = job.attempt_deadline.ToTimedelta().total_seconds()
             answer = await self._sender.send(outgoing, deadline)
         except Exception:  # noqa: BLE001 - else the job would stay in flight for good
@@ -176,6 +175,9 @@ class Runner:
         now = self._clock.now()
         job = entry.job
         job.status.code, job.status.message = status_of(answer)
+        if job.HasField("app_engine_http_target") and answer.status == _UNAVAILABLE:
+            # App Engine's own trouble, which does not count (`AppEngineHttpTarget`).
+            execution = replace(execution, attempts=execution.attempts - 1)
         _log.info("AttemptFinished %s, %s", job.name, job.status.message or "OK")
         retry_at = None
         if not is_success(answer) and entry.tick is not None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -13,12 +14,13 @@ from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
 
 from adjourn_local import rest, rpc
+from adjourn_local.app_engine import Services, address
 from adjourn_local.clock import Clock
 from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
-from adjourn_local.scheduler.request import Mint
+from adjourn_local.scheduler.request import Mint, Writer
 from adjourn_local.scheduler.rules import RULES
 from adjourn_local.scheduler.runner import Runner
 from adjourn_local.scheduler.store import Entry, JobStore
@@ -44,6 +46,7 @@ class SchedulerServer:
         mint: Mint,
         sender: Sender,
         *,
+        app_engine: Services = MappingProxyType({}),
         skips_overlapping: bool = False,
     ) -> None:
         """Open the state.
@@ -53,13 +56,18 @@ class SchedulerServer:
             clock: The time by which jobs start.
             mint: Returns an identity token for an account and an audience.
             sender: Sends the requests.
+            app_engine: The base URL of each App Engine service; jobs for others are refused.
             skips_overlapping: Leave out a start that falls due while the job is under way, as
                 Google's guide to managing jobs says, instead of delaying it, as the reference of
                 `Job.schedule` says.
         """
         self._clock = clock
         self._store = JobStore(path)
-        self._runner = Runner(self._store, clock, mint, sender, skips_overlapping=skips_overlapping)
+        self._services = app_engine
+        writer = Writer(mint=mint, services=app_engine)
+        self._runner = Runner(
+            self._store, clock, writer, sender, skips_overlapping=skips_overlapping
+        )
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
         """Return the service that Google's client speaks to."""
@@ -135,11 +143,11 @@ class SchedulerServer:
 
     def _add(self, location: str, given: Any) -> Entry:
         check_location(location)
-        job = define(given)
-        if not job.name:
-            job.name = f"{location}/jobs/{secrets.randbits(63)}"
-        if names.split(job.name)[0] != location:
+        given.name = given.name or f"{location}/jobs/{secrets.randbits(63)}"
+        if names.split(given.name)[0] != location:
             raise invalid(f'The job name must start with the parent "{location}".')
+        job = define(given)
+        self._find_service(job)
         if self._store.get(job.name) is not None:
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, f"Job {job.name} already exists.")
         job.state = _State.ENABLED
@@ -163,6 +171,7 @@ class SchedulerServer:
     def _update(self, request: Any) -> Any:
         entry = self._entry(request.job.name)
         job = redefine(entry.job, request.job, request.update_mask)
+        self._find_service(job)
         self._store.forget_waiting(job.name)
         return self._view(self._put_from_now(job))
 
@@ -199,6 +208,11 @@ class SchedulerServer:
         if entry is None:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Job not found.")
         return entry
+
+    def _find_service(self, job: Any) -> None:
+        """Refuse a job for an App Engine service of which nobody said where it is."""
+        if job.HasField("app_engine_http_target"):
+            address(self._services, job.app_engine_http_target.app_engine_routing)
 
     def _put_from_now(self, job: Any) -> Entry:
         """Store a job that a user has just defined."""

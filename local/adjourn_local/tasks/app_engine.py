@@ -1,24 +1,15 @@
-"""App Engine targets: their own defaults and headers, and where their services are locally."""
+"""App Engine targets: their own defaults and headers."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import grpc
-
+from adjourn_local.app_engine import USER_AGENT, set_host
 from adjourn_local.names import invalid
-from adjourn_local.rpc import RpcError
 from adjourn_local.sender import Outgoing, replace_headers
 from adjourn_local.tasks.limits import MAX_URL, POST, PUT, check_headers, check_method, method_name
 from adjourn_local.tasks.names import short
 from adjourn_local.tasks.record import Record
 
-# Where App Engine services are reached, by the name of the service.
-Services = Mapping[str, str]
-
-USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
-
 _NAME = "AppEngineHttpRequest"
-_DEFAULT_SERVICE = "default"
 _DEFAULT_TYPE = "application/octet-stream"
 
 
@@ -59,28 +50,6 @@ def complete(request: Any, project: str) -> None:
         if "content-type" not in given:
             request.headers["Content-Type"] = _DEFAULT_TYPE
         request.headers["Content-Length"] = str(len(request.body))
-
-
-def set_host(routing: Any, project: str) -> None:
-    """Set the host that a routing leads to, which is output only (`AppEngineRouting.host`)."""
-    parts = (routing.instance, routing.version, routing.service, f"{project}.appspot.com")
-    routing.host = ".".join(part for part in parts if part)
-
-
-def address(services: Services, routing: Any) -> str:
-    """Return the base URL of the service that a routing names, whatever version and instance.
-
-    Raises:
-        RpcError: FAILED_PRECONDITION, if none is known.
-    """
-    service = routing.service or _DEFAULT_SERVICE
-    if service not in services:
-        raise RpcError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f'It is not known where the App Engine service "{service}" is: start the stack with '
-            f"--app-engine {service}=http://127.0.0.1:PORT.",
-        )
-    return services[service].rstrip("/")
 
 
 def outgoing(record: Record, due: str, base: str) -> Outgoing:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from adjourn_local.app_engine import Services, address
 from adjourn_local.moment import SECOND
 from adjourn_local.sender import Outgoing, replace_headers
 from adjourn_local.tasks import app_engine
@@ -26,7 +27,7 @@ class Writer:
     """
 
     mint: Mint
-    services: app_engine.Services
+    services: Services
 
     def write(self, record: Record, due: int, settings: Settings) -> Outgoing:
         """Return the request of a task's current attempt, which its dispatch count includes.
@@ -38,7 +39,7 @@ class Writer:
         eta = f"{due // SECOND}.{due % SECOND:06d}"
         if record.task.HasField("app_engine_http_request"):
             own = record.task.app_engine_http_request.app_engine_routing
-            base = app_engine.address(self.services, settings.app_engine or own)
+            base = address(self.services, settings.app_engine or own)
             return app_engine.outgoing(record, eta, base)
         request = record.task.http_request
         if settings.http_target is not None:

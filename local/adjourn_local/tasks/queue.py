@@ -6,9 +6,9 @@ from typing import Any
 
 from google.cloud.tasks_v2.types import queue as queue_types
 
+from adjourn_local import app_engine
 from adjourn_local.moment import SECOND, read, write
 from adjourn_local.names import invalid
-from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.override import check_target
 from adjourn_local.tasks.retry import RetryPolicy, policy_of

@@ -8,12 +8,12 @@ import grpc
 from google.cloud.tasks_v2.types import cloudtasks
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.app_engine import address
 from adjourn_local.clock import Clock
 from adjourn_local.moment import micros, span
 from adjourn_local.names import invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import batch, pages
-from adjourn_local.tasks.app_engine import address
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.names import split_task
 from adjourn_local.tasks.options import Options
