@@ -10,6 +10,7 @@ from typing import Any
 
 from adjourn.errors import DeclarationError
 from adjourn.ports import Page, Split
+from adjourn.testing.filters import matches, understood
 
 _Row = tuple[Any, object]
 """A position (the place, or the value that sorts and the place) and the entry there."""
@@ -17,7 +18,7 @@ _Row = tuple[Any, object]
 
 @dataclass(frozen=True, slots=True)
 class MemoryQuery:
-    """A query over the entries that `MemoryQueries` keeps under a kind.
+    """A query over the entries that `MemoryQueries` keeps under a kind, whatever they are.
 
     Attributes:
         kind: The kind.
@@ -29,7 +30,11 @@ class MemoryQuery:
 
 
 class MemoryQueries:
-    """Queries in memory: all entries of a kind, in the order in which they were added."""
+    """Queries in memory: the entries of a kind, in the order in which they were added.
+
+    They understand `MemoryQuery`, and of Google's queries kind, filters and one ascending order by
+    numbers or texts. Orders by key are those in which entries were added.
+    """
 
     def __init__(self) -> None:
         self._places = itertools.count(1)
@@ -53,11 +58,14 @@ class MemoryQueries:
         end_cursor: str | bytes | None = None,
         keys_only: bool = False,  # noqa: ARG002 - entries have no keys of their own
     ) -> Mapping[str, object]:
-        """Return what a `MemoryQuery` says."""
-        if not isinstance(query, MemoryQuery):
-            raise DeclarationError(f"{query!r} is not a MemoryQuery.")
+        """Return what a `MemoryQuery`, or one of google-cloud-datastore, says.
+
+        Raises:
+            DeclarationError: It is none, or one that is not understood here.
+        """
+        told = _told(query)
         cursors = {"start_cursor": start_cursor or "", "end_cursor": end_cursor or ""}
-        return {**asdict(query), "limit": limit, **cursors, "after": 0, "until": None}
+        return {**told, "limit": limit, **cursors, "after": 0, "until": None}
 
     def warnings(self, query: Mapping[str, object]) -> Sequence[str]:
         """Say what an order leads to."""
@@ -149,9 +157,21 @@ class MemoryQueries:
     def _sorted_by(self, query: Mapping[str, Any]) -> Iterator[_Row]:
         order, until = query["order"], query["until"]
         for at, entry in self._entries(query).items():
-            if at > query["after"] and (until is None or at <= until):
-                value: Any = entry
-                yield ([value[order], at] if order else at), entry
+            value: Any = entry
+            is_within = at > query["after"] and (until is None or at <= until)
+            if is_within and all(matches(each, value) for each in query["filters"]):
+                if not order:
+                    yield at, entry
+                elif order in value:
+                    yield [value[order], at], entry
+
+
+def _told(query: object) -> Mapping[str, object]:
+    if isinstance(query, MemoryQuery):
+        return {**asdict(query), "filters": []}
+    if not hasattr(query, "add_filter"):
+        raise DeclarationError(f"{query!r} is not a MemoryQuery, nor a query of Google's client.")
+    return understood(query)
 
 
 def _behind(rows: list[_Row], cursor: str) -> list[_Row]:
