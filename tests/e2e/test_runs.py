@@ -221,7 +221,7 @@ def test_all_about_one_is_shown(walk: Walk) -> None:
     assert (told["status"], told["done"], told["total"]) == ("running", LAST, LAST + 1)
     assert [shard["status"] for shard in told["shards"]] == ["running"]
     text = runs("show", walk.id).stdout
-    assert f"iteration   {NAME}" in text
+    assert f"iteration     {NAME}" in text
     assert text.splitlines()[-1].split()[:-1] == ["0", "running", f"{LAST}", "0", "0", f"{LAST}"]
 
     with subprocess.Popen(

@@ -117,7 +117,7 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
         print_json(_record(state))
         return 0
     told = {**_summary(state), "pace": pace(state)}
-    say("\n".join(f"{name.replace('_', ' '):<12}{_cell(value)}" for name, value in told.items()))
+    say("\n".join(f"{name.replace('_', ' '):<14}{_cell(value)}" for name, value in told.items()))
     say("")
     console().print(_shard_table(state.shards))
     for each in state.failures:
