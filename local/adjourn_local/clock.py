@@ -66,9 +66,9 @@ class SteeredClock:
         """Sleep until so many of its seconds have passed, in whatever way."""
         due = self.now() + dt.timedelta(seconds=seconds)
         while (left := (due - self.now()).total_seconds()) > 0:
-            steered = self._steered.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(steered, None if self.is_frozen else left)
+                async with asyncio.timeout(None if self.is_frozen else left):
+                    await self._steered.wait()
 
     def freeze(self) -> None:
         """Stand still."""

@@ -79,7 +79,8 @@ class FaultySender(Sender):
     async def _let_one_pass(self) -> None:
         self._overtaken = passed = asyncio.Event()
         with suppress(TimeoutError):
-            await asyncio.wait_for(passed.wait(), _LONGEST_HOLD)
+            async with asyncio.timeout(_LONGEST_HOLD):
+                await passed.wait()
         if self._overtaken is passed:
             self._overtaken = None
 
