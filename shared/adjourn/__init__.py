@@ -1,5 +1,7 @@
 """Deferred calls, cron fan-out and resumable Datastore iteration on Google Cloud."""
 
+from __future__ import annotations
+
 import importlib
 from typing import TYPE_CHECKING
 

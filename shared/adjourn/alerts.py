@@ -1,5 +1,7 @@
 """Tell whoever asked for it that a task was given up, or that it keeps being retried."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence

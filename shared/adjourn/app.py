@@ -1,5 +1,7 @@
 """The one object that an application declares its work on."""
 
+from __future__ import annotations
+
 import datetime as dt
 import inspect
 import os
@@ -161,7 +163,7 @@ class App:
         grace: dt.timedelta | None = None,
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
-    ) -> "Periodically":
+    ) -> Periodically:
         """Declare a function that runs again and again; a method, on every registered object.
 
         Args:
@@ -221,7 +223,7 @@ class App:
         self,
         /,
         *,
-        once_per: "Once" = "instance",
+        once_per: Once = "instance",
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
     ) -> Callable[[Callable[[], R]], Task[[], R]]: ...
@@ -230,7 +232,7 @@ class App:
         function: Callable[[], R] | None = None,
         /,
         *,
-        once_per: "Once" = "instance",
+        once_per: Once = "instance",
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
     ) -> Task[[], R] | Callable[[Callable[[], R]], Task[[], R]]:
@@ -319,7 +321,7 @@ class App:
         )
         declare(look_after_runs)
 
-    def runs(self) -> "Runs":
+    def runs(self) -> Runs:
         """Return the iterations of this deployment, to be found, watched and steered.
 
         Raises:

@@ -6,6 +6,8 @@ such as `X-CloudTasks-QueueName` play no part; anyone can send them. On App Engi
 trusted, because it strips them from outside requests.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import math
 import re

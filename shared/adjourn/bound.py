@@ -4,6 +4,8 @@ That is the path of an object that the application registered, the name of a cla
 method, or else the value itself, if the codec carries it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # The method that runs and what it runs on, for the implementations that it overrides.
-_running: "ContextVar[tuple[Method[..., Any], object] | None]" = ContextVar(
+_running: ContextVar[tuple[Method[..., Any], object] | None] = ContextVar(
     "adjourn_running_method", default=None
 )
 
@@ -67,7 +69,7 @@ class Objects:
         """Return the path of a registered object, None for any other."""
         return self._paths.get(id(item))
 
-    def having(self, method: "Method[..., Any]") -> Iterator[tuple[str, object]]:
+    def having(self, method: Method[..., Any]) -> Iterator[tuple[str, object]]:
         """Yield path and object wherever a method stands in the class and is not overridden."""
         name = method.function.__name__
         for item in self._objects:
@@ -150,7 +152,7 @@ class Method(Task[P, R]):
             return self.on(owner or type(instance))
         return self if instance is None else self.on(instance)
 
-    def on(self, receiver: object) -> "BoundTask[..., R]":
+    def on(self, receiver: object) -> BoundTask[..., R]:
         """Return the task of this method on an object or a class."""
         return self.bound(
             name=self.name,
@@ -163,7 +165,7 @@ class Method(Task[P, R]):
         )
 
     @property
-    def bound(self) -> "type[BoundTask[..., R]]":
+    def bound(self) -> type[BoundTask[..., R]]:
         """The sort of tasks that `on` makes."""
         return BoundTask
 

@@ -1,5 +1,7 @@
 """Work on many items in batches that are bounded by count and weight."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar

@@ -1,5 +1,7 @@
 """The time, as everything in adjourn reads it, so that tests can set it."""
 
+from __future__ import annotations
+
 import datetime as dt
 import time
 from typing import Protocol

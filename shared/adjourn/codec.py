@@ -5,6 +5,8 @@ object with one key, a marker that begins with "$": `{"$tuple": [1, 2]}`. So no 
 be mistaken for a marker, and decoding builds only what is known here or was registered.
 """
 
+from __future__ import annotations
+
 import binascii
 import dataclasses
 import datetime as dt

@@ -3,6 +3,8 @@
 Identifiers only: what the application chose to carry, never a user's data.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar

@@ -1,5 +1,7 @@
 """The task that runs here and now, for the code that it runs."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -9,7 +11,7 @@ from adjourn.clock import Clock
 from adjourn.errors import DeclarationError, NoCurrentTaskError
 from adjourn.scoped import Scoped
 
-_current: "ContextVar[CurrentTask]" = ContextVar("adjourn_current_task")
+_current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

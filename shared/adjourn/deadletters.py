@@ -1,5 +1,7 @@
 """What could not be done, kept: nothing is dropped without a record and a log event."""
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import logging

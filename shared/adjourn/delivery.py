@@ -3,6 +3,8 @@
 Named tuples, because a frozen dataclass takes thrice as long to make, at import and per delivery.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -43,7 +45,7 @@ class Delivery(NamedTuple):
     scheduled: dt.datetime | None = None
     app_engine: AppEngine = AppEngine()
 
-    def as_app_engine_says(self) -> "Delivery":
+    def as_app_engine_says(self) -> Delivery:
         """Return the delivery with queue, task and attempt as App Engine names and counts them."""
         said = self.app_engine
         return self._replace(queue=said.queue, task_name=said.task_name, attempt=said.attempt)

@@ -3,6 +3,8 @@
 Whatever happens ends in one `Outcome`; `adjourn.http` holds the one table from there to a status.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

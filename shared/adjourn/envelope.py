@@ -6,6 +6,8 @@ field can be added without a new version. A body of version 2 is a reference: it
 in Datastore (see `adjourn.payloads`), and it says how to find them.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import zlib
 from collections.abc import Mapping
@@ -120,7 +122,7 @@ class Envelope:
         return body
 
     @classmethod
-    def decode(cls, body: bytes, codec: Codec) -> "Envelope":
+    def decode(cls, body: bytes, codec: Codec) -> Envelope:
         """Return the envelope of which `encode` made this body, by this version or an older one.
 
         Raises:

@@ -26,6 +26,8 @@ RetryLater                  it failed; try again after a given time
 Snooze                      it is too early; come back later, no attempt is spent
 """
 
+from __future__ import annotations
+
 import datetime as dt
 
 

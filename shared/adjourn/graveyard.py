@@ -4,6 +4,8 @@ A replay enqueues the call before it removes the letter, under a name of that ve
 often it is interrupted and repeated, the call is not lost and one task is made of it.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -5,6 +5,8 @@ transaction. Where the marker is found, the transaction was committed; where it 
 be, until no transaction can live any longer.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from dataclasses import dataclass
 from enum import Enum, auto

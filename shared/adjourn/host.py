@@ -1,5 +1,7 @@
 """The process that we run in: whether it was told to stop, and work beside the main thread."""
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,5 +1,7 @@
 """The only module that knows Flask: from headers to a delivery, from an outcome to a status."""
 
+from __future__ import annotations
+
 import datetime as dt
 import json
 import logging

@@ -4,6 +4,8 @@ A record stands for one call. Whoever claims it gets a fencing token; only the h
 token may settle the call.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from dataclasses import dataclass
 from enum import Enum, auto

@@ -1,5 +1,7 @@
 """Find the application that a process is to serve."""
 
+from __future__ import annotations
+
 import importlib
 import os
 from collections.abc import Mapping

@@ -5,6 +5,8 @@ https://cloud.google.com/error-reporting/docs/formatting-error-messages. Argumen
 never logged.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import sys

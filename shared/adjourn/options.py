@@ -1,5 +1,7 @@
 """How a call is queued and run: what may be said of a task, once or for each call."""
 
+from __future__ import annotations
+
 import datetime as dt
 import difflib
 import re
@@ -86,7 +88,7 @@ class Options:
     unique_for: dt.timedelta | None = None
     transaction: object = None
 
-    def changed(self, **changes: Unpack[CallOptions]) -> "Options":
+    def changed(self, **changes: Unpack[CallOptions]) -> Options:
         """Return a copy with some options changed.
 
         Raises:

@@ -5,6 +5,8 @@ own, which takes them out of a transaction that the caller has open: in it they 
 transaction may hold.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import logging

@@ -5,6 +5,8 @@ adapter in `adjourn.gcp` and an in-memory twin in `adjourn.testing`; one contrac
 both.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

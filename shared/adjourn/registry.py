@@ -1,5 +1,7 @@
 """Names of what the application declared, and nothing else: only what stands here can ever run."""
 
+from __future__ import annotations
+
 import difflib
 import inspect
 from collections.abc import Iterable, Iterator

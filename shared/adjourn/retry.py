@@ -1,5 +1,7 @@
 """Which attempt this is and whether it is the last: decisions on numbers, nothing else."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 
@@ -15,7 +17,7 @@ class Attempt(NamedTuple):
     retry_count: int = 0
     execution_count: int = 0
 
-    def after(self, *, attempts: int, executions: int) -> "Attempt":
+    def after(self, *, attempts: int, executions: int) -> Attempt:
         """Return the attempt as counted over the earlier tasks of the same call, too."""
         return Attempt(
             retry_count=self.retry_count + attempts,

@@ -1,5 +1,7 @@
 """Run the deferred calls that arrive: whether one may run, and what follows from its end."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Callable

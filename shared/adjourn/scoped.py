@@ -1,5 +1,7 @@
 """A context variable that has a value for the time of a `with` block."""
 
+from __future__ import annotations
+
 from contextvars import ContextVar, Token
 from typing import Generic, TypeVar
 

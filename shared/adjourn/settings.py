@@ -1,5 +1,7 @@
 """What a deployment decides, read once from the environment and validated together."""
 
+from __future__ import annotations
+
 import difflib
 import re
 from collections.abc import Callable, Mapping
@@ -101,7 +103,7 @@ class Settings:
     tasks_host: str = ""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings.
 
         Raises:

@@ -1,5 +1,7 @@
 """Start a function's process, or say on one screen why it cannot start."""
 
+from __future__ import annotations
+
 import os
 
 from adjourn.delivery import Delivery, Outcome

@@ -1,5 +1,7 @@
 """Tasks that run soon after a process starts: each is enqueued on its own, and nobody waits."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os

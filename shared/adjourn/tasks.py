@@ -1,5 +1,7 @@
 """Declared functions that can run later, and how a call becomes a task on a queue."""
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,16 +78,16 @@ class Task(Generic[P, R]):
     function: Callable[P, R]
     defaults: Options
     on_dead: DeadHook | None = None
-    _enqueuer: Callable[[], "Enqueuer"]
+    _enqueuer: Callable[[], Enqueuer]
 
     # Type checkers do not tell the sorts of methods apart, so only instances drop the first one.
     @overload
-    def __get__(self, instance: None, owner: type, /) -> "Task[..., R]": ...
+    def __get__(self, instance: None, owner: type, /) -> Task[..., R]: ...
     @overload
     def __get__(
-        self: "Task[Concatenate[Any, Q], R]", instance: object, owner: type | None = None, /
-    ) -> "Task[Q, R]": ...
-    def __get__(self, instance: Any, owner: type | None = None, /) -> "Task[..., Any]":
+        self: Task[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
+    ) -> Task[Q, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Task[..., Any]:
         return self  # `adjourn.bound` has the tasks of methods
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
@@ -120,7 +122,7 @@ class Task(Generic[P, R]):
         """Run the function here and now."""
         return self.function(*args, **kwargs)
 
-    def options(self, **changes: Unpack[CallOptions]) -> "Task[P, R]":
+    def options(self, **changes: Unpack[CallOptions]) -> Task[P, R]:
         """Return this task with some options changed, for one call or for many.
 
         Raises:

@@ -4,6 +4,8 @@ A name stays taken in Cloud Tasks for an hour after its task is gone, no longer 
 periods are kept in Datastore besides.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import json

@@ -1,5 +1,7 @@
 """Put an application's declarations, a deployment's settings and the outside world together."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,12 +56,12 @@ class Declarations:
     codec: Codec
     objects: Objects
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: "Registry[Declared]" = field(default_factory=lambda: Registry("periodic function"))
-    iterations: "Registry[type[QueryIter[Any]]]" = field(
+    periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
+    iterations: Registry[type[QueryIter[Any]]] = field(
         default_factory=lambda: Registry("iteration")
     )
-    offers: "Registry[Offer]" = field(default_factory=lambda: Registry("callable task"))
-    startups: "Registry[StartupTask]" = field(default_factory=lambda: Registry("startup task"))
+    offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
+    startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
     translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
@@ -118,7 +120,7 @@ class Wiring:
         )
 
     @cached_property
-    def startup(self) -> "Startup | None":
+    def startup(self) -> Startup | None:
         """What enqueues the startup tasks; None if there are none."""
         if not len(self._declared.startups):
             return None
@@ -133,7 +135,7 @@ class Wiring:
         )
 
     @cached_property
-    def runs(self) -> "Runs":
+    def runs(self) -> Runs:
         """The runs of the deployment, to be watched and steered."""
         from adjourn.iteration.steering import Runs  # noqa: PLC0415 - for those who iterate
 
@@ -141,7 +143,7 @@ class Wiring:
         return Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
 
     @cached_property
-    def starter(self) -> "Starter":
+    def starter(self) -> Starter:
         """What begins runs."""
         from adjourn.iteration.starts import Starter  # noqa: PLC0415 - for those who start some
 
@@ -159,14 +161,14 @@ class Wiring:
         )
 
     @cached_property
-    def reviver(self) -> "Reviver":
+    def reviver(self) -> Reviver:
         """What finds the runs whose tasks are gone."""
         from adjourn.iteration.revive import Reviver  # noqa: PLC0415 - for the task that does it
 
         return Reviver(runs=self.runs)
 
     @cached_property
-    def _iterations(self) -> "Iterations":
+    def _iterations(self) -> Iterations:
         from adjourn.iteration.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
         from adjourn.iteration.means import Means  # noqa: PLC0415
         from adjourn.iteration.walk import Surroundings  # noqa: PLC0415
@@ -228,7 +230,7 @@ class Wiring:
         return self._people(asked)
 
     @cached_property
-    def _people(self) -> "People":
+    def _people(self) -> People:
         from adjourn.people.answers import People  # noqa: PLC0415 - for those whom people ask
 
         return People(
@@ -258,7 +260,7 @@ class Wiring:
         return self._guarded(self.settings.cron_url, CronRunner(cron=self.cron), _by_cron)
 
     @cached_property
-    def cron(self) -> "Cron":
+    def cron(self) -> Cron:
         """What finds out which periodic functions are due, and enqueues them."""
         from adjourn.cron.fanout import Cron  # noqa: PLC0415 - for the cron function
         from adjourn.cron.periodic import found  # noqa: PLC0415
@@ -282,7 +284,7 @@ class Wiring:
         return Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
 
     @cached_property
-    def _baggage(self) -> "Baggage":
+    def _baggage(self) -> Baggage:
         from adjourn.iteration.baggage import Baggage  # noqa: PLC0415 - for those who iterate
 
         return Baggage(payloads=self._payloads, clock=self._adapters.clock)

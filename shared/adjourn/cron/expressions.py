@@ -3,6 +3,8 @@
 Rules: https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,6 +5,8 @@ when that is done: a crash in between leaves a claim that the next call complete
 however often repeated, makes a second task.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import logging

@@ -1,5 +1,7 @@
 """What an application declares to run again and again: functions, and methods on objects."""
 
+from __future__ import annotations
+
 import datetime as dt
 import inspect
 import re
@@ -43,7 +45,7 @@ class Timing:
         grace: What is found due later than this is left out.
     """
 
-    when: "dt.timedelta | Schedule"
+    when: dt.timedelta | Schedule
     told: str = ""
     cron_name: str = "default"
     skips_overlap: bool = True
@@ -171,7 +173,7 @@ def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
     return interval, f"every {interval}" if interval else "every call"
 
 
-def _parsed(cron: object, time_zone: object) -> "tuple[dt.timedelta | Schedule, str]":
+def _parsed(cron: object, time_zone: object) -> tuple[dt.timedelta | Schedule, str]:
     from adjourn.cron.expressions import parse, parse_interval  # noqa: PLC0415 - for those who use them
 
     if not isinstance(cron, str) or not isinstance(time_zone, str):

@@ -3,6 +3,8 @@
 https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from bisect import bisect_left
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Which slot of a periodic function is due: one of its times, which is to be run once."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace

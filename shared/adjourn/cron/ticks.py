@@ -1,5 +1,7 @@
 """Answer the calls of Cloud Scheduler that arrive."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """The edge to Google Cloud: the only modules that import google or grpc, and on first use."""
 
+from __future__ import annotations
+
 import os
 import random
 import uuid

@@ -1,5 +1,7 @@
 """Change many entities of users, a group of them in each transaction."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ class BulkChange:
 
     def __init__(
         self,
-        client: "Client",
+        client: Client,
         function: Callable[[Any], object],
         *,
         pause: Callable[[float], None],
@@ -41,7 +43,7 @@ class BulkChange:
         self._jitter = jitter
         self._failed: dict[Key, Exception] = {}
 
-    def run(self, keys: Sequence["Key"]) -> "dict[Key, Exception]":
+    def run(self, keys: Sequence[Key]) -> dict[Key, Exception]:
         """Change the entities that are there; return what kept the others from being changed.
 
         Raises:
@@ -62,8 +64,8 @@ class BulkChange:
         return self._failed
 
     def _again(
-        self, attempt: int, group: "list[Key]", error: Exception
-    ) -> "list[tuple[int, list[Key]]]":
+        self, attempt: int, group: list[Key], error: Exception
+    ) -> list[tuple[int, list[Key]]]:
         """Return the smaller groups in which the entities of one are tried again."""
         middle = len(group) // 2
         if middle:
@@ -73,7 +75,7 @@ class BulkChange:
         self._failed[group[0]] = error
         return []
 
-    def _change(self, group: "list[Key]") -> "dict[Key, Exception]":
+    def _change(self, group: list[Key]) -> dict[Key, Exception]:
         """Change entities in a transaction; return what the function raised."""
         failed: dict[Key, Exception] = {}
         # Google's emulator does not commit a transaction that a read has begun.
@@ -86,7 +88,7 @@ class BulkChange:
                     failed[key] = error
         return failed
 
-    def _mutations(self, entity: "Entity") -> list[Any]:
+    def _mutations(self, entity: Entity) -> list[Any]:
         from google.cloud.datastore.helpers import entity_to_protobuf
         from google.cloud.datastore_v1.types import Mutation
 

@@ -1,5 +1,7 @@
 """Cloud Tasks through Google's own client."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Iterator, Sequence
@@ -127,7 +129,7 @@ class CloudTaskQueue:
                 results.append(created.name)
         return results
 
-    def _batch(self, requests: "list[CreateTaskRequest]", timeout: float) -> Sequence[Result]:
+    def _batch(self, requests: list[CreateTaskRequest], timeout: float) -> Sequence[Result]:
         from google.api_core.exceptions import from_grpc_status
 
         queue = requests[0].parent
@@ -179,7 +181,7 @@ class CloudTaskQueue:
     def _name(self, region: str, task: NewTask) -> str:
         return f"{self._queue(region, task.queue)}/tasks/{task.name}" if task.name else ""
 
-    def _new(self, region: str, task: NewTask) -> "CreateTaskRequest":
+    def _new(self, region: str, task: NewTask) -> CreateTaskRequest:
         from google.cloud.tasks_v2 import CreateTaskRequest
 
         # Filled in below the client's wrappers, which take as long as all the rest of a call.
@@ -202,7 +204,7 @@ class CloudTaskQueue:
         wrapped: CreateTaskRequest = CreateTaskRequest.wrap(request)
         return wrapped
 
-    def _connect(self) -> "CloudTasksClient":
+    def _connect(self) -> CloudTasksClient:
         from google.cloud.tasks_v2 import CloudTasksClient
 
         if not self._settings.tasks_host:

@@ -1,5 +1,7 @@
 """The client of Datastore, and the calls in which it leaves out what we need."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ _MUTATIONS = 500
 _BYTES = 3_000_000
 
 
-def datastore_client(settings: Settings) -> "Client":
+def datastore_client(settings: Settings) -> Client:
     """Return a client for the settings' project and database.
 
     Raises:
@@ -31,8 +33,8 @@ def datastore_client(settings: Settings) -> "Client":
 
 
 def lookup(
-    client: "Client", keys: Iterable["Key"], transaction: "Transaction | None" = None
-) -> "dict[Key, tuple[Entity, int]]":
+    client: Client, keys: Iterable[Key], transaction: Transaction | None = None
+) -> dict[Key, tuple[Entity, int]]:
     """Return the entities that are there, with the versions that Google's client drops."""
     from google.cloud.datastore.helpers import entity_from_protobuf
 
@@ -50,7 +52,7 @@ def lookup(
     return found
 
 
-def commit(client: "Client", mutations: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+def commit(client: Client, mutations: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
     """Apply mutations of different entities, outside of a transaction; return their results."""
     from google.cloud.datastore_v1.types import CommitRequest
 
@@ -60,7 +62,7 @@ def commit(client: "Client", mutations: Sequence[Mapping[str, Any]]) -> Sequence
     return results
 
 
-def commit_all(client: "Client", mutations: Iterable[Mapping[str, Any]]) -> None:
+def commit_all(client: Client, mutations: Iterable[Mapping[str, Any]]) -> None:
     """Apply mutations of different entities in as few commits as the limits allow."""
     batch: list[Mapping[str, Any]] = []
     load = 0
@@ -75,14 +77,14 @@ def commit_all(client: "Client", mutations: Iterable[Mapping[str, Any]]) -> None
         commit(client, batch)
 
 
-def _read_options(transaction: "Transaction | None") -> Any:
+def _read_options(transaction: Transaction | None) -> Any:
     from google.cloud.datastore.helpers import get_read_options, get_transaction_options
 
     known, new = get_transaction_options(transaction)
     return get_read_options(eventual=False, transaction_id=known, new_transaction_options=new)
 
 
-def addressed(client: "Client", request: dict[str, Any]) -> dict[str, Any]:
+def addressed(client: Client, request: dict[str, Any]) -> dict[str, Any]:
     """Return a request with the client's project and database."""
     from google.cloud.datastore.helpers import set_database_id_to_request
 

@@ -1,5 +1,7 @@
 """Our own records in Datastore, through Google's own client."""
 
+from __future__ import annotations
+
 import datetime as dt
 import random
 import time
@@ -25,7 +27,7 @@ class DatastoreStore:
 
     def __init__(
         self,
-        client: "Callable[[], Client]",
+        client: Callable[[], Client],
         *,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -121,7 +123,7 @@ class DatastoreStore:
 class _Transaction:
     """What happens inside `client.transaction()`, which the client applies by itself."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
@@ -137,12 +139,12 @@ class _Transaction:
         self._client.delete(_key(self._client, key))
 
 
-def _key(client: "Client", key: RecordKey) -> "Key":
+def _key(client: Client, key: RecordKey) -> Key:
     made: Key = client.key(key.kind, key.name, namespace=None)
     return made
 
 
-def _read(client: "Client", keys: Sequence[RecordKey]) -> list[Versioned | None]:
+def _read(client: Client, keys: Sequence[RecordKey]) -> list[Versioned | None]:
     found = {
         (key.kind, key.name): Versioned(dict(entity), version)
         for key, (entity, version) in lookup(
@@ -152,9 +154,7 @@ def _read(client: "Client", keys: Sequence[RecordKey]) -> list[Versioned | None]
     return [found.get((key.kind, key.name)) for key in keys]
 
 
-def _entity(
-    client: "Client", key: RecordKey, record: Record, unindexed: Collection[str]
-) -> "Entity":
+def _entity(client: Client, key: RecordKey, record: Record, unindexed: Collection[str]) -> Entity:
     from google.cloud.datastore import Entity
 
     entity = Entity(key=_key(client, key), exclude_from_indexes=tuple(unindexed))
@@ -162,7 +162,7 @@ def _entity(
     return entity
 
 
-def _message(client: "Client", key: RecordKey, record: Record, unindexed: Collection[str]) -> Any:
+def _message(client: Client, key: RecordKey, record: Record, unindexed: Collection[str]) -> Any:
     from google.cloud.datastore.helpers import entity_to_protobuf
 
     return entity_to_protobuf(_entity(client, key, record, unindexed))

@@ -1,5 +1,7 @@
 """Keys in the text form of App Engine, and queries as ViUR writes them down."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ _UPWARDS = (1, 4)
 _OF_LISTS = ("IN", "NOT_IN", "!=")
 
 
-def key_of(text: str) -> "Key":
+def key_of(text: str) -> Key:
     """Return the key that has this text.
 
     Raises:
@@ -39,7 +41,7 @@ def text_of(key: Any) -> str:
     return text
 
 
-def entity_of(text: str | None, properties: Mapping[str, object]) -> "Entity":
+def entity_of(text: str | None, properties: Mapping[str, object]) -> Entity:
     """Return an entity, or an embedded one without a key.
 
     Raises:
@@ -52,7 +54,7 @@ def entity_of(text: str | None, properties: Mapping[str, object]) -> "Entity":
     return entity
 
 
-def query_of(client: "Client", told: Mapping[str, Any]) -> "Query":
+def query_of(client: Client, told: Mapping[str, Any]) -> Query:
     """Return the query that has this kind, and these filters, orders and distinct properties.
 
     Raises:

@@ -4,6 +4,8 @@ Says only that the claims were signed by the holder of a published key; what the
 decided in `adjourn.auth`. Nothing of Google is imported before the first token arrives.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import datetime as dt

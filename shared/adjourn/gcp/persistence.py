@@ -1,5 +1,7 @@
 """Call a service again while it is out of reach, for a limited time."""
 
+from __future__ import annotations
+
 import random
 import time
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """One client for each process: a gRPC channel must not be carried over a fork."""
 
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable

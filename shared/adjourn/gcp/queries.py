@@ -1,5 +1,7 @@
 """The queries of users, through Google's own client."""
 
+from __future__ import annotations
+
 import itertools
 import random
 import time
@@ -30,7 +32,7 @@ class DatastoreQueries:
 
     def __init__(
         self,
-        client: "Callable[[], Client]",
+        client: Callable[[], Client],
         *,
         probed: int = _PROBED,
         sleep: Callable[[float], None] = time.sleep,
@@ -155,7 +157,7 @@ class DatastoreQueries:
         failed = bulk.run(keys)
         return [failed.get(key) for key in keys]
 
-    def _own_database(self, query: "Query") -> str:
+    def _own_database(self, query: Query) -> str:
         ours = self._client()
         if query.project != ours.project:
             raise DeclarationError(
@@ -170,13 +172,13 @@ class DatastoreQueries:
             )
         return database
 
-    def _cuts(self, told: Told, pieces: int) -> list["Key"]:
+    def _cuts(self, told: Told, pieces: int) -> list[Key]:
         total = self.count(told)
         number = min(total, pieces)
         with translated():
             return self._sampled(told, total, number) or self._probed(told, total, number)
 
-    def _sampled(self, told: Told, total: int, pieces: int) -> list["Key"]:
+    def _sampled(self, told: Told, total: int, pieces: int) -> list[Key]:
         """Return the keys at which the pieces but the first begin, by a random sample of the kind.
 
         There are none if the sample is too small, or if the service refuses the property that
@@ -195,7 +197,7 @@ class DatastoreQueries:
             queries.sampled_cuts(found, pieces) if len(found) >= pieces * _SMALLEST_SAMPLE else []
         )
 
-    def _probed(self, told: Told, total: int, pieces: int) -> list["Key"]:
+    def _probed(self, told: Told, total: int, pieces: int) -> list[Key]:
         """Return the keys at which the pieces but the first begin, by skipping to each."""
         keys_only, cuts, at = {**told, "projection": [KEY]}, list[Any](), 0
         for place in (total * n // pieces for n in range(1, pieces)):
@@ -216,7 +218,7 @@ class DatastoreQueries:
             end_cursor=told["end_cursor"] or None,
         )
 
-    def _query(self, told: Told) -> "Query":
+    def _query(self, told: Told) -> Query:
         made: Query = self._client().query(
             kind=told["kind"],
             namespace=told["namespace"],
@@ -270,14 +272,14 @@ def _results() -> Any:
     return Results
 
 
-def _key_of(entry: object) -> "Key":
+def _key_of(entry: object) -> Key:
     key: Key | None = getattr(entry, "key", None)
     if key is None or key.is_partial:
         raise DeclarationError(f"{entry!r:.200} is no entity that Datastore has.")
     return key
 
 
-def _bare(entity: "Entity") -> "Entity":
+def _bare(entity: Entity) -> Entity:
     """Return an entity as a keys-only query has it."""
     entity.clear()
     return entity

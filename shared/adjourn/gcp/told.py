@@ -1,5 +1,7 @@
 """A user's query as plain values, and what they say about how it can be walked over."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ def told_filter(condition: Any) -> object:
     return list(condition)
 
 
-def google_filter(told: Any) -> "BaseFilter":
+def google_filter(told: Any) -> BaseFilter:
     """Return the filter that `told_filter` told."""
     from google.cloud.datastore.query import And, Or, PropertyFilter
 
@@ -93,13 +95,13 @@ def is_sampled(told: Told) -> bool:
     return told["kind"] is not None and told["ancestor"] is None and KEY not in names
 
 
-def sampled_cuts(sample: "Iterable[Key]", pieces: int) -> "list[Key]":
+def sampled_cuts(sample: Iterable[Key], pieces: int) -> list[Key]:
     """Return keys that cut the range of keys so that each piece has as many of a sample."""
     keys = sorted(set(sample), key=_key_order)
     return [keys[len(keys) * n // pieces] for n in range(1, pieces)]
 
 
-def between(told: Told, low: "Key | None", high: "Key | None") -> Told:
+def between(told: Told, low: Key | None, high: Key | None) -> Told:
     """Return the part of a query from one key on up to, and without, another one."""
     ends = [[KEY, ">=", low]] if low is not None else []
     ends += [[KEY, "<", high]] if high is not None else []
@@ -130,7 +132,7 @@ def _compared(condition: Any) -> Iterator[tuple[str, str]]:
         yield condition[0], condition[1]
 
 
-def _key_order(key: "Key") -> list[tuple[bytes, bool, int | bytes]]:
+def _key_order(key: Key) -> list[tuple[bytes, bool, int | bytes]]:
     """Return what sorts as Datastore sorts keys: ids come before names, which go by UTF-8."""
     path = key.flat_path
     return [
@@ -139,5 +141,5 @@ def _key_order(key: "Key") -> list[tuple[bytes, bool, int | bytes]]:
     ]
 
 
-def _listed(names: "set[str] | list[str]") -> str:
+def _listed(names: set[str] | list[str]) -> str:
     return ", ".join(sorted(names))

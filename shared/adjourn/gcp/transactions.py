@@ -1,5 +1,7 @@
 """The transactions of users, as `google.cloud.datastore` has them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ class DatastoreTransactions:
             they are given with the call.
     """
 
-    def __init__(self, settings: Settings, client: "Callable[[], Client] | None") -> None:
+    def __init__(self, settings: Settings, client: Callable[[], Client] | None) -> None:
         self._settings = settings
         self._client = client
 
@@ -53,7 +55,7 @@ class DatastoreTransactions:
         except (RuntimeError, ValueError) as error:
             raise DeclarationError(f"The transaction cannot guard a call: {error}") from error
 
-    def _checked(self, transaction: object) -> "Transaction":
+    def _checked(self, transaction: object) -> Transaction:
         from google.cloud.datastore.transaction import Transaction
 
         if not isinstance(transaction, Transaction):
@@ -67,7 +69,7 @@ class DatastoreTransactions:
         return transaction
 
 
-def _key(key: RecordKey, transaction: "Transaction") -> "Key":
+def _key(key: RecordKey, transaction: Transaction) -> Key:
     from google.cloud.datastore import Key
 
     return Key(key.kind, key.name, project=transaction.project, database=transaction.database)

@@ -3,6 +3,8 @@
 Google's packages are imported when such a value is decoded, so that no cold start pays for them.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The `custom_data` of runs: in the entity itself, or beside it where they are large."""
 
+from __future__ import annotations
+
 import datetime as dt
 import json
 from dataclasses import asdict, dataclass

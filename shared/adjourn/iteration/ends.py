@@ -1,5 +1,7 @@
 """Carry out the steps that concern a whole run: its start, its end, and its coming to rest."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Sequence

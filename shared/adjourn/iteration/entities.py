@@ -1,5 +1,7 @@
 """Delete or update all entities of a query: what most applications need, in bulk."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

@@ -1,5 +1,7 @@
 """The hooks that an iteration calls, and what becomes of what they answer or raise."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from enum import Enum, auto

@@ -6,6 +6,8 @@ commits for a step. Only what concerns a run and a shard together, such as a sha
 transaction.
 """
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass, replace
 

@@ -1,5 +1,7 @@
 """Carry out one step of a shard: claim it, walk, and write down how far it came."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass, replace
 

@@ -1,5 +1,7 @@
 """What the steps of iterations are carried out with."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """How a run stands, for people."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass

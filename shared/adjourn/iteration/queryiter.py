@@ -1,5 +1,7 @@
 """What an application says about an iteration: hooks and limits of one class."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar

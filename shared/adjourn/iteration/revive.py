@@ -4,6 +4,8 @@ That a chain ends is not to be expected, but a queue can be purged, its retry li
 step that failed too often, and a start can die between writing a run and enqueueing it.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Iterator

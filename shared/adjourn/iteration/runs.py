@@ -1,5 +1,7 @@
 """The state of one iteration and who may change it how: values and decisions, no effects."""
 
+from __future__ import annotations
+
 import datetime as dt
 import json
 from dataclasses import dataclass, fields, replace
@@ -55,7 +57,7 @@ class Step:
         return json.dumps({**told, "step": self.number, "epoch": self.epoch}).encode()
 
     @classmethod
-    def decode(cls, body: bytes) -> "Step":
+    def decode(cls, body: bytes) -> Step:
         """Read a task's body.
 
         Raises:
@@ -153,19 +155,19 @@ class Run:
         """Return a step of a shard, as it is to be enqueued now."""
         return Step(run_id=self.id, piece=piece, number=number, epoch=self.epoch)
 
-    def voided(self, reason: str, now: dt.datetime) -> "Run":
+    def voided(self, reason: str, now: dt.datetime) -> Run:
         """Return the run as one that never was to be; a later start under its name begins anew."""
         ended = self.concluded(Status.CANCELLED, now)
         return replace(ended, is_void=True, error=reason, markers="")
 
-    def joined(self, marker: str, now: dt.datetime) -> "Run":
+    def joined(self, marker: str, now: dt.datetime) -> Run:
         """Return the run started once more: in another transaction, or outside of any if ""."""
         if not self.markers:
             return self
         markers = f"{self.markers} {marker}" if marker else ""
         return replace(self, markers=markers, marked_at=now)
 
-    def left(self, piece: int) -> "Run":
+    def left(self, piece: int) -> Run:
         """Return the run when a shard's chain has ended before its entities did."""
         return replace(
             self,
@@ -173,7 +175,7 @@ class Run:
             resting=(*_without(self.resting, piece), piece),
         )
 
-    def passed(self, piece: int) -> tuple["Run", int | None]:
+    def passed(self, piece: int) -> tuple[Run, int | None]:
         """Return the run when a shard is done with, and the shard that its chain goes on with."""
         active, resting = _without(self.active, piece), _without(self.resting, piece)
         successor = self.next_piece if self.next_piece < self.pieces else None
@@ -191,21 +193,21 @@ class Run:
         )
         return run, successor
 
-    def stopped(self, piece: int, error: str) -> "Run":
+    def stopped(self, piece: int, error: str) -> Run:
         """Return the run when something failed for good in a shard; its position is kept."""
         if self.status is Status.CANCELLING:
             return self.left(piece)
         return replace(self, status=Status.STOPPED, error=error) if self.is_live else self
 
-    def halted(self) -> "Run":
+    def halted(self) -> Run:
         """Return the run when its own step failed for good."""
         return replace(self, status=Status.STOPPED)
 
-    def begun(self) -> "Run":
+    def begun(self) -> Run:
         """Return the run after `on_start`, with its first shards about to begin."""
         return replace(self, has_begun=True, active=self.resting, resting=())
 
-    def concluded(self, status: Status, now: dt.datetime) -> "Run":
+    def concluded(self, status: Status, now: dt.datetime) -> Run:
         """Return the run after its own step, with a new status."""
         is_end = status in {Status.FINISHED, Status.CANCELLED}
         return replace(
@@ -217,13 +219,13 @@ class Run:
             ended_at=now if is_end else None,
         )
 
-    def paused(self) -> "Run | None":
+    def paused(self) -> Run | None:
         """Return the run with nothing going on any more soon; None if it cannot be paused."""
         if self.status not in {Status.STARTING, Status.RUNNING, Status.PAUSING}:
             return None
         return replace(self, status=Status.PAUSING, epoch=self.epoch + 1)
 
-    def cancelled(self) -> "Run | None":
+    def cancelled(self) -> Run | None:
         """Return the run with no entity handled any more soon; None if it cannot be cancelled."""
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
@@ -232,7 +234,7 @@ class Run:
             return run
         return replace(run, active=(), resting=(*self.active, *self.resting))
 
-    def resumed(self, now: dt.datetime, done: int) -> "Run":
+    def resumed(self, now: dt.datetime, done: int) -> Run:
         """Return the run going on from where it stands, with `done` entities behind it."""
         active, resting = (*self.active, *self.resting), ()
         status = Status.RUNNING if active else Status.FINISHING
@@ -263,7 +265,7 @@ class Run:
         return {**values, "status": self.status.value}
 
     @classmethod
-    def from_record(cls, run_id: str, record: Record) -> "Run":
+    def from_record(cls, run_id: str, record: Record) -> Run:
         """Read what was stored; properties that a newer version added are ignored."""
         known = {field.name for field in fields(cls)}
         values: dict[str, Any] = {k: v for k, v in record.items() if k in known}

@@ -1,5 +1,7 @@
 """The state of one part of an iteration: how far it is, and what is to be tried again."""
 
+from __future__ import annotations
+
 import datetime as dt
 import json
 from collections.abc import Sequence
@@ -94,7 +96,7 @@ class Shard:
 
     def claimed(
         self, now: dt.datetime, step_seconds: float | None, lease_seconds: float | None
-    ) -> "Shard":
+    ) -> Shard:
         """Return the shard with a lease and a fencing token of its own.
 
         A lease that was found is over: who had it died or was too slow, so the next one who cannot
@@ -109,12 +111,12 @@ class Shard:
             lease = dt.timedelta(seconds=lease_seconds)
         return replace(self, token=self.token + 1, seconds=seconds, lease_until=now + lease)
 
-    def advanced(self, now: dt.datetime, *, in_full: bool) -> "Shard":
+    def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
         """Return the shard after a step, which used its time in full or not."""
         seconds = min(_MOST_SECONDS, self.seconds * 2) if in_full else self.seconds
         return replace(self.released(now), step=self.step + 1, seconds=seconds)
 
-    def released(self, now: dt.datetime) -> "Shard":
+    def released(self, now: dt.datetime) -> Shard:
         """Return the shard without a lease."""
         return replace(self, lease_until=None, updated_at=now)
 
@@ -125,7 +127,7 @@ class Shard:
         return values
 
     @classmethod
-    def from_record(cls, run_id: str, piece: int, record: Record) -> "Shard":
+    def from_record(cls, run_id: str, piece: int, record: Record) -> Shard:
         """Read what was stored; properties that a newer version added are ignored."""
         known = {field.name for field in fields(cls)}
         values: dict[str, Any] = {k: v for k, v in record.items() if k in known}

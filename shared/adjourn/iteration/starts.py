@@ -1,5 +1,7 @@
 """Begin runs: the query is cut, run and shards are written together, the first steps enqueued."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -5,6 +5,8 @@ enqueues them. Steps of an earlier epoch only see that those of the present one 
 be repeated whenever it was interrupted, and no chain of steps is there twice.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -36,7 +38,7 @@ class RunHandle:
 
     id: str
     is_new: bool
-    _runs: "Runs"
+    _runs: Runs
 
     def fetch(self) -> RunState | None:
         """Return how the run stands, None if its entity is gone.

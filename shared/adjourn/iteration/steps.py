@@ -1,5 +1,7 @@
 """Carry out the iteration steps that arrive."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

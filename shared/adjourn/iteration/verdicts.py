@@ -1,5 +1,7 @@
 """What the delivery of a step means for its run, and what then has to be enqueued."""
 
+from __future__ import annotations
+
 import datetime as dt
 from enum import Enum, auto
 

@@ -1,5 +1,7 @@
 """One step of a shard: read pages and call the user's hooks until the time is up."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Callable, Mapping

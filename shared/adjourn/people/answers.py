@@ -1,5 +1,7 @@
 """Answer people who list and start callable tasks: who they are, what they may, what they want."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Tasks that people start: who may, with which parameters, and what then runs."""
 
+from __future__ import annotations
+
 import inspect
 import logging
 import re

@@ -4,6 +4,8 @@ They are read from the annotations of whatever takes them: a function, or a clas
 dataclass. Each type has one JSON Schema (draft 2020-12) and one way to read a value.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import datetime as dt
 import enum

@@ -9,6 +9,8 @@ Calls go through the same encoding, verification and dispatch as in production; 
 Datastore, the keys of Google and the clock are replaced.
 """
 
+from __future__ import annotations
+
 from adjourn.testing.calls import EnqueuedCall
 from adjourn.testing.clock import FakeClock
 from adjourn.testing.modes import fake, inline, sandbox

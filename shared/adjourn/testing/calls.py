@@ -1,5 +1,7 @@
 """The calls that were enqueued, and which of them a test looks for."""
 
+from __future__ import annotations
+
 import datetime as dt
 import difflib
 import inspect

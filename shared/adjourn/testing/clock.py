@@ -1,5 +1,7 @@
 """A clock that tests move."""
 
+from __future__ import annotations
+
 import datetime as dt
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

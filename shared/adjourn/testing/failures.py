@@ -1,5 +1,7 @@
 """What adjourn tells its log while a delivery is handled: the errors of the user's code."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Google's queries, as far as the queries in memory understand them."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any

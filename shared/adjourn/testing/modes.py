@@ -1,5 +1,7 @@
 """The ways in which an application is given a sandbox."""
 
+from __future__ import annotations
+
 import datetime as dt
 import itertools
 from collections.abc import Iterator

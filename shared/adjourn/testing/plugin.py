@@ -1,5 +1,7 @@
 """The pytest plugin of the library: the application under test in a sandbox."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ def adjourn_spec(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
-def adjourn_app(adjourn_spec: str) -> "Iterator[Sandbox]":
+def adjourn_app(adjourn_spec: str) -> Iterator[Sandbox]:
     """Yield the application under test in a sandbox that takes down its calls; see `fake`."""
     from adjourn.testing.modes import fake  # noqa: PLC0415 - for those who use it
 
@@ -33,7 +35,7 @@ def adjourn_app(adjourn_spec: str) -> "Iterator[Sandbox]":
         yield box
 
 
-def app_under_test(spec: str) -> "App":
+def app_under_test(spec: str) -> App:
     """Return an application; if it cannot be found, the test fails with what is to be done."""
     from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use a fixture
     from adjourn.loading import load_app  # noqa: PLC0415

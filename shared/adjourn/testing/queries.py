@@ -1,5 +1,7 @@
 """Queries in memory."""
 
+from __future__ import annotations
+
 import copy
 import itertools
 import json

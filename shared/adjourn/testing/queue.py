@@ -1,5 +1,7 @@
 """Cloud Tasks in memory."""
 
+from __future__ import annotations
+
 import datetime as dt
 import itertools
 from collections.abc import Callable, Collection, Sequence

@@ -1,5 +1,7 @@
 """An application with its outside world in memory."""
 
+from __future__ import annotations
+
 import datetime as dt
 import json
 import threading

@@ -1,5 +1,7 @@
 """Datastore in memory, as far as we keep state of our own in it."""
 
+from __future__ import annotations
+
 import copy
 import datetime as dt
 import itertools

@@ -1,5 +1,7 @@
 """The transactions of users, in memory."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,5 +1,7 @@
 """Tokens that are trusted because they were given out here."""
 
+from __future__ import annotations
+
 import base64
 import json
 from collections.abc import Mapping

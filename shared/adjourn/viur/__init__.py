@@ -4,6 +4,8 @@ What the decorators declare stands on `adjourn.viur.app`. Import it into the mod
 of the application's tasks, and name it there: `ADJOURN_APP=shop.main:app`.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar

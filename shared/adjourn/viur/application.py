@@ -1,5 +1,7 @@
 """The application on which ViUR's decorators declare, since they have none themselves."""
 
+from __future__ import annotations
+
 import datetime as dt
 import inspect
 import math

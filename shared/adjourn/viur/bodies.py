@@ -5,6 +5,8 @@ env]]` for a function, `["rel", ["path/name", args, kwargs, env]]` for a method 
 made a call of one task of ours, which looks up what is meant (see `adjourn.viur.takeover`).
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import json

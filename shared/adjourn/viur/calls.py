@@ -1,5 +1,7 @@
 """Tasks that are called as ViUR's deferred functions are, and functions that are called at once."""
 
+from __future__ import annotations
+
 import inspect
 import logging
 from collections.abc import Iterable, Mapping

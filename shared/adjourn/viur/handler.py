@@ -1,5 +1,7 @@
 """The endpoints of ViUR's task module, for an application that serves them itself."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from adjourn.bound import Method

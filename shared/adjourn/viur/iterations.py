@@ -1,5 +1,7 @@
 """Iterations as ViUR declares them: by being a subclass, with hooks that are class methods."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import adjourn.iteration.entities

@@ -1,5 +1,7 @@
 """How often a call is tried, said by a decorator of the function below the deferring one."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

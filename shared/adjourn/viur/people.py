@@ -1,5 +1,7 @@
 """Tasks that people start, as ViUR declares them."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,7 +49,7 @@ class CallableTaskBase:
         raise NotImplementedError
 
 
-def adapted(cls: Any) -> "type[CallableTask]":
+def adapted(cls: Any) -> type[CallableTask]:
     """Return a class that ViUR would take as one of ours.
 
     Raises:

@@ -4,6 +4,8 @@
 1]], "startCursor": ..., "endCursor": ..., "distinct": ..., "srcSkel": ..., "customData": ...}
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import re
@@ -43,7 +45,7 @@ class ViurStep:
     custom_data: object
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> "ViurStep":
+    def read(cls, content: Mapping[str, Any]) -> ViurStep:
         """Return what the content of a body says.
 
         Raises:

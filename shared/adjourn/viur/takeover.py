@@ -1,5 +1,7 @@
 """Find out what a call that ViUR wrote means here, and when it may be made."""
 
+from __future__ import annotations
+
 import datetime as dt
 import logging
 from collections.abc import Iterable, Sequence

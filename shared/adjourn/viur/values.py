@@ -1,5 +1,7 @@
 """Values as ViUR's encoders wrote them in JSON, the older one and the newer one."""
 
+from __future__ import annotations
+
 import base64
 import datetime as dt
 import json
