@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +15,11 @@ import grpc.aio
 from aiohttp import web
 
 from adjourn import App
-from adjourn_local import locations, rest
+from adjourn_local import locations, ports, rest
 from adjourn_local.clock import SteeredClock
 from adjourn_local.control import control_routes
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.errors import StackError
 from adjourn_local.faults import NONE, Faults
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
@@ -39,7 +37,7 @@ SERVICE_ACCOUNT = "tasks@adjourn-local.iam.gserviceaccount.com"
 QUEUE = "default"
 PEOPLE = "people.adjourn-local.apps.googleusercontent.com"
 
-_HOST = "127.0.0.1"
+_PORTS = ("grpc", "http", *NAMES)
 _LARGEST_REQUEST = 16 << 20
 # Lets clients that are still connected learn of the end before their connections do.
 _GRACE = 0.5
@@ -55,28 +53,9 @@ class Ports:
     cron: int
     queryiter: int
 
-    @classmethod
-    def choose(cls, base: int) -> "Ports":
-        """Return five ports from `base` on, or free ones if it is 0.
-
-        Raises:
-            StackError: One of them is in use.
-        """
-        sockets = [socket.socket() for _ in range(5)]
-        try:
-            for offset, listener in enumerate(sockets):
-                # As the servers will do: a port whose last connections linger can be taken again.
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                _bind(listener, base + offset if base else 0)
-            grpc_, http, deferred, cron, queryiter = (s.getsockname()[1] for s in sockets)
-        finally:
-            for listener in sockets:
-                listener.close()
-        return cls(grpc=grpc_, http=http, deferred=deferred, cron=cron, queryiter=queryiter)
-
     def url(self, name: str) -> str:
         """Return the base URL of a function, or of the HTTP server (`http`)."""
-        return f"http://{_HOST}:{getattr(self, name)}"
+        return f"http://{ports.HOST}:{getattr(self, name)}"
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables that lead adjourn and Google's clients to this stack."""
@@ -90,9 +69,9 @@ class Ports:
             "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
             "ADJOURN_PEOPLE_AUDIENCES": PEOPLE,
             "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
-            "CLOUDTASKS_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
-            "CLOUDSCHEDULER_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
-            "DATASTORE_EMULATOR_HOST": f"{_HOST}:{self.grpc}",
+            "CLOUDTASKS_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
+            "CLOUDSCHEDULER_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
+            "DATASTORE_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
             "DATASTORE_DATASET": PROJECT,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
         }
@@ -106,7 +85,7 @@ class Stack:
             and with no queues and jobs but those that somebody makes.
         spec: Where the functions find it, `package.module:app`.
         state: Folder of the state file; a temporary one, removed at the end, if None.
-        base_port: First of five ports; free ones if 0.
+        base_port: First of five ports; if 0, those that the state had before, or free ones.
         tasks: How Cloud Tasks behaves.
         write: Takes each line that a function prints, after the function's name.
         skips_overlapping: Leave out a job's start that falls due while the job runs, instead of
@@ -143,7 +122,7 @@ class Stack:
         self._functions = Functions(write, staged)
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
-        self.ports = Ports.choose(base_port)
+        self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
@@ -248,7 +227,7 @@ class Stack:
     ) -> None:
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", _LARGEST_REQUEST)])
         server.add_generic_rpc_handlers(services)
-        server.add_insecure_port(f"{_HOST}:{self.ports.grpc}")
+        server.add_insecure_port(f"{ports.HOST}:{self.ports.grpc}")
         await server.start()
         closing.push_async_callback(server.stop, _GRACE)
 
@@ -258,7 +237,7 @@ class Stack:
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, _HOST, self.ports.http).start()
+        await web.TCPSite(runner, ports.HOST, self.ports.http).start()
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables that lead to this stack; each start counts as a deployment."""
@@ -283,12 +262,3 @@ def running(stack: Stack) -> Iterator[Stack]:
             yield stack
         finally:
             loop.run(stack.__aexit__(None, None, None))
-
-
-def _bind(listener: socket.socket, port: int) -> None:
-    try:
-        listener.bind((_HOST, port))
-    except OSError:
-        raise StackError(
-            f"Port {port} is in use; stop what listens there or choose others with --port."
-        ) from None

@@ -115,12 +115,14 @@ def test_a_killed_stack_leaves_no_function_behind() -> None:
 
 
 def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = set()
     for attempt in range(2):
         with up("--state", str(tmp_path), "--port", "0") as stack:
             for name, value in stack.variables.items():
                 monkeypatch.setenv(name, value)
             client = datastore.Client()
             key = client.key("Kept", "it")
+            urls.add(stack.variables["ADJOURN_DEFERRED_URL"])
             if attempt == 0:
                 entity = datastore.Entity(key)
                 entity["n"] = 7
@@ -128,6 +130,7 @@ def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else:
                 assert client.get(key) == {"n": 7}
             assert stop(stack) == 0
+    assert len(urls) == 1  # where the tasks that wait are to be delivered
 
 
 class Service(BaseHTTPRequestHandler):
