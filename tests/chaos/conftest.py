@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -9,18 +10,8 @@ from tests.chaos.world import FAULTS, Ear
 
 
 @pytest.fixture(scope="session")
-def environment() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope="session")
-def open_ear(
-    tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
-) -> Iterator[Ear]:
-    path = tmp_path_factory.mktemp("chaos") / "ear"
-    environment.setenv("CHAOS_EAR", str(path))
-    ear = Ear(path)
+def open_ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
+    ear = Ear(tmp_path_factory.mktemp("chaos") / "ear")
     yield ear
     ear.close()
 
@@ -32,14 +23,12 @@ def ear(open_ear: Ear) -> Ear:
 
 
 @pytest.fixture(scope="session")
-def shared_stack(
-    open_ear: Ear,  # noqa: ARG001 - the functions inherit its address
-    environment: pytest.MonkeyPatch,
-) -> Iterator[Stack]:
+def shared_stack(open_ear: Ear) -> Iterator[Stack]:
     stack = Stack(app, "tests.chaos.application:app", faults=FAULTS, tasks=Options(limits=False))
-    for name, value in stack.ports.environment().items():
-        environment.setenv(name, value)
-    with running(stack):
+    with ExitStack() as cleanup:
+        with pytest.MonkeyPatch.context() as inherited:
+            inherited.setenv("CHAOS_EAR", open_ear.path)
+            cleanup.enter_context(running(stack))
         yield stack
 
 

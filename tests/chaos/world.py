@@ -27,6 +27,7 @@ class Ear:
 
     def __init__(self, path: Path) -> None:
         self.told: Counter[int] = Counter()
+        self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.settimeout(PATIENCE)

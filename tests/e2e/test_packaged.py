@@ -90,6 +90,7 @@ def packaged(build: Path, programs: Path, ear: Ear, log: Log) -> Iterator[Stack]
 def _environment(packaged: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in packaged.ports.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(app, "_wiring", None)  # others use this application elsewhere
 
 
 def test_a_call_runs_with_the_packaged_library_and_nothing_else(

@@ -28,7 +28,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from adjourn_local.cli import main
 from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
-from tests.e2e.packaged.tasks import Count, greet
+from tests.e2e.packaged.tasks import Count, app, greet
 from tests.terraform.cloud import Cloud
 from tests.terraform.conftest import FUNCTIONS
 from tests.terraform.workspace import Workspace, copy_module
@@ -163,6 +163,7 @@ def _application(deployment: Deployment, cloud: Cloud, monkeypatch: pytest.Monke
     for name, value in (deployment.workspace.output("environment") | cloud.emulators()).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
+    monkeypatch.setattr(app, "_wiring", None)  # others use this application elsewhere
 
 
 @pytest.fixture
