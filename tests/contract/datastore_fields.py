@@ -256,8 +256,7 @@ def queries(draw, kinds=KINDS, filters=FILTERS):
 
 def has_cursors(query):
     """Return whether the emulator accepts its own cursors: not if it sorts by more than the key."""
-    named = [*query.get("order", ()), *query.get("projection", ())]
-    sorting = {one["property"]["name"] for one in named}
-    sorting |= {name for name, op in _comparisons(query.get("filter", {})) if op != "EQUAL"}
-    by_key = any(one["property"]["name"] == "__key__" for one in query.get("order", ()))
-    return not (by_key and sorting - {"__key__"})
+    unequal = {name for name, op in _comparisons(query.get("filter", {})) if op != "EQUAL"}
+    ordered = {one["property"]["name"] for one in query.get("order", ())}
+    projected = {one["property"]["name"] for one in query.get("projection", ())}
+    return "__key__" not in ordered | unequal or not (ordered | unequal | projected) - {"__key__"}

@@ -16,8 +16,9 @@ from adjourn_local.datastore.messages import (
 )
 from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
+from adjourn_local.datastore.records import View
 from adjourn_local.datastore.scan import Hit, Run, Window, clipped
-from adjourn_local.datastore.store import Store, View
+from adjourn_local.datastore.store import Store
 
 _MAX_AGGREGATIONS = 5
 _MAX_INTEGER = (1 << 63) - 1

@@ -10,7 +10,8 @@ from adjourn_local.datastore import keys, values
 from adjourn_local.datastore.indexes import KIND, Column, Shape
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, Key
-from adjourn_local.datastore.store import Row, Store, View
+from adjourn_local.datastore.records import Row, View
+from adjourn_local.datastore.store import Store
 
 _NAMESPACE, _KIND, _PROPERTY = "__namespace__", "__kind__", "__property__"
 # The default namespace has no name; its entity has this id.

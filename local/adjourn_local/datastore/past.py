@@ -12,7 +12,8 @@ import grpc
 from adjourn_local.datastore import keys
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import MICROS, Entity, invalid, timestamp_micros
-from adjourn_local.datastore.store import Change, Record, Store
+from adjourn_local.datastore.records import Change, Record
+from adjourn_local.datastore.store import Store
 from adjourn_local.rpc import RpcError
 
 # TransactionOptions.ReadOnly.read_time: within the past hour.

@@ -17,8 +17,9 @@ from adjourn_local.datastore.messages import (
     set_micros,
 )
 from adjourn_local.datastore.plan import Plan, Scan, make_plan
+from adjourn_local.datastore.records import Record, Row, View
 from adjourn_local.datastore.scan import Hit, Run, Window
-from adjourn_local.datastore.store import Record, Row, Store, View
+from adjourn_local.datastore.store import Store
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_LOOKUP = 1000
@@ -38,27 +39,29 @@ class Reader:
         if len(request.keys) > _MAX_LOOKUP:
             raise invalid(f"cannot get more than {_MAX_LOOKUP} keys in a single call")
         mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
-        home = keys.Home(request.project_id, request.database_id)
         response = LookupResponse()
+        wanted = self._stored_keys(request)
         size = 0
-        seen = set()
-        for key in request.keys:
-            keys.check_key(key, reserved=True)
-            prefix = self._store.catalog.prefix(home.partition(key)) or b""
-            stored = prefix + keys.encode_path(key.path)
-            if stored in seen:
-                continue
-            seen.add(stored)
+        for stored, record in self._store.records(view, list(wanted)):
             if size > _BATCH_BYTES:
-                response.deferred.append(key)
-                continue
-            record = self._store.get(view, stored) if prefix else None
-            if record is None:
-                response.missing.add().entity.key.CopyFrom(key)
+                response.deferred.append(wanted[stored])
+            elif record is None:
+                response.missing.add().entity.key.CopyFrom(wanted[stored])
             else:
                 fill_result(response.found.add(), record, mask)
                 size += len(record.body)
         return response
+
+    def _stored_keys(self, request: Any) -> dict[bytes, Any]:
+        """Return the keys of a Lookup under the bytes that they are stored under, each once."""
+        home = keys.Home(request.project_id, request.database_id)
+        found: dict[bytes, Any] = {}
+        for key in request.keys:
+            keys.check_key(key, reserved=True)
+            # In a partition that never held anything the bare path stands for a key not stored.
+            prefix = self._store.catalog.prefix(home.partition(key)) or b""
+            found.setdefault(prefix + keys.encode_path(key.path), key)
+        return found
 
     def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
         """Return the plan of a query message, filling the indexes that it needs."""

@@ -10,7 +10,8 @@ from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.plan import Plan, Range, Scan
 from adjourn_local.datastore.query import METADATA_KINDS
-from adjourn_local.datastore.store import Row, Source, Store, View
+from adjourn_local.datastore.records import Row, Source, View
+from adjourn_local.datastore.store import Store
 
 Hit = tuple[bytes, Scan, Row]
 """A result: its position, the scan that found it, its row."""

@@ -18,7 +18,8 @@ from adjourn_local.datastore.messages import invalid, micros, set_micros, unsupp
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.store import Store, View
+from adjourn_local.datastore.records import View
+from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Transaction, Transactions
 from adjourn_local.datastore.writes import Writer
 

@@ -5,18 +5,17 @@ writes that belongs together is one SQLite transaction.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adjourn_local.database import connect
 from adjourn_local.datastore import catalog, entities
 from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
+from adjourn_local.datastore.records import Change, Record, Row, Source, View
 from adjourn_local.datastore.scatter import SCATTER
 
 _SCHEMA = """
@@ -36,59 +35,14 @@ PRAGMA wal_autocheckpoint = 8000;
 PRAGMA cache_size = -32768;
 """
 
+# One statement for so many keys costs a third of one for each; entities may be of a megabyte.
+_PORTION = 50
+_SELECT_KEYS = (
+    "SELECT key, id, version, created, updated, body FROM datastore_entities WHERE key IN ("
+)
+
 # https://cloud.google.com/datastore/docs/concepts/limits (without billing)
 _MAX_COMPOSITES = 200
-
-
-class Source(Enum):
-    """What a scan reads: index rows with their entities, the rows alone, or entities by key."""
-
-    # CROSS JOIN keeps SQLite from walking the entities instead of the range.
-    ROWS = (
-        "SELECT r.row, r.several, e.id, e.version, e.created, e.updated, e.body"
-        " FROM datastore_rows r CROSS JOIN datastore_entities e ON e.id = r.entity"
-        " WHERE r.row >= ? AND r.row < ? ORDER BY r.row"
-    )
-    BARE_ROWS = (
-        "SELECT row, several, entity, 0, 0, 0, X'' FROM datastore_rows"
-        " WHERE row >= ? AND row < ? ORDER BY row"
-    )
-    ENTITIES = (
-        "SELECT key, 0, id, version, created, updated, body FROM datastore_entities"
-        " WHERE key >= ? AND key < ? ORDER BY key"
-    )
-
-
-class Record(NamedTuple):
-    """A stored entity: its row id, version, times in microseconds and serialized message."""
-
-    id: int
-    version: int
-    created: int
-    updated: int
-    body: bytes
-
-
-Row = tuple[bytes, int, int, int, int, int, bytes]
-"""An index row, whether its entity has several, then the fields of the entity's `Record`."""
-
-
-class View(NamedTuple):
-    """What a read sees: the present, or what was present when the view was opened."""
-
-    connection: sqlite3.Connection
-    version: int
-
-
-@dataclass(slots=True)
-class Change:
-    """What one entity becomes: its new record (None deletes it) and the index rows that differ."""
-
-    key: bytes
-    old: Record | None
-    new: Record | None
-    gone: Collection[bytes] = ()
-    come: dict[bytes, bool] = field(default_factory=dict)
 
 
 class Store:
@@ -133,6 +87,16 @@ class Store:
         select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE key = ?"
         found = view.connection.execute(select, (key,)).fetchone()
         return Record(*found) if found else None
+
+    def records(self, view: View, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Record | None]]:
+        """Yield each stored key with its record, read in portions as they are asked for."""
+        for start in range(0, len(keys), _PORTION):
+            portion = keys[start : start + _PORTION]
+            select = _SELECT_KEYS + ",".join("?" * len(portion)) + ")"
+            found = {row[0]: row for row in view.connection.execute(select, portion)}
+            for key in portion:
+                row = found.get(key)
+                yield key, None if row is None else Record(*row[1:])
 
     def is_taken(self, key: bytes) -> bool:
         """Return whether a key is stored or reserved, so that its id must not be handed out."""

@@ -13,7 +13,8 @@ import grpc
 
 from adjourn_local.datastore.messages import MICROS, invalid
 from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.store import Store, View
+from adjourn_local.datastore.records import View
+from adjourn_local.datastore.store import Store
 from adjourn_local.rpc import RpcError
 
 # https://cloud.google.com/datastore/docs/concepts/transactions

@@ -17,7 +17,8 @@ from adjourn_local.datastore.messages import (
     timestamp_micros,
 )
 from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.store import Change, Record, Store
+from adjourn_local.datastore.records import Change, Record
+from adjourn_local.datastore.store import Store
 from adjourn_local.rpc import RpcError
 
 _FORBIDDEN = {
@@ -37,8 +38,8 @@ class _Draft:
     kind: str
     path: bytes
     key: bytes
-    old: Record | None
-    entity: Any | None
+    old: Record | None = None
+    entity: Any | None = None
     operations: list[str] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
 
@@ -77,6 +78,10 @@ class Writer:
             draft.operations.append(operation)
             draft.results.append(result)
             steps.append((draft, mutation, operation, result))
+        for stored, old in self._store.records(self._store.present(), list(drafts)):
+            if old is not None:
+                drafts[stored].old = old
+                drafts[stored].entity = Entity.FromString(old.body)
         for step in steps:
             _mutate(*step, version)
         planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
@@ -109,10 +114,7 @@ class Writer:
         stored = self._store.catalog.ensure_prefix(partition) + path
         draft = drafts.get(stored)
         if draft is None:
-            old = self._store.get(self._store.present(), stored)
-            entity = Entity.FromString(old.body) if old else None
-            draft = _Draft(partition, key.path[-1].kind, path, stored, old, entity)
-            drafts[stored] = draft
+            draft = drafts[stored] = _Draft(partition, key.path[-1].kind, path, stored)
         return operation, draft
 
     def _change(self, draft: _Draft, version: int) -> Change | None:
