@@ -11,14 +11,17 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from adjourn.clock import Clock
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
-from adjourn.iteration.progress import RunState, state_of
 from adjourn.iteration.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, key_of
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.verdicts import Due
 from adjourn.ports import EntityStore, NewTask, Target, TaskQueue, Transaction
+
+if TYPE_CHECKING:
+    from adjourn.iteration.progress import RunState
 
 # A step that meets the lease of one that died is answered 409 until that is over, and should not
 # then wait for as long as a queue lets a failing task wait, which is an hour by default.
@@ -111,7 +114,7 @@ class Runs:
         for run_id, record in self.store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
             if iteration in {None, run.iteration} and status in {None, run.status}:
-                yield state_of(run, self.shards(run))
+                yield self._state_of(run)
 
     def live(self) -> Iterator[Run]:
         """Yield the runs that are under way.
@@ -134,7 +137,12 @@ class Runs:
     def state(self, run_id: str) -> RunState | None:
         """Return how a run stands, None if there is none of that id."""
         run = self.find_run(run_id)
-        return None if run is None else state_of(run, self.shards(run))
+        return None if run is None else self._state_of(run)
+
+    def _state_of(self, run: Run) -> RunState:
+        from adjourn.iteration.progress import state_of  # noqa: PLC0415 - for those who watch
+
+        return state_of(run, self.shards(run))
 
     def shards(self, run: Run, pieces: Sequence[int] | None = None) -> list[Shard]:
         """Return some shards of a run, all if none are named."""
