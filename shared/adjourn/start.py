@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from adjourn.admission import Receiver
 from adjourn.delivery import Delivery, Outcome
 from adjourn.errors import AdjournError
 from adjourn.loading import load_app
 from adjourn.log import configure
-from adjourn.wiring import Receiver, Wiring
+from adjourn.wiring import Wiring
 
 
 def start() -> Wiring:

@@ -8,27 +8,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from adjourn.admission import Admission, Receiver
 from adjourn.alerts import Alerts, Hooks
-from adjourn.auth import (
-    CallerPolicy,
-    PeoplePolicy,
-    User,
-    app_engine_cron,
-    app_engine_task,
-    bearer_token,
-)
 from adjourn.bound import Objects
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetters
-from adjourn.delivery import Asked, Delivery, Outcome, Reply
-from adjourn.dispatch import Gate, Handler
+from adjourn.delivery import Asked, Delivery, Reply
 from adjourn.envelope import Envelope
 from adjourn.guard import Guard
 from adjourn.payloads import Payloads
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
-from adjourn.settings import Platform, Settings
+from adjourn.settings import Settings
 from adjourn.tasks import Enqueuer, Task
 from adjourn.unique import Uniques
 
@@ -44,9 +36,6 @@ if TYPE_CHECKING:
     from adjourn.people.answers import People
     from adjourn.people.callables import Offer
     from adjourn.startup import Startup, StartupTask
-
-Receiver = Callable[[Delivery], Outcome]
-Identify = Callable[[Delivery], str]
 
 
 @dataclass(eq=False, repr=False)
@@ -217,7 +206,7 @@ class Wiring:
             clock=adapters.clock,
             longest=self._longest,
         )
-        return self._guarded(self.settings.deferred_url, runner, _by_task_queue)
+        return self._admission.of_tasks(self.settings.deferred_url, runner)
 
     def _follow(self, envelope: Envelope, task: str) -> None:
         if len(self._declared.periodics):
@@ -236,7 +225,7 @@ class Wiring:
         return People(
             offers=self._declared.offers,
             enqueuer=self.enqueuer,
-            identify=_by_persons_token(self.settings, self._adapters),
+            identify=self._admission.of_people(),
         )
 
     @cached_property
@@ -250,14 +239,14 @@ class Wiring:
             alerts=self._alerts,
             take_over=self._declared.take_over_step,
         )
-        return self._guarded(self.settings.queryiter_url, runner, _by_task_queue)
+        return self._admission.of_tasks(self.settings.queryiter_url, runner)
 
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
         from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
-        return self._guarded(self.settings.cron_url, CronRunner(cron=self.cron), _by_cron)
+        return self._admission.of_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
 
     @cached_property
     def cron(self) -> Cron:
@@ -307,43 +296,7 @@ class Wiring:
             threshold=self.settings.retry_warning,
         )
 
-    def _guarded(self, own_url: str, handler: Handler, by_app_engine: Identify) -> Receiver:
-        if self.settings.platform == Platform.APP_ENGINE:
-            gate = Gate(identify=by_app_engine)
-            return lambda delivery: gate.admit(delivery.as_app_engine_says(), handler)
-        gate = Gate(identify=_by_token(self.settings, self._adapters, own_url))
-        return lambda delivery: gate.admit(delivery, handler)
-
-
-def _by_token(settings: Settings, adapters: Adapters, own_url: str) -> Identify:
-    policy = CallerPolicy(
-        audiences=settings.accepted_audiences(own_url), emails=settings.accepted_callers()
-    )
-
-    def identify(delivery: Delivery) -> str:
-        claims = adapters.verifier.verify(bearer_token(delivery.authorization))
-        return policy.check(claims, adapters.clock.now())
-
-    return identify
-
-
-def _by_persons_token(settings: Settings, adapters: Adapters) -> Callable[[Asked], User] | None:
-    if not settings.people_audiences:
-        return None
-    policy = PeoplePolicy(
-        audiences=frozenset(settings.people_audiences), services=settings.accepted_callers()
-    )
-
-    def identify(asked: Asked) -> User:
-        claims = adapters.verifier.verify(bearer_token(asked.authorization))
-        return policy.check(claims, adapters.clock.now())
-
-    return identify
-
-
-def _by_task_queue(delivery: Delivery) -> str:
-    return app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
-
-
-def _by_cron(delivery: Delivery) -> str:
-    return app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)
+    @cached_property
+    def _admission(self) -> Admission:
+        adapters = self._adapters
+        return Admission(settings=self.settings, verifier=adapters.verifier, clock=adapters.clock)

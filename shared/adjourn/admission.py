@@ -1,0 +1,80 @@
+"""Who is let in where, as a deployment's settings decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adjourn.auth import (
+    CallerPolicy,
+    PeoplePolicy,
+    User,
+    app_engine_cron,
+    app_engine_task,
+    bearer_token,
+)
+from adjourn.clock import Clock
+from adjourn.delivery import Asked, Delivery, Outcome
+from adjourn.dispatch import Gate, Handler
+from adjourn.ports import TokenVerifier
+from adjourn.settings import Platform, Settings
+
+Receiver = Callable[[Delivery], Outcome]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Admission:
+    """Puts gates in front of what handles deliveries."""
+
+    settings: Settings
+    verifier: TokenVerifier
+    clock: Clock
+
+    def of_tasks(self, own_url: str, handler: Handler) -> Receiver:
+        """Admit the tasks of Cloud Tasks to a function."""
+        return self._gate(own_url, handler, _task_of_app_engine)
+
+    def of_ticks(self, own_url: str, handler: Handler) -> Receiver:
+        """Admit the calls of Cloud Scheduler to a function."""
+        return self._gate(own_url, handler, _cron_of_app_engine)
+
+    def of_people(self) -> Callable[[Asked], User] | None:
+        """Return what tells who asks; None if nobody may."""
+        if not self.settings.people_audiences:
+            return None
+        policy = PeoplePolicy(
+            audiences=frozenset(self.settings.people_audiences),
+            services=self.settings.accepted_callers(),
+        )
+
+        def identify(asked: Asked) -> User:
+            claims = self.verifier.verify(bearer_token(asked.authorization))
+            return policy.check(claims, self.clock.now())
+
+        return identify
+
+    def _gate(
+        self, own_url: str, handler: Handler, of_app_engine: Callable[[Delivery], str]
+    ) -> Receiver:
+        if self.settings.platform == Platform.APP_ENGINE:
+            gate = Gate(identify=of_app_engine)
+            return lambda delivery: gate.admit(delivery.as_app_engine_says(), handler)
+        policy = CallerPolicy(
+            audiences=self.settings.accepted_audiences(own_url),
+            emails=self.settings.accepted_callers(),
+        )
+
+        def identify(delivery: Delivery) -> str:
+            claims = self.verifier.verify(bearer_token(delivery.authorization))
+            return policy.check(claims, self.clock.now())
+
+        gate = Gate(identify=identify)
+        return lambda delivery: gate.admit(delivery, handler)
+
+
+def _task_of_app_engine(delivery: Delivery) -> str:
+    return app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
+
+
+def _cron_of_app_engine(delivery: Delivery) -> str:
+    return app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)
