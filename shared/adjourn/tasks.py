@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.bulk import batches, in_threads
@@ -19,6 +19,7 @@ from adjourn.guard import FIRST_WAIT, Guard
 from adjourn.options import CallOptions, Options
 from adjourn.payloads import Payloads
 from adjourn.ports import NewTask, Target, TaskQueue, TaskState
+from adjourn.signature import check_arguments
 from adjourn.unique import Uniques, unique_name
 
 P = ParamSpec("P")
@@ -48,7 +49,7 @@ class TaskHandle:
     queue: str
     eta: dt.datetime | None
     is_new: bool
-    _queue: TaskQueue | None
+    _queue: TaskQueue | None = field(repr=False)
 
     def cancel(self) -> bool:
         """Delete the task; False if it has finished already. An attempt that runs is not stopped.
@@ -98,7 +99,8 @@ class Task(Generic[P, R]):
         """Enqueue a call of the function with these arguments.
 
         Raises:
-            EncodeError: An argument cannot be carried; the message names it.
+            EncodeError: An argument cannot be carried, or is not one that the function takes; the
+                message names it.
             EnqueueError: Cloud Tasks did not accept the task.
         """
         return self._enqueuer().enqueue(self, args, kwargs)
@@ -172,7 +174,8 @@ class Enqueuer:
             call: The id of the call; a new one if empty.
 
         Raises:
-            EncodeError: An argument cannot be carried; the message names it.
+            EncodeError: An argument cannot be carried, or is not one that the function takes; the
+                message names it.
             EnqueueError: Cloud Tasks did not accept the task.
             DeclarationError: The call is unique and made inside a transaction.
         """
@@ -215,6 +218,7 @@ class Enqueuer:
     ) -> _Ready:
         options, now = task.defaults, self.clock.now()
         options.check_timeout(task.name, self.longest)
+        check_arguments(task.name, task.function, args, kwargs)
         eta, call = options.start(now, self.chance()), call or self.new_id()
         if options.unique_by is not None:
             if self.guard.transaction(options.transaction) is not None:

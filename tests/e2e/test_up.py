@@ -212,6 +212,23 @@ def test_a_port_in_use_is_said() -> None:
     )
 
 
+@pytest.mark.parametrize("port", ["80", "abc", "-1", "70000"])
+def test_a_port_that_cannot_be_is_said(port: str) -> None:
+    done = run("up", APP, "--memory", f"--port={port}")
+
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"argument --port: {port} is not 0 or from 1024 to 65530\n")
+
+
+def test_a_folder_that_cannot_keep_state_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = run("up", APP, "--port", "0", "--state", str(tmp_path / "file"))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"adjourn: No state can be kept in {tmp_path / 'file'}: ")
+
+
 @pytest.mark.parametrize(
     ("app", "said"),
     [

@@ -158,10 +158,11 @@ def test_without_a_budget_the_queue_decides(box, work, raises):
     assert box.deliver(queued) is Outcome.FAILED
 
 
-def test_arguments_that_do_not_fit_are_a_failure_of_the_task(box, work):
-    queued = enqueue(box, work, 1, 2, 3)
+@pytest.mark.usefixtures("work")
+def test_arguments_that_do_not_fit_any_more_are_a_failure_of_the_task(box):
+    raw = body(box, task="work", args=(1, 2, 3))
 
-    assert box.deliver(queued) is Outcome.FAILED
+    assert receive(box, raw) is Outcome.FAILED
 
 
 def test_an_error_of_adjourn_that_the_users_code_raises_is_its_own(box, work, raises):

@@ -308,6 +308,10 @@ class TestAssertEnqueued:
         with pytest.raises(TypeError, match="missing a required argument: 'order'"):
             faked.assert_enqueued(shop.receipt)
 
+    def test_a_function_that_is_no_task_is_a_mistake(self, faked):
+        with pytest.raises(TypeError, match=r"is no task; give what @app\.deferred has made"):
+            faked.assert_enqueued(len, ...)
+
     def test_a_task_of_another_application_is_a_mistake(self, faked):
         other = App()
 

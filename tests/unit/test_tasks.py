@@ -1,6 +1,7 @@
 """A declared function: how a call of it is queued, and what is refused before it is."""
 
 import datetime as dt
+import functools
 import math
 from dataclasses import replace
 
@@ -313,6 +314,41 @@ def test_a_handle_tells_how_its_task_stands(app):
 def test_an_argument_that_cannot_be_carried_is_refused_at_the_call(send, args, kwargs, path):
     with pytest.raises(EncodeError, match=path):
         send(*args, **kwargs)
+
+
+@pytest.mark.usefixtures("box")
+def test_arguments_that_the_function_does_not_take_are_refused_at_the_call(app, ran):
+    @app.deferred(name="greet")
+    def greet(who, *, loud=False):
+        ran.append((who, loud))
+
+    with pytest.raises(EncodeError, match="greet: missing a required argument: 'who'"):
+        greet()
+    with pytest.raises(EncodeError, match="greet: got an unexpected keyword argument 'load'"):
+        greet("Ann", load=True)
+    first, second = greet.map(["Ann"]), greet.map(["Ann"], ["Bob"])
+    assert [each.is_new for each in first] == [True]
+    assert [str(each) for each in second] == ["greet: too many positional arguments"]
+
+
+def test_a_decorated_function_takes_what_its_decorator_does(app, box, ran):
+    def with_customer(function):
+        @functools.wraps(function)
+        def wrapper(*args):
+            return function("customer", *args)
+
+        return wrapper
+
+    @app.deferred(name="greet")
+    @with_customer
+    def greet(customer, who):
+        ran.append((customer, who))
+
+    greet("Ann")
+    box.drain()
+
+    box.assert_enqueued(greet, "Ann")
+    assert ran == [("customer", "Ann")]
 
 
 def test_a_missing_queue_is_told(app, send):

@@ -66,9 +66,9 @@ def add(add: Add) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else 1
     if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
-        raise argparse.ArgumentTypeError(f"{port} is not 0 or from 1024 to 65530")
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or from 1024 to 65530")
     return port
 
 

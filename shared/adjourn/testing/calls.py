@@ -12,6 +12,7 @@ from typing import Any
 from adjourn.bound import BoundTask, On
 from adjourn.envelope import Envelope
 from adjourn.options import Options
+from adjourn.signature import signature as signature_of
 from adjourn.tasks import Task
 
 # What stands for every random number in a sandbox, such as that of `spread`.
@@ -89,7 +90,7 @@ class Wanted:
         """
         of_task = [call for call in calls if call.task == self.task.name]
         if self.args != (...,) or self.kwargs:
-            signature = inspect.signature(self.task.function)
+            signature = signature_of(self.task.function)
             wanted = _arguments(signature, self._args, self.kwargs)
             of_task = [call for call in of_task if wanted == _arrived(signature, call)]
         return next((call for call in reversed(of_task) if not self._differences(call)), None)

@@ -158,9 +158,11 @@ class Sandbox:
 
         Raises:
             AssertionError: There is none; the message tells which ones there are, nearest first.
-            TypeError: The function does not take these arguments.
+            TypeError: It is no task, or its function does not take these arguments.
             UnknownNameError: The task is not one of this application.
         """
+        if not isinstance(task, Task):
+            raise TypeError(f"{task!r} is no task; give what @app.deferred has made.")
         wiring = self.app.wiring()
         wanted = Wanted(
             task=task,
