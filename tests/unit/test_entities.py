@@ -68,6 +68,24 @@ def test_all_are_deleted(box, orders, delete):
     assert (run.fetch().status, run.fetch().done, run.fetch().total) == (Status.FINISHED, 10, 10)
 
 
+@pytest.mark.parametrize(("name", "is_cut"), [("delete", True), ("update", True), ("walk", False)])
+def test_only_keys_are_read(app, box, request, name, is_cut):
+    real, asked = box.queries.describe, []
+
+    def describe(query, **options):
+        asked.append(options["keys_only"])
+        return real(query, **options)
+
+    box.queries.describe = describe
+    if name == "walk":
+        walk = type("Walk", (adjourn.QueryIter,), {"handle_entry": lambda *_: None})
+        app.query_iter(name="walk")(walk).start(QUERY)
+    else:
+        request.getfixturevalue(name).start(QUERY)
+
+    assert asked == [is_cut]
+
+
 def test_all_are_updated_but_for_those_that_fail_or_need_not(box, orders, update, ran):
     run = update.start(QUERY, {"by": 10})
 
