@@ -25,13 +25,20 @@ def choose(base: int, state: Path | None) -> Sequence[int]:
         state: Folder of the state, if it is kept.
 
     Raises:
-        StackError: One that was asked for is in use.
+        StackError: One that was asked for is in use, or the folder cannot be written.
     """
     chosen = _free(range(base, base + _COUNT)) if base else _former(state) or _free([0] * _COUNT)
     if state is not None:
+        _note(state, chosen)
+    return chosen
+
+
+def _note(state: Path, chosen: Sequence[int]) -> None:
+    try:
         state.mkdir(parents=True, exist_ok=True)
         _file(state).write_text(json.dumps(chosen), encoding="utf-8")
-    return chosen
+    except OSError as error:
+        raise StackError(f"No state can be kept in {state}: {error}.") from None
 
 
 def _former(state: Path | None) -> Sequence[int]:

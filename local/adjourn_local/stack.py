@@ -20,7 +20,6 @@ from adjourn_local.clock import SteeredClock
 from adjourn_local.control import control_routes
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.errors import StackError
 from adjourn_local.faults import NONE, Faults
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
@@ -203,10 +202,6 @@ class Stack:
 
     def _folder(self, closing: AsyncExitStack) -> Path:
         if self._state is not None:
-            try:
-                self._state.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StackError(f"No state can be kept in {self._state}: {error}.") from None
             return self._state
         folder = Path(tempfile.mkdtemp(prefix="adjourn-"))
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
