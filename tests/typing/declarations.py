@@ -3,8 +3,10 @@
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any, assert_type
+from unittest.mock import ANY
 
 import adjourn
+from adjourn.testing import EnqueuedCall, Sandbox, fake, inline
 from adjourn.viur import CallDeferred, PeriodicTask, retry_n_times
 from adjourn.viur import QueryIter as ViurQueryIter
 
@@ -173,7 +175,24 @@ def in_viurs_way() -> None:
     retry_n_times("3")  # type: ignore[arg-type]
 
 
-def mistakes() -> None:
+def tests(box: Sandbox) -> None:
+    assert_type(box.assert_enqueued(send, 5, resend=True), EnqueuedCall)
+    assert_type(box.assert_enqueued(send.options(queue="mail"), order=5), EnqueuedCall)
+    assert_type(box.assert_enqueued(send, ANY), EnqueuedCall)
+    assert_type(box.assert_enqueued(send, ...), EnqueuedCall)
+    box.assert_enqueued(Shop().sell, 5)
+    box.travel(by=5)
+    with fake(app) as faked, inline(app) as at_once:
+        assert_type(faked, Sandbox)
+        assert_type(at_once, Sandbox)
+
+
+def mistakes(box: Sandbox) -> None:
+    box.assert_enqueued(len, 5)  # type: ignore[call-overload]
+    box.assert_enqueued(send, "5")  # type: ignore[call-overload]
+    box.assert_enqueued(send, 5, resned=True)  # type: ignore[call-arg]
+    box.travel(5)  # type: ignore[call-arg, arg-type]
+    box.travel(to="noon")  # type: ignore[arg-type]
     send("5")  # type: ignore[arg-type]
     send()  # type: ignore[call-arg]
     send(5, resned=True)  # type: ignore[call-arg]
