@@ -258,13 +258,14 @@ def in_threads(action: Callable[[], None], count: int) -> None:
         thread.join()
 
 
-def arrived(url: str, count: int) -> None:
-    """Wait until the worker has had so many requests."""
+def arrived(url: str, count: int) -> int:
+    """Wait until the worker has had so many requests, and return how many it has had."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         with contextlib.suppress(OSError), urllib.request.urlopen(url) as answer:
-            if int(answer.read()) >= count:
-                return
+            received = int(answer.read())
+            if received >= count:
+                return received
         time.sleep(0.01)
     raise TimeoutError(f"fewer than {count} of the tasks arrived within a minute")
 
