@@ -14,6 +14,8 @@ from adjourn_local.errors import PackageError, StackError
 FAILURE = 1
 USAGE_ERROR = 2
 
+_HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
+
 _COMMANDS = ("up", "runs", "cron", "dead", "call", "package", "export")
 
 
@@ -25,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
         print(f"adjourn: {error}", file=sys.stderr)
+        if " is not set" in str(error):
+            print(_HINT, file=sys.stderr)
         return USAGE_ERROR
     except AdjournError as error:
         print(f"adjourn: {error}", file=sys.stderr)

@@ -154,6 +154,8 @@ class App:
 
     def periodic(
         self,
+        function: None = None,
+        /,
         *,
         interval: dt.timedelta | None = None,
         cron: str | None = None,
@@ -167,6 +169,7 @@ class App:
         """Declare a function that runs again and again; a method, on every registered object.
 
         Args:
+            function: None; it takes no function, as there is always something to say of it.
             interval: Time between two runs, never less; zero for every call of Cloud Scheduler.
             cron: Or when it runs: `0 3 * * *`, `every monday 09:00`, `1st monday of sep,oct 09:00`,
                 `every 5 minutes from 10:00 to 14:00`.
@@ -184,6 +187,8 @@ class App:
         """
         from adjourn.cron import periodic  # noqa: PLC0415 - for those who declare one
 
+        if function is not None:
+            raise DeclarationError("Say how often: @app.periodic(interval=...) or (cron=...).")
         timing = periodic.declared_timing(
             interval=interval,
             cron=cron,

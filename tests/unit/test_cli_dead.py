@@ -56,7 +56,9 @@ def test_missing_settings_are_said(monkeypatch, capsys):
     monkeypatch.delenv("ADJOURN_LOCATION")
 
     assert status("list") == 2
-    assert "ADJOURN_LOCATION is not set" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "ADJOURN_LOCATION is not set" in told
+    assert "`adjourn up` prints these" in told
 
 
 def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():

@@ -706,3 +706,10 @@ def test_what_comes_next_is_told(box, arguments, stored, hours):
     found = [at for at, _ in zip(upcoming(timing, state, now), range(3), strict=False)]
 
     assert found == [now + hour * HOUR for hour in hours]
+
+
+def test_a_periodic_function_without_a_word_of_when_is_refused(app):
+    with pytest.raises(DeclarationError, match="Say how often"):
+
+        @app.periodic
+        def sweep(): ...
