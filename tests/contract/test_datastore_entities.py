@@ -389,6 +389,18 @@ def test_values_beyond_the_limits_are_refused(client):
         put(client, "Row", "big", exclude=["a", "b"], a=bytes(600_000), b=bytes(600_000))
 
 
+def test_an_entity_has_at_most_500_transforms_in_a_commit(client):
+    def mutation(count):
+        counting = types.PropertyTransform(property="n", increment={"integer_value": 1})
+        return types.Mutation(
+            upsert=message(client, "Row", "counted", n=0), property_transforms=[counting] * count
+        )
+
+    commit(client, mutation(250), mutation(250), transactional=True)
+    with pytest.raises(exceptions.BadRequest, match="more than 500 property transforms"):
+        commit(client, mutation(250), mutation(251), transactional=True)
+
+
 def test_a_commit_of_more_than_ten_megabytes_is_refused(client):
     entities = []
     for n in range(1, 12):

@@ -40,6 +40,7 @@ class _Draft:
     key: bytes
     old: Record | None = None
     entity: Any | None = None
+    transforms: int = 0
     operations: list[str] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
 
@@ -171,8 +172,11 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
     given = getattr(mutation, operation)
     _check_existence(draft, operation, given.key)
     draft.entity = _written(mutation, draft.entity, given)
-    if len(mutation.property_transforms) > _MAX_TRANSFORMS:
-        raise invalid(f"A mutation cannot have more than {_MAX_TRANSFORMS} property transforms.")
+    draft.transforms += len(mutation.property_transforms)
+    if draft.transforms > _MAX_TRANSFORMS:
+        raise invalid(
+            f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
+        )
     for one in mutation.property_transforms:
         result.transform_results.append(transforms.transform(draft.entity, one, now))
 
