@@ -9,6 +9,6 @@ notes: list[Any] = []
 
 def note(*what: Any) -> None:
     notes.append(what if len(what) > 1 else what[0])
-    if "E2E_EAR" in os.environ:
+    if "VIUR_EAR" in os.environ:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-            ear.sendto(" ".join(map(str, what)).encode(), os.environ["E2E_EAR"])
+            ear.sendto(" ".join(map(str, what)).encode(), os.environ["VIUR_EAR"])

@@ -38,7 +38,7 @@ def viur_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
     ear = Ear(path)
     stack = Stack(shop.app, "tests.viur_shop:app", write=lambda _name, _line: None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("E2E_EAR", str(path))
+        patch.setenv("VIUR_EAR", str(path))
         with running(stack):
             yield stack, Sorter(ear)
     ear.close()
