@@ -15,6 +15,11 @@ locals {
     name => "https://${var.prefix}-${name}-${data.google_project.this.number}.${local.region}.run.app"
   }
 
+  # The deferred function keeps what fails in a queue's last attempt.
+  max_attempts = join(",", [
+    for each in values(local.queues) : "${each.name}=${each.max_attempts}" if each.region == local.region
+  ])
+
   # What every process needs that enqueues: the functions and the application.
   settings = merge(
     {
@@ -26,7 +31,6 @@ locals {
       ADJOURN_SERVICE_ACCOUNT  = google_service_account.main["tasks"].email
       ADJOURN_QUEUE            = var.default_queue
       ADJOURN_RETRY_WARNING    = tostring(var.retry_warning)
-      ADJOURN_MAX_ATTEMPTS     = join(",", [for each in values(local.queues) : "${each.name}=${each.max_attempts}" if each.region == local.region])
       ADJOURN_FUNCTION_TIMEOUT = tostring(var.functions.deferred.timeout_seconds)
     },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },
@@ -74,7 +78,7 @@ resource "google_cloudfunctions2_function" "main" {
       GOOGLE_CLOUD_PROJECT = var.project
       LOG_EXECUTION_ID     = "true" # the service adds it, and it would show as a difference
       THREADS              = tostring(each.value.concurrency)
-    })
+    }, each.key == "deferred" ? { ADJOURN_MAX_ATTEMPTS = local.max_attempts } : {})
 
     dynamic "secret_environment_variables" {
       for_each = var.secrets
