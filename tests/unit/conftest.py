@@ -38,6 +38,9 @@ def lines() -> Iterator[Lines]:
     stream, root = io.StringIO(), logging.getLogger()
     handler, level = logging.StreamHandler(stream), root.level
     handler.setFormatter(JsonFormatter())
+    # Not what a laptop stack of other tests goes on to log on its own thread.
+    handler.addFilter(lambda record: record.threadName != "adjourn-loop")
+    handler.addFilter(lambda record: not record.name.startswith(("asyncio", "grpc")))
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
