@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,15 +27,25 @@ def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
 
 
 @contextmanager
-def starting(state: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Iterator[Log]:
-    """Start the stack, let this process talk to it, and yield its log."""
+def starting(
+    state: Path, monkeypatch: pytest.MonkeyPatch, **environment: str
+) -> Iterator[tuple[Stack, Log]]:
+    """Start the stack, let this process talk to it, and yield it with its log."""
     log = Log()
     stack = Stack(app, "tests.e2e.startup_application:app", state=state, write=log.write)
     with running(stack), monkeypatch.context() as patch:
         for name, value in {**stack.environment(), **environment}.items():
             patch.setenv(name, value)
         patch.setattr(app, "_wiring", None)
-        yield log
+        yield stack, log
+
+
+def settle(stack: Stack) -> None:
+    """Return when all tasks were answered: none of them comes again."""
+    deadline = time.monotonic() + 60
+    while (held := stack.tasks.counters()).queued or held.in_flight:
+        assert time.monotonic() < deadline, held
+        os.sched_yield()
 
 
 def heard_of(ear: Ear, number: int) -> list[str]:
@@ -46,9 +57,10 @@ def heard_of(ear: Ear, number: int) -> list[str]:
 def test_each_runs_once_soon_after_the_functions_start_and_never_for_a_new_worker(
     ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with starting(tmp_path, monkeypatch) as log:
+    with starting(tmp_path, monkeypatch) as (stack, log):
         assert sorted(ear.hear() for _ in ALL) == ALL
         log.find("deferred", '"startup.enqueued"', "warm")
+        settle(stack)
 
         say("hello")
         worker = int(ear.hear().removeprefix("hello in "))
