@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from adjourn.retry import Attempt
 
+# How long Cloud Tasks waits for an answer: the default of Task.dispatch_deadline for HTTP targets.
+TIMEOUT = dt.timedelta(minutes=10)
+
 
 class AppEngine(NamedTuple):
     """What the headers say that App Engine sets; anywhere else, anyone can send them.

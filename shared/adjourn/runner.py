@@ -17,7 +17,7 @@ from adjourn.codec import Codec
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
 from adjourn.deadletters import KEPT, DeadLetters
-from adjourn.delivery import Delivery, Outcome
+from adjourn.delivery import TIMEOUT, Delivery, Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import (
     DecodeError,
@@ -37,8 +37,6 @@ from adjourn.tasks import Enqueuer, Task
 
 GRACE = dt.timedelta(hours=1)
 
-# The default of Task.dispatch_deadline for HTTP targets.
-_TIMEOUT = dt.timedelta(minutes=10)
 # What clocks may differ by: a lease outlasts its attempt by that much.
 _SKEW = dt.timedelta(seconds=10)
 
@@ -195,7 +193,7 @@ class TaskRunner:
 
     def _run_claimed(self, call: Call, task: Task[..., Any]) -> Outcome:
         envelope = call.envelope
-        lease = (envelope.timeout or _TIMEOUT) + _SKEW
+        lease = (envelope.timeout or TIMEOUT) + _SKEW
         claimed = self.ledger.claim(envelope.id, lease, no_retry=envelope.no_retry)
         if claimed.claim is Claim.DONE:
             event("task.duplicate", logging.INFO, f"{envelope.task} has taken effect before")
@@ -288,7 +286,7 @@ class TaskRunner:
             eta=envelope.eta,
             user=text(envelope.context, USER),
             language=text(envelope.context, LANGUAGE),
-            deadline=self.clock.now() + min(envelope.timeout or _TIMEOUT, self.longest),
+            deadline=self.clock.now() + min(envelope.timeout or TIMEOUT, self.longest),
             _clock=self.clock,
             _settle=settle,
         )

@@ -3,6 +3,7 @@
 import argparse
 import datetime as dt
 import re
+from pathlib import Path
 
 _UNITS = {
     "s": dt.timedelta(seconds=1),
@@ -29,6 +30,18 @@ def duration(text: str) -> dt.timedelta:
     if not re.fullmatch("[0-9]{1,6}[smhdw]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 5m, 2h, 7d or 2w")
     return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def add_application(parser: argparse.ArgumentParser) -> None:
+    """Let a command take an application, and `--source`, from where it is imported."""
+    parser.add_argument("app", help="the application, as package.module:app")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder from which the application is imported (default: the current one)",
+    )
 
 
 def add_ages(parser: argparse.ArgumentParser) -> None:

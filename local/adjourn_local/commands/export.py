@@ -9,7 +9,7 @@ from adjourn.loading import load_app
 from adjourn.settings import is_queue
 from adjourn_local.agreement import Names
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import UsageError
+from adjourn_local.commands.arguments import UsageError, add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError
 
@@ -21,14 +21,7 @@ def add(add: Add) -> None:
     export = add("export", help="tell Terraform which queues and cron names an application uses")
     actions = export.add_subparsers(required=True, metavar="action")
     tfvars = actions.add_parser("tfvars", help="write cron_names and queue_names, as JSON")
-    tfvars.add_argument("app", help="the application, as package.module:app")
-    tfvars.add_argument(
-        "--source",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="the folder from which the application is imported (default: the current one)",
-    )
+    add_application(tfvars)
     tfvars.add_argument(
         "--queue",
         default=os.environ.get("ADJOURN_QUEUE") or "default",

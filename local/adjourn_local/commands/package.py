@@ -6,6 +6,7 @@ from pathlib import Path
 
 from adjourn_local.bundle import Application, bundles, write
 from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError
 
@@ -13,14 +14,7 @@ from adjourn_local.errors import PackageError
 def add(add: Add) -> None:
     """Declare the command and its options."""
     package = add("package", help="put the functions and an application into zips to deploy")
-    package.add_argument("app", help="the application, as package.module:app")
-    package.add_argument(
-        "--source",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="the folder from which the application is imported (default: the current one)",
-    )
+    add_application(package)
     package.add_argument(
         "--include",
         action="append",

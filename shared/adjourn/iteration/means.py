@@ -10,7 +10,7 @@ from typing import Any
 
 from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
 from adjourn.current import CurrentTask, running
-from adjourn.delivery import Delivery
+from adjourn.delivery import TIMEOUT, Delivery
 from adjourn.iteration.baggage import Baggage
 from adjourn.iteration.queryiter import QueryIter
 from adjourn.iteration.runs import Run
@@ -18,9 +18,6 @@ from adjourn.iteration.steering import Runs
 from adjourn.iteration.walk import Surroundings
 from adjourn.log import bound, trace_fields
 from adjourn.registry import Registry
-
-# The default of Task.dispatch_deadline for HTTP targets.
-_TIMEOUT = dt.timedelta(minutes=10)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -63,7 +60,7 @@ class Means:
             eta=None,
             user=text(packed, USER),
             language=text(packed, LANGUAGE),
-            deadline=self.now() + _TIMEOUT,
+            deadline=self.now() + TIMEOUT,
             _clock=self.surroundings.clock,
             _settle=None,
         )
