@@ -191,8 +191,8 @@ def test_a_job_belongs_to_the_location_in_which_it_is_created(client, stack):
         ({"target": {"headers": {"a": "b\r\nc: d"}}}, "header 'a'"),
         ({"target": {"headers": {"a": "b" * 81920}}}, "80 KB"),
         ({"target": {"body": b"x" * (1 << 20)}}, "1 MB"),
-        ({"target": {"oauth_token": {"service_account_email": "a@b"}}}, "OAuth"),
-        ({"target": {"oidc_token": {}}}, "service account"),
+        ({"target": {"oauth_token": {"scope": "x"}}}, "email of the OAuth token"),
+        ({"target": {"oidc_token": {}}}, "email of the OIDC token"),
     ],
 )  # fmt: skip
 def test_what_the_service_would_not_take_is_refused(client, stack, change, reason):

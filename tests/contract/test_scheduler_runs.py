@@ -136,6 +136,16 @@ class TestRequest:
         assert claims["aud"] == (audience or f"{stack.url}/cron")
         assert claims["iat"] == after_noon(MINUTE).timestamp()
 
+    def test_an_access_token_is_opaque(self, client, stack):
+        oauth = {"service_account_email": "cron@p.iam.gserviceaccount.com"}
+        create(client, stack.job(target={"oauth_token": oauth}))
+
+        stack.advance(MINUTE)
+
+        scheme, _, token = stack.handler.calls[0].header("Authorization").partition(" ")
+        assert (scheme, token[:6]) == ("Bearer", "local.")
+        assert len(token) == 70
+
     @pytest.mark.parametrize(
         ("zone", "expected"),
         [

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 
 import pytest
 from aiohttp import web
@@ -358,6 +359,25 @@ def test_the_audience_of_a_token_is_by_default_the_whole_url(world):
     world.worker.next()
 
     assert world.minted == [("a@b.c", url)]
+
+
+def test_an_access_token_is_opaque_and_another_for_each_attempt(world):
+    world.worker.answers.extend([500])
+    token = {"service_account_email": "a@b.c", "scope": "https://www.googleapis.com/auth/pubsub"}
+    task = world.create(
+        http_request={"oauth_token": token, "headers": {"Authorization": "Basic user"}}
+    )
+
+    first = world.worker.next()["Authorization"]
+    world.answered(attempts=1)
+    world.advance(1)
+    second = world.worker.next()["Authorization"]
+
+    assert task.http_request.oauth_token.scope == token["scope"]
+    assert re.fullmatch(r"Bearer local\.[\w-]{64}", first)
+    assert re.fullmatch(r"Bearer local\.[\w-]{64}", second)
+    assert first != second
+    assert world.minted == []
 
 
 def test_a_user_s_own_authorization_passes(world):

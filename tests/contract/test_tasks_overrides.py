@@ -70,6 +70,16 @@ def test_a_queue_s_token_wins_over_the_task_s(world):
     assert world.minted == [("queue@shop.example", "all")]
 
 
+def test_a_queue_s_access_token_wins_over_the_task_s_identity_token(world):
+    token = {"service_account_email": "queue@shop.example", "scope": "all"}
+    world.make_queue(http_target={"oauth_token": token})
+
+    world.create(http_request={"oidc_token": {"service_account_email": "task@shop.example"}})
+
+    assert world.worker.next()["Authorization"].startswith("Bearer local.")
+    assert world.minted == []
+
+
 def test_an_override_that_waits_for_what_is_missing_leaves_a_full_url_alone(world):
     override = {
         "host": "elsewhere.example",
@@ -111,6 +121,7 @@ def test_a_target_that_is_taken_away_has_no_effect_any_more(world):
     ("target", "word"),
     [
         ({"oidc_token": {"service_account_email": "a@b.c"}}, "audience"),
+        ({"oauth_token": {"service_account_email": "a@b.c"}}, "scope"),
         ({"uri_override": {"host": ""}}, "empty"),
         ({"uri_override": {"port": -1}}, "port"),
         ({"uri_override": {"port": 65536}}, "port"),

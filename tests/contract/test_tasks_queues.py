@@ -218,13 +218,38 @@ def test_queues_are_listed_by_location_and_page(world):
     ]
 
 
-def test_what_is_not_served_is_refused_and_never_ignored(world):
-    with refused("UNIMPLEMENTED") as refusal:
-        world.make_queue(http_target={"oauth_token": {"service_account_email": "a@b.c"}})
-    assert "oauth_token is not served" in refusal.text
-    with refused("UNIMPLEMENTED") as refusal:
-        world.client.list_queues(request={"parent": LOCATION, "filter": "state: PAUSED"})
-    assert "filter is not served" in refusal.text
+def listed(world, filter_):
+    request = {"parent": LOCATION, "filter": filter_, "page_size": 2}
+    return [queue.name.rpartition("/")[2] for queue in world.client.list_queues(request=request)]
+
+
+def test_a_filter_leaves_the_queues_that_match_it(world):
+    for number in range(5):
+        name = f"{LOCATION}/queues/q{number}"
+        world.make_queue(name, rate_limits={"max_dispatches_per_second": 10 * (number + 1)})
+        if number % 2 == 0:
+            world.client.pause_queue(name=name)
+
+    assert listed(world, "state: PAUSED") == ["q0", "q2", "q4"]
+    assert listed(world, "rateLimits.maxDispatchesPerSecond >= 40") == ["q3", "q4"]
+    assert listed(world, f'name = "{LOCATION}/queues/q3"') == ["q3"]
+    assert listed(world, 'state: DISABLED OR name: "queues/Q1"') == ["q1"]
+
+
+def test_a_page_token_belongs_to_its_filter(world):
+    for number in range(3):
+        world.make_queue(f"{LOCATION}/queues/q{number}")
+    request = {"parent": LOCATION, "filter": "state: RUNNING", "page_size": 2}
+    token = world.client.list_queues(request=request).next_page_token
+
+    with refused("INVALID_ARGUMENT", "The page token is invalid or has expired."):
+        world.client.list_queues(request={**request, "filter": "", "page_token": token})
+    assert world.client.list_queues(request={**request, "page_token": token}).queues[0]
+
+
+def test_a_filter_that_cannot_be_read_is_refused(world):
+    with refused("INVALID_ARGUMENT", "The filter names 'speed', which is no field of a queue."):
+        world.client.list_queues(request={"parent": LOCATION, "filter": "speed > 5"})
 
 
 def test_a_location_has_room_for_a_thousand_queues(world):

@@ -146,6 +146,10 @@ def test_a_name_that_is_no_task_name_is_refused(world, name):
             {"oidc_token": {"audience": "x"}},
             "HttpRequest.oidcToken.serviceAccountEmail is required.",
         ),
+        (
+            {"oauth_token": {"scope": "x"}},
+            "HttpRequest.oauthToken.serviceAccountEmail is required.",
+        ),
         ({"body": b"x" * 1_048_569}, "Task size too large: at most 1048569 bytes."),
     ],
 )
@@ -201,9 +205,7 @@ def test_a_retry_config_out_of_bounds_is_refused(world):
     assert message == "RetryConfig.maxAttempts must be greater or equal to -1."
 
 
-def test_a_token_for_google_s_apis_and_a_task_without_a_target_are_refused(world):
-    with refused("UNIMPLEMENTED", "HttpRequest.oauth_token is not served by this local server."):
-        world.create(http_request={"oauth_token": {"service_account_email": "a@b.c"}})
+def test_a_task_without_a_target_is_refused(world):
     assert "Task.http_request is required." in refusal(
         world.client.create_task, parent=QUEUE, task={}
     )

@@ -1,7 +1,6 @@
 """The HTTP request that an attempt sends."""
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,10 +9,11 @@ from google.cloud.scheduler_v1.types import HttpMethod
 
 from adjourn.cron.schedule import load_zone
 from adjourn_local.app_engine import USER_AGENT, Services, address
+from adjourn_local.bearer import Mint, authorization
 from adjourn_local.scheduler import names
 from adjourn_local.sender import Outgoing, replace_headers
 
-Mint = Callable[[str, str], str]
+_AGENT = "Google-Cloud-Scheduler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Writer:
         else:
             target = job.http_target
             url = target.uri
-            own = self._http_headers(target)
+            own = [("User-Agent", _AGENT), *authorization(target, url, self.mint)]
         forced = [
             *own,
             ("X-CloudScheduler", "true"),
@@ -62,14 +62,6 @@ class Writer:
             ),
             body=target.body,
         )
-
-    def _http_headers(self, target: Any) -> list[tuple[str, str]]:
-        told = [("User-Agent", "Google-Cloud-Scheduler")]
-        if target.HasField("oidc_token"):
-            token = target.oidc_token
-            minted = self.mint(token.service_account_email, token.audience or target.uri)
-            told.append(("Authorization", f"Bearer {minted}"))
-        return told
 
 
 def _app_engine_headers(target: Any) -> list[tuple[str, str]]:

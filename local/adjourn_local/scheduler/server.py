@@ -15,12 +15,13 @@ from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-unt
 
 from adjourn_local import rest, rpc
 from adjourn_local.app_engine import Services, address
+from adjourn_local.bearer import Mint
 from adjourn_local.clock import Clock
 from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
-from adjourn_local.scheduler.request import Mint, Writer
+from adjourn_local.scheduler.request import Writer
 from adjourn_local.scheduler.rules import RULES
 from adjourn_local.scheduler.runner import Runner
 from adjourn_local.scheduler.store import Entry, JobStore

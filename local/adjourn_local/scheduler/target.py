@@ -71,10 +71,12 @@ def _check_http(target: Any) -> None:
     _check_uri(target.uri)
     _check_headers(target.headers)
     _check_method(target)
-    if target.HasField("oauth_token"):
-        raise invalid("OAuth tokens are not supported by the laptop stack; use oidc_token.")
-    if target.HasField("oidc_token") and "@" not in target.oidc_token.service_account_email:
-        raise invalid("The service account email of the OIDC token is missing or malformed.")
+    for field, called in (("oidc_token", "OIDC"), ("oauth_token", "OAuth")):
+        token = getattr(target, field)
+        if target.HasField(field) and "@" not in token.service_account_email:
+            raise invalid(
+                f"The service account email of the {called} token is missing or malformed."
+            )
 
 
 def _check_app_engine(target: Any) -> None:

@@ -1,9 +1,9 @@
 """The request that a worker receives: the user's, with the service's headers over it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn_local.app_engine import Services, address
+from adjourn_local.bearer import Mint, authorization
 from adjourn_local.moment import SECOND
 from adjourn_local.sender import Outgoing, replace_headers
 from adjourn_local.tasks import app_engine
@@ -13,8 +13,6 @@ from adjourn_local.tasks.override import overridden
 from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.task import USER_AGENT
-
-Mint = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +42,7 @@ class Writer:
         request = record.task.http_request
         if settings.http_target is not None:
             request = overridden(request, settings.http_target)
-        forced = task_headers(record, eta)
-        if request.HasField("oidc_token"):
-            token = request.oidc_token
-            minted = self.mint(token.service_account_email, token.audience or request.url)
-            forced.append(("Authorization", f"Bearer {minted}"))
+        forced = [*task_headers(record, eta), *authorization(request, request.url, self.mint)]
         return Outgoing(
             method=method_name(request.http_method),
             url=request.url,

@@ -3,11 +3,9 @@
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-import grpc
 from google.cloud.tasks_v2.types import target as target_types
 
 from adjourn_local.names import invalid
-from adjourn_local.rpc import RpcError
 from adjourn_local.tasks.limits import (
     MAX_URL,
     POST,
@@ -27,16 +25,13 @@ def check_target(target: Any) -> None:
     """Refuse a queue's HttpTarget that no task could be sent by.
 
     Raises:
-        RpcError: INVALID_ARGUMENT, or UNIMPLEMENTED for what only this server does not do.
+        RpcError: INVALID_ARGUMENT.
     """
-    if target.HasField("oauth_token"):
-        raise RpcError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "HttpTarget.oauth_token is not served by this local server.",
-        )
-    token = target.oidc_token
-    if target.HasField("oidc_token") and not (token.service_account_email and token.audience):
+    oidc, oauth = target.oidc_token, target.oauth_token
+    if target.HasField("oidc_token") and not (oidc.service_account_email and oidc.audience):
         raise invalid("HttpTarget.oidcToken needs both serviceAccountEmail and audience.")
+    if target.HasField("oauth_token") and not (oauth.service_account_email and oauth.scope):
+        raise invalid("HttpTarget.oauthToken needs both serviceAccountEmail and scope.")
     check_method("HttpTarget", target.http_method)
     headers = [(one.header.key, one.header.value) for one in target.header_overrides]
     check_header_size("HttpTarget", check_headers("HttpTarget", headers))
@@ -58,6 +53,8 @@ def overridden(request: Any, target: Any) -> Any:
         result.headers[one.header.key] = one.header.value
     if target.HasField("oidc_token"):
         result.oidc_token.CopyFrom(target.oidc_token)
+    elif target.HasField("oauth_token"):
+        result.oauth_token.CopyFrom(target.oauth_token)
     return result
 
 

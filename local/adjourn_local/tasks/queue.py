@@ -56,7 +56,7 @@ def new_queue(wanted: Any) -> Any:
     """Return the queue that CreateQueue makes of a request: checked and with the defaults.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for a setting out of bounds, UNIMPLEMENTED for one not served.
+        RpcError: INVALID_ARGUMENT for a setting out of bounds.
     """
     queue = _Queue()
     queue.CopyFrom(wanted)
@@ -69,8 +69,7 @@ def merged(queue: Any, wanted: Any, mask: Any) -> Any:
     """Return the queue that UpdateQueue makes of a present one; an empty mask names every field.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for a setting out of bounds or a mask that names no field,
-            UNIMPLEMENTED for a setting that is not served.
+        RpcError: INVALID_ARGUMENT for a setting out of bounds or a mask that names no field.
     """
     if not mask.paths:
         result = new_queue(wanted)

@@ -1,5 +1,6 @@
 """The API's calls on queues."""
 
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from adjourn_local.names import check_location, invalid
 from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import pages
 from adjourn_local.tasks.dispatcher import Dispatcher
+from adjourn_local.tasks.filters import parse
 from adjourn_local.tasks.names import split_queue
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
@@ -105,19 +107,17 @@ class QueueCalls:
     def list(self, request: Any) -> Any:
         """Serve ListQueues."""
         check_location(request.parent)
-        if request.filter:
-            raise RpcError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                "ListQueuesRequest.filter is not served by this local server.",
-            )
+        matches = parse(request.filter)
         now = micros(self._clock.now())
         size = pages.page_size(request.page_size, _MAX_PAGE)
-        after = pages.redeem(request.page_token, request.parent, now) or ""
+        listing = f"{request.parent} {request.filter}"
+        after = pages.redeem(request.page_token, listing, now) or ""
         prefix = f"{request.parent}/queues/"
         names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
-        response = _ListQueuesResponse(queues=[self._queues[name] for name in names[:size]])
-        if len(names) > size:
-            response.next_page_token = pages.issue(request.parent, names[size - 1], now)
+        found = (queue for name in names if matches(queue := self._queues[name]))
+        response = _ListQueuesResponse(queues=islice(found, size))
+        if next(found, None) is not None:
+            response.next_page_token = pages.issue(listing, response.queues[-1].name, now)
         return response
 
     async def delete(self, request: Any) -> Any:

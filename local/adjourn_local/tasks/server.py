@@ -15,6 +15,7 @@ from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local import rest, rpc
+from adjourn_local.bearer import Mint
 from adjourn_local.clock import Clock
 from adjourn_local.moment import micros, span
 from adjourn_local.sender import Sender
@@ -22,15 +23,13 @@ from adjourn_local.tasks import buffer, cmek
 from adjourn_local.tasks.access import AccessCalls
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.headers import Mint, Writer
+from adjourn_local.tasks.headers import Writer
 from adjourn_local.tasks.options import DEFAULTS, Options
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.rules import RULES
 from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
-
-__all__ = ["Mint", "TasksServer"]
 
 _log = logging.getLogger(__name__)
 

@@ -3,13 +3,11 @@
 from typing import Any
 from urllib.parse import quote
 
-import grpc
 from google.cloud.tasks_v2.types import task as task_types
 
 from adjourn_local.clock import pacific
 from adjourn_local.moment import DAY, SECOND, instant, read, write
 from adjourn_local.names import invalid
-from adjourn_local.rpc import RpcError
 from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.limits import (
     MAX_URL,
@@ -48,8 +46,7 @@ def new_task(wanted: Any, name: str, now: int) -> Any:
     """Return the task that CreateTask makes of a request: checked, named and with the defaults.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for what the service refuses, UNIMPLEMENTED for what only this
-            server does not do.
+        RpcError: INVALID_ARGUMENT.
     """
     task = _Task(name=name)
     if wanted.HasField("app_engine_http_request"):
@@ -90,13 +87,9 @@ def _take_http(task: Any, wanted: Any) -> None:
     if not wanted.HasField("http_request"):
         raise invalid("Task.http_request is required.")
     request = wanted.http_request
-    if request.HasField("oauth_token"):
-        raise RpcError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "HttpRequest.oauth_token is not served by this local server.",
-        )
-    if request.HasField("oidc_token") and not request.oidc_token.service_account_email:
-        raise invalid("HttpRequest.oidcToken.serviceAccountEmail is required.")
+    for field, shown in (("oidc_token", "oidcToken"), ("oauth_token", "oauthToken")):
+        if request.HasField(field) and not getattr(request, field).service_account_email:
+            raise invalid(f"HttpRequest.{shown}.serviceAccountEmail is required.")
     _check_url(request.url)
     check_header_size("HttpRequest", check_headers("HttpRequest", request.headers.items()))
     check_method("HttpRequest", request.http_method)
