@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -128,6 +129,8 @@ def _request(
             return error.code, _object(error.read())
     except OSError as error:
         raise CallError(f"{url} cannot be reached: {error}") from error
+    except HTTPException:
+        raise CallError(f"What listens at {url} does not speak HTTP.") from None
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ USAGE_ERROR = 2
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
-_COMMANDS = ("up", "runs", "cron", "dead", "call", "package", "export")
+_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,12 +1,19 @@
 """Faults and time, changed while a stack runs."""
 
+import argparse
 import datetime as dt
+import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import requests
 
+from adjourn_local.cli import main
+from adjourn_local.commands.controls import controls
+from adjourn_local.commands.up import DEFAULT_PORT
 from adjourn_local.stack import Stack, running
 from tests.e2e.application import app
 from tests.e2e.conftest import Ear, Log
@@ -14,6 +21,7 @@ from tests.e2e.conftest import Ear, Log
 JOBS = len(app.cron_names())
 HOUR = dt.timedelta(hours=1)
 Control = Callable[..., requests.Response]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +50,23 @@ def control(url: str) -> Iterator[Control]:
     yield control
     control("DELETE", "faults")
     control("DELETE", "clock")
+
+
+@pytest.fixture
+def adjourn(
+    url: str,
+    control: Control,  # noqa: ARG001 - it undoes what the commands do
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Return what calls the command line, and gives its status and what it has said."""
+    monkeypatch.setenv("ADJOURN_KEYS_URL", f"{url}/oauth2/v1/certs")
+
+    def adjourn(*words: str) -> tuple[int, str, str]:
+        status = main(words)
+        return status, *capsys.readouterr()
+
+    return adjourn
 
 
 def now(answer: requests.Response) -> dt.datetime:
@@ -105,3 +130,103 @@ def test_a_foreign_name_for_this_machine_is_refused(control: Control, what: str)
 
 def test_the_control_port_is_not_mistaken_for_a_service(url: str) -> None:
     assert requests.get(f"{url}/control/nonsense", timeout=30).status_code == 404
+
+
+# As commands
+
+
+def test_the_clock_is_frozen_moved_and_set_back(adjourn: Command, control: Control) -> None:
+    assert adjourn("clock", "show")[1].endswith("+00:00, the machine's time\n")
+    assert adjourn("clock", "freeze")[1].endswith(", the machine's time, standing still\n")
+    frozen = now(control("GET", "clock"))
+
+    status, said, _ = adjourn("clock", "advance", "4h")
+
+    assert status == 0
+    assert said.startswith((frozen + 4 * HOUR).isoformat(timespec="seconds"))
+    assert said.endswith(" ahead of the machine's, standing still\n")
+    assert now(control("GET", "clock")) == frozen + 4 * HOUR
+
+    said = adjourn("clock", "jump", "2020-12-24T18:00:00+01:00")[1]
+    assert said.startswith("2020-12-24T17:00:00+00:00, ")
+    assert said.endswith(" behind the machine's, standing still\n")
+    assert adjourn("clock", "go")[1].endswith(" behind the machine's\n")
+    assert adjourn("clock", "reset")[1].endswith(", the machine's time\n")
+
+
+def test_faults_are_set_shown_and_ended(adjourn: Command, control: Control) -> None:
+    assert adjourn("faults", "show") == (0, "faults    none\ninjected  none\n", "")
+    adjourn("clock", "freeze")
+
+    assert adjourn("faults", "set", "errors=1,seed=3")[1].startswith(
+        "faults    errors=1.0,seed=3\n"
+    )
+    adjourn("clock", "advance", "1m")
+    give_up = time.monotonic() + 30
+    while (count := control("GET", "faults").json()["injected"].get("error", 0)) < JOBS:
+        assert time.monotonic() < give_up
+
+    assert adjourn("faults", "show")[1].startswith("faults    errors=1.0,seed=3\ninjected  error ")
+    assert count
+    assert adjourn("faults", "off") == (0, "faults    none\ninjected  none\n", "")
+
+
+@pytest.mark.parametrize("words", [("clock", "show"), ("clock", "freeze"), ("faults", "show")])
+def test_the_answer_can_be_had_as_json(
+    adjourn: Command, control: Control, words: tuple[str, str]
+) -> None:
+    told = json.loads(adjourn(*words, "--json")[1])
+
+    assert told.keys() == control("GET", words[0]).json().keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("clock", "advance", "x"), "advance=x: 'x' is not a time such as 90s, 5m, 2h, 7d or 2w"),
+        (("clock", "jump", "noon"), "jump=noon is not a time with its zone, such as 2026-12-24T"),
+        (("faults", "set", "errors=5"), "errors=5 is not a share from 0 to 1, such as errors=0.05"),
+        (("clock", "show", "--url", "https://shop.example"), "https://shop.example is not the ad"),
+        (("faults", "show", "--url", "nonsense"), "nonsense is not the address of a laptop stack"),
+    ],
+)
+def test_a_command_tells_what_to_write(
+    adjourn: Command, words: tuple[str, ...], reason: str
+) -> None:
+    status, said, error = adjourn(*words)
+
+    assert (status, said) == (2, "")
+    assert error.startswith(f"adjourn: {reason}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("answer", ["", "HTTP/1.0 404 x\r\n\r\n", "HTTP/1.0 200 x\r\n\r\n[]", "?"])
+def test_where_no_stack_answers_a_command_says_how_to_reach_one(
+    adjourn: Command, answer: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def speak() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(answer.encode())
+
+        other = threading.Thread(target=speak)
+        other.start()
+        status, _, error = adjourn("clock", "show", "--url", url)
+        other.join(30)
+
+    assert status == 1
+    assert error == (
+        f"adjourn: No laptop stack answers at {url}; start it with `adjourn up`, or name its HTTP"
+        " port with --url or by the variables that it prints.\n"
+    )
+    assert adjourn("clock", "show", "--url", url)[2] == error  # now that nobody listens there
+
+
+def test_without_an_address_it_is_that_of_the_default_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADJOURN_KEYS_URL", raising=False)
+
+    assert controls(argparse.Namespace(url=None)).url == f"http://127.0.0.1:{DEFAULT_PORT + 1}"
