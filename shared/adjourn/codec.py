@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
 
@@ -29,8 +29,7 @@ _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Extension:
+class Extension(NamedTuple):
     """How values of one more type are carried: as a state that the codec already knows.
 
     The type is given by its qualified name, so that it need not be imported. The marker is "$" and

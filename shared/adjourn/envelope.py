@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from adjourn.codec import Codec, from_json, to_json
 from adjourn.errors import DecodeError, EncodeError
@@ -27,10 +27,10 @@ _CHUNK = 32 * 1024
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 _ZLIB = b"\x78"
 _LONGEST_JSON = 64 << 20
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stowed:
+class Stowed(NamedTuple):
     """Where the body of a call is kept that no task can carry.
 
     Attributes:
@@ -45,14 +45,8 @@ class Stowed:
     sha256: str
     until: int
 
-    def __post_init__(self) -> None:
-        numbers = (self.pieces, self.size, self.until)
-        if not (all(map(_is_count, numbers)) and _is_text(self.sha256)):
-            raise TypeError("the reference to its payload is not one")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One call of a task, the same over all its attempts.
 
     Attributes:
@@ -74,16 +68,13 @@ class Envelope:
         attempts: Attempts that it had under earlier tasks.
         executions: Failed executions that it had under earlier tasks.
         stowed: Where its arguments are kept; None if it carries them itself.
-
-    Raises:
-        EncodeError: a field is not what it has to be.
     """
 
     id: str
     task: str
-    args: tuple[object, ...] = ()
-    kwargs: Mapping[str, object] = field(default_factory=dict)
     enqueued_at: dt.datetime
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = _NOTHING
     queue: str = ""
     eta: dt.datetime | None = None
     expires_at: dt.datetime | None = None
@@ -94,24 +85,20 @@ class Envelope:
     once: bool = False
     no_retry: bool = False
     marker: str = ""
-    context: Mapping[str, object] = field(default_factory=dict)
+    context: Mapping[str, object] = _NOTHING
     resumed: int = 0
     attempts: int = 0
     executions: int = 0
     stowed: Stowed | None = None
 
-    def __post_init__(self) -> None:
-        for name, default, is_right, wanted in _CHECKS:
-            value = getattr(self, name)
-            if value is not default and not is_right(value):
-                raise EncodeError(f"{name} of an envelope has to be {wanted}")
-
     def encode(self, codec: Codec) -> bytes:
         """Return the call as bytes, those of a reference if its arguments are stowed.
 
         Raises:
-            EncodeError: an argument cannot be carried, or all of it is too big for any call.
+            EncodeError: an argument cannot be carried, all of it is too big for any call, or a
+                field is not what it has to be.
         """
+        _check(self._asdict())
         version = STOWED_VERSION if self.stowed else VERSION
         tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
         body = to_json(tree)
@@ -136,33 +123,28 @@ class Envelope:
                 f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
                 f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
-        content = {name: codec.decode(part) for name, part in tree.items() if name in _DEFAULTS}
+        content = {name: codec.decode(part) for name, part in tree.items() if name in _CHECKS}
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
-        content["stowed"] = None
         try:
-            if tree["v"] == STOWED_VERSION:
-                content["stowed"] = _stowed(tree.get("stowed"))
-            return cls(**content)
+            _check(content)
+            stowed = _stowed(tree.get("stowed")) if tree["v"] == STOWED_VERSION else None
+            return cls(**content, stowed=stowed)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
 
     def _content(self) -> dict[str, Any]:
         """Return the fields that say something."""
-        told = {
-            name: value
-            for name, default in _DEFAULTS.items()
-            if (value := getattr(self, name)) != default
-        }
-        told |= {
-            "args": list(self.args),
-            "kwargs": dict(self.kwargs),
-            "context": dict(self.context),
-        }
+        told: dict[str, Any] = {"id": self.id, "task": self.task}
+        told |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
+        defaults = self._field_defaults
+        told |= {k: v for k, v in self._asdict().items() if k not in told and v != defaults.get(k)}
+        if self.context:
+            told["context"] = dict(self.context)
         if self.stowed:
-            told["stowed"] = asdict(self.stowed)
+            told["stowed"] = self.stowed._asdict()
             del told["args"], told["kwargs"]
-        return told if self.context else {k: v for k, v in told.items() if k != "context"}
+        return told
 
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
@@ -175,7 +157,17 @@ class Envelope:
 def _stowed(tree: object) -> Stowed:
     if not isinstance(tree, dict):
         raise TypeError("it has no reference to its payload")
-    return Stowed(**{each.name: tree[each.name] for each in fields(Stowed) if each.name in tree})
+    stowed = Stowed(**{name: tree[name] for name in Stowed._fields if name in tree})
+    numbers = (stowed.pieces, stowed.size, stowed.until)
+    if not (all(map(_is_count, numbers)) and _is_text(stowed.sha256)):
+        raise TypeError("the reference to its payload is not one")
+    return stowed
+
+
+def _check(content: Mapping[str, object]) -> None:
+    for name, (is_right, wanted) in _CHECKS.items():
+        if name in content and not is_right(content[name]):
+            raise EncodeError(f"{name} of an envelope has to be {wanted}")
 
 
 def _inflated(body: bytes) -> bytes:
@@ -230,9 +222,4 @@ _RULES = (
     (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
 )
 
-_DEFAULTS = {each.name: each.default for each in fields(Envelope)}
-_CHECKS = [
-    (name, _DEFAULTS[name], is_right, wanted)
-    for names, is_right, wanted in _RULES
-    for name in names
-]
+_CHECKS = {name: (is_right, wanted) for names, is_right, wanted in _RULES for name in names}

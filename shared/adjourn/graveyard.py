@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -194,8 +194,7 @@ def _call(letter: Buried, now: dt.datetime) -> Envelope:
     except DecodeError as error:
         reason = _STEP if letter.task == "step" else f"{error}"
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
-    return replace(
-        call,
+    return call._replace(
         queue=call.queue or letter.queue,
         # The hour that a name may be unknown, as while a fix is deployed, counts from the replay.
         eta=now,

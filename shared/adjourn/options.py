@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, Unpack
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from adjourn.errors import DeclarationError
 from adjourn.settings import is_queue
@@ -45,8 +44,7 @@ class CallOptions(DeclaredOptions, total=False):
     transaction: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Options:
+class Options(NamedTuple):
     """Immutable, so that they can be shared. Durations may be given in seconds.
 
     Attributes:
@@ -94,11 +92,10 @@ class Options:
         Raises:
             DeclarationError: An option is unknown, out of its range or contradicts another.
         """
-        known = {field.name for field in fields(self)}
         for name in changes:
-            if name not in known:
-                raise DeclarationError(f"There is no option {name!r}; {_hint(name, known)}")
-        options = replace(self, **{k: _converted(k, v) for k, v in changes.items()})
+            if name not in self._fields:
+                raise DeclarationError(f"There is no option {name!r}; {_hint(name, self._fields)}")
+        options = self._replace(**{k: _converted(k, v) for k, v in changes.items()})
         for mistake in options.mistakes():
             raise DeclarationError(mistake)
         return options
@@ -187,7 +184,7 @@ def is_aware(value: object) -> bool:
     return isinstance(value, dt.datetime) and value.utcoffset() is not None
 
 
-def _hint(name: str, known: set[str]) -> str:
+def _hint(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
 

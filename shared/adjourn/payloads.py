@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -81,7 +81,7 @@ class Payloads:
         if len(body) <= MAX_BODY:
             return body
         until = max(start or self.clock.now(), self.clock.now()) + KEPT
-        reference = replace(envelope, stowed=_stowed(body, until)).encode(codec)
+        reference = envelope._replace(stowed=_stowed(body, until)).encode(codec)
         if envelope.stowed or len(reference) > MAX_BODY:
             raise EncodeError(
                 f"what goes along with the call of {envelope.task} takes {len(reference):,} bytes"
@@ -129,7 +129,7 @@ class Payloads:
         if stowed is None:
             return envelope
         whole = Envelope.decode(self.read(envelope.id, stowed), codec)
-        return replace(envelope, args=whole.args, kwargs=whole.kwargs)
+        return envelope._replace(args=whole.args, kwargs=whole.kwargs)
 
     def discard(self, envelope: Envelope) -> None:
         """Remove what was kept for a call; if that fails, the TTL policy is left to do it."""
@@ -166,7 +166,7 @@ class Payloads:
 
         self._transact(prolong, envelope.id, stowed)
         latest = max(stowed.until, int(until.timestamp()))
-        return replace(envelope, stowed=replace(stowed, until=latest))
+        return envelope._replace(stowed=stowed._replace(until=latest))
 
     def keep_for(self, envelope: Envelope, start: dt.datetime) -> Envelope:
         """Keep what was stowed for as long as a task with this start can live, as `keep` does."""

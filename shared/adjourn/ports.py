@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from adjourn.clock import Clock
 from adjourn.errors import EnqueueError
@@ -27,8 +27,7 @@ class Target(StrEnum):
     QUERYITER = "queryiter"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NewTask:
+class NewTask(NamedTuple):
     """A task to be put on a queue."""
 
     target: Target
@@ -85,8 +84,7 @@ class TaskQueue(Protocol):
         """Delete a task that has not finished; False if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordKey:
+class RecordKey(NamedTuple):
     """The key of one of our own entities."""
 
     kind: str
@@ -97,8 +95,7 @@ Value = None | bool | int | float | str | bytes | dt.datetime
 Record = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Versioned:
+class Versioned(NamedTuple):
     """A record and the number that any change of it raises.
 
     Writing what is stored already changes nothing, and leaves the version as it is.
@@ -202,8 +199,7 @@ class EntityStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Page:
+class Page(NamedTuple):
     """Some results of a query and, for each of them, the position behind it.
 
     A position stays where it is when entries before it are deleted or added.
@@ -214,8 +210,7 @@ class Page:
     more: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Split:
+class Split(NamedTuple):
     """A query in pieces that have all its results between them, each of them once.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
@@ -260,8 +260,7 @@ class TaskRunner:
     def _put_back(self, call: Call, at: dt.datetime, *, spent: bool) -> _Ending:
         """Enqueue the call again, under a name that makes a repetition harmless."""
         handle = self.enqueuer.resume(
-            replace(
-                call.envelope,
+            call.envelope._replace(
                 queue=call.envelope.queue or call.delivery.queue,
                 resumed=call.envelope.resumed + 1,
                 attempts=call.attempt.retry_count + spent,

@@ -11,8 +11,8 @@ import datetime as dt
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from adjourn.bound import BoundTask
 from adjourn.clock import Clock
@@ -29,24 +29,21 @@ R = TypeVar("R")
 _PARALLEL = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Claim:
+class Claim(NamedTuple):
     """A slot that this call has claimed."""
 
     periodic: Periodic
     slot: dt.datetime
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Running:
+class Running(NamedTuple):
     """Whether the task for whose end a function waits has not ended; "" if it waits for none."""
 
     task: str
     is_running: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class Standing(NamedTuple):
     """How a periodic function stands: what is stored, and its last task if that has not ended."""
 
     periodic: Periodic
@@ -126,7 +123,7 @@ class Cron:
             first = State(slot=now, is_enqueued=True, told=periodic.timing.told)
             state = state_of(transaction.get([key])[0]) or first
             task = self._full_name(periodic, name)
-            transaction.put(key, record_of(replace(state, task=task, call=name)))
+            transaction.put(key, record_of(state._replace(task=task, call=name)))
 
         self.store.transact(work)
         return self._put(periodic, name, None)
@@ -201,7 +198,7 @@ class Cron:
         name = _task_name(periodic, state.slot)
         if state.is_enqueued or state.call == name:
             return state
-        return replace(state, task=self._full_name(periodic, name), call=name)
+        return state._replace(task=self._full_name(periodic, name), call=name)
 
     def _full_name(self, periodic: Periodic, name: str) -> str:
         queue = periodic.task.defaults.queue or self.enqueuer.default_queue
@@ -236,7 +233,7 @@ class Cron:
                     # Another region may have taken it; or it has put itself off by now.
                     is_there = state.task == self._full_name(claim.periodic, state.call)
                     task = handle.name if is_there else state.task
-                    marked = replace(state, slot=slot, is_enqueued=True, task=task)
+                    marked = state._replace(slot=slot, is_enqueued=True, task=task)
                     transaction.put(key, record_of(marked))
 
         if enqueued:

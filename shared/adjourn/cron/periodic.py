@@ -6,8 +6,7 @@ import datetime as dt
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.bound import BoundTask, Method, Objects, is_method, undecorated
 from adjourn.errors import DeclarationError, UnknownNameError
@@ -33,8 +32,7 @@ class Periodically(Protocol):
     def __call__(self, function: Callable[[S], R], /) -> Task[[S], R]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Timing:
+class Timing(NamedTuple):
     """When a function is due, and when it is not to run all the same.
 
     Attributes:
@@ -52,8 +50,7 @@ class Timing:
     grace: dt.timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Declared:
+class Declared(NamedTuple):
     """A function or a method that was declared to run again and again.
 
     Attributes:
@@ -67,8 +64,7 @@ class Declared:
     without: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Periodic:
+class Periodic(NamedTuple):
     """A function, or a method on one object, that runs again and again."""
 
     name: str
@@ -106,7 +102,7 @@ def remove(declared: Registry[Declared], objects: Objects, task: object) -> None
     if isinstance(task, BoundTask) and not task.method.is_on_class:
         path = objects.path(task.receiver)
         without = removed.without | ({path} if path else set())
-        declared.add(name, replace(removed, without=without))
+        declared.add(name, removed._replace(without=without))
         if not path:
             raise DeclarationError(f"{name} runs on registered objects; this one is none.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from adjourn.bound import On
 from adjourn.cron.periodic import Periodic, Timing
@@ -23,8 +23,7 @@ _SKEW = dt.timedelta(seconds=10)
 _FIRST_WINDOW = dt.timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(NamedTuple):
     """What is stored of a periodic function.
 
     Attributes:
@@ -42,8 +41,7 @@ class State:
     told: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What a call of the Scheduler does about one function.
 
     Attributes:
@@ -106,17 +104,17 @@ def decide(
         if isinstance(timing.when, dt.timedelta) or _is_known(timing, state):
             return Decision()
         # Known from here on, so that no time of the schedule can fall between two calls.
-        return Decision(state=replace(last, slot=now, told=timing.told))
-    passed = replace(last, slot=slot, is_enqueued=True, told=timing.told)
+        return Decision(state=last._replace(slot=now, told=timing.told))
+    passed = last._replace(slot=slot, is_enqueued=True, told=timing.told)
     if timing.grace is not None and now - slot > timing.grace:
         then = decide(timing, passed, tick, now, is_running=is_running)
         skipped = ((slot, "it was found too late"), *then.skipped)
-        return replace(then, state=then.state or passed, skipped=skipped)
+        return then._replace(state=then.state or passed, skipped=skipped)
     if is_running and timing.skips_overlap and not _is_unfinished(state):
         waits = isinstance(timing.when, dt.timedelta)
         skipped = ((slot, "the last run has not ended"),)
         return Decision(state=None if waits else passed, skipped=skipped)
-    return Decision(state=replace(passed, is_enqueued=False), slot=slot)
+    return Decision(state=passed._replace(is_enqueued=False), slot=slot)
 
 
 def upcoming(timing: Timing, state: State | None, now: dt.datetime) -> Iterator[dt.datetime]:
@@ -170,7 +168,7 @@ def state_of(record: Record | None) -> State | None:
 
 def record_of(state: State) -> Record:
     """Return what is stored of a state."""
-    return asdict(state)
+    return state._asdict()
 
 
 def follow(store: EntityStore, envelope: Envelope, task: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from adjourn.clock import Clock
 from adjourn.envelope import Stowed
@@ -41,7 +41,7 @@ class Baggage:
         if len(data) <= MOST_INSIDE:
             return data
         stowed = self.payloads.write(name, data, self.clock.now() + _KEPT)
-        return _ELSEWHERE + json.dumps({"name": name, **asdict(stowed)}).encode()
+        return _ELSEWHERE + json.dumps({"name": name, **stowed._asdict()}).encode()
 
     def unpack(self, kept: bytes) -> bytes:
         """Return what was packed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -55,7 +55,7 @@ class Turn:
         if cls.lease_seconds is not None:
             lease = dt.timedelta(seconds=cls.lease_seconds)
         until = self.means.now() + lease
-        claimed = replace(self.run, token=self.run.token + 1, lease_until=until)
+        claimed = self.run._replace(token=self.run.token + 1, lease_until=until)
         if not self._write(claimed):
             return Verdict.BUSY
         self.run = claimed
@@ -90,7 +90,7 @@ class Turn:
         hook = "on_start" if self.run.status is Status.STARTING else "handle_finish"
         event("iteration.failed", logging.ERROR, f"{hook} failed", error=error)
         tries = self.run.tries + 1
-        failed = replace(self.run, tries=tries, error=said(error), lease_until=None)
+        failed = self.run._replace(tries=tries, error=said(error), lease_until=None)
         if tries < _TRIES:
             self._write(failed)
             return Verdict.FAILED
@@ -125,16 +125,16 @@ class Turn:
         try:
             encoded = self.means.surroundings.codec.dumps(data, "custom_data")
             kept = self.means.baggage.pack(encoded, f"{self.run.id}-run-{self.run.token}")
-            return replace(self.run, custom_data=kept, error="")
+            return self.run._replace(custom_data=kept, error="")
         except EncodeError as error:
             if self.run.status is Status.STARTING:
                 raise
             # What has been done cannot be undone any more.
             event("iteration.failed", logging.ERROR, str(error), error=error)
-            return replace(self.run, error=said(error))
+            return self.run._replace(error=said(error))
 
     def _let_expire(self, shards: Sequence[Shard], at: dt.datetime) -> None:
-        records = {each.key: replace(each, expires_at=at).record() for each in shards}
+        records = {each.key: each._replace(expires_at=at).record() for each in shards}
         keys = list(records)
         for start in range(0, len(keys), _AT_ONCE):
             part = {key: records[key] for key in keys[start : start + _AT_ONCE]}
@@ -142,7 +142,7 @@ class Turn:
 
     def _write(self, run: Run) -> bool:
         """Write the run if nobody else has since; the version is the fencing token."""
-        run = replace(run, updated_at=self.means.now())
+        run = run._replace(updated_at=self.means.now())
         store = self.means.runs.store
         try:
             self.version = store.replace(

@@ -9,7 +9,7 @@ transaction.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adjourn.delivery import Delivery
 from adjourn.guard import Fate, Guard
@@ -82,7 +82,7 @@ class Iterations:
         since = run.marked_at or run.started_at
         fates = {self.guard.fate(marker, since) for marker in run.markers.split()}
         if Fate.COMMITTED in fates:
-            self.means.runs.change_quietly(run.id, lambda found: replace(found, markers=""))
+            self.means.runs.change_quietly(run.id, lambda found: found._replace(markers=""))
             return None
         if Fate.OPEN in fates:
             return Verdict.OPEN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adjourn.delivery import Delivery
 from adjourn.errors import ConflictError, EncodeError
@@ -65,7 +65,7 @@ class Lane:
             if run.epoch == self.run.epoch and shard.piece in run.active:
                 run = run.left(shard.piece)
                 # The token shuts out whoever had the lease and may still be walking.
-                shard = replace(shard, token=shard.token + 1, lease_until=None)
+                shard = shard._replace(token=shard.token + 1, lease_until=None)
                 self._put(transaction, run, shard)
             return run
 
@@ -91,19 +91,19 @@ class Lane:
                     f"{cls.__name__} changes custom_data, of which each of the {self.run.pieces}"
                     " shards has a copy; define merge(self, first, second) to combine them"
                 )
-            return replace(shard, custom_data=self.means.baggage.pack(after, name))
+            return shard._replace(custom_data=self.means.baggage.pack(after, name))
         except EncodeError as error:
             return error
 
     def _conclude(self, walk: Walk, ending: Ending, shard: Shard | EncodeError) -> Verdict:
         if isinstance(shard, EncodeError):
-            undone = replace(self.shard, error=said(shard))
+            undone = self.shard._replace(error=said(shard))
             return self._settle(undone.advanced(self.means.now(), in_full=False), Ending.STOP)
         advanced = shard.advanced(self.means.now(), in_full=ending is Ending.TIME)
         if ending in {Ending.END, Ending.STOP}:
             return self._settle(advanced, ending)
         if ending is Ending.WAIT:
-            advanced = replace(advanced, due_at=walk.next_due())
+            advanced = advanced._replace(due_at=walk.next_due())
         return self._go_on(advanced)
 
     def _go_on(self, advanced: Shard) -> Verdict:
@@ -132,7 +132,7 @@ class Lane:
             run, settled = Run.from_record(self.run.id, records[0]), shard
             if ending is Ending.END:
                 run, successor = run.passed(shard.piece)
-                settled = replace(settled, is_ended=True, successor=successor)
+                settled = settled._replace(is_ended=True, successor=successor)
             else:
                 run = run.stopped(shard.piece, shard.error)
             self._put(transaction, run, settled)
@@ -152,7 +152,7 @@ class Lane:
         return Verdict.GRANTED
 
     def _put(self, transaction: Transaction, run: Run, shard: Shard) -> None:
-        run = replace(run, updated_at=self.means.now())
+        run = run._replace(updated_at=self.means.now())
         transaction.put(key_of(run.id), run.record(), unindexed=RUN_UNINDEXED)
         transaction.put(shard.key, shard.record(), unindexed=UNINDEXED)
 

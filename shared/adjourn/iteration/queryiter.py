@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from adjourn.errors import DeclarationError
 from adjourn.iteration.hooks import OnError
@@ -35,8 +34,7 @@ _HOOKS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StartOptions:
+class StartOptions(NamedTuple):
     """How a run is started; see `QueryIter.start`."""
 
     shards: int

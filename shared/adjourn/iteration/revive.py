@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adjourn.errors import AdjournError
 from adjourn.iteration.runs import Run, Step
@@ -75,9 +75,9 @@ class Reviver:
             revivals = found.revivals + 1 if progress == found.progress else 1
             if revivals > _MOST_REVIVALS:
                 text = f"It was revived {_MOST_REVIVALS} times and did not get on."
-                return replace(found.halted(), error=text)
+                return found.halted()._replace(error=text)
             epoch = found.epoch + 1
-            return replace(found, epoch=epoch, revivals=revivals, progress=progress)
+            return found._replace(epoch=epoch, revivals=revivals, progress=progress)
 
         if not self.runs.change(run.id, again):
             return False

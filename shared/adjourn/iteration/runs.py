@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError
 from adjourn.ports import Record, RecordKey
@@ -35,8 +34,7 @@ _LIVE = frozenset(
 LEAVING = frozenset({Status.PAUSING, Status.CANCELLING})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """What a step's task carries.
 
     Attributes:
@@ -80,8 +78,7 @@ class Step:
         return f"{self.run_id}-{place}-{self.number}-{self.epoch}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """One iteration; its shards say how far each part of it is (`adjourn.iteration.shards`).
 
     Attributes:
@@ -158,19 +155,18 @@ class Run:
     def voided(self, reason: str, now: dt.datetime) -> Run:
         """Return the run as one that never was to be; a later start under its name begins anew."""
         ended = self.concluded(Status.CANCELLED, now)
-        return replace(ended, is_void=True, error=reason, markers="")
+        return ended._replace(is_void=True, error=reason, markers="")
 
     def joined(self, marker: str, now: dt.datetime) -> Run:
         """Return the run started once more: in another transaction, or outside of any if ""."""
         if not self.markers:
             return self
         markers = f"{self.markers} {marker}" if marker else ""
-        return replace(self, markers=markers, marked_at=now)
+        return self._replace(markers=markers, marked_at=now)
 
     def left(self, piece: int) -> Run:
         """Return the run when a shard's chain has ended before its entities did."""
-        return replace(
-            self,
+        return self._replace(
             active=_without(self.active, piece),
             resting=(*_without(self.resting, piece), piece),
         )
@@ -184,8 +180,7 @@ class Run:
         elif successor is not None:
             active = (*active, successor)
         is_over = self.status is Status.RUNNING and not active
-        run = replace(
-            self,
+        run = self._replace(
             status=Status.FINISHING if is_over else self.status,
             next_piece=self.next_piece if successor is None else successor + 1,
             active=active,
@@ -197,21 +192,20 @@ class Run:
         """Return the run when something failed for good in a shard; its position is kept."""
         if self.status is Status.CANCELLING:
             return self.left(piece)
-        return replace(self, status=Status.STOPPED, error=error) if self.is_live else self
+        return self._replace(status=Status.STOPPED, error=error) if self.is_live else self
 
     def halted(self) -> Run:
         """Return the run when its own step failed for good."""
-        return replace(self, status=Status.STOPPED)
+        return self._replace(status=Status.STOPPED)
 
     def begun(self) -> Run:
         """Return the run after `on_start`, with its first shards about to begin."""
-        return replace(self, has_begun=True, active=self.resting, resting=())
+        return self._replace(has_begun=True, active=self.resting, resting=())
 
     def concluded(self, status: Status, now: dt.datetime) -> Run:
         """Return the run after its own step, with a new status."""
         is_end = status in {Status.FINISHED, Status.CANCELLED}
-        return replace(
-            self,
+        return self._replace(
             status=status,
             step=self.step + 1,
             tries=0,
@@ -223,16 +217,16 @@ class Run:
         """Return the run with nothing going on any more soon; None if it cannot be paused."""
         if self.status not in {Status.STARTING, Status.RUNNING, Status.PAUSING}:
             return None
-        return replace(self, status=Status.PAUSING, epoch=self.epoch + 1)
+        return self._replace(status=Status.PAUSING, epoch=self.epoch + 1)
 
     def cancelled(self) -> Run | None:
         """Return the run with no entity handled any more soon; None if it cannot be cancelled."""
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
-        run = replace(self, status=Status.CANCELLING, epoch=self.epoch + 1)
+        run = self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
         if self.is_live:
             return run
-        return replace(run, active=(), resting=(*self.active, *self.resting))
+        return run._replace(active=(), resting=(*self.active, *self.resting))
 
     def resumed(self, now: dt.datetime, done: int) -> Run:
         """Return the run going on from where it stands, with `done` entities behind it."""
@@ -240,8 +234,7 @@ class Run:
         status = Status.RUNNING if active else Status.FINISHING
         if not self.has_begun:
             active, resting, status = (), active, Status.STARTING
-        return replace(
-            self,
+        return self._replace(
             status=status,
             active=active,
             resting=resting,
@@ -254,7 +247,7 @@ class Run:
 
     def record(self) -> Record:
         """Return what is stored; `live_since` is there for queries, `expires_at` for a TTL."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = self._asdict()
         del values["id"]
         for name in ("active", "resting"):
             values[name] = " ".join(map(str, values[name]))
@@ -267,14 +260,13 @@ class Run:
     @classmethod
     def from_record(cls, run_id: str, record: Record) -> Run:
         """Read what was stored; properties that a newer version added are ignored."""
-        known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {k: v for k, v in record.items() if k in known}
+        values: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
         for name in ("active", "resting"):
             values[name] = tuple(map(int, values[name].split()))
         return cls(**{**values, "id": run_id, "status": Status(values["status"])})
 
 
-UNINDEXED = frozenset(each.name for each in fields(Run)) - {"started_at", "status", "iteration"}
+UNINDEXED = frozenset(Run._fields) - {"started_at", "status", "iteration"}
 
 
 def key_of(run_id: str) -> RecordKey:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from adjourn.ports import Record, RecordKey
 
@@ -35,8 +35,7 @@ class RunError:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
+class Shard(NamedTuple):
     """One part of a run.
 
     Attributes:
@@ -109,33 +108,32 @@ class Shard:
         lease = max(_SHORTEST_LEASE, 2 * dt.timedelta(seconds=seconds))
         if lease_seconds is not None:
             lease = dt.timedelta(seconds=lease_seconds)
-        return replace(self, token=self.token + 1, seconds=seconds, lease_until=now + lease)
+        return self._replace(token=self.token + 1, seconds=seconds, lease_until=now + lease)
 
     def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
         """Return the shard after a step, which used its time in full or not."""
         seconds = min(_MOST_SECONDS, self.seconds * 2) if in_full else self.seconds
-        return replace(self.released(now), step=self.step + 1, seconds=seconds)
+        return self.released(now)._replace(step=self.step + 1, seconds=seconds)
 
     def released(self, now: dt.datetime) -> Shard:
         """Return the shard without a lease."""
-        return replace(self, lease_until=None, updated_at=now)
+        return self._replace(lease_until=None, updated_at=now)
 
     def record(self) -> Record:
         """Return what is stored."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = self._asdict()
         del values["run_id"], values["piece"]
         return values
 
     @classmethod
     def from_record(cls, run_id: str, piece: int, record: Record) -> Shard:
         """Read what was stored; properties that a newer version added are ignored."""
-        known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {k: v for k, v in record.items() if k in known}
+        values: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
         return cls(**{**values, "run_id": run_id, "piece": piece})
 
 
 # Nobody asks for shards but by their keys, and each index would be written with each step.
-UNINDEXED = frozenset(field.name for field in fields(Shard))
+UNINDEXED = frozenset(Shard._fields)
 
 
 def shard_key(run_id: str, piece: int) -> RecordKey:

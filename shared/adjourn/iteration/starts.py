@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from adjourn.codec import Codec
@@ -66,8 +66,7 @@ class Starter:
             pieces, reason = self._cut(described, options.shards)
             self._warn(run_id, described, reason)
             made = self._made(cls, run_id, options, len(pieces))
-            run = replace(
-                made,
+            run = made._replace(
                 query=self.codec.dumps(dict(described)),
                 custom_data=self.baggage.pack(data, f"{run_id}-start-{self.new_id()}"),
                 context=context,

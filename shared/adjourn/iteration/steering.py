@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adjourn.clock import Clock
@@ -170,7 +170,7 @@ class Runs:
             found = Run.from_record(run_id, record) if record else None
             run = transition(_existing(run_id, found))
             if run is not None:
-                run = replace(run, updated_at=self.clock.now())
+                run = run._replace(updated_at=self.clock.now())
                 transaction.put(key_of(run_id), run.record(), unindexed=UNINDEXED)
             return run
 

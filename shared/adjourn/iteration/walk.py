@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.codec import Codec
@@ -31,8 +31,7 @@ class Ending(Enum):
     STOP = auto()  # of the run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a walk needs of the outside world."""
 
     queries: QuerySource
@@ -42,8 +41,7 @@ class Surroundings:
     is_stopping: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Retry:
+class _Retry(NamedTuple):
     """An entity that failed `failed` times in this round and is due again."""
 
     reference: object
@@ -89,9 +87,8 @@ class Walk:
 
     def result(self) -> Shard:
         """Return the shard as it is now."""
-        told = [[each.reference, each.failed, each.due] for each in self._retries]
-        return replace(
-            self._shard,
+        told = [list(each) for each in self._retries]
+        return self._shard._replace(
             cursor=self._place.cursor,
             done=self._place.done,
             singly=self._place.singly,
@@ -169,7 +166,7 @@ class Walk:
         if isinstance(told, Exception):
             text = f"A batch of {len(page.entries)} failed; they come one by one"
             event("iteration.retry", logging.WARNING, text, error=told)
-            self._shard = replace(self._shard, error=said(told))
+            self._shard = self._shard._replace(error=said(told))
             self._place.singly = len(page.entries)
             return Ending.CUT
         self._place.cursor = page.cursors[-1]
@@ -206,7 +203,7 @@ class Walk:
         if error is None:
             self._place.done += 1
             return True
-        self._shard = replace(self._shard, error=said(error))
+        self._shard = self._shard._replace(error=said(error))
         if failed < self._hooks.max_entry_retries:
             event("iteration.retry", logging.WARNING, "An entity failed", error=error)
             self._put_off(entry, failed + 1)
@@ -219,7 +216,7 @@ class Walk:
             self._count_error(entry, error)
         else:
             where = path_of(self._around.queries.refer(self._query, entry))
-            self._shard = replace(self._shard, error=f"{said(error)} (at {where})")
+            self._shard = self._shard._replace(error=f"{said(error)} (at {where})")
         return answer is not OnError.STOP
 
     def _put_off(self, entry: object, failed: int) -> None:
@@ -233,7 +230,7 @@ class Walk:
         failure = RunError(path_of(self._around.queries.refer(self._query, entry)), said(error))
         kept = with_failure(self._shard.failures, failure)
         self._place.done += 1
-        self._shard = replace(self._shard, errors=self._shard.errors + 1, failures=kept)
+        self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
 
     def _is_over(self) -> Ending | None:
         if self._around.clock.monotonic() >= self._deadline:

@@ -115,7 +115,7 @@ class Wanted:
     def _changes(self) -> Mapping[str, object]:
         """The options in which the task is not as it was declared."""
         given, declared = self.task.defaults, self.declared.defaults
-        names = Options.__slots__ if given is not declared else ()
+        names = Options._fields if given is not declared else ()
         return {n: getattr(given, n) for n in names if getattr(given, n) != getattr(declared, n)}
 
     def _differences(self, call: EnqueuedCall) -> Mapping[str, object]:

@@ -174,7 +174,7 @@ class ViurApp(App):
         declared.tasks.add(task.name, task)
         for periodic in [each for each in declared.periodics if each.task is direct]:
             declared.periodics.remove(task.name)
-            declared.periodics.add(task.name, replace(periodic, task=task))
+            declared.periodics.add(task.name, periodic._replace(task=task))
         for startup in [each for each in declared.startups if each.task is direct]:
             declared.startups.remove(task.name)
             declared.startups.add(task.name, replace(startup, task=task))
