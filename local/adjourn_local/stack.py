@@ -157,7 +157,7 @@ class Stack:
         closing.callback(datastore.close)
         self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
         closing.callback(self.tasks.close)
-        scheduler = SchedulerServer(
+        self.scheduler = scheduler = SchedulerServer(
             path,
             self.clock,
             issuer.mint,

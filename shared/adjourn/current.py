@@ -28,7 +28,8 @@ class CurrentTask:
         is_last_attempt: Whether a failure now makes it a dead letter, by its own budget of retries
             or the queue's.
         enqueued_at: When the call was made.
-        eta: Its earliest start; None for at once.
+        eta: Its earliest start, the same over all attempts; None for at once. That of a periodic
+            run is the time for which it was due, with what `spread` added.
         user: Who made the call, as the application identifies people; None if nobody is known.
         language: In which language they were served; None if it is not known.
         deadline: When this attempt is given up, by Cloud Tasks or the function's own timeout.

@@ -1,4 +1,4 @@
-"""The application of the chaos tests: each call tells its number to a socket."""
+"""The application of the chaos tests: each call tells what it is to a socket."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ import adjourn
 app = adjourn.App()
 
 
-def tell(number: int) -> None:
+def tell(what: int | str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.sendto(str(number).encode(), os.environ["CHAOS_EAR"])
+        ear.sendto(str(what).encode(), os.environ["CHAOS_EAR"])
 
 
 @app.deferred
@@ -22,15 +22,15 @@ def plain(number: int) -> None:
     tell(number)
 
 
-@app.deferred(once=True, timeout=15)
+@app.deferred(once=True)
 def once(number: int) -> None:
     tell(number)
 
 
-@app.periodic(cron="*/10 * * * *", cron_name="slots", overlap="allow", once=True, timeout=15)
+@app.periodic(cron="*/10 * * * *", cron_name="slots", overlap="allow", once=True)
 def slot() -> None:
-    """Tell which ten minutes these are."""
-    tell(int(adjourn.current_task().enqueued_at.timestamp()) // 600)
+    """Tell for which time this was due."""
+    tell(f"slot {adjourn.current_task().eta}")
 
 
 @cache

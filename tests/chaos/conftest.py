@@ -1,9 +1,10 @@
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 
-from adjourn_local.stack import Stack, running
+from adjourn_local.loop import LoopThread
+from adjourn_local.stack import Stack
 from adjourn_local.tasks import Options
 from tests.chaos.application import app
 from tests.chaos.world import FAULTS, Ear
@@ -18,18 +19,18 @@ def open_ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
 
 @pytest.fixture
 def ear(open_ear: Ear) -> Ear:
-    open_ear.told.clear()
+    open_ear.forget()
     return open_ear
 
 
 @pytest.fixture(scope="session")
-def shared_stack(open_ear: Ear) -> Iterator[Stack]:
+def shared_stack(open_ear: Ear, loop: LoopThread) -> Iterator[Stack]:
     stack = Stack(app, "tests.chaos.application:app", faults=FAULTS, tasks=Options(limits=False))
-    with ExitStack() as cleanup:
-        with pytest.MonkeyPatch.context() as inherited:
-            inherited.setenv("CHAOS_EAR", open_ear.path)
-            cleanup.enter_context(running(stack))
-        yield stack
+    with pytest.MonkeyPatch.context() as inherited:
+        inherited.setenv("CHAOS_EAR", open_ear.path)
+        loop.run(stack.__aenter__())
+    yield stack
+    loop.run(stack.__aexit__(None, None, None))
 
 
 @pytest.fixture
@@ -38,3 +39,15 @@ def stack(shared_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         monkeypatch.setenv(name, value)
     shared_stack.sender.faults = FAULTS
     return shared_stack
+
+
+@pytest.fixture
+def steer(stack: Stack) -> Iterator[Callable[[str], None]]:
+    """Return what steers the stack's clock, which is set back in the end."""
+
+    def steer(method: str, text: str = "") -> None:
+        url = f"{stack.ports.url('http')}/control/clock"
+        requests.request(method, url, data=text, timeout=30).raise_for_status()
+
+    yield lambda text: steer("PUT", text)
+    steer("DELETE")

@@ -1,5 +1,6 @@
 """A stack whose deliveries go wrong in every way, and an ear for what it tells."""
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -19,26 +20,36 @@ needs_pgrep = pytest.mark.skipif(
     not shutil.which("pgrep"), reason="needs pgrep to find the workers"
 )
 FAULTS = Faults(duplicates=0.1, lost_answers=0.1, errors=0.05, reorder=0.05, seed=7)
-PATIENCE = 0.2  # seconds
+PATIENCE = 0.05  # seconds
 
 
 class Ear:
-    """Counts what the functions tell."""
+    """Counts what the functions tell: the numbers of calls, and slots, which come by themselves."""
 
     def __init__(self, path: Path) -> None:
         self.told: Counter[int] = Counter()
+        self.slots: Counter[dt.datetime] = Counter()
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.settimeout(PATIENCE)
 
     def listen(self) -> bool:
-        """Take in one more number; False if none came for a moment."""
+        """Take in one thing more; False if none came for a moment."""
         try:
-            self.told[int(self._socket.recv(64))] += 1
+            what = self._socket.recv(64).decode()
         except TimeoutError:
             return False
+        if what.startswith("slot "):
+            self.slots[dt.datetime.fromisoformat(what.removeprefix("slot "))] += 1
+        else:
+            self.told[int(what)] += 1
         return True
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.told.clear()
+        self.slots.clear()
 
     def close(self) -> None:
         self._socket.close()

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adjourn import App
+from adjourn import App, current_task
 from adjourn.cron.fanout import Cron
 from adjourn.cron.slots import KIND, RUN, State, follow, upcoming
 from adjourn.delivery import Outcome
@@ -167,6 +167,29 @@ def test_a_clock_that_is_behind_the_schedulers_misses_no_time(box, declare, ran)
     box.clock.advance(2 * SECOND)
     box.drain()
     assert ran == ["sweep"]
+
+
+@pytest.mark.parametrize("late", [-2 * SECOND, 4 * MINUTE])
+def test_a_run_knows_for_which_time_it_was_due(app, box, late):
+    seen = []
+
+    @app.periodic(cron="0 3 * * *", name="sweep")
+    def sweep():
+        seen.append(current_task().eta)
+        if len(seen) == 1:
+            raise Snooze(HOUR)
+
+    to(box, 2026, 5, 1)
+    box.tick()
+    due = box.clock.now() + 3 * HOUR
+    box.clock.advance(3 * HOUR + late)
+
+    box.tick()
+    for _ in range(2):
+        box.clock.advance(HOUR)
+        box.drain()
+
+    assert seen == [due, due]
 
 
 def test_a_schedule_that_was_changed_makes_up_for_nothing(app, box, declare, ran):
