@@ -7,7 +7,7 @@ from adjourn.delivery import Outcome
 from adjourn.testing import Queued, Sandbox
 
 
-class CrashError(BaseException):
+class CrashError(KeyboardInterrupt):
     """The process died."""
 
 

@@ -94,5 +94,7 @@ def _call(hooks: Sequence[Callable[[Any], object]], about: object) -> None:
     for hook in hooks:
         try:
             hook(about)
-        except Exception as error:  # noqa: BLE001 - a failing hook must not undo what it is told
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failing hook must not undo what it is told
             event("hook.failed", logging.ERROR, f"{hook!r} failed", error=error)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-import traceback
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
 from adjourn.delivery import Delivery
+from adjourn.envelope import MAX_BODY
+from adjourn.failure import said, traced
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
 
@@ -18,6 +20,8 @@ KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
 UNINDEXED = ("body", "error", "traceback")
 
+# In bytes: with a body, all of it has to fit into an entity of 1,048,572
+# (https://cloud.google.com/datastore/docs/concepts/limits).
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
 
@@ -85,7 +89,7 @@ class DeadLetters:
             task=task,
             queue=delivery.queue,
             attempts=attempts or delivery.attempt.number,
-            error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+            error=said(error, _LONGEST_ERROR),
         )
         self.store.put(
             RecordKey(KIND, letter.task_id),
@@ -93,9 +97,9 @@ class DeadLetters:
                 "task": task,
                 "queue": letter.queue,
                 "attempts": letter.attempts,
-                "body": delivery.body,
+                "body": _fitting(delivery.body),
                 "error": letter.error,
-                "traceback": "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
+                "traceback": traced(error, _LONGEST_TRACEBACK),
                 "buried_at": now,
                 "expires_at": now + KEPT,
             },
@@ -116,3 +120,8 @@ class DeadLetters:
 
 def _body_id(body: bytes) -> str:
     return f"undecodable-{hashlib.sha256(body).hexdigest()[:32]}"
+
+
+def _fitting(body: bytes) -> bytes:
+    """Return a body as it fits into an entity: ours all do, and others' JSON once compressed."""
+    return body if len(body) <= MAX_BODY else zlib.compress(body)[:MAX_BODY]

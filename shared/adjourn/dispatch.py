@@ -59,7 +59,9 @@ def settled(work: Callable[[], T]) -> T | Outcome:
     except (StoreError, ConflictError, EnqueueError, KeysUnavailableError) as error:
         event("service.unavailable", logging.WARNING, str(error), error=error)
         return Outcome.TROUBLE
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not show to the caller
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a fault of ours must not show to the caller
         event("adjourn.fault", logging.CRITICAL, "A fault in adjourn itself", error=error)
         return Outcome.TROUBLE
 

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+_LONGEST_WAIT = dt.timedelta(days=36525)
+
 
 class AdjournError(Exception):
     """Anything that adjourn raises, but for what steers a task."""
@@ -133,6 +135,6 @@ class Snooze(Exception):  # noqa: N818 - it steers
 
 def _waiting(time: dt.timedelta | float) -> dt.timedelta:
     wait = time if isinstance(time, dt.timedelta) else dt.timedelta(seconds=time)
-    if wait < dt.timedelta():
-        raise ValueError(f"a time to wait cannot be negative, as {time} is")
+    if not dt.timedelta() <= wait <= _LONGEST_WAIT:
+        raise ValueError(f"a time to wait is between nothing and a hundred years, unlike {time}")
     return wait

@@ -43,12 +43,12 @@ class Claimed(NamedTuple):
 
 def judge(record: Record | None, now: dt.datetime, *, no_retry: bool) -> Claim:
     """Decide about a claim from what is stored."""
-    if record is None or record["state"] == _RENEWED:
+    if record is None or record["state"] in {_RENEWED, _FREE}:
         return Claim.GRANTED
     if record["state"] == _DONE:
         return Claim.DONE
     lease = record["lease_until"]
-    if record["state"] == _BEGUN and isinstance(lease, dt.datetime) and lease > now:
+    if isinstance(lease, dt.datetime) and lease > now:
         return Claim.BUSY
     return Claim.ABANDONED if no_retry else Claim.GRANTED
 

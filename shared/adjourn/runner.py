@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from adjourn.errors import (
     Snooze,
     UnknownNameError,
 )
+from adjourn.failure import said
 from adjourn.guard import Fate, Guard, wait
 from adjourn.ledger import Claim, Ledger
 from adjourn.log import bound, event, trace_fields
@@ -40,6 +42,9 @@ GRACE = dt.timedelta(hours=1)
 # What clocks may differ by: a lease outlasts its attempt by that much.
 _SKEW = dt.timedelta(seconds=10)
 
+# After the last attempt that the queue makes.
+_REST = dt.timedelta(minutes=1)
+_LONGEST_REASON = 500
 
 Translate = Callable[[Delivery, dt.datetime], Delivery]
 
@@ -63,10 +68,13 @@ class Call(NamedTuple):
         """Whether a failure now is final."""
         envelope = self.envelope
         return (
-            envelope.no_retry
-            or self.attempt.is_last(envelope.max_retries)
-            or 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
+            envelope.no_retry or self.attempt.is_last(envelope.max_retries) or self.is_queues_last
         )
+
+    @property
+    def is_queues_last(self) -> bool:
+        """Whether Cloud Tasks deletes the task after this attempt, whatever it is answered."""
+        return 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
 
 
 class _Ending(Enum):
@@ -131,7 +139,22 @@ class TaskRunner:
         call = Call(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
         trace = trace_fields(self.project, text(envelope.context, TRACEPARENT))
         with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number, **trace):
-            return self._admit(call)
+            return self._rescued(call) if call.is_queues_last else self._admit(call)
+
+    def _rescued(self, call: Call) -> Outcome:
+        """Admit the queue's last attempt; what then has not ended goes on under a new task."""
+        error: Exception | None = None
+        try:
+            outcome = self._admit(call)
+        except Exception as trouble:  # noqa: BLE001 - whatever it is, the call must not be lost
+            outcome, error = Outcome.TROUBLE, trouble
+        if outcome in {Outcome.DONE, Outcome.DEAD}:
+            return outcome
+        text = (
+            f"{call.envelope.task} goes on as a new task; this one was at its queue's last attempt"
+        )
+        event("task.rescued", logging.WARNING, text, error=error)
+        return _OUTCOMES[self._put_back(call, self.clock.now() + _REST, spent=False)]
 
     def _admit(self, call: Call) -> Outcome:
         """Let a call run unless it is too late, too early, unknown or claimed by another."""
@@ -142,8 +165,11 @@ class TaskRunner:
             return Outcome.DONE
         if envelope.eta is not None and envelope.eta - now > _SKEW:
             return _OUTCOMES[self._put_back(call, envelope.eta, spent=False)]
-        if envelope.marker and (outcome := self._awaited(call)):
-            return outcome
+        if envelope.marker:
+            if outcome := self._awaited(call):
+                return outcome
+            # Committed for good: the marker may have expired when the call has put itself off.
+            call = call._replace(envelope=envelope._replace(marker=""))
         call = self._fetched(call)
         try:
             task = resolved(self.tasks.get(envelope.task), call.envelope.args)
@@ -220,16 +246,23 @@ class TaskRunner:
             return self._bury(call, call.unreadable, task)
         try:
             with running(self._current(call, settle)), self.carrier.unpacked(call.envelope.context):
-                task.function(*call.envelope.args, **call.envelope.kwargs)
+                _check_ran(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
-            event("task.discarded", logging.INFO, f"{name} is no longer wanted: {reason}")
+            event(
+                "task.discarded",
+                logging.INFO,
+                f"{name} is no longer wanted: {said(reason, _LONGEST_REASON)}",
+            )
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")
             return self._put_back(call, self.clock.now() + snooze.after, spent=False)
         except PermanentTaskFailure as error:
             return self._bury(call, error, task)
-        # A task that calls sys.exit() has failed; it must not take the function's process along.
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
+        except KeyboardInterrupt:
+            raise
+        # Also what is no Exception, such as SystemExit and asyncio's CancelledError: the task has
+        # failed, and must not take the function's process along.
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
             return self._failed(call, error, task)
         else:
             event("task.done", logging.DEBUG, f"{name} done")
@@ -289,3 +322,14 @@ class TaskRunner:
             _clock=self.clock,
             _settle=settle,
         )
+
+
+def _check_ran(result: object) -> None:
+    """Refuse what a decorator has hidden until now: a function of which a call runs nothing.
+
+    Raises:
+        PermanentTaskFailure: It is asynchronous.
+    """
+    if inspect.iscoroutine(result):
+        result.close()
+        raise PermanentTaskFailure("It returned a coroutine, of which nothing has run; use def.")

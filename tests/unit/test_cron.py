@@ -250,7 +250,7 @@ def test_a_crash_before_the_slot_was_marked_makes_no_second_task(
     assert len(enqueued) == 1
 
 
-class CrashError(BaseException):
+class CrashError(KeyboardInterrupt):
     """The process dies."""
 
 

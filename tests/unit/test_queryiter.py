@@ -561,7 +561,7 @@ def test_an_entry_whose_handler_exits_has_failed_and_takes_nothing_along(box, wa
     ((entry, _, error),) = script.failures
     assert entry == 4
     assert isinstance(error, RuntimeError)
-    assert run.fetch().last_error == "RuntimeError: handle_entry called sys.exit(enough)"
+    assert run.fetch().last_error == "RuntimeError: handle_entry raised SystemExit: enough"
     assert run.fetch().status is Status.FINISHED
 
 

@@ -155,7 +155,7 @@ def test_an_answer_lost_after_a_snooze_makes_no_second_task(box, work):
 @pytest.mark.parametrize("wait", [-1, dt.timedelta(seconds=-1)])
 @pytest.mark.parametrize("kind", [RetryLater, Snooze])
 def test_nobody_can_wait_for_less_than_nothing(kind, wait):
-    with pytest.raises(ValueError, match="cannot be negative"):
+    with pytest.raises(ValueError, match="between nothing and a hundred years"):
         kind(wait)
 
 
@@ -234,11 +234,11 @@ def test_a_call_whose_worker_crashed_is_taken_over_after_the_lease(app, box, ran
     def crash():
         ran.append(1)
         if len(ran) == 1:
-            raise GeneratorExit  # as a killed process, this passes everything by
+            raise KeyboardInterrupt  # as a killed process, this passes everything by
 
     crash()
     (queued,) = box.queue.due()
-    with pytest.raises(GeneratorExit):
+    with pytest.raises(KeyboardInterrupt):
         box.deliver(queued)
 
     assert box.deliver(queued) is Outcome.BUSY
@@ -307,11 +307,11 @@ def test_a_call_without_retry_whose_worker_crashed_is_never_begun_again(app, box
     @app.deferred(name="crash", no_retry=True)
     def crash():
         ran.append(1)
-        raise GeneratorExit
+        raise KeyboardInterrupt
 
     crash()
     (queued,) = box.queue.due()
-    with pytest.raises(GeneratorExit):
+    with pytest.raises(KeyboardInterrupt):
         box.deliver(queued)
 
     assert box.deliver(queued) is Outcome.BUSY

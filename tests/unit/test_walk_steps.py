@@ -273,7 +273,7 @@ def test_large_data_of_a_step_that_is_shut_out_are_not_those_of_the_run(box, dec
 
 
 def test_what_an_unfinished_step_changed_is_dropped(box, declare, ran):
-    class DeathError(BaseException):
+    class DeathError(KeyboardInterrupt):
         pass
 
     def handle_entry(_self, entry, custom_data):

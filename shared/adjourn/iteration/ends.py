@@ -63,10 +63,12 @@ class Turn:
             with self.means.around(self.run, self.delivery):
                 data = self._call(cls(), shards, first, changed)
             kept = self._with_data(data)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
             if self.run.status in {Status.STARTING, Status.FINISHING}:
                 return self._failed(error)
-            event("iteration.failed", logging.ERROR, f"The hook failed: {error}", error=error)
+            event("iteration.failed", logging.ERROR, f"The hook failed: {said(error)}", error=error)
             kept = self.run
         return self._conclude(shards, kept)
 

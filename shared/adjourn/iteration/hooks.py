@@ -57,13 +57,15 @@ def handed(
         if hooks.in_batches:
             return _told(hooks.handle_batch(loaded, custom_data), len(entries))
         hooks.handle_entry(loaded[0], custom_data)
-    except SystemExit as error:
-        # It must not take the function's process along, and handle_error gets an Exception.
-        return RuntimeError(f"{hook} called sys.exit({error})")
+    except KeyboardInterrupt:
+        raise
     except Exception as error:
         if hooks.in_bulk and isinstance(error, StoreError):
             raise
         return error
+    except BaseException as error:  # noqa: BLE001 - handle_error gets an Exception
+        # Such as SystemExit and asyncio's CancelledError, which would end the function's process.
+        return RuntimeError(f"{hook} raised {said(error)}")
     return [None]
 
 
@@ -71,7 +73,9 @@ def asked(hooks: Hooks, entry: object, custom_data: object, error: Exception) ->
     """Return what the user's `handle_error` says of an entity."""
     try:
         answer = hooks.handle_error(_loaded(hooks, entry), custom_data, error)
-    except (Exception, SystemExit) as another:  # noqa: BLE001 - a failing hook stops the run, as False does
+    except KeyboardInterrupt:
+        raise
+    except BaseException as another:  # noqa: BLE001 - a failing hook stops the run, as False does
         event("iteration.error", logging.ERROR, said(another), error=another)
         return OnError.STOP
     if isinstance(answer, OnError):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from adjourn import failure
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournShard"
@@ -146,17 +147,17 @@ def failures(encoded: bytes) -> list[RunError]:
     return [RunError(entry, message) for entry, message in json.loads(encoded)]
 
 
-def with_failure(encoded: bytes, failure: RunError) -> bytes:
+def with_failure(encoded: bytes, failed: RunError) -> bytes:
     """Return the errors that a shard keeps with one more, if there is room."""
     kept = json.loads(encoded)
     if len(kept) >= MOST_FAILURES:
         return encoded
-    return json.dumps([*kept, [failure.entry[:_LONGEST_ERROR], failure.message]]).encode()
+    return json.dumps([*kept, [failed.entry[:_LONGEST_ERROR], failed.message]]).encode()
 
 
 def said(error: BaseException) -> str:
     """Return type and message of an exception, cut to what a shard keeps."""
-    return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    return failure.said(error, _LONGEST_ERROR)
 
 
 def pause_after(failed: int) -> dt.timedelta:

@@ -84,7 +84,9 @@ def _given(asked: Asked, offer: Offer) -> object | Reply:
         offer.form.read(given)
     except InvalidError as error:
         return Reply(status=422, content={"error": "invalid", "fields": error.found})
-    except Exception as error:  # noqa: BLE001 - whatever the user's class of parameters raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever the user's class of parameters raises
         text = f"The parameters of {offer.key} failed"
         event("callable.failed", logging.ERROR, text, error=error, key=offer.key)
         return _refusal(500, "failed")

@@ -65,7 +65,9 @@ class Offer:
             verdict: object = self.cls().can_call(user)
             if not isinstance(verdict, bool):
                 raise TypeError(f"can_call returned a {type(verdict).__name__}, not True or False")  # noqa: TRY301
-        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
             text = f"can_call of {self.key} failed, which counts as no"
             event("callable.can_call_failed", logging.ERROR, text, error=error, key=self.key)
             return False
