@@ -145,6 +145,22 @@ def test_a_task_whose_answer_was_lost_is_there_once_and_new(queue, service):
     assert service.count() == 1
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNKNOWN,
+    ],
+)
+def test_trouble_of_the_service_is_no_refusal(queue, service, code):
+    service.script = [rpc.RpcError(code, "trouble")]
+
+    assert queue.enqueue(task("once")) == queue.full_name("mail", "once")
+    assert service.count() == 1
+
+
 def test_a_name_that_is_taken_at_first_sight_is_not_ours(queue, service):
     queue.enqueue(task("once"))
 

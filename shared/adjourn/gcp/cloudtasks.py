@@ -243,12 +243,10 @@ def _ours(error: Exception, queue: str) -> EnqueueError:
             return TaskExistsError(str(error))
         case google.NotFound():
             return QueueNotFoundError(f"Queue {queue!r} does not exist: {error.message}")
+        case google.MethodNotImplemented():
+            pass  # a 5xx, too, but trying again is of no use
         case (
-            google.Aborted()
-            | google.DeadlineExceeded()
-            | google.ResourceExhausted()
-            | google.RetryError()
-            | google.ServiceUnavailable()
+            google.Aborted() | google.TooManyRequests() | google.RetryError() | google.ServerError()
         ):
             return UnavailableError(f"Cloud Tasks did not answer: {error}")
     return EnqueueError(f"Cloud Tasks refused the call: {error}")

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError
 from adjourn.gcp.connection import commit, commit_all, lookup, translated
+from adjourn.gcp.contention import Contention
 from adjourn.ports import Record, RecordKey, Transaction, Versioned
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
 
 T = TypeVar("T")
-
-_ATTEMPTS = 6
-_FIRST_PAUSE = 0.05
 
 
 class DatastoreStore:
@@ -33,8 +31,7 @@ class DatastoreStore:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
-        self._sleep = sleep
-        self._jitter = jitter
+        self._contended = Contention(sleep, jitter)
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         """Look the records up in one call."""
@@ -47,17 +44,21 @@ class DatastoreStore:
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         """Write one entity."""
-        with translated():
+
+        def put() -> None:
             client = self._client()
             client.put(_entity(client, key, record, unindexed))
+
+        self._contended(put)
 
     def replace(
         self, key: RecordKey, record: Record, *, version: int, unindexed: Collection[str] = ()
     ) -> int:
         """Write one entity in a commit that fails if the version is another."""
+        from google.api_core.exceptions import Aborted
         from google.cloud.datastore_v1.types import Mutation
 
-        with translated(), _conflicts(key):
+        def replace() -> int:
             client = self._client()
             mutation = {
                 "update": _message(client, key, record, unindexed),
@@ -65,24 +66,39 @@ class DatastoreStore:
                 # Google's emulator detects no conflict but with this strategy.
                 "conflict_resolution_strategy": Mutation.ConflictResolutionStrategy.FAIL,
             }
-            new_version: int = commit(client, [mutation])[0].version
+            try:
+                with _conflicts(key):
+                    new_version: int = commit(client, [mutation])[0].version
+            except Aborted:
+                (found,) = _read(client, [key])
+                if found is None or found.version != version:
+                    raise ConflictError(f"{key.kind} {key.name} was changed meanwhile.") from None
+                raise
             return new_version
+
+        return self._contended(replace)
 
     def put_many(
         self, records: Mapping[RecordKey, Record], *, unindexed: Collection[str] = ()
     ) -> None:
         """Write the entities, 500 in a commit."""
-        with translated():
+
+        def put_many() -> None:
             client = self._client()
             messages = (_message(client, *each, unindexed) for each in records.items())
             commit_all(client, ({"upsert": message} for message in messages))
 
+        self._contended(put_many)
+
     def delete_many(self, keys: Sequence[RecordKey]) -> None:
         """Delete the entities, 500 in a commit."""
-        with translated():
+
+        def delete_many() -> None:
             client = self._client()
             distinct = dict.fromkeys(keys)
             commit_all(client, ({"delete": _key(client, key).to_protobuf()} for key in distinct))
+
+        self._contended(delete_many)
 
     def query(
         self,
@@ -105,18 +121,11 @@ class DatastoreStore:
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; on contention again, after a growing random pause."""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(_FIRST_PAUSE * 2**attempt * self._jitter())
-            try:
-                return self._transact_once(work)
-            except ConflictError:
-                continue
-        raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
+        return self._contended(lambda: self._transact_once(work), ConflictError)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
         # begin_later lets the first read open the transaction, which saves a round trip.
-        with translated(), self._client().transaction(begin_later=True):
+        with self._client().transaction(begin_later=True):
             return work(_Transaction(self._client()))
 
 

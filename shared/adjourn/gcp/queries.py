@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from adjourn.errors import DeclarationError, StoreError
+from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp import told as queries
 from adjourn.gcp.changes import BulkChange
 from adjourn.gcp.connection import addressed, commit_all, lookup, translated
+from adjourn.gcp.contention import Contention
 from adjourn.gcp.told import KEY, Told, between, is_projected
 from adjourn.ports import Page, Split
 
@@ -143,9 +144,12 @@ class DatastoreQueries:
 
     def delete(self, entries: Sequence[object]) -> None:
         """Delete entities by their keys, 500 in a commit."""
-        with translated():
-            keys = dict.fromkeys(_key_of(entry) for entry in entries)
+        keys = dict.fromkeys(_key_of(entry) for entry in entries)
+
+        def delete() -> None:
             commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
+
+        Contention(self._sleep, self._jitter)(delete, ConflictError)
 
     def change(
         self, entries: Sequence[object], function: Callable[[Any], object]

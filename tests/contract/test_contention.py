@@ -1,0 +1,148 @@
+"""Datastore answers ABORTED also to a plain write of what transactions of others have read."""
+
+from dataclasses import replace
+
+import grpc
+import pytest
+from google.cloud import datastore
+
+from adjourn import App
+from adjourn.delivery import Outcome
+from adjourn.errors import ConflictError, StoreError
+from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.process import PerProcess
+from adjourn.gcp.queries import DatastoreQueries
+from adjourn.ports import RecordKey
+from adjourn.testing import SETTINGS, sandbox
+from adjourn_local.clock import SystemClock
+from adjourn_local.datastore.server import DatastoreServer
+from tests.support import serving
+
+TEXT = "Too much contention on these datastore entities. Please try again."
+KEY = RecordKey("Run", "a")
+ALWAYS = 1000
+
+
+class Contended(grpc.GenericRpcHandler):
+    """Serves Datastore, but answers so many commits ABORTED."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.left = 0
+
+    def service(self, details):
+        handler = self._inner.service(details)
+        if not (self.left and details.method.endswith("/Commit")):
+            return handler
+        self.left -= 1
+
+        async def abort(_request, context):
+            await context.abort(grpc.StatusCode.ABORTED, TEXT)
+
+        return grpc.unary_unary_rpc_method_handler(
+            abort, handler.request_deserializer, handler.response_serializer
+        )
+
+
+@pytest.fixture
+def contended(loop, tmp_path, monkeypatch):
+    server = loop.call(lambda: DatastoreServer(tmp_path / "state", SystemClock()))
+    contended = Contended(server.grpc_service())
+    with serving(loop, contended) as address:
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
+        yield contended
+    loop.call(server.close)
+
+
+@pytest.fixture
+def pauses():
+    return []
+
+
+@pytest.fixture
+def client(contended):  # noqa: ARG001 - its address is in the environment
+    return PerProcess(lambda: datastore_client(SETTINGS))
+
+
+@pytest.fixture
+def store(client, pauses):
+    store = DatastoreStore(client, sleep=pauses.append, jitter=lambda: 0.5)
+    store.put(KEY, {"n": 1})
+    return store
+
+
+WRITES = {
+    "put": lambda store: store.put(KEY, {"n": 2}),
+    "put_many": lambda store: store.put_many({KEY: {"n": 2}}),
+    "replace": lambda store: store.replace(KEY, {"n": 2}, version=store.read([KEY])[0].version),
+    "transact": lambda store: store.transact(lambda t: t.get([KEY]) and t.put(KEY, {"n": 2})),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_that_met_others_is_done_again(contended, store, pauses, name):
+    contended.left = 5
+
+    WRITES[name](store)
+
+    assert store.get([KEY]) == [{"n": 2}]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8]
+
+
+def test_a_deletion_that_met_others_is_done_again(contended, store):
+    contended.left = 1
+
+    store.delete_many([KEY])
+
+    assert store.get([KEY]) == [None]
+
+
+@pytest.mark.parametrize("name", [name for name in WRITES if name != "transact"])
+def test_a_write_that_meets_others_again_and_again_has_failed(contended, store, name):
+    contended.left = ALWAYS
+
+    with pytest.raises(StoreError, match="it met others 6 times"):
+        WRITES[name](store)
+
+    assert store.get([KEY]) == [{"n": 1}]
+
+
+def test_a_record_that_was_changed_meanwhile_is_a_conflict_at_once(contended, store, pauses):
+    version = store.read([KEY])[0].version
+    store.put(KEY, {"n": 3})
+    contended.left = 1
+
+    with pytest.raises(ConflictError, match="changed meanwhile"):
+        store.replace(KEY, {"n": 2}, version=version)
+
+    assert (pauses, store.get([KEY])) == ([], [{"n": 3}])
+
+
+def test_entities_that_others_have_locked_are_deleted_after_all(contended, client, pauses):
+    queries = DatastoreQueries(client, sleep=pauses.append, jitter=lambda: 0.5)
+    entity = datastore.Entity(client().key("Order", 1))
+    client().put(entity)
+    contended.left = 2
+
+    queries.delete([entity])
+
+    assert client().get(entity.key) is None
+    assert pauses == [0.05, 0.1]
+
+
+def test_a_call_that_could_not_be_recorded_is_not_acknowledged(contended, store):
+    app = App()
+
+    @app.deferred(name="fail", max_retries=0)
+    def fail():
+        raise RuntimeError("broken")
+
+    with sandbox(app) as box:
+        wiring = app.wiring()
+        with app.rewired(wiring.settings, replace(wiring.adapters, store=store)):
+            fail()
+            contended.left = ALWAYS
+            assert box.drain() == [Outcome.TROUBLE]
+            contended.left = 0
+            assert box.drain() == [Outcome.DEAD]
