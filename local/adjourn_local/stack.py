@@ -19,7 +19,7 @@ from adjourn_local import locations, ports, rest
 from adjourn_local.clock import SteeredClock
 from adjourn_local.control import control_routes
 from adjourn_local.database import keep_aside_if_damaged
-from adjourn_local.datastore.server import DatastoreServer
+from adjourn_local.datastore import Concurrency, DatastoreServer
 from adjourn_local.faults import NONE, Faults
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
@@ -90,6 +90,7 @@ class Stack:
         write: Takes each line that a function prints, after the function's name.
         skips_overlapping: Leave out a job's start that falls due while the job runs, instead of
             delaying it.
+        concurrency: The mode of Datastore's transactions.
         faults: What goes wrong with deliveries.
         sender: The way from the queues to the functions, for tests that lead it elsewhere.
         staged: The packaged functions to run, with nothing else on their path; the checkout's if
@@ -106,6 +107,7 @@ class Stack:
         tasks: Options = DEFAULTS,
         write: Print = lambda _name, _line: None,
         skips_overlapping: bool = False,
+        concurrency: Concurrency = Concurrency.PESSIMISTIC,
         faults: Faults = NONE,
         sender: FaultySender | None = None,
         staged: Staged | None = None,
@@ -115,6 +117,7 @@ class Stack:
         self._state = state
         self._options = tasks
         self._skips_overlapping = skips_overlapping
+        self._concurrency = concurrency
         self.clock = SteeredClock()
         self.sender = sender or FaultySender(self.clock)
         self.sender.faults = faults
@@ -153,7 +156,7 @@ class Stack:
         self.issuer = issuer = TokenIssuer(self.clock)
         sender = self.sender
         closing.push_async_callback(sender.close)
-        datastore = DatastoreServer(path, self.clock)
+        datastore = DatastoreServer(path, self.clock, concurrency=self._concurrency)
         closing.callback(datastore.close)
         self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
         closing.callback(self.tasks.close)

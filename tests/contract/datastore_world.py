@@ -51,11 +51,15 @@ def connect(address, project="demo", *, http=False, **options):
 
 @contextmanager
 def running(
-    loop: LoopThread, path: Path, seed: int = 0, random_source: random.Random | None = None
+    loop: LoopThread,
+    path: Path,
+    seed: int = 0,
+    random_source: random.Random | None = None,
+    **options,
 ) -> Iterator[World]:
     clock = ManualClock(START)
     source = random_source or random.Random(seed)
-    server = loop.call(lambda: DatastoreServer(path, clock, random_source=source))
+    server = loop.call(lambda: DatastoreServer(path, clock, random_source=source, **options))
     with (
         serving(loop, server.grpc_service()) as grpc_address,
         serving_http(loop, server.http_routes()) as url,

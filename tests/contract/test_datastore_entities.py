@@ -469,7 +469,7 @@ for number in range(1, 51):
     entity = request.mutations.add().upsert
     entity.key.path.add(kind="Row", id=number)
     entity.properties["n"].integer_value = number
-    server._commit(request)
+    asyncio.run(server._commit(request))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

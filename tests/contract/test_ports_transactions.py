@@ -159,11 +159,13 @@ def test_after_a_conflict_only_the_call_of_the_try_that_won_runs(box, client, wo
     def run():
         nonlocal tries
         tries += 1
-        with client.transaction() as transaction:
+        # The older one, which the real service lets go first.
+        with other.transaction() as older, client.transaction() as transaction:
             transaction.put(counted(client, 1))
             work(tries)
             if tries < 3:
-                other.put(counted(other, 10))
+                older.put(counted(other, 10))
+                older.commit()
 
     while tries < 3:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adjourn.loading import load_app
 from adjourn_local.commands import Add
+from adjourn_local.datastore import Concurrency
 from adjourn_local.faults import NONE, Faults, parse
 from adjourn_local.lines import readable
 from adjourn_local.stack import PROJECT, Stack
@@ -53,6 +54,12 @@ def add(add: Add) -> None:
         "--skip-overlapping",
         action="store_true",
         help="leave out a job's start that falls due while the job runs, instead of delaying it",
+    )
+    up.add_argument(
+        "--concurrency-mode",
+        choices=[mode.value for mode in Concurrency],
+        default=Concurrency.PESSIMISTIC.value,
+        help="of Datastore's transactions (default: %(default)s)",
     )
     up.add_argument(
         "--faults",
@@ -102,6 +109,7 @@ async def _up(options: argparse.Namespace) -> int:
             app_engine=dict(options.app_engine),
         ),
         skips_overlapping=options.skip_overlapping,
+        concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
         write=_write,
     )

@@ -1,5 +1,6 @@
 """Datastore v1 on SQLite: a query is a range scan over order-preserving keys, as in the cloud."""
 
+from adjourn_local.datastore.locks import Concurrency
 from adjourn_local.datastore.server import DatastoreServer
 
-__all__ = ["DatastoreServer"]
+__all__ = ["Concurrency", "DatastoreServer"]

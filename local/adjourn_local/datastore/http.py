@@ -1,6 +1,5 @@
 """Datastore's methods over HTTP: protobuf bodies both ways, errors as `google.rpc.Status`."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,9 +8,8 @@ from aiohttp import web
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.rpc import HTTP_STATUS, RpcError
+from adjourn_local.rpc import HTTP_STATUS, RpcError, call
 
-_log = logging.getLogger(__name__)
 _CONTENT_TYPE = "application/x-protobuf"
 
 Method = tuple[Any, Callable[[Any], Any]]
@@ -34,7 +32,7 @@ def _handler(
             body = message.FromString(await request.content.read())
             if not body.project_id:
                 body.project_id = request.match_info["project"]
-            content = serve(body).SerializeToString()
+            content = (await call(request.path, serve, body)).SerializeToString()
         except DecodeError:
             error = RpcError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"The body is no {message.DESCRIPTOR.full_name}."
@@ -42,10 +40,6 @@ def _handler(
             return _refusal(error)
         except RpcError as error:
             return _refusal(error)
-        except Exception:  # noqa: BLE001 - the last line before the wire
-            _log.exception("%s failed", request.path)
-            text = f"{request.path} failed; the stack's log says why"
-            return _refusal(RpcError(grpc.StatusCode.INTERNAL, text))
         return web.Response(body=content, content_type=_CONTENT_TYPE)
 
     return handle

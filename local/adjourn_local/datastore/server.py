@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,21 @@ from adjourn_local import rpc
 from adjourn_local.clock import Clock
 from adjourn_local.datastore import explain, http, keys, messages
 from adjourn_local.datastore.aggregation import Aggregator
+from adjourn_local.datastore.commits import Commits
 from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.locks import Concurrency, Locks
 from adjourn_local.datastore.messages import invalid, micros, set_micros, unsupported
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
 from adjourn_local.datastore.records import View
 from adjourn_local.datastore.store import Store
-from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.transactions import Read, Transaction, Transactions
 from adjourn_local.datastore.writes import Writer
 
 _SERVICE = "google.datastore.v1.Datastore"
 # Auto-allocated ids of the service are positive and survive JavaScript's numbers.
 _MAX_ID = (1 << 53) - 1
-# https://cloud.google.com/datastore/docs/concepts/limits
-_MAX_REQUEST = 10 << 20
 
 Method = tuple[Any, Callable[[Any], Any]]
 
@@ -35,11 +35,17 @@ Method = tuple[Any, Callable[[Any], Any]]
 class DatastoreServer:
     """Datastore in one SQLite file.
 
-    Its handlers run on one event loop and never await: each request is served alone.
+    Its handlers run on one event loop. None awaits but a commit that must wait for a transaction,
+    before it begins: each request is served alone.
     """
 
     def __init__(
-        self, path: Path, clock: Clock, *, random_source: random.Random | None = None
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        concurrency: Concurrency = Concurrency.PESSIMISTIC,
+        random_source: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
@@ -47,8 +53,10 @@ class DatastoreServer:
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
         self._past = Past(self._store)
-        self._writer = Writer(self._store, self._past, self._allocate)
+        writer = Writer(self._store, self._past, self._allocate)
         self._transactions = Transactions(self._store, self._past, self._random)
+        locks = Locks(concurrency, self._store, self._transactions, clock)
+        self._commits = Commits(writer, self._transactions, locks, clock)
 
     def grpc_service(self) -> grpc.GenericRpcHandler:
         """Return the service for a `grpc.aio` server."""
@@ -79,7 +87,7 @@ class DatastoreServer:
 
     def _lookup(self, request: Any) -> Any:
         _check_request(request)
-        return self._read(request, lambda view: self._reader.lookup(request, view))
+        return self._read(request, lambda view: self._reader.lookup(request, view), request.keys)
 
     def _run_query(self, request: Any) -> Any:
         _check_request(request)
@@ -119,7 +127,9 @@ class DatastoreServer:
             explain.add_run(response, time.perf_counter() - began)
         return response
 
-    def _read(self, request: Any, answer: Callable[[View], Any]) -> Any:
+    def _read(
+        self, request: Any, answer: Callable[[View], Any], looked_up: Iterable[Any] | None = None
+    ) -> Any:
         """Answer a read in the transaction that the request names or begins, if any."""
         transaction, moment = self._consistency(request.read_options)
         if moment is not None:
@@ -132,7 +142,8 @@ class DatastoreServer:
             view = self._transactions.view(transaction)
             response = answer(view)
             if not transaction.read_only:
-                transaction.reads.append((_identified(answer), _identity(response)))
+                keys = None if looked_up is None else self._all_stored(request, looked_up)
+                transaction.reads.append(Read(keys, _identified(answer), _identity(response)))
             _stamp(response, view, self._now())
         if transaction is not None and request.read_options.HasField("new_transaction"):
             response.transaction = transaction.id
@@ -169,33 +180,9 @@ class DatastoreServer:
         self._transactions.rollback(request.transaction, self._now())
         return messages.RollbackResponse()
 
-    def _commit(self, request: Any) -> Any:
+    async def _commit(self, request: Any) -> Any:
         _check_request(request)
-        if request.ByteSize() > _MAX_REQUEST:
-            raise invalid(f"The request is bigger than {_MAX_REQUEST} bytes.")
-        self._transactions.expire(self._now())
-        selector = request.WhichOneof("transaction_selector")
-        if request.mode == messages.CommitRequest.NON_TRANSACTIONAL:
-            if selector is not None:
-                raise invalid("non-transaction commit cannot specify a transaction")
-            return self._writer.commit(request, self._now(), transactional=False)
-        if selector is None:
-            raise invalid("transactional commit requires a transaction")
-        if selector == "single_use_transaction":
-            if request.single_use_transaction.HasField("read_only"):
-                raise invalid("Cannot modify entities in a read-only transaction.")
-            return self._writer.commit(request, self._now(), transactional=True)
-        return self._commit_transaction(request)
-
-    def _commit_transaction(self, request: Any) -> Any:
-        transaction = self._transactions.get(request.transaction, self._now())
-        if transaction.read_only and request.mutations:
-            raise invalid("Cannot modify entities in a read-only transaction.")
-        try:
-            self._transactions.check_reads(transaction)
-            return self._writer.commit(request, self._now(), transactional=True)
-        finally:
-            self._transactions.close(transaction)
+        return await self._commits.commit(request)
 
     def _allocate_ids(self, request: Any) -> Any:
         _check_request(request)
@@ -232,6 +219,10 @@ class DatastoreServer:
             key.path[-1].id = self._random.randint(1, _MAX_ID)
             if not self._store.is_taken(self._stored(partition, key)):
                 return
+
+    def _all_stored(self, request: Any, found: Iterable[Any]) -> frozenset[bytes]:
+        home = keys.Home(request.project_id, request.database_id)
+        return frozenset(self._stored(home.partition(key), key) for key in found)
 
     def _stored(self, partition: Partition, key: Any) -> bytes:
         return self._store.catalog.ensure_prefix(partition) + keys.encode_path(key.path)

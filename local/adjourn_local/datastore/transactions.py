@@ -4,10 +4,12 @@ A commit is serializable if every read of its transaction, made again now, would
 answer: then the whole transaction could as well have run at this moment.
 """
 
+import asyncio
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -23,21 +25,42 @@ _MAX_IDLE = 60 * MICROS
 _MARK = b"\x11"
 _ID_BYTES = 16
 
-Answer = Callable[[View], bytes]
-"""Makes a read again in another view and returns what identifies its answer."""
+
+class Read(NamedTuple):
+    """What a transaction has read: how to read it again, and what identifies the answer.
+
+    `keys` are the stored keys that it looked up; None stands for a query, which may see any.
+    """
+
+    keys: frozenset[bytes] | None
+    answer: Callable[[View], bytes]
+    identity: bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Transaction:
-    """An open transaction; its view is opened by its first read."""
+    """An open transaction; its view is opened by its first read.
+
+    Of two the one with the lower `age` is older. One that is tried again is as old as it was.
+    """
 
     id: bytes
+    age: int
     read_only: bool
     begun: int
     used: int
     read_time: int | None = None
     view: View | None = None
-    reads: list[tuple[Answer, bytes]] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def is_valid(self, view: View) -> bool:
+        """Return whether everything that it has read is the same in a view."""
+        return all(read.answer(view) == read.identity for read in self.reads)
+
+    def may_see(self, keys: Iterable[bytes]) -> bool:
+        """Return whether it may have read something of entities under these stored keys."""
+        return any(read.keys is None or not read.keys.isdisjoint(keys) for read in self.reads)
 
 
 class Transactions:
@@ -48,6 +71,8 @@ class Transactions:
         self._past = past
         self._random = random_source
         self._open: dict[bytes, Transaction] = {}
+        self._aborted: dict[bytes, Transaction] = {}
+        self._ages = itertools.count()
 
     def begin(self, options: Any, now: int) -> Transaction:
         """Open a transaction as TransactionOptions say."""
@@ -56,7 +81,9 @@ class Transactions:
         if options.HasField("read_only") and options.read_only.HasField("read_time"):
             read_time = self._past.moment(options.read_only.read_time, now)
         number = _MARK + self._random.randbytes(_ID_BYTES - 1)
-        transaction = Transaction(number, options.HasField("read_only"), now, now, read_time)
+        before = self._aborted.get(options.read_write.previous_transaction)
+        age = before.age if before else next(self._ages)
+        transaction = Transaction(number, age, options.HasField("read_only"), now, now, read_time)
         self._open[number] = transaction
         return transaction
 
@@ -69,6 +96,8 @@ class Transactions:
         self.expire(now)
         transaction = self._open.get(number)
         if transaction is None:
+            if number in self._aborted:
+                raise contention()
             _check_form(number)
             raise invalid("The referenced transaction has expired or is no longer valid.")
         transaction.used = now
@@ -97,19 +126,26 @@ class Transactions:
         view = transaction.view
         if view is None or view.version == self._store.version:
             return
-        present = self._store.present()
-        if any(answer(present) != identity for answer, identity in transaction.reads):
-            raise RpcError(
-                grpc.StatusCode.ABORTED,
-                "Aborted due to cross-transaction contention: what this transaction has read was"
-                " changed meanwhile. Run it again.",
-            )
+        if not transaction.is_valid(self._store.present()):
+            raise contention()
+
+    def writing(self) -> Iterator[Transaction]:
+        """Yield the open transactions that may still write something."""
+        return (one for one in self._open.values() if not one.read_only)
+
+    def abort(self, transaction: Transaction) -> None:
+        """End a transaction against its will; whoever goes on with it is told."""
+        self.close(transaction)
+        self._aborted[transaction.id] = transaction
 
     def close(self, transaction: Transaction) -> None:
-        """Forget a transaction and give up its view."""
-        del self._open[transaction.id]
+        """Forget a transaction, unless it has ended before, and give up its view."""
+        if self._open.pop(transaction.id, None) is None:
+            return
         if transaction.view is not None:
             self._store.close_view(transaction.view)
+        transaction.reads.clear()
+        transaction.ended.set()
 
     def expire(self, now: int) -> None:
         """Close the transactions that were left open for too long."""
@@ -120,6 +156,19 @@ class Transactions:
         ]
         for transaction in late:
             self.close(transaction)
+        while self._aborted and now - next(iter(self._aborted.values())).used >= _MAX_AGE:
+            del self._aborted[next(iter(self._aborted))]
+
+
+def contention() -> RpcError:
+    """Return the error of a transaction that was aborted for another one's sake."""
+    # https://cloud.google.com/datastore/docs/troubleshooting
+    return RpcError(
+        grpc.StatusCode.ABORTED,
+        "Aborted due to cross-transaction contention. This occurs when multiple transactions"
+        " attempt to access the same data, requiring Datastore mode to abort at least one in order"
+        " to enforce serializability.",
+    )
 
 
 def _check_form(number: bytes) -> None:

@@ -9,6 +9,7 @@ import grpc
 from adjourn_local.datastore import keys, masks, transforms
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
+    CommitRequest,
     CommitResponse,
     Entity,
     Mutation,
@@ -56,17 +57,18 @@ class Writer:
         self._past = past
         self._allocate = allocate
 
-    def commit(self, request: Any, now: int, *, transactional: bool) -> Any:
+    def commit(self, request: Any, now: int, admit: Callable[[list[Change]], None]) -> Any:
         """Apply a commit's mutations, all or none, and return the response.
 
         Args:
             request: The CommitRequest; its entities are completed in place.
             now: The present in microseconds since 1970.
-            transactional: Whether several mutations may concern one entity.
+            admit: Told the changes before they are written; what it raises keeps them from it.
 
         Raises:
             RpcError: A mutation is refused; then nothing has changed.
         """
+        transactional = request.mode != CommitRequest.NON_TRANSACTIONAL
         version = max(self._store.version + 1, now)
         home = keys.Home(request.project_id, request.database_id)
         response = CommitResponse()
@@ -88,6 +90,7 @@ class Writer:
         planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
         changes = [change for _, change in planned if change]
         if changes:
+            admit(changes)
             self._store.apply(changes, version)
             self._past.note(changes, now)
         for draft, change in planned:

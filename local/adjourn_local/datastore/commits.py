@@ -1,0 +1,87 @@
+"""Commits: inside a transaction or outside of any, at once or after those that come first."""
+
+from typing import Any
+
+import grpc
+
+from adjourn_local.clock import Clock
+from adjourn_local.datastore.locks import LockedError, Locks
+from adjourn_local.datastore.messages import CommitRequest, invalid, micros
+from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.writes import Writer
+from adjourn_local.rpc import RpcError
+
+# https://cloud.google.com/datastore/docs/concepts/limits
+_MAX_REQUEST = 10 << 20
+
+
+class Commits:
+    """Answers the method Commit."""
+
+    def __init__(
+        self, writer: Writer, transactions: Transactions, locks: Locks, clock: Clock
+    ) -> None:
+        self._writer = writer
+        self._transactions = transactions
+        self._locks = locks
+        self._clock = clock
+
+    async def commit(self, request: Any) -> Any:
+        """Apply a CommitRequest, all of it or nothing.
+
+        Raises:
+            RpcError: It is refused, or was aborted for another one's sake.
+        """
+        if request.ByteSize() > _MAX_REQUEST:
+            raise invalid(f"The request is bigger than {_MAX_REQUEST} bytes.")
+        self._transactions.expire(self._now())
+        selector = request.WhichOneof("transaction_selector")
+        if request.mode == CommitRequest.NON_TRANSACTIONAL:
+            if selector is not None:
+                raise invalid("non-transaction commit cannot specify a transaction")
+        elif selector is None:
+            raise invalid("transactional commit requires a transaction")
+        elif selector == "transaction":
+            return await self._commit_transaction(request)
+        elif request.single_use_transaction.HasField("read_only"):
+            raise invalid("Cannot modify entities in a read-only transaction.")
+        return await self._apply(request, None)
+
+    async def _commit_transaction(self, request: Any) -> Any:
+        transaction = self._transactions.get(request.transaction, self._now())
+        if transaction.read_only and request.mutations:
+            raise invalid("Cannot modify entities in a read-only transaction.")
+        try:
+            return await self._apply(request, transaction)
+        except RpcError as error:
+            if error.code is grpc.StatusCode.ABORTED:
+                self._transactions.abort(transaction)
+            raise
+        finally:
+            self._transactions.close(transaction)
+
+    async def _apply(self, request: Any, own: Transaction | None) -> Any:
+        """Apply a commit as soon as no older transaction holds on to what it would change."""
+        until = self._locks.patience()
+        while True:
+            if own is not None:
+                self._transactions.check_reads(self._transactions.get(own.id, self._now()))
+            try:
+                return self._writer.commit(
+                    _copied(request) if self._locks.are_held(own) else request,
+                    self._now(),
+                    lambda changes: self._locks.break_or_wait(changes, own),
+                )
+            except LockedError as locked:
+                await self._locks.wait(locked.older, own, until)
+                self._transactions.expire(self._now())
+
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+
+def _copied(request: Any) -> Any:
+    """Return a request that may be completed in place, and then again if it had to wait."""
+    copy = CommitRequest()
+    copy.CopyFrom(request)
+    return copy
