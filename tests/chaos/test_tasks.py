@@ -62,7 +62,8 @@ def test_what_a_transaction_writes_is_exactly_once_when_workers_are_killed(
     call(pay)
 
     kill_on_the_way(stack, ear)
-    steer("advance=30s")  # ends the leases of those that were killed, and of some that were not
+    # Ends leases and transactions of those that were killed, and of some that were not.
+    steer("advance=1m")
     settle(stack, ear)
 
     payments = datastore.Client().query(kind="Payment").fetch()
