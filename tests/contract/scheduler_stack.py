@@ -156,6 +156,10 @@ class Stack:
         self._loop.call(self.handler.release)
         self._loop.run(self.server.idle(), 20)
 
+    def call(self, function):
+        """Call a function on the server's loop."""
+        return self._loop.call(function)
+
     def ensure_job(self, **job):
         self._loop.call(lambda: self.server.ensure_job(**job))
 

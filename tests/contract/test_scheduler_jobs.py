@@ -7,6 +7,7 @@ from google.cloud import scheduler_v1
 from google.protobuf import duration_pb2, field_mask_pb2
 
 from adjourn_local.rpc import RpcError
+from adjourn_local.scheduler.store import Entry
 from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 from tests.support import refused
 
@@ -287,6 +288,24 @@ class TestAppEngine:
             with refused("FAILED_PRECONDITION", match="--app-engine other"):
                 update(client, job, "app_engine_http_target")
             assert client.get_job(name=NAME) == before
+
+
+@over_grpc
+def test_a_location_has_room_for_five_thousand_jobs(client, stack):
+    elsewhere = LOCATION.replace("europe-west3", "us-central1")
+
+    def fill():
+        for number in range(5000):
+            job = scheduler_v1.Job.pb(stack.job(f"j{number}"))
+            stack.server._store.put(Entry(job=job, tick=None))
+
+    stack.call(fill)
+
+    with refused("RESOURCE_EXHAUSTED", "A location of a project can have at most 5000 jobs."):
+        create(client, stack.job("one-more"))
+    job = stack.job()
+    job.name = f"{elsewhere}/jobs/j"
+    assert create(client, job, elsewhere).name == job.name
 
 
 def test_jobs_are_listed_in_pages(client, stack):

@@ -195,6 +195,18 @@ def test_an_update_makes_a_queue_that_is_missing(world):
     assert world.client.get_queue(name=QUEUE) == queue
 
 
+def test_a_queue_s_retry_duration_is_cut_to_the_second_and_its_back_off_is_not(world):
+    queue = world.make_queue(
+        retry_config={
+            "max_retry_duration": dt.timedelta(seconds=7.9),
+            "min_backoff": dt.timedelta(seconds=0.25),
+        }
+    )
+
+    assert queue.retry_config.max_retry_duration == dt.timedelta(seconds=7)
+    assert queue.retry_config.min_backoff == dt.timedelta(seconds=0.25)
+
+
 def test_a_mask_that_names_no_field_is_refused(world):
     world.make_queue()
 

@@ -362,6 +362,19 @@ def test_a_batch_must_be_of_one_queue_and_not_too_long(world):
     assert "between 1 and 100" in refusal(create, batch(world))
     assert "between 1 and 100" in refusal(create, batch(world, *[""] * 101))
     assert len(create(batch(world, *[""] * 100)).result().tasks) == 100
+    names = [f"{QUEUE}/tasks/t{n}" for n in range(1001)]
+    delete = world.client.batch_delete_tasks
+    assert "between 1 and 1000" in refusal(delete, request={"parent": QUEUE, "names": names})
+
+
+def test_a_page_has_a_thousand_tasks_at_most(world):
+    for _ in range(10):
+        world.client.batch_create_tasks(batch(world, *[""] * 100))
+    world.create()
+
+    pages = world.client.list_tasks(request={"parent": QUEUE, "page_size": 5000}).pages
+
+    assert [len(page.tasks) for page in pages] == [1000, 1]
 
 
 def test_a_batch_of_deletions_reports_each_failure(world):

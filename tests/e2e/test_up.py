@@ -17,6 +17,9 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import datastore, scheduler_v1, tasks_v2
 
+from adjourn_local.cli import main
+from tests.support import refused
+
 APP = "tests.e2e.application:app"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,6 +164,7 @@ def test_the_options_of_queues_and_the_rest_forms_work_together(
 ) -> None:
     url, paths = service
     options = ("--create-queues", "--throttle", "--no-limits", "--app-engine", f"default={url}")
+    options = (*options, "--tombstone", "24h")
     with up("--memory", "--port", "0", *options) as stack:
         keys = stack.variables["ADJOURN_KEYS_URL"]
         where = {
@@ -179,6 +183,16 @@ def test_the_options_of_queues_and_the_rest_forms_work_together(
         assert paths.get(timeout=30) == "/x?y"
         assert [job.name.rpartition("/")[2] for job in jobs.list_jobs(parent=location)]
         assert len(tasks.list_locations({"name": "projects/p"}).locations) > 20
+        named = {"name": f"{location}/queues/default/tasks/once", "http_request": {"url": url}}
+        tasks.pause_queue(name=f"{location}/queues/default")
+        tasks.delete_task(
+            name=tasks.create_task(parent=f"{location}/queues/default", task=named).name
+        )
+        assert (
+            main(["clock", "advance", "23h", "--url", where["client_options"]["api_endpoint"]]) == 0
+        )
+        with refused("ALREADY_EXISTS"):
+            tasks.create_task(parent=f"{location}/queues/default", task=named)
         wrong = requests.get(where["client_options"]["api_endpoint"] + "/v2/x", timeout=30)
         assert wrong.json()["error"]["status"] == "NOT_FOUND"
 

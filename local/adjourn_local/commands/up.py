@@ -9,11 +9,13 @@ from pathlib import Path
 
 from adjourn.loading import load_app
 from adjourn_local.commands import Add
+from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.faults import NONE, Faults, parse
 from adjourn_local.lines import readable
 from adjourn_local.stack import PROJECT, Stack
 from adjourn_local.tasks import Options
+from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
 
@@ -62,6 +64,13 @@ def add(add: Add) -> None:
         help="of Datastore's transactions (default: %(default)s)",
     )
     up.add_argument(
+        "--tombstone",
+        type=duration,
+        default=DEFAULTS.tombstone,
+        metavar="TIME",
+        help="how long the name of a finished task stays taken, such as 24h (default: 1h)",
+    )
+    up.add_argument(
         "--faults",
         type=_faults,
         default=NONE,
@@ -107,6 +116,7 @@ async def _up(options: argparse.Namespace) -> int:
             throttles=options.throttle,
             creates_queues=options.create_queues,
             app_engine=dict(options.app_engine),
+            tombstone=options.tombstone,
         ),
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),

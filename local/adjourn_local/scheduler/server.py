@@ -32,6 +32,7 @@ _State = job_types.Job.State
 _ListJobsResponse: Any = cloudscheduler.ListJobsResponse.pb()
 
 _MAX_PAGE = 500
+_MAX_JOBS = 5000
 
 
 class SchedulerServer:
@@ -151,6 +152,11 @@ class SchedulerServer:
         self._find_service(job)
         if self._store.get(job.name) is not None:
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, f"Job {job.name} already exists.")
+        if self._store.count(location) >= _MAX_JOBS:
+            raise RpcError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"A location of a project can have at most {_MAX_JOBS} jobs.",
+            )
         job.state = _State.ENABLED
         return self._put_from_now(job)
 

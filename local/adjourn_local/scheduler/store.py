@@ -72,13 +72,20 @@ class JobStore:
         ).fetchone()
         return None if row is None else _entry(row)
 
+    def count(self, location: str) -> int:
+        """Return how many jobs a location has."""
+        number: int = self._db.execute(
+            "SELECT count(*) FROM scheduler_jobs WHERE name > ? AND name < ?", _bounds(location)
+        ).fetchone()[0]
+        return number
+
     def page(self, location: str, after: str, limit: int) -> list[Entry]:
         """Return the jobs of a location whose names follow `after`, in the order of names."""
-        prefix = f"{location}/jobs/"
+        first, end = _bounds(location)
         rows = self._db.execute(
             "SELECT job, tick FROM scheduler_jobs WHERE name > ? AND name < ?"
             " ORDER BY name LIMIT ?",
-            (max(after, prefix), f"{location}/jobs0", limit),
+            (max(after, first), end, limit),
         )
         return [_entry(row) for row in rows]
 
@@ -188,6 +195,11 @@ class JobStore:
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
             yield
+
+
+def _bounds(location: str) -> tuple[str, str]:
+    """Return what the names of a location's jobs follow, and what follows them."""
+    return f"{location}/jobs/", f"{location}/jobs0"
 
 
 def _entry(row: tuple[bytes, int | None]) -> Entry:
