@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from adjourn_local.errors import StackError
+
 _log = logging.getLogger(__name__)
 _COMPANIONS = ("", "-wal", "-shm")
 # https://sqlite.org/rescode.html: a locked file or a full disk is no damage.
@@ -20,13 +22,18 @@ def connect(path: Path) -> sqlite3.Connection:
     survives a killed process without a sync for each commit (https://sqlite.org/wal.html).
 
     Raises:
+        StackError: The file cannot be opened or written.
         sqlite3.DatabaseError: The file exists but is not a SQLite database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA busy_timeout = 5000")
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.executescript("BEGIN IMMEDIATE; COMMIT")
+    except sqlite3.OperationalError as error:
+        raise StackError(f"The state file {path} cannot be used: {error}.") from None
     return connection
 
 
@@ -62,7 +69,7 @@ def _damage(path: Path) -> str | None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & _PRIMARY in _DAMAGED:
             return str(error)
-        raise
+        raise StackError(f"The state file {path} cannot be used: {error}.") from None
     return None if found == "ok" else " ".join(found.split())
 
 

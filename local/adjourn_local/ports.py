@@ -48,7 +48,7 @@ def _former(state: Path | None) -> Sequence[int]:
     try:
         ports = [int(port) for port in json.loads(_file(state).read_text(encoding="utf-8"))]
         return _free(ports) if len(ports) == _COUNT else []
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OSError):
         return []
     except StackError as error:
         _log.warning("%s Tasks that wait for the former ports are not delivered.", error)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +15,14 @@ import grpc.aio
 from aiohttp import web
 
 from adjourn import App
+from adjourn.settings import Settings
 from adjourn_local import locations, ports, rest
 from adjourn_local.clock import SteeredClock
 from adjourn_local.control import control_routes
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency, DatastoreServer
 from adjourn_local.faults import NONE, Faults
+from adjourn_local.folder import take
 from adjourn_local.functions import NAMES, Functions, Print, Staged
 from adjourn_local.loop import LoopThread
 from adjourn_local.mischief import FaultySender
@@ -125,13 +127,16 @@ class Stack:
         self._functions = Functions(write, staged)
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
+        self._taken = take(state) if state else nullcontext()
         self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
+            closing.enter_context(self._taken)
             # The functions take longest to start, so they begin first.
             closing.push_async_callback(self._functions.stop)
             if self._app is not None:
+                Settings.from_env(self._function_environment())  # lest each function says it
                 await self._functions.start(
                     {name: getattr(self.ports, name) for name in NAMES},
                     self._function_environment(),

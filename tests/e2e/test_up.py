@@ -240,7 +240,55 @@ def test_a_folder_that_cannot_keep_state_is_said(tmp_path: Path) -> None:
     done = run("up", APP, "--port", "0", "--state", str(tmp_path / "file"))
 
     assert done.returncode == 2
-    assert done.stderr.startswith(f"adjourn: No state can be kept in {tmp_path / 'file'}: ")
+    assert done.stderr == (
+        f"adjourn: No state can be kept in {tmp_path / 'file'}: it is not a folder.\n"
+    )
+
+
+def test_a_state_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    (tmp_path / "adjourn.sqlite3").mkdir()
+
+    done = run("up", APP, "--port", "0", "--state", str(tmp_path))
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"adjourn: The state file {tmp_path}/adjourn.sqlite3 cannot be used:"
+        " unable to open database file.\n"
+    )
+
+
+def test_two_stacks_do_not_share_a_state(tmp_path: Path) -> None:
+    refusal = (
+        f"adjourn: Another stack keeps its state in {tmp_path}; stop it, or name another with"
+        " --state.\n"
+    )
+    with up("--state", str(tmp_path), "--port", "0") as stack:
+        ports = (tmp_path / "ports.json").read_text()
+
+        second = run("up", APP, "--port", "0", "--state", str(tmp_path))
+
+        assert (second.returncode, second.stderr) == (2, refusal)
+        assert (tmp_path / "ports.json").read_text() == ports
+        stack.process.kill()
+        stack.process.wait(30)
+        with up("--state", str(tmp_path), "--port", "0") as third:  # what was killed holds nothing
+            assert stop(third) == 0
+
+
+def test_a_state_and_none_contradict_each_other(tmp_path: Path) -> None:
+    done = run("up", APP, "--port", "0", "--state", str(tmp_path), "--memory")
+
+    assert done.returncode == 2
+    assert "argument --memory: not allowed with argument --state" in done.stderr
+
+
+def test_wrong_settings_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADJOURN_MAX_ATTEMPTS", "many")
+
+    done = run("up", APP, "--memory", "--port", "0")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("ADJOURN_MAX_ATTEMPTS") == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import argparse
 import datetime as dt
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -15,9 +14,9 @@ from adjourn.app import App
 from adjourn.cron.fanout import Standing
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.slots import upcoming
-from adjourn.loading import load_app
 from adjourn_local import jobs
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import UsageError, count
 from adjourn_local.commands.output import console, iso, plain, print_json, say
 
@@ -55,9 +54,8 @@ def run(options: argparse.Namespace) -> int:
         UsageError: There is no such function.
         AdjournError: Settings or the application are wrong, or a service is away.
     """
-    sys.path.insert(0, str(Path.cwd()))
     command: Callable[[App, argparse.Namespace], int] = _COMMANDS[options.cron]
-    return command(load_app({"ADJOURN_APP": options.app}), options)
+    return command(import_app(options.app, Path()), options)
 
 
 def _list(app: App, options: argparse.Namespace) -> int:

@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from adjourn.loading import load_app
 from adjourn.settings import is_queue
 from adjourn_local.agreement import Names
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import UsageError, add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError
@@ -49,8 +49,7 @@ def add(add: Add) -> None:
 def _tfvars(options: argparse.Namespace) -> int:
     if not is_queue(options.queue):
         raise UsageError(f"--queue {options.queue!r} must be 1 to 100 letters, digits or hyphens.")
-    sys.path.insert(0, str(options.source.resolve()))
-    names = Names.declared(load_app({"ADJOURN_APP": options.app}), options.queue)
+    names = Names.declared(import_app(options.app, options.source), options.queue)
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(names.tfvars(), encoding="utf-8")

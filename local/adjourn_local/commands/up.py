@@ -4,11 +4,11 @@ import argparse
 import asyncio
 import logging
 import signal
-import sys
 from pathlib import Path
 
-from adjourn.loading import load_app
+from adjourn import App
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.faults import NONE, Faults, parse
@@ -30,13 +30,14 @@ def add(add: Add) -> None:
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
-    up.add_argument(
+    kept = up.add_mutually_exclusive_group()
+    kept.add_argument(
         "--state",
         type=Path,
         default=Path(".adjourn"),
         help="folder of the state file (default: %(default)s)",
     )
-    up.add_argument("--memory", action="store_true", help="keep no state")
+    kept.add_argument("--memory", action="store_true", help="keep no state")
     up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
     up.add_argument(
         "--throttle", action="store_true", help="slow a queue down on 429 and 503, as Google does"
@@ -78,7 +79,7 @@ def add(add: Add) -> None:
         help="what goes wrong with deliveries, such as duplicates=0.05,lost-answers=0.02,"
         "errors=0.05,delay=0.1..2s,reorder,seed=7",
     )
-    up.set_defaults(run=lambda options: asyncio.run(_up(options)))
+    up.set_defaults(run=_run)
 
 
 def _port(text: str) -> int:
@@ -102,10 +103,12 @@ def _faults(text: str) -> Faults:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-async def _up(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
-    sys.path.insert(0, str(Path.cwd()))
-    app = load_app({"ADJOURN_APP": options.app})
+    return asyncio.run(_up(import_app(options.app, Path()), options))
+
+
+async def _up(app: App, options: argparse.Namespace) -> int:
     stack = Stack(
         app,
         options.app,
