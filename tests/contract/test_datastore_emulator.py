@@ -21,11 +21,15 @@ Where they differ and the emulator is at fault, the test leaves the case out and
 * An OR that names an ancestor fails with UNKNOWN or ignores it, and an aggregation does not refuse
   what a query refuses of NOT_IN and !=.
 * A page without results ends with no cursor, so that going on begins again.
+* Of transactions that have read what the others write, the first to commit waits for two seconds
+  and is aborted; if all commit at once, none gets through.
+* A transaction sees what others have committed since its first read, if it had not read it yet.
 * There are no metadata queries and no batches; batches do not show through the client.
 """
 
 import itertools
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.api_core import exceptions
@@ -33,6 +37,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.datastore_v1 import types
 
+from tests.contract.datastore_calls import begin, commit, lookup
 from tests.contract.datastore_queries import Spec, fill, random_spec
 from tests.contract.datastore_world import connect, put, running
 
@@ -401,3 +406,20 @@ def test_names_of_a_namespace_are_found_alike(addresses):
         found.append([e["n"] for e in query_all.fetch()])
 
     assert found[0] == found[1] == [1]
+
+
+def test_a_write_comes_after_the_transaction_that_has_read_the_entity(clients):
+    for client in clients:
+        send(client, types.Mutation(upsert=entity(client, "Row", "a", n=1)))
+        reader = begin(client)
+        lookup(client, transaction=reader)
+
+        with ThreadPoolExecutor(1) as pool:
+            write = pool.submit(
+                send, client, types.Mutation(upsert=entity(client, "Row", "a", n=2))
+            )
+            assert lookup(client, transaction=reader).found
+            commit(client, reader, types.Mutation(upsert=entity(client, "Row", "a", n=3)))
+            write.result(timeout=30)
+
+        assert client.get(client.key("Row", "a"))["n"] == 2
