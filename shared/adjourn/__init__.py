@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from adjourn.alerts import RetryWarning
 from adjourn.app import App
-from adjourn.auth import User
 from adjourn.current import CurrentTask, current_task
 from adjourn.deadletters import DeadLetter
 from adjourn.errors import (
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from adjourn.iteration.shards import RunError
     from adjourn.iteration.steering import RunHandle, Runs
     from adjourn.people.callables import CallableTask
+    from adjourn.people.identity import User
 
 __all__ = [
     "AdjournError",
@@ -94,6 +94,7 @@ _LATER = {
     "ShardState": "adjourn.iteration.progress",
     "Status": "adjourn.iteration.runs",
     "UpdateEntitiesIter": "adjourn.iteration.entities",
+    "User": "adjourn.people.identity",
 }
 
 

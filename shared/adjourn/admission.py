@@ -1,20 +1,13 @@
-"""Who is let in where, as a deployment's settings decide it."""
+"""Which services are let in where, as a deployment's settings decide it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adjourn.auth import (
-    CallerPolicy,
-    PeoplePolicy,
-    User,
-    app_engine_cron,
-    app_engine_task,
-    bearer_token,
-)
+from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.clock import Clock
-from adjourn.delivery import Asked, Delivery, Outcome
+from adjourn.delivery import Delivery, Outcome
 from adjourn.dispatch import Gate, Handler
 from adjourn.ports import TokenVerifier
 from adjourn.settings import Platform, Settings
@@ -37,21 +30,6 @@ class Admission:
     def of_ticks(self, own_url: str, handler: Handler) -> Receiver:
         """Admit the calls of Cloud Scheduler to a function."""
         return self._gate(own_url, handler, _cron_of_app_engine)
-
-    def of_people(self) -> Callable[[Asked], User] | None:
-        """Return what tells who asks; None if nobody may."""
-        if not self.settings.people_audiences:
-            return None
-        policy = PeoplePolicy(
-            audiences=frozenset(self.settings.people_audiences),
-            services=self.settings.accepted_callers(),
-        )
-
-        def identify(asked: Asked) -> User:
-            claims = self.verifier.verify(bearer_token(asked.authorization))
-            return policy.check(claims, self.clock.now())
-
-        return identify
 
     def _gate(
         self, own_url: str, handler: Handler, of_app_engine: Callable[[Delivery], str]

@@ -12,7 +12,6 @@ import datetime as dt
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedError
 
@@ -25,87 +24,24 @@ _APP_ENGINE = "0.1.0.2"
 _OLD_CRON_JOBS = "0.1.0.1"
 _QUEUE_OF_CRON = "__cron"
 
-# Whoever's domain ends so is a service account or one of Google's own agents
-# (https://cloud.google.com/iam/docs/service-account-types).
-_SERVICES = ".gserviceaccount.com"
-
+_SKEW = 10.0  # seconds that Google's clock may be from ours
 _MAX_HEADER = 8192
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """A person for whom Google vouches.
-
-    Attributes:
-        id: Number of the account, which stays when the address changes; "" if the token has none.
-        email: Verified e-mail address.
-        domain: Google Workspace or Cloud organisation that the account belongs to; "" for none.
-    """
-
-    id: str
-    email: str
-    domain: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _TokenPolicy:
-    """Which tokens are meant for us, and now."""
-
-    audiences: frozenset[str]
-    issuers: frozenset[str] = GOOGLE_ISSUERS
-    skew: dt.timedelta = dt.timedelta(seconds=10)
-
-    def __post_init__(self) -> None:
-        self._check_given("audiences", "issuers")
-        if self.skew < dt.timedelta():
-            raise ConfigurationError("the clock skew to tolerate cannot be negative")
-
-    def _check_given(self, *names: str) -> None:
-        for name in names:
-            values: frozenset[str] = getattr(self, name)
-            if not values or "" in values:
-                raise ConfigurationError(f"name at least one of the {name} to accept, none empty")
-
-    def _email(self, claims: Mapping[str, object], now: dt.datetime) -> str:
-        if not _is_one_of(claims.get("iss"), self.issuers):
-            raise UnauthenticatedError("wrong issuer")
-        if not _is_one_of(claims.get("aud"), self.audiences):
-            raise UnauthenticatedError("wrong audience")
-        self._check_times(claims, now)
-        email = claims.get("email")
-        if not isinstance(email, str) or not email:
-            raise ForbiddenError("email missing")
-        if claims.get("email_verified") is not True:
-            raise ForbiddenError("email not verified")
-        return email
-
-    def _check_times(self, claims: Mapping[str, object], now: dt.datetime) -> None:
-        expires, issued = _seconds(claims, "exp"), _seconds(claims, "iat")
-        if expires is None:
-            raise UnauthenticatedError("expiry missing")
-        if issued is None:
-            raise UnauthenticatedError("issue time missing")
-        if expires <= (now - self.skew).timestamp():
-            raise UnauthenticatedError("expired")
-        begins = max(issued, _seconds(claims, "nbf") or 0)
-        if begins > (now + self.skew).timestamp():
-            raise UnauthenticatedError("not yet valid")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CallerPolicy(_TokenPolicy):
+class CallerPolicy:
     """Which services may call: tokens for one of `audiences`, held by one of `emails`.
 
     Raises:
-        ConfigurationError: The policy could accept nobody, or its skew is negative.
+        ConfigurationError: The policy could accept nobody.
     """
 
-    emails: frozenset[str]
-
-    def __post_init__(self) -> None:
-        _TokenPolicy.__post_init__(self)
-        self._check_given("emails")
+    def __init__(self, *, audiences: frozenset[str], emails: frozenset[str]) -> None:
+        for name, values in (("audiences", audiences), ("emails", emails)):
+            if not values or "" in values:
+                raise ConfigurationError(f"name at least one of the {name} to accept, none empty")
+        self._audiences = audiences
+        self._emails = emails
 
     def check(self, claims: Mapping[str, object], now: dt.datetime) -> str:
         """Return the email of the caller that verified claims identify.
@@ -114,36 +50,44 @@ class CallerPolicy(_TokenPolicy):
             UnauthenticatedError: The claims are not meant for us, or not now (401).
             ForbiddenError: They identify somebody who may not call (403).
         """
-        email = self._email(claims, now)
-        if email not in self.emails:
+        email = verified_email(claims, self._audiences, now)
+        if email not in self._emails:
             raise ForbiddenError("caller not on the list")
         return email
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PeoplePolicy(_TokenPolicy):
-    """Which people are identified: tokens for one of `audiences`, of no service.
-
-    Attributes:
-        services: Accounts that are no people, whatever their addresses look like.
+def verified_email(
+    claims: Mapping[str, object], audiences: frozenset[str], now: dt.datetime
+) -> str:
+    """Return the address that Google vouches for in claims that are meant for us, and now.
 
     Raises:
-        ConfigurationError: The policy could accept nobody, or its skew is negative.
+        UnauthenticatedError: They are not (401).
+        ForbiddenError: They name no verified address (403).
     """
+    if not _is_one_of(claims.get("iss"), GOOGLE_ISSUERS):
+        raise UnauthenticatedError("wrong issuer")
+    if not _is_one_of(claims.get("aud"), audiences):
+        raise UnauthenticatedError("wrong audience")
+    _check_times(claims, now.timestamp())
+    email = claims.get("email")
+    if not isinstance(email, str) or not email:
+        raise ForbiddenError("email missing")
+    if claims.get("email_verified") is not True:
+        raise ForbiddenError("email not verified")
+    return email
 
-    services: frozenset[str]
 
-    def check(self, claims: Mapping[str, object], now: dt.datetime) -> User:
-        """Return the person whom verified claims identify.
-
-        Raises:
-            UnauthenticatedError: The claims are not meant for us, or not now (401).
-            ForbiddenError: They identify no person, or not for certain (403).
-        """
-        email = self._email(claims, now)
-        if email in self.services or email.lower().endswith(_SERVICES):
-            raise ForbiddenError("a service account is no person")
-        return User(id=_text(claims, "sub"), email=email, domain=_text(claims, "hd"))
+def _check_times(claims: Mapping[str, object], now: float) -> None:
+    expires, issued = _seconds(claims, "exp"), _seconds(claims, "iat")
+    if expires is None:
+        raise UnauthenticatedError("expiry missing")
+    if issued is None:
+        raise UnauthenticatedError("issue time missing")
+    if expires <= now - _SKEW:
+        raise UnauthenticatedError("expired")
+    if max(issued, _seconds(claims, "nbf") or 0) > now + _SKEW:
+        raise UnauthenticatedError("not yet valid")
 
 
 def bearer_token(authorization: Sequence[str]) -> str:
@@ -198,11 +142,6 @@ def app_engine_cron(address: str, *, is_cron: bool) -> str:
     if not is_cron:
         raise UnauthenticatedError("not from App Engine's cron service")
     return _QUEUE_OF_CRON
-
-
-def _text(claims: Mapping[str, object], name: str) -> str:
-    value = claims.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _is_one_of(value: object, accepted: frozenset[str]) -> bool:

@@ -221,11 +221,13 @@ class Wiring:
     @cached_property
     def _people(self) -> People:
         from adjourn.people.answers import People  # noqa: PLC0415 - for those whom people ask
+        from adjourn.people.identity import identifying  # noqa: PLC0415
 
+        adapters = self._adapters
         return People(
             offers=self._declared.offers,
             enqueuer=self.enqueuer,
-            identify=self._admission.of_people(),
+            identify=identifying(self.settings, adapters.verifier, adapters.clock),
         )
 
     @cached_property

@@ -120,26 +120,12 @@ def test_an_expired_token_of_a_stranger_is_unauthenticated_rather_than_forbidden
         policy.check(claims(email="other@example.com", exp=ISSUED - 60), NOW)
 
 
-def test_the_skew_is_settable():
-    policy = CallerPolicy(
-        audiences=frozenset({AUDIENCE}), emails=frozenset({EMAIL}), skew=dt.timedelta()
-    )
-
-    assert policy.check(CLAIMS, NOW)
-    with pytest.raises(UnauthenticatedError, match="not yet valid"):
-        policy.check(claims(iat=ISSUED + 1), NOW)
-    with pytest.raises(UnauthenticatedError, match="expired"):
-        policy.check(claims(exp=ISSUED), NOW)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
         {"audiences": frozenset()},
         {"emails": frozenset()},
         {"emails": frozenset({""})},
-        {"issuers": frozenset()},
-        {"skew": dt.timedelta(seconds=-1)},
     ],
 )
 def test_a_policy_that_cannot_work_is_refused(wrong):

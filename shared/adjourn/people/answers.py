@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adjourn.auth import User
 from adjourn.codec import from_json
 from adjourn.delivery import Asked, Outcome, Reply
 from adjourn.dispatch import settled
@@ -14,6 +13,7 @@ from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.log import bound, event
 from adjourn.people.callables import Offer
 from adjourn.people.forms import InvalidError
+from adjourn.people.identity import User
 from adjourn.registry import Registry
 from adjourn.tasks import Enqueuer, TaskHandle
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from adjourn.auth import User
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
 from adjourn.options import DeclaredOptions, Options
 from adjourn.people.forms import Form, InvalidError, form_of, form_of_class
+from adjourn.people.identity import User
 from adjourn.registry import is_lazy
 from adjourn.tasks import Enqueuer, Task
 

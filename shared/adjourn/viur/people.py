@@ -6,9 +6,9 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from adjourn.auth import User
 from adjourn.errors import DeclarationError
 from adjourn.options import DeclaredOptions
+from adjourn.people.identity import User
 
 if TYPE_CHECKING:
     from adjourn.people.callables import CallableTask
