@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.clock import Clock
-from adjourn.delivery import Delivery, Outcome
-from adjourn.dispatch import Gate, Handler
+from adjourn.delivery import Delivery
+from adjourn.dispatch import Receiver, gated
 from adjourn.ports import TokenVerifier
 from adjourn.settings import Platform, Settings
-
-Receiver = Callable[[Delivery], Outcome]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -23,20 +21,20 @@ class Admission:
     verifier: TokenVerifier
     clock: Clock
 
-    def of_tasks(self, own_url: str, handler: Handler) -> Receiver:
+    def of_tasks(self, own_url: str, handler: Receiver) -> Receiver:
         """Admit the tasks of Cloud Tasks to a function."""
         return self._gate(own_url, handler, _task_of_app_engine)
 
-    def of_ticks(self, own_url: str, handler: Handler) -> Receiver:
+    def of_ticks(self, own_url: str, handler: Receiver) -> Receiver:
         """Admit the calls of Cloud Scheduler to a function."""
         return self._gate(own_url, handler, _cron_of_app_engine)
 
     def _gate(
-        self, own_url: str, handler: Handler, of_app_engine: Callable[[Delivery], str]
+        self, own_url: str, handler: Receiver, of_app_engine: Callable[[Delivery], str]
     ) -> Receiver:
         if self.settings.platform == Platform.APP_ENGINE:
-            gate = Gate(identify=of_app_engine)
-            return lambda delivery: gate.admit(delivery.as_app_engine_says(), handler)
+            receive = gated(of_app_engine, handler)
+            return lambda delivery: receive(delivery.as_app_engine_says())
         policy = CallerPolicy(
             audiences=self.settings.accepted_audiences(own_url),
             emails=self.settings.accepted_callers(),
@@ -46,8 +44,7 @@ class Admission:
             claims = self.verifier.verify(bearer_token(delivery.authorization))
             return policy.check(claims, self.clock.now())
 
-        gate = Gate(identify=identify)
-        return lambda delivery: gate.admit(delivery, handler)
+        return gated(identify, handler)
 
 
 def _task_of_app_engine(delivery: Delivery) -> str:

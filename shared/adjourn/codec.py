@@ -103,6 +103,8 @@ class Codec:
         Raises:
             DecodeError: Nothing that is registered here has it.
         """
+        if type(tree) in _NATIVE:
+            return tree
         try:
             return self._decode(tree, 0)
         except RecursionError:

@@ -14,7 +14,8 @@ from adjourn.scoped import Scoped
 _current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+# Not frozen: one is made for each delivery, and that would take three times as long.
+@dataclass(slots=True, kw_only=True, eq=False)
 class CurrentTask:
     """One attempt at one call.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from adjourn.delivery import Delivery, Outcome
@@ -23,29 +22,27 @@ from adjourn.log import bound, event
 
 T = TypeVar("T")
 
-Handler = Callable[[Delivery], Outcome]
+Receiver = Callable[[Delivery], Outcome]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Gate:
-    """Lets nobody in but who can be identified, and nothing out but an outcome.
+def gated(identify: Callable[[Delivery], object], handler: Receiver) -> Receiver:
+    """Let nothing in but what comes from an accepted caller, and nothing out but an outcome.
 
-    Attributes:
-        identify: Names the caller of a delivery, or raises a `CallerError` that says why not.
+    Args:
+        identify: Raises a `CallerError` that says why the caller of a delivery is none.
+        handler: What the deliveries are for.
     """
 
-    identify: Callable[[Delivery], str]
+    def receive(delivery: Delivery) -> Outcome:
+        def work() -> Outcome:
+            identify(delivery)
+            return handler(delivery)
 
-    def admit(self, delivery: Delivery, handler: Handler) -> Outcome:
-        """Verify the caller, run the handler and turn whatever it raises into an outcome."""
-        with bound(
-            queue=delivery.queue, delivery=delivery.task_name, attempt=delivery.attempt.number
-        ):
-            return settled(lambda: self._handled(delivery, handler))
+        number = delivery.attempt.number
+        with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
+            return settled(work)
 
-    def _handled(self, delivery: Delivery, handler: Handler) -> Outcome:
-        self.identify(delivery)
-        return handler(delivery)
+    return receive
 
 
 def settled(work: Callable[[], T]) -> T | Outcome:

@@ -123,12 +123,13 @@ class Envelope(NamedTuple):
                 f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
                 f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
+        reference = tree.pop("stowed", None)
         content = {name: codec.decode(part) for name, part in tree.items() if name in _CHECKS}
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
         try:
             _check(content)
-            stowed = _stowed(tree.get("stowed")) if tree["v"] == STOWED_VERSION else None
+            stowed = _stowed(reference) if tree["v"] == STOWED_VERSION else None
             return cls(**content, stowed=stowed)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
@@ -165,8 +166,9 @@ def _stowed(tree: object) -> Stowed:
 
 
 def _check(content: Mapping[str, object]) -> None:
-    for name, (is_right, wanted) in _CHECKS.items():
-        if name in content and not is_right(content[name]):
+    for name, value in content.items():
+        is_right, wanted = _CHECKS[name]
+        if not is_right(value):
             raise EncodeError(f"{name} of an envelope has to be {wanted}")
 
 
@@ -194,7 +196,7 @@ def _is_aware(moment: object) -> bool:
 
 
 def _has_names(kwargs: object) -> bool:
-    return isinstance(kwargs, Mapping) and all(type(name) is str for name in kwargs)
+    return isinstance(kwargs, Mapping) and {str}.issuperset(map(type, kwargs))
 
 
 _RULES = (
@@ -220,6 +222,7 @@ _RULES = (
     ),
     (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
     (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
+    (("stowed",), lambda value: value is None or type(value) is Stowed, "None or a reference"),
 )
 
 _CHECKS = {name: (is_right, wanted) for names, is_right, wanted in _RULES for name in names}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from flask import Request, Response
 
@@ -51,18 +50,17 @@ def function(
     """
 
     def respond(request: Request) -> Response:
-        with _traced(request, project):
-            if people and (request.path == _LIST or request.path.startswith(_EXECUTE)):
-                return _reply(people(_asked(request)))
-            if request.method != "POST" and not _is_cron_of_app_engine(request):
-                return _text(405, "use POST", Allow="POST")
-            body = _body(request)
-            if body is None:
-                event("request.too_long", logging.WARNING, "Refused a body that is too long")
-                return _text(413, f"a body may have {LONGEST_BODY} bytes")
-            return _answer(receive(_delivery(request, body)))
+        if people and (request.path == _LIST or request.path.startswith(_EXECUTE)):
+            return _reply(people(_asked(request)))
+        if request.method != "POST" and not _is_cron_of_app_engine(request):
+            return _text(405, "use POST", Allow="POST")
+        body = _body(request)
+        if body is None:
+            event("request.too_long", logging.WARNING, "Refused a body that is too long")
+            return _text(413, f"a body may have {LONGEST_BODY} bytes")
+        return _answer(receive(_delivery(request, body)))
 
-    return respond
+    return _traced(respond, project)
 
 
 def person(
@@ -77,18 +75,21 @@ def person(
     """
 
     def respond(request: Request) -> Response:
-        with _traced(request, project):
-            return _reply(people(_asked(request)._replace(key=key)))
+        return _reply(people(_asked(request)._replace(key=key)))
 
-    return respond
+    return _traced(respond, project)
 
 
-@contextmanager
-def _traced(request: Request, project: str) -> Iterator[None]:
-    traceparent = request.environ.get("HTTP_TRACEPARENT", "")
-    along = {TRACEPARENT: traceparent} if traceparent else {}
-    with bound(**trace_fields(project, traceparent)), carrying(along):
-        yield
+def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
+    """Let what is logged and enqueued while a request is answered belong to its trace."""
+
+    def traced(request: Request) -> Response:
+        traceparent = request.environ.get("HTTP_TRACEPARENT", "")
+        along = {TRACEPARENT: traceparent} if traceparent else {}
+        with bound(**trace_fields(project, traceparent)), carrying(along):
+            return respond(request)
+
+    return traced
 
 
 def _answer(outcome: Outcome) -> Response:
@@ -155,7 +156,7 @@ def _delivery(request: Request, body: bytes) -> Delivery:
         scheduled=_time(header("HTTP_X_CLOUDSCHEDULER_SCHEDULETIME", "")),
         app_engine=AppEngine(
             # App Engine hands requests on through a proxy of its own.
-            address=header("HTTP_X_APPENGINE_USER_IP") or request.remote_addr or "",
+            address=header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", ""),
             is_cron=header("HTTP_X_APPENGINE_CRON") == "true",
             queue=header("HTTP_X_APPENGINE_QUEUENAME", ""),
             task_name=header("HTTP_X_APPENGINE_TASKNAME", ""),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from adjourn.admission import Receiver
 from adjourn.delivery import Delivery, Outcome
+from adjourn.dispatch import Receiver
 from adjourn.errors import AdjournError
 from adjourn.loading import load_app
 from adjourn.log import configure

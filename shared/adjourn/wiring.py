@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from adjourn.admission import Admission, Receiver
+from adjourn.admission import Admission
 from adjourn.alerts import Alerts, Hooks
 from adjourn.bound import Objects
 from adjourn.codec import Codec
 from adjourn.context import Carrier
 from adjourn.deadletters import DeadLetters
 from adjourn.delivery import Asked, Delivery, Reply
+from adjourn.dispatch import Receiver
 from adjourn.envelope import Envelope
 from adjourn.guard import Guard
 from adjourn.payloads import Payloads

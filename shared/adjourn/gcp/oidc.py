@@ -19,8 +19,7 @@ from typing import NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from adjourn.errors import ConfigurationError, KeysUnavailableError, UnauthenticatedError
-
-GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
+from adjourn.settings import GOOGLE_KEYS_URL, LOOPBACK, is_safe_url
 
 Fetch = Callable[[str], tuple[int, Mapping[str, str], bytes]]
 
@@ -34,7 +33,6 @@ _SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
 _TOKEN = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _MAX_ANSWER = 1 << 20
 _FETCH_TIMEOUT = 5.0
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _OK = 200
 
 _SHORTEST = dt.timedelta(minutes=5)
@@ -105,8 +103,7 @@ class OidcVerifier:
         Raises:
             ConfigurationError: The keys would travel in the clear over a network.
         """
-        parts = urlsplit(keys_url)
-        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(keys_url))):
+        if not is_safe_url(keys_url):
             raise ConfigurationError(
                 f"keys may be fetched over https, or over http from this machine, not {keys_url!r}"
             )
@@ -260,7 +257,7 @@ def _fetch(url: str) -> tuple[int, Mapping[str, str], bytes]:
     import urllib.request
 
     opener = urllib.request.OpenerDirector()
-    proxies = urllib.request.ProxyHandler({} if _is_loopback(url) else None)
+    proxies = urllib.request.ProxyHandler({} if urlsplit(url).hostname in LOOPBACK else None)
     for handler in (proxies, urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()):
         opener.add_handler(handler)
     try:
@@ -268,7 +265,3 @@ def _fetch(url: str) -> tuple[int, Mapping[str, str], bytes]:
             return answer.status, dict(answer.headers.items()), answer.read(_MAX_ANSWER)
     except http.client.HTTPException as error:
         raise OSError(f"broken answer: {error!r}") from error
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in _LOOPBACK
