@@ -16,6 +16,16 @@ GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 _PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _REGION = re.compile(r"[a-z0-9-]+")
+_URL = re.compile(r"[!-~]+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+# What else Google would refuse, at the first call.
+_FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "project": (re.compile(r"[A-Za-z0-9:.-]*"), "the id of a project, such as my-shop"),
+    "location": (re.compile(r"[a-z0-9-]*"), "a region, such as europe-west1"),
+    "database": (re.compile(r"[A-Za-z0-9-]*"), "the id of a database, not set for the default one"),
+    "queue": (_QUEUE, "1 to 100 letters, digits or hyphens"),
+    "tasks_host": (re.compile(r"([^\s/]+:[0-9]+)?"), "host:port, such as 127.0.0.1:8080"),
+}
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
@@ -113,13 +123,13 @@ class Settings:
         _refuse([*_unknown(environ), *settings.mistakes(), *settings._misplaced(environ)])
         return settings
 
-    def check_platform(self, environ: Mapping[str, str]) -> None:
-        """Make sure that a platform is trusted only where it really is the one below us.
+    def check(self, environ: Mapping[str, str]) -> None:
+        """Make sure that nothing is wrong, and a platform trusted only where we are on top of it.
 
         Raises:
-            ConfigurationError: It is not.
+            ConfigurationError: Something is; the message lists all of it.
         """
-        _refuse(self._misplaced(environ))
+        _refuse([*self.mistakes(), *self._misplaced(environ)])
 
     def mistakes(self) -> list[str]:
         """Return a sentence, with the fix, for everything that is wrong."""
@@ -137,7 +147,7 @@ class Settings:
         found += [
             f"{email!r} is not the e-mail address of a service account."
             for email in (self.service_account, *self.callers)
-            if email and "@" not in email
+            if email and not _EMAIL.fullmatch(email)
         ]
         found += [
             f"ADJOURN_PEOPLE_AUDIENCES: {audience!r} is what the tokens of tasks and jobs are for;"
@@ -145,10 +155,11 @@ class Settings:
             for audience in self.people_audiences
             if audience.rstrip("/") in self._service_audiences()
         ]
-        if not is_queue(self.queue):
-            found.append(
-                f"ADJOURN_QUEUE={self.queue!r} must be 1 to 100 letters, digits or hyphens."
-            )
+        found += [
+            f"{_variable(name)}={getattr(self, name)!r} must be {wanted}."
+            for name, (form, wanted) in _FORMS.items()
+            if not form.fullmatch(getattr(self, name))
+        ]
         if self.platform not in set(Platform):
             found.append(
                 f"ADJOURN_PLATFORM={self.platform!r} must be one of {', '.join(Platform)}."
@@ -292,9 +303,9 @@ def is_safe_url(url: str) -> bool:
     """Whether a token can be sent there: over https, or to this machine."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not host or parts.query or parts.fragment:
+    if not host or "@" in parts.netloc or parts.query or parts.fragment or not _URL.fullmatch(url):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)

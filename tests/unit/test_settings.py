@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from adjourn import App
 from adjourn.errors import ConfigurationError
 from adjourn.settings import GOOGLE_KEYS_URL, Platform, Settings
 
@@ -162,6 +163,10 @@ def test_plain_http_is_for_loopback(host):
         "https://[::1",
         "https://shop.example?x=1",
         "https://shop.example#x",
+        "https://user:secret@shop.example",
+        "https://shop.example:99999",
+        "https://my shop.example",
+        "https://shöp.example",
     ],
 )
 @pytest.mark.parametrize("variable", ["ADJOURN_DEFERRED_URL", "ADJOURN_KEYS_URL"])
@@ -225,3 +230,39 @@ def test_attempts_that_are_no_number_are_refused(text):
     (found,) = mistakes(ADJOURN_MAX_ATTEMPTS=text)
 
     assert found.startswith("- ADJOURN_MAX_ATTEMPTS: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("ADJOURN_PROJECT", "projects/shop", "the id of a project"),
+        ("ADJOURN_PROJECT", "my shop", "the id of a project"),
+        ("ADJOURN_LOCATION", "Europe West", "a region"),
+        ("ADJOURN_DATABASE", "(default)", "the id of a database, not set for the default one"),
+        ("CLOUDTASKS_EMULATOR_HOST", "http://127.0.0.1:8080", "host:port"),
+        ("CLOUDTASKS_EMULATOR_HOST", "localhost", "host:port"),
+    ],
+)
+def test_what_google_would_refuse_is_told_at_the_start(name, value, wanted):
+    (found,) = mistakes(**{name: value})
+
+    assert found.startswith(f"- {name}={value!r} must be {wanted}")
+
+
+@pytest.mark.parametrize("email", ["tasks@shop@example", "my tasks@shop.example", "@shop.example"])
+def test_an_address_is_one_of_an_account(email):
+    assert mistakes(ADJOURN_CALLERS=email) == [
+        f"- {email!r} is not the e-mail address of a service account."
+    ]
+
+
+def test_settings_that_were_made_by_hand_are_checked_too():
+    app = App(Settings(**dataclasses.asdict(read()) | {"location": "", "queue": "my_queue"}))
+
+    with pytest.raises(ConfigurationError) as caught:
+        app.wiring()
+
+    assert [line[:24] for line in str(caught.value).splitlines()[1:]] == [
+        "- ADJOURN_LOCATION is no",
+        "- ADJOURN_QUEUE='my_queu",
+    ]

@@ -505,7 +505,7 @@ def stored_status(box):
     return state.status
 
 
-def test_a_run_that_never_gets_on_is_stopped(box, walk):
+def test_a_run_that_never_gets_on_is_stopped(box, walk, lines):
     run = walk.start(QUERY)
     for _ in range(6):
         box.queue.tasks.clear()
@@ -514,6 +514,7 @@ def test_a_run_that_never_gets_on_is_stopped(box, walk):
 
     assert run.fetch().status is Status.STOPPED
     assert run.fetch().last_error == "It was revived 5 times and did not get on."
+    assert lines()[-1]["event"] == "iteration.stopped"
     assert run.retry()
     box.drain()
     assert run.fetch().status is Status.FINISHED

@@ -27,7 +27,7 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         settings: The deployment.
         users_client: The application's own Datastore client, whose transactions are noticed.
     """
-    settings.check_platform(os.environ)
+    settings.check(os.environ)
     clock = SystemClock()
     client = PerProcess(lambda: datastore_client(settings))
     return Adapters(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adjourn.errors import AdjournError
-from adjourn.iteration.runs import Run, Step
+from adjourn.iteration.runs import Run, Status, Step
 from adjourn.iteration.steering import Runs
 from adjourn.log import event
 
@@ -79,8 +79,13 @@ class Reviver:
             epoch = found.epoch + 1
             return found._replace(epoch=epoch, revivals=revivals, progress=progress)
 
-        if not self.runs.change(run.id, again):
+        changed = self.runs.change_quietly(run.id, again)
+        if changed is None:
             return False
+        if changed.status is Status.STOPPED:
+            event("iteration.stopped", logging.ERROR, changed.error, run=run.id)
+            return False
+        self.runs.enqueue(changed, self.runs.due(changed))
         text = f"{run.iteration} had no task for a step to come"
         event("iteration.revived", logging.WARNING, text, run=run.id)
         return True
