@@ -17,6 +17,8 @@ Duration = dt.timedelta | float
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NONE = dt.timedelta()
+_LONGEST = dt.timedelta(days=36_525)
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 class DeclaredOptions(TypedDict, total=False):
@@ -134,8 +136,8 @@ class Options(NamedTuple):
                 yield f"{name} must not be negative."
         for name in ("expires", "min_backoff", "max_backoff", "unique_for"):
             value = getattr(self, name)
-            if value is not None and value <= _NONE:
-                yield f"{name} must be more than nothing."
+            if value is not None and not _NONE < value <= _LONGEST:
+                yield f"{name} must be more than nothing, and at most a hundred years."
         yield from self._wrong_limits()
 
     def _wrong_limits(self) -> Iterator[str]:
@@ -165,13 +167,16 @@ class Options(NamedTuple):
             chance: A random number from 0 to 1, for `spread`.
 
         Raises:
-            DeclarationError: It lies beyond the calendar.
+            DeclarationError: It lies more than a hundred years away.
         """
         try:
             start = self.eta if self.delay is None else now + self.delay
-            return (start or now) + self.spread * chance if self.spread else start
+            start = (start or now) + self.spread * chance if self.spread else start
         except OverflowError:
-            raise DeclarationError("The start lies beyond the calendar.") from None
+            start = _NEVER
+        if start and abs(start - now) > _LONGEST:
+            raise DeclarationError("The start lies more than a hundred years away.")
+        return start
 
 
 def is_name(value: object) -> bool:

@@ -11,6 +11,10 @@ from adjourn.errors import DeclarationError, UnknownNameError
 
 T = TypeVar("T")
 
+# It stands in URLs (2,083 characters, each byte may take three), and in keys and indexes of
+# Datastore (1,500 bytes; https://cloud.google.com/datastore/docs/concepts/limits).
+_LONGEST = 500
+
 
 class Registry(Generic[T]):
     """Items of one sort by their unique names."""
@@ -30,14 +34,22 @@ class Registry(Generic[T]):
             raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
         names = (name, *aliases)
         for each in names:
-            if not each:
-                raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
+            self._check(each)
             if each in self._items or each in self._aliases or names.count(each) > 1:
                 raise DeclarationError(
                     f"There is already a {self._sort} named {each!r}; rename one of them."
                 )
         self._items[name] = item
         self._aliases |= dict.fromkeys(aliases, name)
+
+    def _check(self, name: object) -> None:
+        if not name:
+            raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
+        if not isinstance(name, str) or not _is_stored(name):
+            raise DeclarationError(
+                f"A {self._sort} cannot be named {name!r:.100}; a name is a str of at most"
+                f" {_LONGEST} bytes, not one like __this__."
+            )
 
     def get(self, name: str) -> T:
         """Return the item registered under `name`.
@@ -67,6 +79,14 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _is_stored(name: str) -> bool:
+    is_reserved = name.startswith("__") and name.endswith("__")
+    try:
+        return not is_reserved and len(name.encode()) <= _LONGEST
+    except UnicodeEncodeError:
+        return False
 
 
 def default_name(item: type | object) -> str:

@@ -39,6 +39,17 @@ def test_a_name_is_not_empty():
         Registry("task").add("", top)
 
 
+@pytest.mark.parametrize("name", [5, b"send", "x" * 501, "\u00e4" * 251, "\udc80", "__send__"])
+def test_a_name_is_one_that_everything_can_store(name):
+    registry = Registry("task")
+
+    with pytest.raises(DeclarationError, match="A task cannot be named"):
+        registry.add("send", top, [name])
+    assert not len(registry)
+
+    registry.add("\u00e4" * 250, top)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest():
     registry = Registry("task")
     registry.add("shop.send_receipt", top)

@@ -22,6 +22,7 @@ from adjourn.ports import Target, TaskState
 from adjourn.testing import SETTINGS, MemoryQueue, sandbox
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
 
 
@@ -67,6 +68,8 @@ def only(box):
         ({"spread": -1}, "spread must not be negative"),
         ({"expires": 0}, "expires must be more than nothing"),
         ({"min_backoff": 0}, "min_backoff must be more than nothing"),
+        ({"expires": dt.timedelta.max}, "expires must be more than nothing, and at most a hundred"),
+        ({"max_backoff": 1e13}, "max_backoff must be .* at most a hundred years"),
         ({"min_backoff": 9, "max_backoff": 3}, "min_backoff must not be longer than max_backoff"),
         ({"once": 1}, "once=1 must be True or False"),
         ({"no_retry": True, "max_retries": 2}, "no_retry contradicts max_retries"),
@@ -155,9 +158,19 @@ def test_the_earliest_start_is_counted_from_the_call(options, start):
     assert options.start(NOON, 0.5) == start
 
 
-def test_a_start_beyond_the_calendar_is_refused():
-    with pytest.raises(DeclarationError, match="beyond the calendar"):
-        Options(delay=dt.timedelta.max).start(NOON, 0)
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(delay=dt.timedelta.max),
+        Options(delay=dt.timedelta(days=40_000)),
+        Options(delay=MINUTE, spread=dt.timedelta.max),
+        Options(eta=dt.datetime.max.replace(tzinfo=dt.timezone(-5 * HOUR))),
+        Options(eta=dt.datetime.min.replace(tzinfo=dt.timezone(5 * HOUR))),
+    ],
+)
+def test_a_start_that_nobody_can_mean_is_refused(options):
+    with pytest.raises(DeclarationError, match="more than a hundred years away"):
+        options.start(NOON, 1)
 
 
 # Calls
