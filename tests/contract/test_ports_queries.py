@@ -1,10 +1,12 @@
 """What the core asks of users' queries, of the twin in memory and of the adapter alike."""
 
+import datetime as dt
 import itertools
 from dataclasses import replace
 
 import pytest
 from google.cloud import datastore
+from google.cloud.datastore.helpers import GeoPoint
 from google.cloud.datastore.query import And, Or, PropertyFilter
 
 from adjourn.codec import Codec
@@ -321,6 +323,30 @@ REFUSED = [
     ({"distinct_on": ["parity"], "projection": ["parity", "m"]}, "within a group"),
 ]
 
+REFUSED_BY_DATASTORE = [
+    {"filters": [PropertyFilter("n", "IN", [])]},
+    {"filters": [PropertyFilter("n", "IN", 5)]},
+    {"filters": [PropertyFilter("n", "IN", list(range(31)))]},
+    {"filters": [PropertyFilter("n", "NOT_IN", list(range(11)))]},
+    {"filters": [PropertyFilter(name, "IN", list(range(6))) for name in "nm"]},
+    {"filters": [equal("tags", ["all", "t1"])]},
+    {"kind": None, "filters": [EVEN]},
+    {"kind": None, "order": ["n"]},
+    {"kind": None, "order": ["-__key__"]},
+    {"order": ["n", "m", "-n"]},
+    {"projection": ["n", "n"]},
+    {"projection": ["n"], "filters": [equal("n", 1)]},
+    {"distinct_on": ["m"], "filters": [PropertyFilter("m", "IN", [1, 2])]},
+]
+
+REFUSED_BY_THE_SERVICE_ALONE = [
+    {"filters": [PropertyFilter("n", "!=", 1), PropertyFilter("m", "!=", 1)]},
+    {"filters": [PropertyFilter("n", "NOT_IN", [1]), Or([equal("m", 1), EVEN])]},
+    {"filters": [PropertyFilter("n", "NOT_IN", [1]), PropertyFilter("m", "IN", [1])]},
+    {"filters": [equal("tags", {"all": 1})]},
+    {"kind": None, "projection": ["n"]},
+]
+
 
 def form(client, told):
     """Return the query of a form."""
@@ -349,10 +375,22 @@ class DatastoreQueriesContract(QuerySourceContract):
         return datastore_client(settings)
 
     @pytest.fixture
-    def subject(self, client, add):
+    def source(self, client):
+        return DatastoreQueries(lambda: client)
+
+    @pytest.fixture
+    def put(self, client):
+        return client.put
+
+    @pytest.fixture
+    def drop(self, client):
+        return client.delete
+
+    @pytest.fixture
+    def subject(self, source, add):
         for n in range(7):
             add(n)
-        return DatastoreQueries(lambda: client)
+        return source
 
     @pytest.fixture
     def query(self, client):
@@ -363,12 +401,12 @@ class DatastoreQueriesContract(QuerySourceContract):
         return client.query(kind="Number")
 
     @pytest.fixture
-    def move(self, client):
+    def move(self, client, put):
         def change(n, to):
             parity = "odd" if n % 2 else "even"
             entity = client.get(client.key("Parity", parity, "Number", f"n{n}"))
             entity["n"] = to
-            client.put(entity)
+            put(entity)
 
         return change
 
@@ -377,23 +415,47 @@ class DatastoreQueriesContract(QuerySourceContract):
         return lambda entity: entity["n"]
 
     @pytest.fixture
-    def add(self, client):
-        def put(n, namespace=None):
+    def add(self, client, put):
+        def made(n, namespace=None):
             parity = "odd" if n % 2 else "even"
             parent = client.key("Parity", parity, namespace=namespace)
             entity = datastore.Entity(client.key("Number", f"n{n}", parent=parent))
             entity.update({"n": n, "m": n % 3, "parity": parity, "tags": ["all", f"t{n % 3}"]})
-            client.put(entity)
+            put(entity)
 
-        return put
+        return made
 
     @pytest.fixture
-    def remove(self, client):
+    def remove(self, client, drop):
         def delete(n):
             parity = "odd" if n % 2 else "even"
-            client.delete(client.key("Parity", parity, "Number", f"n{n}"))
+            drop(client.key("Parity", parity, "Number", f"n{n}"))
 
         return delete
+
+    @pytest.fixture
+    def products(self, client, put):
+        makers = [client.key("Maker", each) for each in (1, "a")]
+        embedded = datastore.Entity()
+        embedded["city"] = "Ulm"
+        for name, values in {
+            "a": {
+                "price": 1,
+                "tags": ["new", "red"],
+                "sold": dt.datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=dt.UTC),
+                "code": b"ab",
+                "of": makers[1],
+                "at": GeoPoint(48, 10),
+            },
+            "b": {"price": 2, "tags": ["red"], "sold": None, "code": b"\xff", "of": makers[0]},
+            "c": {"price": "three", "tags": [], "maker": embedded, "of": makers[0]},
+            "d": {"price": 4.5, "maker": [{"city": "Bonn"}, {"city": "Aalen"}], "code": "ab"},
+        }.items():
+            entity = datastore.Entity(client.key("Product", name), ("note",) * (name != "b"))
+            entity.update(values | {"note": "unindexed" if name != "b" else 5})
+            if name in "bc":
+                entity["at"] = GeoPoint(-1 if name == "b" else 48, 10 + (name == "c") / 10)
+            put(entity)
 
     def found(self, subject, query):
         return [entity["n"] for entity in walk(subject, carried(subject, query), limit=2)]
@@ -522,21 +584,14 @@ class DatastoreQueriesContract(QuerySourceContract):
         with pytest.raises(DeclarationError, match="limit is"):
             subject.describe(query, limit=limit)
 
-    def test_the_cursors_of_googles_client_are_taken_and_others_refused(self, subject, query):
-        iterator = query.fetch(limit=3)
-        list(iterator)
-        told = carried(subject, query, start_cursor=iterator.next_page_token)
-
-        assert [entity["n"] for entity in walk(subject, told)] == [3, 4, 5, 6]
-        with pytest.raises(DeclarationError, match="is not a cursor"):
-            subject.describe(query, end_cursor=5)
-
-    def test_what_a_walk_over_keys_found_is_found_again_without_its_values(self, subject, client):
+    def test_what_a_walk_over_keys_found_is_found_again_without_its_values(
+        self, subject, client, drop
+    ):
         query = client.query(kind="Number")
         query.keys_only()
         told = carried(subject, query)
         entries = walk(subject, told)
-        client.delete(entries[1].key)
+        drop(entries[1].key)
 
         found = subject.find(told, carry([subject.refer(told, entry) for entry in entries]))
 
@@ -554,6 +609,129 @@ class DatastoreQueriesContract(QuerySourceContract):
 
         assert rows(found) == rows(entries)
 
+    @pytest.mark.parametrize("told", REFUSED_BY_DATASTORE, ids=repr)
+    def test_what_datastore_refuses_is_told(self, subject, client, told):
+        told = carried(subject, form(client, told))
+
+        with pytest.raises(StoreError):
+            subject.count(told)
+        with pytest.raises(StoreError):
+            subject.page(told, cursor="", limit=1)
+
+    @pytest.mark.usefixtures("products")
+    @pytest.mark.parametrize(
+        ("condition", "names"),
+        [
+            (PropertyFilter("price", "=", 2), "b"),
+            (PropertyFilter("price", "=", 2.0), ""),
+            (PropertyFilter("price", "!=", 2), "acd"),
+            (PropertyFilter("price", ">", 1), "bcd"),
+            (PropertyFilter("price", ">=", 1), "abcd"),
+            (PropertyFilter("price", "<", 2), "a"),
+            (PropertyFilter("price", "<=", 2), "ab"),
+            (PropertyFilter("price", "<", "z"), "abc"),
+            (PropertyFilter("price", "IN", [1, 4.5, "x"]), "ad"),
+            (PropertyFilter("price", "NOT_IN", [1, 4.5]), "bc"),
+            (PropertyFilter("tags", "=", "red"), "ab"),
+            (And([PropertyFilter("tags", ">", "new"), PropertyFilter("tags", "<", "red")]), ""),
+            (And([equal("tags", "new"), equal("tags", "red")]), "a"),
+            (And([equal("tags", "new"), PropertyFilter("tags", ">", "new")]), ""),
+            (PropertyFilter("sold", "=", None), "b"),
+            (PropertyFilter("sold", ">", dt.datetime(2025, 1, 1, tzinfo=dt.UTC)), "a"),
+            (PropertyFilter("sold", "<", dt.datetime(2027, 1, 1)), "ba"),  # noqa: DTZ001
+            (PropertyFilter("nothing", "=", None), ""),
+            (PropertyFilter("note", "=", "unindexed"), ""),
+            (PropertyFilter("maker.city", "=", "Ulm"), "c"),
+            (PropertyFilter("code", "=", b"ab"), "ad"),
+            (PropertyFilter("code", "=", "ab"), "ad"),
+            (PropertyFilter("code", "=", 1), ""),
+            (PropertyFilter("at", "=", GeoPoint(48, 10)), "a"),
+            (PropertyFilter("at", ">", GeoPoint(-1, 10)), "ac"),
+            (And([equal("tags", "red"), equal("price", 1)]), "a"),
+            (Or([equal("price", 4.5), equal("tags", "new")]), "ad"),
+            (PropertyFilter("of", "=", datastore.Key("Maker", 1, project=SETTINGS.project)), ""),
+        ],
+    )
+    def test_values_of_all_types_are_compared(self, subject, client, condition, names):
+        query = client.query(kind="Product")
+        query.add_filter(filter=condition)
+
+        found = walk(subject, carried(subject, query), limit=1)
+
+        assert "".join(entity.key.name for entity in found) == names
+
+    @pytest.mark.usefixtures("products")
+    @pytest.mark.parametrize(
+        ("order", "names"),
+        [
+            (["price"], "abcd"),
+            (["-price"], "dcba"),
+            (["sold"], "ba"),
+            (["code", "-price"], "dab"),
+            (["of"], "bca"),
+            (["at"], "bac"),
+            (["-code", "__key__"], "bad"),
+            (["__key__"], "abcd"),
+            (["note"], "b"),
+        ],
+    )
+    def test_values_of_all_types_are_sorted(self, subject, client, order, names):
+        found = walk(subject, carried(subject, client.query(kind="Product", order=order)), limit=1)
+
+        assert "".join(entity.key.name for entity in found) == names
+
+    @pytest.mark.usefixtures("products")
+    @pytest.mark.parametrize("name", ["price", "tags", "sold", "code", "of", "at", "maker.city"])
+    def test_values_of_all_types_are_projected(self, subject, client, name):
+        query = client.query(kind="Product", projection=[name])
+
+        found = walk(subject, carried(subject, query), limit=2)
+
+        assert [each.key for each in found] == [each.key for each in query.fetch()]
+        assert [each[name] for each in found] == [each[name] for each in query.fetch()]
+        assert found
+
+    @pytest.mark.usefixtures("products")
+    def test_entities_come_as_datastore_returns_them(self, subject, client):
+        query = client.query(kind="Product")
+
+        found = walk(subject, carried(subject, query), limit=2)
+
+        assert found == list(query.fetch())
+        found[0]["price"] = 99
+        found[0].exclude_from_indexes.clear()
+        assert walk(subject, carried(subject, query)) == list(query.fetch())
+
+    def test_keys_are_sorted_by_path_and_ids_come_before_names(self, subject, put, client):
+        paths = [(10,), (9,), ("10",), ("9",), ("ä",), ("z",), (9, "Path", 1), (9, "Other", 2)]
+        for path in paths:
+            put(datastore.Entity(client.key("Path", *path)))
+        query = client.query(kind=None, ancestor=None)
+
+        found = [each.key for each in walk(subject, carried(subject, query), 3)]
+
+        assert found == [each.key for each in query.fetch()]
+        of_kind = client.query(kind="Path")
+        assert [each.key.flat_path[1:] for each in walk(subject, carried(subject, of_kind), 3)] == [
+            (9,),
+            (9, "Path", 1),
+            (10,),
+            ("10",),
+            ("9",),
+            ("z",),
+            ("ä",),
+        ]
+
+    def test_a_group_is_not_met_again_when_its_entity_is_deleted(self, subject, client, drop):
+        query = client.query(kind="Number", distinct_on=["m"], order=["m"])
+        told = carried(subject, query)
+        page = subject.page(told, cursor="", limit=1)
+        drop(page.entries[0].key)
+
+        rest = subject.page(told, cursor=page.cursors[0], limit=5)
+
+        assert [each["m"] for each in (*page.entries, *rest.entries)] == [0, 1, 2]
+
     def test_an_inequality_is_warned_about(self, subject, client):
         told = carried(subject, form(client, FORMS["two inequalities"]))
 
@@ -561,6 +739,135 @@ class DatastoreQueriesContract(QuerySourceContract):
 
         assert ["filters m" in each or "filters n" in each for each in warnings] == [True, True]
         assert not subject.warnings(carried(subject, form(client, FORMS["OR"])))
+
+
+class RulesOfTheService:
+    """What Google's emulator does otherwise: it lets more pass, and repeats entities in pages."""
+
+    @pytest.mark.parametrize("told", REFUSED_BY_THE_SERVICE_ALONE, ids=repr)
+    def test_what_the_service_refuses_is_told(self, subject, client, told):
+        told = carried(subject, form(client, told))
+
+        with pytest.raises(StoreError):
+            subject.count(told)
+
+    def test_a_cursor_of_another_query_is_told(self, subject, client, query):
+        cursor = subject.page(carried(subject, query), cursor="", limit=1).cursors[0]
+        told = carried(subject, client.query(kind="Number", order=["m"]), start_cursor=cursor)
+
+        with pytest.raises(StoreError):
+            subject.count(told)
+
+    @pytest.mark.usefixtures("products")
+    @pytest.mark.parametrize(
+        ("order", "names"),
+        [
+            (["tags"], "ab"),
+            (["-tags"], "ba"),
+            (["-tags", "__key__"], "ab"),
+            (["tags", "-price"], "ab"),
+            (["-tags", "-price"], "ba"),
+            (["maker.city"], "dc"),
+            (["-maker.city"], "cd"),
+            (["-__key__", "price"], "dcba"),
+        ],
+    )
+    def test_arrays_are_sorted_by_their_smallest_or_largest_value(
+        self, subject, client, order, names
+    ):
+        found = walk(subject, carried(subject, client.query(kind="Product", order=order)), limit=1)
+
+        assert "".join(entity.key.name for entity in found) == names
+
+    @pytest.mark.usefixtures("products")
+    def test_an_array_is_sorted_by_the_values_that_are_asked_for(self, subject, client):
+        query = client.query(kind="Product", order=["tags", "-price"])
+        query.add_filter(filter=PropertyFilter("tags", ">", "new"))
+
+        found = walk(subject, carried(subject, query), limit=1)
+
+        assert [entity.key.name for entity in found] == ["b", "a"]
+
+    @pytest.mark.usefixtures("products")
+    @pytest.mark.parametrize(
+        ("condition", "names"),
+        [(PropertyFilter("sold", ">", 0), ["a"]), (PropertyFilter("maker", "=", "Ulm"), [])],
+        ids=["times are whole numbers", "an embedded entity has no value of its own"],
+    )
+    def test_values_are_compared_as_in_an_index(self, subject, client, condition, names):
+        query = client.query(kind="Product")
+        query.add_filter(filter=condition)
+
+        assert [each.key.name for each in walk(subject, carried(subject, query))] == names
+
+
+class TestMemoryEntities(RulesOfTheService, DatastoreQueriesContract):
+    """The twin beside a Datastore that is given the same entities, and is asked what is right."""
+
+    @pytest.fixture
+    def address(self, datastore_address):
+        return datastore_address
+
+    @pytest.fixture
+    def source(self):
+        return MemoryQueries()
+
+    @pytest.fixture
+    def put(self, client, source):
+        def both(entity):
+            client.put(entity)
+            source.add(entity.kind, entity)
+
+        return both
+
+    @pytest.fixture
+    def drop(self, client, source):
+        def both(key):
+            client.delete(key)
+            source.remove(key.kind, datastore.Entity(key))
+
+        return both
+
+    def test_an_entity_takes_the_place_of_the_one_with_its_key(self, subject, client):
+        entity = datastore.Entity(client.key("Number", 1))
+        subject.add("Number", entity)
+        entity["n"] = 1
+        assert subject.entries("Number")[0] == datastore.Entity(entity.key)
+
+        subject.add("Number", entity)
+
+        assert subject.entries("Number")[0] == entity
+        assert len(subject.entries("Number")) == 8
+
+    def test_a_partial_key_is_completed_as_by_the_client(self, subject, client):
+        made = [datastore.Entity(client.key("Order")) for _ in range(3)]
+
+        subject.add("Order", *made)
+
+        assert [each.key for each in subject.entries("Order")] == [each.key for each in made]
+        assert not any(each.key.is_partial for each in made)
+
+    def test_an_entity_of_another_kind_is_refused(self, subject, client):
+        with pytest.raises(ValueError, match=r"is of the kind 'Order', not 'Orders'"):
+            subject.add("Orders", datastore.Entity(client.key("Order", 1)))
+
+    def test_what_is_not_there_cannot_be_removed(self, subject, client):
+        for kind in ("Number", "Other"):
+            with pytest.raises(ValueError, match=f"none of the entries of the kind '{kind}'"):
+                subject.remove(kind, datastore.Entity(client.key(kind, 1)))
+
+
+class AdapterContract(DatastoreQueriesContract):
+    """Subclasses give the `address` of a Datastore, which the subject reads itself."""
+
+    def test_the_cursors_of_googles_client_are_taken_and_others_refused(self, subject, query):
+        iterator = query.fetch(limit=3)
+        list(iterator)
+        told = carried(subject, query, start_cursor=iterator.next_page_token)
+
+        assert [entity["n"] for entity in walk(subject, told)] == [3, 4, 5, 6]
+        with pytest.raises(DeclarationError, match="is not a cursor"):
+            subject.describe(query, end_cursor=5)
 
     def test_a_query_for_another_project_is_refused(self, subject):
         query = datastore.Client(project="other").query(kind="Number")
@@ -598,7 +905,7 @@ class DatastoreQueriesContract(QuerySourceContract):
                 subject.change([datastore.Entity(stranger.key("Number", 1))], len)
 
 
-class TestLaptopQueries(DatastoreQueriesContract):
+class TestLaptopQueries(RulesOfTheService, AdapterContract):
     def many(self, client, count, size=0):
         keys = [client.key("Many", n) for n in range(1, count + 1)]
         for at in range(0, count, 30):
@@ -695,7 +1002,7 @@ class TestLaptopQueries(DatastoreQueriesContract):
         return datastore_address
 
 
-class TestGoogleQueries(DatastoreQueriesContract):
+class TestGoogleQueries(AdapterContract):
     @pytest.fixture
     def address(self, google_address):
         return google_address

@@ -17,7 +17,7 @@ def orders(box):
     box.queries.add("Order", *({"n": n} for n in range(10)))
 
     def left():
-        return [entry["n"] for entry in box.queries._entries({"kind": "Order"}).values()]
+        return [entry["n"] for entry in box.queries.entries("Order")]
 
     return left
 

@@ -1,70 +1,109 @@
-"""Google's queries, as far as the queries in memory understand them."""
+"""Filters of queries, as the conjunctions of which any has to be met; see `adjourn.gcp.told`."""
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from adjourn.errors import DeclarationError
-from adjourn.gcp.queries import DatastoreQueries
+from adjourn.errors import StoreError
 from adjourn.gcp.told import KEY
+from adjourn.testing.values import Ranked, path_of, ranked
 
-_ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
+# https://cloud.google.com/datastore/docs/concepts/queries#limitations
+_MOST_CONJUNCTIONS = 30
+_MOST_NOT_IN = 10
+
+_MET: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
+    "NOT_IN": lambda value, others: value not in others,
 }
 
 
-def understood(query: Any) -> Mapping[str, Any]:
-    """Return kind, order and filters of a query of google-cloud-datastore.
+class Check(NamedTuple):
+    """A comparison of a property, or of the key, with a ranked value, or several for NOT_IN."""
+
+    name: str
+    sign: str
+    operand: Any
+
+    def meets(self, value: Ranked) -> bool:
+        """Whether a ranked value is one of those that the comparison is for."""
+        return _MET[self.sign](value, self.operand)
+
+    @property
+    def fixes(self) -> bool:
+        """Whether it leaves the property but one value."""
+        return self.sign == "=" and self.name != KEY
+
+
+Conjunction = Sequence[Check]
+
+
+def conjunctions(filters: Sequence[Any]) -> Sequence[Conjunction]:
+    """Return the conjunctions of which entries have to meet one.
 
     Raises:
-        DeclarationError: It says more than that, or is no such query.
+        StoreError: Datastore would refuse such filters.
     """
-    told = DatastoreQueries(lambda: query._client).describe(query)  # noqa: SLF001 - as queries does
-    unknown = [name for name in ("ancestor", "projection", "distinct_on") if told[name]]
-    order = [name for name in told["order"] if name != KEY]
-    if len(order) > 1 or "-" in "".join(order)[:1]:
-        unknown.append("order")
-    if told["kind"] is None or unknown:
-        what = " and ".join(unknown) or "all kinds"
-        raise DeclarationError(
-            f"Queries in memory know one kind, filters and one ascending order, but no {what};"
-            " test this one on the laptop stack."
+    _check_signs([sign for each in filters for sign in _signs(each)])
+    found = _all_of(filters)
+    if len(found) > _MOST_CONJUNCTIONS:
+        raise StoreError(
+            f"The query comes to {len(found)} conjunctions that are joined by OR; Datastore takes"
+            f" {_MOST_CONJUNCTIONS}."
         )
-    return {"kind": told["kind"], "order": "".join(order), "filters": told["filters"]}
+    return found
 
 
-def matches(condition: Any, entry: Any) -> bool:
-    """Whether an entry is one of those that a filter is for; see `adjourn.gcp.told`."""
+def _signs(condition: Any) -> Iterator[str]:
     if isinstance(condition, Mapping):
         ((name, parts),) = condition.items()
-        met = (matches(part, entry) for part in parts)
-        return any(met) if name == "OR" else all(met)
-    name, sign, wanted = condition
-    if name == KEY:
-        return _compared(entry.key, sign, wanted)
-    if name not in entry:
-        return False
-    value = entry[name]
-    values = value if isinstance(value, list) else [value]
-    return any(_compared(each, sign, wanted) for each in values)
+        yield name
+        for part in parts:
+            yield from _signs(part)
+    else:
+        yield condition[1]
 
 
-def _compared(value: Any, sign: str, wanted: Any) -> bool:
-    match sign:
-        case "=":
-            return bool(value == wanted)
-        case "!=":
-            return bool(value != wanted)
-        case "IN":
-            return value in wanted
-        case "NOT_IN":
-            return value not in wanted
-    try:
-        return _ORDERED[sign](value, wanted)
-    except TypeError:
-        return False  # Datastore compares values of one type with each other
+def _check_signs(signs: Sequence[str]) -> None:
+    if signs.count("!=") + signs.count("NOT_IN") > 1:
+        raise StoreError("Datastore takes one != or NOT_IN in a query.")
+    if "NOT_IN" in signs and {"IN", "OR"} & set(signs):
+        raise StoreError("Datastore takes no NOT_IN beside an IN or OR.")
+
+
+def _all_of(conditions: Sequence[Any]) -> Sequence[Conjunction]:
+    choices = itertools.product(*map(_any_of, conditions))
+    return [list(itertools.chain(*chosen)) for chosen in choices]
+
+
+def _any_of(condition: Any) -> Sequence[Conjunction]:
+    if isinstance(condition, Mapping):
+        ((name, parts),) = condition.items()
+        if not parts:
+            raise StoreError(f"Datastore refuses an {name} of nothing.")
+        return [c for part in parts for c in _any_of(part)] if name == "OR" else _all_of(parts)
+    name, sign, value = condition
+    if sign not in {"IN", "NOT_IN"}:
+        return [[Check(name, sign, _operand(name, value))]]
+    if not isinstance(value, list) or not value:
+        raise StoreError(f"{sign} {value!r:.200}: Datastore takes a list that is not empty.")
+    operands = [_operand(name, each) for each in value]
+    if sign == "IN":
+        return [[Check(name, "=", each)] for each in operands]
+    if len(operands) > _MOST_NOT_IN:
+        raise StoreError(f"Datastore takes {_MOST_NOT_IN} values in NOT_IN.")
+    return [[Check(name, sign, operands)]]
+
+
+def _operand(name: str, value: Any) -> Ranked:
+    if name != KEY:
+        return ranked(value)
+    return value if isinstance(value, list) else path_of(value)  # a path, or the key of one

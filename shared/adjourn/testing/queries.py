@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import DeclarationError
+from adjourn.gcp import told as queries
+from adjourn.gcp.queries import DatastoreQueries
+from adjourn.gcp.roundtrip import as_read
+from adjourn.gcp.told import KEY, Told, is_projected
 from adjourn.ports import Page, Split
-from adjourn.testing.filters import matches, understood
+from adjourn.testing.plans import plan_of
+from adjourn.testing.results import Reference, as_found, path_in, results, shown
+from adjourn.testing.values import key_of
 
-_Row = tuple[Any, object]
-"""A position (the place, or the value that sorts and the place) and the entry there."""
+# Ids that are given out are as large as those of Datastore, and so in nobody's way.
+_FIRST_ID = 5_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +34,76 @@ class MemoryQuery:
     kind: str
     order: str = ""
 
+    def told(self, *, keys_only: bool = False) -> Told:
+        """Return the query as plain values, as `adjourn.gcp.queries` tells Google's."""
+        return {
+            "kind": self.kind,
+            "namespace": None,
+            "database": "",
+            "ancestor": None,
+            "filters": [],
+            "order": [self.order] if self.order else [],
+            "projection": [KEY] if keys_only else [],
+            "distinct_on": [],
+            "start_cursor": "",
+            "end_cursor": "",
+        }
+
 
 class MemoryQueries:
-    """Queries in memory: the entries of a kind, in the order in which they were added.
+    """Queries in memory, which find the entries that they were given as Datastore finds entities.
 
-    They understand `MemoryQuery`, and of Google's queries kind, filters and one ascending order by
-    numbers or texts. Orders by key are those in which entries were added.
+    They understand `MemoryQuery`, and whatever google-cloud-datastore's queries say. An entry is
+    an entity, of which copies are kept and given out, or anything else. That has no key: it is
+    kept as it is, and stands behind the entities of its kind, in the order of being added.
     """
 
     def __init__(self) -> None:
-        self._places = itertools.count(1)
-        self._kinds: dict[str, dict[int, object]] = {}
+        self._numbers = itertools.count(1)
+        self._kinds: dict[str, dict[Reference, object]] = {}
 
     def add(self, kind: str, *entries: object) -> None:
-        """Let the queries of a kind find further entries, behind those that are there."""
-        self._kinds.setdefault(kind, {}).update(zip(self._places, entries, strict=False))
+        """Let the queries of a kind find further entries.
+
+        An entity takes the place of the one with its key, and is given an id if it has none.
+
+        Args:
+            kind: The kind.
+            *entries: Entities of that kind, mappings, or anything else.
+
+        Raises:
+            ValueError: An entity is of another kind, or has a value that Datastore cannot keep.
+        """
+        kept = self._kinds.setdefault(kind, {})
+        for entry, number in zip(entries, self._numbers, strict=False):
+            key: Any = key_of(entry)
+            if key is None:
+                kept[number] = entry
+            elif key.kind != kind:
+                raise ValueError(f"{key!r} is of the kind {key.kind!r}, not {kind!r}.")
+            else:
+                stored: Any = entry
+                if key.is_partial:
+                    stored.key = key.completed_key(_FIRST_ID + number)
+                kept[stored.key] = as_read(stored)
+
+    def entries(self, kind: str) -> list[Any]:
+        """Return the entries of a kind as they are now, in the order of their keys."""
+        kept = self._kinds.get(kind, {})
+        return [_copied(kept[each]) for each in sorted(kept, key=lambda ref: path_in(kind, ref))]
 
     def remove(self, kind: str, entry: object) -> None:
-        """Let the queries of a kind find an entry no more."""
-        kept = {at: each for at, each in self._kinds[kind].items() if each != entry}
-        self._kinds[kind] = kept
+        """Let the queries of a kind find an entity, or an entry and its equals, no more.
+
+        Raises:
+            ValueError: There is none.
+        """
+        kept = self._kinds.get(kind, {})
+        if (reference := _reference(kept, entry)) is None:
+            raise ValueError(f"{entry!r:.200} is none of the entries of the kind {kind!r}.")
+        while reference is not None:
+            del kept[reference]
+            reference = _reference(kept, entry)
 
     def describe(
         self,
@@ -58,123 +112,112 @@ class MemoryQueries:
         limit: int | None = None,
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
-        keys_only: bool = False,  # noqa: ARG002 - entries have no keys of their own
-    ) -> Mapping[str, object]:
+        keys_only: bool = False,
+    ) -> Told:
         """Return what a `MemoryQuery`, or one of google-cloud-datastore, says.
 
         Raises:
-            DeclarationError: It is none, or one that is not understood here.
+            DeclarationError: It is none, or could not be resumed in Datastore.
         """
-        told = _told(query)
-        cursors = {"start_cursor": start_cursor or "", "end_cursor": end_cursor or ""}
-        return {**told, "limit": limit, **cursors, "after": 0, "until": None}
-
-    def warnings(self, query: Mapping[str, object]) -> Sequence[str]:
-        """Say what an order leads to."""
-        order = query["order"]
-        return [f"ordered by {order}, which must not be changed meanwhile"] if order else []
-
-    def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
-        """Return a slice of the entries."""
-        rows = self._rows(query)
-        behind = _behind(rows, cursor) if cursor else rows
-        return Page(
-            entries=[entry for _, entry in behind[:limit]],
-            cursors=[json.dumps(at) for at, _ in behind[:limit]],
-            more=len(behind) > limit,
+        if isinstance(query, MemoryQuery):
+            cursors = {"start_cursor": start_cursor or "", "end_cursor": end_cursor or ""}
+            return {**query.told(keys_only=keys_only), **cursors, "limit": limit}
+        if not hasattr(query, "add_filter"):
+            raise DeclarationError(
+                f"{query!r} is not a MemoryQuery, nor a query of google-cloud-datastore."
+            )
+        client: Any = query._client  # type: ignore[attr-defined]  # noqa: SLF001 - its own
+        return DatastoreQueries(lambda: client).describe(
+            query,
+            limit=limit,
+            start_cursor=start_cursor,
+            end_cursor=end_cursor,
+            keys_only=keys_only,
         )
 
-    def count(self, query: Mapping[str, Any]) -> int:
-        """Return how many entries there are."""
-        count = len(self._rows(query))
+    def warnings(self, query: Told) -> Sequence[str]:
+        """Name the properties whose values must not change."""
+        return queries.warnings(query)
+
+    def page(self, query: Told, *, cursor: str, limit: int) -> Page:
+        """Return the results behind a position."""
+        plan = plan_of(query)
+        found = results(query, plan, self._kinds, cursor)
+        return Page(
+            entries=[shown(query, plan, each) for each in found[:limit]],
+            cursors=[plan.cursor(each.row) for each in found[:limit]],
+            more=len(found) > limit,
+        )
+
+    def count(self, query: Told) -> int:
+        """Return how many results there are."""
+        count = len(results(query, plan_of(query), self._kinds))
         return count if query["limit"] is None else min(count, query["limit"])
 
-    def split(self, query: Mapping[str, Any], pieces: int) -> Split:
-        """Cut the entries into slices of the same size."""
-        rows = self._rows(query)
-        for name in ("order", "limit", "start_cursor", "end_cursor"):
-            if query[name]:
-                return Split(pieces=[query], reason=f"it has the {name} {query[name]}")
-        number = min(pieces, len(rows))
-        if number <= 1:
-            return Split(pieces=[query], reason="it has fewer than two entries")
-        ends = [rows[len(rows) * n // number - 1][0] for n in range(1, number)]
-        cuts = itertools.pairwise([query["after"], *ends, query["until"]])
-        return Split(pieces=[{**query, "after": low, "until": high} for low, high in cuts])
+    def split(self, query: Told, pieces: int) -> Split:
+        """Cut the query at the paths of entries."""
+        reason = queries.unsplittable(query)
+        found = [] if reason else results(query, plan_of(query), self._kinds)
+        number = min(pieces, len(found))
+        if reason or number <= 1:
+            return Split(pieces=[query], reason=reason or "it has fewer than two entities")
+        cuts: list[Any] = [found[len(found) * n // number].row[-1] for n in range(1, number)]
+        ends = itertools.pairwise([None, *cuts, None])
+        return Split(pieces=[queries.between(query, low, high) for low, high in ends])
 
-    def refer(self, query: Mapping[str, object], entry: object) -> object:
-        """Return the place of an entry, 0 if it has none."""
-        entries = self._entries(query)
-        same = (at for at, each in entries.items() if each is entry)
-        equal = (at for at, each in entries.items() if each == entry)
-        return next(itertools.chain(same, equal), 0)
+    def refer(self, query: Told, entry: object) -> object:
+        """Return the key of an entity, the number of another entry, 0 if it is gone."""
+        if is_projected(query):
+            return entry
+        return key_of(entry) or next((ref for _, ref, _ in self._stored([entry])), 0)
 
-    def find(
-        self, query: Mapping[str, object], references: Sequence[object]
-    ) -> Sequence[object | None]:
-        """Return the entries at some places."""
-        entries: Mapping[Any, object] = self._entries(query)
-        return [entries.get(at) for at in references]
+    def find(self, query: Told, references: Sequence[object]) -> Sequence[object | None]:
+        """Return the entries as they are now."""
+        if is_projected(query):
+            return references
+        found = {ref: each for kept in self._kinds.values() for ref, each in kept.items()}
+        return [as_found(query, found[ref]) if ref in found else None for ref in references]
 
     def delete(self, entries: Sequence[object]) -> None:
         """Forget entries, of whatever kind."""
-        for kept, at, _ in self._stored(entries):
-            kept.pop(at, None)
+        for kept, reference, _ in self._stored(entries):
+            del kept[reference]
 
     def change(
         self, entries: Sequence[object], function: Callable[[Any], object]
     ) -> Sequence[Exception | None]:
         """Put a changed copy in the place of each entry."""
         failed: dict[int, Exception] = {}
-        for kept, at, number in self._stored(entries):
-            changed = copy.deepcopy(kept[at])
+        for kept, reference, number in self._stored(entries):
+            changed = copy.deepcopy(_copied(kept[reference]))
             try:
                 if function(changed) is not False:
-                    kept[at] = changed
+                    kept[reference] = _copied(changed)
             except Exception as error:  # noqa: BLE001 - whatever the user's code raises
                 failed[number] = error
         return [failed.get(number) for number in range(len(entries))]
 
-    def _stored(self, entries: Sequence[object]) -> Iterator[tuple[dict[int, object], int, int]]:
-        """Yield where entries are, and their places in the sequence; entities go by their keys."""
+    def _stored(
+        self, entries: Sequence[object]
+    ) -> Iterator[tuple[dict[Reference, object], Reference, int]]:
+        """Yield where each entry is kept, under what, and its place in the sequence."""
         for number, entry in enumerate(entries):
-            wanted = getattr(entry, "key", entry)
             for kept in self._kinds.values():
-                at = next((n for n, e in kept.items() if getattr(e, "key", e) == wanted), None)
-                if at is not None:
-                    yield kept, at, number
+                if (reference := _reference(kept, entry)) is not None:
+                    yield kept, reference, number
                     break
 
-    def _entries(self, query: Mapping[str, object]) -> dict[int, object]:
-        return self._kinds.get(str(query["kind"]), {})
 
-    def _rows(self, query: Mapping[str, Any]) -> list[_Row]:
-        """Return the rows of a query between its cursors, in order."""
-        rows = sorted(self._sorted_by(query), key=lambda row: row[0])
-        start, end = query["start_cursor"], query["end_cursor"]
-        if end:
-            rows = rows[: len(rows) - len(_behind(rows, end))]
-        return _behind(rows, start) if start else rows
-
-    def _sorted_by(self, query: Mapping[str, Any]) -> Iterator[_Row]:
-        order, until = query["order"], query["until"]
-        for at, entry in self._entries(query).items():
-            value: Any = entry
-            is_within = at > query["after"] and (until is None or at <= until)
-            if is_within and all(matches(each, value) for each in query["filters"]):
-                if not order:
-                    yield at, entry
-                elif order in value:
-                    yield [value[order], at], entry
+def _reference(kept: dict[Reference, object], entry: object) -> Reference | None:
+    """Return what an entry is kept under, None if it is not; of equals, the very object first."""
+    key = key_of(entry)
+    if key is not None:
+        return key if key in kept else None
+    same = (ref for ref, each in kept.items() if each is entry)
+    equal = (ref for ref, each in kept.items() if each == entry)
+    return next(itertools.chain(same, equal), None)
 
 
-def _told(query: object) -> Mapping[str, object]:
-    if isinstance(query, MemoryQuery):
-        return {**asdict(query), "filters": []}
-    if not hasattr(query, "add_filter"):
-        raise DeclarationError(f"{query!r} is not a MemoryQuery, nor a query of Google's client.")
-    return understood(query)
-
-
-def _behind(rows: list[_Row], cursor: str) -> list[_Row]:
-    return rows[bisect_right(rows, json.loads(cursor), key=lambda row: row[0]) :]
+def _copied(entry: Any) -> Any:
+    """Return a copy of an entity, and anything else as it is."""
+    return entry if key_of(entry) is None else as_read(entry)
