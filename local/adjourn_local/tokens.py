@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from aiohttp import web
 from cryptography import x509
@@ -26,8 +27,7 @@ JWKS_PATH = "/oauth2/v3/certs"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 _LIFETIME = dt.timedelta(hours=1)
-_REUSED_FOR = dt.timedelta(seconds=60)
-_MAX_REUSABLE = 1024
+_KEPT_TOKENS = 1024
 # A token of a retired key lives for an hour, and verifiers' clocks differ.
 _PUBLISHED_AFTER_ROTATION = dt.timedelta(hours=2)
 _CERTIFICATE_LIFETIME = dt.timedelta(days=3650)
@@ -42,19 +42,13 @@ class _Key:
     retired_at: dt.datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Minted:
-    token: str
-    at: dt.datetime
-
-
 class TokenIssuer:
     """Google's token service: it vouches for any account that it is asked for.
 
-    Signing with 2048 bits holds the interpreter for about 0.36 ms, which at 1,000 attempts per
-    second would be a third of the one loop that all servers share. So a token is handed out again
-    for the same account and audience for up to 60 s. Whether Google signs anew for each attempt,
-    and for how long its tokens will live, is documented nowhere; those observed live for an hour.
+    Every attempt is given a token of its own. Signing one takes the better part of a millisecond
+    of the loop that all servers share; but tokens tell the time in whole seconds, and signatures of
+    this kind do not vary, so those of a second for one account and audience are all the same, and
+    are signed once.
 
     It belongs to one thread, that of the servers' loop.
     """
@@ -69,26 +63,18 @@ class TokenIssuer:
         self._clock = clock
         self._max_age = max_age
         self._keys = [_new_key(clock.now())]
-        self._minted: dict[tuple[str, str], _Minted] = {}
+        self._signed = lru_cache(_KEPT_TOKENS)(self._token)
 
     def mint(self, email: str, audience: str) -> str:
         """Return a token that says that the bearer is `email` and calls `audience`."""
-        now = self._clock.now()
-        known = self._minted.get((email, audience))
-        if known is not None and known.at <= now < known.at + _REUSED_FOR:
-            return known.token
-        if len(self._minted) >= _MAX_REUSABLE:
-            self._forget_old(now)
-        token = _sign(self._keys[-1], _claims(email, audience, now))
-        self._minted[email, audience] = _Minted(token=token, at=now)
-        return token
+        return self._signed(email, audience, int(self._clock.now().timestamp()))
 
     def rotate(self) -> None:
         """Sign with a new key from now on; what older ones signed stays verifiable."""
         now = self._clock.now()
         *older, current = self._published()
         self._keys = [*older, replace(current, retired_at=now), _new_key(now)]
-        self._minted.clear()
+        self._signed.cache_clear()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the public endpoints: keys as certificates, keys as JWKS, discovery document."""
@@ -98,10 +84,8 @@ class TokenIssuer:
             web.get(DISCOVERY_PATH, self._answer(_discovery)),
         ]
 
-    def _forget_old(self, now: dt.datetime) -> None:
-        fresh = {k: m for k, m in self._minted.items() if m.at <= now < m.at + _REUSED_FOR}
-        # With a bound, because an audience may be a full URL and then hardly ever comes again.
-        self._minted = fresh if len(fresh) < _MAX_REUSABLE else {}
+    def _token(self, email: str, audience: str, second: int) -> str:
+        return _sign(self._keys[-1], _claims(email, audience, second))
 
     def _published(self) -> list[_Key]:
         oldest = self._clock.now() - _PUBLISHED_AFTER_ROTATION
@@ -137,8 +121,7 @@ def _discovery(request: web.Request) -> object:
     }
 
 
-def _claims(email: str, audience: str, now: dt.datetime) -> Mapping[str, object]:
-    issued = int(now.timestamp())
+def _claims(email: str, audience: str, issued: int) -> Mapping[str, object]:
     subject = _subject(email)
     domain = email.partition("@")[2]
     # Google names the organisation of an account; a service has none, and Gmail is none.

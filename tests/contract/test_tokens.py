@@ -139,15 +139,25 @@ def test_the_key_in_use_is_never_withdrawn(url, issuer, clock):
     assert kid in get(url + CERTS_PATH)[0]
 
 
-def test_a_token_is_handed_out_again_for_a_minute_only(issuer, clock):
+def test_every_second_has_a_token_of_its_own(issuer, clock):
     first = issuer.mint(EMAIL, AUDIENCE)
 
-    clock.advance(59)
-    assert issuer.mint(EMAIL, AUDIENCE) is first
+    assert issuer.mint(EMAIL, AUDIENCE) is first  # signed once
     assert issuer.mint(EMAIL, AUDIENCE + "other") != first
+    assert issuer.mint("other@shop.example", AUDIENCE) != first
 
     clock.advance(1)
-    assert issuer.mint(EMAIL, AUDIENCE) != first
+    second = issuer.mint(EMAIL, AUDIENCE)
+    times = [google.auth.jwt.decode(each, verify=False)["iat"] for each in (first, second)]
+    assert times[1] == times[0] + 1
+
+
+def test_a_token_that_is_signed_again_is_the_same(issuer):
+    first = issuer.mint(EMAIL, AUDIENCE)
+
+    issuer._signed.cache_clear()
+
+    assert issuer.mint(EMAIL, AUDIENCE) == first
 
 
 def test_a_clock_that_went_back_does_not_keep_a_token_of_the_future(issuer, clock):
@@ -159,8 +169,8 @@ def test_a_clock_that_went_back_does_not_keep_a_token_of_the_future(issuer, cloc
     assert claims["iat"] < google.auth.jwt.decode(future, verify=False)["iat"]
 
 
-def test_tokens_kept_for_reuse_are_bounded(issuer):
+def test_tokens_that_are_kept_are_bounded(issuer):
     for n in range(1100):
         issuer.mint(EMAIL, f"{AUDIENCE}?n={n}")
 
-    assert len(issuer._minted) <= 1024
+    assert issuer._signed.cache_info().currsize <= 1024
