@@ -4,13 +4,19 @@ import json
 import logging
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 
 from adjourn_local.errors import StackError
 
 HOST = "127.0.0.1"
 
 _COUNT = 5
+# Systems give clients, and whoever asks for any port, higher ones (Linux from 32768 on, macOS from
+# 49152): these are still free when the servers come to listen, and when a state is used again.
+_QUIET = range(20_000, 32_768)
+_TRIES = 20
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +33,7 @@ def choose(base: int, state: Path | None) -> Sequence[int]:
     Raises:
         StackError: One that was asked for is in use, or the folder cannot be written.
     """
-    chosen = _free(range(base, base + _COUNT)) if base else _former(state) or _free([0] * _COUNT)
+    chosen = _free(range(base, base + _COUNT)) if base else _former(state) or _any()
     if state is not None:
         _note(state, chosen)
     return chosen
@@ -57,6 +63,13 @@ def _former(state: Path | None) -> Sequence[int]:
 
 def _file(state: Path) -> Path:
     return state / "ports.json"
+
+
+def _any() -> Sequence[int]:
+    for _ in range(_TRIES):
+        with suppress(StackError):
+            return _free(SystemRandom().sample(_QUIET, _COUNT))
+    return _free([0] * _COUNT)
 
 
 def _free(ports: Sequence[int]) -> Sequence[int]:

@@ -20,6 +20,7 @@ from google.cloud import datastore
 from adjourn_local.clock import ManualClock
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.loop import LoopThread
+from adjourn_local.ports import HOST, choose
 from tests.support import serving, serving_http
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -85,9 +86,7 @@ def google_emulator() -> Iterator[str]:
     missing = [tool for tool in ("gcloud", "java") if not shutil.which(tool)]
     if missing:
         pytest.skip(f"Google's emulator needs {' and '.join(missing)}, not installed here")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"{HOST}:{choose(0, None)[0]}"
     command = ["gcloud", "emulators", "firestore", "start", "--database-mode=datastore-mode"]
     process = subprocess.Popen(
         [*command, f"--host-port={address}"],

@@ -26,6 +26,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn_local.cli import main
+from adjourn_local.ports import choose
 from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
 from tests.e2e.packaged.tasks import Count, app, greet
@@ -103,7 +104,7 @@ def functions(
     processes = []
     home = tmp_path_factory.mktemp("functions")
     try:
-        for name in FUNCTIONS:
+        for name, port in zip(FUNCTIONS, choose(0, None), strict=False):
             function = deployment.applied(f'google_cloudfunctions2_function.main["{name}"]')
             source = deployment.applied(f'google_storage_bucket_object.source["{name}"]')
             (build,), (service,) = function["build_config"], function["service_config"]
@@ -111,7 +112,6 @@ def functions(
             folder = home / name
             with zipfile.ZipFile(deployment.workspace.folder / source["source"]) as packed:
                 packed.extractall(folder)
-            port = _free_port()
             cloud.directory.list_function(
                 function["name"], function["location"], f"http://127.0.0.1:{port}"
             )
@@ -135,13 +135,6 @@ def functions(
             process.terminate()
         for process in processes:
             process.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _wait_for(address: str) -> None:
