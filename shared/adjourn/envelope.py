@@ -9,6 +9,7 @@ in Datastore (see `adjourn.payloads`), and it says how to find them.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from adjourn.codec import Codec, from_json, to_json
 from adjourn.errors import DecodeError, EncodeError
+from adjourn.settings import is_queue
 
 VERSION = 1
 STOWED_VERSION = 2
@@ -27,6 +29,9 @@ _CHUNK = 32 * 1024
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 _ZLIB = b"\x78"
 _LONGEST_JSON = 64 << 20
+# Tasks and entities are named after calls, and Datastore reserves names like __this__.
+_ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
+_LONGEST_NAME = 500
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -160,7 +165,8 @@ def _stowed(tree: object) -> Stowed:
         raise TypeError("it has no reference to its payload")
     stowed = Stowed(**{name: tree[name] for name in Stowed._fields if name in tree})
     numbers = (stowed.pieces, stowed.size, stowed.until)
-    if not (all(map(_is_count, numbers)) and _is_text(stowed.sha256)):
+    are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
+    if not (are_counts and _is_text(stowed.sha256)):
         raise TypeError("the reference to its payload is not one")
     return stowed
 
@@ -187,6 +193,18 @@ def _is_text(value: object) -> bool:
     return type(value) is str and bool(value)
 
 
+def _is_id(value: object) -> bool:
+    return type(value) is str and _ID.fullmatch(value) is not None
+
+
+def _is_name(value: object) -> bool:
+    # It is stored, if only in a dead letter, and Datastore indexes no more than 1,500 bytes.
+    try:
+        return type(value) is str and 0 < len(value.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
@@ -200,8 +218,10 @@ def _has_names(kwargs: object) -> bool:
 
 
 _RULES = (
-    (("id", "task"), _is_text, "a str that is not empty"),
-    (("queue", "marker"), lambda value: type(value) is str, "a str"),
+    (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
+    (("task",), _is_name, "a str of 1 to 500 bytes"),
+    (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
+    (("marker",), lambda value: value == "" or _is_id(value), "an id, or ''"),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_aware, "an aware datetime"),

@@ -1,6 +1,7 @@
 """Whatever happens to a delivery ends in one outcome, and nothing is dropped without a record."""
 
 import datetime as dt
+import json
 import logging
 
 import pytest
@@ -218,6 +219,27 @@ def test_an_undecodable_body_is_a_dead_letter_at_once(box, raw):
     (letter,) = letters(box)
     assert (letter["task"], letter["queue"], letter["attempts"]) == ("", "mail", 5)
     assert letter["body"] == raw
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "\udc80"},
+        {"id": "a/b"},
+        {"id": "__a__"},
+        {"id": "x" * 501},
+        {"task": "\udc80"},
+        {"task": "\u00e4" * 251},
+        {"queue": "../mail"},
+        {"marker": "__a__"},
+        {"v": 2, "stowed": {"pieces": 10**8, "size": 1, "sha256": "0", "until": 1}},
+    ],
+)
+def test_a_body_with_what_nothing_can_store_is_a_dead_letter_at_once(box, changes):
+    told = {"v": 1, **json.loads(body(box)), **changes}
+
+    assert receive(box, json.dumps(told).encode()) is Outcome.DEAD
+    assert [letter["task"] for letter in letters(box)] == [""]
 
 
 def test_the_same_undecodable_body_leaves_one_record(box):

@@ -151,7 +151,7 @@ def test_every_golden_body_is_tested():
 @given(
     args=st.lists(st.integers() | st.text()).map(tuple),
     kwargs=st.dictionaries(st.text(st.characters(exclude_categories=())), st.binary()),
-    id=st.text(min_size=1),
+    id=st.from_regex("[A-Za-z0-9][A-Za-z0-9_-]{0,499}", fullmatch=True),
     enqueued_at=st.datetimes(timezones=st.just(dt.UTC)),
     eta=st.none() | st.datetimes(timezones=st.just(dt.UTC)),
     max_retries=st.none() | st.integers(0),

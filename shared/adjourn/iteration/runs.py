@@ -8,10 +8,13 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError
+from adjourn.options import is_name
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournRun"
 KEPT = dt.timedelta(days=30)
+
+_MOST = 1 << 62
 
 
 class Status(StrEnum):
@@ -67,8 +70,8 @@ class Step(NamedTuple):
             numbers = [told["step"], told["epoch"], 0 if piece is None else piece]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DecodeError(f"The body is not a step: {type(error).__name__}.") from error
-        is_named = bool(run_id) and isinstance(run_id, str)
-        if version != 1 or not is_named or any(type(number) is not int for number in numbers):
+        are_numbers = all(type(each) is int and 0 <= each <= _MOST for each in numbers)
+        if version != 1 or not is_name(run_id) or not are_numbers:
             raise DecodeError("The body is not a step of version 1.")
         return cls(run_id=run_id, piece=piece, number=numbers[0], epoch=numbers[1])
 
