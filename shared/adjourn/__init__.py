@@ -28,8 +28,9 @@ from adjourn.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from adjourn.handle import TaskHandle
 from adjourn.ports import TaskState
-from adjourn.tasks import Task, TaskHandle
+from adjourn.tasks import Task
 
 if TYPE_CHECKING:
     from adjourn.iteration.entities import DeleteEntitiesIter, UpdateEntitiesIter

@@ -11,10 +11,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from adjourn.codec import Codec, Extension
+from adjourn.codec import Codec
 from adjourn.errors import DeclarationError, EncodeError, UnknownNameError
+from adjourn.handle import Enqueued, TaskHandle
 from adjourn.registry import Registry, default_name
-from adjourn.tasks import Enqueued, Task, TaskHandle
+from adjourn.tasks import Task
+from adjourn.values import Extension
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,19 +7,18 @@ be mistaken for a marker, and decoding builds only what is known here or was reg
 
 from __future__ import annotations
 
-import binascii
 import dataclasses
 import datetime as dt
 import enum
-import importlib
 import json
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import NoneType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
+from adjourn.values import STANDARD_VALUES, Extension, distinct, registered, type_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
@@ -27,20 +26,6 @@ T = TypeVar("T")
 MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
 _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
-
-
-class Extension(NamedTuple):
-    """How values of one more type are carried: as a state that the codec already knows.
-
-    The type is given by its qualified name, so that it need not be imported. The marker is "$" and
-    the tag. An error in `encode` becomes an EncodeError, one in `decode` a DecodeError.
-    """
-
-    tag: str
-    type_name: str
-    state: type | tuple[type, ...]
-    encode: Callable[[Any], object]
-    decode: Callable[[Any], object]
 
 
 class _RefusedError(Exception):
@@ -63,7 +48,7 @@ class Codec:
         }
         self._by_type_name: dict[str, Extension] = {}
         self._by_marker: dict[str, Extension] = {}
-        for extension in (*_STANDARD, *extensions):
+        for extension in (*STANDARD_VALUES, *extensions):
             self._add(extension.tag, extension)
             self._by_type_name[extension.type_name] = extension
 
@@ -75,9 +60,9 @@ class Codec:
         Raises:
             DeclarationError: The class cannot be carried, or the class or a name is taken.
         """
-        extension = _registered(cls, f":{name}")
+        extension = registered(cls, f":{name}")
         if cls in self._encoders:
-            raise DeclarationError(f"{_name(cls)} is registered already; register it once.")
+            raise DeclarationError(f"{type_name(cls)} is registered already; register it once.")
         for tag in (name, *former_names):
             self._add(f":{tag}", extension)
         self._encoders[cls] = partial(self._encode_extension, extension)
@@ -132,9 +117,9 @@ class Codec:
             return value  # type: ignore[return-value]  # what _NATIVE is about
         encoder = self._encoders.get(kind)
         if not encoder:
-            extension = self._by_type_name.get(_name(kind))
+            extension = self._by_type_name.get(type_name(kind))
             if not extension:
-                raise _RefusedError(f"{_name(kind)} cannot be carried; {self._hint(kind)}")
+                raise _RefusedError(f"{type_name(kind)} cannot be carried; {self._hint(kind)}")
             encoder = self._encoders[kind] = partial(self._encode_extension, extension)
         return encoder(value, depth)
 
@@ -177,10 +162,10 @@ class Codec:
         try:
             state = extension.encode(value)
         except Exception as error:
-            raise _RefusedError(f"{_name(type(value))} cannot be carried: {error}") from error
+            raise _RefusedError(f"{type_name(type(value))} cannot be carried: {error}") from error
         if not isinstance(state, extension.state):
             raise _RefusedError(
-                f"{_name(type(value))} cannot be carried: its state is a {type(state).__name__}"
+                f"{type_name(type(value))} cannot be carried: its state is a {type(state).__name__}"
             )
         if type(state) is dict:
             return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
@@ -192,7 +177,7 @@ class Codec:
         if issubclass(kind, dt.tzinfo):
             return "use datetime.timezone or zoneinfo.ZoneInfo"
         for base in kind.__mro__:
-            if base in self._encoders or base in _NATIVE or _name(base) in self._by_type_name:
+            if base in self._encoders or base in _NATIVE or type_name(base) in self._by_type_name:
                 return f"it would come back as a plain {base.__name__}, so convert it to one"
         return "pass what it can be rebuilt from, such as an id or a Key"
 
@@ -252,21 +237,10 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not a number of JSON")
 
 
-def _distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
-    value = kind(members)
-    if len(value) < len(members):
-        raise ValueError("a key or member comes twice")
-    return value
-
-
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
-_DECODER = json.JSONDecoder(object_pairs_hook=partial(_distinct, dict), parse_constant=_refuse)
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+_DECODER = json.JSONDecoder(object_pairs_hook=partial(distinct, dict), parse_constant=_refuse)
 
 
 def _shown(key: object) -> str:
@@ -300,106 +274,3 @@ _NATIVE: dict[type, Callable[[Any], bool]] = {
     float: math.isfinite,
     str: _is_unicode,
 }
-
-
-def _base64(value: bytes) -> str:
-    return binascii.b2a_base64(value, newline=False).decode()
-
-
-def _unbase64(text: str) -> bytes:
-    return binascii.a2b_base64(text, strict_mode=True)
-
-
-def _pairs(items: list[Any]) -> object:
-    if not {list}.issuperset(map(type, items)):
-        raise TypeError("an item is not a pair")
-    return _distinct(dict, items)
-
-
-def _encode_clock(value: dt.datetime | dt.time) -> object:
-    zone = value.tzinfo
-    if not value.fold and (zone is None or zone is dt.UTC):
-        return value.isoformat()
-    plain = value.replace(tzinfo=None, fold=0)
-    return {"at": plain.isoformat(), "tzinfo": zone, "fold": value.fold}
-
-
-def _decode_clock(kind: type[dt.datetime | dt.time], state: Any) -> object:
-    if isinstance(state, str):
-        return kind.fromisoformat(state)
-    return kind.fromisoformat(state["at"]).replace(tzinfo=state["tzinfo"], fold=state["fold"])
-
-
-def _arguments(value: Any) -> list[object]:
-    return list(value.__reduce__()[1])
-
-
-def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -> Extension:
-    module, _, name = type_name.rpartition(".")
-
-    def decode(state: str) -> object:
-        return getattr(importlib.import_module(module), name)(state)
-
-    return Extension(tag, type_name, str, encode, decode)
-
-
-def _registered(cls: Any, tag: str) -> Extension:
-    if isinstance(cls, type) and issubclass(cls, enum.Flag):
-        return Extension(tag, _name(cls), int, lambda it: it.value, cls)
-    if isinstance(cls, enum.EnumMeta):
-        return Extension(tag, _name(cls), str, lambda it: it.name, lambda name: cls[name])
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
-        return _dataclass(cls, tag)
-    raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
-
-
-def _dataclass(cls: Any, tag: str) -> Extension:
-    import inspect  # noqa: PLC0415 - cold starts without a registration do not pay for it
-
-    fields = {field.name: field.init for field in dataclasses.fields(cls)}
-    try:
-        inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
-    except TypeError as error:
-        raise DeclarationError(f"{_name(cls)} is not made from its fields: {error}.") from error
-    if cls.__new__ is not object.__new__:
-        raise DeclarationError(f"{_name(cls)} may be more than its fields; use an Extension.")
-
-    def encode(value: object) -> dict[str, object]:
-        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
-
-    def decode(state: dict[str, object]) -> object:
-        value = cls(**{name: item for name, item in state.items() if fields.get(name)})
-        # __post_init__ had its effect on them before they were carried.
-        for name in fields.keys() & state.keys():
-            object.__setattr__(value, name, state[name])
-        return value
-
-    return Extension(tag, _name(cls), dict, encode, decode)
-
-
-_STANDARD = (
-    Extension("int", "builtins.int", str, hex, partial(int, base=16)),
-    Extension("float", "builtins.float", str, str, float),
-    Extension(
-        "str",
-        "builtins.str",
-        str,
-        lambda value: _base64(value.encode("utf-8", "surrogatepass")),
-        lambda state: _unbase64(state).decode("utf-8", "surrogatepass"),
-    ),
-    Extension("bytes", "builtins.bytes", str, _base64, _unbase64),
-    Extension("tuple", "builtins.tuple", list, list, tuple),
-    Extension("set", "builtins.set", list, list, partial(_distinct, set)),
-    Extension("frozenset", "builtins.frozenset", list, list, partial(_distinct, frozenset)),
-    Extension("dict", "builtins.dict", list, dict.items, _pairs),
-    Extension("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
-    Extension("time", "datetime.time", object, _encode_clock, partial(_decode_clock, dt.time)),
-    Extension(
-        "datetime", "datetime.datetime", object, _encode_clock, partial(_decode_clock, dt.datetime)
-    ),
-    Extension("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
-    Extension("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
-    _from_str("zone", "zoneinfo.ZoneInfo", lambda zone: zone.key),
-    _from_str("decimal", "decimal.Decimal"),
-    _from_str("uuid", "uuid.UUID"),
-)

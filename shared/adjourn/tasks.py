@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.bulk import batches, in_threads
@@ -16,9 +16,10 @@ from adjourn.deadletters import DeadHook
 from adjourn.envelope import Envelope
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.guard import FIRST_WAIT, Guard
+from adjourn.handle import Enqueued, TaskHandle
 from adjourn.options import CallOptions, Options
 from adjourn.payloads import Payloads
-from adjourn.ports import NewTask, Target, TaskQueue, TaskState
+from adjourn.ports import NewTask, Target, TaskQueue
 from adjourn.signature import check_arguments
 from adjourn.unique import Uniques, unique_name
 
@@ -28,47 +29,6 @@ R = TypeVar("R")
 
 # Cloud Tasks takes 30 days (https://cloud.google.com/tasks/docs/quotas); the rest by hops.
 _LONGEST_HOP = dt.timedelta(days=29)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TaskHandle:
-    """What a call that was enqueued leaves behind.
-
-    Attributes:
-        id: The task's identity, the same over all attempts; None if `is_new` is False, since the
-            task that holds the name was enqueued by somebody else.
-        name: Full name in Cloud Tasks.
-        queue: Short name of the queue.
-        eta: Earliest start; None for at once.
-        is_new: False if a task of the same name was there already, or an overridden method ran
-            here and now, and nothing was enqueued.
-    """
-
-    id: str | None
-    name: str
-    queue: str
-    eta: dt.datetime | None
-    is_new: bool
-    _queue: TaskQueue | None = field(repr=False)
-
-    def cancel(self) -> bool:
-        """Delete the task; False if it has finished already. An attempt that runs is not stopped.
-
-        Raises:
-            UnavailableError: Cloud Tasks could not be reached.
-        """
-        return self._queue is not None and self._queue.delete(self.name)
-
-    def fetch(self) -> TaskState | None:
-        """Ask Cloud Tasks how the task stands; None if it has finished, was deleted or put back.
-
-        Raises:
-            UnavailableError: Cloud Tasks could not be reached.
-        """
-        return self._queue.fetch(self.name) if self._queue else None
-
-
-Enqueued = TaskHandle | EncodeError | EnqueueError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

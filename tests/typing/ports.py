@@ -6,6 +6,7 @@ from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
 from adjourn.gcp.queries import DatastoreQueries
+from adjourn.queries import QuerySource
 from adjourn.testing import FakeClock, MemoryQueries, MemoryQueue, MemoryStore, MemoryVerifier
 
 
@@ -17,7 +18,7 @@ def stores(twin: MemoryStore, adapter: DatastoreStore) -> list[ports.EntityStore
     return [twin, adapter]
 
 
-def queries(twin: MemoryQueries, adapter: DatastoreQueries) -> list[ports.QuerySource]:
+def queries(twin: MemoryQueries, adapter: DatastoreQueries) -> list[QuerySource]:
     return [twin, adapter]
 
 

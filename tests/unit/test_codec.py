@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adjourn.codec import MAX_DEPTH, Codec, Extension, from_json, to_json
+from adjourn.codec import MAX_DEPTH, Codec, from_json, to_json
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
+from adjourn.values import Extension
 
 
 class Color(enum.Enum):

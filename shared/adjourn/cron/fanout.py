@@ -19,9 +19,10 @@ from adjourn.clock import Clock
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.slots import RUN, Decision, State, decide, key_of, record_of, state_of
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
+from adjourn.handle import TaskHandle
 from adjourn.log import event
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
-from adjourn.tasks import Enqueuer, TaskHandle
+from adjourn.tasks import Enqueuer
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ from adjourn.gcp.changes import BulkChange
 from adjourn.gcp.connection import addressed, commit_all, lookup, translated
 from adjourn.gcp.contention import Contention
 from adjourn.gcp.told import KEY, Told, between, is_projected
-from adjourn.ports import Page, Split
+from adjourn.queries import Page, Split
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key, Query

@@ -9,7 +9,7 @@ from adjourn.errors import DeclarationError
 from adjourn.iteration.hooks import OnError
 from adjourn.iteration.steering import RunHandle
 from adjourn.options import Options
-from adjourn.ports import QuerySource
+from adjourn.queries import QuerySource
 from adjourn.registry import is_lazy
 
 E = TypeVar("E")

@@ -20,7 +20,8 @@ from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard
 from adjourn.iteration.steering import RunHandle, Runs
 from adjourn.log import event
-from adjourn.ports import QuerySource, Transaction
+from adjourn.ports import Transaction
+from adjourn.queries import QuerySource
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from adjourn.codec import Codec
 from adjourn.iteration.hooks import Hooks, OnError, asked, handed
 from adjourn.iteration.shards import RunError, Shard, path_of, pause_after, said, with_failure
 from adjourn.log import event
-from adjourn.ports import Page, QuerySource
+from adjourn.queries import Page, QuerySource
 
 # So many entities of a shard can wait to be tried again; then it reads no further ones.
 MOST_RETRIES = 100

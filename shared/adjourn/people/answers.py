@@ -10,12 +10,13 @@ from adjourn.codec import from_json
 from adjourn.delivery import Asked, Outcome, Reply
 from adjourn.dispatch import settled
 from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.handle import TaskHandle
 from adjourn.log import bound, event
 from adjourn.people.callables import Offer
 from adjourn.people.forms import InvalidError
 from adjourn.people.identity import User
 from adjourn.registry import Registry
-from adjourn.tasks import Enqueuer, TaskHandle
+from adjourn.tasks import Enqueuer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -13,7 +13,7 @@ from adjourn.gcp import told as queries
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.roundtrip import as_read
 from adjourn.gcp.told import KEY, Told, is_projected
-from adjourn.ports import Page, Split
+from adjourn.queries import Page, Split
 from adjourn.testing.plans import plan_of
 from adjourn.testing.results import Reference, as_found, path_in, results, shown
 from adjourn.testing.values import key_of

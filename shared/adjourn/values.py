@@ -1,0 +1,152 @@
+"""The types that the codec carries besides those of JSON, and how further ones are carried."""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import datetime as dt
+import enum
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from adjourn.errors import DeclarationError
+
+
+class Extension(NamedTuple):
+    """How values of one more type are carried: as a state that the codec already knows.
+
+    The type is given by its qualified name, so that it need not be imported. The marker is "$" and
+    the tag. An error in `encode` becomes an EncodeError, one in `decode` a DecodeError.
+    """
+
+    tag: str
+    type_name: str
+    state: type | tuple[type, ...]
+    encode: Callable[[Any], object]
+    decode: Callable[[Any], object]
+
+
+def type_name(kind: type) -> str:
+    """Return the qualified name of a type, by which it need not be imported."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
+    """Return a collection of members of which none comes twice.
+
+    Raises:
+        ValueError: One does.
+    """
+    value = kind(members)
+    if len(value) < len(members):
+        raise ValueError("a key or member comes twice")
+    return value
+
+
+def _base64(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).decode()
+
+
+def _unbase64(text: str) -> bytes:
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+def _pairs(items: list[Any]) -> object:
+    if not {list}.issuperset(map(type, items)):
+        raise TypeError("an item is not a pair")
+    return distinct(dict, items)
+
+
+def _encode_clock(value: dt.datetime | dt.time) -> object:
+    zone = value.tzinfo
+    if not value.fold and (zone is None or zone is dt.UTC):
+        return value.isoformat()
+    plain = value.replace(tzinfo=None, fold=0)
+    return {"at": plain.isoformat(), "tzinfo": zone, "fold": value.fold}
+
+
+def _decode_clock(kind: type[dt.datetime | dt.time], state: Any) -> object:
+    if isinstance(state, str):
+        return kind.fromisoformat(state)
+    return kind.fromisoformat(state["at"]).replace(tzinfo=state["tzinfo"], fold=state["fold"])
+
+
+def _arguments(value: Any) -> list[object]:
+    return list(value.__reduce__()[1])
+
+
+def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -> Extension:
+    module, _, name = type_name.rpartition(".")
+
+    def decode(state: str) -> object:
+        return getattr(importlib.import_module(module), name)(state)
+
+    return Extension(tag, type_name, str, encode, decode)
+
+
+def registered(cls: Any, tag: str) -> Extension:
+    """Return how a dataclass or an enum is carried.
+
+    Raises:
+        DeclarationError: It is neither, or is more than its fields.
+    """
+    if isinstance(cls, type) and issubclass(cls, enum.Flag):
+        return Extension(tag, type_name(cls), int, lambda it: it.value, cls)
+    if isinstance(cls, enum.EnumMeta):
+        return Extension(tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name])
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
+        return _dataclass(cls, tag)
+    raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
+
+
+def _dataclass(cls: Any, tag: str) -> Extension:
+    fields = {field.name: field.init for field in dataclasses.fields(cls)}
+    try:
+        inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
+    except TypeError as error:
+        raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
+    if cls.__new__ is not object.__new__:
+        raise DeclarationError(f"{type_name(cls)} may be more than its fields; use an Extension.")
+
+    def encode(value: object) -> dict[str, object]:
+        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
+
+    def decode(state: dict[str, object]) -> object:
+        value = cls(**{name: item for name, item in state.items() if fields.get(name)})
+        # __post_init__ had its effect on them before they were carried.
+        for name in fields.keys() & state.keys():
+            object.__setattr__(value, name, state[name])
+        return value
+
+    return Extension(tag, type_name(cls), dict, encode, decode)
+
+
+STANDARD_VALUES = (
+    Extension("int", "builtins.int", str, hex, partial(int, base=16)),
+    Extension("float", "builtins.float", str, str, float),
+    Extension(
+        "str",
+        "builtins.str",
+        str,
+        lambda value: _base64(value.encode("utf-8", "surrogatepass")),
+        lambda state: _unbase64(state).decode("utf-8", "surrogatepass"),
+    ),
+    Extension("bytes", "builtins.bytes", str, _base64, _unbase64),
+    Extension("tuple", "builtins.tuple", list, list, tuple),
+    Extension("set", "builtins.set", list, list, partial(distinct, set)),
+    Extension("frozenset", "builtins.frozenset", list, list, partial(distinct, frozenset)),
+    Extension("dict", "builtins.dict", list, dict.items, _pairs),
+    Extension("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
+    Extension("time", "datetime.time", object, _encode_clock, partial(_decode_clock, dt.time)),
+    Extension(
+        "datetime", "datetime.datetime", object, _encode_clock, partial(_decode_clock, dt.datetime)
+    ),
+    Extension("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
+    Extension("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
+    _from_str("zone", "zoneinfo.ZoneInfo", lambda zone: zone.key),
+    _from_str("decimal", "decimal.Decimal"),
+    _from_str("uuid", "uuid.UUID"),
+)
