@@ -8,7 +8,7 @@ from adjourn_local.clock import Clock
 from adjourn_local.datastore.locks import LockedError, Locks
 from adjourn_local.datastore.messages import CommitRequest, invalid, micros
 from adjourn_local.datastore.transactions import Transaction, Transactions
-from adjourn_local.datastore.writes import Writer
+from adjourn_local.datastore.writes import OutdatedError, Writer
 from adjourn_local.rpc import RpcError
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -72,6 +72,8 @@ class Commits:
                     self._now(),
                     lambda changes: self._locks.break_or_wait(changes, own),
                 )
+            except OutdatedError:
+                continue
             except LockedError as locked:
                 await self._locks.wait(locked.older, own, until)
                 self._transactions.expire(self._now())

@@ -46,6 +46,10 @@ class _Draft:
     results: list[Any] = field(default_factory=list)
 
 
+class OutdatedError(Exception):
+    """While a commit was admitted an index was made, which its changes know nothing of."""
+
+
 class Writer:
     """Applies commits to the store."""
 
@@ -67,6 +71,7 @@ class Writer:
 
         Raises:
             RpcError: A mutation is refused; then nothing has changed.
+            OutdatedError: To be tried again with the same request as it was; nothing has changed.
         """
         transactional = request.mode != CommitRequest.NON_TRANSACTIONAL
         version = max(self._store.version + 1, now)
@@ -90,7 +95,7 @@ class Writer:
         planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
         changes = [change for _, change in planned if change]
         if changes:
-            admit(changes)
+            self._check_admission(changes, admit)
             self._store.apply(changes, version)
             self._past.note(changes, now)
         for draft, change in planned:
@@ -99,6 +104,14 @@ class Writer:
         if transactional:
             set_micros(response.commit_time, version)
         return response
+
+    def _check_admission(
+        self, changes: list[Change], admit: Callable[[list[Change]], None]
+    ) -> None:
+        before = self._store.version
+        admit(changes)
+        if self._store.version != before:
+            raise OutdatedError
 
     def _draft(
         self, mutation: Any, home: keys.Home, result: Any, drafts: dict[bytes, _Draft]
