@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if " is not set" in str(error):
             print(_HINT, file=sys.stderr)
         return USAGE_ERROR
+    except UnicodeEncodeError as error:
+        print(f"adjourn: {error.object!r:.100} is not Unicode text.", file=sys.stderr)
+        return USAGE_ERROR
     except AdjournError as error:
         print(f"adjourn: {error}", file=sys.stderr)
         return FAILURE

@@ -214,7 +214,7 @@ def _remove(letter: Buried, transaction: Transaction) -> None:
     """Remove a letter, unless the replayed call has already died and left another one."""
     key = RecordKey(KIND, letter.task_id)
     record = transaction.get([key])[0]
-    if record is not None and record["body"] == letter.body:
+    if record is not None and _letter(letter.task_id, record).body == letter.body:
         transaction.delete(key)
 
 
@@ -225,15 +225,29 @@ def _existing(task_id: str, record: Record | None) -> Record:
 
 
 def _letter(task_id: str, record: Mapping[str, Any]) -> Buried:
+    """Return a letter; one that was changed by hand must not keep the others from being found."""
+    buried_at = record.get("buried_at")
+    at = buried_at if isinstance(buried_at, dt.datetime) else _UNKNOWN
+    told: dict[str, Any] = {
+        name: value if type(value := record.get(name)) is type(default) else default
+        for name, default in _DEFAULTS.items()
+    }
+    expires_at = record.get("expires_at")
     return Buried(
+        **told,
         task_id=task_id,
-        task=record["task"],
-        queue=record["queue"],
-        attempts=record["attempts"],
-        error=record["error"],
-        body=record["body"],
-        traceback=record["traceback"],
-        buried_at=record["buried_at"],
-        expires_at=record["expires_at"],
+        buried_at=at,
+        expires_at=expires_at if isinstance(expires_at, dt.datetime) else at,
         replayed_at=record.get("replayed_at"),
     )
+
+
+_UNKNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DEFAULTS: Mapping[str, Any] = {
+    "task": "",
+    "queue": "",
+    "attempts": 0,
+    "error": "",
+    "body": b"",
+    "traceback": "",
+}

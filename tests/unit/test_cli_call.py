@@ -30,6 +30,7 @@ def status(*arguments):
         (["list", "--url", "http://shop.example"], "Give --url or ADJOURN_DEFERRED_URL"),
         (["list", "--url", "http://127.0.0.1:9"], "Give --user EMAIL, and set the variables"),
         (["list", "--url", "http://127.0.0.1:9", "--user", "a@b"], "Give --user EMAIL, and set"),
+        (["list", "--url", "https://shop.example", "--token", "a\nb"], "A token is one word"),
     ],
 )
 def test_wrong_usage_is_said(capsys, arguments, said):

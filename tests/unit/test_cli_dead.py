@@ -70,3 +70,10 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
     )
 
     assert _content(call.encode(Codec()))[0] == "work(<2,000,123 bytes in AdjournPayload>)"
+
+
+def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
+
+    assert status("show", "a\udcff") == 2
+    assert "'a\\udcff' is not Unicode text" in capsys.readouterr().err

@@ -340,3 +340,31 @@ def test_a_guarded_call_is_replayed_without_its_marker_which_may_be_gone(
     box.drain()
 
     assert len(mood.ran) == 2
+
+
+# Changed by hand
+
+
+@pytest.mark.parametrize("name", ["task", "queue", "attempts", "error", "body", "traceback", ...])
+@pytest.mark.parametrize("value", [None, "text", 5, ...])
+def test_a_letter_that_was_changed_by_hand_keeps_no_other_from_being_found(
+    box, graveyard, moody, name, value
+):
+    first, second = moody(1).id, moody(2).id
+    box.drain()
+    key = RecordKey(KIND, first)
+    (record,) = box.store.get([key])
+    changed = {k: v for k, v in record.items() if k != name} if value is ... else {**record}
+    if name is ...:
+        changed = {"buried_at": record["buried_at"]}
+    elif value is not ...:
+        changed[name] = value
+    box.store.put(key, changed)
+
+    assert sorted(ids(graveyard)) == sorted([first, second])
+    assert graveyard.get(first).task_id == first
+    if name in {"body", ...}:
+        with pytest.raises(DecodeError, match="cannot be replayed"):
+            graveyard.replay(first)
+    graveyard.discard(first)
+    assert ids(graveyard) == [second]

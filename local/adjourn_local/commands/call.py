@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
 def _token(url: str, options: argparse.Namespace) -> str:
     if options.token:
         is_piped = options.token == "-"  # noqa: S105 - as of a file
-        return sys.stdin.readline().strip() if is_piped else str(options.token)
+        token = sys.stdin.readline().strip() if is_piped else str(options.token)
+        if not re.fullmatch(r"[!-~]+", token):
+            raise UsageError("A token is one word of ASCII; --token - reads it from stdin.")
+        return token
     if urlsplit(url).hostname not in LOOPBACK:
         return gcloud_token(options.user)
     keys_url = os.environ.get("ADJOURN_KEYS_URL", "")
