@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from google.api_core.exceptions import Aborted
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import datastore, scheduler_v1, tasks_v2
 
@@ -195,6 +196,25 @@ def test_the_options_of_queues_and_the_rest_forms_work_together(
             tasks.create_task(parent=f"{location}/queues/default", task=named)
         wrong = requests.get(where["client_options"]["api_endpoint"] + "/v2/x", timeout=30)
         assert wrong.json()["error"]["status"] == "NOT_FOUND"
+
+
+def test_a_transaction_is_in_nobodys_way_if_it_is_to_be_optimistic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with up("--memory", "--port", "0", "--concurrency-mode", "optimistic") as stack:
+        for name, value in stack.variables.items():
+            monkeypatch.setenv(name, value)
+        mine, other = datastore.Client(), datastore.Client()
+        key = mine.key("Row", "a")
+        transaction = mine.transaction()
+        transaction.begin()
+        mine.get(key, transaction=transaction)
+
+        other.put(datastore.Entity(key))
+        transaction.put(datastore.Entity(key))
+
+        with pytest.raises(Aborted):
+            transaction.commit()
 
 
 @pytest.mark.parametrize("text", ["default", "=http://x", "default=127.0.0.1:80"])
