@@ -2,6 +2,8 @@
 
 import base64
 import json
+import socket
+import threading
 
 import pytest
 from aiohttp import web
@@ -36,6 +38,25 @@ def status(*arguments):
 def test_wrong_usage_is_said(capsys, arguments, said):
     assert status(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_does_not_speak_http_is_said(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def mumble():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"\x00\x01\x02")
+
+        other = threading.Thread(target=mumble)
+        other.start()
+        assert status("list", "--url", url, "--token", "x.y.z") == 1
+        other.join(30)
+
+    said = capsys.readouterr().err
+    assert said == f"adjourn: What listens at {url}/list does not speak HTTP.\n"
 
 
 # A real deployment

@@ -17,6 +17,7 @@ QUEUE = tasks_v2.Queue.pb(
             "header_overrides": [
                 {"header": {"key": "A", "value": "1"}},
                 {"header": {"key": "B", "value": "two words"}},
+                {"header": {"key": "C", "value": 'a "quoted" \\ word'}},
             ]
         },
     )
@@ -53,6 +54,7 @@ QUEUE = tasks_v2.Queue.pb(
         "retry_config.max_attempts: *",
         "http_target.header_overrides.header.key = b",
         'http_target.header_overrides.header.value: "two w"',
+        r'http_target.header_overrides.header.value = "a \"quoted\" \\ word"',
         "stackdriver_logging_config.sampling_ratio = 0",
         "NOT state = RUNNING",
         "-state = RUNNING",
@@ -82,7 +84,7 @@ def test_a_queue_that_matches_is_let_through(text):
         "retry_config.min_backoff >= 0.500001s",
         "app_engine_routing_override: *",
         "stackdriver_logging_config.sampling_ratio: *",
-        "http_target.header_overrides.header.key = c",
+        "http_target.header_overrides.header.key = d",
         'http_target.http_method: "GET"',
         "-state = PAUSED",
         "NOT (state = RUNNING OR name: mail)",
