@@ -13,6 +13,7 @@ from adjourn_local.errors import PackageError, StackError
 
 FAILURE = 1
 USAGE_ERROR = 2
+INTERRUPTED = 130  # as a shell reports of what Ctrl-C ended
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
@@ -20,7 +21,7 @@ _COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package",
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called."""
+    """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         options = _parser(words).parse_args(words)
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AdjournError as error:
         print(f"adjourn: {error}", file=sys.stderr)
         return FAILURE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return status
 
 

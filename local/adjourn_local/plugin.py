@@ -21,7 +21,8 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
     From here to the end of the session, the application and Google's clients in this process talk
     to it. What its functions print is shown where a test fails.
     """
-    from adjourn.testing.plugin import app_under_test  # noqa: PLC0415 - for those who use it
+    from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use it
+    from adjourn.testing.plugin import app_under_test  # noqa: PLC0415
     from adjourn_local.errors import StackError  # noqa: PLC0415
     from adjourn_local.harness import running_for_tests  # noqa: PLC0415
     from adjourn_local.lines import readable  # noqa: PLC0415
@@ -35,7 +36,7 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
     try:
         with running_for_tests(app, adjourn_spec, write) as running:
             yield running
-    except StackError as error:
+    except (ConfigurationError, StackError) as error:
         pytest.fail(str(error), pytrace=False)
 
 

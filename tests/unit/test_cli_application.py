@@ -59,6 +59,13 @@ def test_the_line_that_is_told_is_one_of_the_applications(folder, capsys):
     assert capsys.readouterr().err.endswith("broken_shop.py, line 3)\n")
 
 
+def test_ctrl_c_while_it_is_imported_ends_without_a_word(folder, capsys):
+    (folder / "slow_shop.py").write_text("raise KeyboardInterrupt")
+
+    assert main(("up", "slow_shop:app")) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_an_application_is_imported_from_its_folder(folder):
     (folder / "sound_shop.py").write_text("import adjourn\napp = adjourn.App()")
 

@@ -23,8 +23,6 @@ from adjourn_local.commands.output import console, is_agreed, iso, plain, print_
 from adjourn_local.commands.progress import Show, pace, show_live, show_plain, show_records
 
 _LONGEST_ERROR = 100
-# What a shell reports of a command that Ctrl-C ended.
-_INTERRUPTED = 130
 
 _STEERING: Mapping[str, tuple[Callable[[RunHandle], bool], set[Status], str]] = {
     "pause": (
@@ -139,10 +137,7 @@ def _watch(runs: Runs, options: argparse.Namespace) -> int:
         show = show_records(_record)
     elif console().is_terminal:
         show = show_live
-    try:
-        return 0 if show(states()).status is Status.FINISHED else 1
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    return 0 if show(states()).status is Status.FINISHED else 1
 
 
 def _steer(runs: Runs, options: argparse.Namespace) -> int:
