@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +10,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.alerts import WarningHook
-from adjourn.bound import ON, SORTS, Objects, Sorts, declare, undecorated
+from adjourn.bound import ON, SORTS, Objects, is_method, undecorated
 from adjourn.codec import Codec
 from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.deadletters import DeadHook
+from adjourn.declarations import Declarations
 from adjourn.errors import DeclarationError
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.options import DeclaredOptions, Options
 from adjourn.ports import Adapters
-from adjourn.registry import default_name, is_lazy
+from adjourn.registry import default_name
 from adjourn.settings import Settings
+from adjourn.signature import check_bare, check_plain
 from adjourn.tasks import Enqueuer, Task
-from adjourn.wiring import Declarations, Wiring
+from adjourn.wiring import Wiring
 
 if TYPE_CHECKING:
     from adjourn.cron.periodic import Periodically
@@ -107,36 +108,18 @@ class App:
         defaults = Options().changed(**options)
 
         def declared(function: Callable[P, R]) -> Task[P, R]:
-            task: Task[P, R] = self._declare(
-                function, SORTS, name=name, aliases=aliases, defaults=defaults, on_dead=on_dead
+            task: Task[P, R] = self._declared.declare(
+                function,
+                SORTS,
+                self._enqueuer,
+                name=name,
+                aliases=aliases,
+                defaults=defaults,
+                on_dead=on_dead,
             )
             return task
 
         return declared if function is None else declared(function)
-
-    def _declare(
-        self,
-        function: Callable[..., Any],
-        sorts: Sorts,
-        *,
-        name: str | None = None,
-        aliases: Sequence[str] = (),
-        defaults: Options,
-        on_dead: DeadHook | None = None,
-    ) -> Any:
-        plain = undecorated(function)
-        _check_plain(plain)
-        task: Task[..., Any] = declare(
-            function,
-            self._declared.objects,
-            sorts,
-            name=name or default_name(plain),
-            defaults=defaults,
-            on_dead=on_dead,
-            _enqueuer=self._enqueuer,
-        )
-        self._declared.tasks.add(task.name, task, aliases)
-        return task
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
         """Call a function with the `DeadLetter` of every call that was given up."""
@@ -200,8 +183,9 @@ class App:
         periodic.check_options(options)
 
         def declare(function: Callable[..., Any]) -> Task[..., Any]:
-            _check_plain(undecorated(function))
-            periodic.check_arguments(function)
+            plain = undecorated(function)
+            check_plain(plain)
+            check_bare(plain, "periodic", given=is_method(function))
             task = self.deferred(name=name, **options)(function)
             self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
             return task
@@ -255,7 +239,8 @@ class App:
         from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
 
         def declared(function: Callable[[], R]) -> Task[[], R]:
-            _check_bare(function, "a startup task")
+            check_plain(function)
+            check_bare(function, "a startup task")
             task: Task[[], R] = self.deferred(name=name, **options)(function)
             self._declared.startups.add(task.name, startup_task(task, once_per))
             return task
@@ -366,13 +351,11 @@ class App:
 
     def queues(self, default: str) -> frozenset[str]:
         """Return the short names of the queues that the declarations use, `default` included."""
-        tasks = {task.defaults.queue for task in self._declared.tasks}
-        iterations = {cls.queue_name for cls in self._declared.iterations}
-        return frozenset(name or default for name in tasks | iterations | {None})
+        return self._declared.queues(default)
 
     def cron_names(self) -> frozenset[str]:
         """Return the cron names for which Cloud Scheduler jobs are needed."""
-        return frozenset(each.timing.cron_name for each in self._declared.periodics)
+        return self._declared.cron_names()
 
     def wiring(self) -> Wiring:
         """Return the working parts, made on first use.
@@ -398,18 +381,6 @@ class App:
             yield self._wiring
         finally:
             self._wiring = before
-
-
-def _check_plain(function: Callable[..., Any]) -> None:
-    # Calling one of the others would run nothing of it, and that would look like success.
-    if not inspect.isfunction(function) or is_lazy(function):
-        raise DeclarationError(f"{function!r} is not a plain function (def ...).")
-
-
-def _check_bare(function: Callable[[], Any], what: str) -> None:
-    _check_plain(function)
-    if inspect.signature(function).parameters:
-        raise DeclarationError(f"{function.__name__} is {what}, so it takes no arguments.")
 
 
 def _is_query_iter(value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -108,13 +107,3 @@ def default_name(item: type | object) -> str:
             f"import it; move it into a module{or_name}."
         )
     return f"{module}.{qualname}"
-
-
-def is_lazy(item: object) -> bool:
-    """Whether calling a function only makes a coroutine or a generator, and runs nothing of it."""
-    kinds = (
-        inspect.iscoroutinefunction,
-        inspect.isgeneratorfunction,
-        inspect.isasyncgenfunction,
-    )
-    return any(is_kind(item) for is_kind in kinds)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adjourn.admission import Admission
-from adjourn.alerts import Alerts, Hooks
-from adjourn.bound import Objects
-from adjourn.codec import Codec
-from adjourn.context import Carrier
+from adjourn.alerts import Alerts
 from adjourn.deadletters import DeadLetters
-from adjourn.delivery import Asked, Delivery, Reply
+from adjourn.declarations import Declarations
+from adjourn.delivery import Asked, Reply
 from adjourn.dispatch import Receiver
 from adjourn.envelope import Envelope
 from adjourn.guard import Guard
@@ -27,35 +23,13 @@ from adjourn.unique import Uniques
 
 if TYPE_CHECKING:
     from adjourn.cron.fanout import Cron
-    from adjourn.cron.periodic import Declared
     from adjourn.iteration.baggage import Baggage
     from adjourn.iteration.iterations import Iterations
-    from adjourn.iteration.queryiter import QueryIter
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.starts import Starter
     from adjourn.iteration.steering import Runs
     from adjourn.people.answers import People
-    from adjourn.people.callables import Offer
-    from adjourn.startup import Startup, StartupTask
-
-
-@dataclass(eq=False, repr=False)
-class Declarations:
-    """All that an application declared, by name."""
-
-    codec: Codec
-    objects: Objects
-    tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
-    iterations: Registry[type[QueryIter[Any]]] = field(
-        default_factory=lambda: Registry("iteration")
-    )
-    offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
-    startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
-    hooks: Hooks = field(default_factory=Hooks)
-    carrier: Carrier = field(default_factory=Carrier)
-    translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
-    take_over_step: Callable[[Delivery], bool] = lambda _delivery: False
+    from adjourn.startup import Startup
 
 
 class Wiring:

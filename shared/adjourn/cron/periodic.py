@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
-from adjourn.bound import BoundTask, Method, Objects, is_method, undecorated
+from adjourn.bound import BoundTask, Method, Objects
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
 from adjourn.tasks import Task
@@ -105,20 +104,6 @@ def remove(declared: Registry[Declared], objects: Objects, task: object) -> None
         declared.add(name, removed._replace(without=without))
         if not path:
             raise DeclarationError(f"{name} runs on registered objects; this one is none.")
-
-
-def check_arguments(function: Callable[..., Any]) -> None:
-    """Refuse a function that cannot be called without arguments of the caller's.
-
-    Raises:
-        DeclarationError: It takes some.
-    """
-    plain = undecorated(function)
-    parameters = list(inspect.signature(plain).parameters)
-    if is_method(function):
-        parameters = parameters[1:]
-    if parameters:
-        raise DeclarationError(f"{plain.__name__} is periodic, so it takes no arguments.")
 
 
 def check_options(options: Mapping[str, object]) -> None:

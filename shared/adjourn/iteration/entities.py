@@ -8,7 +8,7 @@ from typing import Any
 
 from adjourn.errors import DeclarationError
 from adjourn.iteration.queryiter import QueryIter
-from adjourn.registry import is_lazy
+from adjourn.signature import is_lazy
 
 
 class _BulkIter(QueryIter[Any]):

@@ -10,7 +10,7 @@ from adjourn.iteration.hooks import OnError
 from adjourn.iteration.steering import RunHandle
 from adjourn.options import Options
 from adjourn.queries import QuerySource
-from adjourn.registry import is_lazy
+from adjourn.signature import is_lazy
 
 E = TypeVar("E")
 

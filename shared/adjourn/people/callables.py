@@ -14,7 +14,7 @@ from adjourn.log import event
 from adjourn.options import DeclaredOptions, Options
 from adjourn.people.forms import Form, InvalidError, form_of, form_of_class
 from adjourn.people.identity import User
-from adjourn.registry import is_lazy
+from adjourn.signature import is_lazy
 from adjourn.tasks import Enqueuer, Task
 
 _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -151,9 +151,10 @@ class ViurApp(App):
 
     def _declared_as(self, sorts: Sorts, function: Any) -> Any:
         limit = limit_of(function)
-        return self._declare(
+        return self._declared.declare(
             function,
             sorts,
+            self._enqueuer,
             defaults=Options().changed(**limit.options()) if limit else Options(),
             on_dead=self._mailing(limit) if limit and limit.recipients else None,
         )
