@@ -13,19 +13,12 @@ from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError
 from adjourn.gcp.legacy import query_of
 from adjourn.ports import NewTask, Target
-from adjourn.testing import sandbox
 from adjourn.viur.steps import ViurStep, content_of
 from tests import viur_shop as shop
 
-STEP = (Path(__file__).parent / "viur_bodies" / "step.json").read_bytes()
+STEP = (Path(__file__).parent / "bodies" / "step.json").read_bytes()
 HOUR = dt.timedelta(hours=1)
 AT = dt.datetime(2023, 12, 24, 18, 30, 5, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def box():
-    with sandbox(shop.app) as made:
-        yield made
 
 
 @pytest.fixture

@@ -19,18 +19,6 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 @pytest.fixture
-def box():
-    with sandbox(shop.app) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def noted():
-    notes.clear()
-    return notes
-
-
-@pytest.fixture
 def mails(monkeypatch):
     sent = []
     monkeypatch.setattr(shop.app, "_mailers", [])

@@ -19,9 +19,8 @@ from adjourn.testing import sandbox
 from adjourn.testing.sandbox import SETTINGS
 from adjourn.viur import JsonKeyEncoder, TaskHandler, jsonDecodeObjectHook
 from tests import viur_shop as shop
-from tests.viur_notes import notes
 
-BODIES = Path(__file__).parent / "viur_bodies"
+BODIES = Path(__file__).parent / "bodies"
 ORDER = Key("Order", 7, project="shop")
 ANN = "agRzaG9wchgLEgRVc2VyIgNhbm4MCxIFT3JkZXIYBww"
 HOUR = dt.timedelta(hours=1)
@@ -59,18 +58,6 @@ EXPECTED = {
     "without-environment.json": ("second", 7),
     "user-as-a-plain-dict.json": ("second", 7),
 }
-
-
-@pytest.fixture
-def box():
-    with sandbox(shop.app) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def noted():
-    notes.clear()
-    return notes
 
 
 def body(name):

@@ -28,24 +28,12 @@ from adjourn.viur import (
     runStartupTasks,
 )
 from tests import viur_shop as shop
-from tests.viur_notes import note, notes
+from tests.viur_notes import note
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
 ANN = "ann@shop.example"
 BOB = "bob@shop.example"
-
-
-@pytest.fixture
-def box():
-    with sandbox(shop.app) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def noted():
-    notes.clear()
-    return notes
 
 
 @pytest.fixture
