@@ -5,11 +5,8 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import functions_framework
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -20,14 +17,13 @@ from adjourn.envelope import Envelope
 from adjourn.errors import ConfigurationError
 from adjourn.gcp import google_adapters
 from adjourn.settings import Platform
-from adjourn.testing import SETTINGS, FakeClock, MemoryStore
+from adjourn.testing import SETTINGS
 from adjourn_local.tokens import CERTS_PATH, TokenIssuer
 from tests.contract.test_oidc import encoded, header_and_claims, signed
 from tests.support import serving_http
 from tests.unit import shop
 from tests.unit.test_settings import ENVIRONMENT
 
-FUNCTIONS = Path(__file__).parents[2] / "functions"
 ACCOUNT = ENVIRONMENT["ADJOURN_SERVICE_ACCOUNT"]
 URL = ENVIRONMENT["ADJOURN_DEFERRED_URL"]
 CRON_URL = ENVIRONMENT["ADJOURN_CRON_URL"]
@@ -105,60 +101,9 @@ class Forger:
 
 
 @pytest.fixture(scope="module")
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(scope="module")
-def forger(clock):
-    return Forger(
-        issuer=TokenIssuer(clock),
-        stranger=rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    )
-
-
-@pytest.fixture(scope="module")
-def keys_url(loop, forger):
-    with serving_http(loop, forger.issuer.routes()) as url:
-        yield url + CERTS_PATH
-
-
-@pytest.fixture
-def serve(monkeypatch, keys_url, clock):
-    """Return what starts a function and gives a client of it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    shop.sent.clear()
-
-    def start(name="deferred", **environment):
-        for variable, value in {**ENVIRONMENT, "ADJOURN_KEYS_URL": keys_url, **environment}.items():
-            monkeypatch.setenv(variable, value)
-        monkeypatch.setenv("ADJOURN_APP", "tests.unit.shop:app")
-        monkeypatch.setattr(shop.app, "_wiring", None)
-        monkeypatch.setattr("adjourn.gcp.SystemClock", lambda: clock)
-        return functions_framework.create_app(name, str(FUNCTIONS / name / "main.py")).test_client()
-
-    yield start
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
-def store(monkeypatch):
-    """Let the functions keep their state in memory."""
-    kept = MemoryStore()
-    for name in ("get", "put", "transact"):
-        monkeypatch.setattr(f"adjourn.gcp.datastore.DatastoreStore.{name}", in_memory(kept, name))
-    return kept
-
-
-def in_memory(twin, name):
-    return lambda _, *args, **kwargs: getattr(twin, name)(*args, **kwargs)
-
-
-@pytest.fixture
-def reasons(lines):
-    return lambda: [line["reason"] for line in lines() if line.get("event") == "caller.refused"]
+def forger(issuer):
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return Forger(issuer=issuer, stranger=stranger)
 
 
 def call(clock, task=TASK, **changes):

@@ -1,27 +1,20 @@
 """The deployed functions as they are, under the framework that hosts them."""
 
-import logging
 import socket
 import threading
-from pathlib import Path
 
-import functions_framework
 import pytest
 from werkzeug.serving import make_server
 
-from adjourn.clock import SystemClock as LibraryClock
+from adjourn.clock import SystemClock
 from adjourn.codec import Codec
 from adjourn.envelope import Envelope
 from adjourn.errors import StoreError
 from adjourn.http import LONGEST_BODY
-from adjourn.testing import FakeClock, MemoryQueue, MemoryStore
-from adjourn_local.clock import SystemClock
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
-from tests.support import serving_http
 from tests.unit import shop
+from tests.unit.functions.conftest import FUNCTIONS
 from tests.unit.test_settings import ENVIRONMENT
 
-FUNCTIONS = Path(__file__).parents[2] / "functions"
 ACCOUNT = ENVIRONMENT["ADJOURN_SERVICE_ACCOUNT"]
 URLS = {
     "deferred": ENVIRONMENT["ADJOURN_DEFERRED_URL"],
@@ -32,77 +25,22 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
-def issuer():
-    return TokenIssuer(SystemClock())
-
-
-@pytest.fixture(scope="module")
-def keys_url(loop, issuer):
-    with serving_http(loop, issuer.routes()) as url:
-        yield url + CERTS_PATH
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch, keys_url):
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("ADJOURN_APP", "tests.unit.shop:app")
-    monkeypatch.setenv("ADJOURN_KEYS_URL", keys_url)
-    monkeypatch.setattr(shop.app, "_wiring", None)
-    shop.sent.clear()
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def function(name):
-    return functions_framework.create_app(name, str(FUNCTIONS / name / "main.py"))
+def clock():
+    return SystemClock()  # the machine's, by which a server of sockets goes as well
 
 
 @pytest.fixture
-def store(monkeypatch):
-    """Let the functions keep their state in memory."""
-    kept = MemoryStore()
-    for name in ("get", "put", "transact"):
-        monkeypatch.setattr(f"adjourn.gcp.datastore.DatastoreStore.{name}", memory(kept, name))
-    return kept
-
-
-def memory(twin, name):
-    return lambda _, *args, **kwargs: getattr(twin, name)(*args, **kwargs)
-
-
-@pytest.fixture
-def queue(monkeypatch):
-    """Let the functions enqueue into memory."""
-    kept = MemoryQueue(FakeClock())
-    for name in ("enqueue", "full_name"):
-        monkeypatch.setattr(f"adjourn.gcp.cloudtasks.CloudTaskQueue.{name}", memory(kept, name))
-    return kept
-
-
-@pytest.fixture
-def post(issuer):
+def post(issuer, serve):
     def send(name="deferred", body=b"", path="/", headers=None, **options):
         token = issuer.mint(ACCOUNT, URLS[name])
-        return (
-            function(name)
-            .test_client()
-            .post(
-                path,
-                data=body,
-                headers={"Authorization": f"Bearer {token}"} | (headers or {}),
-                **options,
-            )
-        )
+        said = {"Authorization": f"Bearer {token}"} | (headers or {})
+        return serve(name).post(path, data=body, headers=said, **options)
 
     return send
 
 
 def call(task="tests.unit.shop.send_receipt", *args, **changes):
-    fields = {"id": "7f3a", "task": task, "args": args, "enqueued_at": LibraryClock().now()}
+    fields = {"id": "7f3a", "task": task, "args": args, "enqueued_at": SystemClock().now()}
     return Envelope(**fields | changes).encode(Codec())
 
 
@@ -214,8 +152,8 @@ def test_a_step_of_a_missing_run_is_a_dead_letter(post, store):
 
 @pytest.mark.parametrize("name", URLS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
-def test_another_method_than_post_is_told_which_to_use(name, method):
-    answer = function(name).test_client().open("/x", method=method)
+def test_another_method_than_post_is_told_which_to_use(serve, name, method):
+    answer = serve(name).open("/x", method=method)
 
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "POST"
@@ -223,29 +161,27 @@ def test_another_method_than_post_is_told_which_to_use(name, method):
 
 @pytest.mark.parametrize("name", URLS)
 @pytest.mark.parametrize("header", [None, "Bearer x", "Bearer a.b.c", "Basic eDp5"])
-def test_an_unknown_caller_learns_nothing(name, header):
+def test_an_unknown_caller_learns_nothing(serve, name, header):
     headers = {"Authorization": header} if header else {}
 
-    answer = function(name).test_client().post("/hourly", headers=headers)
+    answer = serve(name).post("/hourly", headers=headers)
 
     assert (answer.status_code, answer.text) == (401, "unauthenticated\n")
 
 
 @pytest.mark.parametrize("name", URLS)
-def test_a_known_caller_that_may_not_call_learns_nothing(name, issuer):
+def test_a_known_caller_that_may_not_call_learns_nothing(serve, name, issuer):
     token = issuer.mint("mallory@evil.example", URLS[name])
 
-    answer = function(name).test_client().post("/", headers={"Authorization": f"Bearer {token}"})
+    answer = serve(name).post("/", headers={"Authorization": f"Bearer {token}"})
 
     assert (answer.status_code, answer.text) == (403, "forbidden\n")
 
 
-def test_a_token_for_another_function_is_refused(issuer):
+def test_a_token_for_another_function_is_refused(serve, issuer):
     token = issuer.mint(ACCOUNT, URLS["cron"])
 
-    answer = (
-        function("deferred").test_client().post("/", headers={"Authorization": f"Bearer {token}"})
-    )
+    answer = serve("deferred").post("/", headers={"Authorization": f"Bearer {token}"})
 
     assert answer.status_code == 401
 
@@ -281,9 +217,9 @@ class Endless:
 
 
 @pytest.fixture
-def listening():
+def listening(serve):
     """Serve the deferred function over a real socket."""
-    server = make_server("127.0.0.1", 0, function("deferred"))
+    server = make_server("127.0.0.1", 0, serve("deferred").application)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_address
@@ -340,14 +276,11 @@ def test_no_answer_tells_a_traceback_or_an_argument(post, store):
 
 
 @pytest.mark.parametrize("name", URLS)
-def test_a_function_that_is_misconfigured_does_not_start_and_says_every_mistake(name, monkeypatch):
-    monkeypatch.setenv("ADJOURN_APP", "tests.unit.fresh_shop:other")
-    monkeypatch.delenv("ADJOURN_LOCATION")
-    monkeypatch.setenv("ADJOURN_CRON_URL", "http://cron")
-    monkeypatch.setenv("ADJOURN_QEUE", "x")
+def test_a_function_that_is_misconfigured_does_not_start_and_says_every_mistake(serve, name):
+    wrong = {"ADJOURN_LOCATION": "", "ADJOURN_CRON_URL": "http://cron", "ADJOURN_QEUE": "x"}
 
     with pytest.raises(SystemExit) as caught:
-        function(name)
+        serve(name, ADJOURN_APP="tests.unit.fresh_shop:other", **wrong)
 
     assert str(caught.value).splitlines() == [
         "adjourn cannot start:",

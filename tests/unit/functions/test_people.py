@@ -1,34 +1,28 @@
 """People at the deployed function: each forged or broken request, and each platform."""
 
 import json
-import logging
 from dataclasses import dataclass
+from functools import partial
 
-import functions_framework
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adjourn.http import LONGEST_BODY
 from adjourn.settings import Settings
-from adjourn.testing import FakeClock, MemoryQueue
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
 from tests.contract.test_oidc import header_and_claims, signed
-from tests.support import serving_http
 from tests.unit import shop
-from tests.unit.test_callers import (
+from tests.unit.functions.test_callers import (
     ACCOUNT,
     BROKEN,
     CRON_URL,
     FORGED,
     FROM_A_QUEUE,
-    FUNCTIONS,
     ON_APP_ENGINE,
     ON_CLOUD_RUN,
     URL,
     Forger,
     bearer,
     call,
-    in_memory,
 )
 from tests.unit.test_settings import ENVIRONMENT, mistakes, read
 
@@ -65,57 +59,14 @@ class PersonForger(Forger):
 
 
 @pytest.fixture(scope="module")
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(scope="module")
-def forger(clock):
-    return PersonForger(
-        issuer=TokenIssuer(clock),
-        stranger=rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    )
-
-
-@pytest.fixture(scope="module")
-def keys_url(loop, forger):
-    with serving_http(loop, forger.issuer.routes()) as url:
-        yield url + CERTS_PATH
+def forger(issuer):
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return PersonForger(issuer=issuer, stranger=stranger)
 
 
 @pytest.fixture
-def serve(monkeypatch, keys_url, clock):
-    """Return what starts a function and gives a client of it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    shop.sent.clear()
-
-    def start(name="deferred", audiences=AUDIENCE, **environment):
-        settings = {"ADJOURN_KEYS_URL": keys_url, "ADJOURN_PEOPLE_AUDIENCES": audiences}
-        for variable, value in {**ENVIRONMENT, **settings, **environment}.items():
-            monkeypatch.setenv(variable, value)
-        monkeypatch.setenv("ADJOURN_APP", "tests.unit.shop:app")
-        monkeypatch.setattr(shop.app, "_wiring", None)
-        monkeypatch.setattr("adjourn.gcp.SystemClock", lambda: clock)
-        return functions_framework.create_app(name, str(FUNCTIONS / name / "main.py")).test_client()
-
-    yield start
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
-def queue(monkeypatch):
-    """Let the function enqueue into memory."""
-    kept = MemoryQueue(FakeClock())
-    for name in ("enqueue", "full_name"):
-        monkeypatch.setattr(f"adjourn.gcp.cloudtasks.CloudTaskQueue.{name}", in_memory(kept, name))
-    return kept
-
-
-@pytest.fixture
-def reasons(lines):
-    return lambda: [line["reason"] for line in lines() if line.get("event") == "caller.refused"]
+def serve(serve):
+    return partial(serve, ADJOURN_PEOPLE_AUDIENCES=AUDIENCE)
 
 
 def answered(answer):
@@ -425,7 +376,7 @@ def test_a_body_of_the_greatest_length_is_queued(ask, queue, monkeypatch):
     ("path", "method"), [("/list", "GET"), ("/list", "POST"), (EXECUTE, "POST"), (EXECUTE, "GET")]
 )
 def test_without_the_setting_there_is_nothing(serve, forger, path, method):
-    client = serve(audiences="")
+    client = serve(ADJOURN_PEOPLE_AUDIENCES="")
 
     answer = client.open(path, method=method, headers=bearer(forger.token))
 
@@ -441,7 +392,7 @@ def test_the_other_functions_answer_no_people(serve, forger, name):
 
 
 def test_several_audiences_may_be_set(serve, forger, queue):  # noqa: ARG001
-    client = serve(audiences=f"other.example, {AUDIENCE}")
+    client = serve(ADJOURN_PEOPLE_AUDIENCES=f"other.example, {AUDIENCE}")
 
     assert client.get("/list", headers=bearer(forger.token)).status_code == 200
 
