@@ -21,14 +21,14 @@ def check_arguments(
     function: Callable[..., Any],
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
-) -> None:
-    """Refuse arguments with which every attempt at a call would fail.
+) -> inspect.BoundArguments:
+    """Refuse arguments with which every attempt at a call would fail; return them by parameter.
 
     Raises:
         EncodeError: The function does not take them; the message says why.
     """
     try:
-        signature(function).bind(*args, **kwargs)
+        return signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise EncodeError(f"{name}: {error}") from None
 

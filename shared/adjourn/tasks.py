@@ -178,13 +178,14 @@ class Enqueuer:
     ) -> _Ready:
         options, now = task.defaults, self.clock.now()
         options.check_timeout(task.name, self.longest)
-        check_arguments(task.name, task.function, args, kwargs)
+        given = check_arguments(task.name, task.function, args, kwargs)
         eta, call = options.start(now, self.chance()), call or self.new_id()
         if options.unique_by is not None:
             if self.guard.transaction(options.transaction) is not None:
                 # Rolled back, it would keep the calls out that come after it.
                 raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
-            name = unique_name(task.name, (args, kwargs), options, now, self.codec)
+            call_of = (given.args, given.kwargs)  # whether passed by position or by name
+            name = unique_name(task.name, call_of, options, now, self.codec)
         marker = self.guard.mark(call, options.transaction, eta)
         envelope = Envelope(
             id=call,

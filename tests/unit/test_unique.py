@@ -49,6 +49,22 @@ def test_calls_with_other_arguments_or_types_are_others(work):
 
 
 @pytest.mark.usefixtures("box")
+def test_an_argument_is_the_same_by_position_and_by_name(app):
+    @app.deferred(name="receipt", unique_by="arguments")
+    def receipt(order, copies=1, *, to="all"):
+        pass
+
+    calls = [
+        receipt("A-1", 2, to="ann"),
+        receipt("A-1", to="ann", copies=2),
+        receipt(to="ann", copies=2, order="A-1"),
+        receipt("A-1", 3, to="ann"),
+    ]
+
+    assert [call.is_new for call in calls] == [True, False, False, True]
+
+
+@pytest.mark.usefixtures("box")
 def test_unique_by_task_looks_at_no_arguments(work):
     task = work.options(unique_by="task")
 
