@@ -1,6 +1,9 @@
 """All entities of a query are deleted or updated, and those that cannot be are told."""
 
+import datetime as dt
+
 import pytest
+from google.cloud.datastore import Entity, Key
 
 import adjourn
 from adjourn import Status
@@ -10,6 +13,7 @@ from adjourn.testing import MemoryQuery
 from tests.unit.test_entries_that_fail import drain
 
 QUERY = MemoryQuery("Order")
+MINUTE = dt.timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -115,6 +119,52 @@ def test_no_entity_is_to_blame_when_datastore_is_away(box, orders, hindered):
 
     box.drain()
     assert (run.fetch().status, run.fetch().done) == (Status.FINISHED, 10)
+
+
+def test_an_entity_that_waits_to_be_tried_again_waits_on_while_datastore_is_away(
+    box, orders, update, monkeypatch
+):
+    run = update.start(QUERY, {"by": 10})
+    box.drain()
+    assert run.fetch().waiting == 1
+    away(box, monkeypatch, "change", times=1)
+    box.clock.advance(MINUTE)
+
+    assert box.drain() == [Outcome.TROUBLE]
+    assert (run.fetch().waiting, run.fetch().done) == (1, 9)
+
+    drain(box)
+    state = run.fetch()
+    assert (state.status, state.done, state.errors) == (Status.FINISHED, 10, 1)
+    assert orders()[3] == 3
+
+
+@pytest.mark.parametrize("hook", ["handle_entry", "handle_batch"])
+def test_what_a_hook_does_to_a_key_does_not_change_which_entity_comes_again(app, box, hook):
+    seen = []
+
+    class Copy(adjourn.QueryIter):
+        pass
+
+    def copy(_self, given, _custom_data):
+        entries = given if isinstance(given, list) else [given]
+        seen.extend(entry.key.name for entry in entries if entry.key.kind == "Order")
+        is_first = len(seen) <= 2
+        for entry in entries:
+            entry.key = Key("Copy", project="p")
+        if is_first and hook == "handle_entry":
+            raise RuntimeError("broken")
+        return [RuntimeError("broken")] * len(entries) if is_first else None
+
+    setattr(Copy, hook, copy)
+    keys = [Key("Order", name, project="p") for name in ("a", "b")]
+    box.queries.add("Order", *(Entity(key) for key in keys))
+    run = app.query_iter(name="copy")(Copy).start(QUERY)
+
+    drain(box)
+
+    assert seen == ["a", "b", "a", "b"]
+    assert (run.fetch().status, run.fetch().done) == (Status.FINISHED, 2)
 
 
 def test_other_classes_have_the_entity_to_blame(app, box, orders, ran):  # noqa: ARG001 - they fill the query

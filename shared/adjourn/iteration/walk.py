@@ -110,10 +110,14 @@ class Walk:
             return self._room()
         found = self._around.queries.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
-            self._retries.remove(retry)
+            goes_on = True
             if entry is None:  # it is gone, so there is nothing to be done with it
                 self._place.done += 1
-            elif not self._single(entry, retry.failed):
+            else:
+                goes_on = self._single(entry, retry.reference, retry.failed)
+            # Not before: when Datastore keeps the hook from handling it, it waits on.
+            self._retries.remove(retry)
+            if not goes_on:
                 self._retries.append(_Retry(retry.reference, 0, now))
                 return Ending.STOP
             if ending := self._is_over():
@@ -162,6 +166,7 @@ class Walk:
         return left
 
     def _batch(self, page: Page) -> Ending | None:
+        references = self._referred(page)
         told = handed(self._hooks, page.entries, self._custom_data)
         if isinstance(told, Exception):
             text = f"A batch of {len(page.entries)} failed; they come one by one"
@@ -171,19 +176,21 @@ class Walk:
             return Ending.CUT
         self._place.cursor = page.cursors[-1]
         stopped = [
-            entry
-            for entry, error in zip(page.entries, told, strict=True)
-            if not self._is_settled(entry, error, 0)
+            reference
+            for entry, reference, error in zip(page.entries, references, told, strict=True)
+            if not self._is_settled(entry, reference, error, 0)
         ]
-        for entry in stopped:  # those behind it are done, so it cannot be the position
-            self._remember(entry, 0, self._around.clock.now())
+        now = self._around.clock.now()
+        # Those behind them are done, so none of them can be the position.
+        self._retries += [_Retry(reference, 0, now) for reference in stopped]
         if stopped:
             return Ending.STOP
         return self._is_over() or self._room()
 
     def _one_by_one(self, page: Page) -> Ending | None:
-        for entry, cursor in zip(page.entries, page.cursors, strict=True):
-            if not self._single(entry, 0):
+        places = zip(page.entries, self._referred(page), page.cursors, strict=True)
+        for entry, reference, cursor in places:
+            if not self._single(entry, reference, 0):
                 return Ending.STOP
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
@@ -191,14 +198,21 @@ class Walk:
                 return ending
         return None
 
+    def _referred(self, page: Page) -> list[object]:
+        """Return how its entities are found again, before a hook may give them other keys."""
+        return [self._around.queries.refer(self._query, entry) for entry in page.entries]
+
     # One entity
 
-    def _single(self, entry: object, failed: int) -> bool:
+    def _single(self, entry: object, reference: object, failed: int) -> bool:
         """Handle an entity that has failed so often in this round; False if the run stops."""
         told = handed(self._hooks, [entry], self._custom_data)
-        return self._is_settled(entry, told if isinstance(told, Exception) else told[0], failed)
+        error = told if isinstance(told, Exception) else told[0]
+        return self._is_settled(entry, reference, error, failed)
 
-    def _is_settled(self, entry: object, error: Exception | None, failed: int) -> bool:
+    def _is_settled(
+        self, entry: object, reference: object, error: Exception | None, failed: int
+    ) -> bool:
         """Note what became of an entity; False if the run stops."""
         if error is None:
             self._place.done += 1
@@ -206,29 +220,25 @@ class Walk:
         self._shard = self._shard._replace(error=said(error))
         if failed < self._hooks.max_entry_retries:
             event("iteration.retry", logging.WARNING, "An entity failed", error=error)
-            self._put_off(entry, failed + 1)
+            self._put_off(reference, failed + 1)
             return True
         event("iteration.error", logging.ERROR, said(error), error=error)
         answer = asked(self._hooks, entry, self._custom_data, error)
         if answer is OnError.RETRY:
-            self._put_off(entry, 0)
+            self._put_off(reference, 0)
         elif answer is OnError.CONTINUE:
-            self._count_error(entry, error)
+            self._count_error(reference, error)
         else:
-            where = path_of(self._around.queries.refer(self._query, entry))
+            where = path_of(reference)
             self._shard = self._shard._replace(error=f"{said(error)} (at {where})")
         return answer is not OnError.STOP
 
-    def _put_off(self, entry: object, failed: int) -> None:
-        self._remember(entry, failed, self._around.clock.now() + pause_after(max(1, failed)))
-
-    def _remember(self, entry: object, failed: int, due: dt.datetime) -> None:
-        reference = self._around.queries.refer(self._query, entry)
+    def _put_off(self, reference: object, failed: int) -> None:
+        due = self._around.clock.now() + pause_after(max(1, failed))
         self._retries.append(_Retry(reference, failed, due))
 
-    def _count_error(self, entry: object, error: Exception) -> None:
-        failure = RunError(path_of(self._around.queries.refer(self._query, entry)), said(error))
-        kept = with_failure(self._shard.failures, failure)
+    def _count_error(self, reference: object, error: Exception) -> None:
+        kept = with_failure(self._shard.failures, RunError(path_of(reference), said(error)))
         self._place.done += 1
         self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
 
