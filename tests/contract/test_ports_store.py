@@ -389,8 +389,8 @@ class DatastoreStoreFixtures:
 
 class TestLaptopStore(DatastoreStoreFixtures, EntityStoreContract):
     @pytest.fixture
-    def address(self, datastore_address):
-        return datastore_address
+    def address(self, optimistic_address):
+        return optimistic_address
 
     def test_pauses_between_tries_grow(self, subject, others, pauses):
         def work(transaction):
