@@ -15,6 +15,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from adjourn import App
 from adjourn.gcp import google_adapters
 from adjourn.settings import Settings
+from adjourn.testing.clock import destination
 from adjourn_local.functions import Print
 from adjourn_local.loop import LoopThread
 from adjourn_local.stack import LOCATION, PROJECT, Ports, Stack
@@ -51,22 +52,23 @@ class RunningStack:
 
         What becomes due is delivered, and the clock goes on from there.
 
+        Args:
+            to: An aware datetime.
+            by: A duration, in seconds if it is a number.
+
         Raises:
-            ValueError: It is not exactly one of them, or naive.
+            ValueError: It is not exactly one of them, naive, or in the past.
         """
-        if (to is None) == (by is None):
-            raise ValueError("Give either to= or by=.")
-        if by is not None:
-            to = self.now() + (by if isinstance(by, dt.timedelta) else dt.timedelta(seconds=by))
-        if to is None or to.utcoffset() is None:
-            raise ValueError(f"{to} must be an aware datetime.")
-        goal = to.astimezone(dt.UTC)
+        goal = destination(self.now(), to=to, by=by)
         self._loop.call(lambda: self._stack.clock.jump(goal))
 
     def wait(self, timeout: float = 60) -> None:
         """Wait until no task is left but those that are not due within `timeout` seconds.
 
         What has failed and is to be tried again is waited for, whenever that is.
+
+        Args:
+            timeout: How long to wait, and how far ahead to look for what becomes due, in seconds.
 
         Raises:
             AssertionError: Some are not; the message names them.

@@ -60,9 +60,10 @@ def box(app, client, settings):
         new_id=lambda: f"call-{len(queue.tasks)}",
         chance=lambda: 0.5,
     )
-    with app.rewired(settings, adapters):
+    with app.rewired(settings, adapters) as wiring:
         yield Sandbox(
             app=app,
+            wiring=wiring,
             clock=clock,
             queue=queue,
             store=store,

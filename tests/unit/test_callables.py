@@ -299,9 +299,8 @@ def test_a_queue_out_of_reach_is_trouble(box, rebuild, monkeypatch):  # noqa: AR
     assert box.ask(ANN, "rebuild", GIVEN).status == 503
 
 
-def test_where_no_audience_is_set_there_is_nothing(app, box, rebuild):  # noqa: ARG001
-    closed = dataclasses.replace(SETTINGS, people_audiences=())
-    with app.rewired(closed, app.wiring()._adapters):
+def test_where_no_audience_is_set_there_is_nothing(app, rebuild):  # noqa: ARG001
+    with sandbox(app, dataclasses.replace(SETTINGS, people_audiences=())) as box:
         assert box.ask(ANN).status == 404
         assert box.ask(ANN, "rebuild", GIVEN).status == 404
 

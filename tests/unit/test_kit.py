@@ -2,8 +2,10 @@
 
 import contextvars
 import datetime as dt
+import threading
 from typing import Any
 from unittest.mock import ANY
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -197,6 +199,85 @@ class TestFake:
         faked.assert_enqueued(shop.sweep)
         assert shop.done == ["swept"]
 
+    def test_a_task_that_fails_keeps_no_other_from_running(self, shop, faked):
+        shop.mail(1)
+        shop.receipt("A-1")
+        with pytest.raises(SmtpError):
+            faked.drain()
+
+        assert faked.drain() == [Outcome.DONE, Outcome.DONE]
+
+        assert shop.done == [1, ("A-1", False), 2]
+
+    def test_a_task_that_fails_and_was_cancelled_meanwhile_stays_so(self, shop, faked):
+        @shop.app.deferred(name="cancelled")
+        def cancelled():
+            handles[0].cancel()
+            raise SmtpError("no route")
+
+        handles = [cancelled()]
+        with pytest.raises(SmtpError):
+            faked.drain()
+
+        assert faked.drain() == []
+
+    def test_a_naive_time_to_begin_with_and_what_is_no_application_are_refused(self, shop):
+        with (
+            pytest.raises(ValueError, match=r"now=.* must be an aware datetime; add a time zone"),
+            fake(shop.app, now=dt.datetime(2026, 3, 1)),  # noqa: DTZ001 - that is the mistake
+        ):
+            pass
+        with pytest.raises(TypeError, match=r"'shop:app' is no adjourn\.App"), fake("shop:app"):
+            pass
+
+    def test_hours_pass_also_where_clocks_are_changed(self, shop):
+        berlin = ZoneInfo("Europe/Berlin")
+        with fake(shop.app, now=dt.datetime(2026, 3, 29, 1, 30, tzinfo=berlin)) as box:
+            before = box.clock.now()
+            box.travel(by=HOUR)
+            assert (before, box.clock.now().hour) == (
+                dt.datetime(2026, 3, 29, 0, 30, tzinfo=dt.UTC),
+                1,
+            )
+
+            box.travel(to=dt.datetime(2026, 3, 29, 4, 30, tzinfo=berlin))
+            assert box.clock.now() - before == 2 * HOUR
+
+    def test_calls_are_still_told_when_the_sandbox_has_ended(self, shop):
+        with fake(shop.app) as box:
+            shop.receipt("A-1")
+
+        box.assert_enqueued(shop.receipt, "A-1")
+        assert len(box.enqueued()) == 1
+
+    @pytest.mark.parametrize(
+        "work",
+        [
+            lambda box: box.drain(),
+            lambda box: box.tick(),
+            lambda box: box.ask("ann@example.com"),
+            lambda box: box.deliver(*box.queue.due()),
+        ],
+        ids=["drain", "tick", "ask", "deliver"],
+    )
+    def test_a_sandbox_that_is_not_at_work_says_so(self, shop, work):
+        with fake(shop.app) as outer:
+            shop.receipt("A-1")
+            with inline(shop.app) as inner:
+                shop.receipt("A-2")
+
+                with pytest.raises(RuntimeError, match="another sandbox of the application"):
+                    work(outer)
+
+            assert [call.args for call in inner.enqueued()] == [("A-2",)]
+            assert [call.args for call in outer.enqueued()] == [("A-1",)]
+            outer.drain()
+            shop.receipt("A-3")
+        with pytest.raises(RuntimeError, match="its `with` block has ended"):
+            work(outer)
+
+        assert shop.done == [("A-2", False), ("A-1", False)]
+
     def test_the_clock_begins_where_it_is_told(self, shop):
         noon = dt.datetime(2020, 2, 29, 12, tzinfo=dt.UTC)
         with fake(shop.app, now=noon) as box:
@@ -276,6 +357,15 @@ class TestAssertEnqueued:
             "  place('A-2') with queue='orders'",
         ]
 
+    def test_the_nearest_call_is_the_one_with_most_of_the_arguments(self, shop, faked):
+        shop.receipt("A-2")
+        shop.receipt("a much longer one", resend=True)
+
+        lines = refused(faked, shop.receipt, "A-1", resend=True).splitlines()
+
+        assert lines[1].startswith("  receipt('a much longer one', resend=True)")
+        assert lines[2].startswith("  receipt('A-2')")
+
     def test_a_failure_tells_the_options_that_were_otherwise(self, shop, faked):
         shop.receipt("A-1")
 
@@ -302,14 +392,36 @@ class TestAssertEnqueued:
             box.assert_enqueued(Module.one.sync, "A-1")
             box.assert_enqueued(Module.one.sync, key="A-1")
             box.assert_enqueued(Module.build, 3)
-            assert "sync(<one>, 'A-1')" in refused(box, Module.two.sync, "A-1")
+            told = refused(box, Module.two.sync, "A-1")
+            assert "sync(<two>, 'A-1') was not enqueued" in told
+            assert "sync(<one>, 'A-1') with" in told
+
+    def test_whatever_arguments_are_those_of_a_call_on_the_same_object(self):
+        with fake(modules) as box:
+            Module.one.sync("A-1")
+
+            box.assert_enqueued(Module.one.sync, ...)
+            assert box.enqueued(Module.two.sync) == []
+            assert "sync(<two>, ...) was not enqueued" in refused(box, Module.two.sync, ...)
 
     def test_arguments_that_the_function_does_not_take_are_a_mistake(self, faked, shop):
-        with pytest.raises(TypeError, match="missing a required argument: 'order'"):
+        with pytest.raises(TypeError, match=r"^receipt: missing a required argument: 'order'"):
             faked.assert_enqueued(shop.receipt)
 
+    def test_calls_of_a_task_with_options_are_those_that_were_made_with_them(self, shop, faked):
+        shop.receipt("A-1")
+        shop.receipt.options(queue="slow").defer("A-2")
+
+        assert [call.args for call in faked.enqueued(shop.receipt)] == [("A-1",), ("A-2",)]
+        slow = shop.receipt.options(queue="slow")
+        assert [call.args for call in faked.enqueued(slow)] == [("A-2",)]
+
+    def test_that_there_is_none_cannot_be_said_of_what_is_no_task(self, faked, shop):
+        with pytest.raises(TypeError, match="is no task"):
+            faked.enqueued(shop.visit)
+
     def test_a_function_that_is_no_task_is_a_mistake(self, faked):
-        with pytest.raises(TypeError, match=r"is no task; give what @app\.deferred has made"):
+        with pytest.raises(TypeError, match=r"is no task; give what @app\.deferred or"):
             faked.assert_enqueued(len, ...)
 
     def test_a_task_of_another_application_is_a_mistake(self, faked):
@@ -426,12 +538,29 @@ class TestInline:
         assert not at_once.queue.tasks
 
     @pytest.mark.usefixtures("at_once")
+    def test_calls_of_several_threads_run_once_each(self, shop):
+        def call(first):
+            for n in range(first, first + 100):
+                shop.receipt(n)
+
+        threads = [threading.Thread(target=call, args=(100 * n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(order for order, _ in shop.done) == list(range(800))
+
+    @pytest.mark.usefixtures("at_once")
     def test_tasks_that_make_tasks_for_ever_are_noticed(self, shop):
         @shop.app.deferred(name="again")
         def again():
             again()
 
-        with pytest.raises(AssertionError, match="After 1000 deliveries 1 tasks are still due"):
+        with pytest.raises(
+            AssertionError,
+            match=r"After 1000 deliveries there is still again due, .* drain\(limit=10000\)",
+        ):
             again()
 
 
@@ -454,7 +583,9 @@ class TestTravel:
         ],
     )
     def test_what_is_no_time_ahead_is_refused(self, faked, wrong):
-        with pytest.raises(ValueError, match=r"Give either|must be an aware datetime"):
+        with pytest.raises(
+            ValueError, match=r"Give either|must be an aware datetime|do not go back"
+        ):
             faked.travel(**wrong)
 
         assert faked.clock.now() == START

@@ -116,6 +116,62 @@ def test_an_application_that_is_not_there_is_told_with_the_fix(project, named, t
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_a_test_without_a_sandbox_is_told_how_it_gets_one(project, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("ADJOURN_")]:
+        monkeypatch.delenv(name)
+
+    result = run(
+        project,
+        """
+        from shop import send_receipt
+
+        def test_it():
+            send_receipt("A-1")
+
+        def test_something_else():
+            assert 0
+        """,
+    )
+
+    result.assert_outcomes(failed=2)
+    hints = [line for line in result.outlines if line.startswith("In a test, use the fixture")]
+    assert len(hints) == 1
+
+
+def test_a_test_cannot_have_a_sandbox_and_the_stack(project):
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def adjourn_stack():
+            pass
+        """
+    )
+
+    result = run(project, "def test_it(adjourn_app, adjourn_stack): pass")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*let this test use adjourn_app or adjourn_stack*"])
+
+
+def test_a_failing_assertion_shows_the_line_of_the_test_alone(project):
+    result = run(
+        project,
+        """
+        from shop import send_receipt
+
+        def test_it(adjourn_app):
+            send_receipt("A-1")
+            adjourn_app.assert_enqueued(send_receipt, "A-2")
+        """,
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">*adjourn_app.assert_enqueued(send_receipt, *A-2*"])
+    result.stdout.no_fnmatch_line("*sandbox.py*")
+
+
 def test_nothing_is_imported_for_tests_that_use_no_fixture(project):
     result = run(
         project,

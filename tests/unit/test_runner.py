@@ -478,11 +478,13 @@ def test_what_fails_in_the_last_attempt_of_its_queue_becomes_a_dead_letter(app, 
         work("fail", "fail")
         work.options(queue="patient").defer(*["fail"] * 5)
 
-        outcomes = [box.deliver(box.queue.due()[0]) for _ in range(2)]
+        impatient, patient = box.queue.due()
+
+        outcomes = [box.deliver(impatient) for _ in range(2)]
 
         assert outcomes == [Outcome.FAILED, Outcome.DEAD]
         assert [(task.attempt, task.is_last_attempt) for task in ran] == [(1, False), (2, True)]
-        assert [box.deliver(box.queue.due()[0]) for _ in range(3)] == [Outcome.FAILED] * 3
+        assert [box.deliver(patient) for _ in range(3)] == [Outcome.FAILED] * 3
 
 
 def test_a_queue_that_tries_for_ever_makes_no_dead_letter(app, work):

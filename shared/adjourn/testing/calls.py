@@ -82,18 +82,20 @@ class Wanted:
     kwargs: Mapping[str, object]
     default_queue: str
 
-    def found(self, calls: Sequence[EnqueuedCall]) -> EnqueuedCall | None:
-        """Return the last call that is the one, None if there is none.
+    def among(self, calls: Sequence[EnqueuedCall]) -> list[EnqueuedCall]:
+        """Return the calls that are the one, in their order.
 
         Raises:
             TypeError: The function does not take these arguments.
         """
         of_task = [call for call in calls if call.task == self.task.name]
-        if self.args != (...,) or self.kwargs:
-            signature = signature_of(self.task.function)
-            wanted = _arguments(signature, self._args, self.kwargs)
-            of_task = [call for call in of_task if wanted == _arrived(signature, call)]
-        return next((call for call in reversed(of_task) if not self._differences(call)), None)
+        if self._is_open:
+            on = self._args[:-1]
+            of_task = [call for call in of_task if call.args[: len(on)] == on]
+        else:
+            self._check()
+            of_task = [call for call in of_task if not self._otherwise(call)]
+        return [call for call in of_task if not self._differences(call)]
 
     def missing(self, calls: Sequence[EnqueuedCall]) -> str:
         """Return a text that says what there is instead, nearest first."""
@@ -105,7 +107,12 @@ class Wanted:
         return "\n  ".join([head, *told[:_SHOWN], *more])
 
     def __str__(self) -> str:
-        return _told(self.task.name, self.args, self.kwargs, self._changes)
+        return _told(self.task.name, self._args, self.kwargs, self._changes)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether any arguments will do."""
+        return len(self.args) == 1 and self.args[0] is ... and not self.kwargs
 
     @property
     def _args(self) -> tuple[object, ...]:
@@ -134,11 +141,28 @@ class Wanted:
         found = {"name": call.name, **{name: getattr(made, name) for name in list(wanted)[1:]}}
         return {name: value for name, value in wanted.items() if value != found[name]}
 
-    def _distance(self, call: EnqueuedCall) -> tuple[bool, float]:
-        mine = _told(self.task.name, self.args, self.kwargs, {})[:_LONGEST]
+    def _check(self) -> None:
+        try:
+            signature_of(self.task.function).bind(*self._args, **self.kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.task.name}: {error}") from None
+
+    def _otherwise(self, call: EnqueuedCall) -> int:
+        """Return how many arguments of a call of this task are not the wanted ones."""
+        signature = signature_of(self.task.function)
+        wanted = _arguments(signature, self._args, self.kwargs)
+        try:
+            found = _arguments(signature, call.args, call.kwargs)
+        except TypeError:
+            return len(wanted) + 1  # the function does not take them, which shows when it runs
+        return sum(bool(value != found[name]) for name, value in wanted.items())
+
+    def _distance(self, call: EnqueuedCall) -> tuple[bool, int, float]:
+        mine = _told(self.task.name, self._args, self.kwargs, {})[:_LONGEST]
         other = _told(call.task, call.args, call.kwargs, {})[:_LONGEST]
         ratio = difflib.SequenceMatcher(None, mine, other).ratio()
-        return call.task != self.task.name, -ratio
+        is_other = call.task != self.task.name
+        return is_other, 0 if is_other or self._is_open else self._otherwise(call), -ratio
 
     def _described(self, call: EnqueuedCall) -> str:
         wrong = self._differences(call) if call.task == self.task.name else {}
@@ -155,13 +179,6 @@ def _arguments(
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
-
-
-def _arrived(signature: inspect.Signature, call: EnqueuedCall) -> Mapping[str, object] | None:
-    try:
-        return _arguments(signature, call.args, call.kwargs)
-    except TypeError:
-        return None  # the function does not take them, which shows when it runs
 
 
 def _told(

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 
+from adjourn.options import is_aware
+
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that stands still until it is told to move.
+
+    Args:
+        start: The time at which it stands.
+
+    Raises:
+        ValueError: That is naive.
+    """
 
     def __init__(self, start: dt.datetime = START) -> None:
-        self._now = start
+        # In UTC, where adding hours is the same as waiting for them.
+        self._now = in_utc("now", start)
         self._monotonic = 0.0
 
     def now(self) -> dt.datetime:
-        """Return the time that was set."""
+        """Return the time that was set, in UTC."""
         return self._now
 
     def monotonic(self) -> float:
@@ -26,3 +36,35 @@ class FakeClock:
         """Move the clock on."""
         self._now += by
         self._monotonic += by.total_seconds()
+
+
+def destination(
+    now: dt.datetime, *, to: dt.datetime | None, by: dt.timedelta | float | None
+) -> dt.datetime:
+    """Return the time, in UTC, to which a clock shall be moved, `by` a duration or in seconds.
+
+    Raises:
+        ValueError: It is not exactly one of both, naive, or in the past.
+    """
+    if (to is None) == (by is None):
+        raise ValueError("Give either to= or by=.")
+    if by is not None:
+        to = now + (by if isinstance(by, dt.timedelta) else dt.timedelta(seconds=by))
+    goal = in_utc("to", to)
+    if goal < now:
+        raise ValueError(f"It is {now} and clocks do not go back, not even to {goal}.")
+    return goal
+
+
+def in_utc(name: str, moment: dt.datetime | None) -> dt.datetime:
+    """Return an aware datetime in UTC.
+
+    Raises:
+        ValueError: It is naive, or nothing of the kind.
+    """
+    if not isinstance(moment, dt.datetime) or not is_aware(moment):
+        raise ValueError(
+            f"{name}={moment!r} must be an aware datetime; add a time zone, such as"
+            " tzinfo=datetime.UTC."
+        )
+    return moment.astimezone(dt.UTC)

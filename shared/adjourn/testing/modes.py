@@ -31,6 +31,10 @@ def fake(
         app: The application.
         settings: Its deployment.
         now: The time at which the sandbox's clock stands.
+
+    Raises:
+        TypeError: It is no application.
+        ValueError: `now` is naive.
     """
     return sandbox(app, settings, now=now, fails_fast=True)
 
@@ -48,6 +52,10 @@ def inline(
         app: The application.
         settings: Its deployment.
         now: The time at which the sandbox's clock stands.
+
+    Raises:
+        TypeError: It is no application.
+        ValueError: `now` is naive.
     """
     return sandbox(app, settings, now=now, fails_fast=True, is_inline=True)
 
@@ -61,7 +69,22 @@ def sandbox(
     is_inline: bool = False,
     fails_fast: bool = False,
 ) -> Iterator[Sandbox]:
-    """Give an application an outside world in memory for a while; see `Sandbox`."""
+    """Give an application an outside world in memory for a while.
+
+    Args:
+        app: The application.
+        settings: Its deployment.
+        now: The time at which the sandbox's clock stands.
+        is_inline: Whether calls run at once; see `inline`.
+        fails_fast: Whether what tasks raise is raised in the test. Otherwise `Sandbox.drain` and
+            the like return outcomes.
+
+    Raises:
+        TypeError: It is no application.
+        ValueError: `now` is naive.
+    """
+    if not isinstance(app, App):
+        raise TypeError(f"{app!r} is no adjourn.App.")
     clock, store, queries = FakeClock(now), MemoryStore(), MemoryQueries()
     queue, verifier = MemoryQueue(clock), MemoryVerifier(clock)
     transactions = MemoryTransactions(store)
@@ -77,9 +100,10 @@ def sandbox(
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # and so a test has but one thread
     )
-    with app.rewired(settings, adapters):
+    with app.rewired(settings, adapters) as wiring:
         box = Sandbox(
             app=app,
+            wiring=wiring,
             clock=clock,
             queue=queue,
             store=store,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,12 +27,31 @@ def adjourn_spec(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
-def adjourn_app(adjourn_spec: str) -> Iterator[Sandbox]:
+def adjourn_app(adjourn_spec: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """Yield the application under test in a sandbox that takes down its calls; see `fake`."""
     from adjourn.testing.modes import fake  # noqa: PLC0415 - for those who use it
 
+    if "adjourn_stack" in request.fixturenames:
+        pytest.fail(
+            "The application can be in a sandbox or on the laptop stack, not in both: let this test"
+            " use adjourn_app or adjourn_stack.",
+            pytrace=False,
+        )
     with fake(app_under_test(adjourn_spec)) as box:
         yield box
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell a test that calls tasks without a sandbox how it gets one."""
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    if type(error).__name__ == "ConfigurationError" and "adjourn cannot start" in str(error):
+        hint = "In a test, use the fixture adjourn_app or adjourn_stack, or adjourn.testing.fake."
+        report.sections.append(("adjourn", hint))
+    return report
 
 
 def app_under_test(spec: str) -> App:

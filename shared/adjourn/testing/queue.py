@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class MemoryQueue:
         self._clock = clock
         self._queues = queues
         self._ids = itertools.count(1)
+        self._lock = threading.Lock()
         self._tombstones: dict[str, dt.datetime] = {}
         self.tasks: dict[str, Queued] = {}
         self.accepted: list[Queued] = []
@@ -54,10 +56,11 @@ class MemoryQueue:
             raise QueueNotFoundError(f"There is no queue {task.queue!r}.")
         now = self._clock.now()
         name = self.full_name(task.queue, task.name or f"{next(self._ids):020}")
-        if name in self.tasks or self._tombstones.get(name, now) > now:
-            raise TaskExistsError(f"{name} exists, or did until recently.")
-        self.tasks[name] = queued = Queued(name, task, max(task.eta or now, now))
-        self.accepted.append(queued)
+        with self._lock:
+            if name in self.tasks or self._tombstones.get(name, now) > now:
+                raise TaskExistsError(f"{name} exists, or did until recently.")
+            self.tasks[name] = queued = Queued(name, task, max(task.eta or now, now))
+            self.accepted.append(queued)
         self.arrived()
         return name
 
@@ -97,12 +100,20 @@ class MemoryQueue:
         self.tasks.pop(queued.name, None)
         self._tombstones[queued.name] = self._clock.now() + _TOMBSTONE
 
+    def put_back(self, queued: Queued, due: dt.datetime) -> None:
+        """Let a task that failed wait until it is due, behind the others of that time."""
+        with self._lock:
+            if self.tasks.pop(queued.name, None):
+                queued.due = due
+                self.tasks[queued.name] = queued
+
     def due(self) -> list[Queued]:
         """Return the tasks whose time has come, the longest due first."""
         now = self._clock.now()
-        return sorted((q for q in self.tasks.values() if q.due <= now), key=lambda q: q.due)
+        waiting = list(self.tasks.values())  # which other threads may add to meanwhile
+        return sorted((q for q in waiting if q.due <= now), key=lambda q: q.due)
 
     def next_due(self) -> dt.datetime | None:
         """Return the next time, after now, at which a task is due; None if there is none."""
         now = self._clock.now()
-        return min((q.due for q in self.tasks.values() if q.due > now), default=None)
+        return min((q.due for q in list(self.tasks.values()) if q.due > now), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import itertools
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._versions = itertools.count(1)
+        self._lock = threading.RLock()
         self.records: dict[RecordKey, tuple[int, Record]] = {}
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
@@ -44,10 +46,11 @@ class MemoryStore:
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> int:
         """Keep a copy of the record if the one before has this version."""
-        if self._version(key) != version:
-            raise ConflictError(f"{key.kind} {key.name} has another version than {version}.")
-        self.commit({key: record})
-        return self._version(key)
+        with self._lock:
+            if self._version(key) != version:
+                raise ConflictError(f"{key.kind} {key.name} has another version than {version}.")
+            self.commit({key: record})
+            return self._version(key)
 
     def put_many(
         self,
@@ -73,7 +76,7 @@ class MemoryStore:
         """Yield copies of the records, as they are now, the latest first."""
         found = [
             (at, key.name, copy.deepcopy(record))
-            for key, (_, record) in self.records.items()
+            for key, (_, record) in list(self.records.items())
             if key.kind == kind
             and isinstance(at := record.get(by), dt.datetime)
             and (since is None or at >= since)
@@ -87,10 +90,10 @@ class MemoryStore:
         for _ in range(_ATTEMPTS):
             transaction = _MemoryTransaction(dict(self.records))
             result = work(transaction)
-            if all(self._version(key) == seen for key, seen in transaction.seen.items()):
-                if transaction.writes:
+            with self._lock:
+                if all(self._version(key) == seen for key, seen in transaction.seen.items()):
                     self.commit(transaction.writes)
-                return result
+                    return result
         raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
 
     def commit(self, changes: Mapping[RecordKey, Record | None]) -> None:
@@ -98,13 +101,14 @@ class MemoryStore:
 
         Every write comes here, whole; what is as it was keeps its version.
         """
-        for key, record in changes.items():
-            if record is None:
-                self.records.pop(key, None)
-                continue
-            kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
-            if self.records.get(key, (0, None))[1] != kept:
-                self.records[key] = (next(self._versions), kept)
+        with self._lock:
+            for key, record in changes.items():
+                if record is None:
+                    self.records.pop(key, None)
+                    continue
+                kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
+                if self.records.get(key, (0, None))[1] != kept:
+                    self.records[key] = (next(self._versions), kept)
 
     def _version(self, key: RecordKey) -> int:
         return self.records.get(key, (0, None))[0]
