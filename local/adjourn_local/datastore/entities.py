@@ -1,7 +1,6 @@
 """What an entity may hold, and which of its values are indexed under which property path."""
 
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator
 from typing import Any
 
 from adjourn_local.datastore import keys, values
@@ -16,16 +15,10 @@ _MAX_NESTING = 20
 _MAX_ELEMENTS = 20_000
 
 IndexedValues = dict[str, list[bytes]]
+_Leaf = tuple[str, Any, str, bool]
+"""A property path, one value under it, the name of its type, and whether it is indexed."""
 
 _TEXTS = frozenset({"string_value", "blob_value"})
-
-
-@dataclass(slots=True)
-class _Collection:
-    """What is found in an entity; `wanted` are the paths whose values matter, None for all."""
-
-    wanted: Container[str] | None
-    found: IndexedValues = field(default_factory=dict)
 
 
 def indexed_values(entity: Any, wanted: Container[str] | None = None) -> IndexedValues:
@@ -40,65 +33,68 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
     Raises:
         RpcError: The entity breaks a limit or a rule of the service; the key is not looked at.
     """
-    if entity.ByteSize() > _MAX_ENTITY:
+    size = entity.ByteSize()
+    if size > _MAX_ENTITY:
         raise invalid(
-            f"entity is too big: {keys.describe(entity.key)} has {entity.ByteSize()} bytes"
+            f"entity is too big: {keys.describe(entity.key)} has {size} bytes"
             f" and the limit is {_MAX_ENTITY}"
         )
-    into = _Collection(wanted)
-    _collect(entity.properties, "", into, 1)
-    found = into.found
+    found: IndexedValues = {}
+    for name, value, which, indexed in _leaves(entity.properties, "", 1, indexed=True):
+        if indexed:
+            items = found.setdefault(name, [])
+            if wanted is None or name in wanted:
+                items.append(values.ENCODERS[which](value))
+        # What is in a small entity is small.
+        if size > _MAX_INDEXED and which in _TEXTS:
+            _check_length(name, value, which, _MAX_INDEXED if indexed else _MAX_UNINDEXED)
     for name, items in found.items():
         if len(items) > 1:
             found[name] = sorted(set(items))
     return found
 
 
-def _collect(properties: Any, prefix: str, found: _Collection | None, depth: int) -> None:
-    """Collect the values below a prefix, or only check them if there is nothing to collect into."""
+def _leaves(properties: Any, prefix: str, depth: int, *, indexed: bool) -> Iterator[_Leaf]:
+    """Yield the values below a prefix that are no arrays and no embedded entities."""
     if depth > _MAX_NESTING:
         raise invalid(f"Embedded entities are nested more than {_MAX_NESTING} deep.")
-    for name, value in properties.items():
+    for name in properties:
         if not 0 < len(name) * 4 <= _MAX_NAME or name[0] == "_":
             _check_property_name(name)
-        into = None if value.exclude_from_indexes else found
+        value = properties[name]
         which = value.WhichOneof("value_type")
-        if which == "array_value":
-            _collect_array(prefix + name, value, into, depth)
+        counts = indexed and not value.exclude_from_indexes
+        if which in values.ENCODERS:
+            yield prefix + name, value, which, counts
+        elif which == "array_value":
+            yield from _elements(prefix + name, value, depth, indexed=indexed)
         else:
-            _collect_value(prefix + name, value, which, into, depth)
+            yield from _embedded(prefix + name, value, which, depth, indexed=counts)
 
 
-def _collect_value(
-    name: str, value: Any, which: str | None, into: _Collection | None, depth: int
-) -> None:
-    if into is not None and (encoder := values.ENCODERS.get(which)):
-        items = into.found.get(name)
-        if items is None:
-            items = into.found[name] = []
-        if into.wanted is None or name in into.wanted:
-            items.append(encoder(value))
-        if which in _TEXTS:
-            _check_length(name, value, which, _MAX_INDEXED)
-    elif which == "entity_value":
-        _collect(value.entity_value.properties, f"{name}.", into, depth + 1)
-    elif which is None:
-        raise invalid(f'The value "{name}" does not contain a value.')
-    else:
-        _check_length(name, value, which, _MAX_UNINDEXED)
-
-
-def _collect_array(name: str, value: Any, found: _Collection | None, depth: int) -> None:
+def _elements(name: str, value: Any, depth: int, *, indexed: bool) -> Iterator[_Leaf]:
     if value.exclude_from_indexes:
         raise invalid("Exclude from indexes cannot be set on a list value")
-    if found is not None and len(value.array_value.values) > _MAX_ELEMENTS:
+    items = value.array_value.values
+    if indexed and len(items) > _MAX_ELEMENTS:
         raise invalid(f"The entity has more than {_MAX_ELEMENTS} index entries.")
-    for item in value.array_value.values:
+    for item in items:
         which = item.WhichOneof("value_type")
-        if which == "array_value":
+        counts = indexed and not item.exclude_from_indexes
+        if which in values.ENCODERS:
+            yield name, item, which, counts
+        elif which == "array_value":
             raise invalid("list_value cannot contain a Value containing another list_value.")
-        into = None if item.exclude_from_indexes else found
-        _collect_value(name, item, which, into, depth)
+        else:
+            yield from _embedded(name, item, which, depth, indexed=counts)
+
+
+def _embedded(
+    name: str, value: Any, which: str | None, depth: int, *, indexed: bool
+) -> Iterator[_Leaf]:
+    if which is None:
+        raise invalid(f'The value "{name}" does not contain a value.')
+    return _leaves(value.entity_value.properties, f"{name}.", depth + 1, indexed=indexed)
 
 
 def _check_property_name(name: str) -> None:
@@ -110,13 +106,7 @@ def _check_property_name(name: str) -> None:
         raise invalid(f'The property.name "{name}" is reserved.')
 
 
-def _check_length(name: str, value: Any, which: str | None, limit: int) -> None:
-    if which == "string_value":
-        text = value.string_value
-        size = len(text) if len(text) * 4 <= limit else len(text.encode())
-    elif which == "blob_value":
-        size = len(value.blob_value)
-    else:
-        return
-    if size > limit:
+def _check_length(name: str, value: Any, which: str, limit: int) -> None:
+    data = value.blob_value if which == "blob_value" else value.string_value.encode()
+    if len(data) > limit:
         raise invalid(f'The value of property "{name}" is longer than {limit} bytes.')

@@ -208,11 +208,11 @@ def _ancestor(name: str, value: Any, partition: Partition) -> bytes:
 
 
 def _path(key: Any, partition: Partition) -> bytes:
-    keys.check_key(key, reserved=True)
+    path = keys.checked_path(key, reserved=True)
     home = keys.Home(partition.project, partition.database)
     if home.partition(key) != partition:
         raise invalid("The key of a filter must be in the partition of the query.")
-    return keys.encode_path(key.path)
+    return path
 
 
 def _equal_to(value: bytes) -> Intervals:

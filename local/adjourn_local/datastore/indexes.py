@@ -10,6 +10,7 @@ key path. Its first parts are a query's equalities, the rest is the order of the
 
 import itertools
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from adjourn_local.datastore.messages import invalid
 KEY = "__key__"
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_ENTRIES = 20_000
+_MAX_COMPOSITE = 2 << 20
 
 
 class Column(NamedTuple):
@@ -59,10 +61,12 @@ class Index:
 class KindIndexes:
     """The indexes of one kind in one partition, looked up for every write and every query.
 
+    `base` is what every row of the index of all its entities begins with,
     `properties` are the names of all properties that an entity of the kind ever had indexed, `read`
     counts the indexes that have a property as a column.
     """
 
+    base: bytes = b""
     properties: set[str] = field(default_factory=set)
     read: Counter[str] = field(default_factory=Counter)
     by_shape: dict[Shape, Index] = field(default_factory=dict)
@@ -75,6 +79,8 @@ class KindIndexes:
         self.read.update(column.name for column in index.shape.columns)
         if index.shape.is_composite:
             self.composite.append(index)
+        if index.shape == KIND:
+            self.base = index.prefix
         for column in () if index.shape.is_composite else index.shape.columns:
             self.by_property[column.name] = index.prefix
 
@@ -88,9 +94,9 @@ class KindIndexes:
         """Return all index rows of an entity: to each, whether its index has another one.
 
         Raises:
-            RpcError: The entity would have more rows than the service allows.
+            RpcError: The entity would have more rows in one index than the service allows in all.
         """
-        rows = {self.by_shape[KIND].prefix + path: False}
+        rows = {self.base + path: False}
         for name, prefix in self.by_property.items():
             items = _items(name, path, found)
             several = len(items) > 1
@@ -98,9 +104,20 @@ class KindIndexes:
                 rows[prefix + item + path] = several
         for index in self.composite:
             rows.update(rows_in(index, path, found))
+        return rows
+
+    def check(self, rows: Collection[bytes]) -> None:
+        """Refuse the rows of an entity if they are more, or bigger, than the service allows."""
         if len(rows) > _MAX_ENTRIES:
             raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
-        return rows
+        if sum(map(len, rows)) <= _MAX_COMPOSITE:
+            return
+        composite = {index.prefix for index in self.composite}
+        if sum(len(row) for row in rows if row[:4] in composite) > _MAX_COMPOSITE:
+            raise invalid(
+                f"The entity's entries in composite indexes are bigger than {_MAX_COMPOSITE}"
+                " bytes; index fewer or shorter values of its lists."
+            )
 
 
 KIND = Shape(())

@@ -88,7 +88,9 @@ class Past:
         entity = Entity.FromString(record.body)
         part, path = entity.key.partition_id, entity.key.path
         partition = Partition(part.project_id, part.database_id, part.namespace_id)
-        return self._store.index_rows(partition, path[-1].kind, keys.encode_path(path), entity)
+        return self._store.stored_rows(
+            partition, path[-1].kind, keys.encode_path(path), record.body
+        )
 
 
 def _size(old: Record | None) -> int:

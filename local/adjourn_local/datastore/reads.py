@@ -57,10 +57,10 @@ class Reader:
         home = keys.Home(request.project_id, request.database_id)
         found: dict[bytes, Any] = {}
         for key in request.keys:
-            keys.check_key(key, reserved=True)
+            path = keys.checked_path(key, reserved=True)
             # In a partition that never held anything the bare path stands for a key not stored.
             prefix = self._store.catalog.prefix(home.partition(key)) or b""
-            found.setdefault(prefix + keys.encode_path(key.path), key)
+            found.setdefault(prefix + path, key)
         return found
 
     def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:

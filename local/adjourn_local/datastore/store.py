@@ -4,6 +4,7 @@ One process and one thread write them, so a read that precedes a write needs no 
 writes that belongs together is one SQLite transaction.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,11 @@ _PORTION = 50
 _SELECT_KEYS = (
     "SELECT key, id, version, created, updated, body FROM datastore_entities WHERE key IN ("
 )
+_WRITE_ENTITY = (
+    "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+    " version = excluded.version, created = excluded.created, updated = excluded.updated,"
+    " body = excluded.body"
+)
 
 # https://cloud.google.com/datastore/docs/concepts/limits (without billing)
 _MAX_COMPOSITES = 200
@@ -56,6 +62,8 @@ class Store:
         self._views: dict[int, sqlite3.Connection] = {}
         self.catalog = catalog.Catalog(self._connection)
         self._last_use = dict.fromkeys(self.catalog.composites())
+        last = self._connection.execute("SELECT MAX(id) FROM datastore_entities").fetchone()[0]
+        self._ids = itertools.count((last or 0) + 1)
         state = self._connection.execute("SELECT value FROM datastore_state WHERE name = 'version'")
         self.version: int = (state.fetchone() or (0,))[0]
 
@@ -132,28 +140,20 @@ class Store:
     def _write(self, changes: Iterable[Change]) -> None:
         gone: list[bytes] = []
         come: list[tuple[bytes, bool, int]] = []
+        deleted: list[tuple[bytes]] = []
+        written: list[tuple[Any, ...]] = []
         for change in changes:
-            number = self._write_record(change)
             gone += change.gone
+            if change.new is None:
+                deleted.append((change.key,))
+                continue
+            number = change.old.id if change.old else next(self._ids)
+            written.append((number, change.key, *change.new[1:]))
             come += [(row, several, number) for row, several in change.come.items()]
+        self._connection.executemany("DELETE FROM datastore_entities WHERE key = ?", deleted)
+        self._connection.executemany(_WRITE_ENTITY, written)
         self._delete_rows(gone)
         self._insert_rows(come)
-
-    def _write_record(self, change: Change) -> int:
-        """Write the entity of a change and return its row id."""
-        execute, old, new = self._connection.execute, change.old, change.new
-        if new is None:
-            execute("DELETE FROM datastore_entities WHERE key = ?", (change.key,))
-            return 0
-        if old is None:
-            insert = "INSERT INTO datastore_entities VALUES (NULL, ?, ?, ?, ?, ?)"
-            return execute(insert, (change.key, *new[1:])).lastrowid or 0
-        update = (
-            "UPDATE datastore_entities SET version = ?, created = ?, updated = ?, body = ?"
-            " WHERE id = ?"
-        )
-        execute(update, (*new[1:], old.id))
-        return old.id
 
     def _delete_rows(self, rows: list[bytes]) -> None:
         delete = "DELETE FROM datastore_rows WHERE row = ?"
@@ -230,7 +230,20 @@ class Store:
             return self.index_rows(partition, kind, path, entity)
         if not found.keys() <= indexes.properties:
             self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
-        return indexes.rows(path, found)
+        rows = indexes.rows(path, found)
+        indexes.check(rows)
+        return rows
+
+    def stored_rows(
+        self, partition: Partition, kind: str, path: bytes, body: bytes
+    ) -> dict[bytes, bool]:
+        """Return the index rows of an entity that is stored, or was before."""
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None:
+            return {}
+        if not indexes.read:
+            return indexes.rows(path, {})
+        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.read))
 
     def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
         """Return a kind's index of a shape, filling a new one from what is stored.

@@ -121,17 +121,18 @@ class Writer:
         if operation is None:
             raise invalid("Mutation is missing operation.")
         key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
-        keys.check_key(key, incomplete=operation in {"insert", "upsert"})
+        path = keys.checked_path(key, incomplete=operation in {"insert", "upsert"})
         partition = home.partition(key)
         keys.set_partition(key, partition)
-        if key.path[-1].WhichOneof("id_type") is None:
+        last = key.path[-1]
+        if last.WhichOneof("id_type") is None:
             self._allocate(partition, key)
             result.key.CopyFrom(key)
-        path = keys.encode_path(key.path)
+            path = keys.encode_path(key.path)
         stored = self._store.catalog.ensure_prefix(partition) + path
         draft = drafts.get(stored)
         if draft is None:
-            draft = drafts[stored] = _Draft(partition, key.path[-1].kind, path, stored)
+            draft = drafts[stored] = _Draft(partition, last.kind, path, stored)
         return operation, draft
 
     def _change(self, draft: _Draft, version: int) -> Change | None:
@@ -140,8 +141,7 @@ class Writer:
         if entity is None:
             if old is None:
                 return None
-            gone = self._rows(draft, Entity.FromString(old.body))
-            return Change(draft.key, old, None, gone=gone)
+            return Change(draft.key, old, None, gone=self._rows_before(draft, old))
         body = entity.SerializeToString(deterministic=True)
         if old is None:
             new = Record(0, version, version, version, body)
@@ -149,7 +149,7 @@ class Writer:
         if old.body == body:
             return None
         created = version if "delete" in draft.operations else old.created
-        before = self._rows(draft, Entity.FromString(old.body))
+        before = self._rows_before(draft, old)
         after = self._rows(draft, entity)
         return Change(
             draft.key,
@@ -161,6 +161,9 @@ class Writer:
 
     def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
         return self._store.index_rows(draft.partition, draft.kind, draft.path, entity)
+
+    def _rows_before(self, draft: _Draft, old: Record) -> dict[bytes, bool]:
+        return self._store.stored_rows(draft.partition, draft.kind, draft.path, old.body)
 
 
 def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> None:
@@ -188,12 +191,13 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
     given = getattr(mutation, operation)
     _check_existence(draft, operation, given.key)
     draft.entity = _written(mutation, draft.entity, given)
-    draft.transforms += len(mutation.property_transforms)
+    asked = mutation.property_transforms
+    draft.transforms += len(asked)
     if draft.transforms > _MAX_TRANSFORMS:
         raise invalid(
             f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
         )
-    for one in mutation.property_transforms:
+    for one in asked:
         result.transform_results.append(transforms.transform(draft.entity, one, now))
 
 
