@@ -224,6 +224,18 @@ def test_versions_and_times_tell_when_an_entity_changed(world, client):
     assert one.create_time == three.create_time == result.create_time
 
 
+def test_an_entity_that_is_deleted_and_put_in_one_commit_is_a_new_one(world, client):
+    again = types.Mutation(upsert=message(client, "Row", "v", n=1))
+    (first,) = commit(client, again).mutation_results
+    world.advance(60)
+    delete = types.Mutation(delete=client.key("Row", "v").to_protobuf())
+
+    (*_, second) = commit(client, delete, again, transactional=True).mutation_results
+
+    assert second.create_time == second.update_time > first.create_time
+    assert second.version > first.version
+
+
 def test_a_mutation_made_for_another_version_is_not_applied(client):
     first = commit(client, types.Mutation(upsert=message(client, "Row", "b", n=1)))
     version = first.mutation_results[0].version
@@ -387,6 +399,25 @@ def test_values_beyond_the_limits_are_refused(client):
         put(client, "Row", "deep", x=deep)
     with pytest.raises(exceptions.BadRequest, match="limit is 1048572"):
         put(client, "Row", "big", exclude=["a", "b"], a=bytes(600_000), b=bytes(600_000))
+
+
+def test_an_entity_has_at_most_two_megabytes_of_composite_index_entries(client):
+    put(client, "Pair", "first", a=["x"], b=["y"])
+    query = client.query(kind="Pair", order=["a", "-b"])
+    assert names(query.fetch()) == ["first"]
+    texts = [f"{n:0>1400}" for n in range(30)]
+    put(client, "Pair", "fits", a=texts, b=texts[:20])
+
+    with pytest.raises(exceptions.BadRequest, match=r"composite indexes .* 2097152 bytes"):
+        put(client, "Pair", "second", a=texts, b=texts)
+
+    assert names(query.fetch()) == ["fits", "first"]
+    # What was stored before the index was made can still be changed and deleted.
+    put(client, "Late", "first", a=texts, b=texts)
+    query = client.query(kind="Late", order=["a", "-b"])
+    assert names(query.fetch()) == ["first"]
+    put(client, "Late", "first", a=texts)
+    client.delete(client.key("Late", "first"))
 
 
 def test_an_entity_has_at_most_500_transforms_in_a_commit(client):

@@ -146,9 +146,10 @@ class Writer:
         if old is None:
             new = Record(0, version, version, version, body)
             return Change(draft.key, None, new, come=self._rows(draft, entity))
-        if old.body == body:
+        made_anew = "delete" in draft.operations
+        if old.body == body and not made_anew:
             return None
-        created = version if "delete" in draft.operations else old.created
+        created = version if made_anew else old.created
         before = self._rows_before(draft, old)
         after = self._rows(draft, entity)
         return Change(
