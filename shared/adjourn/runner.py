@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from adjourn.alerts import Alerts
 from adjourn.bound import resolved
+from adjourn.call import Call
 from adjourn.clock import Clock
 from adjourn.codec import Codec
-from adjourn.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
-from adjourn.current import CurrentTask, running
+from adjourn.context import TRACEPARENT, Carrier, text
+from adjourn.current import running
 from adjourn.deadletters import KEPT, DeadLetters
 from adjourn.delivery import TIMEOUT, Delivery, Outcome
 from adjourn.envelope import Envelope
@@ -34,7 +35,6 @@ from adjourn.ledger import Claim, Ledger
 from adjourn.log import bound, event, trace_fields
 from adjourn.payloads import Payloads
 from adjourn.registry import Registry
-from adjourn.retry import Attempt
 from adjourn.tasks import Enqueuer, Task
 
 GRACE = dt.timedelta(hours=1)
@@ -47,34 +47,6 @@ _REST = dt.timedelta(minutes=1)
 _LONGEST_REASON = 500
 
 Translate = Callable[[Delivery, dt.datetime], Delivery]
-
-
-class Call(NamedTuple):
-    """One attempt at a call, with its count over all the tasks that carried it.
-
-    Attributes:
-        limit: Attempts after which the queue deletes the task; 0 for never.
-        unreadable: Why the arguments that were kept for it cannot be had.
-    """
-
-    envelope: Envelope
-    delivery: Delivery
-    attempt: Attempt
-    limit: int
-    unreadable: DecodeError | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether a failure now is final."""
-        envelope = self.envelope
-        return (
-            envelope.no_retry or self.attempt.is_last(envelope.max_retries) or self.is_queues_last
-        )
-
-    @property
-    def is_queues_last(self) -> bool:
-        """Whether Cloud Tasks deletes the task after this attempt, whatever it is answered."""
-        return 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
 
 
 class _Ending(Enum):
@@ -134,11 +106,9 @@ class TaskRunner:
             error.__cause__ = None  # it may quote an argument, and this is logged
             self.dead.bury(delivery, error)
             return Outcome.DEAD
-        counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
-        limit = self.attempts_of(delivery.queue)
-        call = Call(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
+        call = Call.of(envelope, delivery, self.attempts_of(delivery.queue))
         trace = trace_fields(self.project, text(envelope.context, TRACEPARENT))
-        with bound(task=envelope.task, task_id=envelope.id, attempt=counted.number, **trace):
+        with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             return self._rescued(call) if call.is_queues_last else self._admit(call)
 
     def _rescued(self, call: Call) -> Outcome:
@@ -245,7 +215,10 @@ class TaskRunner:
         if call.unreadable:
             return self._bury(call, call.unreadable, task)
         try:
-            with running(self._current(call, settle)), self.carrier.unpacked(call.envelope.context):
+            with (
+                running(call.current(self.clock, self.longest, settle)),
+                self.carrier.unpacked(call.envelope.context),
+            ):
                 _check_ran(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
             event(
@@ -303,25 +276,6 @@ class TaskRunner:
         )
         self.follow(call.envelope, handle.name)
         return _Ending.PUT_BACK
-
-    def _current(self, call: Call, settle: Callable[[object], None] | None) -> CurrentTask:
-        envelope = call.envelope
-        return CurrentTask(
-            id=envelope.id,
-            task=envelope.task,
-            name=call.delivery.task_name,
-            queue=call.delivery.queue,
-            attempt=call.attempt.number,
-            retry_count=call.attempt.retry_count,
-            is_last_attempt=call.is_last,
-            enqueued_at=envelope.enqueued_at,
-            eta=envelope.eta,
-            user=text(envelope.context, USER),
-            language=text(envelope.context, LANGUAGE),
-            deadline=self.clock.now() + min(envelope.timeout or TIMEOUT, self.longest),
-            _clock=self.clock,
-            _settle=settle,
-        )
 
 
 def _check_ran(result: object) -> None:
