@@ -14,7 +14,7 @@ from adjourn.delivery import Delivery
 from adjourn.envelope import MAX_BODY
 from adjourn.failure import said, traced
 from adjourn.log import event
-from adjourn.ports import EntityStore, RecordKey
+from adjourn.ports import EntityStore, Record, RecordKey
 
 KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
@@ -91,12 +91,11 @@ class DeadLetters:
             attempts=attempts or delivery.attempt.number,
             error=said(error, _LONGEST_ERROR),
         )
+        told: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         self.store.put(
             RecordKey(KIND, letter.task_id),
             {
-                "task": task,
-                "queue": letter.queue,
-                "attempts": letter.attempts,
+                **told,
                 "body": _fitting(delivery.body),
                 "error": letter.error,
                 "traceback": traced(error, _LONGEST_TRACEBACK),
@@ -105,16 +104,8 @@ class DeadLetters:
             },
             unindexed=UNINDEXED,
         )
-        event(
-            "task.dead",
-            logging.ERROR,
-            f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}",
-            error=error,
-            task=task,
-            task_id=letter.task_id,
-            queue=letter.queue,
-            attempts=letter.attempts,
-        )
+        text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
+        event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **told)
         self.tell(letter, hook)
 
 
