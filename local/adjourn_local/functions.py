@@ -1,6 +1,7 @@
 """The three functions as processes of their own, under functions-framework as they are deployed."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ _LONGEST_LINE = 1 << 20
 _KEPT_LINES = 30
 
 Print = Callable[[str, str], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Functions:
         self._write = write
         self._staged = staged
         self._running: list[_Function] = []
+        self._are_wanted = False
         self._keeper: asyncio.subprocess.Process | None = None
 
     async def start(
@@ -88,9 +92,11 @@ class Functions:
             StackError: One ended, or took too long; the message has its last words.
         """
         await asyncio.gather(*(self._ready(function) for function in self._running))
+        self._are_wanted = True
 
     async def stop(self) -> None:
         """Tell the functions to finish what they are doing and wait for their end; then nothing."""
+        self._are_wanted = False
         await asyncio.gather(*(self._stop(function) for function in self._running))
         self._running.clear()
         if self._keeper and self._keeper.stdin:
@@ -129,6 +135,13 @@ class Functions:
             text = line.decode(errors="replace").rstrip()
             tail[:] = [*tail, text][-_KEPT_LINES:]
             self._write(name, text)
+        status = await process.wait()
+        if self._are_wanted:
+            _log.error(
+                "The function %s has ended by itself (status %d); its tasks fail until the stack"
+                " is started again.",
+                *(name, status),
+            )
 
     async def _ready(self, function: _Function) -> None:
         try:

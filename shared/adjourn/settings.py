@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
+from adjourn import environment
+from adjourn.environment import ATTEMPTS, variable
 from adjourn.errors import ConfigurationError
 
 GOOGLE_KEYS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 
-_PREFIX = "ADJOURN_"
 _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _REGION = re.compile(r"[a-z0-9-]+")
 _URL = re.compile(r"[!-~]+")
@@ -29,7 +30,6 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
-_ATTEMPTS = 100  # of a queue that nobody configured (RetryConfig.max_attempts)
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -41,15 +41,19 @@ class Platform(StrEnum):
     APP_ENGINE = "app-engine"  # App Engine, by headers that it strips from outside requests
 
 
+_REQUIRED: Mapping[str, str] = {
+    "project": "the Google Cloud project",
+    "location": "the region of the queues, such as europe-west1",
+    "deferred_url": "the URL of the deferred function",
+    "queryiter_url": "the URL of the queryiter function",
+    "cron_url": "the URL of the cron function",
+    "service_account": "the account whose identity tasks carry",
+}
 # What each platform sets in the environment of a process, any of them.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     Platform.CLOUD_RUN_IAM: ("K_SERVICE",),
     Platform.APP_ENGINE: ("GAE_ENV", "GAE_APPLICATION"),
 }
-# What names the code that runs, on its own, on Cloud Run and on App Engine.
-_REVISIONS = ("ADJOURN_REVISION", "K_REVISION", "GAE_DEPLOYMENT_ID")
-# Read by the command line and the functions' loader, so not a mistake when set.
-_OTHER_NAMES = {"ADJOURN_APP"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ class Settings:
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
     function_timeout: int = 1800
-    max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": _ATTEMPTS})
+    max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
     tasks_host: str = ""
 
     @classmethod
@@ -119,8 +123,10 @@ class Settings:
         Raises:
             ConfigurationError: Some are missing or wrong; the message lists all of them.
         """
-        settings = cls(**{name: read(environ) for name, read in _READERS.items()})  # type: ignore[arg-type]
-        _refuse([*_unknown(environ), *settings.mistakes(), *settings._misplaced(environ)])
+        told: Mapping[str, Any] = dict.fromkeys(_REQUIRED, "") | environment.read(environ)
+        settings = cls(**told)
+        unknown = environment.unknown(environ)
+        _refuse([*unknown, *settings.mistakes(), *settings._misplaced(environ)])
         return settings
 
     def check(self, environ: Mapping[str, str]) -> None:
@@ -133,57 +139,56 @@ class Settings:
 
     def mistakes(self) -> list[str]:
         """Return a sentence, with the fix, for everything that is wrong."""
-        found = [
-            f"{_variable(name)} is not set: {meaning}."
+        missing = (
+            f"{variable(name)} is not set: {meaning}."
             for name, meaning in _REQUIRED.items()
             if not getattr(self, name)
-        ]
+        )
+        return [*missing, *self._wrong_addresses(), *self._wrong_names(), *self._wrong_numbers()]
+
+    def _wrong_addresses(self) -> Iterator[str]:
         for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
             url = getattr(self, name)
             if url and not is_safe_url(url):
-                found.append(
-                    f"{_variable(name)}={url!r} must be an https:// URL (http:// on loopback only)."
+                wanted = "an https:// URL (http:// on loopback only)"
+                yield f"{variable(name)}={url!r} must be {wanted}."
+        for email in (self.service_account, *self.callers):
+            if email and not _EMAIL.fullmatch(email):
+                yield f"{email!r} is not the e-mail address of a service account."
+        for audience in self.people_audiences:
+            if audience.rstrip("/") in self._service_audiences():
+                yield (
+                    f"ADJOURN_PEOPLE_AUDIENCES: {audience!r} is what the tokens of tasks and jobs"
+                    " are for; people need another one."
                 )
-        found += [
-            f"{email!r} is not the e-mail address of a service account."
-            for email in (self.service_account, *self.callers)
-            if email and not _EMAIL.fullmatch(email)
-        ]
-        found += [
-            f"ADJOURN_PEOPLE_AUDIENCES: {audience!r} is what the tokens of tasks and jobs are for;"
-            " people need another one."
-            for audience in self.people_audiences
-            if audience.rstrip("/") in self._service_audiences()
-        ]
-        found += [
-            f"{_variable(name)}={getattr(self, name)!r} must be {wanted}."
-            for name, (form, wanted) in _FORMS.items()
-            if not form.fullmatch(getattr(self, name))
-        ]
+
+    def _wrong_names(self) -> Iterator[str]:
+        for name, (form, wanted) in _FORMS.items():
+            if not form.fullmatch(getattr(self, name)):
+                yield f"{variable(name)}={getattr(self, name)!r} must be {wanted}."
         if self.platform not in set(Platform):
-            found.append(
-                f"ADJOURN_PLATFORM={self.platform!r} must be one of {', '.join(Platform)}."
-            )
+            yield f"ADJOURN_PLATFORM={self.platform!r} must be one of {', '.join(Platform)}."
         fallback = self.fallback_location
         if fallback and (fallback == self.location or not _REGION.fullmatch(fallback)):
-            found.append(
+            yield (
                 f"ADJOURN_FALLBACK_LOCATION={fallback!r} must be another region than"
                 " ADJOURN_LOCATION, such as europe-west4."
             )
+
+    def _wrong_numbers(self) -> Iterator[str]:
         if self.retry_warning < 1:
-            found.append("ADJOURN_RETRY_WARNING must be a whole number from 1.")
+            yield "ADJOURN_RETRY_WARNING must be a whole number from 1."
         if not _SHORTEST_TIMEOUT <= self.function_timeout <= _LONGEST_TIMEOUT:
-            found.append(
+            yield (
                 f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
                 f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
-        found += [
-            f"ADJOURN_MAX_ATTEMPTS: {queue or 'the number for all queues'!r} must be a queue and a"
-            " whole number, or -1 for unlimited, such as 100,mail=20."
-            for queue, attempts in self.max_attempts.items()
-            if attempts < 0 or not (queue == "" or is_queue(queue))
-        ]
-        return found
+        for queue, attempts in self.max_attempts.items():
+            if attempts < 0 or not (queue == "" or is_queue(queue)):
+                yield (
+                    f"ADJOURN_MAX_ATTEMPTS: {queue or 'the number for all queues'!r} must be a"
+                    " queue and a whole number, or -1 for unlimited, such as 100,mail=20."
+                )
 
     def attempts_of(self, queue: str) -> int:
         """Return how often a queue tries a task; 0 for without end."""
@@ -217,86 +222,6 @@ def _refuse(mistakes: list[str]) -> None:
 def is_queue(value: object) -> bool:
     """Whether Cloud Tasks takes it as the short name of a queue (`Queue.name`)."""
     return isinstance(value, str) and _QUEUE.fullmatch(value) is not None
-
-
-def _text(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:
-    return lambda environ: environ.get(name, "").strip() or default
-
-
-def _url(name: str, default: str = "") -> Callable[[Mapping[str, str]], str]:
-    return lambda environ: (environ.get(name, "").strip() or default).rstrip("/")
-
-
-def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
-    return lambda environ: tuple(
-        part.strip() for part in environ.get(name, "").split(",") if part.strip()
-    )
-
-
-def _count(text: str) -> int:
-    """Return a number from 1, 0 for anything else, which `mistakes` then tells."""
-    return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
-
-
-def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
-    """Read `100,mail=20`; what cannot be read is -1, which `mistakes` then tells."""
-    found = {"": _ATTEMPTS}
-    for part in _texts("ADJOURN_MAX_ATTEMPTS")(environ):
-        queue, _, number = part.rpartition("=")
-        found[queue.strip()] = 0 if number.strip() == "-1" else _count(number) or -1
-    return found
-
-
-_READERS: Mapping[str, Callable[[Mapping[str, str]], object]] = {
-    "project": lambda environ: (
-        _text("ADJOURN_PROJECT")(environ) or _text("GOOGLE_CLOUD_PROJECT")(environ)
-    ),
-    "location": _text("ADJOURN_LOCATION"),
-    "fallback_location": _text("ADJOURN_FALLBACK_LOCATION"),
-    "deferred_url": _url("ADJOURN_DEFERRED_URL"),
-    "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
-    "cron_url": _url("ADJOURN_CRON_URL"),
-    "service_account": _text("ADJOURN_SERVICE_ACCOUNT"),
-    "callers": _texts("ADJOURN_CALLERS"),
-    "audiences": _texts("ADJOURN_AUDIENCES"),
-    "people_audiences": _texts("ADJOURN_PEOPLE_AUDIENCES"),
-    "queue": _text("ADJOURN_QUEUE", "default"),
-    "database": _text("ADJOURN_DATABASE"),
-    "platform": _text("ADJOURN_PLATFORM", Platform.VERIFY),
-    "revision": lambda environ: next(
-        (environ[name].strip() for name in _REVISIONS if environ.get(name, "").strip()), ""
-    ),
-    "keys_url": _url("ADJOURN_KEYS_URL", GOOGLE_KEYS_URL),
-    "retry_warning": lambda environ: _count(environ.get("ADJOURN_RETRY_WARNING", "25")),
-    "function_timeout": lambda environ: _count(environ.get("ADJOURN_FUNCTION_TIMEOUT", "1800")),
-    "max_attempts": _attempts,
-    "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
-}
-
-_REQUIRED: Mapping[str, str] = {
-    "project": "the Google Cloud project",
-    "location": "the region of the queues, such as europe-west1",
-    "deferred_url": "the URL of the deferred function",
-    "queryiter_url": "the URL of the queryiter function",
-    "cron_url": "the URL of the cron function",
-    "service_account": "the account whose identity tasks carry",
-}
-
-
-def _variable(field: str) -> str:
-    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"{_PREFIX}{field.upper()}"
-
-
-def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = {_variable(field.name) for field in fields(Settings)} | _OTHER_NAMES
-    endings = [name.removeprefix(_PREFIX) for name in known]
-    found = []
-    for name in environ:
-        if name.startswith(_PREFIX) and name not in known:
-            near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
-            hint = f"did you mean {_PREFIX}{near[0]}?" if near else "remove it."
-            found.append(f"{name} is not a setting of adjourn; {hint}")
-    return found
 
 
 def is_safe_url(url: str) -> bool:

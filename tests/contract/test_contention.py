@@ -1,10 +1,12 @@
 """Datastore answers ABORTED also to a plain write of what transactions of others have read."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from google.cloud import datastore
+from google.cloud.datastore_v1.types import RollbackRequest
 
 from adjourn import App
 from adjourn.delivery import Outcome
@@ -21,27 +23,39 @@ from tests.support import serving
 
 TEXT = "Too much contention on these datastore entities. Please try again."
 KEY = RecordKey("Run", "a")
+ROLLBACK = SimpleNamespace(method="/google.datastore.v1.Datastore/Rollback", invocation_metadata=())
 ALWAYS = 1000
 
 
 class Contended(grpc.GenericRpcHandler):
-    """Serves Datastore, but answers so many commits ABORTED."""
+    """Serves Datastore, but answers so many calls ABORTED, which ends their transactions."""
 
     def __init__(self, inner):
         self._inner = inner
         self.left = 0
+        self.method = "/Commit"
+        self.refuses_rollbacks = False
 
     def service(self, details):
         handler = self._inner.service(details)
-        if not (self.left and details.method.endswith("/Commit")):
-            return handler
-        self.left -= 1
+        if self.left and details.method.endswith(self.method):
+            self.left -= 1
+            return self._answering(handler, grpc.StatusCode.ABORTED, TEXT)
+        if self.refuses_rollbacks and details.method.endswith("/Rollback"):
+            return self._answering(handler, grpc.StatusCode.INVALID_ARGUMENT, "It has ended.")
+        return handler
 
-        async def abort(_request, context):
-            await context.abort(grpc.StatusCode.ABORTED, TEXT)
+    def _answering(self, handler, status, text):
+        async def answer(request, context):
+            reads = getattr(request, "read_options", None)
+            number = reads.transaction if reads else getattr(request, "transaction", b"")
+            if number and status is grpc.StatusCode.ABORTED:
+                ended = RollbackRequest.pb()(project_id=request.project_id, transaction=number)
+                await self._inner.service(ROLLBACK).unary_unary(ended, context)
+            await context.abort(status, text)
 
         return grpc.unary_unary_rpc_method_handler(
-            abort, handler.request_deserializer, handler.response_serializer
+            answer, handler.request_deserializer, handler.response_serializer
         )
 
 
@@ -117,6 +131,22 @@ def test_a_record_that_was_changed_meanwhile_is_a_conflict_at_once(contended, st
         store.replace(KEY, {"n": 2}, version=version)
 
     assert (pauses, store.get([KEY])) == ([], [{"n": 3}])
+
+
+def test_a_transaction_that_was_aborted_when_it_read_is_begun_anew(contended, store):
+    contended.method, contended.refuses_rollbacks = "/Lookup", True
+    reads = []
+
+    def work(transaction):
+        reads.append(transaction.get([KEY]))
+        contended.left = 1 if len(reads) == 1 else 0
+        transaction.get([KEY])
+        transaction.put(KEY, {"n": 2})
+
+    store.transact(work)
+
+    assert len(reads) == 2
+    assert store.get([KEY]) == [{"n": 2}]
 
 
 def test_entities_that_others_have_locked_are_deleted_after_all(contended, client, pauses):

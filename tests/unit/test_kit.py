@@ -149,11 +149,13 @@ class TestFake:
 
     def test_what_makes_a_dead_letter_is_raised_too(self, shop, faked):
         shop.mail(9)
+        assert faked.dead_letters() == []
         for _ in range(3):
             with pytest.raises(SmtpError):
                 faked.drain()
 
-        assert [key.kind for key in faked.store.records] == ["AdjournDeadLetter"]
+        (letter,) = faked.dead_letters()
+        assert (letter.task, letter.attempts, letter.error) == ("mail", 3, "SmtpError: no route")
 
     def test_what_steers_a_task_is_not_raised(self, shop, faked):
         @shop.app.deferred(name="steered")

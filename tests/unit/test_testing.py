@@ -1,12 +1,14 @@
 """The sandbox in which users test their application behaves as the services do."""
 
 import datetime as dt
+import threading
 
 import pytest
 
 from adjourn import QueryIter
 from adjourn.clock import SystemClock
 from adjourn.delivery import Outcome
+from adjourn.errors import DeclarationError
 from adjourn.ports import RecordKey
 from adjourn.retry import Attempt
 from adjourn.testing import FakeClock, MemoryQuery, MemoryStore, sandbox
@@ -113,6 +115,61 @@ def test_what_a_transaction_was_given_is_kept_as_it_was():
     record["n"] = 2
 
     assert store.get([RecordKey("Run", "a")]) == [{"n": 1}]
+
+
+def test_a_transaction_counts_in_its_own_thread_and_in_no_task(app, box):
+    seen = []
+
+    @app.deferred(name="look")
+    def look():
+        seen.append(box.transactions.current())
+
+    look()
+    with box.transactions.begin() as outer:
+        thread = threading.Thread(target=look.call_local)
+        thread.start()
+        thread.join()
+        box.drain()
+        with box.transactions.begin() as inner:
+            look.call_local()
+        look.call_local()
+    look.call_local()
+
+    assert [each is None for each in seen] == [True, True, False, False, True]
+    assert (seen[2], seen[3]) == (inner, outer)
+
+
+def test_a_call_in_a_transaction_runs_a_second_after_it(app, box):
+    ran = []
+
+    @app.deferred(name="work")
+    def work(n):
+        ran.append(n)
+
+    def order(n):
+        with box.transactions.begin():
+            work(n)
+            if n == 2:
+                raise LookupError
+
+    order(1)
+    with pytest.raises(LookupError):
+        order(2)
+
+    for _ in range(40):
+        box.travel(by=10)
+        box.drain()
+
+    assert ran == [1]
+    assert not box.queue.tasks
+
+
+@pytest.mark.usefixtures("box")
+def test_what_is_no_transaction_of_a_sandbox_is_refused(app):
+    work = app.deferred(name="work")(lambda: None)
+
+    with pytest.raises(DeclarationError, match="is not a transaction of this sandbox"):
+        work.options(transaction=object()).defer()
 
 
 def test_the_machines_clock_is_aware_and_never_goes_backwards():

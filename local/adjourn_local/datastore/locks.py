@@ -66,7 +66,7 @@ class Locks:
         """
         disturbed = self._disturbed(changes, own)
         for rival in disturbed:
-            if own is None or rival.age < own.age:
+            if own is None or rival.turn < own.turn:
                 raise LockedError(rival)
         for rival in disturbed:
             self._transactions.abort(rival)

@@ -41,11 +41,11 @@ class Read(NamedTuple):
 class Transaction:
     """An open transaction; its view is opened by its first read.
 
-    Of two the one with the lower `age` is older. One that is tried again is as old as it was.
+    Of two the one with the lower `turn` is older. One that is tried again keeps its turn.
     """
 
     id: bytes
-    age: int
+    turn: int
     read_only: bool
     begun: int
     used: int
@@ -72,7 +72,7 @@ class Transactions:
         self._random = random_source
         self._open: dict[bytes, Transaction] = {}
         self._aborted: dict[bytes, Transaction] = {}
-        self._ages = itertools.count()
+        self._turns = itertools.count()
 
     def begin(self, options: Any, now: int) -> Transaction:
         """Open a transaction as TransactionOptions say."""
@@ -82,8 +82,8 @@ class Transactions:
             read_time = self._past.moment(options.read_only.read_time, now)
         number = _MARK + self._random.randbytes(_ID_BYTES - 1)
         before = self._aborted.get(options.read_write.previous_transaction)
-        age = before.age if before else next(self._ages)
-        transaction = Transaction(number, age, options.HasField("read_only"), now, now, read_time)
+        turn = before.turn if before else next(self._turns)
+        transaction = Transaction(number, turn, options.HasField("read_only"), now, now, read_time)
         self._open[number] = transaction
         return transaction
 

@@ -159,7 +159,7 @@ def _test(fields: Fields, sign: str, text: str) -> Matches:
     try:
         wanted = key(text)
     except (ValueError, KeyError):
-        raise invalid(f"The filter compares {last.name} with {text!r}, which is none.") from None
+        raise invalid(f"The filter compares {last.name} with {text!r}, no value of it.") from None
     compare: Compare = _OPERATORS.get(sign, eq)
     if sign == ":" and isinstance(wanted, str):
         compare = _contains

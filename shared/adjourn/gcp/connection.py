@@ -104,4 +104,10 @@ def translated() -> Iterator[None]:
     except google.Aborted as error:
         raise ConflictError(str(error)) from error
     except (google.GoogleAPIError, GoogleAuthError) as error:
+        # The client rolls back what was aborted, and hides that behind what comes of it.
+        hidden: BaseException | None = error
+        while hidden and not isinstance(hidden, google.Aborted):
+            hidden = hidden.__context__
+        if hidden:
+            raise ConflictError(str(hidden)) from hidden
         raise StoreError(f"Datastore did not do it: {error}") from error

@@ -51,12 +51,12 @@ class EnqueuedCall:
 
     @property
     def queue(self) -> str:
-        """Short name of its queue."""
+        """Short name of its queue, the default queue's too."""
         return self.envelope.queue
 
     @property
     def eta(self) -> dt.datetime | None:
-        """Its earliest start; None for at once."""
+        """Its earliest start, aware; None for at once."""
         return self.envelope.eta
 
     def __str__(self) -> str:

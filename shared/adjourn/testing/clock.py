@@ -29,11 +29,11 @@ class FakeClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds by which the clock was moved."""
+        """Return the seconds by which the clock was moved since it was made."""
         return self._monotonic
 
     def advance(self, by: dt.timedelta) -> None:
-        """Move the clock on."""
+        """Move the clock on; nothing runs, as it does when `Sandbox.travel` moves it."""
         self._now += by
         self._monotonic += by.total_seconds()
 

@@ -18,7 +18,15 @@ _TOMBSTONE = dt.timedelta(hours=1)
 
 @dataclass(slots=True, eq=False)
 class Queued:
-    """A task that waits in a `MemoryQueue`."""
+    """A task that waits in a `MemoryQueue`.
+
+    Attributes:
+        name: Its full name.
+        task: What was enqueued.
+        due: Not before then is it delivered.
+        attempt: How often it was.
+        last_status: What became of it then, in lower case: the name of an `Outcome`.
+    """
 
     name: str
     task: NewTask
@@ -51,7 +59,15 @@ class MemoryQueue:
         self.arrived: Callable[[], None] = lambda: None
 
     def enqueue(self, task: NewTask) -> str:
-        """Keep the task until it is removed."""
+        """Keep the task until it is removed.
+
+        Returns:
+            Its full name.
+
+        Raises:
+            QueueNotFoundError: There is no such queue.
+            TaskExistsError: Its name is taken.
+        """
         if self._queues is not None and task.queue not in self._queues:
             raise QueueNotFoundError(f"There is no queue {task.queue!r}.")
         now = self._clock.now()
@@ -65,7 +81,7 @@ class MemoryQueue:
         return name
 
     def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
-        """Keep the tasks until they are removed."""
+        """Keep the tasks until they are removed; return what `enqueue` returns or raises."""
         results: list[str | EnqueueError] = []
         for task in tasks:
             try:
@@ -87,7 +103,7 @@ class MemoryQueue:
         return TaskState(attempts=attempts, last_status=queued.last_status, next_start=queued.due)
 
     def delete(self, full_name: str) -> bool:
-        """Remove a task before its end; its name stays taken for a while."""
+        """Remove a task before its end, so that its name stays taken; False if there is none."""
         queued = self.tasks.get(full_name)
         if queued is None:
             return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
+from adjourn import graveyard
 from adjourn.delivery import Asked, Outcome, Reply
 from adjourn.envelope import Envelope
 from adjourn.ports import Target
@@ -25,6 +26,8 @@ from adjourn.testing.transactions import MemoryTransactions
 
 P = ParamSpec("P")
 
+# The deployment that a sandbox stands for, unless another one is given; change it with
+# `dataclasses.replace`.
 SETTINGS = Settings(
     project="sandbox",
     location="europe-west1",
@@ -130,6 +133,11 @@ class Sandbox(Deliveries):
         if not found:
             raise AssertionError(wanted.missing(calls))
         return found[-1]
+
+    def dead_letters(self) -> list[graveyard.Buried]:
+        """Return what was given up, the latest first."""
+        letters = graveyard.Graveyard(store=self.store, queue=self.queue, clock=self.clock)
+        return list(letters.find(graveyard.Wanted()))
 
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
         """Call the cron function as Cloud Scheduler does, which enqueues what is due.

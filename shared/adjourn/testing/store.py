@@ -18,7 +18,11 @@ _ATTEMPTS = 6
 
 
 class MemoryStore:
-    """Datastore in memory: a transaction is refused if what it read has changed."""
+    """Datastore in memory: a transaction is refused if what it read has changed.
+
+    Attributes:
+        records: What is kept, with its version; what the application itself writes is not.
+    """
 
     def __init__(self) -> None:
         self._versions = itertools.count(1)
@@ -45,7 +49,11 @@ class MemoryStore:
         version: int,
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> int:
-        """Keep a copy of the record if the one before has this version."""
+        """Keep a copy of the record if the one before has this version; return the new one.
+
+        Raises:
+            ConflictError: It has another.
+        """
         with self._lock:
             if self._version(key) != version:
                 raise ConflictError(f"{key.kind} {key.name} has another version than {version}.")
@@ -86,7 +94,11 @@ class MemoryStore:
         return ((name, record) for _, name, record in found)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work`, again if something that it read was changed meanwhile."""
+        """Run `work`, again if something that it read was changed meanwhile.
+
+        Raises:
+            ConflictError: It was, six times.
+        """
         for _ in range(_ATTEMPTS):
             transaction = _MemoryTransaction(dict(self.records))
             result = work(transaction)

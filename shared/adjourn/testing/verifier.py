@@ -11,14 +11,23 @@ from adjourn.testing.clock import FakeClock
 
 
 class MemoryVerifier:
-    """Trusts the tokens that it gave out, and no others."""
+    """Trusts the tokens that it gave out, and no others.
+
+    Args:
+        clock: Says when a token is given out; it is good for an hour.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self._given: dict[str, Mapping[str, object]] = {}
 
     def token(self, email: str, audience: str) -> str:
-        """Return a token with the claims that Google's have."""
+        """Return a token with the claims that Google's have.
+
+        Args:
+            email: Whose it is.
+            audience: For whom it is, such as the URL of a function.
+        """
         now = int(self._clock.now().timestamp())
         claims = {
             "iss": "https://accounts.google.com",
@@ -34,7 +43,11 @@ class MemoryVerifier:
         return token
 
     def verify(self, token: str) -> Mapping[str, object]:
-        """Return the claims of a token that was given out."""
+        """Return the claims of a token that was given out.
+
+        Raises:
+            UnauthenticatedError: It was not.
+        """
         try:
             return self._given[token]
         except KeyError:

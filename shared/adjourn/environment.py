@@ -1,0 +1,97 @@
+"""The settings as the variables of the environment tell them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+ATTEMPTS = 100  # of a queue that nobody configured (RetryConfig.max_attempts)
+
+_PREFIX = "ADJOURN_"
+# Read by the command line and the functions' loader, so not a mistake when set.
+_OTHER_NAMES = {"ADJOURN_APP"}
+
+Reader: TypeAlias = Callable[[Mapping[str, str]], object]
+
+
+def read(environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings that are told, by their names."""
+    told = {name: reader(environ) for name, reader in _READERS.items()}
+    return {name: value for name, value in told.items() if value not in ("", (), None)}
+
+
+def variable(field: str) -> str:
+    """Return which variable a setting is told by."""
+    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"{_PREFIX}{field.upper()}"
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence, with the fix, for every variable that looks like a setting and is none."""
+    known = {variable(field) for field in _READERS} | _OTHER_NAMES
+    endings = [name.removeprefix(_PREFIX) for name in known]
+    found = []
+    for name in environ:
+        if name.startswith(_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
+            hint = f"did you mean {_PREFIX}{near[0]}?" if near else "remove it."
+            found.append(f"{name} is not a setting of adjourn; {hint}")
+    return found
+
+
+def _text(*names: str) -> Reader:
+    """Read the first of some variables that is not blank."""
+    return lambda environ: next(filter(None, (environ.get(each, "").strip() for each in names)), "")
+
+
+def _url(name: str) -> Reader:
+    return lambda environ: environ.get(name, "").strip().rstrip("/")
+
+
+def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
+    return lambda environ: tuple(
+        part.strip() for part in environ.get(name, "").split(",") if part.strip()
+    )
+
+
+def _number(name: str) -> Reader:
+    return lambda environ: _count(environ[name]) if name in environ else None
+
+
+def _count(text: str) -> int:
+    """Return a number from 1, 0 for anything else, which the settings then refuse."""
+    return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
+
+
+def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
+    """Read `100,mail=20`; what cannot be read is -1, which the settings then refuse."""
+    found = {"": ATTEMPTS}
+    for part in _texts("ADJOURN_MAX_ATTEMPTS")(environ):
+        queue, _, number = part.rpartition("=")
+        found[queue.strip()] = 0 if number.strip() == "-1" else _count(number) or -1
+    return found
+
+
+_READERS: Mapping[str, Reader] = {
+    "project": _text("ADJOURN_PROJECT", "GOOGLE_CLOUD_PROJECT"),
+    "location": _text("ADJOURN_LOCATION"),
+    "fallback_location": _text("ADJOURN_FALLBACK_LOCATION"),
+    "deferred_url": _url("ADJOURN_DEFERRED_URL"),
+    "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
+    "cron_url": _url("ADJOURN_CRON_URL"),
+    "service_account": _text("ADJOURN_SERVICE_ACCOUNT"),
+    "callers": _texts("ADJOURN_CALLERS"),
+    "audiences": _texts("ADJOURN_AUDIENCES"),
+    "people_audiences": _texts("ADJOURN_PEOPLE_AUDIENCES"),
+    "queue": _text("ADJOURN_QUEUE"),
+    "database": _text("ADJOURN_DATABASE"),
+    "platform": _text("ADJOURN_PLATFORM"),
+    # What names the code that runs, on its own, on Cloud Run and on App Engine.
+    "revision": _text("ADJOURN_REVISION", "K_REVISION", "GAE_DEPLOYMENT_ID"),
+    "keys_url": _url("ADJOURN_KEYS_URL"),
+    "retry_warning": _number("ADJOURN_RETRY_WARNING"),
+    "function_timeout": _number("ADJOURN_FUNCTION_TIMEOUT"),
+    "max_attempts": _attempts,
+    "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
+}
