@@ -83,6 +83,11 @@ class RunningStack:
                 raise AssertionError(f"After {timeout} s {len(waiting)} are not done:\n{told}")
             time.sleep(_LOOK_EVERY)
 
+    def purge(self) -> None:
+        """Delete all tasks that wait, such as one that a test has left failing."""
+        for queue in self._tasks.list_queues(parent=_PARENT):
+            self._tasks.purge_queue(name=queue.name)
+
     def _queued(self) -> Iterator[Task]:
         for queue in self._tasks.list_queues(parent=_PARENT):
             yield from self._tasks.list_tasks(parent=queue.name)
