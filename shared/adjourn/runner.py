@@ -22,11 +22,13 @@ from adjourn.deadletters import KEPT, DeadLetters
 from adjourn.delivery import TIMEOUT, Delivery, Outcome
 from adjourn.envelope import Envelope
 from adjourn.errors import (
+    ConflictError,
     DecodeError,
     Discard,
     PermanentTaskFailure,
     RetryLater,
     Snooze,
+    StoreError,
     UnknownNameError,
 )
 from adjourn.failure import said
@@ -202,7 +204,13 @@ class TaskRunner:
         settle_in = partial(self.ledger.settle_in, call=envelope.id, token=claimed.token)
         ending = self._run(call, task, settle_in)
         is_over = ending in {_Ending.DONE, _Ending.DEAD}
-        if not self.ledger.settle(envelope.id, claimed.token, done=is_over):
+        try:
+            is_settled = self.ledger.settle(envelope.id, claimed.token, done=is_over)
+        except (StoreError, ConflictError) as error:
+            # It has ended as it has: another delivery, after the lease, would run it once more.
+            event("service.unavailable", logging.WARNING, str(error), error=error)
+            return _OUTCOMES[ending]
+        if not is_settled:
             event("task.fenced", logging.WARNING, f"{envelope.task} outlived its lease")
         elif ending is _Ending.DONE:
             self.payloads.discard(envelope)

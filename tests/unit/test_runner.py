@@ -248,6 +248,26 @@ def test_a_call_whose_worker_crashed_is_taken_over_after_the_lease(app, box, ran
     assert len(ran) == 2
 
 
+@pytest.mark.parametrize("option", ["once", "no_retry"])
+@pytest.mark.parametrize("instruction", ["", "permanent", "snooze"])
+def test_what_has_ended_does_not_run_again_for_an_entry_that_datastore_did_not_take(
+    box, work, monkeypatch, option, instruction
+):
+    real, left = box.store.transact, ["claim"]
+
+    def taking_claims_alone(work):
+        if not left:
+            raise StoreError("away")
+        left.pop()
+        return real(work)
+
+    work.options(**{option: True}).defer(instruction)
+    monkeypatch.setattr(box.store, "transact", taking_claims_alone)
+
+    assert box.drain() == [Outcome.DEAD if instruction == "permanent" else Outcome.DONE]
+    assert len(box.queue.tasks) == (instruction == "snooze")
+
+
 def test_a_worker_that_outlived_its_lease_cannot_settle_the_call(app, box, caplog):
     @app.deferred(name="late", once=True)
     def late():

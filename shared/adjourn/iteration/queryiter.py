@@ -259,7 +259,8 @@ class QueryIter(Generic[E]):
             EncodeError: `custom_data` cannot be carried.
             EnqueueError: Cloud Tasks did not accept a first step. The run is cancelled; a start
                 under the same name begins anew.
-            StoreError: Datastore did not accept the run.
+            StoreError: Datastore could not be reached. If it took the run and the answer was lost,
+                it begins all the same; a start under the same name then joins it.
         """
         # Looked up in the class itself: a subclass needs a registration of its own.
         if "_starter" not in vars(cls) or cls._starter is None:
