@@ -1006,8 +1006,8 @@ class TestLaptopQueries(RulesOfTheService, AdapterContract):
             subject.change([datastore.Entity()], len)
 
     @pytest.fixture
-    def address(self, datastore_address):
-        return datastore_address
+    def address(self, optimistic_address):
+        return optimistic_address
 
 
 class TestGoogleQueries(AdapterContract):
