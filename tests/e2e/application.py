@@ -1,5 +1,6 @@
 """The application of the e2e tests; what runs tells it to a socket on which the tests listen."""
 
+import asyncio
 import datetime as dt
 import enum
 import hashlib
@@ -39,6 +40,13 @@ def weigh(load: bytes) -> None:
 def stumble(word: str) -> None:
     tell(word)
     raise RuntimeError(word)
+
+
+@app.deferred(max_retries=0)
+def vanish() -> None:
+    """Raise what no `except Exception` sees."""
+    tell(f"vanishing in {os.getpid()}")
+    raise asyncio.CancelledError
 
 
 @app.register

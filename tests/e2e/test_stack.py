@@ -20,7 +20,18 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn import Status
 from adjourn_local.stack import LOCATION, PROJECT, Stack
-from tests.e2e.application import Forget, Raise, Sum, Visit, say, show, stumble, wait, weigh
+from tests.e2e.application import (
+    Forget,
+    Raise,
+    Sum,
+    Visit,
+    say,
+    show,
+    stumble,
+    vanish,
+    wait,
+    weigh,
+)
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -68,6 +79,16 @@ def test_a_cancelled_call_is_gone() -> None:
 
     assert handle.cancel()
     assert not handle.cancel()
+
+
+def test_a_task_that_is_cancelled_takes_no_worker_along(ear: Ear, log: Log) -> None:
+    workers = []
+    for _ in range(2):
+        vanish()
+        workers.append(ear.hear())
+        log.find("deferred", '"task.dead"', "vanish", count=len(workers))
+
+    assert len(set(workers)) == 1
 
 
 def test_a_failing_call_is_tried_again_and_then_kept_as_a_dead_letter(ear: Ear, log: Log) -> None:
