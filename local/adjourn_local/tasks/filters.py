@@ -7,7 +7,7 @@ their case, and a field that is not set has its default value.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
@@ -183,8 +183,12 @@ def _is_set(message: Any, field: Any) -> bool:
 def _reach(messages: Sequence[Any], fields: Fields) -> Sequence[Any]:
     """Return the values of a field, several where it or one on the way to it is repeated."""
     for field in fields:
-        values = [getattr(each, field.name) for each in messages]
-        messages = [item for each in values for item in each] if field.is_repeated else values
+        values = (getattr(each, field.name) for each in messages)
+        messages = [
+            item
+            for value in values
+            for item in (value if isinstance(value, MutableSequence) else [value])
+        ]
     return messages
 
 
