@@ -8,6 +8,7 @@ import itertools
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from google.cloud import datastore
@@ -53,7 +54,7 @@ def outside(app, client):
             ahead=at_once,
         )
         with app.rewired(SETTINGS, adapters):
-            yield box
+            yield replace(box, wiring=app.wiring())
 
 
 class World:
