@@ -5,10 +5,10 @@ from contextvars import ContextVar
 
 import pytest
 
-from adjourn import App, DeclarationError, EncodeError, current_task
+from adjourn import App, DeclarationError, EncodeError, QueryIter, Status, current_task
 from adjourn.context import carrying
 from adjourn.delivery import Outcome
-from adjourn.testing import sandbox
+from adjourn.testing import MemoryQuery, sandbox
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -150,3 +150,32 @@ def test_a_former_name_must_be_free(aliases):
         app.deferred(name="watch", aliases=aliases)(lambda_free([]))
 
     app.deferred(name="watch")(lambda_free([]))
+
+
+def test_what_an_iteration_cannot_restore_is_no_fault_of_ours(lines):
+    class Moved(Tenancy):
+        is_gone = True
+
+        def restore(self, value):
+            if self.is_gone:
+                raise LookupError("the tenant has moved")
+            return super().restore(value)
+
+    seen, environment = [], Moved()
+    app = App(environment=environment)
+
+    @app.query_iter(name="walk")
+    class Walk(QueryIter):
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002
+            seen.append(entry)
+
+    with sandbox(app) as box:
+        box.queries.add("Order", 1, 2)
+        run = Walk.start(MemoryQuery("Order"))
+
+        assert box.drain() == [Outcome.FAILED]
+        assert "iteration.failed" in [line.get("event") for line in lines()]
+
+        environment.is_gone = False
+        box.drain()
+        assert (run.fetch().status, seen) == (Status.FINISHED, [1, 2])

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from adjourn.delivery import Delivery
-from adjourn.errors import ConflictError, EncodeError
+from adjourn.errors import AdjournError, ConflictError, EncodeError
 from adjourn.iteration.means import Means
 from adjourn.iteration.queryiter import QueryIter
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
@@ -48,9 +48,13 @@ class Lane:
         try:
             with self.means.around(self.run, self.delivery):
                 ending = walk.go()
-        except Exception:
+        except Exception as error:
             self._keep(self._packed(walk, data, before, cls))
-            raise
+            if isinstance(error, AdjournError):
+                raise
+            # The hooks' own are seen to: it comes of what the application restores around them.
+            event("iteration.failed", logging.ERROR, f"A step failed: {said(error)}", error=error)
+            return Verdict.FAILED
         return self._conclude(walk, ending, self._packed(walk, data, before, cls))
 
     def leave(self) -> Verdict:
