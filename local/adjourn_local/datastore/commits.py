@@ -6,9 +6,10 @@ import grpc
 
 from adjourn_local.clock import Clock
 from adjourn_local.datastore.locks import LockedError, Locks
-from adjourn_local.datastore.messages import CommitRequest, invalid, micros
+from adjourn_local.datastore.messages import CommitRequest, invalid
 from adjourn_local.datastore.transactions import Transaction, Transactions
 from adjourn_local.datastore.writes import OutdatedError, Writer
+from adjourn_local.moment import micros
 from adjourn_local.rpc import RpcError
 
 # https://cloud.google.com/datastore/docs/concepts/limits

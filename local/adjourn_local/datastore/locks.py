@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 import grpc
 
 from adjourn_local.clock import Clock
-from adjourn_local.datastore.messages import MICROS, micros
 from adjourn_local.datastore.records import Change
 from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.moment import SECOND, micros
 from adjourn_local.rpc import RpcError
 
 # As long as Google's emulator lets a transaction wait; that of the service is not documented.
-_PATIENCE = 2 * MICROS
+_PATIENCE = 2 * SECOND
 
 
 class Concurrency(enum.StrEnum):
@@ -105,7 +105,7 @@ class Locks:
             text = "Too much contention on these datastore entities. Please try again."
             raise RpcError(grpc.StatusCode.ABORTED, text)
         ends = [one.ended.wait() for one in (older, own) if one is not None]
-        waiting = [asyncio.ensure_future(one) for one in (self._clock.sleep(left / MICROS), *ends)]
+        waiting = [asyncio.ensure_future(one) for one in (self._clock.sleep(left / SECOND), *ends)]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,6 +1,5 @@
 """Google's raw message classes (the proto-plus wrappers cost several times more), and refusals."""
 
-import datetime as dt
 from typing import Any
 
 import grpc
@@ -36,10 +35,6 @@ AllocateIdsResponse: Any = types.AllocateIdsResponse.pb()
 ReserveIdsRequest: Any = types.ReserveIdsRequest.pb()
 ReserveIdsResponse: Any = types.ReserveIdsResponse.pb()
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
-MICROS = 1_000_000
-
 
 def invalid(message: str) -> RpcError:
     """Return the refusal of a request that can never succeed."""
@@ -49,21 +44,3 @@ def invalid(message: str) -> RpcError:
 def unsupported(message: str) -> RpcError:
     """Return the refusal of what the real service does and this one does not."""
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, message)
-
-
-def micros(moment: dt.datetime) -> int:
-    """Return a moment as microseconds since 1970, the precision of stored timestamps."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def set_micros(timestamp: Any, value: int) -> None:
-    """Write microseconds since 1970 into a protobuf timestamp."""
-    seconds, rest = divmod(value, MICROS)
-    timestamp.seconds = seconds
-    timestamp.nanos = rest * 1000
-
-
-def timestamp_micros(timestamp: Any) -> int:
-    """Return a protobuf timestamp as microseconds since 1970, rounded down."""
-    value: int = timestamp.seconds * MICROS + timestamp.nanos // 1000
-    return value

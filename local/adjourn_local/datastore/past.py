@@ -11,13 +11,14 @@ import grpc
 
 from adjourn_local.datastore import keys
 from adjourn_local.datastore.keys import Partition
-from adjourn_local.datastore.messages import MICROS, Entity, invalid, timestamp_micros
+from adjourn_local.datastore.messages import Entity, invalid
 from adjourn_local.datastore.records import Change, Record
 from adjourn_local.datastore.store import Store
+from adjourn_local.moment import SECOND, read
 from adjourn_local.rpc import RpcError
 
 # TransactionOptions.ReadOnly.read_time: within the past hour.
-_KEPT = 3600 * MICROS
+_KEPT = 3600 * SECOND
 # So that an hour of large writes does not fill the memory; what an entry costs beside its entity.
 _MAX_BYTES = 32 << 20
 _ENTRY_BYTES = 250
@@ -52,7 +53,7 @@ class Past:
         """
         if timestamp.nanos % 1000:
             raise invalid("timestamp cannot have more than microseconds precision")
-        moment = timestamp_micros(timestamp)
+        moment = read(timestamp)
         if moment > max(now, self._store.version):
             raise invalid("The requested 'read_time' cannot be in the future.")
         if moment < max(now - _KEPT, self._horizon):

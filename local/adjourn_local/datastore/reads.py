@@ -14,12 +14,12 @@ from adjourn_local.datastore.messages import (
     QueryResultBatch,
     RunQueryResponse,
     invalid,
-    set_micros,
 )
 from adjourn_local.datastore.plan import Plan, Scan, make_plan
 from adjourn_local.datastore.records import Record, Row, View
 from adjourn_local.datastore.scan import Hit, Run, Window
 from adjourn_local.datastore.store import Store
+from adjourn_local.moment import write
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_LOOKUP = 1000
@@ -185,5 +185,5 @@ def fill_result(result: Any, record: Record, mask: "masks.Mask | None") -> None:
     else:
         result.entity.CopyFrom(masks.masked(Entity.FromString(record.body), mask))
     result.version = record.version
-    set_micros(result.create_time, record.created)
-    set_micros(result.update_time, record.updated)
+    write(result.create_time, record.created)
+    write(result.update_time, record.updated)

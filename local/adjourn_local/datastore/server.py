@@ -16,7 +16,7 @@ from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.locks import Concurrency, Locks
-from adjourn_local.datastore.messages import invalid, micros, set_micros, unsupported
+from adjourn_local.datastore.messages import invalid, unsupported
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.plan import Plan
 from adjourn_local.datastore.reads import Reader
@@ -24,6 +24,7 @@ from adjourn_local.datastore.records import View
 from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Read, Transaction, Transactions
 from adjourn_local.datastore.writes import Writer
+from adjourn_local.moment import micros, write
 
 _SERVICE = "google.datastore.v1.Datastore"
 # Auto-allocated ids of the service are positive and survive JavaScript's numbers.
@@ -242,11 +243,11 @@ def _stamp(response: Any, view: View, now: int) -> None:
     if isinstance(response, messages.LookupResponse):
         for missing in response.missing:
             missing.version = view.version
-        set_micros(response.read_time, now)
+        write(response.read_time, now)
         return
     if isinstance(response, messages.RunQueryResponse):
         response.batch.snapshot_version = view.version
-    set_micros(response.batch.read_time, now)
+    write(response.batch.read_time, now)
 
 
 def _check_request(request: Any) -> None:

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from adjourn_local.datastore.messages import MICROS, invalid
+from adjourn_local.datastore.messages import invalid
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.records import View
 from adjourn_local.datastore.store import Store
+from adjourn_local.moment import SECOND
 from adjourn_local.rpc import RpcError
 
 # https://cloud.google.com/datastore/docs/concepts/transactions
-_MAX_AGE = 270 * MICROS
-_MAX_IDLE = 60 * MICROS
+_MAX_AGE = 270 * SECOND
+_MAX_IDLE = 60 * SECOND
 _MARK = b"\x11"
 _ID_BYTES = 16
 

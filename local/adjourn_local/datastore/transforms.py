@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from adjourn_local.datastore import masks, values
-from adjourn_local.datastore.messages import PropertyTransform, Value, invalid, set_micros
+from adjourn_local.datastore.messages import PropertyTransform, Value, invalid
+from adjourn_local.moment import write
 
 _MAX_INTEGER = (1 << 63) - 1
 _MIN_INTEGER = -(1 << 63)
@@ -48,7 +49,7 @@ def _set_time(value: Any, message: Any, now: int) -> None:
     if message.set_to_server_value != PropertyTransform.REQUEST_TIME:
         raise invalid("The only server value is REQUEST_TIME.")
     time = Value()
-    set_micros(time.timestamp_value, now // _MILLISECOND * _MILLISECOND)
+    write(time.timestamp_value, now // _MILLISECOND * _MILLISECOND)
     value.CopyFrom(time)
 
 

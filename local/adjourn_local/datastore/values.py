@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from adjourn_local.datastore import keys
-from adjourn_local.datastore.messages import MICROS, Value, invalid
+from adjourn_local.datastore.messages import Value, invalid
+from adjourn_local.moment import read
 
 _NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY, _PATH = range(0x10, 0x90, 0x10)
 NULL = bytes([_NULL])
@@ -111,8 +112,7 @@ def _undouble(data: bytes) -> float:
 
 
 def _timestamp(value: Any) -> bytes:
-    moment = value.timestamp_value
-    return _integer(moment.seconds * MICROS + moment.nanos // 1000)
+    return _integer(read(value.timestamp_value))
 
 
 def _point(value: Any) -> bytes:

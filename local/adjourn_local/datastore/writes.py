@@ -14,12 +14,11 @@ from adjourn_local.datastore.messages import (
     Entity,
     Mutation,
     invalid,
-    set_micros,
-    timestamp_micros,
 )
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.records import Change, Record
 from adjourn_local.datastore.store import Store
+from adjourn_local.moment import read, write
 from adjourn_local.rpc import RpcError
 
 _FORBIDDEN = {
@@ -102,7 +101,7 @@ class Writer:
             _report(draft, change, version)
         response.index_updates = sum(len(c.come) + len(c.gone) for c in changes)
         if transactional:
-            set_micros(response.commit_time, version)
+            write(response.commit_time, version)
         return response
 
     def _check_admission(
@@ -224,7 +223,7 @@ def _conflicts(mutation: Any, operation: str, old: Record | None) -> bool:
     if which == "base_version":
         required, stored = mutation.base_version, old.version if old else 0
     else:
-        required = timestamp_micros(mutation.update_time)
+        required = read(mutation.update_time)
         stored = old.updated if old else 0
     _check_base(operation, required, stored)
     if required == stored:
@@ -271,5 +270,5 @@ def _report(draft: _Draft, change: Change | None, version: int) -> None:
     for result in draft.results:
         result.version = record.version if record else version
         if record is not None:
-            set_micros(result.create_time, record.created)
-            set_micros(result.update_time, record.updated)
+            write(result.create_time, record.created)
+            write(result.update_time, record.updated)
