@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 
-from flask import Request, Response
+from flask import Request, Response, abort
 
 from adjourn.context import TRACEPARENT, carrying
 from adjourn.delivery import AppEngine, Asked, Delivery, Outcome, Reply
@@ -110,9 +110,13 @@ def _reply(reply: Reply) -> Response:
 def _body(request: Request) -> bytes | None:
     """Read a body to its end, which lets the caller read the answer; None if it is too long."""
     body = b""
-    while piece := request.stream.read(LONGEST_BODY):
-        if len(body) <= LONGEST_BODY:
-            body += piece
+    try:
+        while piece := request.stream.read(LONGEST_BODY):
+            if len(body) <= LONGEST_BODY:
+                body += piece
+    except Exception:  # noqa: BLE001 - each server has its own for what is no HTTP or breaks off
+        event("request.broken", logging.WARNING, "Refused a body that cannot be read")
+        abort(_text(400, "the body cannot be read"))
     return body if len(body) <= LONGEST_BODY else None
 
 

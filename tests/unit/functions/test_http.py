@@ -242,6 +242,18 @@ def test_a_body_too_long_is_refused_over_a_real_socket(listening, chunked):
     assert b" 413 " in answer.splitlines()[0]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_body_that_breaks_off_is_a_bad_request(listening, lines):
+    with socket.create_connection(listening, 10) as connection:
+        framing = b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.makefile("rb").read()
+
+    assert b" 400 " in answer.splitlines()[0]
+    assert "request.broken" in [line.get("event") for line in lines()]
+
+
 def test_the_longest_body_is_read(post, store):
     assert post(body=b"x" * LONGEST_BODY).status_code == 200
     assert store.records
