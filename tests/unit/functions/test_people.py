@@ -391,6 +391,13 @@ def test_the_other_functions_answer_no_people(serve, forger, name):
     assert client.post(EXECUTE, headers=bearer(forger.token)).status_code == 401
 
 
+def test_an_account_that_may_call_the_functions_is_no_person_wherever_it_is(serve, forger, reasons):
+    client = serve(ADJOURN_CALLERS=f"{ACCOUNT},{PERSON}")
+
+    assert answered(client.get("/list", headers=bearer(forger.token))) == FORBIDDEN
+    assert reasons() == ["a service account is no person"]
+
+
 def test_several_audiences_may_be_set(serve, forger, queue):  # noqa: ARG001
     client = serve(ADJOURN_PEOPLE_AUDIENCES=f"other.example, {AUDIENCE}")
 
