@@ -5,7 +5,15 @@ import logging
 import pytest
 
 from adjourn.start import start
+from tests.unit import fresh_shop
 from tests.unit.test_settings import ENVIRONMENT
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch):
+    """Let no start find what an earlier one has made."""
+    for app in (fresh_shop.app, fresh_shop.other):
+        monkeypatch.setattr(app, "_wiring", None)
 
 
 @pytest.fixture(autouse=True)
