@@ -28,6 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adjourn_local.errors import StackError
+from adjourn_local.loop import LoopThread
 from adjourn_local.stack import LOCATION, PROJECT, Stack, running
 from adjourn_local.tasks.counters import Counters
 from examples.packages.app import Audit, app, client, cutoff
@@ -54,7 +55,9 @@ class Summary:
     counters: Counters
 
 
-def audit(stack: Stack, path: Path, today: dt.date, progress: Progress) -> Summary:
+def audit(
+    stack: Stack, loop: LoopThread, path: Path, today: dt.date, progress: Progress
+) -> Summary:
     """Load the rows, walk over them, wait for the advisories and ask for the report.
 
     Raises:
@@ -76,7 +79,7 @@ def audit(stack: Stack, path: Path, today: dt.date, progress: Progress) -> Summa
         advisories=advisories,
         reported=report["advisories"],
         top=[(a["rank"], a.key.name, a["last_release"]) for a in query.fetch(limit=10)],
-        counters=stack.tasks.counters(),
+        counters=loop.call(stack.tasks.counters),
     )
 
 
@@ -162,8 +165,8 @@ def main() -> int:
             app, "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
         )
         os.environ.update(stack.ports.environment())
-        with running(stack), _progress(console) as progress:
-            summary = audit(stack, CSV, dt.datetime.now(dt.UTC).date(), progress)
+        with running(stack) as loop, _progress(console) as progress:
+            summary = audit(stack, loop, CSV, dt.datetime.now(dt.UTC).date(), progress)
     _show(console, summary, time.monotonic() - began)
     return 0
 

@@ -18,6 +18,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the state file, creating it and its folder if missing.
 
     Statements commit one by one unless the caller issues BEGIN: group what belongs together.
+    Only the thread that opens it may use it, the event loop's: two that share a connection break
+    each other's transactions.
     Write-ahead logging lets a second connection read a stable snapshot while this one writes, and
     survives a killed process without a sync for each commit (https://sqlite.org/wal.html).
 
@@ -27,7 +29,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 5000")

@@ -262,11 +262,11 @@ class Stack:
 
 
 @contextmanager
-def running(stack: Stack) -> Iterator[Stack]:
-    """Run a stack on a thread of its own, for synchronous code."""
+def running(stack: Stack) -> Iterator[LoopThread]:
+    """Run a stack on a thread of its own, for synchronous code, and yield that for calls of it."""
     with LoopThread() as loop:
         loop.run(stack.__aenter__())
         try:
-            yield stack
+            yield loop
         finally:
             loop.run(stack.__aexit__(None, None, None))

@@ -22,7 +22,7 @@ def test_each_due_time_takes_effect_exactly_once(
     def is_settled() -> bool:
         """Whether all is done; what waits for its time is given it when nothing is under way."""
         loop.run(stack.scheduler.idle())
-        counters = stack.tasks.counters()
+        counters = loop.call(stack.tasks.counters)
         if counters.queued and not counters.in_flight:
             steer("advance=1s")
         return not counters.queued and not counters.in_flight and not ear.listen()

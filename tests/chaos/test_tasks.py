@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from google.cloud import datastore
 
 from adjourn import Task
+from adjourn_local.loop import LoopThread
 from adjourn_local.stack import Stack
 from tests.chaos.application import once, pay, plain
 from tests.chaos.world import (
@@ -34,10 +35,12 @@ def kill_on_the_way(stack: Stack, ear: Ear) -> None:
         kill_workers(stack)
 
 
-def test_calls_of_once_tasks_take_effect_exactly_once(stack: Stack, ear: Ear) -> None:
+def test_calls_of_once_tasks_take_effect_exactly_once(
+    stack: Stack, ear: Ear, loop: LoopThread
+) -> None:
     call(once)
 
-    settle(stack, ear)
+    settle(stack, ear, loop)
 
     assert stack.sender.injected["duplicate"] > CALLS // 20
     assert ear.told == Counter(range(CALLS))
@@ -45,11 +48,11 @@ def test_calls_of_once_tasks_take_effect_exactly_once(stack: Stack, ear: Ear) ->
 
 
 @needs_pgrep
-def test_no_call_is_lost_when_workers_are_killed(stack: Stack, ear: Ear) -> None:
+def test_no_call_is_lost_when_workers_are_killed(stack: Stack, ear: Ear, loop: LoopThread) -> None:
     call(plain)
 
     kill_on_the_way(stack, ear)
-    settle(stack, ear)
+    settle(stack, ear, loop)
 
     assert ear.told.keys() == set(range(CALLS))
     assert dead_letters() == []
@@ -57,14 +60,14 @@ def test_no_call_is_lost_when_workers_are_killed(stack: Stack, ear: Ear) -> None
 
 @needs_pgrep
 def test_what_a_transaction_writes_is_exactly_once_when_workers_are_killed(
-    stack: Stack, ear: Ear, steer: Callable[[str], None]
+    stack: Stack, ear: Ear, loop: LoopThread, steer: Callable[[str], None]
 ) -> None:
     call(pay)
 
     kill_on_the_way(stack, ear)
     # Ends leases and transactions of those that were killed, and of some that were not.
     steer("advance=1m")
-    settle(stack, ear)
+    settle(stack, ear, loop)
 
     payments = datastore.Client().query(kind="Payment").fetch()
     assert {each.key.id - 1: each["times"] for each in payments} == dict.fromkeys(range(CALLS), 1)

@@ -14,6 +14,7 @@ import pytest
 from google.cloud import datastore
 
 from adjourn_local.faults import Faults
+from adjourn_local.loop import LoopThread
 from adjourn_local.stack import Stack
 
 needs_pgrep = pytest.mark.skipif(
@@ -63,11 +64,11 @@ def listen_until(ear: Ear, is_enough: Callable[[], bool]) -> None:
         assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)}"
 
 
-def settle(stack: Stack, ear: Ear) -> None:
+def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
     """Listen until no task is left and nothing more is told."""
 
     def is_settled() -> bool:
-        counters = stack.tasks.counters()
+        counters = loop.call(stack.tasks.counters)
         return not counters.queued and not counters.in_flight and not ear.listen()
 
     listen_until(ear, is_settled)

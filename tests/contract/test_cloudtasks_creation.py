@@ -35,7 +35,8 @@ def task(name=None, **changes):
 class Service:
     """Cloud Tasks that, call after call, does as told: works, is AWAY, or has its answer LOST."""
 
-    def __init__(self, server):
+    def __init__(self, loop, server):
+        self.loop = loop
         self.server = server
         self.away = ""
         self.script = []
@@ -63,7 +64,7 @@ class Service:
         )
 
     def count(self):
-        return self.server.counters().created
+        return self.loop.call(self.server.counters).created
 
 
 class Pauses(list):
@@ -90,7 +91,7 @@ def service(loop, tmp_path):
         return sender, server
 
     sender, server = loop.run(start())
-    yield Service(server)
+    yield Service(loop, server)
     loop.run(server.stop())
     loop.run(sender.close())
 

@@ -404,10 +404,13 @@ def test_after_any_writes_the_rows_are_those_of_the_stored_entities(loop, tmp_pa
             for _ in range(30):
                 list(random_spec(rng).fetch(client))
         kept = world.server._store
-        stored = kept._connection.execute("SELECT row, several, entity FROM datastore_rows")
-        found = sorted(stored)
+
+        def stored(query):
+            return loop.call(lambda: kept._connection.execute(query).fetchall())
+
+        found = sorted(stored("SELECT row, several, entity FROM datastore_rows"))
         expected = []
-        for number, body in kept._connection.execute("SELECT id, body FROM datastore_entities"):
+        for number, body in stored("SELECT id, body FROM datastore_entities"):
             entity = messages.Entity.FromString(body)
             indexes = kept.catalog.kind(("demo", "", ""), entity.key.path[-1].kind)
             path = keys.encode_path(entity.key.path)

@@ -37,8 +37,8 @@ def test_the_audit_finds_what_a_plain_computation_finds(
     for name, value in stack.ports.environment().items():
         monkeypatch.setenv(name, value)
     client.cache_clear()
-    with running(stack), Progress(console=Console(quiet=True)) as progress:
-        summary = demo.audit(stack, rows, TODAY, progress)
+    with running(stack) as loop, Progress(console=Console(quiet=True)) as progress:
+        summary = demo.audit(stack, loop, rows, TODAY, progress)
 
     assert summary.rows == len(table) + len(BAD)
     assert len(summary.bad) == len(BAD)

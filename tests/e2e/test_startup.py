@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adjourn_local.loop import LoopThread
 from adjourn_local.stack import Stack, running
 from tests.e2e.conftest import Ear, Log
 from tests.e2e.startup_application import app, say
@@ -29,23 +30,22 @@ def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
 @contextmanager
 def starting(
     state: Path, monkeypatch: pytest.MonkeyPatch, **environment: str
-) -> Iterator[tuple[Stack, Log]]:
-    """Start the stack, let this process talk to it, and yield it with its log."""
+) -> Iterator[tuple[Stack, LoopThread, Log]]:
+    """Start the stack, let this process talk to it, and yield it with its thread and its log."""
     log = Log()
     stack = Stack(app, "tests.e2e.startup_application:app", state=state, write=log.write)
-    with running(stack), monkeypatch.context() as patch:
+    with running(stack) as loop, monkeypatch.context() as patch:
         for name, value in {**stack.environment(), **environment}.items():
             patch.setenv(name, value)
         patch.setattr(app, "_wiring", None)
-        yield stack, log
+        yield stack, loop, log
 
 
-def settle(stack: Stack) -> None:
+def settle(stack: Stack, loop: LoopThread) -> None:
     """Return when all tasks were answered: none of them comes again."""
     deadline = time.monotonic() + 60
-    while (held := stack.tasks.counters()).queued or held.in_flight:
+    while (held := loop.call(stack.tasks.counters)).queued or held.in_flight:
         assert time.monotonic() < deadline, held
-        os.sched_yield()
 
 
 def heard_of(ear: Ear, number: int) -> list[str]:
@@ -57,10 +57,10 @@ def heard_of(ear: Ear, number: int) -> list[str]:
 def test_each_runs_once_soon_after_the_functions_start_and_never_for_a_new_worker(
     ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with starting(tmp_path, monkeypatch) as (stack, log):
+    with starting(tmp_path, monkeypatch) as (stack, loop, log):
         assert sorted(ear.hear() for _ in ALL) == ALL
         log.find("deferred", '"startup.enqueued"', "warm")
-        settle(stack)
+        settle(stack, loop)
 
         say("hello")
         worker = int(ear.hear().removeprefix("hello in "))

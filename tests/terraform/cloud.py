@@ -61,5 +61,6 @@ class Cloud:
 @contextmanager
 def clouds() -> Iterator[Cloud]:
     directory = Directory()
-    with running(Stack(None, sender=directory)) as stack:
+    stack = Stack(None, sender=directory)
+    with running(stack):
         yield Cloud(stack, directory)
