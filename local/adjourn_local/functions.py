@@ -106,11 +106,14 @@ class Functions:
     async def _spawn(
         self, name: str, port: int, environment: Mapping[str, str], clock: Path
     ) -> _Function:
+        # Where gunicorn puts its control socket, else in one place for all of them.
+        runtime = clock.with_name(name)
+        runtime.mkdir()
         process = await asyncio.create_subprocess_exec(
             *self._command(name, clock),
             *("--target", name, "--host", "127.0.0.1", "--port", str(port)),
             cwd=self._staged.folder / name if self._staged else None,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(runtime)},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
