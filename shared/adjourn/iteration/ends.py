@@ -112,7 +112,8 @@ class Turn:
             return Verdict.BUSY
         self.means.runs.enqueue(run, due_in(run))
         if status is not Status.RUNNING:
-            event(f"iteration.{status}", logging.INFO, f"{sum(each.done for each in shards)} done")
+            text = f"{run.iteration} is {status}: {sum(each.done for each in shards)} done"
+            event(f"iteration.{status}", logging.INFO, text)
         if run.custom_data != self.run.custom_data:
             self.means.baggage.discard(self.run.custom_data)
         if run.ended_at is not None:
