@@ -40,7 +40,7 @@ class Read(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """An open transaction; its view is opened by its first read.
+    """An open transaction; its view is opened by its first read, which has `seen` that version.
 
     Of two the one with the lower `turn` is older. One that is tried again keeps its turn.
     """
@@ -52,6 +52,7 @@ class Transaction:
     used: int
     read_time: int | None = None
     view: View | None = None
+    seen: int | None = None
     reads: list[Read] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -108,6 +109,7 @@ class Transactions:
         """Return what a transaction sees: the state at its first read."""
         if transaction.view is None:
             transaction.view = self._store.open_view()
+            transaction.seen = transaction.seen or transaction.view.version
         return transaction.view
 
     def rollback(self, number: bytes, now: int) -> None:
@@ -119,13 +121,14 @@ class Transactions:
             self.close(transaction)
 
     def check_reads(self, transaction: Transaction) -> None:
-        """Refuse a transaction whose reads would be answered differently now.
+        """Refuse a transaction whose reads would be answered differently now; give up its view.
 
         Raises:
             RpcError: ABORTED.
         """
-        view = transaction.view
-        if view is None or view.version == self._store.version:
+        # SQLite cannot empty its log while anybody looks at an older state.
+        self._close_view(transaction)
+        if transaction.seen in {None, self._store.version}:
             return
         if not transaction.is_valid(self._store.present()):
             raise contention()
@@ -143,10 +146,14 @@ class Transactions:
         """Forget a transaction, unless it has ended before, and give up its view."""
         if self._open.pop(transaction.id, None) is None:
             return
-        if transaction.view is not None:
-            self._store.close_view(transaction.view)
+        self._close_view(transaction)
         transaction.reads.clear()
         transaction.ended.set()
+
+    def _close_view(self, transaction: Transaction) -> None:
+        if transaction.view is not None:
+            self._store.close_view(transaction.view)
+            transaction.view = None
 
     def expire(self, now: int) -> None:
         """Close the transactions that were left open for too long."""
