@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, StoreError
 from adjourn.gcp.connection import lookup, translated
+from adjourn.gcp.contention import Contention
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 # A transaction meets others the more often, the more entities it has, and each takes three calls.
 _GROUP = 50
 _ATTEMPTS = 8
-_FIRST_PAUSE = 0.05
 
 
 class BulkChange:
@@ -25,22 +25,18 @@ class BulkChange:
     Args:
         client: The client.
         function: Changes an entity in place; it stays as it is if False is returned.
-        pause: Waits for some seconds.
-        jitter: Gives random numbers from 0 to 1.
+        contention: Pauses before a group comes again.
     """
 
     def __init__(
         self,
         client: Client,
         function: Callable[[Any], object],
-        *,
-        pause: Callable[[float], None],
-        jitter: Callable[[], float],
+        contention: Contention,
     ) -> None:
         self._client = client
         self._function = function
-        self._pause = pause
-        self._jitter = jitter
+        self._contended = contention
         self._failed: dict[Key, Exception] = {}
 
     def run(self, keys: Sequence[Key]) -> dict[Key, Exception]:
@@ -53,8 +49,7 @@ class BulkChange:
         groups = deque((0, distinct[at : at + _GROUP]) for at in range(0, len(distinct), _GROUP))
         while groups:
             attempt, group = groups.popleft()
-            if attempt:
-                self._pause(_FIRST_PAUSE * 2**attempt * self._jitter())
+            self._contended.pause(attempt)
             try:
                 self._failed |= self._change(group)
             except ConflictError as error:

@@ -49,8 +49,7 @@ class Contention:
         from google.api_core.exceptions import Aborted
 
         for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(_FIRST_PAUSE * 2**attempt * self._jitter())
+            self.pause(attempt)
             try:
                 with translated():
                     return work()
@@ -58,3 +57,8 @@ class Contention:
                 if not isinstance(error.__cause__, Aborted):
                     raise
         raise failure(f"Datastore did not do it: it met others {_ATTEMPTS} times in a row.")
+
+    def pause(self, attempt: int) -> None:
+        """Wait before an attempt, of which 0 is the first and waits for nothing."""
+        if attempt:
+            self._sleep(_FIRST_PAUSE * 2**attempt * self._jitter())

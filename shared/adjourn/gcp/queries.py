@@ -41,8 +41,7 @@ class DatastoreQueries:
     ) -> None:
         """Take the client, and how many entities are not too many to skip over."""
         self._client = client
-        self._sleep = sleep
-        self._jitter = jitter
+        self._contended = Contention(sleep, jitter)
         self._most_probed = probed
 
     def describe(
@@ -149,7 +148,7 @@ class DatastoreQueries:
         def delete() -> None:
             commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
 
-        Contention(self._sleep, self._jitter)(delete, ConflictError)
+        self._contended(delete, ConflictError)
 
     def change(
         self, entries: Sequence[object], function: Callable[[Any], object]
@@ -157,7 +156,7 @@ class DatastoreQueries:
         """Change entities in transactions."""
         keys = [_key_of(entry) for entry in entries]
         client = self._client()
-        bulk = BulkChange(client, function, pause=self._sleep, jitter=self._jitter)
+        bulk = BulkChange(client, function, self._contended)
         failed = bulk.run(keys)
         return [failed.get(key) for key in keys]
 
