@@ -11,23 +11,6 @@ from tests.contract.datastore_world import names, put, running
 GONE = "expired or is no longer valid"
 
 
-@pytest.fixture
-def world(loop, tmp_path):
-    with running(loop, tmp_path / "state.db") as running_world:
-        yield running_world
-
-
-@pytest.fixture(params=["grpc", "http"])
-def client(request, world):
-    return world.client(http=request.param == "http")
-
-
-@pytest.fixture
-def other(world):
-    """Return a client whose calls are outside any transaction of `client`."""
-    return world.client()
-
-
 def test_a_committed_transaction_takes_effect_at_once(client):
     put(client, "Row", "a", n=1)
 
