@@ -12,8 +12,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 
 ROUNDS = 7
 SECONDS = 0.1

@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from adjourn_local.clock import SystemClock
 from adjourn_local.datastore import DatastoreServer
+from adjourn_local.timing.clock import SystemClock
 
 
 async def main(port: int, folder: Path) -> None:

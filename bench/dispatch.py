@@ -24,11 +24,11 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
-from adjourn_local.clock import SystemClock
-from adjourn_local.loop import LoopThread
-from adjourn_local.tokens import TokenIssuer
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.timing.clock import SystemClock
+from adjourn_local.tokens.issuer import TokenIssuer
 from bench.imports import APP, ENVIRONMENT, HELLO, ROOT
 from bench.tasks_server import free_port
 

@@ -24,7 +24,7 @@ from google.cloud import datastore
 from google.cloud.tasks_v2 import CloudTasksClient
 
 from adjourn import QueryIter
-from adjourn_local.stack import LOCATION, PROJECT, QUEUE, Stack, running
+from adjourn_local.runtime.stack import LOCATION, PROJECT, QUEUE, Stack, running
 from adjourn_local.tasks.options import Options
 from bench import chain, walks
 from bench.tasks_server import free_port

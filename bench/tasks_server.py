@@ -38,10 +38,10 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.cloud.tasks_v2.types import cloudtasks
 
-from adjourn_local import rpc
-from adjourn_local.clock import SystemClock
-from adjourn_local.sender import Sender
+from adjourn_local.http import rpc
+from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import Mint, Options, TasksServer
+from adjourn_local.timing.clock import SystemClock
 
 LOCATION = "projects/bench/locations/europe-west1"
 QUEUE = f"{LOCATION}/queues/bench"

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adjourn_local.loop import LoopThread
+from adjourn_local.runtime.loop import LoopThread
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import Queued, Sandbox
 
 

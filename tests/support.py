@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from google.api_core.exceptions import GoogleAPICallError
 
-from adjourn_local.loop import LoopThread
+from adjourn_local.runtime.loop import LoopThread
 
 
 @contextmanager

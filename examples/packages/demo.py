@@ -28,8 +28,8 @@ from rich.table import Table
 from rich.text import Text
 
 from adjourn_local.errors import StackError
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import LOCATION, PROJECT, Stack, running
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack, running
 from adjourn_local.tasks.counters import Counters
 from examples.packages.app import Audit, app, client, cutoff
 from examples.packages.rows import CSV, BadRow, Package, read

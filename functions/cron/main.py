@@ -1,7 +1,7 @@
 """Enqueue what is due, whenever Cloud Scheduler calls."""
 
-from adjourn.http import function
-from adjourn.start import start
+from adjourn.application.start import start
+from adjourn.requests.http import function
 
 wiring = start()
 cron = function(wiring.receive_tick, wiring.settings.project)

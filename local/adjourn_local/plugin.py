@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from adjourn_local.harness import RunningStack
+    from adjourn_local.runtime.harness import RunningStack
 
 _SHOWN = 200
 
@@ -24,8 +24,8 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
     from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use it
     from adjourn.testing.plugin import app_under_test  # noqa: PLC0415
     from adjourn_local.errors import StackError  # noqa: PLC0415
-    from adjourn_local.harness import running_for_tests  # noqa: PLC0415
-    from adjourn_local.lines import readable  # noqa: PLC0415
+    from adjourn_local.runtime.harness import running_for_tests  # noqa: PLC0415
+    from adjourn_local.runtime.log_lines import readable  # noqa: PLC0415
 
     app = app_under_test(adjourn_spec)
     lines = pytestconfig.stash.setdefault(_printed, deque(maxlen=_SHOWN))

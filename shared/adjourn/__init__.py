@@ -5,10 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from adjourn.alerts import RetryWarning
 from adjourn.app import App
-from adjourn.current import CurrentTask, current_task
-from adjourn.deadletters import DeadLetter
 from adjourn.errors import (
     AdjournError,
     ConfigurationError,
@@ -28,20 +25,23 @@ from adjourn.errors import (
     UnavailableError,
     UnknownNameError,
 )
-from adjourn.handle import TaskHandle
+from adjourn.execution.current_task import CurrentTask, current_task
+from adjourn.execution.dead_letters import DeadLetter
+from adjourn.execution.retry_warning import RetryWarning
 from adjourn.ports import TaskState
-from adjourn.tasks import Task
+from adjourn.tasks.handle import TaskHandle
+from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from adjourn.iteration.entities import DeleteEntitiesIter, UpdateEntitiesIter
+    from adjourn.callable_tasks.definitions import CallableTask
+    from adjourn.callable_tasks.identity import User
+    from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
+    from adjourn.iteration.control import RunHandle, Runs
     from adjourn.iteration.hooks import OnError
     from adjourn.iteration.progress import RunState, ShardState
-    from adjourn.iteration.queryiter import QueryIter
+    from adjourn.iteration.query_iter import QueryIter
     from adjourn.iteration.runs import Status
     from adjourn.iteration.shards import RunError
-    from adjourn.iteration.steering import RunHandle, Runs
-    from adjourn.people.callables import CallableTask
-    from adjourn.people.identity import User
 
 __all__ = [
     "AdjournError",
@@ -84,18 +84,18 @@ __all__ = [
 ]
 
 _LATER = {
-    "CallableTask": "adjourn.people.callables",
-    "DeleteEntitiesIter": "adjourn.iteration.entities",
+    "CallableTask": "adjourn.callable_tasks.definitions",
+    "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "OnError": "adjourn.iteration.hooks",
-    "QueryIter": "adjourn.iteration.queryiter",
+    "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",
-    "RunHandle": "adjourn.iteration.steering",
+    "RunHandle": "adjourn.iteration.control",
     "RunState": "adjourn.iteration.progress",
-    "Runs": "adjourn.iteration.steering",
+    "Runs": "adjourn.iteration.control",
     "ShardState": "adjourn.iteration.progress",
     "Status": "adjourn.iteration.runs",
-    "UpdateEntitiesIter": "adjourn.iteration.entities",
-    "User": "adjourn.people.identity",
+    "UpdateEntitiesIter": "adjourn.iteration.bulk",
+    "User": "adjourn.callable_tasks.identity",
 }
 
 

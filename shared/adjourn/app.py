@@ -9,28 +9,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from adjourn.alerts import WarningHook
-from adjourn.bound import ON, SORTS, Objects, is_method, undecorated
-from adjourn.codec import Codec
-from adjourn.context import Carrier, CustomEnvironmentHandler
-from adjourn.deadletters import DeadHook
-from adjourn.declarations import Declarations
+from adjourn.application.declarations import Declarations
+from adjourn.application.wiring import Wiring
 from adjourn.errors import DeclarationError
+from adjourn.execution.dead_letters import DeadHook
+from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
-from adjourn.options import DeclaredOptions, Options
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
 from adjourn.settings import Settings
-from adjourn.signature import check_bare, check_plain
-from adjourn.tasks import Enqueuer, Task
-from adjourn.wiring import Wiring
+from adjourn.tasks.arguments import check_bare, check_plain
+from adjourn.tasks.methods import ON, SORTS, Objects, is_method, undecorated
+from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.task import Enqueuer, Task
 
 if TYPE_CHECKING:
+    from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.cron.periodic import Periodically
-    from adjourn.iteration.queryiter import QueryIter
-    from adjourn.iteration.steering import Runs
-    from adjourn.people.callables import CallableTask
+    from adjourn.iteration.control import Runs
+    from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import Once
 
 P = ParamSpec("P")
@@ -100,7 +100,7 @@ class App:
             name: The stable name that tasks carry; `module.qualname` if None.
             aliases: Former names, under which tasks may still be on their way.
             on_dead: Called with the `DeadLetter` of a call that was given up.
-            options: Defaults of `adjourn.options.Options` for every call.
+            options: Defaults of `adjourn.tasks.options.Options` for every call.
 
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
@@ -163,7 +163,7 @@ class App:
             overlap: "skip" leaves out what is due while the last run is queued, runs or is retried.
             grace: What is found due later than this is left out.
             name: The stable name; `module.qualname` if None.
-            options: Defaults of `adjourn.options.Options` for every run.
+            options: Defaults of `adjourn.tasks.options.Options` for every run.
 
         Raises:
             DeclarationError: An argument, an option or the function is wrong.
@@ -231,7 +231,7 @@ class App:
             function: The function, when used without parentheses.
             once_per: For each "instance" that starts, or for the first one of each "revision".
             name: The stable name; `module.qualname` if None.
-            options: Defaults of `adjourn.options.Options` for every run.
+            options: Defaults of `adjourn.tasks.options.Options` for every run.
 
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
@@ -325,7 +325,7 @@ class App:
         Raises:
             DeclarationError: The class is wrong or its key is taken.
         """
-        from adjourn.people.callables import offer  # noqa: PLC0415 - for those who declare one
+        from adjourn.callable_tasks.definitions import offer  # noqa: PLC0415 - for those who declare one
 
         offered = offer(cls, self._enqueuer)
         self._declared.offers.add(offered.key, offered)
@@ -384,6 +384,6 @@ class App:
 
 
 def _is_query_iter(value: object) -> bool:
-    from adjourn.iteration.queryiter import QueryIter  # noqa: PLC0415 - for those who declare one
+    from adjourn.iteration.query_iter import QueryIter  # noqa: PLC0415 - for those who declare one
 
     return isinstance(value, type) and issubclass(value, QueryIter)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
-from adjourn.scoped import Scoped
+from adjourn.concurrency import Scoped
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = MappingProxyType({})

@@ -16,7 +16,7 @@ from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.registry import Registry
-from adjourn.tasks import Task
+from adjourn.tasks.task import Task
 
 KIND = "AdjournStartup"
 

@@ -3,8 +3,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 from adjourn_local.tasks import Options
 from tests.chaos.application import app
 from tests.chaos.world import FAULTS, Ear

@@ -3,9 +3,9 @@
 import datetime as dt
 from collections.abc import Callable
 
-from adjourn_local.faults import Faults
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 from tests.chaos.world import Ear, dead_letters, listen_until
 
 STEPS = 30

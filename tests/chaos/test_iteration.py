@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adjourn import App, QueryIter, Status
-from adjourn.deadletters import KIND as DEAD
-from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError, StoreError, UnavailableError
+from adjourn.execution.dead_letters import KIND as DEAD
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import KIND, Run, Step, key_of
 from adjourn.testing import MemoryQuery, Queued, sandbox
 from tests.faults import CrashError, Faults, lose_answer

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from google.cloud import datastore
 
 from adjourn import Task
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import once, pay, plain
 from tests.chaos.world import (
     Ear,

@@ -5,7 +5,7 @@ import os
 from google.cloud import datastore
 
 from adjourn import RunState, Status
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import Walk
 from tests.chaos.world import Ear, dead_letters, kill_workers, listen_until, needs_pgrep
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from google.cloud import datastore
 
-from adjourn_local.faults import Faults
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 
 needs_pgrep = pytest.mark.skipif(
     not shutil.which("pgrep"), reason="needs pgrep to find the workers"

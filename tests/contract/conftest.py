@@ -3,10 +3,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from adjourn_local.clock import SystemClock
 from adjourn_local.datastore.locks import Concurrency
 from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.loop import LoopThread
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.timing.clock import SystemClock
 from tests.contract.datastore_world import google_emulator
 from tests.support import serving
 

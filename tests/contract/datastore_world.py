@@ -17,10 +17,10 @@ from unittest import mock
 import pytest
 from google.cloud import datastore
 
-from adjourn_local.clock import ManualClock
 from adjourn_local.datastore import DatastoreServer
-from adjourn_local.loop import LoopThread
-from adjourn_local.ports import HOST, choose
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.ports import HOST, choose
+from adjourn_local.timing.clock import ManualClock
 from tests.support import serving, serving_http
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

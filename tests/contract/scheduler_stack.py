@@ -14,10 +14,10 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
 )
 
-from adjourn_local.clock import ManualClock
+from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler import SchedulerServer
-from adjourn_local.sender import Sender
-from adjourn_local.tokens import TokenIssuer
+from adjourn_local.timing.clock import ManualClock
+from adjourn_local.tokens.issuer import TokenIssuer
 from tests.support import serving, serving_http
 
 LOCATION = "projects/p/locations/europe-west3"

@@ -16,11 +16,11 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from adjourn_local.clock import ManualClock
-from adjourn_local.loop import LoopThread
-from adjourn_local.sender import Sender
+from adjourn_local.http.sender import Sender
+from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.tasks import Counters, Options, TasksServer
 from adjourn_local.tasks.task_calls import random_id
+from adjourn_local.timing.clock import ManualClock
 from tests.support import serving, serving_http
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)

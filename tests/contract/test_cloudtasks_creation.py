@@ -9,13 +9,13 @@ from google.cloud.tasks_v2.types import cloudtasks
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.persistence import Persistence
+from adjourn.gcp.retrying import Persistence
 from adjourn.ports import NewTask, Target
 from adjourn.testing import SETTINGS, FakeClock
-from adjourn_local import rpc
-from adjourn_local.clock import ManualClock
-from adjourn_local.sender import Sender
+from adjourn_local.http import rpc
+from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import Options, TasksServer
+from adjourn_local.timing.clock import ManualClock
 from tests.support import serving
 
 AWAY = rpc.RpcError(grpc.StatusCode.UNAVAILABLE, "away")

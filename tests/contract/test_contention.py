@@ -9,16 +9,16 @@ from google.cloud import datastore
 from google.cloud.datastore_v1.types import RollbackRequest
 
 from adjourn import App
-from adjourn.delivery import Outcome
+from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
+from adjourn.execution.delivery import Outcome
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.datastore import DatastoreStore
-from adjourn.gcp.process import PerProcess
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, sandbox
-from adjourn_local.clock import SystemClock
 from adjourn_local.datastore.server import DatastoreServer
+from adjourn_local.timing.clock import SystemClock
 from tests.support import serving
 
 TEXT = "Too much contention on these datastore entities. Please try again."

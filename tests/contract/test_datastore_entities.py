@@ -491,7 +491,7 @@ def test_what_is_stored_survives_a_restart_with_its_indexes(loop, tmp_path):
 _KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from adjourn_local.clock import SystemClock
+from adjourn_local.timing.clock import SystemClock
 from adjourn_local.datastore import DatastoreServer, messages
 
 server = DatastoreServer(Path(sys.argv[1]), SystemClock())

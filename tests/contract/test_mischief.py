@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from aiohttp import web
 
-from adjourn_local.clock import ManualClock, SystemClock
-from adjourn_local.faults import parse
-from adjourn_local.mischief import FaultySender
-from adjourn_local.sender import Outgoing
+from adjourn_local.http.faults import parse
+from adjourn_local.http.faulty_sender import FaultySender
+from adjourn_local.http.sender import Outgoing
+from adjourn_local.timing.clock import ManualClock, SystemClock
 from tests.contract.scheduler_stack import NOON
 from tests.support import serving_http
 
@@ -174,7 +174,7 @@ def test_faults_can_be_changed_between_deliveries(loop, url, handler):
 
 
 def test_the_log_tells_of_every_fault_and_names_the_task(send, caplog):
-    with caplog.at_level(logging.INFO, "adjourn_local.mischief"):
+    with caplog.at_level(logging.INFO, "adjourn_local.http.faulty_sender"):
         send("duplicates=1,lost-answers=1,delay=0.001s,seed=1", 2)
         send("duplicates=1,errors=1,seed=1", 1)
 

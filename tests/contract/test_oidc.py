@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import adjourn
-from adjourn.auth import CallerPolicy, bearer_token
 from adjourn.errors import (
     ConfigurationError,
     ForbiddenError,
@@ -27,8 +26,9 @@ from adjourn.errors import (
 )
 from adjourn.gcp import oidc
 from adjourn.gcp.oidc import OidcVerifier, _fetch
-from adjourn_local.clock import ManualClock
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from adjourn.requests.auth import CallerPolicy, bearer_token
+from adjourn_local.timing.clock import ManualClock
+from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 
 EMAIL = "deferred@p.iam.gserviceaccount.com"

@@ -9,11 +9,11 @@ from google.cloud import datastore
 from google.cloud.datastore.helpers import GeoPoint
 from google.cloud.datastore.query import And, Or, PropertyFilter
 
-from adjourn.codec import Codec
 from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.serialization.codec import Codec
 from adjourn.testing import SETTINGS, MemoryQueries, MemoryQuery
 from tests.support import serving
 

@@ -12,9 +12,9 @@ from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, Un
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
-from adjourn_local.clock import ManualClock
-from adjourn_local.sender import Sender
+from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import Options, TasksServer
+from adjourn_local.timing.clock import ManualClock
 from tests.support import serving
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

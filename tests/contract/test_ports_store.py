@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.datastore import DatastoreStore
-from adjourn.gcp.process import PerProcess
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, MemoryStore
 from tests.support import serving

@@ -10,12 +10,12 @@ from google.api_core.exceptions import Aborted
 from google.cloud import datastore
 
 from adjourn import App, DeclarationError
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.transactions import DatastoreTransactions
-from adjourn.guard import KIND
-from adjourn.payloads import KIND as PAYLOAD
 from adjourn.ports import Adapters
+from adjourn.state.large_payloads import KIND as PAYLOAD
+from adjourn.state.transaction_markers import KIND
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueries, MemoryQueue, MemoryVerifier, Sandbox
 
 SECOND = dt.timedelta(seconds=1)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from adjourn.auth import CallerPolicy
 from adjourn.errors import UnauthenticatedError
 from adjourn.gcp.oidc import OidcVerifier
+from adjourn.requests.auth import CallerPolicy
 from adjourn.testing import FakeClock, MemoryVerifier
-from adjourn_local.clock import SystemClock
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from adjourn_local.timing.clock import SystemClock
+from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 
 EMAIL, AUDIENCE = "tasks@shop.example", "https://deferred.example"

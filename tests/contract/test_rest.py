@@ -16,7 +16,7 @@ from google.cloud.tasks_v2 import CloudTasksClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.cloud.tasks_v2.services.cloud_tasks.transports import rest_base as tasks_base
 
-from adjourn_local import locations, rest
+from adjourn_local.http import locations, rest
 from adjourn_local.scheduler.rules import RULES as SCHEDULER_RULES
 from adjourn_local.tasks.rules import RULES as TASKS_RULES
 from tests.contract.scheduler_stack import prepared

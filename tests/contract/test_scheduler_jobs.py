@@ -6,7 +6,7 @@ import pytest
 from google.cloud import scheduler_v1
 from google.protobuf import duration_pb2, field_mask_pb2
 
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
 from adjourn_local.scheduler.store import Entry
 from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 from tests.support import refused

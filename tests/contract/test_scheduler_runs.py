@@ -12,7 +12,7 @@ from google.cloud import scheduler_v1
 from google.protobuf import field_mask_pb2
 from google.rpc import code_pb2
 
-from adjourn_local.clock import SystemClock
+from adjourn_local.timing.clock import SystemClock
 from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 NAME = f"{LOCATION}/jobs/j"

@@ -8,8 +8,8 @@ from google.cloud import datastore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adjourn.gcp.described_queries import between, sampled_cuts
 from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.told import between, sampled_cuts
 from tests.contract.datastore_world import connect
 
 COUNT = 10_000

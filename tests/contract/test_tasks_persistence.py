@@ -22,8 +22,8 @@ from tests.contract.tasks_world import QUEUE, START, tasks_world
 CHILD = """
 import asyncio, pathlib, sys
 import grpc.aio
-from adjourn_local.clock import SystemClock
-from adjourn_local.sender import Sender
+from adjourn_local.timing.clock import SystemClock
+from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksServer
 
 async def main(path):

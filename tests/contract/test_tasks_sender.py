@@ -3,8 +3,8 @@ import datetime as dt
 
 import pytest
 
-from adjourn_local.clock import ManualClock, SystemClock
-from adjourn_local.sender import Answer, Outgoing, Sender
+from adjourn_local.http.sender import Answer, Outgoing, Sender
+from adjourn_local.timing.clock import ManualClock, SystemClock
 
 UNAVAILABLE = Answer(status=None, error="UNAVAILABLE", retry_after=None)
 LATE = Answer(status=None, error="DEADLINE_EXCEEDED", retry_after=None)

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth import _helpers
 
-from adjourn_local.clock import ManualClock
-from adjourn_local.tokens import CERTS_PATH, DISCOVERY_PATH, JWKS_PATH, TokenIssuer
+from adjourn_local.timing.clock import ManualClock
+from adjourn_local.tokens.issuer import CERTS_PATH, DISCOVERY_PATH, JWKS_PATH, TokenIssuer
 from tests.support import serving_http
 
 EMAIL = "deferred@p.iam.gserviceaccount.com"

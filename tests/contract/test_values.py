@@ -7,9 +7,9 @@ from google.cloud.datastore import Entity, Key
 from google.cloud.datastore.helpers import GeoPoint, entity_from_protobuf, entity_to_protobuf
 from proto.datetime_helpers import DatetimeWithNanoseconds
 
-from adjourn.codec import Codec
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.serialization.codec import Codec
 
 SHOP = Key("Shop", "berlin", project="p")
 

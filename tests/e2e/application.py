@@ -14,7 +14,7 @@ from typing import Any
 from google.cloud import datastore
 
 import adjourn
-from adjourn.host import is_stopping
+from adjourn.concurrency import is_stopping
 
 HOUR = dt.timedelta(hours=1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adjourn_local.stack import Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.application import app
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from adjourn_local.persons import TOKEN_PATH
-from adjourn_local.stack import PEOPLE, SERVICE_ACCOUNT, Stack
+from adjourn_local.runtime.stack import PEOPLE, SERVICE_ACCOUNT, Stack
+from adjourn_local.tokens.user_tokens import TOKEN_PATH
 from tests.e2e.conftest import Ear, Log
 
 pytestmark = pytest.mark.usefixtures("environment")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.application import Size, moody
 from tests.e2e.conftest import Ear, Log
 from tests.support import serving

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from adjourn_local.stack import Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from examples.packages import demo
 from examples.packages.app import app, client
 from examples.packages.rows import CSV, BadRow, read

@@ -95,7 +95,7 @@ def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_pat
 def test_another_python_makes_the_same_names(checkout: Path) -> None:
     others = [shutil.which(f"python3.{minor}") for minor in (12, 13, 14)]
     script = (
-        "import sys, pathlib; from adjourn_local.bundle import *;"
+        "import sys, pathlib; from adjourn_local.packaging.bundle import *;"
         "print(sys.version_info[1], *(bundle.zip_name for bundle in"
         f" bundles(Application(spec={APP!r}, source=pathlib.Path(sys.argv[1])))))"
     )

@@ -23,7 +23,7 @@ QUEUE = f"{PARENT}/queues/durable"
 CHILD = """
 import asyncio, contextlib, json, logging, signal, sys
 from pathlib import Path
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.stack import Stack
 
 async def main():
     async with Stack(None, state=Path(sys.argv[1])) as stack:

@@ -14,9 +14,9 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
 )
 
-from adjourn_local.bundle import Application, bundles, write
-from adjourn_local.functions import NAMES, Staged
-from adjourn_local.stack import LOCATION, PROJECT, Stack, running
+from adjourn_local.packaging.bundle import Application, bundles, write
+from adjourn_local.runtime.functions import NAMES, Staged
+from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack, running
 from tests.e2e.conftest import Ear, Log
 from tests.e2e.packaged.tasks import Count, app, greet
 

@@ -11,7 +11,7 @@ from google.cloud.tasks_v2 import CloudTasksClient, Queue
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 import adjourn.testing
-from adjourn_local.stack import LOCATION, PROJECT, Stack
+from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
-from adjourn_local.stack import SERVICE_ACCOUNT, Stack
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
+from adjourn_local.runtime.stack import SERVICE_ACCOUNT, Stack
 from tests.e2e.conftest import Log
 
 Answer = tuple[int, str]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from google.cloud import datastore
 
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.application import Tour
 from tests.e2e.conftest import Ear
 from tests.support import serving

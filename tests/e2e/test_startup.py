@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adjourn_local.loop import LoopThread
-from adjourn_local.stack import Stack, running
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.conftest import Ear, Log
 from tests.e2e.startup_application import app, say
 

@@ -20,7 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import datastore, scheduler_v1, tasks_v2
 
 from adjourn_local.cli import main
-from adjourn_local.stack import Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.application import app
 from tests.support import refused
 

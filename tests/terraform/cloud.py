@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adjourn_local.clock import SystemClock
-from adjourn_local.mischief import FaultySender
-from adjourn_local.sender import Answer, Outgoing
-from adjourn_local.stack import Stack, running
+from adjourn_local.http.faulty_sender import FaultySender
+from adjourn_local.http.sender import Answer, Outgoing
+from adjourn_local.runtime.stack import Stack, running
+from adjourn_local.timing.clock import SystemClock
 from tests.terraform.invented import PROJECT_NUMBER
 
 

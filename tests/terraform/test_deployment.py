@@ -26,7 +26,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn_local.cli import main
-from adjourn_local.ports import choose
+from adjourn_local.runtime.ports import choose
 from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
 from tests.e2e.packaged.tasks import Count, app, greet

@@ -6,7 +6,7 @@ from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
 from adjourn.gcp.queries import DatastoreQueries
-from adjourn.queries import QuerySource
+from adjourn.ports.query_source import QuerySource
 from adjourn.testing import FakeClock, MemoryQueries, MemoryQueue, MemoryStore, MemoryVerifier
 
 

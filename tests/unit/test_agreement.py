@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import adjourn
-from adjourn_local.agreement import Names
 from adjourn_local.cli import main
+from adjourn_local.packaging.agreement import Names
 
 ROOT = Path(__file__).resolve().parents[2]
 

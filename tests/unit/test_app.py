@@ -11,7 +11,7 @@ import pytest
 
 from adjourn import App, ConfigurationError, DeclarationError, QueryIter
 from adjourn import app as app_module
-from adjourn.loading import load_app
+from adjourn.application.loading import load_app
 from adjourn.testing import SETTINGS, sandbox
 from tests.unit import fresh_shop, shop
 

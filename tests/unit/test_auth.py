@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from adjourn.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedError
+from adjourn.requests.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 ISSUED = NOW.timestamp()

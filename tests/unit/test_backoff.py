@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjourn_local.backoff import backoff
+from adjourn_local.timing.backoff import backoff
 
 curves = {
     "minimum": st.floats(0, 4000),

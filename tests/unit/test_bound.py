@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from adjourn import App, DeclarationError, EncodeError
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import sandbox
 
 MINUTE = dt.timedelta(minutes=1)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from adjourn.bulk import batches, in_threads
+from adjourn.concurrency import batches, in_threads
 from adjourn.errors import EncodeError, QueueNotFoundError
 from adjourn.testing import sandbox
 

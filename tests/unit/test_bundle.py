@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adjourn_local.bundle import Application, Bundle, bundles, manifest, write
 from adjourn_local.cli import main
 from adjourn_local.errors import PackageError
+from adjourn_local.packaging.bundle import Application, Bundle, bundles, manifest, write
 
 SPEC = "shop.tasks:app"
 

@@ -7,7 +7,7 @@ import enum
 import pytest
 
 import adjourn
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, sandbox
 
 ANN = "ann@shop.example"

@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope, Stowed
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope, Stowed
 from adjourn_local.cli import main
 from adjourn_local.commands.dead import _content
 

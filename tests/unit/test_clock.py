@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjourn.clock import SystemClock
-from adjourn_local import follower
-from adjourn_local.clock import ManualClock, SteeredClock
-from adjourn_local.control import steer
-from adjourn_local.shift import SIZE, Shift
+from adjourn_local.runtime import follower
+from adjourn_local.runtime.control import steer
+from adjourn_local.timing.clock import ManualClock, SteeredClock
+from adjourn_local.timing.clock_offset import SIZE, Shift
 from tests.contract.scheduler_stack import NOON
 
 HOUR = dt.timedelta(hours=1)

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adjourn.codec import MAX_DEPTH, Codec, from_json, to_json
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
-from adjourn.values import Extension
+from adjourn.serialization.codec import MAX_DEPTH, Codec, from_json, to_json
+from adjourn.serialization.types import Extension
 
 
 class Color(enum.Enum):
@@ -638,8 +638,8 @@ def test_two_extensions_for_one_thing_are_refused(change):
 def test_nothing_of_google_is_imported_unless_it_is_met():
     script = """
 import sys
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 from adjourn.gcp.values import DATASTORE_VALUES
 codec = Codec(DATASTORE_VALUES)
 codec.loads(codec.dumps([1, (2,), b"3"]))

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 import pytest
 
 from adjourn import App, DeclarationError, EncodeError, QueryIter, Status, current_task
-from adjourn.context import carrying
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
+from adjourn.serialization.context import carrying
 from adjourn.testing import MemoryQuery, sandbox
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn.cron.fanout import Cron
+from adjourn.cron.due import KIND, State, due
 from adjourn.cron.periodic import Timing
-from adjourn.cron.slots import KIND, State, due
-from adjourn.delivery import Outcome
+from adjourn.cron.tick import Cron
 from adjourn.errors import ConflictError, EnqueueError, StoreError, UnavailableError
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
 from adjourn.testing import MemoryQueue, MemoryStore
 

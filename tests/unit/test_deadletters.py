@@ -4,9 +4,9 @@ import datetime as dt
 
 import pytest
 
-from adjourn.deadletters import KIND, DeadLetters
-from adjourn.delivery import Delivery
 from adjourn.errors import StoreError
+from adjourn.execution.dead_letters import KIND, DeadLetters
+from adjourn.execution.delivery import Delivery
 from adjourn.ports import RecordKey
 from adjourn.testing import FakeClock, MemoryStore
 

@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from adjourn import App, PermanentTaskFailure
-from adjourn.codec import Codec
-from adjourn.deadletters import KIND
-from adjourn.delivery import Outcome
-from adjourn.envelope import Envelope
 from adjourn.errors import KeysUnavailableError, StoreError
-from adjourn.http import STATUS
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.dead_letters import KIND
+from adjourn.execution.delivery import Outcome
+from adjourn.execution.runner import GRACE
 from adjourn.ports import Adapters
-from adjourn.retry import Attempt
-from adjourn.runner import GRACE
+from adjourn.requests.http import STATUS
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 from adjourn.testing import SETTINGS, MemoryStore, MemoryVerifier, sandbox
 
 SECOND = dt.timedelta(seconds=1)

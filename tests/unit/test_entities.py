@@ -7,8 +7,8 @@ from google.cloud.datastore import Entity, Key
 
 import adjourn
 from adjourn import Status
-from adjourn.delivery import Outcome
 from adjourn.errors import StoreError
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import MemoryQuery
 from tests.unit.test_entries_that_fail import drain
 

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proto.datetime_helpers import DatetimeWithNanoseconds
 
-from adjourn.codec import Codec
-from adjourn.envelope import MAX_BODY, Envelope
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import MAX_BODY, Envelope
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from adjourn_local.faults import NONE, Dice, Faults, parse
+from adjourn_local.http.faults import NONE, Dice, Faults, parse
 
 DELIVERIES = 10_000
 

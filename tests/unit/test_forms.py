@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
+from adjourn.callable_tasks.forms import InvalidError, form_of, form_of_class
 from adjourn.errors import DeclarationError
-from adjourn.people.forms import InvalidError, form_of, form_of_class
 
 
 class Size(enum.Enum):

@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from adjourn import PermanentTaskFailure, current_task
-from adjourn.deadletters import KIND, DeadLetters
-from adjourn.delivery import Delivery
 from adjourn.errors import DecodeError, EnqueueError, StoreError, UnknownNameError
-from adjourn.graveyard import Graveyard, Wanted
+from adjourn.execution.dead_letters import KIND, DeadLetters
+from adjourn.execution.delivery import Delivery
+from adjourn.execution.replay import Graveyard, Wanted
 from adjourn.ports import RecordKey
 
 HOUR = dt.timedelta(hours=1)

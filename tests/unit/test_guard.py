@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 
 from adjourn import DeclarationError
-from adjourn.delivery import Outcome
-from adjourn.guard import KIND, wait
+from adjourn.execution.delivery import Outcome
+from adjourn.state.transaction_markers import KIND, wait
 
 SECOND = dt.timedelta(seconds=1)
 

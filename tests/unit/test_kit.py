@@ -11,8 +11,8 @@ import pytest
 
 import adjourn
 from adjourn import App, QueryIter
-from adjourn.delivery import Outcome
 from adjourn.errors import EncodeError, UnknownNameError
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import FakeClock, MemoryQuery, Sandbox, fake, inline, sandbox
 
 HOUR = dt.timedelta(hours=1)

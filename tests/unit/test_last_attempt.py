@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from adjourn import App, Snooze, current_task
-from adjourn.deadletters import KIND
-from adjourn.delivery import Outcome
 from adjourn.errors import StoreError
-from adjourn.retry import Attempt
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.dead_letters import KIND
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, sandbox
 
 MINUTE = dt.timedelta(minutes=1)

@@ -7,14 +7,14 @@ import random
 import pytest
 
 from adjourn import Discard, PermanentTaskFailure, Snooze
-from adjourn.codec import Codec
-from adjourn.deadletters import KIND as DEAD
-from adjourn.delivery import Outcome
-from adjourn.envelope import MAX_BODY, MAX_CALL, Envelope
 from adjourn.errors import DecodeError, EncodeError, StoreError, UnavailableError
-from adjourn.graveyard import Graveyard
-from adjourn.payloads import KIND, Payloads, pieces
+from adjourn.execution.dead_letters import KIND as DEAD
+from adjourn.execution.delivery import Outcome
+from adjourn.execution.replay import Graveyard
 from adjourn.ports import RecordKey
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import MAX_BODY, MAX_CALL, Envelope
+from adjourn.state.large_payloads import KIND, Payloads, pieces
 from adjourn.testing import FakeClock, MemoryStore
 
 BIG = random.Random(1).randbytes(2_000_000)
@@ -342,7 +342,7 @@ def test_a_letter_thrown_away_during_its_replay_leaves_the_payload(
     endings.append(PermanentTaskFailure())
     handle = work(BIG)
     box.drain()
-    monkeypatch.setattr("adjourn.graveyard._remove", away)
+    monkeypatch.setattr("adjourn.execution.replay._remove", away)
     with pytest.raises(StoreError):
         graveyard.replay(handle.id)
 

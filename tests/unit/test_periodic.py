@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adjourn import App, current_task
-from adjourn.cron.fanout import Cron
-from adjourn.cron.slots import KIND, RUN, State, follow, upcoming
-from adjourn.delivery import Outcome
-from adjourn.envelope import Envelope
+from adjourn.cron.due import KIND, RUN, State, follow, upcoming
+from adjourn.cron.tick import Cron
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
+from adjourn.serialization.envelope import Envelope
 from adjourn.testing import MemoryQueue, sandbox
 
 SECOND = dt.timedelta(seconds=1)

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from adjourn.delivery import Outcome
 from adjourn.errors import DeclarationError
+from adjourn.execution.delivery import Outcome
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)

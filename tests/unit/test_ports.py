@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from adjourn_local import ports
 from adjourn_local.errors import StackError
-from adjourn_local.ports import HOST, choose
+from adjourn_local.runtime import ports
+from adjourn_local.runtime.ports import HOST, choose
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from adjourn.gcp.process import PerProcess
+from adjourn.concurrency import PerProcess
 
 
 def test_it_is_made_on_first_use_and_kept():

@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from adjourn import App, DeclarationError, EncodeError, QueryIter, Status
-from adjourn.deadletters import KIND as DEAD
-from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError, StoreError, UnavailableError
+from adjourn.execution.dead_letters import KIND as DEAD
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import Step, key_of
 from adjourn.iteration.shards import shard_key
 from adjourn.ports import RecordKey, Target

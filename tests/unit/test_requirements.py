@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from adjourn_local.errors import PackageError
-from adjourn_local.requirements import Pin, merge, read, render
+from adjourn_local.packaging.requirements import Pin, merge, read, render
 
 ROOT = Path(__file__).resolve().parents[2]
 THEIRS = Path("shop/requirements.txt")

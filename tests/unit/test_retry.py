@@ -2,7 +2,7 @@
 
 import pytest
 
-from adjourn.retry import Attempt
+from adjourn.execution.attempt import Attempt
 
 
 def test_attempts_count_from_one():

@@ -15,9 +15,9 @@ from adjourn import (
     Snooze,
     current_task,
 )
-from adjourn.delivery import Outcome
 from adjourn.errors import StoreError
-from adjourn.retry import Attempt
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, sandbox
 
 SECOND = dt.timedelta(seconds=1)

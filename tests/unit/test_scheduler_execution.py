@@ -7,14 +7,14 @@ from google.rpc import code_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjourn_local.answers import is_success
+from adjourn_local.http.http_status import is_success
+from adjourn_local.http.sender import Answer
 from adjourn_local.scheduler.execution import (
     Execution,
     RetryPolicy,
     next_attempt,
     status_of,
 )
-from adjourn_local.sender import Answer
 
 BEGAN = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 

@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from adjourn import QueryIter, Status
-from adjourn.delivery import Outcome
 from adjourn.errors import ConflictError
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import Step
 from adjourn.testing import MemoryQuery
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from adjourn.start import start
+from adjourn.application.start import start
 from tests.unit import fresh_shop
 from tests.unit.test_settings import ENVIRONMENT
 

@@ -9,9 +9,9 @@ import threading
 import pytest
 
 import adjourn
-from adjourn.delivery import Outcome
+from adjourn.application.start import with_startup_tasks
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
-from adjourn.start import with_startup_tasks
 from adjourn.startup import KIND
 from adjourn.testing import SETTINGS, MemoryQueue, MemoryStore
 from tests.unit.startup_shop import warm
@@ -325,7 +325,7 @@ def test_where_nothing_is_forked_it_begins_with_the_first_delivery(note, app, bo
 
 FORK = """
 import os
-from adjourn.start import with_startup_tasks
+from adjourn.application.start import with_startup_tasks
 from adjourn.testing import sandbox
 from tests.unit.startup_shop import app
 

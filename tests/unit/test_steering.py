@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 
 from adjourn import QueryIter, Status, UnknownNameError, current_task
-from adjourn.delivery import Outcome
 from adjourn.errors import EnqueueError, UnavailableError
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import KEPT, key_of
 from adjourn.iteration.shards import shard_key
 from adjourn.testing import MemoryQuery, Sandbox

@@ -5,10 +5,10 @@ import datetime as dt
 import pytest
 
 from adjourn import QueryIter
-from adjourn.deadletters import KIND
-from adjourn.delivery import Outcome
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.dead_letters import KIND
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import Step
-from adjourn.retry import Attempt
 from adjourn.testing import SETTINGS, MemoryQuery
 
 GONE = Step(run_id="gone", piece=0, number=3, epoch=0).encode()

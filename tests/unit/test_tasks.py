@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 
 from adjourn import App
-from adjourn.codec import Codec
-from adjourn.delivery import Outcome
-from adjourn.envelope import Envelope
 from adjourn.errors import (
     DeclarationError,
     EncodeError,
     QueueNotFoundError,
     UnavailableError,
 )
-from adjourn.options import Options
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import Target, TaskState
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
+from adjourn.tasks.options import Options
 from adjourn.testing import SETTINGS, MemoryQueue, sandbox
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

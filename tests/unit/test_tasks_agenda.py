@@ -1,7 +1,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from adjourn_local.tasks.agenda import Agenda
+from adjourn_local.tasks.schedule import Agenda
 
 CAPACITY = 3
 

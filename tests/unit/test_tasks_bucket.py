@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjourn_local.moment import SECOND
-from adjourn_local.tasks.bucket import Bucket
+from adjourn_local.tasks.token_bucket import Bucket
+from adjourn_local.timing.timestamps import SECOND
 
 
 def dispatches(bucket, *, until):

@@ -3,7 +3,7 @@
 import pytest
 from google.cloud import tasks_v2
 
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks.filters import parse
 
 QUEUE = tasks_v2.Queue.pb(

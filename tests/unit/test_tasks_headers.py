@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from adjourn_local.sender import replace_headers, retry_after
+from adjourn_local.http.sender import replace_headers, retry_after
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 

@@ -1,8 +1,7 @@
 import pytest
 
-from adjourn_local.answers import is_success
-from adjourn_local.moment import DAY, SECOND
-from adjourn_local.sender import Answer
+from adjourn_local.http.http_status import is_success
+from adjourn_local.http.sender import Answer
 from adjourn_local.tasks.retry import (
     RetryPolicy,
     counts_as_execution,
@@ -11,6 +10,7 @@ from adjourn_local.tasks.retry import (
     previous_response,
     response_status,
 )
+from adjourn_local.timing.timestamps import DAY, SECOND
 
 
 def policy(max_attempts=100, max_duration=0, **fields):

@@ -1,8 +1,8 @@
 import pytest
 
-from adjourn_local.moment import SECOND
-from adjourn_local.sender import Answer
+from adjourn_local.http.sender import Answer
 from adjourn_local.tasks.throttle import Throttle
+from adjourn_local.timing.timestamps import SECOND
 
 NOW = 1_000 * SECOND
 

@@ -7,10 +7,10 @@ import pytest
 
 from adjourn import QueryIter
 from adjourn.clock import SystemClock
-from adjourn.delivery import Outcome
 from adjourn.errors import DeclarationError
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
-from adjourn.retry import Attempt
 from adjourn.testing import FakeClock, MemoryQuery, MemoryStore, sandbox
 from tests.unit import shop
 
@@ -57,7 +57,7 @@ def test_trouble_of_the_platform_is_no_execution(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("adjourn.runner.Envelope.decode", fail)
+    monkeypatch.setattr("adjourn.execution.runner.Envelope.decode", fail)
     with sandbox(shop.app) as box:
         shop.send_receipt("A-1")
 

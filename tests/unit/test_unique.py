@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from adjourn import DeclarationError, EnqueueError
-from adjourn.delivery import Outcome
-from adjourn.unique import KIND
+from adjourn.execution.delivery import Outcome
+from adjourn.tasks.unique import KIND
 
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from adjourn import QueryIter, Status
+from adjourn.concurrency import ahead, is_stopping
 from adjourn.errors import StoreError
-from adjourn.host import ahead, is_stopping
-from adjourn.iteration.baggage import MOST_INSIDE
+from adjourn.iteration.custom_data import MOST_INSIDE
 from adjourn.iteration.shards import Shard, shard_key
-from adjourn.payloads import KIND as PAYLOAD
 from adjourn.ports import RecordKey
+from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.testing import SETTINGS, MemoryQuery, Sandbox
 from tests.faults import lose_answer
 

@@ -8,12 +8,12 @@ from google.cloud.datastore import Entity, Key
 from google.cloud.datastore.helpers import entity_to_protobuf
 
 from adjourn import CallableTask, PermanentTaskFailure, QueryIter, RetryLater, Snooze, Status
-from adjourn.deadletters import KIND
-from adjourn.delivery import Outcome
-from adjourn.dispatch import settled
-from adjourn.envelope import MAX_BODY
-from adjourn.failure import said, traced
+from adjourn.error_text import said, traced
+from adjourn.execution.dead_letters import KIND
+from adjourn.execution.delivery import Outcome
 from adjourn.iteration.shards import shard_key
+from adjourn.requests.gate import settled
+from adjourn.serialization.envelope import MAX_BODY
 from adjourn.testing import MemoryQuery
 
 LARGEST_ENTITY = 1_048_572

@@ -5,8 +5,8 @@ import traceback
 from pathlib import Path
 
 from adjourn import App
+from adjourn.application.loading import load_app
 from adjourn.errors import AdjournError
-from adjourn.loading import load_app
 from adjourn_local.commands.arguments import UsageError
 
 

@@ -5,13 +5,7 @@ import datetime as dt
 import re
 from pathlib import Path
 
-_UNITS = {
-    "s": dt.timedelta(seconds=1),
-    "m": dt.timedelta(minutes=1),
-    "h": dt.timedelta(hours=1),
-    "d": dt.timedelta(days=1),
-    "w": dt.timedelta(weeks=1),
-}
+from adjourn_local.timing.durations import parse_duration
 
 
 class UsageError(Exception):
@@ -26,10 +20,11 @@ def count(text: str) -> int:
 
 
 def duration(text: str) -> dt.timedelta:
-    """Read a time such as 90s, 5m, 2h, 7d or 2w."""
-    if not re.fullmatch("[0-9]{1,6}[smhdw]", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 5m, 2h, 7d or 2w")
-    return int(text[:-1]) * _UNITS[text[-1]]
+    """Read a duration such as 90s, 5m, 2h, 7d or 2w."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_application(parser: argparse.ArgumentParser) -> None:

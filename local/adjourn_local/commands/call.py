@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from rich.table import Table
 
 from adjourn.settings import LOOPBACK, is_safe_url
-from adjourn_local.caller import Caller, gcloud_token, local_token
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import UsageError
+from adjourn_local.commands.caller import Caller, gcloud_token, local_token
 from adjourn_local.commands.output import console, plain, print_json, say
 
 Schema = Mapping[str, Any]

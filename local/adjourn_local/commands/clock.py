@@ -6,7 +6,7 @@ import datetime as dt
 from adjourn_local.commands import Add
 from adjourn_local.commands.controls import add_stack, controls
 from adjourn_local.commands.output import iso, print_json, say
-from adjourn_local.control import CLOCK_PATH
+from adjourn_local.runtime.control import CLOCK_PATH
 
 _VERBS = {
     "show": "tell the time",

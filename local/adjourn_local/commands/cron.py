@@ -11,11 +11,10 @@ from pathlib import Path
 from rich.table import Table
 
 from adjourn.app import App
-from adjourn.cron.fanout import Standing
+from adjourn.cron.due import upcoming
 from adjourn.cron.periodic import Periodic
-from adjourn.cron.slots import upcoming
-from adjourn_local import jobs
-from adjourn_local.commands import Add
+from adjourn.cron.tick import Standing
+from adjourn_local.commands import Add, jobs
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import UsageError, count
 from adjourn_local.commands.output import console, iso, plain, print_json, say

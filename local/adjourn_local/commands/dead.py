@@ -10,15 +10,15 @@ from itertools import islice
 
 from rich.table import Table
 
-from adjourn.bound import ON
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
 from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.execution.replay import Buried, Graveyard, Wanted
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
-from adjourn.graveyard import Buried, Graveyard, Wanted
-from adjourn.payloads import KIND as PAYLOAD
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.large_payloads import KIND as PAYLOAD
+from adjourn.tasks.methods import ON
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import UsageError, add_ages, count, made_between
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say

@@ -5,7 +5,7 @@ import argparse
 from adjourn_local.commands import Add
 from adjourn_local.commands.controls import add_stack, controls
 from adjourn_local.commands.output import print_json, say
-from adjourn_local.control import FAULTS_PATH
+from adjourn_local.runtime.control import FAULTS_PATH
 
 _METHODS = {"show": "GET", "set": "PUT", "off": "DELETE"}
 

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from adjourn_local.bundle import Application, bundles, write
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError
+from adjourn_local.packaging.bundle import Application, bundles, write
 
 
 def add(add: Add) -> None:

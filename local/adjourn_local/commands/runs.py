@@ -13,9 +13,9 @@ from rich.table import Table
 
 from adjourn.errors import UnknownNameError
 from adjourn.gcp import google_adapters
+from adjourn.iteration.control import RunHandle, Runs
 from adjourn.iteration.progress import RunState, ShardState
 from adjourn.iteration.runs import Status
-from adjourn.iteration.steering import RunHandle, Runs
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, count, made_between

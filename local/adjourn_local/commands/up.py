@@ -11,9 +11,9 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
-from adjourn_local.faults import NONE, Faults, parse
-from adjourn_local.lines import readable
-from adjourn_local.stack import PROJECT, Stack
+from adjourn_local.http.faults import NONE, Faults, parse
+from adjourn_local.runtime.log_lines import readable
+from adjourn_local.runtime.stack import PROJECT, Stack
 from adjourn_local.tasks import Options
 from adjourn_local.tasks.options import DEFAULTS
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import grpc
 
-from adjourn_local.clock import Clock
 from adjourn_local.datastore.locks import LockedError, Locks
 from adjourn_local.datastore.messages import CommitRequest, invalid
 from adjourn_local.datastore.transactions import Transaction, Transactions
 from adjourn_local.datastore.writes import OutdatedError, Writer
-from adjourn_local.moment import micros
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import micros
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_REQUEST = 10 << 20

@@ -8,7 +8,7 @@ from aiohttp import web
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.rpc import HTTP_STATUS, RpcError, call
+from adjourn_local.http.rpc import HTTP_STATUS, RpcError, call
 
 _CONTENT_TYPE = "application/x-protobuf"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 
 import grpc
 
-from adjourn_local.clock import Clock
 from adjourn_local.datastore.records import Change
 from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Transaction, Transactions
-from adjourn_local.moment import SECOND, micros
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import SECOND, micros
 
 # As long as Google's emulator lets a transaction wait; that of the service is not documented.
 _PATIENCE = 2 * SECOND

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 from google.cloud.datastore_v1 import types
 
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
 
 Key: Any = types.Key.pb()
 Entity: Any = types.Entity.pb()

@@ -14,8 +14,8 @@ from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, invalid
 from adjourn_local.datastore.records import Change, Record
 from adjourn_local.datastore.store import Store
-from adjourn_local.moment import SECOND, read
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.timestamps import SECOND, read
 
 # TransactionOptions.ReadOnly.read_time: within the past hour.
 _KEPT = 3600 * SECOND

@@ -19,7 +19,7 @@ from adjourn_local.datastore.plan import Plan, Scan, make_plan
 from adjourn_local.datastore.records import Record, Row, View
 from adjourn_local.datastore.scan import Hit, Run, Window
 from adjourn_local.datastore.store import Store
-from adjourn_local.moment import write
+from adjourn_local.timing.timestamps import write
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_LOOKUP = 1000

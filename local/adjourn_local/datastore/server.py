@@ -9,8 +9,6 @@ from typing import Any
 import grpc
 from aiohttp import web
 
-from adjourn_local import rpc
-from adjourn_local.clock import Clock
 from adjourn_local.datastore import explain, http, keys, messages
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
@@ -24,7 +22,9 @@ from adjourn_local.datastore.records import View
 from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Read, Transaction, Transactions
 from adjourn_local.datastore.writes import Writer
-from adjourn_local.moment import micros, write
+from adjourn_local.http import rpc
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import micros, write
 
 _SERVICE = "google.datastore.v1.Datastore"
 # Auto-allocated ids of the service are positive and survive JavaScript's numbers.

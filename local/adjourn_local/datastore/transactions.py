@@ -17,8 +17,8 @@ from adjourn_local.datastore.messages import invalid
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.records import View
 from adjourn_local.datastore.store import Store
-from adjourn_local.moment import SECOND
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.timestamps import SECOND
 
 # https://cloud.google.com/datastore/docs/concepts/transactions
 _MAX_AGE = 270 * SECOND

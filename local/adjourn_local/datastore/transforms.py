@@ -6,7 +6,7 @@ from typing import Any
 
 from adjourn_local.datastore import masks, values
 from adjourn_local.datastore.messages import PropertyTransform, Value, invalid
-from adjourn_local.moment import write
+from adjourn_local.timing.timestamps import write
 
 _MAX_INTEGER = (1 << 63) - 1
 _MIN_INTEGER = -(1 << 63)

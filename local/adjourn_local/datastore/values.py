@@ -12,7 +12,7 @@ from typing import Any
 
 from adjourn_local.datastore import keys
 from adjourn_local.datastore.messages import Value, invalid
-from adjourn_local.moment import read
+from adjourn_local.timing.timestamps import read
 
 _NULL, _INTEGER, _BOOLEAN, _TEXT, _DOUBLE, _POINT, _KEY, _PATH = range(0x10, 0x90, 0x10)
 NULL = bytes([_NULL])

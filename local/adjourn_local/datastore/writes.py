@@ -18,8 +18,8 @@ from adjourn_local.datastore.messages import (
 from adjourn_local.datastore.past import Past
 from adjourn_local.datastore.records import Change, Record
 from adjourn_local.datastore.store import Store
-from adjourn_local.moment import read, write
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.timestamps import read, write
 
 _FORBIDDEN = {
     ("insert", "insert"),

@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
 from adjourn_local.scheduler import target
 from adjourn_local.scheduler.times import check
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.answers import code_of, is_success
-from adjourn_local.backoff import backoff
-from adjourn_local.sender import Answer
+from adjourn_local.http.http_status import code_of, is_success
+from adjourn_local.http.sender import Answer
+from adjourn_local.timing.backoff import backoff
 
 # A back-off may be longer than what is left of the calendar.
 _LONGEST_WAIT = dt.timedelta(days=3660)

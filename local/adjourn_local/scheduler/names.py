@@ -2,7 +2,7 @@
 
 import re
 
-from adjourn_local.names import LOCATION, invalid
+from adjourn_local.http.resource_names import LOCATION, invalid
 
 _JOB = re.compile(rf"({LOCATION})/jobs/([A-Za-z0-9_-]{{1,500}})")
 

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from google.cloud.scheduler_v1.types import HttpMethod
 
 from adjourn.cron.schedule import load_zone
-from adjourn_local.app_engine import USER_AGENT, Services, address
-from adjourn_local.bearer import Mint, authorization
+from adjourn_local.http.app_engine import USER_AGENT, Services, address
+from adjourn_local.http.sender import Outgoing, replace_headers
 from adjourn_local.scheduler import names
-from adjourn_local.sender import Outgoing, replace_headers
+from adjourn_local.tokens.bearer import Mint, authorization
 
 _AGENT = "Google-Cloud-Scheduler"
 

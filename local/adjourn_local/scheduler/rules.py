@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from adjourn_local.rest import Rule
+from adjourn_local.http.rest import Rule
 
 _LOCATION = "projects/*/locations/*"
 _JOB = f"{_LOCATION}/jobs/*"

@@ -10,10 +10,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from adjourn_local.alarm import Alarm
-from adjourn_local.answers import is_success
-from adjourn_local.clock import Clock
-from adjourn_local.moment import micros
+from adjourn_local.http.http_status import is_success
+from adjourn_local.http.sender import Answer, Sender
 from adjourn_local.scheduler.execution import (
     Execution,
     next_attempt,
@@ -23,7 +21,9 @@ from adjourn_local.scheduler.execution import (
 from adjourn_local.scheduler.request import Writer
 from adjourn_local.scheduler.store import Entry, JobStore
 from adjourn_local.scheduler.times import counts_from_end, latest_tick, next_tick
-from adjourn_local.sender import Answer, Sender
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timer import Alarm
+from adjourn_local.timing.timestamps import micros
 
 _log = logging.getLogger(__name__)
 

@@ -13,12 +13,11 @@ from google.cloud.scheduler_v1.types import cloudscheduler
 from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
 
-from adjourn_local import rest, rpc
-from adjourn_local.app_engine import Services, address
-from adjourn_local.bearer import Mint
-from adjourn_local.clock import Clock
-from adjourn_local.names import check_location, invalid
-from adjourn_local.rpc import RpcError
+from adjourn_local.http import rest, rpc
+from adjourn_local.http.app_engine import Services, address
+from adjourn_local.http.resource_names import check_location, invalid
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler import names
 from adjourn_local.scheduler.definition import Job, define, redefine
 from adjourn_local.scheduler.request import Writer
@@ -26,7 +25,8 @@ from adjourn_local.scheduler.rules import RULES
 from adjourn_local.scheduler.runner import Runner
 from adjourn_local.scheduler.store import Entry, JobStore
 from adjourn_local.scheduler.times import next_tick
-from adjourn_local.sender import Sender
+from adjourn_local.timing.clock import Clock
+from adjourn_local.tokens.bearer import Mint
 
 _State = job_types.Job.State
 _ListJobsResponse: Any = cloudscheduler.ListJobsResponse.pb()

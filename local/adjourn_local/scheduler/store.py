@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adjourn_local.database import connect
-from adjourn_local.moment import instant, micros
 from adjourn_local.scheduler.definition import Job
 from adjourn_local.scheduler.execution import Execution
+from adjourn_local.timing.timestamps import instant, micros
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scheduler_jobs (

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from google.cloud.scheduler_v1.types import HttpMethod
 
-from adjourn_local.app_engine import set_host
-from adjourn_local.names import invalid
+from adjourn_local.http.app_engine import set_host
+from adjourn_local.http.resource_names import invalid
 
 _MAX_URI = 2083
 _MAX_HEADERS = 80 * 1024

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.store import Store
 

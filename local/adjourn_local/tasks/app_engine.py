@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from adjourn_local.app_engine import USER_AGENT, set_host
-from adjourn_local.names import invalid
-from adjourn_local.sender import Outgoing, replace_headers
+from adjourn_local.http.app_engine import USER_AGENT, set_host
+from adjourn_local.http.resource_names import invalid
+from adjourn_local.http.sender import Outgoing, replace_headers
 from adjourn_local.tasks.limits import MAX_URL, POST, PUT, check_headers, check_method, method_name
 from adjourn_local.tasks.names import short
 from adjourn_local.tasks.record import Record

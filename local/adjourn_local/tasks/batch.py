@@ -6,8 +6,8 @@ from typing import Any
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.moment import write
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.timestamps import write
 
 
 def finished(

@@ -9,8 +9,8 @@ import grpc
 from aiohttp import web
 from google.cloud.tasks_v2.types import cloudtasks
 
-from adjourn_local import rest
-from adjourn_local.rpc import RpcError, call
+from adjourn_local.http import rest
+from adjourn_local.http.rpc import RpcError, call
 from adjourn_local.tasks.override import overridden_url
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.task_calls import TaskCalls

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 from google.cloud.tasks_v2.types import cmek_config
 
-from adjourn_local.names import LOCATION, invalid
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.resource_names import LOCATION, invalid
+from adjourn_local.http.rpc import RpcError
 
 _NAME = re.compile(rf"{LOCATION}/cmekConfig")
 _CmekConfig: Any = cmek_config.CmekConfig.pb()

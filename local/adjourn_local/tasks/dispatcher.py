@@ -8,17 +8,13 @@ import asyncio
 import logging
 from functools import partial
 
-from adjourn_local.alarm import Alarm
-from adjourn_local.answers import is_success
-from adjourn_local.clock import Clock
-from adjourn_local.moment import SECOND, micros, read, write
-from adjourn_local.sender import Answer, Sender
-from adjourn_local.tasks.agenda import Agenda
+from adjourn_local.http.http_status import is_success
+from adjourn_local.http.sender import Answer, Sender
 from adjourn_local.tasks.counters import Tally
 from adjourn_local.tasks.headers import Writer
-from adjourn_local.tasks.line import Line
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import Settings
+from adjourn_local.tasks.queue_line import Line
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.retry import (
     RETENTION,
@@ -29,8 +25,12 @@ from adjourn_local.tasks.retry import (
     previous_response,
     response_status,
 )
+from adjourn_local.tasks.schedule import Agenda
 from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task import deadline
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timer import Alarm
+from adjourn_local.timing.timestamps import SECOND, micros, read, write
 
 _log = logging.getLogger(__name__)
 

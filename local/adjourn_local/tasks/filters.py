@@ -14,7 +14,7 @@ from typing import Any
 from google.cloud.tasks_v2.types import queue as queue_types
 from google.protobuf import descriptor, duration_pb2, timestamp_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
 
 Matches = Callable[[Any], bool]
 Fields = Sequence[Any]

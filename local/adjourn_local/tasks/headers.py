@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from adjourn_local.app_engine import Services, address
-from adjourn_local.bearer import Mint, authorization
-from adjourn_local.moment import SECOND
-from adjourn_local.sender import Outgoing, replace_headers
+from adjourn_local.http.app_engine import Services, address
+from adjourn_local.http.sender import Outgoing, replace_headers
 from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.limits import method_name
 from adjourn_local.tasks.names import short
@@ -13,6 +11,8 @@ from adjourn_local.tasks.override import overridden
 from adjourn_local.tasks.queue import Settings
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.task import USER_AGENT
+from adjourn_local.timing.timestamps import SECOND
+from adjourn_local.tokens.bearer import Mint, authorization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

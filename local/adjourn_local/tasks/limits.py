@@ -6,7 +6,7 @@ from typing import Any
 
 from google.cloud.tasks_v2.types import target as target_types
 
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
 
 MAX_URL = 2083
 POST = int(target_types.HttpMethod.POST)

@@ -2,7 +2,7 @@
 
 import re
 
-from adjourn_local.names import LOCATION, invalid
+from adjourn_local.http.resource_names import LOCATION, invalid
 
 _QUEUE = re.compile(rf"({LOCATION})/queues/([^/]*)")
 _TASK = re.compile(rf"({LOCATION}/queues/[^/]*)/tasks/([^/]*)")

@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from google.cloud.tasks_v2.types import target as target_types
 
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
 from adjourn_local.tasks.limits import (
     MAX_URL,
     POST,

@@ -4,8 +4,8 @@ import base64
 import binascii
 import json
 
-from adjourn_local.moment import SECOND
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
+from adjourn_local.timing.timestamps import SECOND
 
 _VALID = 2 * 3600 * SECOND
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from google.cloud.tasks_v2.types import queue as queue_types
 
-from adjourn_local import app_engine
-from adjourn_local.moment import SECOND, read, write
-from adjourn_local.names import invalid
+from adjourn_local.http import app_engine
+from adjourn_local.http.resource_names import invalid
 from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.override import check_target
 from adjourn_local.tasks.retry import RetryPolicy, policy_of
+from adjourn_local.timing.timestamps import SECOND, read, write
 
 RUNNING = int(queue_types.Queue.State.RUNNING)
 PAUSED = int(queue_types.Queue.State.PAUSED)

@@ -8,10 +8,8 @@ from google.cloud.tasks_v2.types import cloudtasks
 from google.cloud.tasks_v2.types import queue as queue_types
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.clock import Clock
-from adjourn_local.moment import micros, span, write
-from adjourn_local.names import check_location, invalid
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.resource_names import check_location, invalid
+from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks import pages
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.filters import parse
@@ -19,6 +17,8 @@ from adjourn_local.tasks.names import split_queue
 from adjourn_local.tasks.options import Options
 from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
 from adjourn_local.tasks.store import Store
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import micros, span, write
 
 _MAX_PAGE = 9800
 _MAX_QUEUES = 1000

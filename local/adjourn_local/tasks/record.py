@@ -5,7 +5,7 @@ from typing import Any
 
 from google.cloud.tasks_v2.types import task as task_types
 
-from adjourn_local.moment import read
+from adjourn_local.timing.timestamps import read
 
 COLUMNS = "id, queue, task_id, created, executions, previous, task"
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.answers import code_of, is_success
-from adjourn_local.backoff import backoff
-from adjourn_local.moment import DAY, SECOND, read
-from adjourn_local.sender import Answer
+from adjourn_local.http.http_status import code_of, is_success
+from adjourn_local.http.sender import Answer
+from adjourn_local.timing.backoff import backoff
+from adjourn_local.timing.timestamps import DAY, SECOND, read
 
 RETENTION = 31 * DAY
 

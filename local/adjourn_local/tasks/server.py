@@ -14,11 +14,8 @@ from google.cloud.tasks_v2.types import cloudtasks
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
-from adjourn_local import rest, rpc
-from adjourn_local.bearer import Mint
-from adjourn_local.clock import Clock
-from adjourn_local.moment import micros, span
-from adjourn_local.sender import Sender
+from adjourn_local.http import rest, rpc
+from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import buffer, cmek
 from adjourn_local.tasks.access import AccessCalls
 from adjourn_local.tasks.counters import Counters
@@ -30,6 +27,9 @@ from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.rules import RULES
 from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import micros, span
+from adjourn_local.tokens.bearer import Mint
 
 _log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import connect
-from adjourn_local.tasks.agenda import Entry
 from adjourn_local.tasks.names import short
 from adjourn_local.tasks.record import COLUMNS, Record, from_row
+from adjourn_local.tasks.schedule import Entry
 from adjourn_local.tasks.schema import SCHEMA
 
 _Queue: Any = queue_types.Queue.pb()

@@ -5,9 +5,7 @@ from urllib.parse import quote
 
 from google.cloud.tasks_v2.types import task as task_types
 
-from adjourn_local.clock import pacific
-from adjourn_local.moment import DAY, SECOND, instant, read, write
-from adjourn_local.names import invalid
+from adjourn_local.http.resource_names import invalid
 from adjourn_local.tasks import app_engine
 from adjourn_local.tasks.limits import (
     MAX_URL,
@@ -19,6 +17,8 @@ from adjourn_local.tasks.limits import (
 )
 from adjourn_local.tasks.names import project_of
 from adjourn_local.tasks.queue import check_retry
+from adjourn_local.timing.clock import pacific
+from adjourn_local.timing.timestamps import DAY, SECOND, instant, read, write
 
 # Measured against the service: 1 MiB less 7 bytes, of the task as it is stored.
 MAX_TASK_BYTES = 1_048_569

@@ -8,11 +8,9 @@ import grpc
 from google.cloud.tasks_v2.types import cloudtasks
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.app_engine import address
-from adjourn_local.clock import Clock
-from adjourn_local.moment import micros, span
-from adjourn_local.names import invalid
-from adjourn_local.rpc import RpcError
+from adjourn_local.http.app_engine import address
+from adjourn_local.http.resource_names import invalid
+from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks import batch, pages
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.names import split_task
@@ -22,6 +20,8 @@ from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.record import Record
 from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task import new_task, view
+from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.timestamps import micros, span
 
 _MAX_PAGE = 1000
 _MAX_PAGE_BYTES = 3 << 20

@@ -4,8 +4,8 @@ That Cloud Tasks dispatches less after 429 and 503, considers Retry-After and sp
 successful dispatches is documented (`HttpRequest`), by how much is not. The numbers are a model.
 """
 
-from adjourn_local.moment import SECOND
-from adjourn_local.sender import Answer
+from adjourn_local.http.sender import Answer
+from adjourn_local.timing.timestamps import SECOND
 
 _SMALLEST = 1 / 64
 _SLOWER = 1 / 2

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
-from adjourn.bound import BoundTask, Method, Objects
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
-from adjourn.tasks import Task
+from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.cron.schedule import Schedule

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from adjourn.cron.fanout import Cron
-from adjourn.delivery import Delivery, Outcome
+from adjourn.cron.tick import Cron
 from adjourn.errors import UnknownNameError
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
 
 

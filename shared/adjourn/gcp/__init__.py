@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from adjourn.clock import SystemClock
+from adjourn.concurrency import PerProcess
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.datastore import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
-from adjourn.gcp.process import PerProcess
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters

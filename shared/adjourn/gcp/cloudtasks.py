@@ -10,10 +10,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from adjourn.bulk import batches
+from adjourn.concurrency import PerProcess, batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
-from adjourn.gcp.persistence import Persistence
-from adjourn.gcp.process import PerProcess
+from adjourn.gcp.retrying import Persistence
 from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.settings import Settings

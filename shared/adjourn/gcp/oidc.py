@@ -1,7 +1,7 @@
 """Verify the signature of Google's identity tokens, with keys that are kept between requests.
 
 Says only that the claims were signed by the holder of a published key; what they must contain is
-decided in `adjourn.auth`. Nothing of Google is imported before the first token arrives.
+decided in `adjourn.requests.auth`. Nothing of Google is imported before the first token arrives.
 """
 
 from __future__ import annotations

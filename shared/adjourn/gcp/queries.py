@@ -11,12 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
-from adjourn.gcp import told as queries
+from adjourn.gcp import described_queries as queries
 from adjourn.gcp.changes import BulkChange
 from adjourn.gcp.connection import addressed, commit_all, lookup, translated
 from adjourn.gcp.contention import Contention
-from adjourn.gcp.told import KEY, Told, between, is_projected
-from adjourn.queries import Page, Split
+from adjourn.gcp.described_queries import KEY, Told, between, is_projected
+from adjourn.ports.query_source import Page, Split
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key, Query

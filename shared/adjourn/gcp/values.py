@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from adjourn.values import Extension
+from adjourn.serialization.types import Extension
 
 
 def _encode_key(key: Any) -> object:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from adjourn.delivery import Delivery
-from adjourn.guard import Fate, Guard
-from adjourn.iteration.ends import Turn
-from adjourn.iteration.lanes import Lane
-from adjourn.iteration.means import Means
+from adjourn.execution.delivery import Delivery
+from adjourn.iteration.run_step import Turn
 from adjourn.iteration.runs import Run, Step, key_of
+from adjourn.iteration.shard_step import Lane
 from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.step_context import Means
 from adjourn.iteration.verdicts import Verdict, due_behind, due_in, judge
 from adjourn.log import event
 from adjourn.ports import Versioned
+from adjourn.state.transaction_markers import Fate, Guard
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

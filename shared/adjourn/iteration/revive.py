@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adjourn.errors import AdjournError
+from adjourn.iteration.control import Runs
 from adjourn.iteration.runs import Run, Status, Step
-from adjourn.iteration.steering import Runs
 from adjourn.log import event
 
 INTERVAL = dt.timedelta(minutes=5)

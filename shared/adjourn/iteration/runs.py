@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError
-from adjourn.options import is_name
 from adjourn.ports import Record, RecordKey
+from adjourn.tasks.options import is_name
 
 KIND = "AdjournRun"
 KEPT = dt.timedelta(days=30)
@@ -88,7 +88,7 @@ class Run(NamedTuple):
         iteration: Registered name of the QueryIter class.
         query: The query, as `QuerySource.describe` told it, encoded.
         custom_data: The user's data as each shard begins with them; in the end, as merged.
-        context: What the start brought along, encoded; see `adjourn.context`.
+        context: What the start brought along, encoded; see `adjourn.serialization.context`.
         markers: Names of the markers of the transactions in which the run was started, with blanks
             between; "" once one of them was committed, and if there was none.
         marked_at: When the last of them was put.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from adjourn import failure
+from adjourn import error_text as failure
 from adjourn.ports import Record, RecordKey
 
 KIND = "AdjournShard"

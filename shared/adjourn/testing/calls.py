@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn.bound import BoundTask, On
-from adjourn.envelope import Envelope
-from adjourn.options import Options
-from adjourn.signature import signature as signature_of
-from adjourn.tasks import Task
+from adjourn.serialization.envelope import Envelope
+from adjourn.tasks.arguments import signature as signature_of
+from adjourn.tasks.methods import BoundTask, On
+from adjourn.tasks.options import Options
+from adjourn.tasks.task import Task
 
 # What stands for every random number in a sandbox, such as that of `spread`.
 CHANCE = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from adjourn.options import is_aware
+from adjourn.tasks.options import is_aware
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

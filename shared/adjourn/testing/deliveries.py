@@ -10,14 +10,14 @@ from contextvars import Context
 from dataclasses import dataclass, field
 
 from adjourn.app import App
-from adjourn.delivery import Delivery, Outcome
+from adjourn.application.wiring import Wiring
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.ports import Target
-from adjourn.retry import Attempt
 from adjourn.testing.clock import FakeClock
 from adjourn.testing.failures import listening
 from adjourn.testing.queue import MemoryQueue, Queued
 from adjourn.testing.verifier import MemoryVerifier
-from adjourn.wiring import Wiring
 
 # What Cloud Tasks waits before a first retry, and at most, unless a queue or task says otherwise.
 _MIN_BACKOFF, _MAX_BACKOFF = dt.timedelta(seconds=0.1), dt.timedelta(hours=1)

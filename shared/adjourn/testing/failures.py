@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from adjourn.delivery import Outcome
 from adjourn.errors import RetryLater
+from adjourn.execution.delivery import Outcome
 
 
 @dataclass(eq=False, repr=False)

@@ -1,4 +1,4 @@
-"""Filters of queries, as the conjunctions of which any has to be met; see `adjourn.gcp.told`."""
+"""Filters of queries in disjunctive normal form; see `adjourn.gcp.described_queries`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adjourn.errors import StoreError
-from adjourn.gcp.told import KEY
+from adjourn.gcp.described_queries import KEY
 from adjourn.testing.values import Ranked, path_of, ranked
 
 # https://cloud.google.com/datastore/docs/concepts/queries#limitations

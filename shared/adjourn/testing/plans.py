@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adjourn.errors import StoreError
-from adjourn.gcp.told import KEY, Told
+from adjourn.gcp.described_queries import KEY, Told
 from adjourn.testing.filters import Check, Conjunction, conjunctions
 from adjourn.testing.values import Ranked
 

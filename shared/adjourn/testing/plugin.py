@@ -56,8 +56,8 @@ def pytest_runtest_makereport(
 
 def app_under_test(spec: str) -> App:
     """Return an application; if it cannot be found, the test fails with what is to be done."""
+    from adjourn.application.loading import load_app  # noqa: PLC0415
     from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use a fixture
-    from adjourn.loading import load_app  # noqa: PLC0415
 
     if not spec:
         pytest.fail(

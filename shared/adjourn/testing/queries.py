@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import DeclarationError
-from adjourn.gcp import told as queries
+from adjourn.gcp import described_queries as queries
+from adjourn.gcp.described_queries import KEY, Told, is_projected
 from adjourn.gcp.queries import DatastoreQueries
 from adjourn.gcp.roundtrip import as_read
-from adjourn.gcp.told import KEY, Told, is_projected
-from adjourn.queries import Page, Split
+from adjourn.ports.query_source import Page, Split
 from adjourn.testing.plans import plan_of
 from adjourn.testing.results import Reference, as_found, path_in, results, shown
 from adjourn.testing.values import key_of

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError
+from adjourn.execution.attempt import Attempt
 from adjourn.ports import NewTask, TaskState
-from adjourn.retry import Attempt
 from adjourn.testing.clock import FakeClock
 
 _TOMBSTONE = dt.timedelta(hours=1)

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adjourn.gcp.described_queries import KEY, Told, is_projected
 from adjourn.gcp.roundtrip import as_read, with_values
-from adjourn.gcp.told import KEY, Told, is_projected
 from adjourn.testing.plans import Plan, Position, Row
 from adjourn.testing.values import Ranked, key_of, path_of, projected, ranked, scalars
 

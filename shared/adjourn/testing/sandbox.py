@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
-from adjourn import graveyard
-from adjourn.delivery import Asked, Outcome, Reply
-from adjourn.envelope import Envelope
+from adjourn.execution import replay as graveyard
+from adjourn.execution.delivery import Asked, Outcome, Reply
 from adjourn.ports import Target
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
-from adjourn.tasks import Task
+from adjourn.tasks.task import Task
 from adjourn.testing.calls import EnqueuedCall, Wanted
 from adjourn.testing.clock import destination
 from adjourn.testing.deliveries import Deliveries

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from adjourn.errors import PermanentTaskFailure
-from adjourn.tasks import Task
+from adjourn.tasks.task import Task
 from adjourn.viur.application import ViurApp, app
 from adjourn.viur.handler import TaskHandler
 from adjourn.viur.iterations import DeleteEntitiesIter, MetaQueryIter, QueryIter

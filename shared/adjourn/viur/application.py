@@ -12,23 +12,23 @@ from functools import partial
 from typing import Any
 
 from adjourn.app import App
-from adjourn.bound import Method, Sorts
-from adjourn.context import Carrier, CustomEnvironmentHandler
 from adjourn.cron.periodic import Declared, declared_timing
-from adjourn.current import current_task
-from adjourn.deadletters import DeadHook, DeadLetter
-from adjourn.delivery import Delivery
 from adjourn.errors import (
     DeclarationError,
     EncodeError,
     PermanentTaskFailure,
     UnknownNameError,
 )
+from adjourn.execution.current_task import current_task
+from adjourn.execution.dead_letters import DeadHook, DeadLetter
+from adjourn.execution.delivery import Delivery
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.legacy import query_of
-from adjourn.options import Options
+from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
 from adjourn.settings import Settings
-from adjourn.tasks import Task
+from adjourn.tasks.methods import Method, Sorts
+from adjourn.tasks.options import Options
+from adjourn.tasks.task import Task
 from adjourn.viur import takeover
 from adjourn.viur.bodies import TAKE_OVER, identity, translated
 from adjourn.viur.calls import DEFAULT_QUEUE, DEFERRED, DIRECT, DirectMethod, DirectTask

@@ -12,11 +12,11 @@ import hashlib
 import json
 from typing import Any
 
-from adjourn.codec import Codec
-from adjourn.context import LANGUAGE, USER
-from adjourn.delivery import Delivery
-from adjourn.envelope import Envelope
 from adjourn.errors import DecodeError, EncodeError
+from adjourn.execution.delivery import Delivery
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.context import LANGUAGE, USER
+from adjourn.serialization.envelope import Envelope
 from adjourn.viur.values import KEY, jsonDecodeObjectHook
 
 TAKE_OVER = "viur:call"

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from adjourn.bound import BoundTask, Method, Sorts
 from adjourn.log import event
-from adjourn.options import CallOptions
-from adjourn.tasks import Task
+from adjourn.tasks.methods import BoundTask, Method, Sorts
+from adjourn.tasks.options import CallOptions
+from adjourn.tasks.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adjourn.bound import Method
+from adjourn.tasks.methods import Method
 from adjourn.viur.application import app
 
 
@@ -63,12 +63,12 @@ class TaskHandler:
         return self._person(request, taskID)
 
     def _answer(self, request: Any, receive: Any) -> Any:
-        from adjourn.http import function  # noqa: PLC0415 - Flask, for those who serve with it
+        from adjourn.requests.http import function  # noqa: PLC0415 - Flask, for those who serve with it
 
         return function(receive, app.wiring().settings.project)(request)
 
     def _person(self, request: Any, key: str | None) -> Any:
-        from adjourn.http import person  # noqa: PLC0415 - Flask, for those who serve with it
+        from adjourn.requests.http import person  # noqa: PLC0415 - Flask, for those who serve with it
 
         wiring = app.wiring()
         return person(wiring.receive_person, wiring.settings.project, key)(request)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import adjourn.iteration.entities
-import adjourn.iteration.queryiter
+import adjourn.iteration.bulk
+import adjourn.iteration.query_iter
 from adjourn.errors import DeclarationError
-from adjourn.iteration.steering import RunHandle
+from adjourn.iteration.control import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
 
@@ -25,7 +25,7 @@ class MetaQueryIter(type):
             app.query_iter(aliases=[known_as] if known_as else [])(subclass)
 
 
-class QueryIter(adjourn.iteration.queryiter.QueryIter[Any], metaclass=MetaQueryIter):
+class QueryIter(adjourn.iteration.query_iter.QueryIter[Any], metaclass=MetaQueryIter):
     """What to do with each entity of a query; a subclass is registered by being one.
 
     Attributes:
@@ -76,11 +76,11 @@ class QueryIter(adjourn.iteration.queryiter.QueryIter[Any], metaclass=MetaQueryI
         return bool(self.handleError(entry, custom_data, exception))
 
 
-class DeleteEntitiesIter(QueryIter, adjourn.iteration.entities.DeleteEntitiesIter):
+class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
     """Deletes all entities of a query; one that has a `handleEntry` of its own, by that."""
 
     # Of this and handle_batch, a class has one.
-    handle_entry = adjourn.iteration.queryiter.QueryIter.handle_entry
+    handle_entry = adjourn.iteration.query_iter.QueryIter.handle_entry
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

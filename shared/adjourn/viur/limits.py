@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from adjourn.bound import undecorated
-from adjourn.deadletters import DeadLetter
 from adjourn.errors import DeclarationError
+from adjourn.execution.dead_letters import DeadLetter
 from adjourn.log import event
-from adjourn.options import DeclaredOptions
-from adjourn.tasks import Task
+from adjourn.tasks.methods import undecorated
+from adjourn.tasks.options import DeclaredOptions
+from adjourn.tasks.task import Task
 
 F = TypeVar("F")
 

@@ -6,12 +6,12 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError
-from adjourn.options import DeclaredOptions
-from adjourn.people.identity import User
+from adjourn.tasks.options import DeclaredOptions
 
 if TYPE_CHECKING:
-    from adjourn.people.callables import CallableTask
+    from adjourn.callable_tasks.definitions import CallableTask
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -26,7 +26,7 @@ class CallableTaskBase:
         key: Stands in the URL that starts it; the name of the class if None.
         name: What people read; the key if None.
         descr: What it does, for people.
-        options: How its calls are queued and run; see `adjourn.options.Options`.
+        options: How its calls are queued and run; see `adjourn.tasks.options.Options`.
         user: The person who asks, for `canCall`.
     """
 
@@ -55,7 +55,7 @@ def adapted(cls: Any) -> type[CallableTask]:
     Raises:
         DeclarationError: It has a `dataSkel` of its own, or lacks something.
     """
-    from adjourn.people.callables import CallableTask  # noqa: PLC0415 - for those who declare one
+    from adjourn.callable_tasks.definitions import CallableTask  # noqa: PLC0415 - for those who declare one
 
     missing = [name for name in ("canCall", "execute") if not callable(getattr(cls, name, None))]
     if missing or not isinstance(cls, type):

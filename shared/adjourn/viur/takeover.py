@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from adjourn.bound import BoundTask, Method, Objects
 from adjourn.errors import Discard, PermanentTaskFailure, Snooze, UnknownNameError
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
-from adjourn.tasks import Task
+from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.task import Task
 from adjourn.viur.calls import DeferredMethod, DeferredTask
 
 ROOT = "/"

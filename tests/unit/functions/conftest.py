@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from adjourn.testing import FakeClock, MemoryQueue, MemoryStore
-from adjourn_local.loop import LoopThread
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 from tests.unit import shop
 from tests.unit.conftest import Lines

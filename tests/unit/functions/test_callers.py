@@ -12,13 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
 from adjourn.errors import ConfigurationError
 from adjourn.gcp import google_adapters
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Platform
 from adjourn.testing import SETTINGS
-from adjourn_local.tokens import CERTS_PATH, TokenIssuer
+from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.contract.test_oidc import encoded, header_and_claims, signed
 from tests.support import serving_http
 from tests.unit import shop

@@ -7,10 +7,10 @@ import pytest
 from werkzeug.serving import make_server
 
 from adjourn.clock import SystemClock
-from adjourn.codec import Codec
-from adjourn.envelope import Envelope
 from adjourn.errors import StoreError
-from adjourn.http import LONGEST_BODY
+from adjourn.requests.http import LONGEST_BODY
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.envelope import Envelope
 from tests.unit import shop
 from tests.unit.functions.conftest import FUNCTIONS
 from tests.unit.test_settings import ENVIRONMENT

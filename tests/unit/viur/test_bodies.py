@@ -11,8 +11,8 @@ import pytest
 from google.cloud.datastore import Entity, Key
 
 import adjourn
-from adjourn.delivery import Outcome
-from adjourn.graveyard import Graveyard, Wanted
+from adjourn.execution.delivery import Outcome
+from adjourn.execution.replay import Graveyard, Wanted
 from adjourn.ports import NewTask, RecordKey, Target
 from adjourn.settings import Platform
 from adjourn.testing import sandbox

@@ -7,7 +7,7 @@ import types
 import pytest
 
 import adjourn
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import sandbox
 from adjourn.testing.sandbox import SETTINGS
 from adjourn.viur import CallDeferred, ViurApp, callDeferred, noRetry, retry_n_times

@@ -10,7 +10,7 @@ import pytest
 import adjourn
 import adjourn.viur
 from adjourn import Status
-from adjourn.delivery import Outcome
+from adjourn.execution.delivery import Outcome
 from adjourn.testing import sandbox
 from adjourn.testing.queries import MemoryQuery
 from adjourn.viur import (

@@ -9,8 +9,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.datastore import Client, Key
 
-from adjourn.delivery import Outcome
 from adjourn.errors import DecodeError
+from adjourn.execution.delivery import Outcome
 from adjourn.gcp.legacy import query_of
 from adjourn.ports import NewTask, Target
 from adjourn.viur.steps import ViurStep, content_of

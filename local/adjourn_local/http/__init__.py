@@ -1,0 +1,1 @@
+"""HTTP and gRPC: the servers and the client that all local services share."""

@@ -1,0 +1,41 @@
+"""What the names of Google Cloud's resources have in common, in the services' own words."""
+
+import re
+
+import grpc
+
+from adjourn_local.http.rpc import RpcError
+
+PROJECT = r"projects/[A-Za-z0-9.:-]+"
+LOCATION = rf"{PROJECT}/locations/[A-Za-z0-9-]+"
+
+_PROJECT = re.compile(PROJECT)
+_LOCATION = re.compile(LOCATION)
+
+
+def invalid(message: str) -> RpcError:
+    """Return the error for a request that can never succeed as it stands."""
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def check_project(name: str) -> None:
+    """Refuse what is not the name of a project.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    if not _PROJECT.fullmatch(name):
+        raise invalid(f'Project name "{name}" must be formatted: "projects/<PROJECT_ID>".')
+
+
+def check_location(name: str) -> None:
+    """Refuse what is not the name of a location.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    if not _LOCATION.fullmatch(name):
+        raise invalid(
+            f'Location name "{name}" must be formatted: '
+            '"projects/<PROJECT_ID>/locations/<LOCATION_ID>".'
+        )

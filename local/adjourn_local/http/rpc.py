@@ -1,0 +1,117 @@
+"""Serve Google's gRPC methods from plain Python callables, with Google's own message classes."""
+
+import datetime as dt
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+
+from adjourn_local.timing.clock import pacific
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Any], Any | Awaitable[Any]]
+Methods = Mapping[str, tuple[type, Handler]]
+
+# google/rpc/code.proto names the HTTP status of each code.
+HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
+
+
+class RpcError(Exception):
+    """An answer other than OK: the code and the text that the real service gives."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def service(
+    name: str, methods: Methods, *, longest_deadline: float | None = None
+) -> grpc.GenericRpcHandler:
+    """Return a gRPC service for a `grpc.aio` server.
+
+    Args:
+        name: Full service name, such as `google.cloud.tasks.v2.CloudTasks`.
+        methods: For each method name the class of its request (the raw protobuf class, such as
+            `cloudtasks.CreateTaskRequest.pb()`) and a callable from request to response message.
+            It may be a coroutine function and may raise `RpcError`; anything else it raises is
+            logged and answered with INTERNAL.
+        longest_deadline: The seconds that a client may give a call at most, if that is limited.
+    """
+    return grpc.method_handlers_generic_handler(
+        name,
+        {
+            method: grpc.unary_unary_rpc_method_handler(
+                _answer(f"{name}/{method}", handler, longest_deadline),
+                request_deserializer=request.FromString,  # type: ignore[attr-defined]
+                response_serializer=_serialize,
+            )
+            for method, (request, handler) in methods.items()
+        },
+    )
+
+
+async def call(method: str, handler: Handler, request: Any) -> Any:
+    """Return what a handler answers.
+
+    Raises:
+        RpcError: The handler's own, or INTERNAL for anything else that it raises, which is logged.
+    """
+    try:
+        response = handler(request)
+        return await response if inspect.isawaitable(response) else response
+    except RpcError:
+        raise
+    except Exception:  # noqa: BLE001 - the last line before the wire
+        _log.exception("%s failed", method)
+        text = f"{method} failed; the stack's log says why"
+        raise RpcError(grpc.StatusCode.INTERNAL, text) from None
+
+
+def _serialize(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def _answer(
+    method: str, handler: Handler, longest: float | None
+) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def answer(request: Any, context: Any) -> Any:
+        try:
+            if longest is not None:
+                _check_deadline(context.time_remaining(), longest)
+            return await call(method, handler, request)
+        except RpcError as error:
+            await context.abort(error.code, error.message)
+
+    return answer
+
+
+def _check_deadline(remaining: float | None, longest: float) -> None:
+    if remaining is not None and remaining > longest:
+        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remaining)
+        raise RpcError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"The request deadline is {pacific(deadline)}. "
+            f"The deadline cannot be more than {longest:.0f}s in the future.",
+        )

@@ -1,0 +1,1 @@
+"""What is deployed: bundles, pinned requirements, and what Terraform must declare."""

@@ -1,0 +1,203 @@
+"""The folders and zips that are deployed: the same bytes wherever and whenever they are made."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adjourn_local.errors import PackageError
+from adjourn_local.packaging import requirements
+from adjourn_local.runtime.functions import FOLDER, NAMES
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
+
+_CHECKOUT = FOLDER.parent
+_LIBRARY = "adjourn"
+_FOR_TESTS = f"{_LIBRARY}/testing/"
+_RESERVED = {_LIBRARY, "main.py", "requirements.txt"}
+_APP = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_UNIX = 3
+_PLAIN_FILE = 0o100644 << 16
+_NAMED_BY = 16
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What of the user's is deployed.
+
+    Attributes:
+        spec: `package.module:app`.
+        source: The folder from which the application is imported.
+        include: Folders and files to take, relative to `source`; the application's top-level
+            package or module if empty.
+        pinned: Its pinned requirements; none beyond adjourn's if None.
+    """
+
+    spec: str
+    source: Path
+    include: Sequence[str] = ()
+    pinned: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One function as it is deployed: its files, and the zip that holds them."""
+
+    name: str
+    files: Files
+    zipped: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the zip, which is a hash of the names and contents of its files."""
+        return hashlib.sha256(self.zipped).hexdigest()
+
+    @property
+    def zip_name(self) -> str:
+        """Name of the zip, another one for any other content."""
+        return f"{self.name}-{self.sha256[:_NAMED_BY]}.zip"
+
+
+def bundles(application: Application) -> Sequence[Bundle]:
+    """Return the three functions with the application in them, without writing anything.
+
+    Raises:
+        PackageError: Something is missing, in the way or contradictory.
+    """
+    files = {**_library(), **_users(application), "requirements.txt": _pins(application).encode()}
+    found = []
+    for name in NAMES:
+        content = {**files, "main.py": (FOLDER / name / "main.py").read_bytes()}
+        found.append(Bundle(name, content, _zip(content)))
+    return found
+
+
+def manifest(spec: str, found: Sequence[Bundle]) -> str:
+    """Return the text of the manifest, which tells Terraform what there is."""
+    functions = {
+        each.name: {"zip": each.zip_name, "sha256": each.sha256, "entry_point": each.name}
+        for each in found
+    }
+    told = {"version": MANIFEST_VERSION, "app": spec, "functions": functions}
+    return json.dumps(told, indent=2) + "\n"
+
+
+def write(output: Path, spec: str, found: Sequence[Bundle]) -> None:
+    """Write staged folders, zips and last the manifest; what was there of an earlier time goes.
+
+    Raises:
+        PackageError: A folder in the way was not made by this function.
+    """
+    staged = [output / each.name for each in found]
+    for folder in staged:
+        if folder.exists() and not (folder / _LIBRARY).is_dir():
+            raise PackageError(f"{folder} is in the way and no package; choose another --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    for folder, bundle in zip(staged, found, strict=True):
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, content in bundle.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        for old in output.glob(f"{bundle.name}-{'[0-9a-f]' * _NAMED_BY}.zip"):
+            old.unlink()
+        (output / bundle.zip_name).write_bytes(bundle.zipped)
+    (output / MANIFEST).write_text(manifest(spec, found), encoding="utf-8")
+
+
+def _library() -> Files:
+    folder = _CHECKOUT / "shared" / _LIBRARY
+    if not folder.is_dir() or not FOLDER.is_dir():
+        raise PackageError(f"There is no {folder}; package from a checkout of adjourn.")
+    named = _named(folder, folder.parent)
+    return {name: path.read_bytes() for name, path in named if not name.startswith(_FOR_TESTS)}
+
+
+def _users(application: Application) -> Files:
+    match = _APP.fullmatch(application.spec)
+    if not match:
+        raise PackageError(f"The application {application.spec!r} must be package.module:app.")
+    source = application.source.resolve()
+    files: dict[str, bytes] = {}
+    for path in _included(application, source, match["module"].partition(".")[0]):
+        files |= {name: item.read_bytes() for name, item in _named(path, source)}
+    if taken := sorted({name.partition("/")[0] for name in files} & _RESERVED):
+        raise PackageError(
+            f"The application's {', '.join(taken)} would replace adjourn's; rename it, or choose"
+            " what to package with --include."
+        )
+    module = match["module"].replace(".", "/")
+    if not {f"{module}.py", f"{module}/__init__.py"} & files.keys():
+        raise PackageError(
+            f"There is no {module}.py in what is packaged of {source}; name the folder that holds"
+            " the application with --source, and what to take of it with --include."
+        )
+    return files
+
+
+def _included(application: Application, source: Path, top: str) -> Iterator[Path]:
+    """Return the chosen folders and files, or the application's own."""
+    if not source.is_dir():
+        raise PackageError(f"There is no folder {source}.")
+    if not application.include:
+        yield source / top if (source / top).is_dir() else source / f"{top}.py"
+    for each in application.include:
+        path = Path(os.path.normpath(source / each))
+        if not path.is_relative_to(source) or not path.exists():
+            raise PackageError(f"There is no {each!r} in {source}.")
+        yield path
+
+
+def _named(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """Return each file below, with its name in a zip: the same one in any locale."""
+    for item in _files(path):
+        try:
+            name = os.fsencode(item.relative_to(root)).decode()
+        except UnicodeDecodeError:
+            raise PackageError(f"The name of {str(item)!r} is not UTF-8; rename it.") from None
+        yield name.replace(os.sep, "/"), item
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Return the files of a folder, without hidden ones, caches and virtual environments."""
+    if path.is_symlink() or not (path.is_dir() or path.is_file() or not path.exists()):
+        raise PackageError(f"{path} is a link or no file; package what it points to instead.")
+    if path.is_file():
+        yield path
+    elif path.is_dir() and not (path / "pyvenv.cfg").exists():
+        for item in path.iterdir():
+            is_cache = item.name == "__pycache__" or item.suffix == ".pyc"
+            if not is_cache and not item.name.startswith("."):
+                yield from _files(item)
+
+
+def _pins(application: Application) -> str:
+    ours = requirements.read(requirements.ADJOURNS)
+    if application.pinned is None:
+        return requirements.render(ours)
+    theirs = requirements.read(application.pinned)
+    return requirements.render(requirements.merge(ours, theirs, where=application.pinned))
+
+
+def _zip(files: Files) -> bytes:
+    """Return a zip whose bytes depend on names and contents alone.
+
+    Nothing is compressed, since other versions of zlib make other bytes.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system = _UNIX
+            info.external_attr = _PLAIN_FILE
+            archive.writestr(info, files[name])
+    return buffer.getvalue()

@@ -1,0 +1,168 @@
+"""Merge two files of pinned requirements, or say where they contradict each other."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name, canonicalize_version
+
+from adjourn_local.errors import PackageError
+from adjourn_local.runtime.functions import FOLDER
+
+ADJOURNS = FOLDER.parent / "requirements.txt"
+
+_HASH = re.compile(r"\s--hash[= ](\S+)")
+_COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
+_OWN = "adjourn"
+_FIX = (
+    "Pin what the application needs on top of what adjourn pins, and name the result with"
+    f" --requirements:\n  uv pip compile --universal --generate-hashes -c {ADJOURNS}"
+    " requirements.in -o requirements.txt"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One package at one version, as `pip install -r` takes it."""
+
+    name: str
+    version: str
+    extras: frozenset[str] = frozenset()
+    marker: str = ""
+    hashes: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
+        marker = f" ; {self.marker}" if self.marker else ""
+        return f"{self.name}{extras}=={self.version}{marker}"
+
+    def joined(self, other: "Pin") -> "Pin":
+        """Return the pin that asks for what both ask for, of the same name and version."""
+        marker = self.marker
+        if marker != other.marker:
+            marker = marker and other.marker and f"({marker}) or ({other.marker})"
+        return Pin(
+            name=self.name,
+            version=self.version,
+            extras=self.extras | other.extras,
+            marker=marker,
+            hashes=self.hashes | other.hashes,
+        )
+
+
+def read(path: Path) -> Sequence[Pin]:
+    """Read a file of requirements that are all pinned.
+
+    Raises:
+        PackageError: Some are not, or it cannot be read; the message lists every such line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"The requirements {path} cannot be read: {error}") from None
+    pins, mistakes = [], []
+    for number, line in _lines(text):
+        try:
+            pins.append(_pin(line))
+        except ValueError as error:
+            mistakes.append(f"- line {number}: {error}")
+    if mistakes:
+        raise PackageError(
+            "\n".join([f"{path} must have pinned requirements only:", *mistakes, _FIX])
+        )
+    return pins
+
+
+def merge(ours: Sequence[Pin], theirs: Sequence[Pin], *, where: Path) -> Sequence[Pin]:
+    """Return what both ask for, sorted by name.
+
+    Args:
+        ours: What adjourn needs.
+        theirs: What the application needs.
+        where: The application's file, for the message.
+
+    Raises:
+        PackageError: They pin different versions; the message lists each package with both.
+    """
+    conflicts = []
+    merged: list[Pin] = []
+    for name, group in groupby(sorted([*ours, *theirs], key=lambda pin: pin.name), _name):
+        pins = list(group)
+        versions = [_versions(side, name) for side in (ours, theirs)]
+        if all(versions) and versions[0].keys() != versions[1].keys():
+            first, second = (" and ".join(side.values()) for side in versions)
+            conflicts.append(f"- {name}: adjourn has {first}, the application has {second}")
+        merged += _joined(pins)
+    if conflicts:
+        raise PackageError("\n".join([f"{where} contradicts adjourn:", *conflicts, _FIX]))
+    return merged
+
+
+def render(pins: Sequence[Pin]) -> str:
+    """Return the text of a requirements file; it has hashes only if every pin has some.
+
+    Pip and uv want hashes for all packages as soon as one has them.
+    """
+    with_hashes = all(pin.hashes for pin in pins)
+    lines = []
+    for pin in pins:
+        hashes = sorted(pin.hashes) if with_hashes else []
+        lines.append(" \\\n".join([str(pin), *(f"    --hash={each}" for each in hashes)]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Return each requirement, of one or more physical lines, with the number of its first."""
+    number = 1
+    for logical in re.split(r"(?<!\\)\n", text.replace("\r\n", "\n")):
+        line = _COMMENT.sub("", logical).replace("\\\n", " ").strip()
+        if line:
+            yield number, line
+        number += logical.count("\n") + 1
+
+
+def _pin(line: str) -> Pin:
+    """Read one requirement.
+
+    Raises:
+        ValueError: It is not pinned; the text says what to do.
+    """
+    hashes = frozenset(_HASH.findall(line))
+    text = _HASH.sub("", line).strip()
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        raise ValueError(f"{text!r} is not of the form name==version") from None
+    name = canonicalize_name(requirement.name)
+    if name == _OWN:
+        raise ValueError(f"{text!r}: adjourn is packaged from its checkout; remove the line")
+    pinned = [each.version for each in requirement.specifier if each.operator == "=="]
+    if requirement.url or len(pinned) != 1 or len(requirement.specifier) != 1 or "*" in pinned[0]:
+        raise ValueError(f"{text!r} is not pinned to one version with ==")
+    return Pin(
+        name=name,
+        version=pinned[0],
+        extras=frozenset(canonicalize_name(extra) for extra in requirement.extras),
+        marker=text.partition(";")[2].strip(),
+        hashes=hashes,
+    )
+
+
+def _name(pin: Pin) -> str:
+    return pin.name
+
+
+def _versions(pins: Sequence[Pin], name: str) -> dict[str, str]:
+    """Return the versions of a package, each as it compares and as it is written."""
+    return {canonicalize_version(pin.version): pin.version for pin in pins if pin.name == name}
+
+
+def _joined(pins: Sequence[Pin]) -> Sequence[Pin]:
+    joined: dict[str, Pin] = {}
+    for pin in pins:
+        key = canonicalize_version(pin.version)
+        joined[key] = joined[key].joined(pin) if key in joined else pin
+    return [joined[key] for key in sorted(joined)]

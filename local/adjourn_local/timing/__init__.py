@@ -1,0 +1,1 @@
+"""Time in the laptop stack: clocks, timestamps, timers and back-off."""

@@ -1,0 +1,1 @@
+"""Identity tokens: signing them, publishing the keys, giving them to people."""

@@ -1,0 +1,84 @@
+"""What an application declares, to be wired up with a deployment later."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from adjourn.execution.dead_letters import DeadHook
+from adjourn.execution.delivery import Delivery
+from adjourn.execution.retry_warning import Hooks
+from adjourn.registry import Registry, default_name
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.context import Carrier
+from adjourn.tasks.arguments import check_plain
+from adjourn.tasks.methods import Objects, Sorts, declare, undecorated
+from adjourn.tasks.options import Options
+from adjourn.tasks.task import Enqueuer, Task
+
+if TYPE_CHECKING:
+    from adjourn.callable_tasks.definitions import Offer
+    from adjourn.cron.periodic import Declared
+    from adjourn.iteration.query_iter import QueryIter
+    from adjourn.startup import StartupTask
+
+
+@dataclass(eq=False, repr=False)
+class Declarations:
+    """All that an application declared, by name."""
+
+    codec: Codec
+    objects: Objects
+    tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
+    periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
+    iterations: Registry[type[QueryIter[Any]]] = field(
+        default_factory=lambda: Registry("iteration")
+    )
+    offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
+    startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
+    hooks: Hooks = field(default_factory=Hooks)
+    carrier: Carrier = field(default_factory=Carrier)
+    translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
+    take_over_step: Callable[[Delivery], bool] = lambda _delivery: False
+
+    def declare(
+        self,
+        function: Callable[..., Any],
+        sorts: Sorts,
+        enqueuer: Callable[[], Enqueuer],
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        defaults: Options,
+        on_dead: DeadHook | None = None,
+    ) -> Any:
+        """Make a task of a function or a method, and register it.
+
+        Raises:
+            DeclarationError: The function is wrong, or the name is taken.
+        """
+        plain = undecorated(function)
+        check_plain(plain)
+        task: Task[..., Any] = declare(
+            function,
+            self.objects,
+            sorts,
+            name=name or default_name(plain),
+            defaults=defaults,
+            on_dead=on_dead,
+            _enqueuer=enqueuer,
+        )
+        self.tasks.add(task.name, task, aliases)
+        return task
+
+    def queues(self, default: str) -> frozenset[str]:
+        """Return the short names of the queues that are used, `default` included."""
+        tasks = {task.defaults.queue for task in self.tasks}
+        iterations = {cls.queue_name for cls in self.iterations}
+        return frozenset(name or default for name in tasks | iterations | {None})
+
+    def cron_names(self) -> frozenset[str]:
+        """Return the cron names for which Cloud Scheduler jobs are needed."""
+        return frozenset(each.timing.cron_name for each in self.periodics)

@@ -1,0 +1,1 @@
+"""Callable tasks, which people list and start: definitions, forms, identity and endpoint."""

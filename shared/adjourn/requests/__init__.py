@@ -1,0 +1,1 @@
+"""Requests to the functions: who is let in, what was delivered, and what is answered."""

@@ -1,0 +1,276 @@
+"""Carry Python values as JSON and get back equal values of the same types.
+
+What JSON has stands for itself; a dict of which no key holds a "$" is an object. All else is an
+object with one key, a marker that begins with "$": `{"$tuple": [1, 2]}`. So no value of a user can
+be mistaken for a marker, and decoding builds only what is known here or was registered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import NoneType
+from typing import Any, TypeAlias, TypeVar
+
+from adjourn.errors import DeclarationError, DecodeError, EncodeError
+from adjourn.serialization.types import STANDARD_VALUES, Extension, distinct, registered, type_name
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+T = TypeVar("T")
+
+MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
+_NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
+
+
+class _RefusedError(Exception):
+    """A value cannot be encoded; the path to it grows while the stack unwinds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path: list[str] = []
+
+
+class Codec:
+    """Encode and decode values of the standard types, of extensions and of registered classes."""
+
+    def __init__(self, extensions: Iterable[Extension] = ()) -> None:
+        self._encoders: dict[type, Callable[[Any, int], Json]] = {
+            list: self._encode_list,
+            dict: self._encode_dict,
+            set: partial(self._encode_set, "$set"),
+            frozenset: partial(self._encode_set, "$frozenset"),
+        }
+        self._by_type_name: dict[str, Extension] = {}
+        self._by_marker: dict[str, Extension] = {}
+        for extension in (*STANDARD_VALUES, *extensions):
+            self._add(extension.tag, extension)
+            self._by_type_name[extension.type_name] = extension
+
+    def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
+        """Carry a dataclass or an enum under a stable name; its former names stay readable.
+
+        Fields that a body lacks take their defaults; fields that the class lacks are ignored.
+
+        Raises:
+            DeclarationError: The class cannot be carried, or the class or a name is taken.
+        """
+        extension = registered(cls, f":{name}")
+        if cls in self._encoders:
+            raise DeclarationError(f"{type_name(cls)} is registered already; register it once.")
+        for tag in (name, *former_names):
+            self._add(f":{tag}", extension)
+        self._encoders[cls] = partial(self._encode_extension, extension)
+        return cls
+
+    def encode(self, value: object, path: str = "value") -> Json:
+        """Return the JSON form of a value.
+
+        Raises:
+            EncodeError: A part of it cannot be carried; the message says where, from `path` on.
+        """
+        try:
+            return self._encode(value, 0)
+        except _RefusedError as refused:
+            where = "".join([path, *reversed(refused.path)])
+            raise EncodeError(f"{where:.200}: {refused}.") from refused.__cause__
+        except RecursionError:
+            raise EncodeError(f"{path}: {_TOO_DEEP}.") from None
+
+    def decode(self, tree: Json) -> Any:
+        """Return the value that has this JSON form.
+
+        Raises:
+            DecodeError: Nothing that is registered here has it.
+        """
+        if type(tree) in _NATIVE:
+            return tree
+        try:
+            return self._decode(tree, 0)
+        except RecursionError:
+            raise DecodeError(f"The value is {_TOO_DEEP}.") from None
+
+    def dumps(self, value: object, path: str = "value") -> bytes:
+        """Return the JSON form of a value as bytes; what can go wrong is as in `encode`."""
+        return to_json(self.encode(value, path))
+
+    def loads(self, body: bytes) -> Any:
+        """Return the value that `dumps` gave this body; what can go wrong is as in `decode`."""
+        return self.decode(from_json(body))
+
+    def _add(self, tag: str, extension: Extension) -> None:
+        if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
+            raise DeclarationError(
+                f"{extension.type_name} or its name {tag.lstrip(':')!r} is taken; choose another."
+            )
+        self._by_marker[f"${tag}"] = extension
+
+    def _encode(self, value: object, depth: int) -> Json:
+        kind = type(value)
+        is_native = _NATIVE.get(kind)
+        if is_native and is_native(value):
+            return value  # type: ignore[return-value]  # what _NATIVE is about
+        encoder = self._encoders.get(kind)
+        if not encoder:
+            extension = self._by_type_name.get(type_name(kind))
+            if not extension:
+                raise _RefusedError(f"{type_name(kind)} cannot be carried; {self._hint(kind)}")
+            encoder = self._encoders[kind] = partial(self._encode_extension, extension)
+        return encoder(value, depth)
+
+    def _encode_list(self, items: Iterable[object], depth: int, place: str = "[{}]") -> list[Json]:
+        _check_depth(depth)
+        tree: list[Json] = []
+        try:
+            for item in items:
+                tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - its length is the path
+        except _RefusedError as refused:
+            refused.path.append(place.format(len(tree)))
+            raise
+        return tree
+
+    def _encode_dict(
+        self, value: dict[Any, object], depth: int, *, are_fields: bool = False
+    ) -> Json:
+        is_object = _has_names(value)
+        _check_depth(depth if is_object else depth + 2)
+        tree: dict[str, Json] = {}
+        pairs: list[Json] = []
+        for key, item in value.items():
+            try:
+                if is_object:
+                    tree[key] = self._encode(item, depth + 1)
+                else:
+                    pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
+            except _RefusedError as refused:
+                refused.path.append(f".{key}" if are_fields else f"[{_shown(key)}]")
+                raise
+        return tree if is_object else {"$dict": pairs}
+
+    def _encode_set(self, marker: str, value: Iterable[object], depth: int) -> Json:
+        _check_depth(depth)
+        # Sorted, so that equal sets are equal bytes in every process.
+        return {marker: sorted(self._encode_list(value, depth + 1, "{{*}}"), key=to_json)}
+
+    def _encode_extension(self, extension: Extension, value: object, depth: int) -> Json:
+        _check_depth(depth)
+        try:
+            state = extension.encode(value)
+        except Exception as error:
+            raise _RefusedError(f"{type_name(type(value))} cannot be carried: {error}") from error
+        if not isinstance(state, extension.state):
+            raise _RefusedError(
+                f"{type_name(type(value))} cannot be carried: its state is a {type(state).__name__}"
+            )
+        if type(state) is dict:
+            return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
+        return {f"${extension.tag}": self._encode(state, depth + 1)}
+
+    def _hint(self, kind: type) -> str:
+        if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
+            return "register the class under a stable name"
+        if issubclass(kind, dt.tzinfo):
+            return "use datetime.timezone or zoneinfo.ZoneInfo"
+        for base in kind.__mro__:
+            if base in self._encoders or base in _NATIVE or type_name(base) in self._by_type_name:
+                return f"it would come back as a plain {base.__name__}, so convert it to one"
+        return "pass what it can be rebuilt from, such as an id or a Key"
+
+    def _decode(self, tree: Json, depth: int) -> Any:
+        if type(tree) in _NATIVE:
+            return tree
+        if depth > MAX_DEPTH:
+            raise DecodeError(f"The value is {_TOO_DEEP}.")
+        if isinstance(tree, list):
+            return [
+                item if type(item) in _NATIVE else self._decode(item, depth + 1) for item in tree
+            ]
+        if not isinstance(tree, dict):
+            raise DecodeError(f"A {type(tree).__name__} is not JSON.")
+        if "$" in "".join(tree) and any(key.startswith("$") for key in tree):
+            return self._decode_marker(tree, depth)
+        return {
+            key: item if type(item) in _NATIVE else self._decode(item, depth + 1)
+            for key, item in tree.items()
+        }
+
+    def _decode_marker(self, tree: dict[str, Json], depth: int) -> object:
+        marker, content = next(iter(tree.items()))
+        if len(tree) > 1 or marker not in self._by_marker:
+            raise DecodeError(f"Nothing is registered for the marker {marker[:80]!r}.")
+        extension = self._by_marker[marker]
+        state = self._decode(content, depth + 1)
+        if not isinstance(state, extension.state):
+            raise DecodeError(f"The content of {marker} is a {type(state).__name__}.")
+        try:
+            return extension.decode(state)
+        except Exception as error:
+            # Its text may quote what a user passed, and this one is logged.
+            raise DecodeError(f"The content of {marker}: {type(error).__name__}.") from error
+
+
+def to_json(tree: Json) -> bytes:
+    """Return what `Codec.encode` returned as compact UTF-8."""
+    return _ENCODER.encode(tree).encode()
+
+
+def from_json(body: bytes) -> Json:
+    """Return what a body holds.
+
+    Raises:
+        DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
+    """
+    try:
+        return _DECODER.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise DecodeError(f"The body is not JSON: {error}.") from error
+    except RecursionError:
+        raise DecodeError(f"The body is {_TOO_DEEP}.") from None
+
+
+def _refuse(constant: str) -> Json:
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+)
+_DECODER = json.JSONDecoder(object_pairs_hook=partial(distinct, dict), parse_constant=_refuse)
+
+
+def _shown(key: object) -> str:
+    is_native = _NATIVE.get(type(key))
+    return repr(key)[:60] if is_native and is_native(key) else f"<{type(key).__name__}>"
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _RefusedError(_TOO_DEEP)
+
+
+def _is_unicode(text: str) -> bool:
+    # UTF-8 has no lone surrogates, and the escapes of JSON would merge two of them into one.
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _has_names(value: dict[Any, object]) -> bool:
+    return {str}.issuperset(map(type, value)) and (
+        "$" not in (names := "".join(value)) and _is_unicode(names)
+    )
+
+
+_NATIVE: dict[type, Callable[[Any], bool]] = {
+    NoneType: lambda _: True,
+    bool: lambda _: True,
+    int: lambda value: value.bit_length() <= _NATIVE_BITS,
+    float: math.isfinite,
+    str: _is_unicode,
+}

@@ -1,0 +1,248 @@
+"""What travels in a task: which registered task to call, with what, and how.
+
+A body is a JSON object whose "v" names its version, compressed where that spares a billing chunk.
+Readers ignore fields that they do not know and give those that are missing their defaults, so a
+field can be added without a new version. A body of version 2 is a reference: its arguments are kept
+in Datastore (see `adjourn.state.large_payloads`), and it says how to find them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from adjourn.errors import DecodeError, EncodeError
+from adjourn.serialization.codec import Codec, from_json, to_json
+from adjourn.settings import is_queue
+
+VERSION = 1
+STOWED_VERSION = 2
+MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
+MAX_CALL = 32 << 20
+
+# Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
+_CHUNK = 32 * 1024
+# A JSON object begins with a brace, a zlib stream with this (RFC 1950).
+_ZLIB = b"\x78"
+_LONGEST_JSON = 64 << 20
+# Tasks and entities are named after calls, and Datastore reserves names like __this__.
+_ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
+_LONGEST_NAME = 500
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Stowed(NamedTuple):
+    """Where the body of a call is kept that no task can carry.
+
+    Attributes:
+        pieces: Number of the records.
+        size: Bytes in all of them.
+        sha256: Digest of these, in hexadecimal.
+        until: When the records may be removed, in seconds since 1970.
+    """
+
+    pieces: int
+    size: int
+    sha256: str
+    until: int
+
+
+class Envelope(NamedTuple):
+    """One call of a task, the same over all its attempts.
+
+    Attributes:
+        id: The call's identity, chosen when it is enqueued.
+        task: Registered name of the task.
+        enqueued_at: When the call was made.
+        queue: Short name of the queue, for putting the call back.
+        eta: Earliest start; None for at once.
+        expires_at: From then on the call is dropped unrun.
+        timeout: How long an attempt may take; None for Cloud Tasks' own 10 minutes.
+        max_retries: Failed executions that are followed by another; None leaves it to the queue.
+        min_backoff: Wait before the first retry; None leaves it to the queue.
+        max_backoff: Longest wait between retries; None leaves it to the queue.
+        once: Whether a call that has taken effect is claimed against duplicates.
+        no_retry: Whether a call must never be begun a second time.
+        marker: Name of the marker of the transaction in which the call was made; empty for none.
+        context: What goes along with the call; see `adjourn.serialization.context`.
+        resumed: How often the call was put back under a new task.
+        attempts: Attempts that it had under earlier tasks.
+        executions: Failed executions that it had under earlier tasks.
+        stowed: Where its arguments are kept; None if it carries them itself.
+    """
+
+    id: str
+    task: str
+    enqueued_at: dt.datetime
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = _NOTHING
+    queue: str = ""
+    eta: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
+    timeout: dt.timedelta | None = None
+    max_retries: int | None = None
+    min_backoff: dt.timedelta | None = None
+    max_backoff: dt.timedelta | None = None
+    once: bool = False
+    no_retry: bool = False
+    marker: str = ""
+    context: Mapping[str, object] = _NOTHING
+    resumed: int = 0
+    attempts: int = 0
+    executions: int = 0
+    stowed: Stowed | None = None
+
+    def encode(self, codec: Codec) -> bytes:
+        """Return the call as bytes, those of a reference if its arguments are stowed.
+
+        Raises:
+            EncodeError: an argument cannot be carried, all of it is too big for any call, or a
+                field is not what it has to be.
+        """
+        _check(self._asdict())
+        version = STOWED_VERSION if self.stowed else VERSION
+        tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
+        body = to_json(tree)
+        self._check_size(len(body), _LONGEST_JSON)
+        if len(body) > _CHUNK:
+            body = min(body, zlib.compress(body), key=len)
+        self._check_size(len(body), MAX_CALL)
+        return body
+
+    @classmethod
+    def decode(cls, body: bytes, codec: Codec) -> Envelope:
+        """Return the envelope of which `encode` made this body, by this version or an older one.
+
+        Raises:
+            DecodeError: the body is not one that this version can read; the only error there is.
+        """
+        tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
+        if not isinstance(tree, dict) or "v" not in tree:
+            raise DecodeError("the body is not an envelope: it has no version")
+        if type(tree["v"]) is not int or not VERSION <= tree["v"] <= STOWED_VERSION:
+            raise DecodeError(
+                f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
+                f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
+            )
+        reference = tree.pop("stowed", None)
+        content = {name: codec.decode(part) for name, part in tree.items() if name in _CHECKS}
+        if type(content.get("args")) is list:
+            content["args"] = tuple(content["args"])
+        try:
+            _check(content)
+            stowed = _stowed(reference) if tree["v"] == STOWED_VERSION else None
+            return cls(**content, stowed=stowed)
+        except TypeError as error:
+            raise DecodeError(f"the body is not an envelope: {error}") from error
+
+    def _content(self) -> dict[str, Any]:
+        """Return the fields that say something."""
+        told: dict[str, Any] = {"id": self.id, "task": self.task}
+        told |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
+        defaults = self._field_defaults
+        told |= {k: v for k, v in self._asdict().items() if k not in told and v != defaults.get(k)}
+        if self.context:
+            told["context"] = dict(self.context)
+        if self.stowed:
+            told["stowed"] = self.stowed._asdict()
+            del told["args"], told["kwargs"]
+        return told
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            raise EncodeError(
+                f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
+                " store the data and pass its key"
+            )
+
+
+def _stowed(tree: object) -> Stowed:
+    if not isinstance(tree, dict):
+        raise TypeError("it has no reference to its payload")
+    stowed = Stowed(**{name: tree[name] for name in Stowed._fields if name in tree})
+    numbers = (stowed.pieces, stowed.size, stowed.until)
+    are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
+    if not (are_counts and _is_text(stowed.sha256)):
+        raise TypeError("the reference to its payload is not one")
+    return stowed
+
+
+def _check(content: Mapping[str, object]) -> None:
+    for name, value in content.items():
+        is_right, wanted = _CHECKS[name]
+        if not is_right(value):
+            raise EncodeError(f"{name} of an envelope has to be {wanted}")
+
+
+def _inflated(body: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(body, _LONGEST_JSON)
+    except zlib.error as error:
+        raise DecodeError("the body is neither JSON nor compressed JSON") from error
+    if not inflater.eof:
+        raise DecodeError(f"the body is cut short or has more than {_LONGEST_JSON:,} bytes")
+    return plain
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and bool(value)
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is str and _ID.fullmatch(value) is not None
+
+
+def _is_name(value: object) -> bool:
+    # It is stored, if only in a dead letter, and Datastore indexes no more than 1,500 bytes.
+    try:
+        return type(value) is str and 0 < len(value.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_aware(moment: object) -> bool:
+    return isinstance(moment, dt.datetime) and moment.utcoffset() is not None
+
+
+def _has_names(kwargs: object) -> bool:
+    return isinstance(kwargs, Mapping) and {str}.issuperset(map(type, kwargs))
+
+
+_RULES = (
+    (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
+    (("task",), _is_name, "a str of 1 to 500 bytes"),
+    (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
+    (("marker",), lambda value: value == "" or _is_id(value), "an id, or ''"),
+    (("args",), lambda value: type(value) is tuple, "a tuple"),
+    (("kwargs", "context"), _has_names, "a mapping with str keys"),
+    (("enqueued_at",), _is_aware, "an aware datetime"),
+    (
+        ("eta", "expires_at"),
+        lambda value: value is None or _is_aware(value),
+        "None or an aware datetime",
+    ),
+    (
+        ("timeout", "min_backoff", "max_backoff"),
+        lambda value: value is None or isinstance(value, dt.timedelta),
+        "None or a timedelta",
+    ),
+    (
+        ("max_retries",),
+        lambda value: value is None or _is_count(value),
+        "None or an int from 0",
+    ),
+    (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
+    (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
+    (("stowed",), lambda value: value is None or type(value) is Stowed, "None or a reference"),
+)
+
+_CHECKS = {name: (is_right, wanted) for names, is_right, wanted in _RULES for name in names}

@@ -1,0 +1,1 @@
+"""State in Datastore: large payloads, once records and transaction markers."""
