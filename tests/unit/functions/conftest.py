@@ -12,8 +12,8 @@ from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 from tests.unit import shop
+from tests.unit.adjourn.test_settings import ENVIRONMENT
 from tests.unit.conftest import Lines
-from tests.unit.test_settings import ENVIRONMENT
 
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 

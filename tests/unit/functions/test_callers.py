@@ -22,7 +22,7 @@ from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.contract.test_oidc import encoded, header_and_claims, signed
 from tests.support import serving_http
 from tests.unit import shop
-from tests.unit.test_settings import ENVIRONMENT
+from tests.unit.adjourn.test_settings import ENVIRONMENT
 
 ACCOUNT = ENVIRONMENT["ADJOURN_SERVICE_ACCOUNT"]
 URL = ENVIRONMENT["ADJOURN_DEFERRED_URL"]

@@ -12,8 +12,8 @@ from adjourn.requests.http import LONGEST_BODY
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from tests.unit import shop
+from tests.unit.adjourn.test_settings import ENVIRONMENT
 from tests.unit.functions.conftest import FUNCTIONS
-from tests.unit.test_settings import ENVIRONMENT
 
 ACCOUNT = ENVIRONMENT["ADJOURN_SERVICE_ACCOUNT"]
 URLS = {

@@ -11,6 +11,7 @@ from adjourn.requests.http import LONGEST_BODY
 from adjourn.settings import Settings
 from tests.contract.test_oidc import header_and_claims, signed
 from tests.unit import shop
+from tests.unit.adjourn.test_settings import ENVIRONMENT, mistakes, read
 from tests.unit.functions.test_callers import (
     ACCOUNT,
     BROKEN,
@@ -24,7 +25,6 @@ from tests.unit.functions.test_callers import (
     bearer,
     call,
 )
-from tests.unit.test_settings import ENVIRONMENT, mistakes, read
 
 AUDIENCE = "people.apps.googleusercontent.com"
 PERSON = "ann@shop.example"

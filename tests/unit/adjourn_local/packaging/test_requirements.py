@@ -5,7 +5,7 @@ import pytest
 from adjourn_local.errors import PackageError
 from adjourn_local.packaging.requirements import Pin, merge, read, render
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 THEIRS = Path("shop/requirements.txt")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from adjourn.application.start import start
 from tests.unit import fresh_shop
-from tests.unit.test_settings import ENVIRONMENT
+from tests.unit.adjourn.test_settings import ENVIRONMENT
 
 
 @pytest.fixture(autouse=True)

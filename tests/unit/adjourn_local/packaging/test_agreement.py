@@ -10,7 +10,7 @@ import adjourn
 from adjourn_local.cli import main
 from adjourn_local.packaging.agreement import Names
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def queue(name: str) -> dict[str, Any]:
