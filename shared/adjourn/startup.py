@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from adjourn.clock import Clock
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.log import event
+from adjourn.names import digest
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.registry import Registry
 from adjourn.tasks.task import Task
@@ -122,7 +122,7 @@ class Startup:
         """
         is_for_long = startup.once_per == "revision"
         of = self.revision if is_for_long else self.instance
-        name = _digest(startup.once_per, of, startup.task.name)
+        name = digest(f"{startup.once_per}\n{of}\n{startup.task.name}")
         key = RecordKey(KIND, name)
         if is_for_long and self.store.get([key])[0] is not None:
             return
@@ -133,7 +133,3 @@ class Startup:
         if handle.is_new:
             text = f"{startup.task.name} is queued, once per {startup.once_per}"
             event("startup.enqueued", logging.INFO, text, task=startup.task.name)
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]

@@ -8,7 +8,6 @@ however often repeated, makes a second task.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from adjourn.cron.due import RUN, Decision, State, decide, key_of, record_of, st
 from adjourn.cron.periodic import Periodic
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.log import event
+from adjourn.names import digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
 from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
@@ -267,4 +267,4 @@ def _task_name(periodic: Periodic, slot: dt.datetime) -> str:
     # Hashed, because names with a common or rising prefix slow Cloud Tasks down; in UTC, because
     # the Scheduler gives a time in the job's zone, and the store gives it back in UTC.
     text = f"{periodic.name} {slot.astimezone(dt.UTC).isoformat()}"
-    return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{RUN}"
+    return f"{digest(text)}{RUN}"

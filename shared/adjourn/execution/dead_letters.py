@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 import zlib
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from adjourn.clock import Clock
 from adjourn.error_text import said, traced
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
+from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey
 from adjourn.serialization.envelope import MAX_BODY
 
@@ -110,7 +110,7 @@ class DeadLetters:
 
 
 def _body_id(body: bytes) -> str:
-    return f"undecodable-{hashlib.sha256(body).hexdigest()[:32]}"
+    return f"undecodable-{digest(body)}"
 
 
 def _fitting(body: bytes) -> bytes:

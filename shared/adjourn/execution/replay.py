@@ -7,7 +7,6 @@ often it is interrupted and repeated, the call is not lost and one task is made 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from adjourn.clock import Clock
 from adjourn.errors import DecodeError, TaskExistsError, UnknownNameError
 from adjourn.execution.dead_letters import KIND, UNINDEXED, DeadLetter
+from adjourn.names import numbered
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
 from adjourn.serialization.codec import Codec, Json
 from adjourn.serialization.envelope import Envelope
@@ -152,8 +152,7 @@ class Graveyard:
         return letter, call
 
     def _enqueue(self, call: Envelope) -> str:
-        digest = hashlib.sha256(f"{call.id} {call.resumed}".encode()).hexdigest()
-        name = f"{digest[:32]}-replayed"
+        name = f"{numbered(call.id, call.resumed)}-replayed"
         task = NewTask(
             target=Target.DEFERRED,
             label=call.task,

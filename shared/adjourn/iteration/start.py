@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from adjourn.iteration.runs import UNINDEXED, Run, Status, key_of
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard
 from adjourn.log import event
+from adjourn.names import digest
 from adjourn.ports import Transaction
 from adjourn.ports.query_source import QuerySource
 from adjourn.serialization.codec import Codec
@@ -57,7 +57,7 @@ class Starter:
         data = self.codec.dumps(custom_data, "custom_data")
         context = self.codec.dumps(dict(self.carrier.pack()), "context")
         named = f"{cls.registered_name} {options.name}"
-        run_id = hashlib.sha256(named.encode()).hexdigest()[:32] if options.name else self.new_id()
+        run_id = digest(named) if options.name else self.new_id()
         marker = self.guard.mark(self.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:

@@ -8,7 +8,6 @@ transaction may hold.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from adjourn.clock import Clock
 from adjourn.concurrency import in_threads
 from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, UnavailableError
 from adjourn.log import event
+from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import MAX_BODY, Envelope, Stowed
@@ -52,7 +52,7 @@ def joined(records: list[Record | None], stowed: Stowed) -> bytes:
             f" {KIND}): the call has ended before, or its payload has expired or was deleted"
         )
     body = b"".join(data for each in records if each and isinstance(data := each["data"], bytes))
-    if len(body) != stowed.size or hashlib.sha256(body).hexdigest() != stowed.sha256:
+    if len(body) != stowed.size or digest(body, 64) != stowed.sha256:
         raise DecodeError(
             f"its payload in Datastore (kind {KIND}) was changed: it has {len(body):,} bytes of"
             f" {stowed.size:,}, or others than were written"
@@ -187,7 +187,7 @@ def _stowed(body: bytes, until: dt.datetime) -> Stowed:
     return Stowed(
         pieces=len(pieces(body)),
         size=len(body),
-        sha256=hashlib.sha256(body).hexdigest(),
+        sha256=digest(body, 64),
         until=int(until.timestamp()),
     )
 

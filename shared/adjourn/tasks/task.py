@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Unpack, overload
@@ -11,6 +10,7 @@ from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Un
 from adjourn.clock import Clock
 from adjourn.concurrency import batches, in_threads
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
+from adjourn.names import numbered
 from adjourn.ports import NewTask, Target, TaskQueue
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import Carrier
@@ -158,7 +158,7 @@ class Enqueuer:
             batch = task.defaults.name
             for place, args in enumerate(calls):
                 try:
-                    yield self._call(task, args, {}, batch and f"{_digest(batch, place)}-{place}")
+                    yield self._call(task, args, {}, batch and f"{numbered(batch, place)}-{place}")
                 except (EncodeError, EnqueueError) as error:
                     yield error
 
@@ -215,7 +215,7 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             StoreError: The time of its payload could not be prolonged.
         """
-        name = f"{_digest(envelope.id, envelope.resumed)}-resumed"
+        name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
         kept = self.payloads.keep_for(envelope, at)
         return self._put(self._ready(kept, name=name, eta=at))
 
@@ -267,7 +267,3 @@ class Enqueuer:
             is_new=name is not None,
             _queue=self.queue,
         )
-
-
-def _digest(text: str, number: int) -> str:
-    return hashlib.sha256(f"{text} {number}".encode()).hexdigest()[:32]

@@ -7,12 +7,12 @@ periods are kept in Datastore besides.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
+from adjourn.names import digest
 from adjourn.ports import EntityStore, RecordKey, Transaction
 from adjourn.serialization.codec import Codec
 from adjourn.tasks.options import Options
@@ -44,7 +44,7 @@ def unique_name(
     if options.unique_by == "arguments":
         args, kwargs = call
         told += [codec.encode(list(args), "args"), codec.encode(dict(kwargs), "kwargs")]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:40]
+    return digest(json.dumps(told, sort_keys=True), 40)
 
 
 def period(options: Options) -> dt.timedelta:

@@ -8,12 +8,12 @@ made a call of one task of ours, which looks up what is meant (see `adjourn.viur
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from typing import Any
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.execution.delivery import Delivery
+from adjourn.names import digest
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import LANGUAGE, USER
 from adjourn.serialization.envelope import Envelope
@@ -66,8 +66,8 @@ def _check(raw: Any, command: object, path: object, args: object, kwargs: object
 
 def identity(delivery: Delivery) -> str:
     """Return the id of the call that a body of ViUR's becomes, the same over all attempts."""
-    of = f"{delivery.queue}/{delivery.task_name}".encode() if delivery.task_name else delivery.body
-    return hashlib.sha256(of).hexdigest()[:32]
+    of = f"{delivery.queue}/{delivery.task_name}" if delivery.task_name else delivery.body
+    return digest(of)
 
 
 def _marker(env: Any) -> str:
