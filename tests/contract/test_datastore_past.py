@@ -175,7 +175,7 @@ def begin_at(client, read_time):
 
 
 def test_large_changes_are_forgotten_sooner(world, client, monkeypatch):
-    monkeypatch.setattr("adjourn_local.datastore.past._MAX_BYTES", 3000)
+    monkeypatch.setattr("adjourn_local.datastore.history._MAX_BYTES", 3000)
     moments = []
     for number in range(4):
         entity = datastore.Entity(client.key("Row", "a"), exclude_from_indexes=["text"])

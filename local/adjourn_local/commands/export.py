@@ -8,9 +8,9 @@ from pathlib import Path
 from adjourn.settings import is_queue
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import UsageError, add_application
+from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
-from adjourn_local.errors import PackageError
+from adjourn_local.errors import PackageError, UsageError
 from adjourn_local.packaging.agreement import Names
 
 DECLARED = Path("build") / "adjourn.auto.tfvars.json"

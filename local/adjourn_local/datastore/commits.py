@@ -6,10 +6,10 @@ import grpc
 
 from adjourn_local.datastore.locks import LockedError, Locks
 from adjourn_local.datastore.messages import CommitRequest, invalid
+from adjourn_local.datastore.mutations import MutationWriter, OutdatedError
 from adjourn_local.datastore.transactions import Transaction, Transactions
-from adjourn_local.datastore.writes import OutdatedError, Writer
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -20,7 +20,7 @@ class Commits:
     """Answers the method Commit."""
 
     def __init__(
-        self, writer: Writer, transactions: Transactions, locks: Locks, clock: Clock
+        self, writer: MutationWriter, transactions: Transactions, locks: Locks, clock: StackClock
     ) -> None:
         self._writer = writer
         self._transactions = transactions

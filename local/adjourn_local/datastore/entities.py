@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterator
 from typing import Any
 
-from adjourn_local.datastore import keys, values
+from adjourn_local.datastore import index_values, keys
 from adjourn_local.datastore.messages import invalid
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -44,7 +44,7 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
         if indexed:
             items = found.setdefault(name, [])
             if wanted is None or name in wanted:
-                items.append(values.ENCODERS[which](value))
+                items.append(index_values.ENCODERS[which](value))
         # What is in a small entity is small.
         if size > _MAX_INDEXED and which in _TEXTS:
             _check_length(name, value, which, _MAX_INDEXED if indexed else _MAX_UNINDEXED)
@@ -64,7 +64,7 @@ def _leaves(properties: Any, prefix: str, depth: int, *, indexed: bool) -> Itera
         value = properties[name]
         which = value.WhichOneof("value_type")
         counts = indexed and not value.exclude_from_indexes
-        if which in values.ENCODERS:
+        if which in index_values.ENCODERS:
             yield prefix + name, value, which, counts
         elif which == "array_value":
             yield from _elements(prefix + name, value, depth, indexed=indexed)
@@ -81,7 +81,7 @@ def _elements(name: str, value: Any, depth: int, *, indexed: bool) -> Iterator[_
     for item in items:
         which = item.WhichOneof("value_type")
         counts = indexed and not item.exclude_from_indexes
-        if which in values.ENCODERS:
+        if which in index_values.ENCODERS:
             yield name, item, which, counts
         elif which == "array_value":
             raise invalid("list_value cannot contain a Value containing another list_value.")

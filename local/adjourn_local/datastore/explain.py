@@ -7,12 +7,12 @@ from typing import Any
 
 from adjourn_local.datastore.indexes import Column
 from adjourn_local.datastore.messages import EntityResult, RunAggregationQueryResponse
-from adjourn_local.datastore.plan import Plan, Scan
+from adjourn_local.datastore.query_plan import QueryPlan, Scan
 
 _NANOS = 1_000_000_000
 
 
-def add_plan(metrics: Any, plan: Plan) -> None:
+def add_plan(metrics: Any, plan: QueryPlan) -> None:
     """Write the indexes of a plan into ExplainMetrics, each once."""
     metrics.plan_summary.SetInParent()
     for text in dict.fromkeys(_properties(plan, scan) for scan in plan.scans):
@@ -34,7 +34,7 @@ def add_run(response: Any, seconds: float) -> None:
     stats.read_operations = max(read, 1) if full else 1
 
 
-def _properties(plan: Plan, scan: Scan) -> str:
+def _properties(plan: QueryPlan, scan: Scan) -> str:
     columns = scan.index.shape.columns if scan.index else ()
     equal = len(scan.equals)
     # Rows are read backwards for a descending key; for what is equal, the direction is no matter.

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adjourn_local.datastore import keys, scatter, values
+from adjourn_local.datastore import index_values, keys, scatter
 from adjourn_local.datastore.entities import IndexedValues
 from adjourn_local.datastore.messages import invalid
 
@@ -135,7 +135,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
         if not items:
             return {}
         total *= len(items)
-        choices.append([values.invert(item) for item in items] if descending else items)
+        choices.append([index_values.invert(item) for item in items] if descending else items)
     if total > _MAX_ENTRIES:
         raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
     heads = _heads(index, path)
@@ -149,7 +149,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
 
 def _items(name: str, path: bytes, found: IndexedValues) -> list[bytes]:
     if name == KEY:
-        return [values.encode_own_path(path)]
+        return [index_values.encode_own_path(path)]
     if name == scatter.SCATTER:
         return scatter.indexed(path)
     return found.get(name, [])
@@ -165,8 +165,8 @@ def split_columns(suffix: bytes, descending: tuple[bool, ...]) -> tuple[list[byt
     """Return a row's columns, as stored, and the key path behind them."""
     columns, at = [], 0
     for inverted in descending:
-        upright = values.invert(suffix[at:]) if inverted else suffix[at:]
-        end = at + values.end(upright, 0)
+        upright = index_values.invert(suffix[at:]) if inverted else suffix[at:]
+        end = at + index_values.end(upright, 0)
         columns.append(suffix[at:end])
         at = end
     return columns, suffix[at:]

@@ -210,7 +210,7 @@ def is_reserved(name: str) -> bool:
     return name.startswith("__") and name.endswith("__") and len(name) >= len("____")
 
 
-class Home:
+class RequestDatabase:
     """The project and database of a request, in which its keys must be."""
 
     def __init__(self, project: str, database: str) -> None:

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import grpc
 
-from adjourn_local.datastore.records import Change
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.entity_records import Change
+from adjourn_local.datastore.entity_store import EntityStore
 from adjourn_local.datastore.transactions import Transaction, Transactions
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import SECOND, micros
 
 # As long as Google's emulator lets a transaction wait; that of the service is not documented.
@@ -43,7 +43,7 @@ class Locks:
     """What the open transactions of a server hold on to."""
 
     def __init__(
-        self, mode: Concurrency, store: Store, transactions: Transactions, clock: Clock
+        self, mode: Concurrency, store: EntityStore, transactions: Transactions, clock: StackClock
     ) -> None:
         self._mode = mode
         self._store = store

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from adjourn_local.datastore import filters, keys
-from adjourn_local.datastore.filters import Alternative
+from adjourn_local.datastore import keys, query_filters
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import PropertyOrder, invalid, unsupported
+from adjourn_local.datastore.query_filters import Alternative
 
 # https://cloud.google.com/datastore/docs/concepts/metadataqueries
 METADATA_KINDS = {"__namespace__", "__kind__", "__property__"}
 
 
-class Order(NamedTuple):
+class SortOrder(NamedTuple):
     """A property path to sort by."""
 
     name: str
@@ -36,7 +36,7 @@ class Query:
     partition: Partition
     kind: str | None
     alternatives: tuple[Alternative, ...]
-    order: tuple[Order, ...]
+    order: tuple[SortOrder, ...]
     keys_descending: bool
     distinct: tuple[str, ...]
     projection: tuple[str, ...]
@@ -57,7 +57,7 @@ class Query:
         return blake2b(repr(parts).encode(), digest_size=4).digest()
 
 
-def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Query:
+def parse_query(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Query:
     """Return the query of a message, whose rows shall also hold the `aggregated` properties.
 
     Raises:
@@ -65,12 +65,12 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
     """
     _check_supported(message)
     kind = message.kind[0].name if message.kind else None
-    alternatives = filters.alternatives(message.filter, partition)
+    alternatives = query_filters.alternatives(message.filter, partition)
     projected = [projection.property.name for projection in message.projection]
     distinct = tuple(reference.name for reference in message.distinct_on)
     asked = _asked_order(message)
     if kind is None or kind in METADATA_KINDS:
-        names = filters.compared(message.filter)
+        names = query_filters.compared(message.filter)
         _check_kindless(names, asked, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
     if aggregated and projected and not projection:
@@ -83,15 +83,15 @@ def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) 
             raise invalid(
                 f"The aggregation property {name} is not present in the base query's projection."
             )
-    equated = filters.equated(message.filter)
+    equated = query_filters.equated(message.filter)
     _check_projection(projected, projection, equated)
     _check_distinct(distinct, asked, equated)
     implied = [
         *distinct,
-        *filters.inequalities(message.filter),
+        *query_filters.inequalities(message.filter),
         *sorted({*projection, *aggregated}),
     ]
-    order, descending = _complete(asked, implied, filters.fixed_names(alternatives))
+    order, descending = _complete(asked, implied, query_filters.fixed_names(alternatives))
     return Query(
         partition=partition,
         kind=kind,
@@ -130,20 +130,20 @@ def _check_reserved_kind(name: str) -> None:
         raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
 
 
-def _asked_order(message: Any) -> list[Order]:
-    found: dict[str, Order] = {}
+def _asked_order(message: Any) -> list[SortOrder]:
+    found: dict[str, SortOrder] = {}
     for item in message.order:
         name = item.property.name
         if name in found:
             raise invalid(f"order by clause cannot contain duplicate fields {name}")
-        found[name] = Order(name, item.direction == PropertyOrder.DESCENDING)
+        found[name] = SortOrder(name, item.direction == PropertyOrder.DESCENDING)
     return list(found.values())
 
 
-def _check_kindless(names: set[str], asked: list[Order], others: list[str]) -> None:
+def _check_kindless(names: set[str], asked: list[SortOrder], others: list[str]) -> None:
     if names:
         raise invalid(f"kind is required for filter: {min(names)}")
-    if any(order != Order(KEY, descending=False) for order in asked):
+    if any(order != SortOrder(KEY, descending=False) for order in asked):
         raise invalid("kind is required for all orders except __key__ ascending")
     if any(name != KEY for name in others):
         raise invalid("kind is required for projection, distinct on and aggregation")
@@ -156,7 +156,7 @@ def _check_projection(projected: list[str], projection: tuple[str, ...], equated
         raise invalid("Cannot use projection on a property with an equality filter.")
 
 
-def _check_distinct(distinct: tuple[str, ...], asked: list[Order], equated: set[str]) -> None:
+def _check_distinct(distinct: tuple[str, ...], asked: list[SortOrder], equated: set[str]) -> None:
     if len(set(distinct)) < len(distinct):
         raise invalid("Cannot group by a property multiple times.")
     if not equated.isdisjoint(distinct):
@@ -171,8 +171,8 @@ def _check_distinct(distinct: tuple[str, ...], asked: list[Order], equated: set[
 
 
 def _complete(
-    asked: list[Order], implied: list[str], fixed: set[str]
-) -> tuple[tuple[Order, ...], bool]:
+    asked: list[SortOrder], implied: list[str], fixed: set[str]
+) -> tuple[tuple[SortOrder, ...], bool]:
     """Return the whole order but for a key at its end, and the direction of keys.
 
     What is implied takes the direction of the last order that was asked for. An order on a
@@ -182,7 +182,7 @@ def _complete(
     descending = asked[-1].descending if asked else False
     known = fixed | {order.name for order in asked}
     order = [one for one in asked if one.name not in fixed]
-    order += [Order(name, descending) for name in dict.fromkeys(implied) if name not in known]
+    order += [SortOrder(name, descending) for name in dict.fromkeys(implied) if name not in known]
     keys_descending = next((one.descending for one in order if one.name == KEY), descending)
     if order and order[-1].name == KEY:
         order.pop()

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from adjourn_local.datastore import cursor, keys, masks, values
-from adjourn_local.datastore import query as queries
+from adjourn_local.datastore import cursor, index_values, keys, masks
+from adjourn_local.datastore.entity_records import EntityRecord, Row, View
+from adjourn_local.datastore.entity_store import EntityStore
 from adjourn_local.datastore.indexes import split_columns
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
@@ -15,10 +16,9 @@ from adjourn_local.datastore.messages import (
     RunQueryResponse,
     invalid,
 )
-from adjourn_local.datastore.plan import Plan, Scan, make_plan
-from adjourn_local.datastore.records import Record, Row, View
-from adjourn_local.datastore.scan import Hit, Run, Window
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.query import parse_query
+from adjourn_local.datastore.query_plan import QueryPlan, Scan, make_plan
+from adjourn_local.datastore.scan import Hit, PlanRun, Window
 from adjourn_local.timing.timestamps import write
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -31,7 +31,7 @@ _BATCH_RESULTS = 1000
 class Reader:
     """Answers the read methods; the same answer from the same view, whoever asks."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: EntityStore) -> None:
         self._store = store
 
     def lookup(self, request: Any, view: View) -> Any:
@@ -54,7 +54,7 @@ class Reader:
 
     def _stored_keys(self, request: Any) -> dict[bytes, Any]:
         """Return the keys of a Lookup under the bytes that they are stored under, each once."""
-        home = keys.Home(request.project_id, request.database_id)
+        home = keys.RequestDatabase(request.project_id, request.database_id)
         found: dict[bytes, Any] = {}
         for key in request.keys:
             path = keys.checked_path(key, reserved=True)
@@ -63,9 +63,11 @@ class Reader:
             found.setdefault(prefix + path, key)
         return found
 
-    def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
+    def plan(
+        self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()
+    ) -> QueryPlan:
         """Return the plan of a query message, filling the indexes that it needs."""
-        query = queries.parse(message, partition, aggregated)
+        query = parse_query(message, partition, aggregated)
         catalog = self._store.catalog
         return make_plan(
             query,
@@ -73,7 +75,7 @@ class Reader:
             lambda shape: self._store.ensure_index(partition, query.kind or "", shape),
         )
 
-    def window(self, plan: Plan, message: Any) -> Window:
+    def window(self, plan: QueryPlan, message: Any) -> Window:
         """Return the part of a plan that the query's cursors leave."""
         mark = plan.query.fingerprint()
         return Window(
@@ -92,7 +94,7 @@ class Reader:
         window = self.window(plan, request.query)
         bare = plan.query.keys_only or bool(plan.query.projection)
         if request.query.offset or batch.has_room():
-            run = Run(store=self._store, view=view, plan=plan, window=window, bare=bare)
+            run = PlanRun(store=self._store, view=view, plan=plan, window=window, bare=bare)
             batch.fill(run.hits())
         batch.finish()
         return response
@@ -101,7 +103,7 @@ class Reader:
 class _Batch:
     """Collects hits into a QueryResultBatch until a limit of the query or of an answer is met."""
 
-    def __init__(self, plan: Plan, message: Any, mask: Any, batch: Any) -> None:
+    def __init__(self, plan: QueryPlan, message: Any, mask: Any, batch: Any) -> None:
         self._plan = plan
         self._message = message
         self._mask = mask
@@ -156,7 +158,7 @@ class _Batch:
     def _fill_result(self, result: Any, position: bytes, scan: Scan, row: Row) -> None:
         query = self._plan.query
         if not query.keys_only and not query.projection:
-            fill_result(result, Record(*row[2:]), self._mask)
+            fill_result(result, EntityRecord(*row[2:]), self._mask)
             self._size += len(row[6])
             return
         _, path = split_columns(position, self._plan.descending)
@@ -164,7 +166,7 @@ class _Batch:
         if query.projection:
             found = self._plan.row_values(position, scan)
             for name in query.projection:
-                result.entity.properties[name].CopyFrom(values.decode(found[name]))
+                result.entity.properties[name].CopyFrom(index_values.decode(found[name]))
         self._size += len(row[0])
 
     def finish(self) -> None:
@@ -178,7 +180,7 @@ class _Batch:
             batch.end_cursor = cursor.make(self._mark, self._last)
 
 
-def fill_result(result: Any, record: Record, mask: "masks.Mask | None") -> None:
+def fill_result(result: Any, record: EntityRecord, mask: "masks.Mask | None") -> None:
     """Fill a result from a record, with the properties that the mask leaves."""
     if mask is None:
         result.entity.MergeFromString(record.body)

@@ -1,4 +1,4 @@
-"""Run a plan: read its ranges in order, merge them, leave out what was already a result."""
+"""PlanRun a plan: read its ranges in order, merge them, leave out what was already a result."""
 
 import heapq
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from adjourn_local.datastore import entities, keys, metadata
+from adjourn_local.datastore.entity_records import Row, Source, View
+from adjourn_local.datastore.entity_store import EntityStore
 from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
-from adjourn_local.datastore.plan import Plan, Range, Scan
 from adjourn_local.datastore.query import METADATA_KINDS
-from adjourn_local.datastore.records import Row, Source, View
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.query_plan import QueryPlan, Range, Scan
 
 Hit = tuple[bytes, Scan, Row]
 """A result: its position, the scan that found it, its row."""
@@ -25,7 +25,7 @@ class Window:
     until: bytes | None = None
 
 
-def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
+def clipped(plan: QueryPlan, scan: Scan, window: Window) -> list[Range]:
     """Return the ranges of a scan that lie within a window."""
     ranges = list(scan.ranges)
     for position, is_start in ((window.after, True), (window.until, False)):
@@ -41,12 +41,12 @@ def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class PlanRun:
     """One reading of a plan in a view; `bare` if the index rows suffice, without entities."""
 
-    store: Store
+    store: EntityStore
     view: View
-    plan: Plan
+    plan: QueryPlan
     window: Window
     bare: bool
 

@@ -9,21 +9,21 @@ from typing import Any
 import grpc
 from aiohttp import web
 
-from adjourn_local.datastore import explain, http, keys, messages
+from adjourn_local.datastore import explain, keys, messages, protobuf_http
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
+from adjourn_local.datastore.entity_records import View
+from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.locks import Concurrency, Locks
 from adjourn_local.datastore.messages import invalid, unsupported
-from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.plan import Plan
+from adjourn_local.datastore.mutations import MutationWriter
+from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.records import View
-from adjourn_local.datastore.store import Store
 from adjourn_local.datastore.transactions import Read, Transaction, Transactions
-from adjourn_local.datastore.writes import Writer
 from adjourn_local.http import rpc
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, write
 
 _SERVICE = "google.datastore.v1.Datastore"
@@ -43,18 +43,18 @@ class DatastoreServer:
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         *,
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
         random_source: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
-        self._store = Store(path)
+        self._store = EntityStore(path)
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
-        self._past = Past(self._store)
-        writer = Writer(self._store, self._past, self._allocate)
+        self._past = History(self._store)
+        writer = MutationWriter(self._store, self._past, self._allocate)
         self._transactions = Transactions(self._store, self._past, self._random)
         locks = Locks(concurrency, self._store, self._transactions, clock)
         self._commits = Commits(writer, self._transactions, locks, clock)
@@ -65,7 +65,7 @@ class DatastoreServer:
 
     def http_routes(self) -> list[web.RouteDef]:
         """Return the routes that a client without gRPC posts to."""
-        return http.routes(self._methods())
+        return protobuf_http.routes(self._methods())
 
     def close(self) -> None:
         """Close the file; open transactions are lost, as in a restart."""
@@ -113,7 +113,7 @@ class DatastoreServer:
         )
 
     def _explained(
-        self, request: Any, bare: Any, plan: Callable[[], Plan], answer: Callable[[View], Any]
+        self, request: Any, bare: Any, plan: Callable[[], QueryPlan], answer: Callable[[View], Any]
     ) -> Any:
         """Answer a query, with its plan and its cost or with its plan alone if it asks for that."""
         if not request.HasField("explain_options"):
@@ -188,7 +188,7 @@ class DatastoreServer:
     def _allocate_ids(self, request: Any) -> Any:
         _check_request(request)
         response = messages.AllocateIdsResponse()
-        home = keys.Home(request.project_id, request.database_id)
+        home = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key, incomplete=True)
@@ -206,7 +206,7 @@ class DatastoreServer:
 
     def _reserve_ids(self, request: Any) -> Any:
         _check_request(request)
-        home = keys.Home(request.project_id, request.database_id)
+        home = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key)
@@ -222,7 +222,7 @@ class DatastoreServer:
                 return
 
     def _all_stored(self, request: Any, found: Iterable[Any]) -> frozenset[bytes]:
-        home = keys.Home(request.project_id, request.database_id)
+        home = keys.RequestDatabase(request.project_id, request.database_id)
         return frozenset(self._stored(home.partition(key), key) for key in found)
 
     def _stored(self, partition: Partition, key: Any) -> bytes:

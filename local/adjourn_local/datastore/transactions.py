@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from adjourn_local.datastore.entity_records import View
+from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.history import History
 from adjourn_local.datastore.messages import invalid
-from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.records import View
-from adjourn_local.datastore.store import Store
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import SECOND
 
@@ -68,7 +68,7 @@ class Transaction:
 class Transactions:
     """The open transactions; like those of a server that is replaced, they end with the process."""
 
-    def __init__(self, store: Store, past: Past, random_source: random.Random) -> None:
+    def __init__(self, store: EntityStore, past: History, random_source: random.Random) -> None:
         self._store = store
         self._past = past
         self._random = random_source

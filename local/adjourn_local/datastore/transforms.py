@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from adjourn_local.datastore import masks, values
+from adjourn_local.datastore import index_values, masks
 from adjourn_local.datastore.messages import PropertyTransform, Value, invalid
 from adjourn_local.timing.timestamps import write
 
@@ -100,7 +100,7 @@ def _identity(value: Any) -> object:
     """Return what is equal for equivalent values: numbers by their size, the rest as it is."""
     number = _number(value)
     if number is None:
-        return values.encode(value) or value.SerializeToString(deterministic=True)
+        return index_values.encode(value) or value.SerializeToString(deterministic=True)
     return "nan" if math.isnan(number) else number
 
 

@@ -1,4 +1,4 @@
-"""The folder in which a stack keeps its state, and which no two stacks may share."""
+"""Lock the state folder, so that no two stacks use it at once."""
 
 import fcntl
 from io import TextIOWrapper
@@ -7,19 +7,19 @@ from pathlib import Path
 from adjourn_local.errors import StackError
 
 
-def take(folder: Path) -> TextIOWrapper:
-    """Return an open file; until it is closed, or this process ends, nobody else gets the folder.
+def lock_folder(folder: Path) -> TextIOWrapper:
+    """Lock a folder until the returned file is closed or this process ends.
 
     Raises:
-        StackError: Another stack has it, or nothing can be written there.
+        StackError: Another stack has locked it, or it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a", encoding="utf-8")
     except FileExistsError:
-        raise StackError(f"No state can be kept in {folder}: it is not a folder.") from None
+        raise StackError(f"The state cannot be kept in {folder}: it is not a folder.") from None
     except OSError as error:
-        raise StackError(f"No state can be kept in {folder}: {error.strerror}.") from None
+        raise StackError(f"The state cannot be kept in {folder}: {error.strerror}.") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

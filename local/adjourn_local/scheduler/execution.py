@@ -7,7 +7,7 @@ from typing import Any
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.http_status import code_of, is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.timing.backoff import backoff
 
 # A back-off may be longer than what is left of the calendar.
@@ -31,7 +31,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class JobRetryPolicy:
     """A retry configuration in which every field has its value."""
 
     count: int
@@ -41,9 +41,9 @@ class RetryPolicy:
     doublings: int
 
 
-def policy_of(config: Any) -> RetryPolicy:
+def policy_of(config: Any) -> JobRetryPolicy:
     """Return the policy that a complete RetryConfig message describes."""
-    return RetryPolicy(
+    return JobRetryPolicy(
         count=config.retry_count,
         duration=config.max_retry_duration.ToTimedelta(),
         min_backoff=config.min_backoff_duration.ToTimedelta(),
@@ -53,7 +53,7 @@ def policy_of(config: Any) -> RetryPolicy:
 
 
 def next_attempt(
-    policy: RetryPolicy, execution: Execution, *, now: dt.datetime, next_tick: dt.datetime | None
+    policy: JobRetryPolicy, execution: Execution, *, now: dt.datetime, next_tick: dt.datetime | None
 ) -> dt.datetime | None:
     """Return when an execution that just failed is attempted again, or None if it is given up.
 
@@ -75,7 +75,7 @@ def next_attempt(
     return None if next_tick is not None and at >= next_tick else at
 
 
-def status_of(answer: Answer) -> tuple[int, str]:
+def status_of(answer: HandlerResponse) -> tuple[int, str]:
     """Return code and message of the `google.rpc.Status` that an attempt ended with."""
     if is_success(answer):
         return code_pb2.OK, ""

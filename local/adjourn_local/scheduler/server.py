@@ -14,18 +14,18 @@ from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http import rest, rpc
-from adjourn_local.http.app_engine import Services, address
+from adjourn_local.http.app_engine_services import Services, address
 from adjourn_local.http.resource_names import check_location, invalid
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.http.sender import Sender
-from adjourn_local.scheduler import names
-from adjourn_local.scheduler.definition import Job, define, redefine
-from adjourn_local.scheduler.request import Writer
-from adjourn_local.scheduler.rules import RULES
-from adjourn_local.scheduler.runner import Runner
-from adjourn_local.scheduler.store import Entry, JobStore
-from adjourn_local.scheduler.times import next_tick
-from adjourn_local.timing.clock import Clock
+from adjourn_local.scheduler import job_names
+from adjourn_local.scheduler.job_definition import Job, define, redefine
+from adjourn_local.scheduler.job_request import JobRequestWriter
+from adjourn_local.scheduler.job_routes import RULES
+from adjourn_local.scheduler.job_runner import JobRunner
+from adjourn_local.scheduler.job_store import JobEntry, JobStore
+from adjourn_local.scheduler.start_times import next_tick
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.tokens.bearer import Mint
 
 _State = job_types.Job.State
@@ -44,7 +44,7 @@ class SchedulerServer:
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         mint: Mint,
         sender: Sender,
         *,
@@ -66,8 +66,8 @@ class SchedulerServer:
         self._clock = clock
         self._store = JobStore(path)
         self._services = app_engine
-        writer = Writer(mint=mint, services=app_engine)
-        self._runner = Runner(
+        writer = JobRequestWriter(mint=mint, services=app_engine)
+        self._runner = JobRunner(
             self._store, clock, writer, sender, skips_overlapping=skips_overlapping
         )
 
@@ -118,7 +118,7 @@ class SchedulerServer:
         given.http_target.uri = uri
         given.http_target.oidc_token.service_account_email = service_account
         given.http_target.oidc_token.audience = audience
-        location, _ = names.split(name)
+        location, _ = job_names.split(name)
         entry = self._store.get(name)
         if entry is None:
             self._add(location, given)
@@ -126,7 +126,7 @@ class SchedulerServer:
         mask = field_mask_pb2.FieldMask(paths=["http_target.uri", "http_target.oidc_token"])
         updated = redefine(entry.job, given, mask)
         if updated != entry.job:
-            self._store.put(Entry(job=updated, tick=entry.tick))
+            self._store.put(JobEntry(job=updated, tick=entry.tick))
 
     def _methods(self) -> rpc.Methods:
         return {
@@ -143,10 +143,10 @@ class SchedulerServer:
     def _create(self, request: Any) -> Any:
         return self._view(self._add(request.parent, request.job))
 
-    def _add(self, location: str, given: Any) -> Entry:
+    def _add(self, location: str, given: Any) -> JobEntry:
         check_location(location)
         given.name = given.name or f"{location}/jobs/{secrets.randbits(63)}"
-        if names.split(given.name)[0] != location:
+        if job_names.split(given.name)[0] != location:
             raise invalid(f'The job name must start with the parent "{location}".')
         job = define(given)
         self._find_service(job)
@@ -209,8 +209,8 @@ class SchedulerServer:
         self._runner.run_now(entry)
         return self._view(entry)
 
-    def _entry(self, name: str) -> Entry:
-        names.split(name)
+    def _entry(self, name: str) -> JobEntry:
+        job_names.split(name)
         entry = self._store.get(name)
         if entry is None:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Job not found.")
@@ -221,20 +221,20 @@ class SchedulerServer:
         if job.HasField("app_engine_http_target"):
             address(self._services, job.app_engine_http_target.app_engine_routing)
 
-    def _put_from_now(self, job: Any) -> Entry:
+    def _put_from_now(self, job: Any) -> JobEntry:
         """Store a job that a user has just defined."""
         job.user_update_time.FromDatetime(self._clock.now())
         return self._put(job)
 
-    def _put(self, job: Any) -> Entry:
+    def _put(self, job: Any) -> JobEntry:
         """Store a job whose next start counts from now."""
         tick = next_tick(job, self._clock.now()) if job.state == _State.ENABLED else None
-        entry = Entry(job=job, tick=tick)
+        entry = JobEntry(job=job, tick=tick)
         self._store.put(entry)
         self._runner.look()
         return entry
 
-    def _view(self, entry: Entry) -> Any:
+    def _view(self, entry: JobEntry) -> Any:
         """Return the job as clients see it: with the next attempt, be it a start or a retry."""
         upcoming = self._store.next_retry(entry.job.name) or entry.tick
         if upcoming is not None:

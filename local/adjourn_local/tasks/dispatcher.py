@@ -9,13 +9,11 @@ import logging
 from functools import partial
 
 from adjourn_local.http.http_status import is_success
-from adjourn_local.http.sender import Answer, Sender
+from adjourn_local.http.sender import HandlerResponse, Sender
+from adjourn_local.tasks.active_queue import ActiveQueue
 from adjourn_local.tasks.counters import Tally
-from adjourn_local.tasks.headers import Writer
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import Settings
-from adjourn_local.tasks.queue_line import Line
-from adjourn_local.tasks.record import Record
+from adjourn_local.tasks.options import TasksOptions
+from adjourn_local.tasks.queue_definition import QueueSettings
 from adjourn_local.tasks.retry import (
     RETENTION,
     counts_as_execution,
@@ -25,11 +23,13 @@ from adjourn_local.tasks.retry import (
     previous_response,
     response_status,
 )
-from adjourn_local.tasks.schedule import Agenda
-from adjourn_local.tasks.store import Store
-from adjourn_local.tasks.task import deadline
-from adjourn_local.timing.clock import Clock
-from adjourn_local.timing.timer import Alarm
+from adjourn_local.tasks.task_definition import deadline
+from adjourn_local.tasks.task_record import TaskRecord
+from adjourn_local.tasks.task_request import TaskRequestWriter
+from adjourn_local.tasks.task_schedule import TaskSchedule
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
+from adjourn_local.timing.timer import Timer
 from adjourn_local.timing.timestamps import SECOND, micros, read, write
 
 _log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ class Dispatcher:
 
     def __init__(
         self,
-        store: Store,
-        clock: Clock,
-        writer: Writer,
+        store: TaskStore,
+        clock: StackClock,
+        writer: TaskRequestWriter,
         sender: Sender,
-        options: Options,
+        options: TasksOptions,
     ) -> None:
         self.tally = Tally()
         self._store = store
@@ -52,9 +52,9 @@ class Dispatcher:
         self._writer = writer
         self._sender = sender
         self._options = options
-        self._lines: dict[str, Line] = {}
-        self._running: dict[int, Record] = {}
-        self._newest: Record | None = None
+        self._lines: dict[str, ActiveQueue] = {}
+        self._running: dict[int, TaskRecord] = {}
+        self._newest: TaskRecord | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._is_started = False
 
@@ -85,14 +85,14 @@ class Dispatcher:
                 attempt.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def open(self, name: str, settings: Settings) -> None:
+    def open(self, name: str, settings: QueueSettings) -> None:
         """Begin to run a queue, or go on with it under other settings."""
         now = micros(self._clock.now())
         line = self._lines.get(name)
         if line is None:
-            agenda = Agenda(partial(self._store.waiting, name))
-            alarm = Alarm(self._clock, lambda: self._pump(self._lines[name]))
-            line = self._lines[name] = Line(
+            agenda = TaskSchedule(partial(self._store.waiting, name))
+            alarm = Timer(self._clock, lambda: self._pump(self._lines[name]))
+            line = self._lines[name] = ActiveQueue(
                 name, settings, agenda, alarm, now, options=self._options
             )
         else:
@@ -112,7 +112,7 @@ class Dispatcher:
             if record.queue == name:
                 record.gone = True
 
-    def arrived(self, record: Record) -> None:
+    def arrived(self, record: TaskRecord) -> None:
         """Take up a task that has just been stored."""
         line = self._lines[record.queue]
         line.agenda.add((record.due, record.id))
@@ -120,17 +120,17 @@ class Dispatcher:
         self._pump(line)
         self._newest = None
 
-    def current(self, record: Record) -> Record:
+    def current(self, record: TaskRecord) -> TaskRecord:
         """Return the state of a task including what its attempts in flight have not written."""
         return self._running.get(record.id, record)
 
-    def run(self, record: Record) -> None:
+    def run(self, record: TaskRecord) -> None:
         """Dispatch a task now, whatever its queue's state and limits and its own attempts."""
         now = micros(self._clock.now())
         write(record.task.schedule_time, now)
         self._begin(self._lines[record.queue], record, now, forced=True)
 
-    def _pump(self, line: Line) -> None:
+    def _pump(self, line: ActiveQueue) -> None:
         """Dispatch what may go now and have the alarm ring when the next may."""
         now = micros(self._clock.now())
         while self._is_started and line.is_open():
@@ -146,7 +146,7 @@ class Dispatcher:
                 line.spend(now)
                 self._begin(line, record, now)
 
-    def _take(self, line: Line, now: int) -> Record | None:
+    def _take(self, line: ActiveQueue, now: int) -> TaskRecord | None:
         due, id_ = line.agenda.pop()
         if id_ <= line.purged:
             return None
@@ -161,7 +161,7 @@ class Dispatcher:
             return None
         return record
 
-    def expire(self, record: Record) -> None:
+    def expire(self, record: TaskRecord) -> None:
         """Delete a task that was kept for as long as the service keeps one."""
         self._store.end(record, micros(self._clock.now()))
         self.tally.exhausted += 1
@@ -172,7 +172,9 @@ class Dispatcher:
             extra={"event": "task_expired", "queue": record.queue, "task": record.task_id},
         )
 
-    def _begin(self, line: Line, record: Record, now: int, *, forced: bool = False) -> None:
+    def _begin(
+        self, line: ActiveQueue, record: TaskRecord, now: int, *, forced: bool = False
+    ) -> None:
         task = record.task
         due = record.due
         task.dispatch_count += 1
@@ -191,7 +193,9 @@ class Dispatcher:
         self._attempts.add(attempt)
         attempt.add_done_callback(self._attempts.discard)
 
-    async def _attempt(self, line: Line, record: Record, due: int, *, forced: bool) -> None:
+    async def _attempt(
+        self, line: ActiveQueue, record: TaskRecord, due: int, *, forced: bool
+    ) -> None:
         try:
             answer = await self._deliver(line, record, due)
             self._settle(line, record, answer, since=due if forced else None)
@@ -202,15 +206,17 @@ class Dispatcher:
                 self._running.pop(record.id, None)
         self._pump(line)
 
-    async def _deliver(self, line: Line, record: Record, due: int) -> Answer:
+    async def _deliver(self, line: ActiveQueue, record: TaskRecord, due: int) -> HandlerResponse:
         try:
             request = self._writer.write(record, due, line.settings)
             return await self._sender.send(request, deadline(record.task))
         except Exception:  # noqa: BLE001 - whatever breaks here, the task must not be lost
             _log.exception("attempt_broken queue=%s task=%s", record.queue, record.task_id)
-            return Answer(status=None, error="UNAVAILABLE", retry_after=None)
+            return HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
 
-    def _settle(self, line: Line, record: Record, answer: Answer, *, since: int | None) -> None:
+    def _settle(
+        self, line: ActiveQueue, record: TaskRecord, answer: HandlerResponse, *, since: int | None
+    ) -> None:
         """Note what an attempt came to; a retry after RunTask counts from that call."""
         now = micros(self._clock.now())
         succeeded = is_success(answer)
@@ -242,7 +248,9 @@ class Dispatcher:
         line.agenda.add((record.due, record.id))
         self._log_failure(line, record, answer, now, retry_in=wait)
 
-    def _note_failure(self, record: Record, answer: Answer, now: int, *, app_engine: bool) -> None:
+    def _note_failure(
+        self, record: TaskRecord, answer: HandlerResponse, now: int, *, app_engine: bool
+    ) -> None:
         task = record.task
         task.response_count += answer.status is not None
         write(task.last_attempt.response_time, now)
@@ -252,7 +260,13 @@ class Dispatcher:
         record.previous = previous_response(answer, app_engine=app_engine)
 
     def _log_failure(
-        self, line: Line, record: Record, answer: Answer, now: int, *, retry_in: int | None
+        self,
+        line: ActiveQueue,
+        record: TaskRecord,
+        answer: HandlerResponse,
+        now: int,
+        *,
+        retry_in: int | None,
     ) -> None:
         # A task that is given up is a loss and always told; failures that are retried can be many.
         held_back = 0 if retry_in is None else line.log.ask(now)

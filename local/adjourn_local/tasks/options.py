@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class TasksOptions:
     """The settings of one server.
 
     Attributes:
@@ -29,4 +29,4 @@ class Options:
     grace: float = 1.0
 
 
-DEFAULTS = Options()
+DEFAULTS = TasksOptions()

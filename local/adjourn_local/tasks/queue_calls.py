@@ -10,14 +10,14 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.resource_names import check_location, invalid
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.tasks import pages
+from adjourn_local.tasks import page_tokens
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.filters import parse
-from adjourn_local.tasks.names import split_queue
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
-from adjourn_local.tasks.store import Store
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.options import TasksOptions
+from adjourn_local.tasks.queue_definition import PAUSED, RUNNING, merged, new_queue, settings_of
+from adjourn_local.tasks.queue_filters import parse
+from adjourn_local.tasks.task_names import split_queue
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span, write
 
 _MAX_PAGE = 9800
@@ -31,7 +31,7 @@ class QueueCalls:
     """Holds every queue's message; the store and the dispatcher follow each change."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, clock: Clock, options: Options
+        self, store: TaskStore, dispatcher: Dispatcher, clock: StackClock, options: TasksOptions
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -109,15 +109,15 @@ class QueueCalls:
         check_location(request.parent)
         matches = parse(request.filter)
         now = micros(self._clock.now())
-        size = pages.page_size(request.page_size, _MAX_PAGE)
+        size = page_tokens.page_size(request.page_size, _MAX_PAGE)
         listing = f"{request.parent} {request.filter}"
-        after = pages.redeem(request.page_token, listing, now) or ""
+        after = page_tokens.redeem(request.page_token, listing, now) or ""
         prefix = f"{request.parent}/queues/"
         names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
         found = (queue for name in names if matches(queue := self._queues[name]))
         response = _ListQueuesResponse(queues=islice(found, size))
         if next(found, None) is not None:
-            response.next_page_token = pages.issue(listing, response.queues[-1].name, now)
+            response.next_page_token = page_tokens.issue(listing, response.queues[-1].name, now)
         return response
 
     async def delete(self, request: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.http_status import code_of, is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.timing.backoff import backoff
 from adjourn_local.timing.timestamps import DAY, SECOND, read
 
@@ -18,7 +18,7 @@ _GATEWAY_TIMEOUT = 504
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class TaskRetryPolicy:
     """A retry configuration in which every field has its value; times are microseconds."""
 
     max_attempts: int
@@ -28,9 +28,9 @@ class RetryPolicy:
     max_doublings: int
 
 
-def policy_of(config: Any) -> RetryPolicy:
+def policy_of(config: Any) -> TaskRetryPolicy:
     """Return the policy that a complete RetryConfig message describes."""
-    return RetryPolicy(
+    return TaskRetryPolicy(
         max_attempts=config.max_attempts,
         max_duration=read(config.max_retry_duration),
         min_backoff=read(config.min_backoff),
@@ -39,9 +39,9 @@ def policy_of(config: Any) -> RetryPolicy:
     )
 
 
-def override(policy: RetryPolicy, config: Any) -> RetryPolicy:
+def override(policy: TaskRetryPolicy, config: Any) -> TaskRetryPolicy:
     """Return the policy of a task that brings its own RetryConfig; what it leaves out stays."""
-    return RetryPolicy(
+    return TaskRetryPolicy(
         max_attempts=config.max_attempts or policy.max_attempts,
         max_duration=read(config.max_retry_duration)
         if config.HasField("max_retry_duration")
@@ -56,7 +56,7 @@ def override(policy: RetryPolicy, config: Any) -> RetryPolicy:
     )
 
 
-def is_exhausted(policy: RetryPolicy, *, attempts: int, since_first: int, age: int) -> bool:
+def is_exhausted(policy: TaskRetryPolicy, *, attempts: int, since_first: int, age: int) -> bool:
     """Tell whether a task that just failed is given up.
 
     With both limits set they must both be reached (`RetryConfig.max_attempts`); without any,
@@ -72,7 +72,7 @@ def is_exhausted(policy: RetryPolicy, *, attempts: int, since_first: int, age: i
     return bool(limits) and all(limits)
 
 
-def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
+def delay(policy: TaskRetryPolicy, *, attempts: int, answer: HandlerResponse) -> int:
     """Return the microseconds until the next attempt, after `attempts` have failed.
 
     That Retry-After is considered on 429 and 503 is documented (`HttpRequest`), how is not: here
@@ -90,7 +90,7 @@ def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
     return wait
 
 
-def previous_response(answer: Answer, *, app_engine: bool = False) -> int:
+def previous_response(answer: HandlerResponse, *, app_engine: bool = False) -> int:
     """Return the status told to the next attempt: 0 for none, but 504 for a missed deadline.
 
     An App Engine target is told 0 for that too (measured).
@@ -101,12 +101,12 @@ def previous_response(answer: Answer, *, app_engine: bool = False) -> int:
     return _GATEWAY_TIMEOUT if is_late else 0
 
 
-def counts_as_execution(answer: Answer) -> bool:
+def counts_as_execution(answer: HandlerResponse) -> bool:
     """Tell whether the execution count rises: any answer does that is not a 5xx (measured)."""
     return answer.status is not None and answer.status < 500  # noqa: PLR2004 - the rule
 
 
-def response_status(answer: Answer) -> tuple[int, str]:
+def response_status(answer: HandlerResponse) -> tuple[int, str]:
     """Return code and message of the `google.rpc.Status` that an attempt ended with."""
     if answer.status is None:
         if answer.error == "DEADLINE_EXCEEDED":

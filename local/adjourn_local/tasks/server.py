@@ -16,18 +16,18 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import buffer, cmek
-from adjourn_local.tasks.access import AccessCalls
+from adjourn_local.tasks import buffer_task, cmek
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.headers import Writer
-from adjourn_local.tasks.options import DEFAULTS, Options
+from adjourn_local.tasks.iam_calls import IamCalls
+from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION
-from adjourn_local.tasks.rules import RULES
-from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.task_request import TaskRequestWriter
+from adjourn_local.tasks.task_routes import RULES
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
 from adjourn_local.tokens.bearer import Mint
 
@@ -53,23 +53,23 @@ class TasksServer:
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         mint: Mint,
         sender: Sender,
-        options: Options = DEFAULTS,
+        options: TasksOptions = DEFAULTS,
         *,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._clock = clock
         self._options = options
-        self._store = Store(path)
-        writer = Writer(mint=mint, services=options.app_engine)
+        self._store = TaskStore(path)
+        writer = TaskRequestWriter(mint=mint, services=options.app_engine)
         self._dispatcher = Dispatcher(self._store, clock, writer, sender, options)
         self._queues = QueueCalls(self._store, self._dispatcher, clock, options)
         self._tasks = TaskCalls(
             self._store, self._dispatcher, self._queues, clock, options, new_id=new_id
         )
-        self._access = AccessCalls(self._store, self._queues)
+        self._access = IamCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
@@ -83,7 +83,7 @@ class TasksServer:
         """Return the same methods over HTTP and JSON."""
         return [
             *rest.routes({**self._methods(), **self._operations()}, RULES),
-            *buffer.routes(self._queues, self._tasks),
+            *buffer_task.routes(self._queues, self._tasks),
         ]
 
     async def start(self) -> None:

@@ -8,19 +8,19 @@ import grpc
 from google.cloud.tasks_v2.types import cloudtasks
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.http.app_engine import address
+from adjourn_local.http.app_engine_services import address
 from adjourn_local.http.resource_names import invalid
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.tasks import batch, pages
+from adjourn_local.tasks import batch_operations, page_tokens
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.names import split_task
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import settings_of
+from adjourn_local.tasks.options import TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
-from adjourn_local.tasks.record import Record
-from adjourn_local.tasks.store import Store
-from adjourn_local.tasks.task import new_task, view
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.queue_definition import settings_of
+from adjourn_local.tasks.task_definition import new_task, view
+from adjourn_local.tasks.task_names import split_task
+from adjourn_local.tasks.task_record import TaskRecord
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
 
 _MAX_PAGE = 1000
@@ -44,11 +44,11 @@ class TaskCalls:
 
     def __init__(
         self,
-        store: Store,
+        store: TaskStore,
         dispatcher: Dispatcher,
         queues: QueueCalls,
-        clock: Clock,
-        options: Options,
+        clock: StackClock,
+        options: TasksOptions,
         *,
         new_id: Callable[[], str],
     ) -> None:
@@ -90,7 +90,7 @@ class TaskCalls:
             else:
                 tasks[task.name] = task
                 response.tasks.append(view(task, one.response_view))
-        operation = batch.finished(
+        operation = batch_operations.finished(
             name,
             metadata=_BatchCreateMetadata(),
             response=response,
@@ -110,8 +110,8 @@ class TaskCalls:
         """Serve ListTasks, in the order of creation."""
         self._queues.require(request.parent)
         now = micros(self._clock.now())
-        size = pages.page_size(request.page_size, _MAX_PAGE)
-        after = int(pages.redeem(request.page_token, request.parent, now) or 0)
+        size = page_tokens.page_size(request.page_size, _MAX_PAGE)
+        after = int(page_tokens.redeem(request.page_token, request.parent, now) or 0)
         response = _ListTasksResponse()
         weight = 0
         for record in self._store.tasks(request.parent, after, size + 1):
@@ -119,7 +119,7 @@ class TaskCalls:
             # A client's channel takes 4 MB by default, and a page may hold fewer than asked for.
             weight += task.ByteSize()
             if len(response.tasks) == size or (response.tasks and weight > _MAX_PAGE_BYTES):
-                response.next_page_token = pages.issue(request.parent, str(after), now)
+                response.next_page_token = page_tokens.issue(request.parent, str(after), now)
                 break
             response.tasks.append(task)
             after = record.id
@@ -146,7 +146,7 @@ class TaskCalls:
                 self._store.end(self._require(task), now)
             except RpcError as error:
                 failures[index] = error
-        operation = batch.finished(
+        operation = batch_operations.finished(
             name,
             metadata=_BatchDeleteMetadata(),
             response=empty_pb2.Empty(),
@@ -191,7 +191,7 @@ class TaskCalls:
             own = request.task.app_engine_http_request.app_engine_routing
             address(self._services, settings_of(queue).app_engine or own)
 
-    def _arrived(self, records: Sequence[Record]) -> None:
+    def _arrived(self, records: Sequence[TaskRecord]) -> None:
         self._dispatcher.tally.created += len(records)
         for record in records:
             self._dispatcher.arrived(record)
@@ -201,7 +201,7 @@ class TaskCalls:
             pass
         return task_id
 
-    def _require(self, name: str) -> Record:
+    def _require(self, name: str) -> TaskRecord:
         queue, task_id = split_task(name)
         record = self._store.find(queue, task_id)
         if record is not None:

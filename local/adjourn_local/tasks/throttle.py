@@ -4,7 +4,7 @@ That Cloud Tasks dispatches less after 429 and 503, considers Retry-After and sp
 successful dispatches is documented (`HttpRequest`), by how much is not. The numbers are a model.
 """
 
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.timing.timestamps import SECOND
 
 _SMALLEST = 1 / 64
@@ -22,7 +22,7 @@ class Throttle:
         self.until = 0
         self._slowed = 0
 
-    def heard(self, answer: Answer, now: int, *, app_engine: bool) -> bool:
+    def heard(self, answer: HandlerResponse, now: int, *, app_engine: bool) -> bool:
         """Take note of a worker's answer and tell whether anything changed.
 
         Attempts that were under way together count as one: the share falls once a second at most.

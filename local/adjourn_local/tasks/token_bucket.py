@@ -3,7 +3,7 @@
 from adjourn_local.timing.timestamps import SECOND
 
 
-class Bucket:
+class TokenBucket:
     """Holds up to `burst` tokens, gains `rate` a second and loses one for each dispatch."""
 
     def __init__(self, rate: float, burst: int, now: int) -> None:
