@@ -260,7 +260,7 @@ def test_a_page_token_belongs_to_its_filter(world):
 
 
 def test_a_filter_that_cannot_be_read_is_refused(world):
-    with refused("INVALID_ARGUMENT", "The filter names 'speed', which is no field of a queue."):
+    with refused("INVALID_ARGUMENT", "The filter names 'speed', which is not a field of a queue."):
         world.client.list_queues(request={"parent": LOCATION, "filter": "speed > 5"})
 
 

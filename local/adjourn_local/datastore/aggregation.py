@@ -1,4 +1,4 @@
-"""Answer RunAggregationQuery: counts, sums and averages over the rows of a query."""
+"""Serve RunAggregationQuery: counts, sums and averages over the results of a query."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn_local.datastore import index_values
-from adjourn_local.datastore.entity_records import View
 from adjourn_local.datastore.entity_store import EntityStore
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition, is_reserved
@@ -19,6 +18,7 @@ from adjourn_local.datastore.messages import (
 from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
 from adjourn_local.datastore.scan import Hit, PlanRun, Window, clipped
+from adjourn_local.datastore.view import View
 
 _MAX_AGGREGATIONS = 5
 _MAX_INTEGER = (1 << 63) - 1
@@ -34,7 +34,7 @@ class _Aggregate:
 
 
 class Aggregator:
-    """Answers aggregation queries; like a projection, a sum reads the rows of an index alone."""
+    """Computes aggregations; they read index rows alone, without entities."""
 
     def __init__(self, store: EntityStore, reader: Reader) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class Aggregator:
                 number = rows if aggregate.up_to is None else min(rows, aggregate.up_to)
                 result.aggregate_properties[aggregate.alias].integer_value = number
         else:
-            run = PlanRun(store=self._store, view=view, plan=plan, window=window, bare=True)
+            run = PlanRun(store=self._store, view=view, plan=plan, window=window, rows_only=True)
             found = _sliced(run.hits(), message.nested_query)
             self._collect(plan, aggregates, found, result)
         response.batch.more_results = QueryResultBatch.NO_MORE_RESULTS
@@ -67,7 +67,7 @@ class Aggregator:
         return self._reader.plan(message.nested_query, partition, names)
 
     def _quick_count(self, plan: QueryPlan, view: View, window: Window) -> int | None:
-        """Return how many results a plan has if SQLite can count them, else None."""
+        """Return the number of results if SQLite can count the index rows, else None."""
         if not plan.scans:
             return 0
         scan = plan.scans[0]
@@ -79,7 +79,7 @@ class Aggregator:
         ranges = clipped(plan, scan, window)
         if len(ranges) > 1:
             return None
-        return sum(self._store.count(view, low, high) for low, high in ranges)
+        return sum(view.count_entities(low, high) for low, high in ranges)
 
     def _collect(
         self, plan: QueryPlan, aggregates: list[_Aggregate], found: Iterator[Hit], result: Any

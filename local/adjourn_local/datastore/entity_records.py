@@ -1,29 +1,8 @@
-"""What is stored, as it is read and written: rows, records, views and changes."""
+"""Stored entities, index rows, and changes of them."""
 
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
-
-
-class Source(Enum):
-    """What a scan reads: index rows with their entities, the rows alone, or entities by key."""
-
-    # CROSS JOIN keeps SQLite from walking the entities instead of the range.
-    ROWS = (
-        "SELECT r.row, r.several, e.id, e.version, e.created, e.updated, e.body"
-        " FROM datastore_rows r CROSS JOIN datastore_entities e ON e.id = r.entity"
-        " WHERE r.row >= ? AND r.row < ? ORDER BY r.row"
-    )
-    BARE_ROWS = (
-        "SELECT row, several, entity, 0, 0, 0, X'' FROM datastore_rows"
-        " WHERE row >= ? AND row < ? ORDER BY row"
-    )
-    ENTITIES = (
-        "SELECT key, 0, id, version, created, updated, body FROM datastore_entities"
-        " WHERE key >= ? AND key < ? ORDER BY key"
-    )
 
 
 class EntityRecord(NamedTuple):
@@ -37,22 +16,15 @@ class EntityRecord(NamedTuple):
 
 
 Row = tuple[bytes, int, int, int, int, int, bytes]
-"""An index row, whether its entity has several, then the fields of the entity's `EntityRecord`."""
-
-
-class View(NamedTuple):
-    """What a read sees: the present, or what was present when the view was opened."""
-
-    connection: sqlite3.Connection
-    version: int
+"""An index row, whether its entity has several in the index, and the fields of its record."""
 
 
 @dataclass(slots=True)
 class Change:
-    """What one entity becomes: its new record (None deletes it) and the index rows that differ."""
+    """A change of one entity: its new record, None to delete it, and the index rows that differ."""
 
     key: bytes
     old: EntityRecord | None
     new: EntityRecord | None
-    gone: Collection[bytes] = ()
-    come: dict[bytes, bool] = field(default_factory=dict)
+    removed_rows: Collection[bytes] = ()
+    added_rows: dict[bytes, bool] = field(default_factory=dict)

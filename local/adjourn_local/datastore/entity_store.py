@@ -1,23 +1,24 @@
-"""Entities and their index rows, in the stack's one SQLite file.
+"""Store entities and index rows in SQLite.
 
-One process and one thread write them, so a read that precedes a write needs no lock; every group of
-writes that belongs together is one SQLite transaction.
+A single thread writes, so a read before a write needs no lock. Writes that belong together are one
+SQLite transaction.
 """
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from adjourn_local.database import connect
 from adjourn_local.datastore import catalog, entities
-from adjourn_local.datastore.entity_records import Change, EntityRecord, Row, Source, View
+from adjourn_local.datastore.entity_records import Change
 from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.scatter import SCATTER
+from adjourn_local.datastore.view import Source, View
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS datastore_state (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
@@ -29,18 +30,13 @@ CREATE TABLE IF NOT EXISTS datastore_rows (
 CREATE TABLE IF NOT EXISTS datastore_reserved (key BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
-# A put touches a page for each index: a checkpoint every 1000 pages, with its sync, would come
-# after a hundred puts.
+# A put writes a page for each index: a checkpoint every 1000 pages, with its sync, would come every
+# hundred puts.
 _PRAGMAS = """
 PRAGMA wal_autocheckpoint = 8000;
 PRAGMA cache_size = -32768;
 """
 
-# One statement for so many keys costs a third of one for each; entities may be of a megabyte.
-_PORTION = 50
-_SELECT_KEYS = (
-    "SELECT key, id, version, created, updated, body FROM datastore_entities WHERE key IN ("
-)
 _WRITE_ENTITY = (
     "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
     " version = excluded.version, created = excluded.created, updated = excluded.updated,"
@@ -52,7 +48,7 @@ _MAX_COMPOSITES = 200
 
 
 class EntityStore:
-    """The tables of entities and index rows; `catalog` knows which indexes there are."""
+    """The tables of entities and index rows; `catalog` has the list of indexes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -73,43 +69,25 @@ class EntityStore:
             connection.close()
 
     def present(self) -> View:
-        """Return the view of what is stored now."""
+        """Return a view of the current state."""
         return View(self._connection, self.version)
 
     def open_view(self) -> View:
-        """Return a view that stays as it is until it is closed."""
+        """Return a view of the current state that later writes do not change."""
         connection = self._idle.pop() if self._idle else connect(self._path)
         self._views[id(connection)] = connection
         connection.execute("BEGIN")
-        # SQLite fixes the snapshot at the first read, not at BEGIN.
+        # SQLite takes the snapshot at the first read, not at BEGIN.
         connection.execute("SELECT value FROM datastore_state").fetchone()
         return View(connection, self.version)
 
     def close_view(self, view: View) -> None:
-        """Give up a view that `open_view` returned."""
+        """Close a view that `open_view` has returned."""
         view.connection.execute("COMMIT")
         self._idle.append(self._views.pop(id(view.connection)))
 
-    def get(self, view: View, key: bytes) -> EntityRecord | None:
-        """Return the record under a stored key."""
-        select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE key = ?"
-        found = view.connection.execute(select, (key,)).fetchone()
-        return EntityRecord(*found) if found else None
-
-    def records(
-        self, view: View, keys: Sequence[bytes]
-    ) -> Iterator[tuple[bytes, EntityRecord | None]]:
-        """Yield each stored key with its record, read in portions as they are asked for."""
-        for start in range(0, len(keys), _PORTION):
-            portion = keys[start : start + _PORTION]
-            select = _SELECT_KEYS + ",".join("?" * len(portion)) + ")"
-            found = {row[0]: row for row in view.connection.execute(select, portion)}
-            for key in portion:
-                row = found.get(key)
-                yield key, None if row is None else EntityRecord(*row[1:])
-
     def is_taken(self, key: bytes) -> bool:
-        """Return whether a key is stored or reserved, so that its id must not be handed out."""
+        """Return whether a key is stored or reserved, so that its id must not be allocated."""
         select = (
             "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key = :key)"
             " OR EXISTS (SELECT 1 FROM datastore_reserved WHERE key = :key)"
@@ -117,7 +95,7 @@ class EntityStore:
         return bool(self._connection.execute(select, {"key": key}).fetchone()[0])
 
     def reserve(self, keys: Iterable[bytes]) -> None:
-        """Remember keys whose ids must never be handed out."""
+        """Reserve keys, whose ids will never be allocated."""
         insert = "INSERT OR IGNORE INTO datastore_reserved VALUES (?)"
         with self._writing():
             self._connection.executemany(insert, ((key,) for key in keys))
@@ -130,8 +108,8 @@ class EntityStore:
         self.version = version
 
     @contextmanager
-    def pretending(self, changes: Iterable[Change]) -> Iterator[View]:
-        """Show what there would be after some changes; nothing of them is kept."""
+    def preview(self, changes: Iterable[Change]) -> Iterator[View]:
+        """Yield a view with some changes applied, and roll them back at the end."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._write(changes)
@@ -140,29 +118,29 @@ class EntityStore:
             self._connection.execute("ROLLBACK")
 
     def _write(self, changes: Iterable[Change]) -> None:
-        gone: list[bytes] = []
-        come: list[tuple[bytes, bool, int]] = []
+        removed: list[bytes] = []
+        added: list[tuple[bytes, bool, int]] = []
         deleted: list[tuple[bytes]] = []
         written: list[tuple[Any, ...]] = []
         for change in changes:
-            gone += change.gone
+            removed += change.removed_rows
             if change.new is None:
                 deleted.append((change.key,))
                 continue
             number = change.old.id if change.old else next(self._ids)
             written.append((number, change.key, *change.new[1:]))
-            come += [(row, several, number) for row, several in change.come.items()]
+            added += [(row, several, number) for row, several in change.added_rows.items()]
         self._connection.executemany("DELETE FROM datastore_entities WHERE key = ?", deleted)
         self._connection.executemany(_WRITE_ENTITY, written)
-        self._delete_rows(gone)
-        self._insert_rows(come)
+        self._delete_rows(removed)
+        self._insert_rows(added)
 
     def _delete_rows(self, rows: list[bytes]) -> None:
         delete = "DELETE FROM datastore_rows WHERE row = ?"
         self._connection.executemany(delete, ((row,) for row in rows))
 
     def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
-        # In order, so that neighbours are written together.
+        # Sorted, so that rows on the same page are written together.
         insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
         self._connection.executemany(insert, sorted(rows))
 
@@ -180,49 +158,13 @@ class EntityStore:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
         self._connection.execute(replace, (version,))
 
-    def scan(
-        self, view: View, source: Source, low: bytes, high: bytes, *, reverse: bool
-    ) -> Iterator[Row]:
-        """Yield what lies in `low` <= row (or stored key) < `high`, in order."""
-        select = source.value + " DESC" if reverse else source.value
-        cursor = view.connection.execute(select, (low, high))
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
-
-    def record(self, view: View, number: int) -> EntityRecord:
-        """Return the record with a row id that a scan gave."""
-        select = "SELECT id, version, created, updated, body FROM datastore_entities WHERE id = ?"
-        return EntityRecord(*view.connection.execute(select, (number,)).fetchone())
-
-    def has_rows(self, view: View, prefix: bytes) -> bool:
-        """Return whether any index row begins with a prefix."""
-        select = "SELECT EXISTS (SELECT 1 FROM datastore_rows WHERE row >= ? AND row < ?)"
-        return bool(view.connection.execute(select, (prefix, prefix + b"\xff")).fetchone()[0])
-
-    def has_entities(self, view: View, prefix: bytes) -> bool:
-        """Return whether any stored key begins with a partition's prefix."""
-        select = "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key >= ? AND key < ?)"
-        return bool(view.connection.execute(select, (prefix, prefix + b"\xff")).fetchone()[0])
-
-    def count(self, view: View, low: bytes, high: bytes) -> int:
-        """Return how many entities have index rows in a range."""
-        select = (
-            "SELECT COUNT(*) FILTER (WHERE NOT several)"
-            " + COUNT(DISTINCT CASE WHEN several THEN entity END)"
-            " FROM datastore_rows WHERE row >= ? AND row < ?"
-        )
-        total: int = view.connection.execute(select, (low, high)).fetchone()[0]
-        return total
-
     def index_rows(
         self, partition: Partition, kind: str, path: bytes, entity: Any
     ) -> dict[bytes, bool]:
-        """Return the index rows that an entity must have, entering a new kind or property.
+        """Return the index rows of a new or changed entity; add its kind and properties if new.
 
         Raises:
-            RpcError: The entity breaks a limit or a rule of the service.
+            RpcError: The entity exceeds a limit or breaks a rule of the service.
         """
         indexes = self.catalog.kind(partition, kind)
         found = entities.indexed_values(entity, indexes.read if indexes else ())
@@ -239,7 +181,7 @@ class EntityStore:
     def stored_rows(
         self, partition: Partition, kind: str, path: bytes, body: bytes
     ) -> dict[bytes, bool]:
-        """Return the index rows of an entity that is stored, or was before."""
+        """Return the index rows of an entity that is or was stored."""
         indexes = self.catalog.kind(partition, kind)
         if indexes is None:
             return {}
@@ -248,9 +190,9 @@ class EntityStore:
         return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.read))
 
     def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
-        """Return a kind's index of a shape, filling a new one from what is stored.
+        """Return the index of a kind with a shape; create it from the stored entities if missing.
 
-        None stands for an index that would be empty, because no entity ever had such a property.
+        The result is None if no entity ever had such a property, so that the index would be empty.
         """
         indexes = self.catalog.kind(partition, kind)
         names = {column.name for column in shape.columns} - {KEY, SCATTER}
@@ -280,7 +222,7 @@ class EntityStore:
         return index
 
     def _drop_stale(self) -> None:
-        """Make room for a composite index by dropping the one not used for the longest time."""
+        """Drop the least recently used composite index if there are too many."""
         if len(self._last_use) <= _MAX_COMPOSITES:
             return
         partition, kind, shape = use = next(iter(self._last_use))
@@ -295,11 +237,11 @@ class EntityStore:
     def rows_of_kind(
         self, view: View, partition: Partition, kind: str, index: Index
     ) -> Iterator[tuple[int, dict[bytes, bool]]]:
-        """Yield, for each entity of a kind, the rows it has (or shall have) in an index."""
+        """Yield each entity of a kind with the rows that it has, or would have, in an index."""
         indexes = self.catalog.kind(partition, kind)
         if indexes is None:
             return
         prefix = indexes.by_shape[KIND].prefix
-        for row in self.scan(view, Source.ROWS, prefix, prefix + b"\xff", reverse=False):
+        for row in view.scan(Source.ROWS, prefix, prefix + b"\xff", reverse=False):
             found = entities.indexed_values(Entity.FromString(row[6]))
             yield row[2], rows_in(index, row[0][len(prefix) :], found)

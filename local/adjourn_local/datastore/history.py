@@ -1,6 +1,6 @@
-"""Reads of the past: what has changed since then is undone, read, and done again.
+"""Reads at an earlier time: later changes are undone for the read, and then redone.
 
-The changes of the last hour are remembered in memory: a server that has just started knows no past.
+The changes of the last hour are kept in memory, so the history begins with the start of the server.
 """
 
 from collections import deque
@@ -19,13 +19,13 @@ from adjourn_local.timing.timestamps import SECOND, read
 
 # TransactionOptions.ReadOnly.read_time: within the past hour.
 _KEPT = 3600 * SECOND
-# So that an hour of large writes does not fill the memory; what an entry costs beside its entity.
+# Bounds the memory for an hour of large writes; an entry has an overhead beside its entity.
 _MAX_BYTES = 32 << 20
 _ENTRY_BYTES = 250
 
 
 class History:
-    """What the entities were before each change of the last hour."""
+    """The previous states of the entities that were changed in the last hour."""
 
     def __init__(self, store: EntityStore) -> None:
         self._store = store
@@ -34,9 +34,10 @@ class History:
         self._horizon = store.version
 
     def note(self, changes: Iterable[Change], now: int) -> None:
-        """Remember what the entities of one commit were before it.
+        """Add the previous states of the entities of one commit.
 
-        By the clock, not by its version, which is ahead of the clock if commits follow so closely.
+        Entries have the time of the clock, not the version: versions are ahead of the clock if
+        commits follow each other within a microsecond.
         """
         for change in changes:
             self._changes.append((now, change.key, change.old))
@@ -45,42 +46,42 @@ class History:
             self._horizon, _, old = self._changes.popleft()
             self._size -= _size(old)
 
-    def moment(self, timestamp: Any, now: int) -> int:
-        """Return a `read_time` in microseconds.
+    def parse_read_time(self, timestamp: Any, now: int) -> int:
+        """Convert a `read_time` to microseconds.
 
         Raises:
-            RpcError: It lies in the future, is too exact, or nobody knows any more.
+            RpcError: It is in the future, too precise, or before the history begins.
         """
         if timestamp.nanos % 1000:
             raise invalid("timestamp cannot have more than microseconds precision")
-        moment = read(timestamp)
-        if moment > max(now, self._store.version):
+        read_time = read(timestamp)
+        if read_time > max(now, self._store.version):
             raise invalid("The requested 'read_time' cannot be in the future.")
-        if moment < max(now - _KEPT, self._horizon):
+        if read_time < max(now - _KEPT, self._horizon):
             raise RpcError(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                "The requested snapshot version is too old: the laptop stack remembers one hour,"
+                "The requested snapshot version is too old: the laptop stack keeps one hour,"
                 f" {_MAX_BYTES >> 20} MB of changed entities and nothing from before its start.",
             )
-        return moment
+        return read_time
 
-    def changes_back_to(self, moment: int) -> list[Change]:
-        """Return what makes the present entities those of a moment."""
+    def changes_back_to(self, read_time: int) -> list[Change]:
+        """Return the changes that turn the current entities into those at a time."""
         then: dict[bytes, EntityRecord | None] = {}
         for changed, key, old in reversed(self._changes):
-            if changed <= moment:
+            if changed <= read_time:
                 break
             then[key] = old
         return [self._change(key, old) for key, old in then.items()]
 
     def _change(self, key: bytes, old: EntityRecord | None) -> Change:
-        present = self._store.get(self._store.present(), key)
+        present = self._store.present().get(key)
         return Change(
             key,
             present,
             old,
-            gone=self._rows(present),
-            come=self._rows(old),
+            removed_rows=self._rows(present),
+            added_rows=self._rows(old),
         )
 
     def _rows(self, record: EntityRecord | None) -> dict[bytes, bool]:

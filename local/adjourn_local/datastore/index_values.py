@@ -1,7 +1,7 @@
-"""Property values as bytes that sort as the service sorts them, each ending where it ends.
+"""Encode property values as bytes that sort as in the service.
 
-Order of types: null, integers and timestamps (as microseconds) together, booleans, blobs and
-strings together, doubles, points, keys
+Order of types: null; integers and timestamps (as microseconds) together; booleans; blobs and
+strings together; doubles; points; keys
 (https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering). No encoding is a
 prefix of another, so concatenated values sort as tuples do, and inverted bytes sort descending.
 """
@@ -35,27 +35,27 @@ _INVERT = bytes(range(255, -1, -1))
 _NAN = 0x7FF8 << 48
 _pack_double = struct.Struct(">d").pack
 
-# Tells a client that this is an index value: a timestamp appears as its microseconds, a blob as a
-# string where it is one.
+# Tells a client that this is an index value: timestamps are integers in microseconds, and blobs
+# that are valid UTF-8 are strings.
 _MEANING_INDEX_VALUE = 18
 
 
 def invert(data: bytes) -> bytes:
-    """Return bytes that sort the other way round."""
+    """Return bytes that sort in the opposite order."""
     return data.translate(_INVERT)
 
 
 def encode(value: Any) -> bytes | None:
-    """Return the index entry of a value, or None for an entity or array, which have none."""
+    """Encode a value; None for an entity or an array, which have no index entry."""
     encoder = ENCODERS.get(value.WhichOneof("value_type"))
     return encoder(value) if encoder else None
 
 
 def encode_filter(value: Any) -> bytes:
-    """Return the index entry that a filter's value is compared with.
+    """Encode the value of a filter.
 
     Raises:
-        RpcError: The value is of a type that no index holds.
+        RpcError: Values of this type are not indexed.
     """
     which = value.WhichOneof("value_type")
     if which is None:
@@ -68,12 +68,12 @@ def encode_filter(value: Any) -> bytes:
 
 
 def encode_own_path(path: bytes) -> bytes:
-    """Return an entity's encoded path as the value of its property `__key__`."""
+    """Encode an entity's own path as the value of `__key__` in an index row."""
     return b"\x80" + path + keys.PATH_END
 
 
 def end(data: bytes, start: int) -> int:
-    """Return where the encoded value that begins at `start` ends."""
+    """Return the end of the encoded value that begins at `start`."""
     tag = data[start]
     fixed = _FIXED.get(tag)
     if fixed:
@@ -86,7 +86,7 @@ def end(data: bytes, start: int) -> int:
 
 
 def decode(data: bytes) -> Any:
-    """Return the value of an index entry, as a projection shows it."""
+    """Decode an index entry to a value, as a projection returns it."""
     value = Value()
     _DECODERS[data[0]](data, value)
     value.meaning = _MEANING_INDEX_VALUE

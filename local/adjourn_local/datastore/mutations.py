@@ -1,6 +1,6 @@
-"""What a commit's mutations make of the stored entities, worked out before anything is written."""
+"""Apply the mutations of a commit to the stored entities; all is computed before it is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ _MAX_TRANSFORMS = 500
 
 @dataclass(slots=True)
 class _Draft:
-    """An entity on its way through the mutations of one commit."""
+    """An entity while the mutations of one commit are applied to it."""
 
     partition: Partition
     kind: str
@@ -46,82 +46,94 @@ class _Draft:
 
 
 class OutdatedError(Exception):
-    """While a commit was admitted an index was made, which its changes know nothing of."""
+    """An index was created while a commit checked its locks; its changes lack the rows for it."""
 
 
 class MutationWriter:
     """Applies commits to the store."""
 
     def __init__(
-        self, store: EntityStore, past: History, allocate: Callable[[Partition, Any], None]
+        self, store: EntityStore, history: History, allocate: Callable[[Partition, Any], None]
     ) -> None:
-        """Take the store, what remembers its past, and what gives an id to a key that lacks one."""
+        """Take the store, its history, and a function that gives an id to an incomplete key."""
         self._store = store
-        self._past = past
+        self._history = history
         self._allocate = allocate
 
-    def commit(self, request: Any, now: int, admit: Callable[[list[Change]], None]) -> Any:
+    def commit(self, request: Any, now: int, check_locks: Callable[[list[Change]], None]) -> Any:
         """Apply a commit's mutations, all or none, and return the response.
 
         Args:
-            request: The CommitRequest; its entities are completed in place.
-            now: The present in microseconds since 1970.
-            admit: Told the changes before they are written; what it raises keeps them from it.
+            request: The CommitRequest; incomplete keys in it are completed.
+            now: The current time in microseconds since 1970.
+            check_locks: Called with the changes before they are written; an error that it raises
+                prevents the commit.
 
         Raises:
-            RpcError: A mutation is refused; then nothing has changed.
-            OutdatedError: To be tried again with the same request as it was; nothing has changed.
+            RpcError: A mutation is refused; nothing has changed.
+            OutdatedError: Nothing has changed; try again with the original request.
         """
         transactional = request.mode != CommitRequest.NON_TRANSACTIONAL
         version = max(self._store.version + 1, now)
-        home = keys.RequestDatabase(request.project_id, request.database_id)
         response = CommitResponse()
+        drafts = self._mutated(request, response, version, transactional=transactional)
+        planned = [(draft, self._change(draft, version)) for draft in drafts]
+        changes = [change for _, change in planned if change]
+        if changes:
+            self._check_locks(changes, check_locks)
+            self._store.apply(changes, version)
+            self._history.note(changes, now)
+        for draft, change in planned:
+            _report(draft, change, version)
+        response.index_updates = sum(len(c.added_rows) + len(c.removed_rows) for c in changes)
+        if transactional:
+            write(response.commit_time, version)
+        return response
+
+    def _mutated(
+        self, request: Any, response: Any, version: int, *, transactional: bool
+    ) -> Iterable[_Draft]:
+        """Return the entities of a commit after its mutations; each mutation gets a result."""
+        database = keys.RequestDatabase(request.project_id, request.database_id)
         drafts: dict[bytes, _Draft] = {}
         steps = []
         for mutation in request.mutations:
             result = response.mutation_results.add()
-            operation, draft = self._draft(mutation, home, result, drafts)
+            operation, draft = self._draft(mutation, database, result, drafts)
             _check_sequence(draft, operation, transactional=transactional)
             draft.operations.append(operation)
             draft.results.append(result)
             steps.append((draft, mutation, operation, result))
-        for stored, old in self._store.records(self._store.present(), list(drafts)):
+        for stored, old in self._store.present().records(list(drafts)):
             if old is not None:
                 drafts[stored].old = old
                 drafts[stored].entity = Entity.FromString(old.body)
         for step in steps:
             _mutate(*step, version)
-        planned = [(draft, self._change(draft, version)) for draft in drafts.values()]
-        changes = [change for _, change in planned if change]
-        if changes:
-            self._check_admission(changes, admit)
-            self._store.apply(changes, version)
-            self._past.note(changes, now)
-        for draft, change in planned:
-            _report(draft, change, version)
-        response.index_updates = sum(len(c.come) + len(c.gone) for c in changes)
-        if transactional:
-            write(response.commit_time, version)
-        return response
+        return drafts.values()
 
-    def _check_admission(
-        self, changes: list[Change], admit: Callable[[list[Change]], None]
+    def _check_locks(
+        self, changes: list[Change], check_locks: Callable[[list[Change]], None]
     ) -> None:
         before = self._store.version
-        admit(changes)
+        check_locks(changes)
         if self._store.version != before:
             raise OutdatedError
 
     def _draft(
-        self, mutation: Any, home: keys.RequestDatabase, result: Any, drafts: dict[bytes, _Draft]
+        self,
+        mutation: Any,
+        database: keys.RequestDatabase,
+        result: Any,
+        drafts: dict[bytes, _Draft],
     ) -> tuple[str, _Draft]:
-        """Return a mutation's operation and the draft of its entity, completing the key."""
+        """Return a mutation's operation and the draft of its entity; complete the key."""
         operation = mutation.WhichOneof("operation")
         if operation is None:
             raise invalid("Mutation is missing operation.")
         key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
         path = keys.checked_path(key, incomplete=operation in {"insert", "upsert"})
-        partition = home.partition(key)
+        partition = database.partition(key)
         keys.set_partition(key, partition)
         last = key.path[-1]
         if last.WhichOneof("id_type") is None:
@@ -135,28 +147,30 @@ class MutationWriter:
         return operation, draft
 
     def _change(self, draft: _Draft, version: int) -> Change | None:
-        """Return what must be written for a draft, or None if the entity stays as it is."""
+        """Return the change to write for a draft, or None if the entity stays the same."""
         old, entity = draft.old, draft.entity
         if entity is None:
             if old is None:
                 return None
-            return Change(draft.key, old, None, gone=self._rows_before(draft, old))
+            return Change(draft.key, old, None, removed_rows=self._rows_before(draft, old))
         body = entity.SerializeToString(deterministic=True)
         if old is None:
             new = EntityRecord(0, version, version, version, body)
-            return Change(draft.key, None, new, come=self._rows(draft, entity))
-        made_anew = "delete" in draft.operations
-        if old.body == body and not made_anew:
+            return Change(draft.key, None, new, added_rows=self._rows(draft, entity))
+        is_recreated = "delete" in draft.operations
+        if old.body == body and not is_recreated:
             return None
-        created = version if made_anew else old.created
+        created = version if is_recreated else old.created
         before = self._rows_before(draft, old)
         after = self._rows(draft, entity)
         return Change(
             draft.key,
             old,
             EntityRecord(old.id, version, created, version, body),
-            gone=[row for row in before if row not in after],
-            come={row: several for row, several in after.items() if before.get(row) != several},
+            removed_rows=[row for row in before if row not in after],
+            added_rows={
+                row: several for row, several in after.items() if before.get(row) != several
+            },
         )
 
     def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
@@ -210,10 +224,10 @@ def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
 
 
 def _conflicts(mutation: Any, operation: str, old: EntityRecord | None) -> bool:
-    """Return whether the entity is not the one that the mutation was made for.
+    """Return whether the stored entity differs from the one that the mutation expects.
 
     Raises:
-        RpcError: It is not, and the mutation wants the whole commit to fail then.
+        RpcError: It differs, and the mutation's strategy is to fail the commit.
     """
     which = mutation.WhichOneof("conflict_detection_strategy")
     if which is None:
@@ -238,7 +252,7 @@ def _conflicts(mutation: Any, operation: str, old: EntityRecord | None) -> bool:
 
 
 def _check_base(operation: str, required: int, stored: int) -> None:
-    """Refuse a version that the entity cannot have had, as Google's emulator does."""
+    """Refuse a version that the entity cannot have, as Google's emulator does."""
     if required < 0:
         raise invalid(f"Invalid base_version: {required}, it should be >= 0")
     if operation == "insert" and required:
@@ -250,7 +264,7 @@ def _check_base(operation: str, required: int, stored: int) -> None:
 
 
 def _written(mutation: Any, current: Any, given: Any) -> Any:
-    """Return what a mutation makes of an entity."""
+    """Return the entity that a mutation writes."""
     if not mutation.HasField("property_mask"):
         return given
     mask = masks.parse(mutation.property_mask)
@@ -265,7 +279,7 @@ def _written(mutation: Any, current: Any, given: Any) -> Any:
 
 
 def _report(draft: _Draft, change: Change | None, version: int) -> None:
-    """Write versions and times into the results of an entity's mutations."""
+    """Set versions and times in the results of an entity's mutations."""
     record = change.new if change else draft.old
     for result in draft.results:
         result.version = record.version if record else version

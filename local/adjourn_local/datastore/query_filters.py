@@ -1,4 +1,4 @@
-"""A filter in disjunctive normal form, its comparisons as cuts between encoded values."""
+"""Convert a filter to disjunctive normal form, with comparisons as intervals of encoded values."""
 
 import itertools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _EQUALITIES = {"EQUAL", "IN", "HAS_ANCESTOR", "OR"}
 
 
 class Cut(NamedTuple):
-    """A place between encoded values: just before one, or just after it."""
+    """A place between encoded values: just before a value, or just after it."""
 
     value: bytes
     after: bool
@@ -36,7 +36,7 @@ Intervals = tuple[Interval, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """A conjunction: equalities, and for each other property the intervals it may lie in."""
+    """A conjunction: equalities, and the allowed intervals of each other property."""
 
     equals: tuple[tuple[str, bytes], ...] = ()
     ranges: dict[str, Intervals]
@@ -58,7 +58,7 @@ def contains(intervals: Intervals, value: bytes) -> bool:
 
 
 def fixed_names(alternatives: tuple[Alternative, ...]) -> set[str]:
-    """Return the properties that every alternative sets equal to the same value."""
+    """Return the properties that have the same fixed value in every alternative."""
     common = set(alternatives[0].equals) if alternatives else set()
     for alternative in alternatives:
         common &= set(alternative.equals)
@@ -66,26 +66,26 @@ def fixed_names(alternatives: tuple[Alternative, ...]) -> set[str]:
 
 
 def compared(message: Any) -> set[str]:
-    """Return the properties that a filter compares, the key aside."""
+    """Return the properties that a filter compares, without the key."""
     return {name for name, _ in _comparisons(message)} - {KEY, ""}
 
 
 def equated(message: Any) -> set[str]:
-    """Return the properties with an equality in a filter, the key aside."""
+    """Return the properties with an equality in a filter, without the key."""
     return {name for name, op in _comparisons(message) if op in {"EQUAL", "IN"}} - {KEY}
 
 
 def inequalities(message: Any) -> list[str]:
-    """Return the properties with an inequality in a filter, in the order that they imply."""
+    """Return the properties with an inequality in a filter, in their implied sort order."""
     found = {name for name, op in _comparisons(message) if op not in _EQUALITIES}
     return sorted(found, key=lambda name: (name == KEY, name))
 
 
 def alternatives(message: Any, partition: Partition) -> tuple[Alternative, ...]:
-    """Return the alternatives of a filter message; none has contradictory ranges.
+    """Return the alternatives of a filter, without those that cannot match.
 
     Raises:
-        RpcError: The service refuses such a filter.
+        RpcError: The filter is invalid.
     """
     _check_operators([op for _, op in _comparisons(message)])
     found = []
@@ -209,8 +209,8 @@ def _ancestor(name: str, value: Any, partition: Partition) -> bytes:
 
 def _path(key: Any, partition: Partition) -> bytes:
     path = keys.checked_path(key, reserved=True)
-    home = keys.RequestDatabase(partition.project, partition.database)
-    if home.partition(key) != partition:
+    database = keys.RequestDatabase(partition.project, partition.database)
+    if database.partition(key) != partition:
         raise invalid("The key of a filter must be in the partition of the query.")
     return path
 
@@ -245,7 +245,7 @@ def _intersect(left: Intervals, right: Intervals) -> Intervals:
 
 
 def _conjunction(atoms: tuple[_Atom, ...]) -> Alternative | None:
-    """Return the conjunction of some comparisons, or None if nothing can satisfy it."""
+    """Return the conjunction of comparisons, or None if nothing can match it."""
     equals: set[tuple[str, bytes]] = set()
     ranges: dict[str, Intervals] = {}
     ancestors = {atom.ancestor for atom in atoms if atom.ancestor is not None}
@@ -269,7 +269,7 @@ def _conjunction(atoms: tuple[_Atom, ...]) -> Alternative | None:
 
 
 def _agree(equals: set[tuple[str, bytes]], ranges: dict[str, Intervals]) -> bool:
-    """Return whether the equalities satisfy the inequalities on their own properties."""
+    """Return whether the equalities satisfy the inequalities of the same properties."""
     return all(contains(ranges[name], value) for name, value in equals if name in ranges)
 
 

@@ -1,4 +1,4 @@
-"""From a query to range scans: which index, which bytes, in which direction."""
+"""Plan a query: the index, the byte ranges and the direction of each range scan."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _AFTER_ALL = b"\xff"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One alternative of a query as byte ranges of one index (of the entities, without index).
+    """One alternative of a query, as byte ranges of an index, or of the entities without an index.
 
-    A row is `prefix`, then the columns that vary, then the key path. The columns of the whole
-    query's order that are constant here stand in `constants` (None for those that vary).
+    A row is `prefix`, the varying columns, and the key path. `constants` has an element for each
+    column of the query's order: its value if it is constant here, None if it varies.
     """
 
     index: Index | None
@@ -30,7 +30,7 @@ class Scan:
     equals: tuple[tuple[str, bytes], ...] = ()
 
     def accepts(self, suffix: bytes) -> bool:
-        """Return whether a row within the ranges satisfies the comparisons they do not cover."""
+        """Return whether a row in the ranges satisfies the comparisons outside of the ranges."""
         if not self.checks and not self.key_check:
             return True
         columns, path = split_columns(suffix, self.descending)
@@ -42,7 +42,7 @@ class Scan:
         return not self.key_check or contains(self.key_check, path)
 
     def position(self, suffix: bytes) -> bytes:
-        """Return the place of a row in the order of the whole query."""
+        """Return the position of a row in the order of the whole query."""
         if not self.constants:
             return suffix
         columns, path = split_columns(suffix, self.descending)
@@ -50,14 +50,14 @@ class Scan:
         return b"".join([next(varying) if c is None else c for c in self.constants]) + path
 
     def match(self, row: bytes) -> bytes | None:
-        """Return the position of a row of this index, or None if the scan does not want it."""
+        """Return the position of an index row, or None if the row does not match."""
         if not any(low <= row < high for low, high in self.ranges):
             return None
         suffix = row[len(self.prefix) :]
         return self.position(suffix) if self.accepts(suffix) else None
 
     def cut(self, columns: list[bytes], path: bytes, *, after: bool) -> bytes:
-        """Return the place in this scan's rows just before or just after a position."""
+        """Return the bound in this scan's rows just before or just after a position."""
         place = self.prefix
         for constant, column in zip(self.constants, columns, strict=False):
             if constant is None:
@@ -80,7 +80,7 @@ class QueryPlan:
     groups: int
 
     def row_values(self, position: bytes, scan: Scan) -> dict[str, bytes]:
-        """Return the encoded value of each property that a result's row fixes."""
+        """Return the encoded values of the properties in a result's row."""
         columns, _ = split_columns(position, self.descending)
         found = dict(scan.equals)
         for order, inverted, stored in zip(self.query.order, self.descending, columns, strict=True):
@@ -88,7 +88,7 @@ class QueryPlan:
         return found
 
     def group(self, position: bytes) -> list[bytes]:
-        """Return the values that make a result distinct."""
+        """Return the encoded values of the DISTINCT ON properties of a result."""
         return split_columns(position, self.descending[: self.groups])[0]
 
 
@@ -96,7 +96,7 @@ FindIndex = Callable[[Shape], Index | None]
 
 
 def make_plan(query: Query, entities_prefix: bytes, find_index: FindIndex) -> QueryPlan:
-    """Return the plan of a query; `find_index` provides the index of a shape, if it has rows."""
+    """Return the plan of a query; `find_index` returns the index of a shape, or None if empty."""
     reverse = query.keys_descending
     descending = tuple(order.descending != reverse for order in query.order)
     if query.kind in METADATA_KINDS:

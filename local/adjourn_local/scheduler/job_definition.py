@@ -1,4 +1,4 @@
-"""What a user may define in a job, with the defaults that the service fills in.
+"""Jobs as CreateJob and UpdateJob take them: checks, defaults and merging.
 
 Limits are those of `google.cloud.scheduler_v1.types.job` and `.target`.
 """
@@ -38,7 +38,7 @@ _IGNORED = frozenset(
 
 
 def define(given: Any) -> Any:
-    """Return a new job with all that a user may define, complete and within the limits.
+    """Check the job of a CreateJob request, and return it with defaults.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -51,9 +51,9 @@ def define(given: Any) -> Any:
 
 
 def redefine(job: Any, given: Any, mask: Any) -> Any:
-    """Return a copy of `job` in which the masked fields are as given; without a mask, all are.
+    """Apply an UpdateJob request to a job, and return the new one; no mask means all fields.
 
-    Fields that only the service sets are ignored (`UpdateJobRequest.job`).
+    Output-only fields are ignored (`UpdateJobRequest.job`).
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -75,7 +75,7 @@ def redefine(job: Any, given: Any, mask: Any) -> Any:
 
 
 def _clear(message: Any, path: str) -> None:
-    """Clear what a mask names, because merging leaves alone what is not given."""
+    """Clear the field of a mask path: merging does not clear unset fields."""
     *parents, field = path.split(".")
     for parent in parents:
         if not message.HasField(parent):
@@ -94,7 +94,7 @@ def _complete(job: Any) -> None:
         retry.min_backoff_duration.FromTimedelta(_MIN_BACKOFF)
     if not retry.HasField("max_backoff_duration"):
         retry.max_backoff_duration.FromTimedelta(_MAX_BACKOFF)
-    # Zero cannot be told from "not given" on the wire.
+    # The message does not distinguish zero from unset.
     retry.max_doublings = retry.max_doublings or _DOUBLINGS
 
 
@@ -104,7 +104,7 @@ def _check(job: Any) -> None:
     try:
         check(job)
     except ValueError as error:
-        # The first sentence is all that the service says.
+        # The service has the first sentence only.
         raise invalid(f"Schedule or time zone is invalid. ({error})") from None
     job_target.check(job)
     _check_retries(job.retry_config)

@@ -1,4 +1,4 @@
-"""Resource names of Cloud Scheduler and the rules they obey."""
+"""Parse resource names of jobs, with the service's error messages."""
 
 import re
 
@@ -7,11 +7,11 @@ from adjourn_local.http.resource_names import LOCATION, invalid
 _JOB = re.compile(rf"({LOCATION})/jobs/([A-Za-z0-9_-]{{1,500}})")
 
 
-def split(name: str) -> tuple[str, str]:
-    """Return the location and the short id of a job's full name.
+def split_job(name: str) -> tuple[str, str]:
+    """Split a job's full name into its location and its id.
 
     Raises:
-        RpcError: INVALID_ARGUMENT, in the words that the service uses.
+        RpcError: INVALID_ARGUMENT.
     """
     match = _JOB.fullmatch(name)
     if match is None:

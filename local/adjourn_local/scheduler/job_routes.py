@@ -1,4 +1,4 @@
-"""Where the methods of Cloud Scheduler v1 are found over HTTP."""
+"""The HTTP mapping of the methods of Cloud Scheduler v1."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""Start what is due, send its attempts, and note how they ended.
+"""Start due jobs, send their attempts and store the results.
 
-The invariant: of a job, one scheduled execution is under way at most. Everything that must outlive
-a restart is in the store before a request leaves.
+Invariant: a job has at most one scheduled execution at a time. Everything that must survive a
+restart is stored before a request is sent.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from adjourn_local.scheduler.execution import (
     policy_of,
     status_of,
 )
-from adjourn_local.scheduler.job_request import JobRequestWriter
+from adjourn_local.scheduler.job_request import JobRequestBuilder
 from adjourn_local.scheduler.job_store import JobEntry, JobStore
 from adjourn_local.scheduler.start_times import counts_from_end, latest_tick, next_tick
 from adjourn_local.timing.clocks import StackClock
@@ -33,30 +33,30 @@ _LOST = HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
 
 
 class JobRunner:
-    """Carries out the jobs of a store."""
+    """Runs the jobs of a store."""
 
     def __init__(
         self,
         store: JobStore,
         clock: StackClock,
-        writer: JobRequestWriter,
+        requests: JobRequestBuilder,
         sender: Sender,
         *,
         skips_overlapping: bool,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._writer = writer
+        self._requests = requests
         self._sender = sender
         self._skips_overlapping = skips_overlapping
-        self._alarm = Timer(clock, self._wake)
+        self._timer = Timer(clock, self._wake)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._is_running = False
 
     def start(self) -> None:
-        """Take up what the last run of the stack left, and begin to watch the clock.
+        """Begin to run jobs; attempts that the last run of the stack left in flight have failed.
 
-        Starts that fell due in between are gone, and so are the retries that they would have ended.
+        Scheduled starts that were missed in between are skipped, and the retries before them end.
         """
         for execution in self._store.in_flight():
             self._settle(execution, _LOST)
@@ -69,24 +69,24 @@ class JobRunner:
         self.recover()
 
     def recover(self) -> None:
-        """Let no job wait for a time to come again, because the clock has been set back."""
+        """Recompute the next starts after the clock was set back, so that no job waits too long."""
         now = self._clock.now()
         for entry in self._store.every():
             if entry.tick is not None and (tick := next_tick(entry.job, now)) < entry.tick:
                 self._store.put(replace(entry, tick=tick))
-        self.look()
+        self.run_due()
 
     async def stop(self) -> None:
-        """Abandon the attempts in flight; for the next start they are failed ones."""
+        """Cancel the attempts in flight; the next start of the stack counts them as failed."""
         self._is_running = False
-        self._alarm.cancel()
+        self._timer.cancel()
         attempts = list(self._in_flight)
         for attempt in attempts:
             attempt.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
 
-    def look(self) -> None:
-        """Do what is due by now and set the alarm for what comes next."""
+    def run_due(self) -> None:
+        """Start due executions and retries, and set the timer for the next ones."""
         if not self._is_running:
             return
         now = self._clock.now()
@@ -96,24 +96,24 @@ class JobRunner:
             self._retry(execution, now)
         due = self._store.next_due()
         if due is not None:
-            self._alarm.set(micros(due))
+            self._timer.set(micros(due))
 
     def _wake(self) -> None:
         try:
-            self.look()
-        except Exception:  # noqa: BLE001 - nobody awaits the alarm; the schedule must go on
-            _log.exception("the scheduler could not start what is due and tries again")
-            self._alarm.set(micros(self._clock.now() + _AFTER_TROUBLE))
+            self.run_due()
+        except Exception:  # noqa: BLE001 - later jobs must run after any error
+            _log.exception("the scheduler could not start due jobs; trying again")
+            self._timer.set(micros(self._clock.now() + _AFTER_TROUBLE))
 
     async def idle(self) -> None:
-        """Return once all that is due by now has been sent and answered."""
-        self.look()
+        """Wait until all due attempts have been sent and answered."""
+        self.run_due()
         while self._in_flight:
             await asyncio.wait(self._in_flight)
-            self.look()
+            self.run_due()
 
     def run_now(self, entry: JobEntry) -> None:
-        """Start a job besides its schedule, whatever is under way."""
+        """Start a job outside of its schedule, regardless of running executions."""
         now = self._clock.now()
         upcoming = entry.tick or next_tick(entry.job, now)
         self._launch(entry, scheduled=upcoming, is_manual=True, now=now)
@@ -122,8 +122,7 @@ class JobRunner:
         if entry.tick is None:
             return
         self._store.forget_waiting(entry.job.name)
-        # Starts that were missed in the meantime, by an overlap or a clock that jumped, merge
-        # into the last of them: never more than one is pending.
+        # Several missed starts, after an overlap or a jump of the clock, count as one: the last.
         scheduled = latest_tick(entry.job, entry.tick, now)
         following = replace(entry, tick=next_tick(entry.job, max(now, entry.tick)))
         self._launch(following, scheduled=scheduled, is_manual=False, now=now)
@@ -159,28 +158,28 @@ class JobRunner:
 
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
-            outgoing = self._writer.write(job, execution.scheduled)
+            outgoing = self._requests.build(job, execution.scheduled)
             deadline = job.attempt_deadline.ToTimedelta().total_seconds()
-            answer = await self._sender.send(outgoing, deadline)
-        except Exception:  # noqa: BLE001 - else the job would stay in flight for good
-            _log.exception("the attempt of %s failed within the stack", job.name)
-            answer = _LOST
-        self._settle(execution, answer)
-        self.look()
+            response = await self._sender.send(outgoing, deadline)
+        except Exception:  # noqa: BLE001 - the job must not stay in flight for ever
+            _log.exception("the attempt of %s failed inside the stack", job.name)
+            response = _LOST
+        self._settle(execution, response)
+        self.run_due()
 
-    def _settle(self, execution: Execution, answer: HandlerResponse) -> None:
+    def _settle(self, execution: Execution, response: HandlerResponse) -> None:
         entry = self._store.get(execution.job)
         if entry is None or self._store.execution(execution.id) is None:
             return
         now = self._clock.now()
         job = entry.job
-        job.status.code, job.status.message = status_of(answer)
-        if job.HasField("app_engine_http_target") and answer.status == _UNAVAILABLE:
-            # App Engine's own trouble, which does not count (`AppEngineHttpTarget`).
+        job.status.code, job.status.message = status_of(response)
+        if job.HasField("app_engine_http_target") and response.status == _UNAVAILABLE:
+            # A 503 of App Engine itself does not count as an attempt (`AppEngineHttpTarget`).
             execution = replace(execution, attempts=execution.attempts - 1)
         _log.info("AttemptFinished %s, %s", job.name, job.status.message or "OK")
         retry_at = None
-        if not is_success(answer) and entry.tick is not None:
+        if not is_success(response) and entry.tick is not None:
             retry_at = next_attempt(
                 policy_of(job.retry_config),
                 execution,
@@ -194,7 +193,7 @@ class JobRunner:
             self._store.proceed(entry, replace(execution, retry_at=retry_at))
 
     def _after(self, entry: JobEntry, execution: Execution, end: dt.datetime) -> JobEntry:
-        """Return a job with the start that follows an execution that goes on until `end`."""
+        """Return the entry of a job with its next start, after an execution that ends at `end`."""
         if entry.tick is None:
             return entry
         is_late = self._skips_overlapping and entry.tick <= self._clock.now()

@@ -1,7 +1,7 @@
-"""The tables of the Cloud Scheduler server: jobs, and executions that have not ended.
+"""Store jobs, and executions that have not ended, in SQLite.
 
-Every method writes at once and leaves no transaction open: the other servers of the stack share the
-file and the loop.
+Each method writes at once and leaves no transaction open, because the other servers of the stack
+share the file and the event loop.
 """
 
 import datetime as dt
@@ -55,7 +55,7 @@ class JobEntry:
 
 
 class JobStore:
-    """Jobs by name and their executions under way."""
+    """The tables of jobs and of executions that have not ended."""
 
     def __init__(self, path: Path) -> None:
         self._db = connect(path)
@@ -66,21 +66,21 @@ class JobStore:
         self._db.close()
 
     def get(self, name: str) -> JobEntry | None:
-        """Return a job, or None if there is none of that name."""
+        """Return a job by its name, or None."""
         row = self._db.execute(
             "SELECT job, tick FROM scheduler_jobs WHERE name = ?", (name,)
         ).fetchone()
         return None if row is None else _entry(row)
 
     def count(self, location: str) -> int:
-        """Return how many jobs a location has."""
+        """Return the number of jobs in a location."""
         number: int = self._db.execute(
             "SELECT count(*) FROM scheduler_jobs WHERE name > ? AND name < ?", _bounds(location)
         ).fetchone()[0]
         return number
 
     def page(self, location: str, after: str, limit: int) -> list[JobEntry]:
-        """Return the jobs of a location whose names follow `after`, in the order of names."""
+        """Return a location's jobs in the order of names, beginning after the name `after`."""
         first, end = _bounds(location)
         rows = self._db.execute(
             "SELECT job, tick FROM scheduler_jobs WHERE name > ? AND name < ?"
@@ -94,7 +94,7 @@ class JobStore:
         return [_entry(row) for row in self._db.execute("SELECT job, tick FROM scheduler_jobs")]
 
     def put(self, entry: JobEntry) -> None:
-        """Write a job, new or not."""
+        """Store a job, new or changed."""
         self._db.execute(
             "INSERT INTO scheduler_jobs (name, tick, job) VALUES (?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET tick = excluded.tick, job = excluded.job",
@@ -102,14 +102,14 @@ class JobStore:
         )
 
     def delete(self, name: str) -> None:
-        """Forget a job and its executions; those in flight find nothing to settle."""
-        with self._together():
+        """Delete a job and its executions; results of attempts in flight are ignored."""
+        with self._transaction():
             self._db.execute("DELETE FROM scheduler_executions WHERE job = ?", (name,))
             self._db.execute("DELETE FROM scheduler_jobs WHERE name = ?", (name,))
 
     def begin(self, entry: JobEntry, execution: Execution) -> Execution:
-        """Write a job together with a new execution, and return that with its id."""
-        with self._together():
+        """Store a job together with a new execution; return the execution with its id."""
+        with self._transaction():
             self.put(entry)
             row = self._db.execute(
                 "INSERT INTO scheduler_executions (job, scheduled, is_manual, began, attempts)"
@@ -127,8 +127,8 @@ class JobStore:
         return replace(execution, id=row.lastrowid)
 
     def proceed(self, entry: JobEntry, execution: Execution) -> None:
-        """Write a job together with the progress of an execution."""
-        with self._together():
+        """Store a job together with a changed execution."""
+        with self._transaction():
             self.put(entry)
             self._db.execute(
                 "UPDATE scheduler_executions SET attempts = ?, retry_at = ? WHERE id = ?",
@@ -136,38 +136,38 @@ class JobStore:
             )
 
     def finish(self, entry: JobEntry, execution: Execution) -> None:
-        """Write a job together with the end of an execution."""
-        with self._together():
+        """Store a job, and delete an execution that has ended."""
+        with self._transaction():
             self.put(entry)
             self._db.execute("DELETE FROM scheduler_executions WHERE id = ?", (execution.id,))
 
     def execution(self, execution_id: int) -> Execution | None:
-        """Return an execution that has not ended."""
+        """Return an execution that has not ended, or None."""
         row = self._db.execute(
             f"{_EXECUTION} FROM scheduler_executions WHERE id = ?", (execution_id,)
         ).fetchone()
         return None if row is None else _execution(row)
 
     def in_flight(self) -> list[Execution]:
-        """Return the executions of which an attempt has been sent and not been settled."""
+        """Return the executions whose attempt has no stored result yet."""
         rows = self._db.execute(f"{_EXECUTION} FROM scheduler_executions WHERE retry_at IS NULL")
         return [_execution(row) for row in rows]
 
     def forget_waiting(self, job: str) -> None:
-        """Give up the retries of a job."""
+        """Delete the executions of a job that wait for a retry."""
         self._db.execute(
             "DELETE FROM scheduler_executions WHERE job = ? AND retry_at IS NOT NULL", (job,)
         )
 
     def next_retry(self, job: str) -> dt.datetime | None:
-        """Return when the first waiting execution of a job is attempted again."""
+        """Return the time of a job's next retry, or None."""
         row = self._db.execute(
             "SELECT min(retry_at) FROM scheduler_executions WHERE job = ?", (job,)
         ).fetchone()
         return _instant_or_none(row[0])
 
     def next_due(self) -> dt.datetime | None:
-        """Return when the next execution starts or is attempted again."""
+        """Return the time of the next start or retry of any job, or None."""
         row = self._db.execute(
             f"SELECT min(at) FROM (SELECT min(tick) AS at {_IDLE}"  # noqa: S608 - constants only
             " UNION ALL SELECT min(retry_at) FROM scheduler_executions)"
@@ -175,7 +175,7 @@ class JobStore:
         return _instant_or_none(row[0])
 
     def due_jobs(self, now: dt.datetime) -> list[JobEntry]:
-        """Return the jobs whose next scheduled execution may start."""
+        """Return the jobs whose next scheduled start is due."""
         rows = self._db.execute(
             f"SELECT job, tick {_IDLE} AND tick <= ? ORDER BY tick",
             (_micros_or_none(now),),
@@ -183,7 +183,7 @@ class JobStore:
         return [_entry(row) for row in rows.fetchall()]
 
     def due_retries(self, now: dt.datetime) -> list[Execution]:
-        """Return the executions that may be attempted again."""
+        """Return the executions whose retry is due."""
         rows = self._db.execute(
             f"{_EXECUTION} FROM scheduler_executions WHERE retry_at <= ? ORDER BY retry_at",
             (_micros_or_none(now),),
@@ -191,14 +191,14 @@ class JobStore:
         return [_execution(row) for row in rows.fetchall()]
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
             yield
 
 
 def _bounds(location: str) -> tuple[str, str]:
-    """Return what the names of a location's jobs follow, and what follows them."""
+    """Return the exclusive bounds of the names of a location's jobs."""
     return f"{location}/jobs/", f"{location}/jobs0"
 
 

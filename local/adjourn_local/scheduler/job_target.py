@@ -1,4 +1,4 @@
-"""Where a job's requests go: what a user may say of it, and what the service adds.
+"""Targets of jobs: checks and defaults.
 
 Limits are those of `google.cloud.scheduler_v1.types.target` and, for deadlines, `.job`.
 """
@@ -17,7 +17,7 @@ _MAX_URI = 2083
 _MAX_HEADERS = 80 * 1024
 _DEADLINE = dt.timedelta(minutes=3)
 _LONGEST_DEADLINE = dt.timedelta(minutes=30)
-# That of a standard application with automatic scaling; others have more.
+# For a standard application with automatic scaling; others have more.
 _APP_ENGINE_DEADLINE = dt.timedelta(minutes=10)
 _LONGEST_APP_ENGINE_DEADLINE = dt.timedelta(hours=24, seconds=15)
 _SHORTEST_DEADLINE = dt.timedelta(seconds=15)
@@ -31,7 +31,7 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 def complete(job: Any) -> None:
-    """Set what the service sets in the target that a user gave."""
+    """Set the defaults and output-only fields of a job's target."""
     is_app_engine = job.HasField("app_engine_http_target")
     if is_app_engine:
         target = job.app_engine_http_target
@@ -46,7 +46,7 @@ def complete(job: Any) -> None:
 
 
 def check(job: Any) -> None:
-    """Refuse a target that can never be called.
+    """Refuse an invalid target.
 
     Raises:
         RpcError: INVALID_ARGUMENT.

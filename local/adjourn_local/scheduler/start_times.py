@@ -1,4 +1,4 @@
-"""When a job starts next, whichever syntax its schedule has."""
+"""Compute when a job starts next, for unix-cron and App Engine schedules."""
 
 import datetime as dt
 from typing import Any
@@ -8,10 +8,10 @@ from adjourn.cron.schedule import load_zone
 
 
 def check(job: Any) -> None:
-    """Refuse a schedule or time zone that breaks a rule.
+    """Check the schedule and the time zone of a job.
 
     Raises:
-        ValueError: The message says which.
+        ValueError: One is invalid; the message says which rule it breaks.
     """
     if counts_from_end(job):
         load_zone(job.time_zone)
@@ -20,12 +20,12 @@ def check(job: Any) -> None:
 
 
 def counts_from_end(job: Any) -> bool:
-    """Tell whether a job starts again so long after its last run has ended: `every 5 minutes`."""
+    """Return whether the interval counts from the end of the last run, as for `every 5 minutes`."""
     return parse_interval(job.schedule) is not None
 
 
 def next_tick(job: Any, after: dt.datetime) -> dt.datetime:
-    """Return when the schedule of a job next starts it, after a start, an end or a change."""
+    """Return a job's next start after a time: that of a start, an end or a change."""
     interval = parse_interval(job.schedule)
     if interval is not None:
         return after + interval
@@ -33,7 +33,7 @@ def next_tick(job: Any, after: dt.datetime) -> dt.datetime:
 
 
 def latest_tick(job: Any, tick: dt.datetime, now: dt.datetime) -> dt.datetime:
-    """Return the last start that fell due by `now`, the first of which was `tick`."""
+    """Return the last of the starts from `tick` to `now`."""
     if counts_from_end(job):
         return tick
     return parse(job.schedule, job.time_zone).latest(tick, now) or tick

@@ -1,4 +1,4 @@
-"""An embedded Cloud Tasks v2: queues, dispatch over HTTP, retries and limits as documented."""
+"""A local Cloud Tasks v2 server: queues, dispatch over HTTP, retries and limits as documented."""
 
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.options import TasksOptions

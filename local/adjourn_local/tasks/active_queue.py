@@ -1,4 +1,4 @@
-"""One queue while the server runs: its settings, what waits in it and what holds it back."""
+"""A queue while the server runs: its settings, schedule and limits."""
 
 from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.tasks.options import TasksOptions
@@ -9,85 +9,87 @@ from adjourn_local.tasks.token_bucket import TokenBucket
 from adjourn_local.timing.timer import Timer
 from adjourn_local.timing.timestamps import SECOND
 
-# With the limits off something must still keep a full queue from opening a thousand connections.
+# Without limits, a full queue must still not open a thousand connections.
 _UNLIMITED_CONCURRENCY = 64
-_LINES_A_SECOND = 20
+_LOG_LINES_A_SECOND = 20
 
 
 class ActiveQueue:
-    """Answers when the next dispatch of a queue may be; the dispatcher does it."""
+    """Decides when a queue may dispatch its next task; the dispatcher sends it."""
 
     def __init__(
         self,
         name: str,
         settings: QueueSettings,
-        agenda: TaskSchedule,
-        alarm: Timer,
+        schedule: TaskSchedule,
+        timer: Timer,
         now: int,
         *,
         options: TasksOptions,
     ) -> None:
         self.name = name
         self.settings = settings
-        self.agenda = agenda
-        self.alarm = alarm
+        self.schedule = schedule
+        self.timer = timer
         self.in_flight = 0
-        self.purged = 0
+        self.purged_up_to = 0
         self.log = LogBudget()
         self._limits = options.limits
         self._throttle = Throttle() if options.throttles else None
-        self._bucket = TokenBucket(settings.rate, settings.burst, now)
+        self._token_bucket = TokenBucket(settings.rate, settings.burst, now)
 
-    def is_open(self) -> bool:
-        """Tell whether the queue may dispatch at all at present."""
+    def can_dispatch(self) -> bool:
+        """Return whether the queue may dispatch now: it runs and has a free slot."""
         cap = self.settings.concurrent if self._limits else _UNLIMITED_CONCURRENCY
         return self.settings.is_running and self.in_flight < cap
 
     def ready_at(self, due: int, now: int) -> int:
-        """Return when a task that is due at `due` may go, `now` at the earliest."""
+        """Return the time at which a task due at `due` may be dispatched, `now` at the earliest."""
         if due > now or not self._limits:
             return max(due, now)
-        ready = self._bucket.ready_at(now)
+        ready = self._token_bucket.ready_at(now)
         return ready if self._throttle is None else max(ready, self._throttle.until)
 
-    def spend(self, now: int) -> None:
-        """Note a dispatch that the limits apply to."""
+    def take_token(self, now: int) -> None:
+        """Count a dispatch against the rate limit."""
         if self._limits:
-            self._bucket.take(now)
+            self._token_bucket.take(now)
 
     def change(self, settings: QueueSettings, now: int) -> None:
-        """Go on with other settings."""
+        """Change the settings."""
         self.settings = settings
         self._adjust(now)
 
-    def heard(self, answer: HandlerResponse, now: int, *, app_engine: bool) -> None:
-        """Slow down or speed up as a worker's answer has it, if that is wanted at all."""
-        if self._throttle is not None and self._throttle.heard(answer, now, app_engine=app_engine):
+    def note_response(self, response: HandlerResponse, now: int, *, app_engine: bool) -> None:
+        """Slow down or speed up after a handler's response, if throttling is on."""
+        if self._throttle is not None and self._throttle.note_response(
+            response, now, app_engine=app_engine
+        ):
             self._adjust(now)
 
     def _adjust(self, now: int) -> None:
         share = 1.0 if self._throttle is None else self._throttle.share
         burst = max(1, int(self.settings.burst * share))
-        self._bucket.adjust(self.settings.rate * share, burst, now)
+        self._token_bucket.adjust(self.settings.rate * share, burst, now)
 
 
 class LogBudget:
-    """Lets so many lines a second into the log and counts the rest, lest retries flood it."""
+    """Limits the log lines per second, so that retries cannot flood the log."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._left = _LINES_A_SECOND
+        self._left = _LOG_LINES_A_SECOND
         self._held_back = 0
 
     def ask(self, now: int) -> int | None:
-        """Return how many lines were held back since the last one, or None to hold this one back.
+        """Return how many lines were dropped since the last one, or None to drop this one.
 
         Args:
-            now: The present in microseconds.
+            now: The current time in microseconds.
         """
         second = now // SECOND
         if second != self._second:
-            self._second, self._left = second, _LINES_A_SECOND
+            self._second, self._left = second, _LOG_LINES_A_SECOND
         if not self._left:
             self._held_back += 1
             return None

@@ -1,4 +1,4 @@
-"""App Engine targets: their own defaults and headers."""
+"""App Engine targets: checks, defaults and headers."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 
 
 def check(request: Any) -> None:
-    """Refuse an AppEngineHttpRequest that can never be sent.
+    """Refuse an invalid AppEngineHttpRequest.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -31,11 +31,11 @@ def check(request: Any) -> None:
 
 
 def complete(request: Any, project: str) -> None:
-    """Set what the service sets in a checked request and shows from then on (measured).
+    """Set the fields that the service sets in an accepted request (measured).
 
     Args:
         request: The message, which is changed.
-        project: The project of the queue, whose application the task is for.
+        project: The queue's project, to whose App Engine application the task is sent.
     """
     request.http_method = request.http_method or POST
     request.relative_uri = request.relative_uri or "/"
@@ -53,7 +53,7 @@ def complete(request: Any, project: str) -> None:
 
 
 def outgoing(record: TaskRecord, due: str, base: str) -> Outgoing:
-    """Return the request of a task's current attempt, which its dispatch count includes already."""
+    """Return the request of a task's current attempt, which its dispatch count includes."""
     request = record.task.app_engine_http_request
     agent = request.headers["User-Agent"]
     return Outgoing(
@@ -65,12 +65,12 @@ def outgoing(record: TaskRecord, due: str, base: str) -> Outgoing:
 
 
 def _headers(record: TaskRecord, due: str, agent: str) -> list[tuple[str, str]]:
-    """Return what the service tells the worker, as it was measured.
+    """Return the headers that the service sets, as measured.
 
-    Every answer counts as an execution here, and a missing one is told as a response of 0.
+    Every response counts as an execution here; without a response, the previous status is 0.
     """
     retries = record.task.dispatch_count - 1
-    told = [
+    headers = [
         ("User-Agent", agent),
         ("X-AppEngine-QueueName", short(record.queue)),
         ("X-AppEngine-TaskName", record.task_id),
@@ -80,6 +80,6 @@ def _headers(record: TaskRecord, due: str, agent: str) -> list[tuple[str, str]]:
     ]
     if retries:
         reason = "App Error" if record.previous else "Instance Unavailable"
-        told.append(("X-AppEngine-TaskPreviousResponse", str(record.previous)))
-        told.append(("X-AppEngine-TaskRetryReason", reason))
-    return told
+        headers.append(("X-AppEngine-TaskPreviousResponse", str(record.previous)))
+        headers.append(("X-AppEngine-TaskRetryReason", reason))
+    return headers

@@ -1,4 +1,4 @@
-"""Answers of the batch calls: long-running operations that are done when they are returned."""
+"""Long-running operations of the batch methods, which are done when they are returned."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import write
 
 
-def finished(
+def done_operation(
     name: str,
     *,
     metadata: Any,
@@ -19,15 +19,15 @@ def finished(
     total: int,
     now: int,
 ) -> operations_pb2.Operation:
-    """Return the operation of a batch, of which some or all requests may have failed.
+    """Return the finished operation of a batch, in which some or all requests may have failed.
 
     Args:
         name: Full name of the operation.
         metadata: An empty message of the batch's metadata class.
-        response: What the operation results in, unless every request failed.
+        response: The result of the operation, unless every request has failed.
         failures: The error of each request that failed, by its index.
         total: The number of requests.
-        now: The present in microseconds.
+        now: The current time in microseconds.
     """
     write(metadata.start_time, now)
     write(metadata.end_time, now)
@@ -38,17 +38,18 @@ def finished(
     operation = operations_pb2.Operation(name=name, done=True)
     operation.metadata.Pack(metadata)
     if failures and len(failures) == total:
-        kind = metadata.DESCRIPTOR.name
-        operation.error.CopyFrom(
-            status_pb2.Status(
-                code=code_pb2.ABORTED,
-                message="None of the requests succeeded, refer to "
-                f"{kind}.failed_requests for individual error details",
-            )
-        )
+        operation.error.CopyFrom(_all_failed(metadata.DESCRIPTOR.name))
     else:
         operation.response.Pack(response)
     return operation
+
+
+def _all_failed(kind: str) -> Any:
+    return status_pb2.Status(
+        code=code_pb2.ABORTED,
+        message="None of the requests succeeded, refer to "
+        f"{kind}.failed_requests for individual error details",
+    )
 
 
 def _state(metadata: Any, failed: int, total: int) -> int:

@@ -1,6 +1,6 @@
-"""BufferTask: any HTTP body becomes a task of a queue that knows by itself where tasks go.
+"""BufferTask: create a task from any HTTP body, in a queue with an HTTP target.
 
-The method exists over REST only, in no gRPC definition and in no Python client.
+The method exists over REST only; neither the gRPC definition nor the Python client has it.
 """
 
 from typing import Any
@@ -16,16 +16,16 @@ from adjourn_local.tasks.queue_http_target import overridden_url
 from adjourn_local.tasks.task_calls import TaskCalls
 
 _TASKS = "/v2/{queue=projects/*/locations/*/queues/*}/tasks"
-# What the service sets if the queue's target sets none (`HttpTarget.header_overrides`).
+# The header that the service sets unless the queue's target does (`HttpTarget.header_overrides`).
 _HEADERS = {"Content-Type": "application/json"}
 
 _CreateTaskRequest: Any = cloudtasks.CreateTaskRequest.pb()
 
 
 def routes(queues: QueueCalls, tasks: TaskCalls) -> list[web.RouteDef]:
-    """Return the two routes of BufferTask, without and with the id of the new task."""
+    """Return the two routes of BufferTask: without and with a task id."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         name, task_id = request.match_info["queue"], request.match_info.get("task_id", "")
         body = await request.read()
         try:
@@ -36,8 +36,8 @@ def routes(queues: QueueCalls, tasks: TaskCalls) -> list[web.RouteDef]:
         return rest.respond(request, created, under="task")
 
     return [
-        web.post(rest.pattern(f"{_TASKS}:buffer"), answer),
-        web.post(rest.pattern(f"{_TASKS}/{{task_id=*}}:buffer"), answer),
+        web.post(rest.pattern(f"{_TASKS}:buffer"), handle),
+        web.post(rest.pattern(f"{_TASKS}/{{task_id=*}}:buffer"), handle),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The API's calls on who may do what with a queue: kept as they are set, and enforced nowhere."""
+"""The API methods for IAM policies of queues, which are stored but not enforced."""
 
 import hashlib
 from typing import Any
@@ -10,12 +10,12 @@ from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.task_store import TaskStore
 
-# What a resource has that was never given a policy; in JSON it reads "ACAB".
+# The etag of a resource without a policy; in JSON it is "ACAB".
 _NO_POLICY_ETAG = b"\x00 \x01"
 
 
 class IamCalls:
-    """Keeps the IAM policy of each queue, so that Terraform finds what it has set."""
+    """Stores the IAM policy of each queue, so that Terraform can read what it has set."""
 
     def __init__(self, store: TaskStore, queues: QueueCalls) -> None:
         self._store = store
@@ -27,7 +27,7 @@ class IamCalls:
         return self._policy(request.resource)
 
     def set(self, request: Any) -> Any:
-        """Serve SetIamPolicy, which an etag protects from overwriting another's change."""
+        """Serve SetIamPolicy; an etag, if given, must match that of the stored policy."""
         self._queues.require(request.resource)
         policy, wanted = self._policy(request.resource), request.policy
         if wanted.etag and wanted.etag != policy.etag:
@@ -46,9 +46,9 @@ class IamCalls:
         return policy
 
     def test(self, request: Any) -> Any:
-        """Serve TestIamPermissions: locally everybody may do everything with a queue that exists.
+        """Serve TestIamPermissions: every permission is granted on a queue that exists.
 
-        For one that does not, the answer is an empty set, not an error (`test_iam_permissions`).
+        On a missing queue no permission is granted; that is not an error (`test_iam_permissions`).
         """
         granted = request.permissions if self._queues.find(request.resource) else ()
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=granted)

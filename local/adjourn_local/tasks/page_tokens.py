@@ -1,4 +1,4 @@
-"""Page tokens: opaque to the client, bound to one listing and valid for two hours."""
+"""Page tokens: opaque to the client, valid for one listing and for two hours."""
 
 import base64
 import binascii
@@ -10,27 +10,27 @@ from adjourn_local.timing.timestamps import SECOND
 _VALID = 2 * 3600 * SECOND
 
 
-def page_size(asked: int, maximum: int) -> int:
-    """Return how many items a page may have; unset means the maximum.
+def page_size(requested: int, maximum: int) -> int:
+    """Return the page size to use: the requested one up to the maximum; 0 means the maximum.
 
     Raises:
-        RpcError: INVALID_ARGUMENT if negative.
+        RpcError: INVALID_ARGUMENT, if negative.
     """
-    if asked < 0:
+    if requested < 0:
         raise invalid("page_size cannot be negative.")
-    return min(asked, maximum) if asked else maximum
+    return min(requested, maximum) if requested else maximum
 
 
 def issue(listing: str, after: str, now: int) -> str:
-    """Return the token of the page that follows the item `after`."""
+    """Return the token of the page that begins after the item `after`."""
     return base64.urlsafe_b64encode(json.dumps([listing, after, now]).encode()).decode()
 
 
 def redeem(token: str, listing: str, now: int) -> str | None:
-    """Return the item that the page follows, or None for the first page.
+    """Return the item after which a token's page begins; None for the first page.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for a token of another listing, too old or made up.
+        RpcError: INVALID_ARGUMENT, if the token is of another listing, expired or malformed.
     """
     if not token:
         return None

@@ -1,4 +1,4 @@
-"""A queue's settings: the service's defaults, limits and merge rules, over raw messages."""
+"""Queues as CreateQueue and UpdateQueue take them: checks, defaults and merging."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _Queue: Any = queue_types.Queue.pb()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """What the dispatcher needs of a queue."""
+    """The settings of a queue that the dispatcher needs."""
 
     is_running: bool
     rate: float
@@ -37,7 +37,7 @@ class QueueSettings:
 
 
 def settings_of(queue: Any) -> QueueSettings:
-    """Return the settings in a complete Queue message."""
+    """Return the settings of a Queue message with all defaults."""
     limits = queue.rate_limits
     return QueueSettings(
         is_running=queue.state == RUNNING,
@@ -53,10 +53,10 @@ def settings_of(queue: Any) -> QueueSettings:
 
 
 def new_queue(wanted: Any) -> Any:
-    """Return the queue that CreateQueue makes of a request: checked and with the defaults.
+    """Check the queue of a CreateQueue request, and return it with defaults.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for a setting out of bounds.
+        RpcError: INVALID_ARGUMENT, if a setting is out of range.
     """
     queue = _Queue()
     queue.CopyFrom(wanted)
@@ -66,10 +66,10 @@ def new_queue(wanted: Any) -> Any:
 
 
 def merged(queue: Any, wanted: Any, mask: Any) -> Any:
-    """Return the queue that UpdateQueue makes of a present one; an empty mask names every field.
+    """Apply an UpdateQueue request to a queue, and return the new one; no mask means all fields.
 
     Raises:
-        RpcError: INVALID_ARGUMENT for a setting out of bounds or a mask that names no field.
+        RpcError: INVALID_ARGUMENT, if a setting is out of range or the mask names an unknown field.
     """
     if not mask.paths:
         result = new_queue(wanted)
@@ -114,7 +114,7 @@ def _check_limits(limits: Any) -> None:
 
 
 def check_retry(config: Any) -> None:
-    """Refuse a RetryConfig that no queue and no task may have.
+    """Refuse an invalid RetryConfig of a task.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -146,10 +146,10 @@ def _check_backoff(config: Any) -> None:
 
 
 def _fill_limits(limits: Any) -> None:
-    """Fill in what a queue made by the API has (cloud.google.com/tasks/docs/creating-queues)."""
+    """Set the defaults of a queue made by the API (cloud.google.com/tasks/docs/creating-queues)."""
     limits.max_dispatches_per_second = limits.max_dispatches_per_second or 500
     limits.max_concurrent_dispatches = limits.max_concurrent_dispatches or 1000
-    # Output only; the defaults page shows 100 for 500 a second, older help says a fifth, 10 for 1.
+    # Output only. The page of defaults shows 100 for 500/s; older help: a fifth, and 10 for 1/s.
     limits.max_burst_size = max(10, int(limits.max_dispatches_per_second / 5))
 
 

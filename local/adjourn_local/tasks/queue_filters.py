@@ -1,9 +1,9 @@
-"""The filters of ListQueues: comparisons with a queue's fields, in Cloud Logging's syntax.
+"""Parse the filters of ListQueues: comparisons of a queue's fields in Cloud Logging's syntax.
 
-Source: `google.cloud.tasks_v2.types.ListQueuesRequest.filter`, which names the operators, and
-https://cloud.google.com/logging/docs/view/logging-query-language for the rest: operators of logic
-are in capitals, OR binds more closely than AND, AND may be left out, texts are compared whatever
-their case, and a field that is not set has its default value.
+Sources: `google.cloud.tasks_v2.types.ListQueuesRequest.filter` for the operators, and
+https://cloud.google.com/logging/docs/view/logging-query-language for the rest: logical operators
+are in capitals, OR binds more tightly than AND, AND may be omitted, texts are compared without
+case, and an unset field has its default value.
 """
 
 import re
@@ -23,7 +23,7 @@ Leaf = Callable[[], Matches]
 
 _Queue: Any = queue_types.Queue.pb()
 
-# A minus is a NOT before a name or a parenthesis, and else part of a number or a word.
+# Before a name or a parenthesis a minus is NOT; elsewhere it is part of a number or a word.
 _TOKEN = re.compile(
     r"""\s*(?: (?P<text>"(?:[^"\\]|\\.)*") | (?P<minus>-(?=[A-Za-z(]))
       | (?P<sign><=|>=|!=|[<>=:()]) | (?P<word>[^\s"<>=!:()~]+) )""",
@@ -46,10 +46,10 @@ _FLAGS = {"true": True, "false": False}
 
 
 def parse(text: str) -> Matches:
-    """Return what tells whether a filter lets a queue through; an empty one lets every queue.
+    """Return a function that returns whether a queue matches; an empty filter matches every queue.
 
     Raises:
-        RpcError: INVALID_ARGUMENT, for what is no such filter or names no field of a queue.
+        RpcError: INVALID_ARGUMENT, if the filter is malformed or names an unknown field.
     """
     if not text.strip():
         return lambda _: True
@@ -63,10 +63,10 @@ class _Parser:
 
     def matches(self) -> Matches:
         if sum(token in {"(", "NOT"} for token in self._tokens) > _MOST_NESTED:
-            raise self._wrong()
+            raise self._malformed()
         found = self._all_of(self._comparison)
         if self._tokens:
-            raise self._wrong()
+            raise self._malformed()
         return found
 
     def _split(self) -> list[str]:
@@ -74,7 +74,7 @@ class _Parser:
         while at < end:
             found = _TOKEN.match(self._text, at)
             if found is None:
-                raise self._wrong()
+                raise self._malformed()
             tokens.append("NOT" if found["minus"] else found[0].strip())
             at = found.end()
         return tokens
@@ -103,7 +103,7 @@ class _Parser:
             return leaf()
         inner = self._all_of(leaf)
         if not self._take(")"):
-            raise self._wrong()
+            raise self._malformed()
         return inner
 
     def _comparison(self) -> Matches:
@@ -111,31 +111,31 @@ class _Parser:
         fields = _fields(self._next())
         sign = self._next()
         if sign != ":" and sign not in _OPERATORS:
-            raise self._wrong()
+            raise self._malformed()
         return self._group(lambda: _test(fields, sign, self._value()))
 
     def _value(self) -> str:
         token = self._next()
         if token in _NO_VALUES:
-            raise self._wrong()
+            raise self._malformed()
         return _ESCAPED.sub(r"\1", token[1:-1]) if token.startswith('"') else token
 
     def _next(self) -> str:
         if not self._tokens:
-            raise self._wrong()
+            raise self._malformed()
         return self._tokens.pop(0)
 
     def _take(self, token: str) -> bool:
-        is_there = self._tokens[:1] == [token]
-        if is_there:
+        is_next = self._tokens[:1] == [token]
+        if is_next:
             self._tokens.pop(0)
-        return is_there
+        return is_next
 
-    def _wrong(self) -> Exception:
+    def _malformed(self) -> Exception:
         return invalid(
             f"The filter {self._text!r} cannot be read. It compares fields of a queue, such as "
             "'state: PAUSED AND rate_limits.max_dispatches_per_second >= 5'; the operators are "
-            "<=, <, >=, >, !=, = and :, and other texts than words and numbers are quoted."
+            "<=, <, >=, >, !=, = and :, and texts other than words and numbers must be quoted."
         )
 
 
@@ -145,7 +145,7 @@ def _fields(path: str) -> Fields:
         known = message.fields if message is not None else ()
         field = next((each for each in known if name in (each.name, each.json_name)), None)
         if field is None:
-            raise invalid(f"The filter names {path!r}, which is no field of a queue.")
+            raise invalid(f"The filter names {path!r}, which is not a field of a queue.")
         fields.append(field)
         message = field.message_type
     return fields
@@ -159,7 +159,9 @@ def _test(fields: Fields, sign: str, text: str) -> Matches:
     try:
         wanted = key(text)
     except (ValueError, KeyError):
-        raise invalid(f"The filter compares {last.name} with {text!r}, no value of it.") from None
+        raise invalid(
+            f"The filter compares {last.name} with {text!r}, which is not a value of it."
+        ) from None
     compare: Compare = _OPERATORS.get(sign, eq)
     if sign == ":" and isinstance(wanted, str):
         compare = _contains
@@ -181,7 +183,7 @@ def _is_set(message: Any, field: Any) -> bool:
 
 
 def _reach(messages: Sequence[Any], fields: Fields) -> Sequence[Any]:
-    """Return the values of a field, several where it or one on the way to it is repeated."""
+    """Return the values of a field path; several if a field in the path is repeated."""
     for field in fields:
         values = (getattr(each, field.name) for each in messages)
         messages = [
@@ -193,11 +195,13 @@ def _reach(messages: Sequence[Any], fields: Fields) -> Sequence[Any]:
 
 
 def _key(field: Any) -> Callable[[Any], Any]:
-    """Return what makes both a field's values and the texts that stand for them comparable."""
+    """Return a function that makes a field's values and the texts of a filter comparable."""
     if field.message_type in _TIMES:
         return lambda value: _nanoseconds(_TIMES[field.message_type], value)
     if field.message_type is not None:
-        raise invalid(f"The filter compares {field.name}, which has fields of its own; name one.")
+        raise invalid(
+            f"The filter compares {field.name}, which is a message; name one of its fields."
+        )
     if field.enum_type is not None:
         numbers = field.enum_type.values_by_name
         return lambda value: numbers[value.upper()].number if isinstance(value, str) else value

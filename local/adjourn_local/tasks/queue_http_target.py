@@ -1,4 +1,4 @@
-"""Queue-level HTTP targets: what a queue imposes on every HTTP task in it."""
+"""Queue-level HTTP targets, which override the request of every HTTP task in a queue."""
 
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -22,7 +22,7 @@ _HttpRequest: Any = target_types.HttpRequest.pb()
 
 
 def check_target(target: Any) -> None:
-    """Refuse a queue's HttpTarget that no task could be sent by.
+    """Refuse an invalid HttpTarget of a queue.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -39,7 +39,7 @@ def check_target(target: Any) -> None:
 
 
 def overridden(request: Any, target: Any) -> Any:
-    """Return the request that is sent for a task's HttpRequest in a queue with an HttpTarget."""
+    """Apply a queue's HttpTarget to a task's HttpRequest, and return a new request."""
     result = _HttpRequest()
     result.CopyFrom(request)
     result.url = overridden_url(request.url, target.uri_override)
@@ -59,10 +59,10 @@ def overridden(request: Any, target: Any) -> Any:
 
 
 def overridden_url(url: str, override: Any) -> str:
-    """Return a URL with the parts that a UriOverride sets; without a URL, with those alone.
+    """Apply a UriOverride to a URL, which may be empty.
 
     Raises:
-        ValueError: The URL cannot be taken apart.
+        ValueError: The URL is malformed.
     """
     parts = urlsplit(url)
     always = override.uri_override_enforce_mode != _IF_NOT_EXISTS

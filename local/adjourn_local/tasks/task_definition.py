@@ -1,4 +1,4 @@
-"""A task as CreateTask takes it and as the service gives it back: checks, defaults and views."""
+"""Tasks as CreateTask takes them and as responses show them: checks, defaults and views."""
 
 from typing import Any
 from urllib.parse import quote
@@ -20,12 +20,12 @@ from adjourn_local.tasks.task_names import project_of
 from adjourn_local.timing.clocks import pacific
 from adjourn_local.timing.timestamps import DAY, SECOND, instant, read, write
 
-# Measured against the service: 1 MiB less 7 bytes, of the task as it is stored.
+# Measured: 1 MiB less 7 bytes, of the serialized task.
 MAX_TASK_BYTES = 1_048_569
 
 USER_AGENT = "Google-Cloud-Tasks"
 
-# Everything that a URL may contain; of one character UTF-8 and escaping make at most twelve.
+# The characters that a URL may contain; UTF-8 and escaping turn one character into at most twelve.
 _AS_IT_IS = "-._~:/?#[]@!$&'()*+,;=%"
 _LONGEST_ESCAPE = 12
 _MAX_AHEAD = 30 * DAY
@@ -43,7 +43,7 @@ _Task: Any = task_types.Task.pb()
 
 
 def new_task(wanted: Any, name: str, now: int) -> Any:
-    """Return the task that CreateTask makes of a request: checked, named and with the defaults.
+    """Check the task of a CreateTask request, and return it with a name and defaults.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -65,7 +65,7 @@ def new_task(wanted: Any, name: str, now: int) -> Any:
 
 
 def view(task: Any, wanted: int) -> Any:
-    """Return a copy of the task as a response shows it: BASIC, the default, leaves out the body."""
+    """Return a copy of a task for a response; the view BASIC, the default, omits the body."""
     result = _Task()
     result.CopyFrom(task)
     result.view = _FULL if wanted == _FULL else _BASIC
@@ -75,9 +75,10 @@ def view(task: Any, wanted: int) -> Any:
 
 
 def deadline(task: Any) -> float:
-    """Return the seconds that a worker has for an answer.
+    """Return the seconds after which an attempt is given up.
 
-    An App Engine task may leave it to its service's scaling; here that is always the automatic one.
+    The default of an App Engine task depends on its service's scaling; here automatic scaling is
+    assumed.
     """
     set_ = read(task.dispatch_deadline) if task.HasField("dispatch_deadline") else 0
     return (set_ or _DEFAULT_DEADLINE) / SECOND
@@ -102,7 +103,7 @@ def _take_http(task: Any, wanted: Any) -> None:
 
 
 def _set_user_agent(headers: Any) -> None:
-    """Show what will be sent from the start, as the service was seen to do."""
+    """Set the User-Agent that will be sent; measured, the service shows it from the start."""
     for name in [name for name in headers if name.lower() == "user-agent"]:
         del headers[name]
     headers["User-Agent"] = USER_AGENT

@@ -1,4 +1,4 @@
-"""Resource names of Cloud Tasks and the rules they obey, in the service's own words."""
+"""Parse resource names of queues and tasks, with the service's error messages."""
 
 import re
 
@@ -11,7 +11,7 @@ _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,500}")
 
 
 def split_queue(name: str) -> tuple[str, str]:
-    """Return the location and the short id of a queue's full name.
+    """Split a queue's full name into its location and its id.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -31,7 +31,7 @@ def split_queue(name: str) -> tuple[str, str]:
 
 
 def split_task(name: str) -> tuple[str, str]:
-    """Return the queue's full name and the short id of a task's full name.
+    """Split a task's full name into its queue's full name and its id.
 
     Raises:
         RpcError: INVALID_ARGUMENT.

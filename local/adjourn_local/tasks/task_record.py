@@ -1,4 +1,4 @@
-"""A task in the server's hands: the message and what the message has no field for."""
+"""A task that the server keeps: its message and the data that the message has no field for."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _Task: Any = task_types.Task.pb()
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaskRecord:
-    """A task that is queued or in flight; `task` is the message and holds the attempts too."""
+    """A task that is queued or in flight; its message `task` records the attempts, too."""
 
     id: int
     queue: str
@@ -29,12 +29,12 @@ class TaskRecord:
 
     @property
     def due(self) -> int:
-        """Return the schedule time."""
+        """The schedule time in microseconds."""
         return read(self.task.schedule_time)
 
 
 def from_row(row: tuple[Any, ...]) -> TaskRecord:
-    """Return the task that a row of `COLUMNS` holds."""
+    """Return the task in a row of `COLUMNS`."""
     id_, queue, task_id, created, executions, previous, data = row
     return TaskRecord(
         id=id_,

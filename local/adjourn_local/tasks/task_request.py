@@ -1,4 +1,4 @@
-"""The request that a worker receives: the user's, with the service's headers over it."""
+"""Build the HTTP request of an attempt: the user's request with the service's headers."""
 
 from dataclasses import dataclass
 
@@ -16,23 +16,23 @@ from adjourn_local.tokens.bearer import Mint, authorization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRequestWriter:
-    """Writes the request of each attempt.
+class TaskRequestBuilder:
+    """Builds the request of each attempt.
 
     Attributes:
-        mint: Makes the token of a task that asks for one, from account and audience.
-        services: Where App Engine services are.
+        mint: Makes an identity token for an account and an audience.
+        services: The base URL of each App Engine service.
     """
 
     mint: Mint
     services: Services
 
-    def write(self, record: TaskRecord, due: int, settings: QueueSettings) -> Outgoing:
+    def build(self, record: TaskRecord, due: int, settings: QueueSettings) -> Outgoing:
         """Return the request of a task's current attempt, which its dispatch count includes.
 
         Raises:
-            RpcError: FAILED_PRECONDITION, if it is not known where an App Engine service is.
-            Exception: Whatever the making of a token raises.
+            RpcError: FAILED_PRECONDITION, if no URL is configured for an App Engine service.
+            Exception: Any error of `mint`.
         """
         eta = f"{due // SECOND}.{due % SECOND:06d}"
         if record.task.HasField("app_engine_http_request"):
@@ -52,13 +52,13 @@ class TaskRequestWriter:
 
 
 def task_headers(record: TaskRecord, eta: str) -> list[tuple[str, str]]:
-    """Return what the service tells the worker (tasks/docs/creating-http-target-tasks).
+    """Return the headers that the service sets (tasks/docs/creating-http-target-tasks).
 
-    The reason of a retry was seen present but empty on HTTP targets; the previous response is left
-    out if there was none to tell.
+    Measured on HTTP targets: the retry reason is present but empty, and the previous response is
+    absent if there was none.
     """
     retries = record.task.dispatch_count - 1
-    told = [
+    headers = [
         ("User-Agent", USER_AGENT),
         ("X-CloudTasks-QueueName", short(record.queue)),
         ("X-CloudTasks-TaskName", record.task_id),
@@ -68,6 +68,6 @@ def task_headers(record: TaskRecord, eta: str) -> list[tuple[str, str]]:
     ]
     if retries:
         if record.previous:
-            told.append(("X-CloudTasks-TaskPreviousResponse", str(record.previous)))
-        told.append(("X-CloudTasks-TaskRetryReason", ""))
-    return told
+            headers.append(("X-CloudTasks-TaskPreviousResponse", str(record.previous)))
+        headers.append(("X-CloudTasks-TaskRetryReason", ""))
+    return headers

@@ -1,4 +1,4 @@
-"""Where the methods of Cloud Tasks v2 are found over HTTP."""
+"""The HTTP mapping of the methods of Cloud Tasks v2."""
 
 from collections.abc import Mapping
 

@@ -1,30 +1,30 @@
-"""What of a queue is due next, with a bounded part of it in memory and the rest on disk."""
+"""The schedule of a queue: its next tasks by due time, a bounded number of them in memory."""
 
 import heapq
 from collections.abc import Callable
 
 ScheduleEntry = tuple[int, int]
-Page = Callable[[ScheduleEntry, int], list[ScheduleEntry]]
+ReadPage = Callable[[ScheduleEntry, int], list[ScheduleEntry]]
 
 _BEFORE_ALL: ScheduleEntry = (-1, -1)
 
 
 class TaskSchedule:
-    """A heap of (due, task id) that holds every waiting task up to a frontier, none beyond it.
+    """A heap of (due time, task number) of the waiting tasks up to a frontier; the rest is on disk.
 
-    The frontier moves back when the heap grows too long and forward when it runs empty, so a
-    million waiting tasks cost no more memory than some ten thousand. Entries may be stale: whoever
-    pops one must compare it with the task.
+    The frontier moves back when the heap grows too long, and forward when the heap is empty. So a
+    million waiting tasks take no more memory than ten thousand. Entries may be stale: compare a
+    popped entry with the task.
     """
 
-    def __init__(self, page: Page, capacity: int = 10_000) -> None:
-        self._page = page
+    def __init__(self, read_page: ReadPage, capacity: int = 10_000) -> None:
+        self._read_page = read_page
         self._capacity = capacity
         self._heap: list[ScheduleEntry] = []
         self._frontier: ScheduleEntry | None = _BEFORE_ALL
 
     def add(self, entry: ScheduleEntry) -> None:
-        """Note a task that is stored as waiting."""
+        """Add a waiting task that is already stored."""
         if self._frontier is not None and entry > self._frontier:
             return
         heapq.heappush(self._heap, entry)
@@ -33,14 +33,14 @@ class TaskSchedule:
             self._frontier = self._heap[-1]
 
     def next_due(self) -> int | None:
-        """Return when the first entry is due, or None if nothing waits."""
+        """Return the due time of the first entry, or None if no task waits."""
         while not self._heap:
             if self._frontier is None:
                 return None
-            self._heap = self._page(self._frontier, self._capacity)
+            self._heap = self._read_page(self._frontier, self._capacity)
             self._frontier = self._heap[-1] if len(self._heap) == self._capacity else None
         return self._heap[0][0]
 
     def pop(self) -> ScheduleEntry:
-        """Remove and return the first entry, which `next_due` has said is there."""
+        """Remove and return the first entry; call it only after `next_due` has returned a time."""
         return heapq.heappop(self._heap)

@@ -1,9 +1,9 @@
-"""The tables of the Cloud Tasks server: new tasks are safe at once, the rest soon after.
+"""Store queues and tasks in SQLite: new tasks are written at once, other changes shortly after.
 
-Whatever attempts change is gathered and goes to disk with the next new task or a moment later: a
-process that dies in between has lost no task, it delivers one a second time. A transaction opens
-and ends within one call, because the other servers of the stack share the file and the event loop:
-left open over an `await` it would block them for good.
+Changes by attempts are buffered, and written with the next new task or after a short delay. A
+process that dies in between loses no task; it delivers one a second time. No transaction is open
+during an `await`: the other servers of the stack share the file and the event loop, so an open
+transaction would block them for ever.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from adjourn_local.tasks.task_schedule import ScheduleEntry
 
 _Queue: Any = queue_types.Queue.pb()
 
-# A name that was gone long enough gives its row to the new task.
+# A new task replaces the row of a finished one whose name is free again.
 _INSERT = (
     "INSERT OR REPLACE INTO tasks_tasks (id, queue, task_id, due, created, task)"
     " VALUES (?, ?, ?, ?, ?, ?)"
@@ -36,7 +36,7 @@ _UPDATE = (
 )
 _END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
 _READ = f"SELECT {COLUMNS} FROM tasks_tasks"  # noqa: S608 - a constant of this package
-# An earlier life may have died in the middle of deleting a large queue.
+# An earlier process may have died while it deleted a large queue.
 _REPAIR = (
     "UPDATE tasks_tasks SET gone = created, task = x'' WHERE gone IS NULL AND queue NOT IN"
     " (SELECT name FROM tasks_queues WHERE deleted IS NULL)"
@@ -51,7 +51,7 @@ _Write = tuple[str, tuple[Any, ...]]
 
 
 class TaskStore:
-    """Queues, tasks, the names of tasks that are gone, and answered batches."""
+    """The tables of queues, tasks, names of finished tasks, IAM policies and batch operations."""
 
     def __init__(self, path: Path) -> None:
         self._db = connect(path)
@@ -64,10 +64,10 @@ class TaskStore:
     def add(
         self, queue: str, tasks: Sequence[Any], created: int, *, operation: Any | None = None
     ) -> list[TaskRecord]:
-        """TaskStore new tasks, with the operation that answers for a batch of them.
+        """TaskStore new tasks, together with the operation of their batch, if any.
 
         Raises:
-            sqlite3.Error: None of it is stored.
+            sqlite3.Error: Nothing was stored.
         """
         records = [
             TaskRecord(
@@ -90,19 +90,19 @@ class TaskStore:
         return records
 
     def update(self, record: TaskRecord) -> None:
-        """Note what an attempt has changed."""
+        """Store what an attempt has changed in a task."""
         data = record.task.SerializeToString()
         values = (record.due, record.executions, record.previous, data, record.id)
         self._write((_UPDATE, values), record.id)
 
     def end(self, record: TaskRecord, now: int) -> None:
-        """Note that a task is done, deleted or given up; its name stays taken for a while."""
+        """Store that a task is done, deleted or given up; its name stays taken for a while."""
         if not record.gone:
             record.gone = True
             self._write((_END, (now, record.id)), record.id)
 
     def is_taken(self, queue: str, task_id: str, since: int) -> bool:
-        """Tell whether a task of this name exists or existed after `since`."""
+        """Return whether a task of this name exists or has existed after `since`."""
         query = (
             "SELECT count(*) FROM tasks_tasks"
             " WHERE task_id = ? AND queue = ? AND coalesce(gone, ?) >= ?"
@@ -110,14 +110,14 @@ class TaskStore:
         return bool(self._one(query, (task_id, queue, since, since)))
 
     def load(self, id_: int) -> TaskRecord | None:
-        """Return a task that is not gone, by its number."""
+        """Return a live task by its number, or None."""
         if id_ in self._dirty:
             self.flush()
         row = self._db.execute(f"{_READ} WHERE id = ? AND gone IS NULL", (id_,)).fetchone()
         return None if row is None else from_row(row)
 
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
-        """Return a task that is not gone, by its name."""
+        """Return a live task by its name, or None."""
         self.flush()
         row = self._db.execute(
             f"{_READ} WHERE task_id = ? AND queue = ? AND gone IS NULL", (task_id, queue)
@@ -125,7 +125,7 @@ class TaskStore:
         return None if row is None else from_row(row)
 
     def tasks(self, queue: str, after: int, limit: int) -> Iterator[TaskRecord]:
-        """Return a queue's tasks in the order of their creation, from number `after` on."""
+        """Return a queue's live tasks in the order of creation, beginning after number `after`."""
         self.flush()
         ids = self._db.execute(
             "SELECT id FROM tasks_tasks INDEXED BY tasks_by_due"
@@ -135,7 +135,7 @@ class TaskStore:
         return (record for (id_,) in ids if (record := self.load(id_)) is not None)
 
     def waiting(self, queue: str, after: ScheduleEntry, limit: int) -> list[ScheduleEntry]:
-        """Return a queue's next tasks by schedule time."""
+        """Return a queue's next entries by schedule time, beginning after `after`."""
         self.flush()
         return self._db.execute(
             "SELECT due, id FROM tasks_tasks WHERE queue = ? AND gone IS NULL"
@@ -144,12 +144,12 @@ class TaskStore:
         ).fetchall()
 
     def live(self) -> int:
-        """Return the number of tasks that are not gone."""
+        """Return the number of live tasks."""
         ending = sum(statement is _END for statement, _ in self._writes)
         return self._one("SELECT count(*) FROM tasks_tasks WHERE gone IS NULL") - ending
 
     async def empty(self, queue: str, up_to: int, now: int) -> None:
-        """End a queue's tasks up to a number, in portions that let others in between."""
+        """End a queue's tasks up to a number, in portions so that the event loop is not blocked."""
         self.flush()
         first = self._one("SELECT coalesce(min(id), 0) FROM tasks_tasks")
         for start in range(first, up_to + 1, _PORTION):
@@ -161,19 +161,19 @@ class TaskStore:
             await asyncio.sleep(0)
 
     def queues(self) -> dict[str, Any]:
-        """Return every queue's message by its name."""
+        """Return the messages of all queues by name."""
         rows = self._db.execute("SELECT name, queue FROM tasks_queues WHERE deleted IS NULL")
         return {name: _Queue.FromString(data) for name, data in rows}
 
     def put_queue(self, queue: Any) -> None:
-        """Keep a queue as it now is."""
+        """Store a queue, new or changed."""
         self._db.execute(
             "INSERT OR REPLACE INTO tasks_queues (name, queue) VALUES (?, ?)",
             (queue.name, queue.SerializeToString()),
         )
 
     def delete_queue(self, name: str, now: int) -> None:
-        """End a queue and its policy; its name stays taken for a while."""
+        """Delete a queue and its policy; its name stays taken for a while."""
         self.flush(
             [
                 ("UPDATE tasks_queues SET deleted = ? WHERE name = ?", (now, name)),
@@ -182,34 +182,34 @@ class TaskStore:
         )
 
     def policy(self, queue: str) -> Any | None:
-        """Return a queue's IAM policy, if it was given one."""
+        """Return a queue's IAM policy, or None if it has none."""
         query = "SELECT policy FROM tasks_policies WHERE queue = ?"
         row = self._db.execute(query, (queue,)).fetchone()
         return None if row is None else policy_pb2.Policy.FromString(row[0])
 
     def put_policy(self, queue: str, policy: Any) -> None:
-        """Keep a queue's IAM policy."""
+        """Store a queue's IAM policy."""
         values = (queue, policy.SerializeToString())
         self._db.execute("INSERT OR REPLACE INTO tasks_policies VALUES (?, ?)", values)
 
     def is_queue_name_taken(self, name: str, since: int) -> bool:
-        """Tell whether a queue of this name was deleted after `since`."""
+        """Return whether a queue of this name was deleted after `since`."""
         query = "SELECT count(*) FROM tasks_queues WHERE name = ? AND deleted >= ?"
         return bool(self._one(query, (name, since)))
 
     def put_operation(self, operation: Any, now: int) -> None:
-        """Keep the answer to a batch, at one with what the batch did."""
+        """Store the operation of a batch, together with the buffered changes of the batch."""
         self.flush([_operation_write(operation, now)])
 
     def operation(self, name: str) -> Any | None:
-        """Return the operation of this name."""
+        """Return the operation of this name, or None."""
         row = self._db.execute(
             "SELECT operation FROM tasks_operations WHERE name = ?", (name,)
         ).fetchone()
         return None if row is None else operations_pb2.Operation.FromString(row[0])
 
     async def sweep(self, *, gone_before: int, created_before: int) -> list[TaskRecord]:
-        """Forget expired names, in portions, and return what is older than the retention."""
+        """Delete expired names, in portions, and return the tasks older than the retention time."""
         self.flush()
         self._db.execute("DELETE FROM tasks_operations WHERE created < ?", (gone_before,))
         while self._forget(gone_before):  # noqa: ASYNC110 - the rest is work
@@ -218,16 +218,16 @@ class TaskStore:
         return [from_row(row) for row in self._db.execute(old, (created_before,))]
 
     def flush(self, new: Sequence[_Write] = ()) -> None:
-        """Write what was gathered, and `new`, in one transaction.
+        """Write the buffered changes and `new` in one transaction.
 
         Raises:
-            sqlite3.Error: Nothing was written; what was gathered is kept for the next time.
+            sqlite3.Error: Nothing was written; the buffered changes are kept for the next flush.
         """
         writes = (*self._writes, *new)
         if not writes:
             return
         if len(writes) == 1:
-            # By itself a statement is a transaction already: new tasks come one by one.
+            # A single statement is a transaction already; new tasks mostly come one by one.
             self._db.execute(*writes[0])
         else:
             self._write_all(writes)
@@ -245,7 +245,7 @@ class TaskStore:
             raise
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write the buffered changes and close the file."""
         self.flush()
         self._db.close()
 
