@@ -12,8 +12,7 @@ from adjourn.execution.delivery import Asked, Reply
 from adjourn.execution.retry_warning import Alerts
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
-from adjourn.requests.admission import Admission
-from adjourn.requests.gate import Receiver
+from adjourn.requests.gate import Gate, Receiver
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import Payloads
@@ -151,7 +150,7 @@ class Wiring:
             clock=adapters.clock,
             longest=self._longest,
         )
-        return self._admission.of_tasks(self.settings.deferred_url, runner)
+        return self._gate.admit_tasks(self.settings.deferred_url, runner)
 
     def _follow(self, envelope: Envelope, task: str) -> None:
         if len(self._declared.periodics):
@@ -191,7 +190,7 @@ class Wiring:
             dead=self._dead,
             alerts=self._alerts,
         )
-        return self._admission.of_tasks(
+        return self._gate.admit_tasks(
             self.settings.queryiter_url, declared.wrap_step_receiver(receiver)
         )
 
@@ -200,7 +199,7 @@ class Wiring:
         """Enqueues what is due when Cloud Scheduler calls."""
         from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
-        return self._admission.of_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
+        return self._gate.admit_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
 
     @cached_property
     def cron(self) -> Cron:
@@ -253,6 +252,5 @@ class Wiring:
         )
 
     @cached_property
-    def _admission(self) -> Admission:
-        adapters = self._adapters
-        return Admission(settings=self.settings, verifier=adapters.verifier, clock=adapters.clock)
+    def _gate(self) -> Gate:
+        return Gate(settings=self.settings, adapters=self._adapters)

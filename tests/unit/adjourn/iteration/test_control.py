@@ -83,9 +83,9 @@ def test_a_paused_run_rests_and_goes_on_where_it_was(box, walk, ran):
 def test_pausing_waits_for_all_shards(box, walk, ran):
     run = walk.start(QUERY, shards=3)
     run.pause()
-    lanes = [q for q in box.queue.due() if "-1" in q.name.rsplit("/", 1)[1]]
-    box.deliver(lanes[0])
-    box.deliver(lanes[1])
+    steps = [q for q in box.queue.due() if "-1" in q.name.rsplit("/", 1)[1]]
+    box.deliver(steps[0])
+    box.deliver(steps[1])
     assert run.fetch().status is Status.PAUSING
 
     box.drain()
