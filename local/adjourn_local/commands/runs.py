@@ -88,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
-    runs = Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+    runs = Runs(adapters=adapters)
     command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _control)
     return command(runs, options)
 
 
 def _list(runs: Runs, options: argparse.Namespace) -> int:
-    since, before = age_range(options, runs.clock.now())
+    since, before = age_range(options, runs.now())
     status = Status(options.status) if options.status else None
     found = runs.find(iteration=options.iteration, status=status, since=since, before=before)
     states = list(islice(found, options.limit))
