@@ -10,7 +10,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 from google.cloud.datastore_v1 import types
 
-from adjourn_local.datastore import entities, entity_store, keys, messages
+from adjourn_local.datastore import entities, entity_store, keys, messages, view
 from tests.contract.datastore_queries import fill, random_spec
 from tests.contract.datastore_world import names, put, running
 
@@ -437,10 +437,10 @@ def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkey
             assert found(client, ("a", ">=", 2), order=[f"-{name}"]) == [9, 4, 3]
 
 
-@pytest.mark.parametrize("source", entity_store.Source)
+@pytest.mark.parametrize("source", view.Source)
 @pytest.mark.parametrize("direction", ["", " DESC"])
 def test_sqlite_answers_every_scan_from_the_range_without_sorting(tmp_path, source, direction):
-    opened = entity_store.Store(tmp_path / "state.db")
+    opened = entity_store.EntityStore(tmp_path / "state.db")
     opened.close()
     connection = sqlite3.connect(tmp_path / "state.db")
 

@@ -162,7 +162,7 @@ def test_the_command_lists_what_this_person_may_start() -> None:
         "Says hello to [somebody].",
     ]
     assert bow.split() == ["bow", "bow", "-"]
-    assert call("list", "--user", "eve@gmail.com").stdout.startswith("No task that")
+    assert call("list", "--user", "eve@gmail.com").stdout.startswith("There is no task that")
 
 
 def test_the_command_starts_a_task_with_parameters_as_its_form_wants_them(ear: Ear) -> None:
