@@ -1,4 +1,4 @@
-"""The command `adjourn`."""
+"""The command line `adjourn`."""
 
 import argparse
 import sys

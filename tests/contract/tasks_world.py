@@ -48,7 +48,7 @@ class Arrival:
 
 @dataclass
 class Worker:
-    """An HTTP server that answers as told, 200 by default; 0 stands for hanging up."""
+    """An HTTP server that answers as configured, 200 by default; 0 stands for hanging up."""
 
     url: str = ""
     arrivals: "queue.Queue[Arrival]" = field(default_factory=queue.Queue)

@@ -290,7 +290,7 @@ def aggregate(client, *aggregations, **nested):
     return batch.aggregation_results[0].aggregate_properties
 
 
-def test_a_count_stops_where_it_is_told_to(client):
+def test_a_count_stops_at_its_limit(client):
     client.put_multi([datastore.Entity(client.key("Row", n)) for n in range(1, 8)])
 
     counts = aggregate(client, {"count": {"up_to": 3}}, {"count": {}}, {"count": {"up_to": 0}})

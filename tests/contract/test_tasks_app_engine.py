@@ -75,7 +75,7 @@ def test_the_headers_over_the_retries_are_those_measured_on_the_service(world):
     ]
 
 
-def test_a_missed_deadline_is_told_as_an_instance_that_was_away(world):
+def test_a_missed_deadline_is_reported_as_an_instance_that_was_away(world):
     world.worker.answers.append(None)
     create(world, dispatch_deadline={"seconds": 15})
 

@@ -187,7 +187,7 @@ def test_a_task_that_was_accepted_survives_the_killing_of_the_server(world):
     assert arrived == {name.rpartition("/")[2] for name in created}
 
 
-def test_another_server_can_write_to_the_same_file_at_any_moment(world):
+def test_another_server_can_write_to_the_same_file_at_any_time(world):
     other = world.loop.call(lambda: TaskStore(world.path))
     with world.running():
         world.make_queue()

@@ -205,13 +205,13 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
     given = getattr(mutation, operation)
     _check_existence(draft, operation, given.key)
     draft.entity = _written(mutation, draft.entity, given)
-    asked = mutation.property_transforms
-    draft.transforms += len(asked)
+    wanted = mutation.property_transforms
+    draft.transforms += len(wanted)
     if draft.transforms > _MAX_TRANSFORMS:
         raise invalid(
             f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
         )
-    for one in asked:
+    for one in wanted:
         result.transform_results.append(transforms.transform(draft.entity, one, now))
 
 

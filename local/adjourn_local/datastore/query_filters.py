@@ -52,7 +52,7 @@ class _Atom(NamedTuple):
 
 
 def contains(intervals: Intervals, value: bytes) -> bool:
-    """Return whether an encoded value lies in one of the intervals."""
+    """Return whether an encoded value is in one of the intervals."""
     place = Cut(value, after=False)
     return any(low <= place < high for low, high in intervals)
 

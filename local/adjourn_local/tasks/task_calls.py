@@ -126,7 +126,7 @@ class TaskCalls:
         return response
 
     def delete(self, request: Any) -> Any:
-        """Serve DeleteTask; an attempt in flight goes on, but nothing follows it."""
+        """Serve DeleteTask; an attempt in flight is completed, but not retried."""
         self._store.end(self._require(request.name), micros(self._clock.now()))
         self._store.flush()
         return empty_pb2.Empty()
