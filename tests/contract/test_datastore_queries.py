@@ -10,7 +10,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 from google.cloud.datastore_v1 import types
 
-from adjourn_local.datastore import entities, entity_store, keys, messages, view
+from adjourn_local.datastore import entities, entity_tables, keys, messages, view
 from tests.contract.datastore_queries import fill, random_spec
 from tests.contract.datastore_world import names, put, running
 
@@ -422,7 +422,7 @@ def test_after_any_writes_the_rows_are_those_of_the_stored_entities(loop, tmp_pa
 
 
 def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkeypatch):
-    monkeypatch.setattr(entity_store, "_MAX_COMPOSITES", 3)
+    monkeypatch.setattr(entity_tables, "_MAX_COMPOSITES", 3)
     with running(loop, tmp_path / "state.db") as world:
         client = world.client()
         for n in range(4):
@@ -440,7 +440,7 @@ def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkey
 @pytest.mark.parametrize("source", view.Source)
 @pytest.mark.parametrize("direction", ["", " DESC"])
 def test_sqlite_answers_every_scan_from_the_range_without_sorting(tmp_path, source, direction):
-    opened = entity_store.EntityStore(tmp_path / "state.db")
+    opened = entity_tables.EntityTables(tmp_path / "state.db")
     opened.close()
     connection = sqlite3.connect(tmp_path / "state.db")
 

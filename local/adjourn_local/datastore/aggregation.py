@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn_local.datastore import index_values
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition, is_reserved
 from adjourn_local.datastore.messages import (
@@ -36,7 +36,7 @@ class _Aggregate:
 class Aggregator:
     """Computes aggregations; they read index rows alone, without entities."""
 
-    def __init__(self, store: EntityStore, reader: Reader) -> None:
+    def __init__(self, store: EntityTables, reader: Reader) -> None:
         self._store = store
         self._reader = reader
 

@@ -7,7 +7,7 @@ import grpc
 from adjourn_local.datastore.locks import LockedError, Locks
 from adjourn_local.datastore.messages import CommitRequest, invalid
 from adjourn_local.datastore.mutations import MutationWriter, OutdatedError
-from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.transactions import OpenTransaction, Transactions
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros
@@ -61,7 +61,7 @@ class Commits:
         finally:
             self._transactions.close(transaction)
 
-    async def _apply(self, request: Any, own: Transaction | None) -> Any:
+    async def _apply(self, request: Any, own: OpenTransaction | None) -> Any:
         """Apply a commit once no older transaction has read what it changes."""
         until = self._locks.wait_limit()
         while True:

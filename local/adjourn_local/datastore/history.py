@@ -11,7 +11,7 @@ import grpc
 
 from adjourn_local.datastore import keys
 from adjourn_local.datastore.entity_records import Change, EntityRecord
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, invalid
 from adjourn_local.http.rpc import RpcError
@@ -27,7 +27,7 @@ _ENTRY_BYTES = 250
 class History:
     """The previous states of the entities that were changed in the last hour."""
 
-    def __init__(self, store: EntityStore) -> None:
+    def __init__(self, store: EntityTables) -> None:
         self._store = store
         self._changes: deque[tuple[int, bytes, EntityRecord | None]] = deque()
         self._size = 0

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import grpc
 
 from adjourn_local.datastore.entity_records import Change
-from adjourn_local.datastore.entity_store import EntityStore
-from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.entity_tables import EntityTables
+from adjourn_local.datastore.transactions import OpenTransaction, Transactions
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import SECOND, micros
@@ -34,7 +34,7 @@ class Concurrency(enum.StrEnum):
 class LockedError(Exception):
     """A commit must wait until an older transaction has ended."""
 
-    def __init__(self, older: Transaction) -> None:
+    def __init__(self, older: OpenTransaction) -> None:
         super().__init__(older)
         self.older = older
 
@@ -43,18 +43,18 @@ class Locks:
     """The read locks of the open transactions."""
 
     def __init__(
-        self, mode: Concurrency, store: EntityStore, transactions: Transactions, clock: StackClock
+        self, mode: Concurrency, store: EntityTables, transactions: Transactions, clock: StackClock
     ) -> None:
         self._mode = mode
         self._store = store
         self._transactions = transactions
         self._clock = clock
 
-    def are_held(self, own: Transaction | None) -> bool:
+    def are_held(self, own: OpenTransaction | None) -> bool:
         """Return whether another transaction has read anything: a commit may have to wait."""
         return any(rival.reads for rival in self._rivals(own))
 
-    def abort_younger(self, changes: Sequence[Change], own: Transaction | None) -> None:
+    def abort_younger(self, changes: Sequence[Change], own: OpenTransaction | None) -> None:
         """Abort the younger transactions whose reads a commit would change.
 
         Args:
@@ -71,7 +71,9 @@ class Locks:
         for rival in conflicting:
             self._transactions.abort(rival)
 
-    def _conflicting(self, changes: Sequence[Change], own: Transaction | None) -> list[Transaction]:
+    def _conflicting(
+        self, changes: Sequence[Change], own: OpenTransaction | None
+    ) -> list[OpenTransaction]:
         keys = [change.key for change in changes]
         present = self._store.present()
         rivals = [
@@ -85,7 +87,7 @@ class Locks:
         with self._store.preview(changes) as view:
             return [rival for rival in rivals if not rival.is_valid(view)]
 
-    def _rivals(self, own: Transaction | None) -> Iterator[Transaction]:
+    def _rivals(self, own: OpenTransaction | None) -> Iterator[OpenTransaction]:
         if self._mode is Concurrency.PESSIMISTIC:
             yield from (one for one in self._transactions.writing() if one is not own)
 
@@ -93,7 +95,7 @@ class Locks:
         """Return the time, in microseconds since 1970, until which a commit may wait from now."""
         return micros(self._clock.now()) + _LONGEST_WAIT
 
-    async def wait(self, older: Transaction, own: Transaction | None, until: int) -> None:
+    async def wait(self, older: OpenTransaction, own: OpenTransaction | None, until: int) -> None:
         """Wait until an older transaction has ended, or the own one was aborted.
 
         Raises:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from adjourn_local.datastore import index_values, keys
 from adjourn_local.datastore.entity_records import Row
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import KIND, Column, Shape
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, Key
@@ -21,7 +21,7 @@ _DEFAULT_NAMESPACE = 1
 Element = tuple[str, str | int]
 
 
-def rows(store: EntityStore, view: View, partition: Partition, kind: str) -> list[Row]:
+def rows(store: EntityTables, view: View, partition: Partition, kind: str) -> list[Row]:
     """Return the entities of a metadata kind as rows in key order."""
     if kind == _NAMESPACE:
         made = [_row(partition, [element], []) for element in _namespaces(store, view, partition)]
@@ -32,20 +32,20 @@ def rows(store: EntityStore, view: View, partition: Partition, kind: str) -> lis
     return sorted(made)
 
 
-def _namespaces(store: EntityStore, view: View, home: Partition) -> Iterator[Element]:
+def _namespaces(store: EntityTables, view: View, home: Partition) -> Iterator[Element]:
     for partition in store.catalog.partitions():
         prefix = store.catalog.prefix(partition)
         if partition[:2] == home[:2] and prefix and view.has_entities(prefix):
             yield (_NAMESPACE, partition.namespace or _DEFAULT_NAMESPACE)
 
 
-def _kinds(store: EntityStore, view: View, partition: Partition) -> Iterator[str]:
+def _kinds(store: EntityTables, view: View, partition: Partition) -> Iterator[str]:
     for name, indexes in store.catalog.kinds(partition).items():
         if view.has_rows(indexes.by_shape[KIND].prefix):
             yield name
 
 
-def _properties(store: EntityStore, view: View, partition: Partition) -> Iterator[Row]:
+def _properties(store: EntityTables, view: View, partition: Partition) -> Iterator[Row]:
     for kind, indexes in store.catalog.kinds(partition).items():
         for name in indexes.properties:
             found = _representations(store, view, partition, kind, name)
@@ -54,7 +54,7 @@ def _properties(store: EntityStore, view: View, partition: Partition) -> Iterato
 
 
 def _representations(
-    store: EntityStore, view: View, partition: Partition, kind: str, name: str
+    store: EntityTables, view: View, partition: Partition, kind: str, name: str
 ) -> list[str]:
     index = store.ensure_index(partition, kind, Shape((Column(name),)))
     if index is None:

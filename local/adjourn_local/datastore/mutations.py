@@ -8,7 +8,7 @@ import grpc
 
 from adjourn_local.datastore import keys, masks, transforms
 from adjourn_local.datastore.entity_records import Change, EntityRecord
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
@@ -53,7 +53,7 @@ class MutationWriter:
     """Applies commits to the store."""
 
     def __init__(
-        self, store: EntityStore, history: History, allocate: Callable[[Partition, Any], None]
+        self, store: EntityTables, history: History, allocate: Callable[[Partition, Any], None]
     ) -> None:
         """Take the store, its history, and a function that gives an id to an incomplete key."""
         self._store = store

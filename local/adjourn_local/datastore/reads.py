@@ -5,7 +5,7 @@ from typing import Any
 
 from adjourn_local.datastore import cursor, index_values, keys, masks
 from adjourn_local.datastore.entity_records import EntityRecord, Row
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import split_columns
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
@@ -32,7 +32,7 @@ _BATCH_RESULTS = 1000
 class Reader:
     """Serves the read methods; the same request on the same view gives the same response."""
 
-    def __init__(self, store: EntityStore) -> None:
+    def __init__(self, store: EntityTables) -> None:
         self._store = store
 
     def lookup(self, request: Any, view: View) -> Any:

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from adjourn_local.datastore import entities, keys, metadata
 from adjourn_local.datastore.entity_records import Row
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.query import METADATA_KINDS
@@ -45,7 +45,7 @@ def clipped(plan: QueryPlan, scan: Scan, window: Window) -> list[Range]:
 class PlanRun:
     """One run of a plan in a view; `rows_only` if index rows suffice, without entities."""
 
-    store: EntityStore
+    store: EntityTables
     view: View
     plan: QueryPlan
     window: Window

@@ -12,7 +12,7 @@ from aiohttp import web
 from adjourn_local.datastore import explain, keys, messages, protobuf_http
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.locks import Concurrency, Locks
@@ -20,7 +20,7 @@ from adjourn_local.datastore.messages import invalid, unsupported
 from adjourn_local.datastore.mutations import MutationWriter
 from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.transactions import Read, Transaction, Transactions
+from adjourn_local.datastore.transactions import OpenTransaction, Read, Transactions
 from adjourn_local.datastore.view import View
 from adjourn_local.http import rpc
 from adjourn_local.timing.clocks import StackClock
@@ -50,7 +50,7 @@ class DatastoreServer:
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
-        self._store = EntityStore(path)
+        self._store = EntityTables(path)
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
         self._history = History(self._store)
@@ -158,7 +158,7 @@ class DatastoreServer:
         _stamp(response, View(view.connection, read_time), read_time)
         return response
 
-    def _consistency(self, options: Any) -> tuple[Transaction | None, int | None]:
+    def _consistency(self, options: Any) -> tuple[OpenTransaction | None, int | None]:
         """Return the transaction in which to read, and the earlier time at which to read."""
         which = options.WhichOneof("consistency_type")
         if which == "transaction":

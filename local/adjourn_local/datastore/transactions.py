@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from adjourn_local.datastore.entity_store import EntityStore
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.messages import invalid
 from adjourn_local.datastore.view import View
@@ -39,7 +39,7 @@ class Read(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Transaction:
+class OpenTransaction:
     """An open transaction; its first read opens its view, whose version is `seen`.
 
     A lower `start_order` means an older transaction; a retried transaction keeps its own.
@@ -68,15 +68,15 @@ class Transaction:
 class Transactions:
     """The open transactions, which are in memory only."""
 
-    def __init__(self, store: EntityStore, history: History, random_source: random.Random) -> None:
+    def __init__(self, store: EntityTables, history: History, random_source: random.Random) -> None:
         self._store = store
         self._history = history
         self._random = random_source
-        self._open: dict[bytes, Transaction] = {}
-        self._aborted: dict[bytes, Transaction] = {}
+        self._open: dict[bytes, OpenTransaction] = {}
+        self._aborted: dict[bytes, OpenTransaction] = {}
         self._start_orders = itertools.count()
 
-    def begin(self, options: Any, now: int) -> Transaction:
+    def begin(self, options: Any, now: int) -> OpenTransaction:
         """Begin a transaction with TransactionOptions."""
         self.expire(now)
         read_time = None
@@ -85,13 +85,13 @@ class Transactions:
         number = _MARK + self._random.randbytes(_ID_BYTES - 1)
         before = self._aborted.get(options.read_write.previous_transaction)
         start_order = before.start_order if before else next(self._start_orders)
-        transaction = Transaction(
+        transaction = OpenTransaction(
             number, start_order, options.HasField("read_only"), now, now, read_time
         )
         self._open[number] = transaction
         return transaction
 
-    def get(self, number: bytes, now: int) -> Transaction:
+    def get(self, number: bytes, now: int) -> OpenTransaction:
         """Return an open transaction, and record its use.
 
         Raises:
@@ -107,7 +107,7 @@ class Transactions:
         transaction.used = now
         return transaction
 
-    def view(self, transaction: Transaction) -> View:
+    def view(self, transaction: OpenTransaction) -> View:
         """Return the view of a transaction: the state at its first read."""
         if transaction.view is None:
             transaction.view = self._store.open_view()
@@ -122,7 +122,7 @@ class Transactions:
         if transaction is not None:
             self.close(transaction)
 
-    def check_reads(self, transaction: Transaction) -> None:
+    def check_reads(self, transaction: OpenTransaction) -> None:
         """Check that a transaction's reads still give the same results; close its view.
 
         Raises:
@@ -135,16 +135,16 @@ class Transactions:
         if not transaction.is_valid(self._store.present()):
             raise contention_error()
 
-    def writing(self) -> Iterator[Transaction]:
+    def writing(self) -> Iterator[OpenTransaction]:
         """Yield the open transactions that may write."""
         return (one for one in self._open.values() if not one.read_only)
 
-    def abort(self, transaction: Transaction) -> None:
+    def abort(self, transaction: OpenTransaction) -> None:
         """Abort a transaction; its later requests get an error."""
         self.close(transaction)
         self._aborted[transaction.id] = transaction
 
-    def close(self, transaction: Transaction) -> None:
+    def close(self, transaction: OpenTransaction) -> None:
         """End a transaction and close its view; one that has already ended is ignored."""
         if self._open.pop(transaction.id, None) is None:
             return
@@ -152,7 +152,7 @@ class Transactions:
         transaction.reads.clear()
         transaction.ended.set()
 
-    def _close_view(self, transaction: Transaction) -> None:
+    def _close_view(self, transaction: OpenTransaction) -> None:
         if transaction.view is not None:
             self._store.close_view(transaction.view)
             transaction.view = None

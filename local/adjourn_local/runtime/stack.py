@@ -1,10 +1,9 @@
 """The laptop stack: starts and stops the servers and the functions."""
 
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +20,7 @@ from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.control import control_routes
-from adjourn_local.runtime.folder import lock_folder
+from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.functions import NAMES, Functions, Print, Staged
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
@@ -115,7 +114,6 @@ class Stack:
         staged: Staged | None = None,
     ) -> None:
         self._app = app
-        self._state = state
         self._options = ServerOptions(
             tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
         )
@@ -125,12 +123,12 @@ class Stack:
         self._functions = Functions(spec, write, staged)
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
-        self._lock = lock_folder(state) if state else nullcontext()
+        self._folder = StateFolder(state)
         self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
-            closing.enter_context(self._lock)
+            folder = closing.enter_context(self._folder)
             # The functions are started first because they take longest.
             closing.push_async_callback(self._functions.stop)
             if self._app is not None:
@@ -141,7 +139,7 @@ class Stack:
                     environment,
                     self._shared_clock(closing),
                 )
-            await self._serve(closing)
+            await self._serve(closing, folder / "adjourn.sqlite3")
             await self._functions.ready()
             self._closing = closing.pop_all()
         return self
@@ -169,8 +167,7 @@ class Stack:
         """The Cloud Scheduler server."""
         return self._servers.scheduler
 
-    async def _serve(self, closing: AsyncExitStack) -> None:
-        path = self._folder(closing) / "adjourn.sqlite3"
+    async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
         keep_aside_if_damaged(path)
         closing.push_async_callback(self.sender.close)
         self._servers = servers = Servers(path, self.clock, self.sender, self._options)
@@ -194,13 +191,6 @@ class Stack:
         path.write_bytes(bytes(SIZE))
         self.clock.share(path)
         return path
-
-    def _folder(self, closing: AsyncExitStack) -> Path:
-        if self._state is not None:
-            return self._state
-        folder = Path(tempfile.mkdtemp(prefix="adjourn-"))
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        return folder
 
     def _provide(self, app: App) -> None:
         """Create the application's queues and jobs, as Terraform does in the cloud."""

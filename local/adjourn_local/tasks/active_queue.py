@@ -19,7 +19,6 @@ class ActiveQueue:
 
     def __init__(
         self,
-        name: str,
         settings: QueueSettings,
         schedule: TaskSchedule,
         timer: Timer,
@@ -27,7 +26,6 @@ class ActiveQueue:
         *,
         options: TasksOptions,
     ) -> None:
-        self.name = name
         self.settings = settings
         self.schedule = schedule
         self.timer = timer

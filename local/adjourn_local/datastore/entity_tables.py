@@ -47,7 +47,7 @@ _WRITE_ENTITY = (
 _MAX_COMPOSITES = 200
 
 
-class EntityStore:
+class EntityTables:
     """The tables of entities and index rows; `catalog` has the list of indexes."""
 
     def __init__(self, path: Path) -> None:
