@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from adjourn.clock import Clock
 from adjourn.errors import EncodeError
-from adjourn.serialization.envelope import Stowed
-from adjourn.state.large_payloads import Payloads
+from adjourn.serialization.envelope import PayloadReference
+from adjourn.state.large_payloads import LargePayloads
 
 # Many shards are read at once, and a gRPC client takes answers of 4 MiB unless told otherwise.
 MOST_INSIDE = 200_000
@@ -23,7 +23,7 @@ _ELSEWHERE = b"@"  # no JSON begins with it
 class Baggage:
     """Packs encoded data into what an entity keeps, and unpacks it."""
 
-    payloads: Payloads
+    payloads: LargePayloads
     clock: Clock
 
     def pack(self, data: bytes, name: str) -> bytes:
@@ -59,9 +59,9 @@ class Baggage:
             self.payloads.remove(*told)
 
 
-def _reference(kept: bytes) -> tuple[str, Stowed] | None:
+def _reference(kept: bytes) -> tuple[str, PayloadReference] | None:
     if not kept.startswith(_ELSEWHERE):
         return None
     told = json.loads(kept[1:])
     name = told.pop("name")
-    return name, Stowed(**told)
+    return name, PayloadReference(**told)

@@ -20,7 +20,7 @@ from adjourn.iteration.step_context import Means
 from adjourn.iteration.verdicts import Verdict, due_behind, due_in, judge
 from adjourn.log import event
 from adjourn.ports import Versioned
-from adjourn.state.transaction_markers import Fate, Guard
+from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -28,7 +28,7 @@ class Iterations:
     """Carries out the steps that arrive."""
 
     means: Means
-    guard: Guard
+    guard: TransactionMarkers
 
     def step(self, step: Step, delivery: Delivery) -> Verdict:
         """Carry out a delivered step, if it is this delivery's to carry out.
@@ -80,11 +80,11 @@ class Iterations:
     def _awaited(self, run: Run) -> Verdict | None:
         """Return what to do with a guarded run; None once a transaction of it was committed."""
         since = run.marked_at or run.started_at
-        fates = {self.guard.fate(marker, since) for marker in run.markers.split()}
-        if Fate.COMMITTED in fates:
+        fates = {self.guard.outcome_of(marker, since) for marker in run.markers.split()}
+        if TransactionOutcome.COMMITTED in fates:
             self.means.runs.change_quietly(run.id, lambda found: found._replace(markers=""))
             return None
-        if Fate.OPEN in fates:
+        if TransactionOutcome.OPEN in fates:
             return Verdict.OPEN
         event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
         now = self.means.now()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.dead_letters import DeadLetters
+from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.execution.retry_warning import Alerts
+from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.iteration.iterations import Iterations
 from adjourn.iteration.runs import Step
 from adjourn.iteration.verdicts import Verdict
@@ -25,8 +25,8 @@ class StepRunner:
     """
 
     iterations: Iterations
-    dead: DeadLetters
-    alerts: Alerts
+    dead_letters: DeadLetterRecorder
+    retry_warnings: RetryWarnings
     take_over: Callable[[Delivery], bool]
 
     def __call__(self, delivery: Delivery) -> Outcome:
@@ -41,10 +41,10 @@ class StepRunner:
         except DecodeError as error:
             if self.take_over(delivery):
                 return Outcome.DONE
-            self.dead.bury(delivery, error)
+            self.dead_letters.record(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.piece, step=step.number):
-            self.alerts.retried(step.task_name(), "step", delivery.attempt)
+            self.retry_warnings.check(step.task_name(), "step", delivery.attempt)
             try:
                 verdict = self.iterations.step(step, delivery)
             except (UnknownNameError, DecodeError) as error:
@@ -52,7 +52,7 @@ class StepRunner:
                 return Outcome.UNKNOWN
         if verdict is Verdict.MISSING:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
-            self.dead.bury(delivery, missing, task_id=step.task_name(), task="step")
+            self.dead_letters.record(delivery, missing, task_id=step.task_name(), task="step")
             return Outcome.DEAD
         return _OUTCOMES[verdict]
 

@@ -20,8 +20,8 @@ from adjourn.names import digest
 from adjourn.ports import Transaction
 from adjourn.ports.query_source import QuerySource
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.context import Carrier
-from adjourn.state.transaction_markers import FIRST_WAIT, Guard
+from adjourn.serialization.context import ContextPropagator
+from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ class Starter:
     runs: Runs
     codec: Codec
     baggage: Baggage
-    guard: Guard
-    carrier: Carrier
+    guard: TransactionMarkers
+    carrier: ContextPropagator
     new_id: Callable[[], str]
     default_queue: str
     apart: Callable[[Callable[[], T]], Callable[[], T]]
@@ -55,10 +55,10 @@ class Starter:
             keys_only=cls.in_bulk,
         )
         data = self.codec.dumps(custom_data, "custom_data")
-        context = self.codec.dumps(dict(self.carrier.pack()), "context")
+        context = self.codec.dumps(dict(self.carrier.capture()), "context")
         named = f"{cls.registered_name} {options.name}"
         run_id = digest(named) if options.name else self.new_id()
-        marker = self.guard.mark(self.new_id(), options.transaction, None)
+        marker = self.guard.put(self.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
             known = self.runs.find_run(run_id) if options.name else None

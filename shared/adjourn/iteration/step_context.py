@@ -17,7 +17,7 @@ from adjourn.iteration.runs import Run
 from adjourn.iteration.walk import Surroundings
 from adjourn.log import bound, trace_fields
 from adjourn.registry import Registry
-from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
+from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -27,7 +27,7 @@ class Means:
     registry: Registry[type[QueryIter[Any]]]
     runs: Runs
     baggage: Baggage
-    carrier: Carrier
+    carrier: ContextPropagator
     surroundings: Surroundings
     project: str
 
@@ -65,5 +65,5 @@ class Means:
             _settle=None,
         )
         trace = trace_fields(self.project, text(packed, TRACEPARENT))
-        with bound(**trace), running(current), self.carrier.unpacked(packed):
+        with bound(**trace), running(current), self.carrier.restored(packed):
             yield

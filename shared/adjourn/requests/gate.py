@@ -1,4 +1,4 @@
-"""The gate in front of everything: who is let in, and which outcome comes out.
+"""The gate in front of each function: which callers are admitted, and how errors become outcomes.
 
 Whatever happens ends in one `Outcome`; `adjourn.requests.http` maps it to an HTTP status.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from adjourn.errors import (
@@ -19,34 +20,73 @@ from adjourn.errors import (
 )
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import bound, event
+from adjourn.ports import Adapters
+from adjourn.requests.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
+from adjourn.settings import Platform, Settings
 
 T = TypeVar("T")
 
 Receiver = Callable[[Delivery], Outcome]
 
 
-def gated(identify: Callable[[Delivery], object], handler: Receiver) -> Receiver:
-    """Let nothing in but what comes from an accepted caller, and nothing out but an outcome.
+@dataclass(kw_only=True, eq=False, repr=False)
+class Gate:
+    """Admits only the deliveries of accepted callers to a receiver."""
 
-    Args:
-        identify: Raises a `CallerError` that says why the caller of a delivery is none.
-        handler: What the deliveries are for.
-    """
+    adapters: Adapters
+    settings: Settings
+
+    def for_tasks(self, own_url: str, receiver: Receiver) -> Receiver:
+        """Return a receiver that admits the tasks of Cloud Tasks to the function at `own_url`."""
+        return self._guarded(own_url, receiver, _app_engine_task)
+
+    def for_cron(self, own_url: str, receiver: Receiver) -> Receiver:
+        """Return a receiver that admits Cloud Scheduler to the function at `own_url`."""
+        return self._guarded(own_url, receiver, _app_engine_cron)
+
+    def _guarded(
+        self, own_url: str, receiver: Receiver, check_app_engine: Callable[[Delivery], object]
+    ) -> Receiver:
+        if self.settings.platform == Platform.APP_ENGINE:
+            receive = _checked(check_app_engine, receiver)
+            return lambda delivery: receive(delivery.as_app_engine_says())
+        policy = CallerPolicy(
+            audiences=self.settings.accepted_audiences(own_url),
+            emails=self.settings.accepted_callers(),
+        )
+        verifier, clock = self.adapters.verifier, self.adapters.clock
+
+        def check_token(delivery: Delivery) -> None:
+            policy.check(verifier.verify(bearer_token(delivery.authorization)), clock.now())
+
+        return _checked(check_token, receiver)
+
+
+def _app_engine_task(delivery: Delivery) -> None:
+    app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
+
+
+def _app_engine_cron(delivery: Delivery) -> None:
+    app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)
+
+
+def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receiver:
+    """Return a receiver that checks the caller first and turns errors into outcomes."""
 
     def receive(delivery: Delivery) -> Outcome:
         def work() -> Outcome:
-            identify(delivery)
-            return handler(delivery)
+            check(delivery)
+            return receiver(delivery)
 
         number = delivery.attempt.number
         with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
-            return settled(work)
+            return with_outcome(work)
 
     return receive
 
 
-def settled(work: Callable[[], T]) -> T | Outcome:
-    """Return what the work returns, or the outcome that whatever it raises comes to."""
+def with_outcome(work: Callable[[], T]) -> T | Outcome:
+    """Return the result of `work`, or the outcome of the exception that it raises."""
     try:
         return work()
     except UnauthenticatedError as error:
