@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adjourn.execution.dead_letters import DeadHook
-from adjourn.execution.delivery import Delivery
 from adjourn.execution.hooks import ApplicationHooks
 from adjourn.registry import Registry, default_name
+from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator
 from adjourn.tasks.arguments import check_plain
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from adjourn.cron.periodic import Declared
     from adjourn.execution.runner import TaskRunner
     from adjourn.iteration.query_iter import QueryIter
-    from adjourn.requests.gate import Receiver
     from adjourn.startup import StartupTask
 
 
@@ -34,6 +33,7 @@ class Declarations:
     Attributes:
         wrap_task_runner: Returns what receives tasks instead of the runner, such as a receiver
             that also understands the bodies of another library.
+        wrap_step_receiver: Returns what receives the steps of iterations instead.
     """
 
     codec: Codec
@@ -48,7 +48,7 @@ class Declarations:
     hooks: ApplicationHooks = field(default_factory=ApplicationHooks)
     propagator: ContextPropagator = field(default_factory=ContextPropagator)
     wrap_task_runner: Callable[[TaskRunner], Receiver] = lambda runner: runner
-    take_over_step: Callable[[Delivery], bool] = lambda _delivery: False
+    wrap_step_receiver: Callable[[Receiver], Receiver] = lambda receiver: receiver
 
     def declare(
         self,

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from adjourn.cron.tick import Cron
     from adjourn.execution.call import CallExecutor
     from adjourn.iteration.control import Runs
-    from adjourn.iteration.custom_data import Baggage
-    from adjourn.iteration.iterations import Iterations
+    from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.start import Starter
     from adjourn.startup import Startup
@@ -96,60 +95,31 @@ class Wiring:
 
     @cached_property
     def runs(self) -> Runs:
-        """The runs of the deployment, to be watched and steered."""
+        """The runs of the deployment, to be watched and controlled."""
         from adjourn.iteration.control import Runs  # noqa: PLC0415 - for those who iterate
 
-        adapters = self._adapters
-        return Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+        return Runs(adapters=self._adapters)
 
     @cached_property
     def starter(self) -> Starter:
-        """What begins runs."""
+        """What starts runs."""
         from adjourn.iteration.start import Starter  # noqa: PLC0415 - for those who start some
 
-        adapters = self._adapters
         return Starter(
-            queries=adapters.queries,
+            settings=self.settings,
+            adapters=self._adapters,
+            propagator=self._declared.propagator,
+            custom_data=self._custom_data,
             runs=self.runs,
-            codec=self._declared.codec,
-            baggage=self._baggage,
-            guard=self._markers,
-            carrier=self._declared.propagator,
-            new_id=adapters.new_id,
-            default_queue=self.settings.queue,
-            apart=adapters.ahead,
+            markers=self._markers,
         )
 
     @cached_property
     def reviver(self) -> Reviver:
-        """What finds the runs whose tasks are gone."""
+        """What enqueues the missing steps of runs."""
         from adjourn.iteration.revive import Reviver  # noqa: PLC0415 - for the task that does it
 
         return Reviver(runs=self.runs)
-
-    @cached_property
-    def _iterations(self) -> Iterations:
-        from adjourn.iteration.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
-        from adjourn.iteration.step_context import Means  # noqa: PLC0415
-        from adjourn.iteration.walk import Surroundings  # noqa: PLC0415
-
-        declared, adapters = self._declared, self._adapters
-        surroundings = Surroundings(
-            queries=adapters.queries,
-            codec=declared.codec,
-            clock=adapters.clock,
-            ahead=adapters.ahead,
-            is_stopping=adapters.is_stopping,
-        )
-        means = Means(
-            registry=declared.iterations,
-            runs=self.runs,
-            baggage=self._baggage,
-            carrier=declared.propagator,
-            surroundings=surroundings,
-            project=self.settings.project,
-        )
-        return Iterations(means=means, guard=self._markers)
 
     @cached_property
     def receive_task(self) -> Receiver:
@@ -168,7 +138,7 @@ class Wiring:
             executor=self._executor(),
         )
         receiver = declared.wrap_task_runner(runner)
-        return self._gate.for_tasks(self.settings.deferred_url, receiver)
+        return self._gate.admit_tasks(self.settings.deferred_url, receiver)
 
     def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
@@ -212,22 +182,29 @@ class Wiring:
     @cached_property
     def receive_step(self) -> Receiver:
         """Carries out the iteration steps that Cloud Tasks delivers."""
-        from adjourn.iteration.receiver import StepRunner  # noqa: PLC0415 - for the queryiter function
+        from adjourn.iteration.receiver import StepReceiver  # noqa: PLC0415 - for the queryiter function
 
-        runner = StepRunner(
-            iterations=self._iterations,
+        declared = self._declared
+        receiver = StepReceiver(
+            settings=self.settings,
+            iterations=declared.iterations,
+            propagator=declared.propagator,
+            custom_data=self._custom_data,
+            runs=self.runs,
+            markers=self._markers,
             dead_letters=self._dead_letters,
             retry_warnings=self._retry_warnings,
-            take_over=self._declared.take_over_step,
         )
-        return self._gate.for_tasks(self.settings.queryiter_url, runner)
+        return self._gate.admit_tasks(
+            self.settings.queryiter_url, declared.wrap_step_receiver(receiver)
+        )
 
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
         from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
-        return self._gate.for_cron(self.settings.cron_url, CronRunner(cron=self.cron))
+        return self._gate.admit_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
 
     @cached_property
     def cron(self) -> Cron:
@@ -252,10 +229,12 @@ class Wiring:
         )
 
     @cached_property
-    def _baggage(self) -> Baggage:
-        from adjourn.iteration.custom_data import Baggage  # noqa: PLC0415 - for those who iterate
+    def _custom_data(self) -> CustomData:
+        from adjourn.iteration.custom_data import CustomData  # noqa: PLC0415 - for those who iterate
 
-        return Baggage(payloads=self._payloads, clock=self._adapters.clock)
+        return CustomData(
+            codec=self._declared.codec, payloads=self._payloads, clock=self._adapters.clock
+        )
 
     @cached_property
     def _payloads(self) -> LargePayloads:

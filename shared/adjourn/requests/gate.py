@@ -36,15 +36,15 @@ class Gate:
     adapters: Adapters
     settings: Settings
 
-    def for_tasks(self, own_url: str, receiver: Receiver) -> Receiver:
+    def admit_tasks(self, own_url: str, receiver: Receiver) -> Receiver:
         """Return a receiver that admits the tasks of Cloud Tasks to the function at `own_url`."""
-        return self._guarded(own_url, receiver, _app_engine_task)
+        return self._admit(own_url, receiver, _app_engine_task)
 
-    def for_cron(self, own_url: str, receiver: Receiver) -> Receiver:
+    def admit_ticks(self, own_url: str, receiver: Receiver) -> Receiver:
         """Return a receiver that admits Cloud Scheduler to the function at `own_url`."""
-        return self._guarded(own_url, receiver, _app_engine_cron)
+        return self._admit(own_url, receiver, _app_engine_cron)
 
-    def _guarded(
+    def _admit(
         self, own_url: str, receiver: Receiver, check_app_engine: Callable[[Delivery], object]
     ) -> Receiver:
         if self.settings.platform == Platform.APP_ENGINE:
