@@ -7,12 +7,12 @@ import dataclasses
 import datetime as dt
 import enum
 import importlib
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
+from adjourn.registry import signature
 
 
 class Extension(NamedTuple):
@@ -127,7 +127,7 @@ def registered(cls: Any, tag: str) -> Extension:
 def _dataclass(cls: Any, tag: str) -> Extension:
     fields = {field.name: field.init for field in dataclasses.fields(cls)}
     try:
-        inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
+        signature(cls).bind(**{name: None for name, init in fields.items() if init})
     except TypeError as error:
         raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
     if cls.__new__ is not object.__new__:
