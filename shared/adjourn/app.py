@@ -15,7 +15,7 @@ from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec

@@ -10,9 +10,9 @@ from google.cloud.datastore.helpers import GeoPoint
 from google.cloud.datastore.query import And, Or, PropertyFilter
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.testing import SETTINGS, MemoryQueries, MemoryQuery
 from tests.support import serving
@@ -882,9 +882,9 @@ class AdapterContract(DatastoreQueriesContract):
             subject.describe(query)
 
     def test_a_service_that_gives_no_positions_is_told(self, subject, told, monkeypatch):
-        monkeypatch.setattr("adjourn.gcp.queries.urlsafe_b64encode", lambda _: b"")
+        monkeypatch.setattr("adjourn.gcp.datastore_client.urlsafe_b64encode", lambda _: b"")
 
-        with pytest.raises(StoreError, match="gave no position"):
+        with pytest.raises(StoreError, match="without a cursor"):
             subject.page(told, cursor="", limit=1)
 
     def test_a_service_that_does_not_do_it_is_told(self, loop, monkeypatch, client, query):

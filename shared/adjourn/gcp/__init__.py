@@ -11,11 +11,11 @@ from typing import Any
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
+from adjourn.gcp.datastore_transactions import DatastoreTransactions
 from adjourn.gcp.oidc import OidcVerifier
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.settings import Platform, Settings
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 from adjourn.errors import DeclarationError
 from adjourn.iteration.control import RunHandle
 from adjourn.iteration.hooks import OnError
-from adjourn.ports.query_source import QuerySource
+from adjourn.ports import QuerySource
 from adjourn.tasks.arguments import is_lazy
 from adjourn.tasks.options import Options
 

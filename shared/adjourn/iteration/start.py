@@ -17,8 +17,7 @@ from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard
 from adjourn.log import event
 from adjourn.names import digest
-from adjourn.ports import Transaction
-from adjourn.ports.query_source import QuerySource
+from adjourn.ports import QuerySource, Transaction
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import Carrier
 from adjourn.state.transaction_markers import FIRST_WAIT, Guard
@@ -117,7 +116,7 @@ class Starter:
         if shards == 1:
             return [described], ""
         split = self.queries.split(described, shards * _PIECES)
-        return split.pieces, split.reason
+        return split.parts, split.reason
 
     def _warn(self, run_id: str, described: Mapping[str, object], reason: str) -> None:
         for warning in self.queries.warnings(described):

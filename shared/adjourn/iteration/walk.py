@@ -14,7 +14,7 @@ from adjourn.clock import Clock
 from adjourn.iteration.hooks import Hooks, OnError, asked, handed
 from adjourn.iteration.shards import RunError, Shard, path_of, pause_after, said, with_failure
 from adjourn.log import event
-from adjourn.ports.query_source import Page, QuerySource
+from adjourn.ports import Page, QuerySource
 from adjourn.serialization.codec import Codec
 
 # So many entities of a shard can wait to be tried again; then it reads no further ones.

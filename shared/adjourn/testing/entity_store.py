@@ -1,4 +1,4 @@
-"""Datastore in memory, as far as we keep state of our own in it."""
+"""The entity store in memory: our own records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from adjourn.errors import ConflictError
 from adjourn.ports import Record, RecordKey, Transaction, Value, Versioned
+from adjourn.retrying import retry
 
 T = TypeVar("T")
 
@@ -18,10 +19,10 @@ _ATTEMPTS = 6
 
 
 class MemoryStore:
-    """Datastore in memory: a transaction is refused if what it read has changed.
+    """The entity store in memory; a transaction is retried if what it read has changed.
 
     Attributes:
-        records: What is kept, with its version; what the application itself writes is not.
+        records: Versions and records by key. What the application itself writes is not among them.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class MemoryStore:
         return [_copy(self.records.get(key)) for key in keys]
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
-        """Keep a copy of the record."""
+        """Store a copy of the record."""
         self.commit({key: record})
 
     def replace(
@@ -49,10 +50,10 @@ class MemoryStore:
         version: int,
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> int:
-        """Keep a copy of the record if the one before has this version; return the new one.
+        """Store a copy of the record if the stored one has this version; return the new version.
 
         Raises:
-            ConflictError: It has another.
+            ConflictError: The stored record has another version, or does not exist.
         """
         with self._lock:
             if self._version(key) != version:
@@ -66,11 +67,11 @@ class MemoryStore:
         *,
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> None:
-        """Keep copies of the records."""
+        """Store copies of the records."""
         self.commit(records)
 
     def delete_many(self, keys: Sequence[RecordKey]) -> None:
-        """Forget records."""
+        """Delete records."""
         self.commit(dict.fromkeys(keys))
 
     def query(
@@ -81,7 +82,7 @@ class MemoryStore:
         since: dt.datetime | None = None,
         before: dt.datetime | None = None,
     ) -> Iterator[tuple[str, Record]]:
-        """Yield copies of the records, as they are now, the latest first."""
+        """Yield copies of the present records, the latest first."""
         found = [
             (at, key.name, copy.deepcopy(record))
             for key, (_, record) in list(self.records.items())
@@ -94,33 +95,41 @@ class MemoryStore:
         return ((name, record) for _, name, record in found)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work`, again if something that it read was changed meanwhile.
+        """Run `work` in a transaction; retry it if something that it read has changed.
 
         Raises:
-            ConflictError: It was, six times.
+            ConflictError: That was so in six attempts.
         """
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> T:
             transaction = _MemoryTransaction(dict(self.records))
             result = work(transaction)
             with self._lock:
-                if all(self._version(key) == seen for key, seen in transaction.seen.items()):
-                    self.commit(transaction.writes)
-                    return result
-        raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
+                if any(self._version(key) != seen for key, seen in transaction.seen.items()):
+                    raise _ContentionError(f"Contention: gave up after {_ATTEMPTS} attempts.")
+                self.commit(transaction.writes)
+            return result
+
+        return retry(
+            attempt,
+            pauses=[0] * (_ATTEMPTS - 1),
+            is_transient=lambda error: isinstance(error, _ContentionError),
+            sleep=lambda _: None,
+        )
 
     def commit(self, changes: Mapping[RecordKey, Record | None]) -> None:
-        """Keep copies of records, with their times in UTC, and forget those that are None.
+        """Store copies of records, with their times in UTC, and delete those that are None.
 
-        Every write comes here, whole; what is as it was keeps its version.
+        Every write calls this. A record that equals the stored one keeps its version.
         """
         with self._lock:
             for key, record in changes.items():
                 if record is None:
                     self.records.pop(key, None)
                     continue
-                kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
-                if self.records.get(key, (0, None))[1] != kept:
-                    self.records[key] = (next(self._versions), kept)
+                stored = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
+                if self.records.get(key, (0, None))[1] != stored:
+                    self.records[key] = (next(self._versions), stored)
 
     def _version(self, key: RecordKey) -> int:
         return self.records.get(key, (0, None))[0]
@@ -132,6 +141,10 @@ def _in_utc(value: Value) -> Value:
 
 def _copy(stored: tuple[int, Record] | None) -> Versioned | None:
     return Versioned(copy.deepcopy(stored[1]), stored[0]) if stored else None
+
+
+class _ContentionError(ConflictError):
+    """A record that a transaction read has changed."""
 
 
 class _MemoryTransaction:
