@@ -15,7 +15,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
 
 from adjourn import App, QueryIter, Status
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.ports import Adapters
 from adjourn.testing import SETTINGS, sandbox

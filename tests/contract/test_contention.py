@@ -12,7 +12,7 @@ from adjourn import App
 from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
 from adjourn.execution.delivery import Outcome
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey

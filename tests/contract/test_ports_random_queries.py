@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adjourn.errors import AdjournError
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.testing import SETTINGS, MemoryQueries
 from tests.contract.datastore_queries import fill, random_spec

@@ -9,7 +9,7 @@ import pytest
 
 from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, MemoryStore
@@ -265,7 +265,7 @@ class EntityStoreContract(VersionsContract):
             others.put(KEY, {"n": len(tries)})
             transaction.put(KEY, {"n": -1})
 
-        with pytest.raises(ConflictError, match="6 times in a row"):
+        with pytest.raises(ConflictError, match="gave up after 6 attempts"):
             subject.transact(work)
 
         assert len(tries) == 6

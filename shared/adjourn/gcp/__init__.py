@@ -11,7 +11,7 @@ from typing import Any
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.gcp.datastore_transactions import DatastoreTransactions

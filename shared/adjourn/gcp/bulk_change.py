@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.datastore_client import ContentionRetry, lookup, translated
+from adjourn.gcp.datastore_api import ContentionRetry, lookup, translated
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp import described_queries as queries
 from adjourn.gcp.bulk_change import BulkChange
-from adjourn.gcp.datastore_client import (
+from adjourn.gcp.datastore_api import (
     ContentionRetry,
     addressed,
     commit_all,

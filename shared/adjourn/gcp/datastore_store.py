@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError
-from adjourn.gcp.datastore_client import (
+from adjourn.gcp.datastore_api import (
     ContentionRetry,
     commit,
     commit_all,

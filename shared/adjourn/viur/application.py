@@ -22,7 +22,7 @@ from adjourn.errors import (
 from adjourn.execution.current_task import current_task
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.execution.delivery import Delivery
-from adjourn.gcp.datastore_client import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
 from adjourn.settings import Settings
