@@ -187,7 +187,9 @@ class App:
             check_plain(plain)
             check_bare(plain, "periodic", given=is_method(function))
             task = self.deferred(name=name, **options)(function)
-            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
+            self._declared.periodics.add(
+                task.name, periodic.PeriodicDeclaration(task=task, timing=timing)
+            )
             return task
 
         return declare

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from adjourn.app import App
-from adjourn.cron.periodic import Declared, declared_timing
+from adjourn.cron.periodic import PeriodicDeclaration, declared_timing
 from adjourn.errors import (
     DeclarationError,
     EncodeError,
@@ -115,7 +115,7 @@ class ViurApp(App):
         )
         task = self._task(function)
         _check_bare(task)
-        self._declared.periodics.add(task.name, Declared(task=task, timing=timing))
+        self._declared.periodics.add(task.name, PeriodicDeclaration(task=task, timing=timing))
         return task
 
     def start_with(self, function: Any) -> Any:
