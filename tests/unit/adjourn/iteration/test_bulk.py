@@ -10,7 +10,7 @@ from adjourn import Status
 from adjourn.errors import StoreError
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import MemoryQuery
-from tests.unit.adjourn.iteration.test_hooks import drain
+from tests.unit.adjourn.iteration.test_query_iter_hooks import drain
 
 QUERY = MemoryQuery("Order")
 MINUTE = dt.timedelta(minutes=1)
