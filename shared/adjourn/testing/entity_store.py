@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from adjourn.errors import ConflictError
 from adjourn.ports import Record, RecordKey, Transaction, Value, Versioned
-from adjourn.retrying import retry
 
 T = TypeVar("T")
 
@@ -100,22 +99,14 @@ class MemoryStore:
         Raises:
             ConflictError: That was so in six attempts.
         """
-
-        def attempt() -> T:
+        for _ in range(_ATTEMPTS):
             transaction = _MemoryTransaction(dict(self.records))
             result = work(transaction)
             with self._lock:
-                if any(self._version(key) != seen for key, seen in transaction.seen.items()):
-                    raise _ContentionError(f"Contention: gave up after {_ATTEMPTS} attempts.")
-                self.commit(transaction.writes)
-            return result
-
-        return retry(
-            attempt,
-            pauses=[0] * (_ATTEMPTS - 1),
-            is_transient=lambda error: isinstance(error, _ContentionError),
-            sleep=lambda _: None,
-        )
+                if all(self._version(key) == seen for key, seen in transaction.seen.items()):
+                    self.commit(transaction.writes)
+                    return result
+        raise ConflictError(f"Contention: gave up after {_ATTEMPTS} attempts.")
 
     def commit(self, changes: Mapping[RecordKey, Record | None]) -> None:
         """Store copies of records, with their times in UTC, and delete those that are None.
@@ -141,10 +132,6 @@ def _in_utc(value: Value) -> Value:
 
 def _copy(stored: tuple[int, Record] | None) -> Versioned | None:
     return Versioned(copy.deepcopy(stored[1]), stored[0]) if stored else None
-
-
-class _ContentionError(ConflictError):
-    """A record that a transaction read has changed."""
 
 
 class _MemoryTransaction:
