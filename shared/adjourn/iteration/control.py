@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
-from adjourn.iteration.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, run_key
+from adjourn.iteration.runs import COMING_TO_REST, KIND, UNINDEXED, Run, Status, Step, run_key
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.ports import Adapters, NewTask, Target, Transaction
 
@@ -208,9 +208,9 @@ class Runs:
         if not run.active:
             return [(run.own_step, None)]
         shards = self.shards(run, run.active)
-        is_leaving = run.status in LEAVING
+        is_coming_to_rest = run.status in COMING_TO_REST
         return [
-            (run.shard_step(shard.number, shard.step), None if is_leaving else shard.due_at)
+            (run.shard_step(shard.number, shard.step), None if is_coming_to_rest else shard.due_at)
             for shard in shards
         ]
 

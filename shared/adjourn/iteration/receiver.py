@@ -25,8 +25,8 @@ from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.run_step import RunStep
-from adjourn.iteration.runs import LEAVING, Run, Step, run_key
-from adjourn.iteration.shard_step import ShardStep, leave
+from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
+from adjourn.iteration.shard_step import ShardStep, let_rest
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.log import bound, event, trace_fields
 from adjourn.ports import Versioned
@@ -40,7 +40,7 @@ class Decision(Enum):
     """What to do with a delivered step."""
 
     CARRY_OUT = auto()
-    LEAVE = auto()  # the run is being paused or cancelled: end the shard's chain
+    REST = auto()  # the run is being paused or cancelled: end the shard's chain of steps
     REQUEUE_NEXT = auto()  # the run is past this step: make sure that the next one is queued
     WAIT_FOR_PREVIOUS = auto()  # the step before it is not concluded
     WAIT_FOR_LEASE = auto()  # another delivery of the step has the lease
@@ -127,8 +127,8 @@ class StepReceiver:
         decision = decide(run, step, (shard.step, shard.lease_until), self.runs.now())
         if decision is Decision.REQUEUE_NEXT:
             self.runs.enqueue(run, steps_after(run, shard))
-        if decision is Decision.LEAVE:
-            leave(self.runs, run, shard)
+        if decision is Decision.REST:
+            let_rest(self.runs, run, shard)
         if decision is not Decision.CARRY_OUT:
             return _OUTCOMES[decision]
         if run.markers:
@@ -212,12 +212,12 @@ def decide(
         return Decision.WAIT_FOR_PREVIOUS
     if lease_until is not None and lease_until > now:
         return Decision.WAIT_FOR_LEASE
-    is_leaving = step.shard is not None and run.status in LEAVING
-    return Decision.LEAVE if is_leaving else Decision.CARRY_OUT
+    is_coming_to_rest = step.shard is not None and run.status in COMING_TO_REST
+    return Decision.REST if is_coming_to_rest else Decision.CARRY_OUT
 
 
 _OUTCOMES = {
-    Decision.LEAVE: Outcome.DONE,
+    Decision.REST: Outcome.DONE,
     Decision.REQUEUE_NEXT: Outcome.DONE,
     Decision.DROP: Outcome.DONE,
     Decision.WAIT_FOR_PREVIOUS: Outcome.BUSY,

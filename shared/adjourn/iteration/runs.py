@@ -22,7 +22,7 @@ _LARGEST_NUMBER = 1 << 62
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """The status of a run."""
 
     STARTING = "starting"  # on_start has not been called yet
     RUNNING = "running"
@@ -38,7 +38,7 @@ class Status(StrEnum):
 _LIVE = frozenset(
     {Status.STARTING, Status.RUNNING, Status.PAUSING, Status.CANCELLING, Status.FINISHING}
 )
-LEAVING = frozenset({Status.PAUSING, Status.CANCELLING})
+COMING_TO_REST = frozenset({Status.PAUSING, Status.CANCELLING})
 
 
 class Step(NamedTuple):
@@ -186,7 +186,7 @@ class Run(NamedTuple):
         """Return the run after a shard is done, and the shard to which its chain is handed on."""
         active, resting = _without(self.active, shard), _without(self.resting, shard)
         successor = self.next_shard if self.next_shard < self.shards else None
-        if successor is not None and self.status in LEAVING:
+        if successor is not None and self.status in COMING_TO_REST:
             resting = (*resting, successor)
         elif successor is not None:
             active = (*active, successor)

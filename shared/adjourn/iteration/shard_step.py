@@ -58,7 +58,7 @@ class ShardStep:
             self._record_partly(self._with_data(walk, data, before))
             if isinstance(error, AdjournError):
                 raise
-            # Errors of hooks are caught elsewhere: the application failed to restore its context.
+            # The walk catches errors of hooks, so the application failed to restore its context.
             text = f"A step failed: {error_summary(error)}"
             event("iteration.failed", logging.ERROR, text, error=error)
             return Outcome.FAILED
@@ -89,10 +89,10 @@ class ShardStep:
         now = self.runs.now()
         if isinstance(shard, EncodeError):
             undone = self.shard._replace(error=error_summary(shard))
-            return self._end_chain(undone.advanced(now, in_full=False), WalkEnd.STOP)
+            return self._record_end(undone.advanced(now, in_full=False), WalkEnd.STOP)
         advanced = shard.advanced(now, in_full=end is WalkEnd.TIME)
         if end in {WalkEnd.END, WalkEnd.STOP}:
-            return self._end_chain(advanced, end)
+            return self._record_end(advanced, end)
         if end is WalkEnd.WAIT:
             advanced = advanced._replace(due_at=walk.next_due())
         return self._enqueue_next(advanced)
@@ -114,7 +114,7 @@ class ShardStep:
         else:
             _shut_out()
 
-    def _end_chain(self, shard: Shard, end: WalkEnd) -> Outcome:
+    def _record_end(self, shard: Shard, end: WalkEnd) -> Outcome:
         """Record the end of the shard, or the error that stops the run, in shard and run."""
 
         def work(transaction: Transaction) -> tuple[Run, Shard] | None:
@@ -160,7 +160,7 @@ class ShardStep:
             self.custom_data.discard(self.shard.custom_data)
 
 
-def leave(runs: Runs, run: Run, shard: Shard) -> None:
+def let_rest(runs: Runs, run: Run, shard: Shard) -> None:
     """End a shard's chain where it stands, because its run is being paused or cancelled."""
 
     def work(transaction: Transaction) -> Run | None:
@@ -168,11 +168,12 @@ def leave(runs: Runs, run: Run, shard: Shard) -> None:
         if records[0] is None or records[1] is None:
             return None
         found = Run.from_record(run.id, records[0])
-        left = Shard.from_record(run.id, shard.number, records[1])
-        if found.epoch == run.epoch and left.number in found.active:
-            found = found.shard_rested(left.number)
+        rested = Shard.from_record(run.id, shard.number, records[1])
+        if found.epoch == run.epoch and rested.number in found.active:
+            found = found.shard_rested(rested.number)
             # The token shuts out a delivery that had the lease and may still be walking.
-            _put(runs, transaction, found, left._replace(token=left.token + 1, lease_until=None))
+            rested = rested._replace(token=rested.token + 1, lease_until=None)
+            _put(runs, transaction, found, rested)
         return found
 
     found = runs.adapters.store.transact(work)

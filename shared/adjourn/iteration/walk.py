@@ -90,9 +90,9 @@ class Walk:
         Raises:
             StoreError: Something could not be read. What was handled before is in `result`.
         """
-        end = self._retry()
+        end = self._retry_due()
         while end is None:
-            end = self._page()
+            end = self._handle_page()
         return end
 
     def result(self) -> Shard:
@@ -112,48 +112,50 @@ class Walk:
 
     # Entities that have failed before
 
-    def _retry(self) -> WalkEnd | None:
+    def _retry_due(self) -> WalkEnd | None:
         """Try failed entities again that are due; return None if the walk goes on."""
         now = self._adapters.clock.now()
         due = [each for each in self._retries if each.due <= now]
         if not due:
-            return self._room()
+            return self._check_room()
         found = self._adapters.queries.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
             goes_on = True
             if entry is None:  # it was deleted, so it counts as done
                 self._place.done += 1
             else:
-                goes_on = self._single(entry, retry.reference, retry.failed)
+                goes_on = self._handle_one(entry, retry.reference, retry.failed)
             # Only now: if a StoreError is raised above, the entity keeps waiting.
             self._retries.remove(retry)
             if not goes_on:
                 self._retries.append(_Retry(retry.reference, 0, now))
                 return WalkEnd.STOP
-            if end := self._must_end():
+            if end := self._check_end():
                 return end
-        return self._room()
+        return self._check_room()
 
-    def _room(self) -> WalkEnd | None:
+    def _check_room(self) -> WalkEnd | None:
+        """Return WAIT if so many entities wait to be tried again that no further one may fail."""
         return WalkEnd.WAIT if len(self._retries) >= MOST_RETRIES else None
 
     # Entities that come for the first time
 
-    def _page(self) -> WalkEnd | None:
+    def _handle_page(self) -> WalkEnd | None:
         """Handle the next page; return None if the walk goes on."""
-        size = min(self._hooks.batch_size, self._left(0))
+        size = min(self._hooks.batch_size, self._limit_left(0))
         page = self._read(size) if size > 0 else _NOTHING
         if page.more:
             self._read_ahead(page)
         if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
-            end = self._batch(page)
+            end = self._handle_batch(page)
         else:
-            end = self._one_by_one(page)
+            end = self._handle_one_by_one(page)
         if end is None and not page.more:
             return WalkEnd.WAIT if self._retries else WalkEnd.END
         return end
 
     def _read(self, size: int) -> Page:
+        """Return the page at the position, which may have been read ahead."""
         ahead, self._next = self._next, None
         if ahead is not None and ahead[0] == self._place.cursor:
             return ahead[1]()
@@ -161,13 +163,13 @@ class Walk:
 
     def _read_ahead(self, page: Page) -> None:
         """Begin to read the next page while this one is handled."""
-        size, cursor = self._left(len(page.entries)), page.cursors[-1]
+        size, cursor = self._limit_left(len(page.entries)), page.cursors[-1]
         if size > 0:
             size = min(self._hooks.batch_size, size)
             read = partial(self._adapters.queries.page, self._query, cursor=cursor, limit=size)
             self._next = (cursor, self._adapters.ahead(read))
 
-    def _left(self, taken: int) -> int:
+    def _limit_left(self, taken: int) -> int:
         """Return how many entities may still be read; a batch if the query has no limit.
 
         Args:
@@ -179,8 +181,8 @@ class Walk:
         left: int = limit - self._place.done - len(self._retries) - taken
         return left
 
-    def _batch(self, page: Page) -> WalkEnd | None:
-        references = self._referred(page)
+    def _handle_batch(self, page: Page) -> WalkEnd | None:
+        references = self._references(page)
         results = call_handler(self._hooks, page.entries, self._custom_data)
         if isinstance(results, Exception):
             text = f"A batch of {len(page.entries)} failed; its entities are handled one by one"
@@ -192,33 +194,33 @@ class Walk:
         stopped = [
             reference
             for entry, reference, error in zip(page.entries, references, results, strict=True)
-            if not self._is_settled(entry, reference, error, 0)
+            if not self._record_result(entry, reference, error, 0)
         ]
         now = self._adapters.clock.now()
         # The position is behind them, because others of the batch are done.
         self._retries += [_Retry(reference, 0, now) for reference in stopped]
         if stopped:
             return WalkEnd.STOP
-        return self._must_end() or self._room()
+        return self._check_end() or self._check_room()
 
-    def _one_by_one(self, page: Page) -> WalkEnd | None:
-        places = zip(page.entries, self._referred(page), page.cursors, strict=True)
+    def _handle_one_by_one(self, page: Page) -> WalkEnd | None:
+        places = zip(page.entries, self._references(page), page.cursors, strict=True)
         for entry, reference, cursor in places:
-            if not self._single(entry, reference, 0):
+            if not self._handle_one(entry, reference, 0):
                 return WalkEnd.STOP
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
-            if end := self._must_end() or self._room():
+            if end := self._check_end() or self._check_room():
                 return end
         return None
 
-    def _referred(self, page: Page) -> list[object]:
+    def _references(self, page: Page) -> list[object]:
         """Return what finds the entities again. A hook may give them other keys."""
         return [self._adapters.queries.refer(self._query, entry) for entry in page.entries]
 
     # One entity
 
-    def _single(self, entry: object, reference: object, failed: int) -> bool:
+    def _handle_one(self, entry: object, reference: object, failed: int) -> bool:
         """Handle one entity; False if the run stops at it.
 
         Args:
@@ -228,9 +230,9 @@ class Walk:
         """
         results = call_handler(self._hooks, [entry], self._custom_data)
         error = results if isinstance(results, Exception) else results[0]
-        return self._is_settled(entry, reference, error, failed)
+        return self._record_result(entry, reference, error, failed)
 
-    def _is_settled(
+    def _record_result(
         self, entry: object, reference: object, error: Exception | None, failed: int
     ) -> bool:
         """Count an entity as done, put it off, or give it up; False if the run stops at it."""
@@ -240,31 +242,33 @@ class Walk:
         self._shard = self._shard._replace(error=error_summary(error))
         if failed < self._hooks.max_entry_retries:
             event("iteration.retry", logging.WARNING, "An entity failed", error=error)
-            self._put_off(reference, failed + 1)
+            self._retry_later(reference, failed + 1)
             return True
         event("iteration.error", logging.ERROR, error_summary(error), error=error)
         answer = call_handle_error(self._hooks, entry, self._custom_data, error)
         if answer is OnError.RETRY:
-            self._put_off(reference, 0)
+            self._retry_later(reference, 0)
         elif answer is OnError.CONTINUE:
-            self._count_error(reference, error)
+            self._give_up(reference, error)
         else:
             where = path_of(reference)
             self._shard = self._shard._replace(error=f"{error_summary(error)} (at {where})")
         return answer is not OnError.STOP
 
-    def _put_off(self, reference: object, failed: int) -> None:
+    def _retry_later(self, reference: object, failed: int) -> None:
         due = self._adapters.clock.now() + retry_delay(max(1, failed))
         self._retries.append(_Retry(reference, failed, due))
 
-    def _count_error(self, reference: object, error: Exception) -> None:
+    def _give_up(self, reference: object, error: Exception) -> None:
+        """Count an entity as done and keep its error."""
         kept = with_failure(
             self._shard.failures, RunError(path_of(reference), error_summary(error))
         )
         self._place.done += 1
         self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
 
-    def _must_end(self) -> WalkEnd | None:
+    def _check_end(self) -> WalkEnd | None:
+        """Return why the walk ends between two entities; None if it goes on."""
         if self._adapters.clock.monotonic() >= self._deadline:
             return WalkEnd.TIME
         return WalkEnd.CUT if self._adapters.is_stopping() else None

@@ -17,7 +17,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 class Walk(QueryIter):
-    """Takes ten seconds for each entity and notes what it is told."""
+    """Takes ten seconds for each entity and notes the calls of its hooks."""
 
     step_seconds = 20
     notes: list[object]

@@ -305,7 +305,7 @@ def test_a_batch_that_says_something_else_has_failed(box, declare, script, answe
 
     drain(box)
 
-    assert {told for _, told in script.asked} <= {
+    assert {message for _, message in script.asked} <= {
         "handle_batch must return None, or None or an exception for each of 1"
     }
     assert run.fetch().last_error.startswith("TypeError: handle_batch must return None, or None")

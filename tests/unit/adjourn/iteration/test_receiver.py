@@ -1,4 +1,4 @@
-"""How a step that arrives is received, whatever its run does with it."""
+"""Which outcome a delivered step has, and who is notified of it."""
 
 import datetime as dt
 
