@@ -12,13 +12,13 @@ from adjourn import App
 from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
 from adjourn.execution.delivery import Outcome
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
-from adjourn.gcp.queries import DatastoreQueries
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, sandbox
 from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from tests.support import serving
 
 TEXT = "Too much contention on these datastore entities. Please try again."
@@ -61,7 +61,7 @@ class Contended(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def contended(loop, tmp_path, monkeypatch):
-    server = loop.call(lambda: DatastoreServer(tmp_path / "state", SystemClock()))
+    server = loop.call(lambda: DatastoreServer(tmp_path / "state", MachineClock()))
     contended = Contended(server.grpc_service())
     with serving(loop, contended) as address:
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
@@ -116,7 +116,7 @@ def test_a_deletion_that_met_others_is_done_again(contended, store):
 def test_a_write_that_meets_others_again_and_again_has_failed(contended, store, name):
     contended.left = ALWAYS
 
-    with pytest.raises(StoreError, match="it met others 6 times"):
+    with pytest.raises(StoreError, match="gave up after 6 attempts"):
         WRITES[name](store)
 
     assert store.get([KEY]) == [{"n": 1}]

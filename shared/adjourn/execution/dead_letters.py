@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
-from adjourn.error_text import said, traced
+from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import digest
@@ -94,11 +94,11 @@ class DeadLetterRecorder:
             task=task,
             queue=delivery.queue,
             attempts=attempts or delivery.attempt.number,
-            error=said(error, _LONGEST_ERROR),
+            error=error_line(error, _LONGEST_ERROR),
         )
-        key = RecordKey(KIND, letter.task_id)
-        record = _record(letter, delivery.body, traced(error, _LONGEST_TRACEBACK), self.clock.now())
-        self.store.put(key, record, unindexed=UNINDEXED)
+        traceback = traceback_text(error, _LONGEST_TRACEBACK)
+        record = _record(letter, delivery.body, traceback, self.clock.now())
+        self.store.put(RecordKey(KIND, letter.task_id), record, unindexed=UNINDEXED)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
         fields = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **fields)

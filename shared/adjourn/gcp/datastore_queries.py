@@ -1,0 +1,265 @@
+"""The query source in Datastore: the queries of the application, through Google's client."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from adjourn.errors import ConflictError, DeclarationError, StoreError
+from adjourn.gcp import described_queries as queries
+from adjourn.gcp.bulk_change import BulkChange
+from adjourn.gcp.datastore_api import (
+    ContentionRetry,
+    addressed,
+    commit_all,
+    lookup,
+    results_with_cursors,
+    translated,
+)
+from adjourn.gcp.described_queries import KEY, DescribedQuery, between, is_projected
+from adjourn.ports import Page, Split
+
+if TYPE_CHECKING:
+    from google.cloud.datastore import Client, Entity, Key, Query
+
+# Skipping costs a call for each 1,000 entities. So many keys for each part make parts of about the
+# same size.
+_MOST_SKIPPED = 10_000
+_SAMPLE = 32
+_SMALLEST_SAMPLE = 8
+_COUNT = {"alias": "n", "count": {}}
+
+
+class DatastoreQueries:
+    """Runs queries of the application from their descriptions."""
+
+    def __init__(
+        self,
+        client: Callable[[], Client],
+        *,
+        most_skipped: int = _MOST_SKIPPED,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            client: Returns the client.
+            most_skipped: Up to so many results, a query is split by skipping, not by a sample.
+            sleep: Waits for some seconds.
+            jitter: Returns random numbers from 0 to 1.
+        """
+        self._client = client
+        self._retry = ContentionRetry(sleep, jitter)
+        self._most_skipped = most_skipped
+
+    def describe(
+        self,
+        query: object,
+        *,
+        limit: int | None = None,
+        start_cursor: str | bytes | None = None,
+        end_cursor: str | bytes | None = None,
+        keys_only: bool = False,
+    ) -> DescribedQuery:
+        """Describe a query of `google.cloud.datastore`, and refuse one that cannot be resumed."""
+        from google.cloud.datastore import Query
+
+        if not isinstance(query, Query):
+            raise DeclarationError(
+                f"{query!r} is not a google.cloud.datastore query; make one with client.query(...)."
+            )
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise DeclarationError(f"limit is {limit!r}; it must be a whole number from 1 on.")
+        # A projected result has its key anyway, and a group of results has only one.
+        is_cut = keys_only and not query.projection and not query.distinct_on
+        described = {
+            "kind": query.kind,
+            "namespace": query.namespace,
+            "database": self._own_database(query),
+            "ancestor": query.ancestor,
+            "filters": [queries.describe_filter(each) for each in query.filters],
+            "order": list(query.order),
+            "projection": [KEY] if is_cut else list(query.projection),
+            "distinct_on": list(query.distinct_on),
+            "limit": limit,
+            "start_cursor": _text(start_cursor),
+            "end_cursor": _text(end_cursor),
+        }
+        queries.check_resumable(described)
+        return described
+
+    def warnings(self, query: DescribedQuery) -> Sequence[str]:
+        """Return a warning for each property whose value must not change."""
+        return queries.warnings(query)
+
+    def page(self, query: DescribedQuery, *, cursor: str, limit: int) -> Page:
+        """Fetch one page."""
+        with translated():
+            results = self._results(query, cursor=cursor, limit=limit)
+            entries = list(results)
+        if not all(results.cursors):
+            raise StoreError("Datastore returned a result of the query without a cursor.")
+        return Page(entries=entries, cursors=results.cursors, more=bool(entries) and results.more)
+
+    def count(self, query: DescribedQuery) -> int:
+        """Count with an aggregation query: one read for each 1,000 index entries."""
+        with translated():
+            client = self._client()
+            results = self._results(query, cursor="", limit=query["limit"])
+            nested = results._build_protobuf()  # noqa: SLF001 - Google's count has no cursors
+            request = {
+                "partition_id": {
+                    "project_id": client.project,
+                    "database_id": client.database,
+                    "namespace_id": query["namespace"],
+                },
+                "aggregation_query": {"nested_query": nested, "aggregations": [_COUNT]},
+            }
+            answer = client._datastore_api.run_aggregation_query(  # noqa: SLF001
+                request=addressed(client, request)
+            )
+        (result,) = answer.batch.aggregation_results
+        total: int = result.aggregate_properties["n"].integer_value
+        return total
+
+    def split(self, query: DescribedQuery, parts: int) -> Split:
+        """Split the query at keys of existing entities."""
+        reason = queries.unsplittable(query)
+        cuts = [] if reason else self._cuts(query, parts)
+        if not cuts:
+            return Split(parts=[query], reason=reason or "it has fewer than two entities")
+        ends = itertools.pairwise([None, *cuts, None])
+        return Split(parts=[between(query, low, high) for low, high in ends])
+
+    def refer(self, query: DescribedQuery, entry: object) -> object:
+        """Return the key of an entity, or an entry of a projection as it is."""
+        if is_projected(query):
+            return entry
+        return _key_of(entry)
+
+    def find(self, query: DescribedQuery, references: Sequence[object]) -> Sequence[object | None]:
+        """Look up entities by key."""
+        if is_projected(query):
+            return references
+        keys: Sequence[Any] = references
+        with translated():
+            found = lookup(self._client(), keys)
+        entities = [found[key][0] if key in found else None for key in keys]
+        if query["projection"]:
+            return [each and _bare(each) for each in entities]
+        return entities
+
+    def delete(self, entries: Sequence[object]) -> None:
+        """Delete entities by their keys, up to 500 in a commit."""
+        keys = dict.fromkeys(_key_of(entry) for entry in entries)
+
+        def delete() -> None:
+            commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
+
+        self._retry(delete, ConflictError)
+
+    def change(
+        self, entries: Sequence[object], function: Callable[[Any], object]
+    ) -> Sequence[Exception | None]:
+        """Change entities in transactions of up to 50."""
+        keys = [_key_of(entry) for entry in entries]
+        client = self._client()
+        bulk = BulkChange(client, function, self._retry)
+        failed = bulk.run(keys)
+        return [failed.get(key) for key in keys]
+
+    def _own_database(self, query: Query) -> str:
+        ours = self._client()
+        if query.project != ours.project:
+            raise DeclarationError(
+                f"The query is for the project {query.project!r}, ADJOURN_PROJECT is "
+                f"{ours.project!r}."
+            )
+        database = query._client.database or ""  # noqa: SLF001 - nothing else has it
+        if database != (ours.database or ""):
+            raise DeclarationError(
+                f"The query is for the database {database!r}, ADJOURN_DATABASE is "
+                f"{ours.database or ''!r}; a walk would find other entities."
+            )
+        return database
+
+    def _cuts(self, query: DescribedQuery, parts: int) -> list[Key]:
+        total = self.count(query)
+        number = min(total, parts)
+        with translated():
+            return self._sampled(query, total, number) or self._skipped(query, total, number)
+
+    def _sampled(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
+        """Return the first keys of all parts but the first, from a random sample of the kind.
+
+        Return none if the sample is too small, or if the service refuses `__scatter__`, the
+        property that orders it: Apache Beam relies on it, but Datastore does not document it.
+        """
+        from google.api_core.exceptions import FailedPrecondition, InvalidArgument
+
+        if total <= self._most_skipped or not queries.is_sampled(query):
+            return []
+        of_kind = {**query, "filters": [], "projection": [KEY], "order": ["__scatter__"]}
+        try:
+            found = [entity.key for entity in self._query(of_kind).fetch(limit=parts * _SAMPLE)]
+        except (FailedPrecondition, InvalidArgument):
+            return []
+        is_enough = len(found) >= parts * _SMALLEST_SAMPLE
+        return queries.sampled_cuts(found, parts) if is_enough else []
+
+    def _skipped(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
+        """Return the first keys of all parts but the first, by skipping to each of them."""
+        keys_only, cuts, at = {**query, "projection": [KEY]}, list[Any](), 0
+        for place in (total * n // parts for n in range(1, parts)):
+            rest = self._query(between(keys_only, cuts[-1] if cuts else None, None))
+            found = [entity.key for entity in rest.fetch(offset=place - at, limit=1)]
+            if not found:
+                break  # others deleted entities meanwhile
+            cuts += found
+            at = place
+        return cuts
+
+    def _results(self, query: DescribedQuery, *, cursor: str, limit: int | None) -> Any:
+        return results_with_cursors()(
+            self._query(query),
+            self._client(),
+            limit=limit,
+            start_cursor=cursor or query["start_cursor"] or None,
+            end_cursor=query["end_cursor"] or None,
+        )
+
+    def _query(self, query: DescribedQuery) -> Query:
+        made: Query = self._client().query(
+            kind=query["kind"],
+            namespace=query["namespace"],
+            ancestor=query["ancestor"],
+            order=query["order"],
+            projection=query["projection"],
+            distinct_on=query["distinct_on"],
+        )
+        for each in query["filters"]:
+            made.add_filter(filter=queries.google_filter(each))
+        return made
+
+
+def _key_of(entry: object) -> Key:
+    key: Key | None = getattr(entry, "key", None)
+    if key is None or key.is_partial:
+        raise DeclarationError(f"{entry!r:.200} is not an entity with a complete key.")
+    return key
+
+
+def _bare(entity: Entity) -> Entity:
+    """Return an entity as a keys-only query returns it."""
+    entity.clear()
+    return entity
+
+
+def _text(cursor: str | bytes | None) -> str:
+    if cursor is not None and not isinstance(cursor, str | bytes):
+        raise DeclarationError(f"{cursor!r} is not a cursor; take an iterator's next_page_token.")
+    return cursor.decode() if isinstance(cursor, bytes) else cursor or ""
