@@ -1,22 +1,31 @@
-"""Names of what the application declared, and nothing else: only what stands here can ever run."""
+"""Registries of what the application declared, by name; nothing else can ever run."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
 
+if sys.version_info >= (3, 14):
+    import annotationlib
+
 T = TypeVar("T")
 
-# It stands in URLs (2,083 characters, each byte may take three), and in keys and indexes of
-# Datastore (1,500 bytes; https://cloud.google.com/datastore/docs/concepts/limits).
+# A name is part of URLs (2,083 characters, of which a byte may take three), and of keys and indexes
+# of Datastore (1,500 bytes; https://cloud.google.com/datastore/docs/concepts/limits).
 _LONGEST = 500
 
 
 class Registry(Generic[T]):
-    """Items of one sort by their unique names."""
+    """Items of one sort by their unique names.
+
+    Args:
+        sort: What an item is, for error messages.
+    """
 
     def __init__(self, sort: str) -> None:
         self._sort = sort
@@ -24,7 +33,7 @@ class Registry(Generic[T]):
         self._aliases: dict[str, str] = {}
 
     def add(self, name: str, item: T, aliases: Iterable[str] = ()) -> None:
-        """Register `item` under `name`, and let `get` find it under its former names.
+        """Register `item` under `name`; `get` finds it also under its aliases, its former names.
 
         Raises:
             DeclarationError: A name is empty or taken; nothing was registered.
@@ -64,7 +73,7 @@ class Registry(Generic[T]):
             raise UnknownNameError(f"No {self._sort} is named {name!r}{hint}") from None
 
     def remove(self, name: str) -> T:
-        """Forget the item registered under `name`, which is no alias, and return it.
+        """Remove the item registered under `name`, which is not an alias, and return it.
 
         Raises:
             UnknownNameError: There is none; the message suggests the nearest name.
@@ -92,7 +101,7 @@ def default_name(item: type | object) -> str:
     """Return the stable name `module.qualname` of a function or class.
 
     Raises:
-        DeclarationError: Another process could not find it by that name.
+        DeclarationError: The name is not stable, so another process could not find the item.
     """
     module, qualname = str(getattr(item, "__module__", "")), str(getattr(item, "__qualname__", ""))
     or_name = "" if isinstance(item, type) else " or give it name=..."
@@ -107,3 +116,18 @@ def default_name(item: type | object) -> str:
             f"import it; move it into a module{or_name}."
         )
     return f"{module}.{qualname}"
+
+
+def signature(declared: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+    """Return the parameters of a function or class, whose annotations may name what is not there.
+
+    Python 3.14 evaluates annotations only here, and what they name may be imported for type
+    checkers alone.
+    """
+    if sys.version_info >= (3, 14):
+        return inspect.signature(
+            declared,
+            follow_wrapped=follow_wrapped,
+            annotation_format=annotationlib.Format.FORWARDREF,
+        )
+    return inspect.signature(declared, follow_wrapped=follow_wrapped)
