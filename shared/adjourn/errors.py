@@ -10,6 +10,7 @@ AdjournError
 │   ├── QueueNotFoundError  the queue does not exist
 │   └── UnavailableError    the service did not answer; a retry may help
 ├── UnknownNameError        nothing is registered under a name
+├── TaskCrashedError        a task's process died or ran out of time too often
 ├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
@@ -71,6 +72,18 @@ class UnavailableError(EnqueueError):
 
 class UnknownNameError(AdjournError, LookupError):
     """Nothing is registered under this name in the running application."""
+
+
+class TaskCrashedError(AdjournError):
+    """The attempts at a task began and never ended, as often as the task may be tried.
+
+    Args:
+        crashes: How often that was noticed.
+    """
+
+    def __init__(self, crashes: int) -> None:
+        often = "once" if crashes == 1 else f"{crashes} times"
+        super().__init__(f"Its process died or ran out of time {often}.")
 
 
 class NoCurrentTaskError(AdjournError, LookupError):

@@ -6,10 +6,15 @@ import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adjourn.clock import Clock
 from adjourn.concurrency import Scoped
 from adjourn.errors import DeclarationError, NoCurrentTaskError
+from adjourn.serialization.context import LANGUAGE, USER, text
+
+if TYPE_CHECKING:
+    from adjourn.execution.call import Call
 
 _current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
 
@@ -50,6 +55,40 @@ class CurrentTask:
     deadline: dt.datetime
     _clock: Clock
     _settle: Callable[[object], None] | None
+
+    @classmethod
+    def of(
+        cls,
+        call: Call,
+        clock: Clock,
+        deadline: dt.datetime,
+        settle: Callable[[object], None] | None,
+    ) -> CurrentTask:
+        """Return what the user's code can find out about one attempt at a call.
+
+        Args:
+            call: The attempt.
+            clock: For the time that is left.
+            deadline: When the attempt times out.
+            settle: Marks the call as done within a transaction; None if it is not claimed.
+        """
+        envelope = call.envelope
+        return cls(
+            id=envelope.id,
+            task=envelope.task,
+            name=call.delivery.task_name,
+            queue=call.delivery.queue,
+            attempt=call.attempt.number,
+            retry_count=call.attempt.retry_count,
+            is_last_attempt=call.is_last,
+            enqueued_at=envelope.enqueued_at,
+            eta=envelope.eta,
+            user=text(envelope.context, USER),
+            language=text(envelope.context, LANGUAGE),
+            deadline=deadline,
+            _clock=clock,
+            _settle=settle,
+        )
 
     def time_left(self) -> dt.timedelta:
         """Return how long this attempt may still take, at least zero."""

@@ -20,8 +20,8 @@ from adjourn.names import numbered
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
 from adjourn.serialization.codec import Codec, Json
 from adjourn.serialization.envelope import Envelope
+from adjourn.state import call_records, once_records
 from adjourn.state.large_payloads import LargePayloads
-from adjourn.state.once_records import renew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +147,14 @@ class StoredDeadLetters:
         letter = _letter(task_id, record)
         call = _call(letter, now)
         if letter.replayed_at is None:
-            renew(transaction, call.id, now)
+            once_records.renew(transaction, call.id, now)
+            task = self.queue.full_name(call.queue, _name(call))
+            call_records.renew(transaction, call.id, call.resumed, task, now)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
 
     def _enqueue(self, call: Envelope) -> str:
-        name = f"{numbered(call.id, call.resumed)}-replayed"
+        name = _name(call)
         task = NewTask(
             target=Target.DEFERRED,
             label=call.task,
@@ -167,6 +169,10 @@ class StoredDeadLetters:
             return self.queue.enqueue(task)
         except TaskExistsError:  # an interrupted replay has already enqueued it
             return self.queue.full_name(call.queue, name)
+
+
+def _name(call: Envelope) -> str:
+    return f"{numbered(call.id, call.resumed)}-replayed"
 
 
 class _Verbatim(Codec):
@@ -203,6 +209,9 @@ def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
         resumed=call.resumed + 1,
         attempts=0,
         executions=0,
+        starts_at=now,
+        hops_at=None,
+        waiting_since=None,
     )
 
 

@@ -20,11 +20,15 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome, wait
+from adjourn.tasks.enqueue import LONGEST_DELAY
 from adjourn.tasks.methods import Method, resolved
 from adjourn.tasks.task import Task
 
 # How long a task with an unknown name is retried, as during a rolling deploy.
 GRACE = dt.timedelta(hours=1)
+
+# How much earlier than planned a task may arrive because clocks differ.
+_EARLY = dt.timedelta(hours=1)
 
 # Delay of a call that goes on as a new task after the last attempt that its queue makes.
 _PAUSE = dt.timedelta(minutes=1)
@@ -81,7 +85,10 @@ class TaskRunner:
             return outcome
         message = f"{call.envelope.task} goes on as a new task: its queue makes no more attempts"
         event("task.rescued", logging.WARNING, message, error=failure)
-        return self.executor.resume(call, self.adapters.clock.now() + _PAUSE, counts=False)
+        # The next number belongs to the successor that this attempt may have.
+        envelope = call.envelope._replace(resumed=call.envelope.resumed + 1)
+        later = self.adapters.clock.now() + _PAUSE
+        return self.executor.resume(call._replace(envelope=envelope), later, counts=False)
 
     def _admit(self, call: Call) -> Outcome | None:
         """Run a call unless it is expired, early, unknown or of a transaction without commit.
@@ -95,8 +102,8 @@ class TaskRunner:
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
             self.executor.drop(call)
             return Outcome.DONE
-        if envelope.eta is not None and envelope.eta - now > SKEW:
-            return self.executor.resume(call, envelope.eta, counts=False)
+        if start := _next_hop(envelope, now):
+            return self.executor.resume(call, start, counts=False)
         if envelope.marker:
             return self._admit_committed(call)
         if envelope.stowed:
@@ -142,3 +149,18 @@ class TaskRunner:
             return self.executor.give_up(call, error)
         event("task.unknown", logging.WARNING, f"{error}; it is retried for an hour")
         return Outcome.UNKNOWN
+
+
+def _next_hop(envelope: Envelope, now: dt.datetime) -> dt.datetime | None:
+    """Return the start of a call whose task was enqueued for an earlier time; None to run it now.
+
+    A task that comes well before its time was forced to run (RunTask), and does.
+    """
+    start = envelope.starts_at or envelope.eta
+    if start is None or start - now <= SKEW:
+        return None
+    if envelope.hops_at is not None:
+        return start if now >= envelope.hops_at - _EARLY else None
+    # An earlier version of adjourn wrote neither of the two fields.
+    is_hop = envelope.starts_at is None and start - envelope.enqueued_at > LONGEST_DELAY
+    return start if is_hop else None
