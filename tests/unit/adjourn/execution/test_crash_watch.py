@@ -217,9 +217,7 @@ def test_a_successor_that_could_not_be_deleted_does_nothing(
     assert box.queue.tasks == {}
 
 
-def test_the_last_attempt_is_made_even_if_no_successor_can_be_enqueued(
-    box, work, ran, monkeypatch
-):
+def test_the_last_attempt_is_made_even_if_no_successor_can_be_enqueued(box, work, ran, monkeypatch):
     def unavailable(_):
         raise UnavailableError("away")
 

@@ -1,0 +1,29 @@
+"""Tasks that end the process of the function, or never end, beside tasks that are well."""
+
+import os
+from collections.abc import Callable
+
+from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.stack import Stack
+from tests.chaos.application import die, loop, plain
+from tests.chaos.world import Ear, dead_letters, listen_until, settle
+
+CALLS = int(os.environ.get("CHAOS_CALLS", "1000")) // 10
+
+
+def test_a_task_that_ends_its_process_is_given_up_and_takes_no_other_along(
+    stack: Stack, ear: Ear, loop: LoopThread
+) -> None:
+    stack.sender.faults = Faults()
+    killer = die(CALLS)
+    assert all(handle.is_new for handle in plain.map(range(CALLS)))
+
+    settle(stack, ear, loop)
+
+    # Three executions, and the one before anything was suspected.
+    assert 3 <= ear.told[CALLS] <= 4
+    assert ear.told.keys() == set(range(CALLS + 1))
+    (letter,) = dead_letters()
+    assert letter.key.name == killer.id
+    assert "died or ran out of time" in letter["error"]
