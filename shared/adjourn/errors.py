@@ -25,6 +25,10 @@ PermanentTaskFailure        do not retry; keep a dead letter
 Discard                     no longer wanted; end without a dead letter
 RetryLater                  failed; retry after a given time
 Snooze                      too early; run later, which does not count as an attempt
+
+Raised in the code of a running task that takes too long:
+
+TaskTimeoutError            it has used up its timeout
 """
 
 from __future__ import annotations
@@ -144,6 +148,16 @@ class Snooze(Exception):  # noqa: N818 - controls the task
     def __init__(self, for_: dt.timedelta | float) -> None:
         super().__init__(f"come back in {for_}")
         self.after = _checked_wait(for_)
+
+
+class TaskTimeoutError(BaseException):
+    """Raised in a task that has used up its timeout; the attempt has failed.
+
+    It is no `Exception`, so that a task which handles every error ends all the same.
+    """
+
+    def __init__(self, message: str = "The task has used up its timeout.") -> None:
+        super().__init__(message)
 
 
 def _checked_wait(time: dt.timedelta | float) -> dt.timedelta:

@@ -35,7 +35,7 @@ def die(number: int) -> None:
 
 
 @app.deferred(timeout=15, max_retries=0)
-def loop(number: int) -> None:
+def spin(number: int) -> None:
     """Never end."""
     tell(number)
     while True:

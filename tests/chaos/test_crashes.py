@@ -1,13 +1,12 @@
 """Tasks that end the process of the function, or never end, beside tasks that are well."""
 
 import os
-from collections.abc import Callable
 
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
-from tests.chaos.application import die, loop, plain
-from tests.chaos.world import Ear, dead_letters, listen_until, settle
+from tests.chaos.application import die, plain, spin
+from tests.chaos.world import Ear, dead_letters, settle
 
 CALLS = int(os.environ.get("CHAOS_CALLS", "1000")) // 10
 
@@ -27,3 +26,17 @@ def test_a_task_that_ends_its_process_is_given_up_and_takes_no_other_along(
     (letter,) = dead_letters()
     assert letter.key.name == killer.id
     assert "died or ran out of time" in letter["error"]
+
+
+def test_a_task_that_never_ends_is_ended_at_its_timeout(
+    stack: Stack, ear: Ear, loop: LoopThread
+) -> None:
+    stack.sender.faults = Faults()
+    endless = spin(1)
+
+    settle(stack, ear, loop)
+
+    assert ear.told[1] == 1
+    letter = {each.key.name: each for each in dead_letters()}[endless.id]
+    assert letter["error"].startswith("TaskTimeoutError: ")
+    assert "spin" in letter["traceback"]

@@ -6,6 +6,7 @@ import datetime as dt
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from adjourn.errors import (
     Snooze,
     StoreError,
     TaskCrashedError,
+    TaskTimeoutError,
     UnavailableError,
 )
 from adjourn.execution.attempt import Attempt
@@ -41,6 +43,7 @@ from adjourn.tasks.task import Task
 
 # A lease outlasts its attempt by the difference that clocks may have.
 SKEW = dt.timedelta(seconds=10)
+_ANSWER = dt.timedelta(seconds=1)  # an attempt ends so much before its timeout, to be answered
 _LONGEST_REASON = 500
 
 
@@ -247,12 +250,12 @@ class CallExecutor:
         if call.refusal:
             return self.give_up(call, call.refusal, task)
         # From here on the call has begun, and no longer expires when it is resumed.
-        unexpiring = call.envelope._replace(expires_at=None)
-        call = call._replace(envelope=unexpiring, has_begun=True)
+        call = call._replace(envelope=call.envelope._replace(expires_at=None), has_begun=True)
         try:
             with (
                 running(CurrentTask.of(call, clock, clock.now() + self._longest(call), settle)),
                 self.propagator.restored(call.envelope.context),
+                self._limit(call),
             ):
                 _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
@@ -272,6 +275,10 @@ class CallExecutor:
         else:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
+
+    def _limit(self, call: Call) -> AbstractContextManager[None]:
+        longest = self._longest(call) - _ANSWER
+        return self.adapters.time_limit(longest.total_seconds(), TaskTimeoutError)
 
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:

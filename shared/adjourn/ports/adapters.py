@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.concurrency import ahead, is_stopping
+from adjourn.concurrency import ahead, is_stopping, time_limit
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.query_source import QuerySource
@@ -30,6 +31,8 @@ class Adapters:
         chance: Returns random numbers from 0 to 1.
         ahead: Begins work in the background; returns what waits for the result.
         is_stopping: Whether the server of this process was told to stop.
+        time_limit: Returns a context manager that ends its block after some seconds, by an
+            exception of a type.
     """
 
     queue: TaskQueue
@@ -42,3 +45,4 @@ class Adapters:
     chance: Callable[[], float]
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
+    time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit

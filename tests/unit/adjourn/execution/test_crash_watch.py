@@ -1,6 +1,7 @@
 """Attempts that began and never ended count; the limits hold for a call over all of its tasks."""
 
 import datetime as dt
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ HOUR = dt.timedelta(hours=1)
 
 @pytest.fixture
 def box(app):
-    with sandbox(app, replace(SETTINGS, max_attempts={"": 5})) as made:
+    with sandbox(app, replace(SETTINGS, max_attempts={"": 5}, function_timeout=1800)) as made:
         yield made
 
 
@@ -107,7 +108,7 @@ def test_attempts_whose_process_died_use_up_the_retries(box, work, ran):
     assert box.queue.tasks == {}
 
 
-def test_failures_and_crashes_count_together(box, work, ran):
+def test_failures_and_crashes_count_together(box, work):
     work.options(max_retries=2).defer("die", "die", "fail", "fail")
 
     outcomes = [deliver(box) for _ in range(4)]
@@ -275,3 +276,27 @@ def test_a_replayed_call_begins_anew(box, work, ran):
     assert handle.fetch() is not None
     assert deliver(box) is Outcome.DONE
     assert (len(ran), letters(box)) == (3, [])
+
+
+# Attempts that take too long
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 599), (60, 59), (1800, 1799)])
+def test_an_attempt_ends_before_its_timeout_and_is_a_failure(app, box, timeout, seconds):
+    @app.deferred(name="slow", timeout=timeout, max_retries=0)
+    def slow():
+        asked.append(limits[-1])
+        raise limits[-1][1]
+
+    @contextmanager
+    def limit(seconds, error):
+        limits.append((seconds, error))
+        yield
+
+    limits, asked = [], []
+    box.wiring.adapters.time_limit = limit
+    slow()
+
+    assert box.drain() == [Outcome.DEAD]
+    assert asked[0][0] == seconds
+    assert letters(box)[0]["error"] == "TaskTimeoutError: The task has used up its timeout."

@@ -75,7 +75,7 @@ def test_a_call_that_was_enqueued_again_is_found(box, work, instruction):
 
 
 @pytest.mark.parametrize("instruction", ["snooze", "retry"])
-def test_a_call_that_was_enqueued_again_is_cancelled(box, work, ran, instruction):
+def test_a_call_that_was_enqueued_again_is_cancelled(box, work, instruction):
     handle = work(instruction)
     box.drain()
 
