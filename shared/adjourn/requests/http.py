@@ -11,7 +11,7 @@ from flask import Request, Response, abort
 
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Asked, Delivery, Outcome, Reply
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, execution_fields, trace_fields
 from adjourn.serialization.context import TRACEPARENT, carrying
 
 # Cloud Tasks itself accepts no more than a megabyte (https://cloud.google.com/tasks/docs/quotas).
@@ -81,12 +81,13 @@ def person(
 
 
 def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
-    """Let what is logged and enqueued while a request is answered belong to its trace."""
+    """Let what is logged and enqueued while a request is answered carry its trace and its id."""
 
     def traced(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
         along = {TRACEPARENT: traceparent} if traceparent else {}
-        with bound(**trace_fields(project, traceparent)), carrying(along):
+        execution = execution_fields(request.environ.get("HTTP_FUNCTION_EXECUTION_ID"))
+        with bound(**trace_fields(project, traceparent), **execution), carrying(along):
             return respond(request)
 
     return traced
