@@ -21,9 +21,10 @@ from adjourn.errors import (
 )
 from adjourn.execution.current_task import current_task
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
-from adjourn.execution.delivery import Delivery
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.legacy import query_of
+from adjourn.requests.gate import Receiver
 from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
 from adjourn.settings import Settings
 from adjourn.tasks.methods import Method, Sorts
@@ -54,7 +55,7 @@ class ViurApp(App):
         self._mailers: list[Mailer] = []
         declared = self._declared
         declared.translate = lambda delivery, now: translated(delivery, now, declared.codec)
-        declared.take_over_step = self._take_over_step
+        declared.wrap_step_receiver = self._receiving_steps
         for name, function in ((TAKE_OVER, self._take_over), (CARRY_ON, self._carry_on)):
             task: Task[..., None] = Task(
                 name=name, function=function, defaults=Options(), _enqueuer=self._enqueuer
@@ -203,16 +204,19 @@ class ViurApp(App):
                 task = task.options(queue=this.queue)
             self._enqueuer().enqueue(task, (*told, *args), kwargs, call=f"{this.id}-viur")
 
-    def _take_over_step(self, delivery: Delivery) -> bool:
-        """Have an iteration carried on that ViUR began, if that is what was delivered."""
-        content = content_of(delivery.body)
-        if content is None:
-            return False
+    def _receiving_steps(self, receive: Receiver) -> Receiver:
+        """Return a receiver of steps that has iterations carried on that ViUR began."""
         task = self._declared.tasks.get(CARRY_ON)
-        with suppress(EncodeError):
-            self._enqueuer().enqueue(task, (content,), {}, call=identity(delivery))
-            return True
-        return False
+
+        def receive_either(delivery: Delivery) -> Outcome:
+            content = content_of(delivery.body)
+            if content is not None:
+                with suppress(EncodeError):
+                    self._enqueuer().enqueue(task, (content,), {}, call=identity(delivery))
+                    return Outcome.DONE
+            return receive(delivery)
+
+        return receive_either
 
     def _carry_on(self, content: Mapping[str, Any]) -> None:
         """Begin a run where ViUR's stood, once however often its step was delivered."""
