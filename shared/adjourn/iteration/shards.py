@@ -45,7 +45,7 @@ class Shard(NamedTuple):
         custom_data: The user's data at the beginning of the next step, encoded. Empty while they
             are those of the run.
         step: Number of the next step, which may be under way.
-        cursor: Position in the query behind which nothing was handled.
+        cursor: Position in the query. The entities after it have not been handled.
         done: Entities handled, including those given up.
         waiting: Entities that failed and are to be tried again.
         retries: These entities, encoded.

@@ -37,7 +37,7 @@ def status(*arguments):
     ("arguments", "said"),
     [
         ([], "the following arguments are required: action"),
-        (["list", "--older", "soon"], "'soon' is not a time such as 90s"),
+        (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["list", "--limit", "0"], "'0' is not a number from 1"),
         (["replay"], "Give either ids or --all"),
         (["replay", "a", "--all"], "Give either ids or --all"),

@@ -1,9 +1,9 @@
 import pytest
 
 from adjourn_local.http.http_status import is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.tasks.retry import (
-    RetryPolicy,
+    TaskRetryPolicy,
     counts_as_execution,
     delay,
     is_exhausted,
@@ -15,13 +15,13 @@ from adjourn_local.timing.timestamps import DAY, SECOND
 
 def policy(max_attempts=100, max_duration=0, **fields):
     defaults = {"min_backoff": SECOND, "max_backoff": 60 * SECOND, "max_doublings": 3}
-    return RetryPolicy(
+    return TaskRetryPolicy(
         max_attempts=max_attempts, max_duration=max_duration, **{**defaults, **fields}
     )
 
 
 def answer(status=None, *, error="", retry_after=None):
-    return Answer(status=status, error=error, retry_after=retry_after)
+    return HandlerResponse(status=status, error=error, retry_after=retry_after)
 
 
 MINUTE = 60 * SECOND

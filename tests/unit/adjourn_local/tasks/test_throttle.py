@@ -1,6 +1,6 @@
 import pytest
 
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.tasks.throttle import Throttle
 from adjourn_local.timing.timestamps import SECOND
 
@@ -8,7 +8,7 @@ NOW = 1_000 * SECOND
 
 
 def answer(status, retry_after=None):
-    return Answer(status=status, error="", retry_after=retry_after)
+    return HandlerResponse(status=status, error="", retry_after=retry_after)
 
 
 @pytest.mark.parametrize(
