@@ -15,7 +15,7 @@ from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec
@@ -187,7 +187,9 @@ class App:
             check_plain(plain)
             check_bare(plain, "periodic", given=is_method(function))
             task = self.deferred(name=name, **options)(function)
-            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
+            self._declared.periodics.add(
+                task.name, periodic.PeriodicDeclaration(task=task, timing=timing)
+            )
             return task
 
         return declare

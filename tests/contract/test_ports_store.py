@@ -9,8 +9,8 @@ import pytest
 
 from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, MemoryStore
 from tests.support import serving
@@ -265,7 +265,7 @@ class EntityStoreContract(VersionsContract):
             others.put(KEY, {"n": len(tries)})
             transaction.put(KEY, {"n": -1})
 
-        with pytest.raises(ConflictError, match="6 times in a row"):
+        with pytest.raises(ConflictError, match="gave up after 6 attempts"):
             subject.transact(work)
 
         assert len(tries) == 6
@@ -344,6 +344,18 @@ class EntityStoreContract(VersionsContract):
 
         assert "".join(name for name, _ in found) == names
 
+    def test_names_are_those_whose_time_has_passed_the_earliest_first(self, subject):
+        for name, minute in (("a", 5), ("c", 3), ("b", 4), ("d", 1)):
+            subject.put(RecordKey("Run", name), {"at": at(minute)})
+        subject.put(RecordKey("Other", "x"), {"at": at(1)})
+        subject.put(RecordKey("Run", "timeless"), {"n": 1})
+
+        found = subject.names("Run", by="at", before=at(5), limit=2)
+
+        assert list(found) == ["d", "c"]
+        assert list(subject.names("Run", by="at", before=at(5), limit=9)) == ["d", "c", "b"]
+        assert list(subject.names("Nothing", by="at", before=at(5), limit=9)) == []
+
     def test_what_a_query_has_found_can_be_deleted_on_the_way(self, subject):
         keys = [RecordKey("Run", f"{n:03}") for n in range(40)]
         for key in keys:
@@ -404,7 +416,7 @@ class TestLaptopStore(DatastoreStoreFixtures, EntityStoreContract):
         assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8]
 
     def test_what_the_service_refuses_is_told(self, subject):
-        with pytest.raises(StoreError, match="Datastore did not do it"):
+        with pytest.raises(StoreError, match="A request to Datastore failed"):
             subject.put(KEY, {"indexed": "x" * 2_000})
         with pytest.raises(StoreError):
             subject.transact(lambda t: t.put(KEY, {"indexed": "x" * 2_000}))

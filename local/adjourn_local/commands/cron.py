@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from adjourn.app import App
 from adjourn.cron.due import upcoming
+from adjourn.cron.jobs import differences
 from adjourn.cron.periodic import Periodic
-from adjourn.cron.tick import Standing
-from adjourn_local.clients import scheduler_jobs
+from adjourn.cron.tick import PeriodicStatus
+from adjourn.ports import Job
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import count
@@ -47,6 +49,14 @@ def add(add: Add) -> None:
         "diff", parents=[shared], help="compare cron names with Cloud Scheduler; 1 if they differ"
     )
 
+    for name, help_ in (
+        ("pause", "let the jobs of a cron name call no more; what falls due waits"),
+        ("resume", "let the jobs of a cron name call again"),
+        ("trigger", "let the jobs of a cron name call now"),
+    ):
+        change = actions.add_parser(name, parents=[shared], help=help_)
+        change.add_argument("cron_name", help="as `list` has it")
+
 
 def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
@@ -62,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def _list(app: App, options: argparse.Namespace) -> int:
     cron = app.wiring().cron
     now = cron.clock.now()
-    rows = [_summary(cron.stand(each), now) for each in _sorted(app)]
+    rows = [_summary(cron.status(each), now) for each in _sorted(app)]
     if options.json:
         print_json({"periodic": rows})
     else:
@@ -76,7 +86,7 @@ def _next(app: App, options: argparse.Namespace) -> int:
     chosen = [_one(app, options.name)] if options.name else _sorted(app)
     rows = []
     for each in chosen:
-        times = islice(upcoming(each.timing, cron.stand(each).state, now), options.count)
+        times = islice(upcoming(each.timing, cron.status(each).state, now), options.count)
         rows += [{"due": iso(at), "name": each.name, "cron_name": _cron(each)} for at in times]
     rows.sort(key=lambda row: row["due"] or "")
     if options.json:
@@ -98,13 +108,13 @@ def _run(app: App, options: argparse.Namespace) -> int:
 def _diff(app: App, options: argparse.Namespace) -> int:
     settings = app.wiring().settings
     declared = app.cron_names()
-    found = scheduler_jobs.find_jobs(settings, os.environ)
-    different = list(scheduler_jobs.differences(found, declared, settings))
+    found = app.wiring().adapters.jobs.list()
+    different = [each.text for each in differences(found, declared, settings)]
     if options.json:
         print_json(
             {
                 "declared": sorted(declared),
-                "jobs": [asdict(job) for job in found],
+                "jobs": [_told(job) for job in found],
                 "differences": different,
             }
         )
@@ -114,7 +124,38 @@ def _diff(app: App, options: argparse.Namespace) -> int:
     return 1 if different else 0
 
 
-_COMMANDS = {"list": _list, "next": _next, "run": _run, "diff": _diff}
+def _change(app: App, options: argparse.Namespace) -> int:
+    """Pause, resume or trigger the jobs of a cron name."""
+    scheduler = app.wiring().adapters.jobs
+    chosen = [job for job in scheduler.list() if job.cron_name == options.cron_name]
+    if not chosen:
+        known = ", ".join(sorted({job.cron_name for job in scheduler.list()})) or "none"
+        raise UsageError(f"No job calls the cron name {options.cron_name!r}; called are: {known}.")
+    change = {"pause": scheduler.pause, "resume": scheduler.resume, "trigger": scheduler.run}
+    changed = [change[options.cron](job.name) for job in chosen]
+    if options.json:
+        print_json({"jobs": [_told(job) for job in changed]})
+    else:
+        for job in changed:
+            say(f"The job {job.name} ({job.schedule}) {_CHANGED[options.cron]}")
+    return 0
+
+
+_CHANGED = {"pause": "is paused.", "resume": "calls again.", "trigger": "calls now."}
+_COMMANDS = {
+    "list": _list,
+    "next": _next,
+    "run": _run,
+    "diff": _diff,
+    "pause": _change,
+    "resume": _change,
+    "trigger": _change,
+}
+
+
+def _told(job: Job) -> Mapping[str, Any]:
+    times = {"last_attempt": iso(job.last_attempt), "next_start": iso(job.next_start)}
+    return asdict(job) | times
 
 
 def _sorted(app: App) -> Sequence[Periodic]:
@@ -133,25 +174,25 @@ def _cron(periodic: Periodic) -> str:
     return periodic.timing.cron_name
 
 
-def _summary(standing: Standing, now: dt.datetime) -> Mapping[str, str | None]:
-    timing, state = standing.periodic.timing, standing.state
+def _summary(status: PeriodicStatus, now: dt.datetime) -> Mapping[str, str | None]:
+    timing, state = status.periodic.timing, status.state
     ran = state.slot if state and state.task else None
     return {
-        "name": standing.periodic.name,
+        "name": status.periodic.name,
         "cron_name": timing.cron_name,
-        "timing": timing.told,
+        "timing": timing.text,
         "last": iso(ran),
-        "state": _state(standing),
+        "state": _state(status),
         "next": iso(next(upcoming(timing, state, now), None)),
     }
 
 
-def _state(standing: Standing) -> str:
-    if standing.state is not None and not standing.state.is_enqueued:
+def _state(status: PeriodicStatus) -> str:
+    if status.state is not None and not status.state.is_enqueued:
         return "not enqueued"
-    if standing.task is None:
-        return "ended" if standing.state and standing.state.task else "never ran"
-    return f"attempt {standing.task.attempts}" if standing.task.attempts else "queued"
+    if status.task is None:
+        return "ended" if status.state and status.state.task else "never ran"
+    return f"attempt {status.task.attempts}" if status.task.attempts else "queued"
 
 
 def _print(rows: Sequence[Mapping[str, str | None]], nothing: str) -> None:

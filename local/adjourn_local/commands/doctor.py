@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import import_app
 from adjourn_local.commands.output import print_json, say
 from adjourn_local.doctor.examination import examine
 from adjourn_local.doctor.finding import Finding, State
@@ -27,7 +28,7 @@ def add(add: Add) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what is found and return the exit status."""
     found = []
-    for finding in examine(options.app, Path()):
+    for finding in examine(lambda: import_app(options.app, Path()), Path()):
         found.append(finding)
         if not options.json:
             say(line(finding))

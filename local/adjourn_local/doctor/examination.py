@@ -1,9 +1,10 @@
 """All checks of a deployment, in the order in which a fault explains those after it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from adjourn import App
 from adjourn_local.doctor import datastore, functions, grants, jobs, logs, network, queues, settings
 from adjourn_local.doctor.finding import (
     Deployment,
@@ -19,7 +20,7 @@ _LOCAL = "The laptop stack has no Cloud Run and no IAM of its own to ask; see --
 
 
 def examine(
-    spec: str,
+    load: Callable[[], App],
     source: Path,
     *,
     environ: Mapping[str, str] = os.environ,
@@ -28,12 +29,12 @@ def examine(
     """Yield what is found, as it is found.
 
     Args:
-        spec: The application, `package.module:app`.
+        load: Imports the application.
         source: The folder from which it is imported.
         environ: Has the settings.
         google: Asks Google's administrative services.
     """
-    deployment, faults = settings.read(spec, source, environ)
+    deployment, faults = settings.read(load, environ)
     yield from faults
     if deployment is None:
         text = "Nothing else was looked at: the settings and the application come first."
@@ -69,5 +70,7 @@ def _deployed(deployment: Deployment, google: GoogleRest) -> Iterator[Finding]:
         text = "It takes Cloud Run's answer to know which accounts the functions have."
         yield unknown(grants.SUBJECT, text)
         return
-    yield from summed_up(functions.SUBJECT, found, "The functions are there, for their callers alone.")
+    yield from summed_up(
+        functions.SUBJECT, found, "The functions are there, for their callers alone."
+    )
     yield from grants.check(deployment, google, services)

@@ -87,7 +87,9 @@ def faults(deployment: Deployment, google: GoogleRest, service: Service) -> Iter
         NotAskedError: Cloud Run could not be asked.
     """
     yield from _audience(deployment, service)
-    yield from _invokers(deployment, google.policy("run", f"v2/{service.path}", "GET") or {}, service)
+    yield from _invokers(
+        deployment, google.policy("run", f"v2/{service.path}", "GET") or {}, service
+    )
 
 
 def _audience(deployment: Deployment, service: Service) -> Iterator[Finding]:

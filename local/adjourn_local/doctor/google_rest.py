@@ -80,5 +80,5 @@ class GoogleRest:
             credentials, _ = google.auth.default(
                 scopes=["https://www.googleapis.com/auth/cloud-platform"]
             )
-            self._session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+            self._session = AuthorizedSession(credentials)
         return self._session

@@ -34,9 +34,7 @@ _WIDER = {
 Policies = Sequence[Mapping[str, list[str]]]
 
 
-def check(
-    deployment: Deployment, google: GoogleRest, services: Sequence[Service]
-) -> list[Finding]:
+def check(deployment: Deployment, google: GoogleRest, services: Sequence[Service]) -> list[Finding]:
     """Return which grants the accounts of the functions lack."""
     try:
         project = _project_policy(deployment, google)
@@ -116,7 +114,9 @@ def _entity_faults(
 
 def _has(service: Service, role: str, policies: Policies) -> bool:
     member = f"serviceAccount:{service.account}"
-    return any(member in policy.get(each, []) for policy in policies for each in (role, *_WIDER[role]))
+    return any(
+        member in policy.get(each, []) for policy in policies for each in (role, *_WIDER[role])
+    )
 
 
 def _lacks(service: Service, role: str, what: str, command: str) -> Finding:

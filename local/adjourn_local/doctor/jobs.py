@@ -1,6 +1,6 @@
 """The jobs of Cloud Scheduler that call the cron function."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from adjourn.cron.jobs import Difference, differences
 from adjourn.errors import SchedulerError
@@ -19,7 +19,7 @@ def check(deployment: Deployment, scheduler: JobScheduler) -> list[Finding]:
         return [unknown(SUBJECT, str(error))]
     found = [
         *(_fault(each) for each in differences(jobs, declared, settings)),
-        *_failing(jobs, settings.location),
+        *_failing(jobs),
     ]
     return summed_up(SUBJECT, found, f"{len(jobs)} jobs call {len(declared)} cron names.")
 
@@ -28,11 +28,11 @@ def _fault(difference: Difference) -> Finding:
     return fault(SUBJECT, difference.text, difference.fix)
 
 
-def _failing(jobs: list[Job] | tuple[Job, ...], location: str) -> Iterator[Finding]:
+def _failing(jobs: Sequence[Job]) -> Iterator[Finding]:
     for job in jobs:
         if job.last_status:
             yield fault(
                 SUBJECT,
                 f"The last call of the job {job.name} failed with {job.last_status}.",
-                f"mend what the cron function's log says, then: adjourn cron trigger {job.name}",
+                f"mend what its log says, then: adjourn cron trigger {job.cron_name}",
             )

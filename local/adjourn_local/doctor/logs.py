@@ -70,9 +70,11 @@ def _environment(environ: Mapping[str, str], source: Path) -> Mapping[str, str]:
 
 def _faults(lines: list[str]) -> Iterator[Finding]:
     found = [line for line in lines if _EVENT in line]
-    fix = "let the application leave the root logger's handlers alone (no logging.config, basicConfig)"
+    fix = "leave the root logger to adjourn: no logging.config, no basicConfig in the application"
     if not found:
-        yield fault(SUBJECT, f"A refused request is not logged: the event {_EVENT} is missing.", fix)
+        yield fault(
+            SUBJECT, f"A refused request is not logged: the event {_EVENT} is missing.", fix
+        )
         return
     try:
         line = json.loads(found[0])

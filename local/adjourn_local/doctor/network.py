@@ -47,5 +47,5 @@ def _clock(answer: requests.Response, now: dt.datetime) -> Finding:
         return Finding(CLOCK, State.OK, f"This machine is {abs(ahead).total_seconds():.0f} s off.")
     which = "ahead" if ahead > dt.timedelta() else "behind"
     seconds = abs(ahead).total_seconds()
-    text = f"This machine is {seconds:.0f} s {which}: tokens are refused, tasks start at the wrong time."
+    text = f"This machine is {seconds:.0f} s {which}: tokens are refused, times are wrong."
     return fault(CLOCK, text, "sudo timedatectl set-ntp true")

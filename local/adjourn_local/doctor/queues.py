@@ -47,13 +47,14 @@ def _faults(deployment: Deployment, client: CloudTasksClient, name: str) -> Iter
     if found.state != Queue.State.RUNNING:
         text = f"The queue {queue} in {location} is {found.state.name}: its tasks wait."
         yield fault(SUBJECT, text, f"gcloud tasks queues resume {place}")
-    wanted, actual = deployment.settings.attempts_of(queue), found.retry_config.max_attempts
-    if actual != (wanted or -1):
+    wanted = deployment.settings.attempts_of(queue) or -1
+    actual = found.retry_config.max_attempts
+    if actual != wanted:
         yield fault(
             SUBJECT,
             f"The queue {queue} in {location} tries a task {_times(actual)}; ADJOURN_MAX_ATTEMPTS"
-            f" says {_times(wanted or -1)}, so calls are lost or buried early.",
-            f"terraform apply, or: gcloud tasks queues update {place} --max-attempts={wanted or -1}",
+            f" says {_times(wanted)}, so calls are given up early or lost.",
+            f"terraform apply, or: gcloud tasks queues update {place} --max-attempts={wanted}",
         )
 
 

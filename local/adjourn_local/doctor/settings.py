@@ -1,24 +1,24 @@
 """The settings and the application, without which nothing else can be looked at."""
 
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 from adjourn import App
 from adjourn.errors import AdjournError, ConfigurationError
 from adjourn.settings import Settings
-from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import UsageError
 from adjourn_local.doctor.finding import Deployment, Finding, fault
+from adjourn_local.errors import UsageError
 
 SUBJECT, APPLICATION = "settings", "application"
 
 _VARIABLE = re.compile(r"^(ADJOURN_[A-Z_]+|CLOUD[A-Z_]+)")
-_SHOWN_BY = "`adjourn up` prints them for the laptop stack, `terraform output environment` for others"
+_SHOWN_BY = (
+    "`adjourn up` prints them for the laptop stack, `terraform output environment` for others"
+)
 
 
 def read(
-    spec: str, source: Path, environ: Mapping[str, str]
+    load: Callable[[], App], environ: Mapping[str, str]
 ) -> tuple[Deployment | None, list[Finding]]:
     """Return the deployment, or None and what is wrong with its settings and its application."""
     faults: list[Finding] = []
@@ -29,7 +29,7 @@ def read(
     except ConfigurationError as error:
         faults += _mistakes(str(error), environ)
     try:
-        app = import_app(spec, source)
+        app = load()
     except (AdjournError, UsageError) as error:
         said = " ".join(str(error).split())
         faults.append(fault(APPLICATION, said, "correct --app (ADJOURN_APP) or what it says"))

@@ -17,7 +17,7 @@ _TEST = "/google.cloud.tasks.v2.CloudTasks/TestIamPermissions"
 Answer = Callable[[Any, Any], Awaitable[Any]]
 
 
-class Enforcement(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Enforcement(grpc.aio.ServerInterceptor):
     """Lets through what one account may do, and answers PERMISSION_DENIED to the rest.
 
     Google's clients send no credential to an emulator. So each account has a port of its own, and

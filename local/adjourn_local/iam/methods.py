@@ -158,7 +158,10 @@ METHODS: Mapping[str, Needs] = {
     f"/{service}/{method}": needs
     for service, methods in (
         ("google.cloud.tasks.v2.CloudTasks", _TASKS),
-        ("google.longrunning.Operations", {"GetOperation": _on("name", "cloudtasks.operations.get")}),
+        (
+            "google.longrunning.Operations",
+            {"GetOperation": _on("name", "cloudtasks.operations.get")},
+        ),
         (
             "google.cloud.location.Locations",
             {

@@ -60,7 +60,9 @@ _ENTITIES = _ENTITIES_READ | {
 
 ROLES: Mapping[str, frozenset[str]] = {
     "roles/cloudtasks.admin": _TASKS_ADMIN,
-    "roles/cloudtasks.enqueuer": frozenset({"cloudtasks.tasks.create", "cloudtasks.tasks.fullView"}),
+    "roles/cloudtasks.enqueuer": frozenset(
+        {"cloudtasks.tasks.create", "cloudtasks.tasks.fullView"}
+    ),
     "roles/cloudtasks.queueAdmin": _QUEUE_ADMIN | _LOCATIONS,
     "roles/cloudtasks.taskDeleter": frozenset({"cloudtasks.tasks.delete"}),
     "roles/cloudtasks.taskRunner": frozenset({"cloudtasks.tasks.fullView", "cloudtasks.tasks.run"}),

@@ -21,7 +21,7 @@ from adjourn.tasks.task import Enqueuer, Task
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import Offer
-    from adjourn.cron.periodic import Declared
+    from adjourn.cron.periodic import PeriodicDeclaration
     from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import StartupTask
 
@@ -33,7 +33,9 @@ class Declarations:
     codec: Codec
     objects: Objects
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
+    periodics: Registry[PeriodicDeclaration] = field(
+        default_factory=lambda: Registry("periodic function")
+    )
     iterations: Registry[type[QueryIter[Any]]] = field(
         default_factory=lambda: Registry("iteration")
     )

@@ -22,7 +22,7 @@ from adjourn.tasks.unique import Uniques
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import People
-    from adjourn.cron.tick import Cron
+    from adjourn.cron.tick import PeriodicRunner
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
@@ -197,20 +197,18 @@ class Wiring:
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
-        from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
-
-        return self._gate.admit_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
+        return self._gate.admit_ticks(self.settings.cron_url, self.cron.receive)
 
     @cached_property
-    def cron(self) -> Cron:
+    def cron(self) -> PeriodicRunner:
         """What finds out which periodic functions are due, and enqueues them."""
-        from adjourn.cron.periodic import found  # noqa: PLC0415
-        from adjourn.cron.tick import Cron  # noqa: PLC0415 - for the cron function
+        from adjourn.cron.periodic import expanded  # noqa: PLC0415
+        from adjourn.cron.tick import PeriodicRunner  # noqa: PLC0415 - for the cron function
 
         declared = self._declared
-        return Cron(
+        return PeriodicRunner(
             names=lambda: [each.timing.cron_name for each in declared.periodics],
-            periodics=lambda: found(declared.periodics, declared.objects),
+            periodics=lambda: expanded(declared.periodics, declared.objects),
             store=self._adapters.store,
             enqueuer=self.enqueuer,
             clock=self._adapters.clock,

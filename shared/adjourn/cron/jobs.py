@@ -33,7 +33,7 @@ def differences(
     """
     jobs, names = list(jobs), sorted(set(declared))
     called = {job.cron_name for job in jobs}
-    place = f"--location={settings.location} --project={settings.project}"
+    place = f"--location={settings.region_of_jobs()} --project={settings.project}"
     for name in names:
         if name not in called:
             text = f"No job calls the cron name {name!r} ({settings.cron_url}/{name})."
@@ -62,9 +62,7 @@ def _creation(name: str, place: str, settings: Settings) -> str:
 
 def _token(settings: Settings) -> str:
     account = min(settings.accepted_callers())
-    return (
-        f"--oidc-service-account-email={account} --oidc-token-audience={settings.cron_url}"
-    )
+    return f"--oidc-service-account-email={account} --oidc-token-audience={settings.cron_url}"
 
 
 def _refused(job: Job, settings: Settings) -> Iterator[tuple[str, str]]:

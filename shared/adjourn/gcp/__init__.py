@@ -10,12 +10,13 @@ from typing import Any
 
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
+from adjourn.gcp.cloudscheduler import CloudSchedulerJobs
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
+from adjourn.gcp.datastore_transactions import DatastoreTransactions
 from adjourn.gcp.oidc import OidcVerifier
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.settings import Platform, Settings
 
@@ -34,6 +35,7 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         queue=CloudTaskQueue(settings),
         store=DatastoreStore(client),
         queries=DatastoreQueries(client),
+        jobs=CloudSchedulerJobs(settings),
         verifier=OidcVerifier(
             settings.keys_url,
             now=clock.now,

@@ -75,7 +75,7 @@ class CloudSchedulerJobs:
 
     @property
     def _parent(self) -> str:
-        return f"projects/{self._settings.project}/locations/{self._settings.location}"
+        return f"projects/{self._settings.project}/locations/{self._settings.region_of_jobs()}"
 
     def _full_name(self, name: str) -> str:
         return f"{self._parent}/jobs/{name}"

@@ -1,20 +1,24 @@
-"""Cloud Tasks through Google's own client."""
+"""The task queue in Cloud Tasks, through Google's client."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from adjourn.clock import Clock, SystemClock
 from adjourn.concurrency import PerProcess, batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
-from adjourn.gcp.retrying import Persistence
 from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
+from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +27,45 @@ if TYPE_CHECKING:
 # Cloud Tasks rejects a call whose deadline lies more than 30 s ahead (Google's own bridge,
 # google/appengine/api/taskqueue/cloudtask.py, therefore waits 20 s).
 _TIMEOUT = 20.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 Result = str | EnqueueError
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnavailableRetry:
+    """Retries a call while the service is unavailable, after growing random pauses."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+    def __call__(self, call: Callable[[float], None], seconds: float) -> None:
+        """Make a call until it does not raise UnavailableError, for some seconds at most.
+
+        Args:
+            call: Takes its timeout in seconds. That is half of `seconds` at most, so that a request
+                that hangs leaves time for another.
+            seconds: No pause ends later than this; then the last UnavailableError is raised.
+
+        Raises:
+            UnavailableError: The service stayed unavailable.
+        """
+        until = self.clock.monotonic() + seconds
+
+        def pauses() -> Iterator[float]:
+            for pause in doubling(_FIRST_PAUSE, _LONGEST_PAUSE):
+                wait = pause * (0.5 + self.chance() / 2)
+                if self.clock.monotonic() + wait >= until:
+                    return
+                yield wait
+
+        retry(
+            lambda: call(min(seconds / 2, until - self.clock.monotonic())),
+            pauses=pauses(),
+            is_transient=lambda error: isinstance(error, UnavailableError),
+            sleep=self.sleep,
+        )
 
 
 class CloudTaskQueue:
@@ -34,9 +75,9 @@ class CloudTaskQueue:
     other half. A task whose creation was not answered may then be in both.
     """
 
-    def __init__(self, settings: Settings, persist: Persistence | None = None) -> None:
+    def __init__(self, settings: Settings, retry: UnavailableRetry | None = None) -> None:
         self._settings = settings
-        self._persist = persist or Persistence()
+        self._retry_unavailable = retry or UnavailableRetry()
         self._client = PerProcess(self._connect)
         self._has_batches = True
         self._regions = [*filter(None, (settings.location, settings.fallback_location))]
@@ -98,7 +139,7 @@ class CloudTaskQueue:
                 raise UnavailableError
 
         with suppress(UnavailableError):
-            self._persist(attempt, _TIMEOUT / len(self._regions))
+            self._retry_unavailable(attempt, _TIMEOUT / len(self._regions))
         return [results[index] for index in range(len(tasks))]
 
     def _request(self, region: str, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:

@@ -57,22 +57,22 @@ class JobScheduler(Protocol):
         """
 
     def run(self, name: str) -> Job:
-        """Let a job call now, even if it is paused.
+        """Let a job call now.
 
         Raises:
-            SchedulerError: There is no such job, or Cloud Scheduler could not be reached or refused.
+            SchedulerError: As for `list`; or there is no such job, or it is paused.
         """
 
     def pause(self, name: str) -> Job:
         """Let a job call no more; one that is paused already stays so.
 
         Raises:
-            SchedulerError: As for `run`.
+            SchedulerError: As for `list`, or there is no such job.
         """
 
     def resume(self, name: str) -> Job:
         """Let a job that was paused call again; one that runs goes on.
 
         Raises:
-            SchedulerError: As for `run`.
+            SchedulerError: As for `list`, or there is no such job.
         """

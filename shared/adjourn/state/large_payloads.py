@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from adjourn.clock import Clock
-from adjourn.concurrency import in_threads
+from adjourn.concurrency import in_parallel
 from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, UnavailableError
 from adjourn.log import event
 from adjourn.names import digest
@@ -198,4 +198,4 @@ def _keys(call: str, count: int) -> list[RecordKey]:
 
 def _at_once(steps: Iterable[Callable[[], T]]) -> list[T]:
     """Return what the steps return, in order, after all of them."""
-    return list(in_threads(lambda group: [step() for step in group], ([step] for step in steps)))
+    return in_parallel(lambda step: step(), list(steps))

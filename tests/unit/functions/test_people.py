@@ -362,7 +362,7 @@ def test_a_body_too_long_is_refused(ask, queue):
 
 
 def test_a_body_of_the_greatest_length_is_queued(ask, queue, monkeypatch):
-    monkeypatch.setattr("adjourn.gcp.datastore.DatastoreStore.put", lambda *_, **__: None)
+    monkeypatch.setattr("adjourn.gcp.datastore_store.DatastoreStore.put", lambda *_, **__: None)
     article = "x" * (LONGEST_BODY - 100)
 
     assert ask(body=json.dumps({"article": article}).encode()).status_code == 202

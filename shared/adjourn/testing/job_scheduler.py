@@ -34,6 +34,8 @@ class MemoryJobs:
     def run(self, name: str) -> Job:
         """Note that a job was to call now."""
         job = self._existing(name)
+        if job.state != ENABLED:
+            raise SchedulerError(f"The job {name} is {job.state}.")
         self.ran.append(name)
         return job
 
