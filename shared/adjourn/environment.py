@@ -36,8 +36,9 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
     known = {variable(field) for field in _READERS} | _OTHER_NAMES
     endings = [name.removeprefix(_PREFIX) for name in known]
     found = []
-    if environ.get("ADJOURN_CLEANUP", "").strip().lower() not in {"", "true", "false"}:
-        found.append("ADJOURN_CLEANUP must be true or false.")
+    cleanup = environ.get("ADJOURN_CLEANUP", "")
+    if cleanup.strip().lower() not in {"", "true", "false"}:
+        found.append(f"ADJOURN_CLEANUP={cleanup!r} must be true or false.")
     for name in environ:
         if name.startswith(_PREFIX) and name not in known:
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)

@@ -76,6 +76,11 @@ def _add_tasks(up: argparse.ArgumentParser) -> None:
 
 def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
     up.add_argument(
+        "--enforce-iam",
+        action="store_true",
+        help="let functions and application do only what Terraform grants to their accounts",
+    )
+    up.add_argument(
         "--app-engine",
         type=_service,
         action="append",
@@ -138,6 +143,7 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
+        enforces_iam=options.enforce_iam,
         write=_write,
     )
     stopped = asyncio.Event()
