@@ -158,5 +158,5 @@ class TestCloudSchedulerJobs(JobSchedulerContract):
     def test_a_service_that_does_not_do_it_is_said(self, loop):
         with serving(loop) as address:
             subject = CloudSchedulerJobs(replace(SETTINGS, scheduler_host=address))
-            with pytest.raises(SchedulerError, match="Cloud Scheduler did not do it"):
+            with pytest.raises(SchedulerError, match="Cloud Scheduler has failed"):
                 subject.list()

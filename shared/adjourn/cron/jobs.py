@@ -40,10 +40,12 @@ def differences(
             yield Difference(text, _creation(name, place, settings))
     for job in jobs:
         if job.cron_name not in names:
-            text = f"The job {job.name} calls the cron name {job.cron_name!r}; none declares it."
+            text = (
+                f"The job {job.name} calls the cron name {job.cron_name!r}, which is not declared."
+            )
             yield Difference(text, f"gcloud scheduler jobs delete {job.name} {place}")
         if job.state != ENABLED:
-            text = f"The job {job.name} does not run: it is {job.state}."
+            text = f"The job {job.name} does not run; its state is {job.state}."
             update = f"gcloud scheduler jobs update http {job.name} {place}"
             yield Difference(
                 text, f"adjourn cron resume {job.cron_name}" if job.state == PAUSED else update
@@ -69,10 +71,10 @@ def _refused(job: Job, settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield why the cron function does not let a job in, and the option that changes it."""
     token = _token(settings)
     if job.method != "POST":
-        text = f"The job {job.name} sends {job.method}; the function answers only POST."
+        text = f"The job {job.name} sends {job.method}; the function accepts only POST."
         yield text, "--http-method=POST"
     if not job.account:
-        yield f"The job {job.name} carries no OIDC token; the function refuses it.", token
+        yield f"The job {job.name} sends no OIDC token; the function refuses it.", token
     elif job.account not in settings.accepted_callers():
         text = f"The job {job.name} calls as {job.account}, which may not call the function."
         yield text, token

@@ -137,4 +137,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError) as error:
-        raise SchedulerError(f"Cloud Scheduler did not do it: {error}") from error
+        raise SchedulerError(f"Cloud Scheduler has failed: {error}") from error
