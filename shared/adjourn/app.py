@@ -327,11 +327,11 @@ class App:
         Raises:
             DeclarationError: The class is wrong or its key is taken.
         """
-        from adjourn.callable_tasks.definitions import offer  # noqa: PLC0415 - for those who declare one
+        from adjourn.callable_tasks.definitions import define  # noqa: PLC0415 - for those who declare one
 
-        offered = offer(cls, self._enqueuer)
-        self._declared.offers.add(offered.key, offered)
-        self._declared.tasks.add(offered.task.name, offered.task)
+        definition = define(cls, self._enqueuer)
+        self._declared.callable_tasks.add(definition.key, definition)
+        self._declared.tasks.add(definition.task.name, definition.task)
         return cls
 
     def register(self, cls: V) -> V:

@@ -30,7 +30,7 @@ _PAUSES = (1.0, 5.0, 25.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StartupTask:
-    """A task that was declared with `@app.startup_task`."""
+    """A task that was declared with `@app.startup_task`, and how often it is to run."""
 
     task: Task[[], Any]
     once_per: Once
@@ -40,7 +40,7 @@ def startup_task(task: Task[[], Any], once_per: Once) -> StartupTask:
     """Return the declaration of a startup task.
 
     Raises:
-        DeclarationError: An option contradicts it; the message says which.
+        DeclarationError: An option is wrong; the message says which.
     """
     if once_per not in {"instance", "revision"}:
         raise DeclarationError(f'once_per={once_per!r} must be "instance" or "revision".')

@@ -274,7 +274,7 @@ def test_the_fallback_takes_what_its_region_cannot(two_regions, service, pauses,
 
     assert name == f"projects/sandbox/locations/{FALLBACK}/queues/mail/tasks/once"
     assert 9 < sum(pauses) < 10
-    assert caplog.messages == ["Cloud Tasks is away in europe-west1"]
+    assert caplog.messages == ["Cloud Tasks is unavailable in europe-west1"]
 
 
 def test_the_fallback_takes_a_batch(two_regions, service):

@@ -20,7 +20,7 @@ from adjourn.tasks.options import Options
 from adjourn.tasks.task import Enqueuer, Task
 
 if TYPE_CHECKING:
-    from adjourn.callable_tasks.definitions import Offer
+    from adjourn.callable_tasks.definitions import CallableTaskDefinition
     from adjourn.cron.periodic import PeriodicDeclaration
     from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import StartupTask
@@ -39,7 +39,9 @@ class Declarations:
     iterations: Registry[type[QueryIter[Any]]] = field(
         default_factory=lambda: Registry("iteration")
     )
-    offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
+    callable_tasks: Registry[CallableTaskDefinition] = field(
+        default_factory=lambda: Registry("callable task")
+    )
     startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)

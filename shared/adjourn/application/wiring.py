@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.application.declarations import Declarations
 from adjourn.execution.dead_letters import DeadLetters
-from adjourn.execution.delivery import Asked, Reply
+from adjourn.execution.delivery import UserRequest, UserResponse
 from adjourn.execution.retry_warning import Alerts
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -21,7 +21,7 @@ from adjourn.tasks.task import Enqueuer, Task
 from adjourn.tasks.unique import Uniques
 
 if TYPE_CHECKING:
-    from adjourn.callable_tasks.endpoint import People
+    from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
@@ -158,20 +158,20 @@ class Wiring:
 
             follow(self._adapters.store, envelope, task)
 
-    def receive_person(self, asked: Asked) -> Reply:
+    def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""
         return self._people(asked)
 
     @cached_property
-    def _people(self) -> People:
-        from adjourn.callable_tasks.endpoint import People  # noqa: PLC0415 - for those whom people ask
-        from adjourn.callable_tasks.identity import identifying  # noqa: PLC0415
+    def _people(self) -> CallableTaskEndpoint:
+        from adjourn.callable_tasks.endpoint import CallableTaskEndpoint  # noqa: PLC0415 - for those whom people ask
+        from adjourn.callable_tasks.identity import user_identifier  # noqa: PLC0415
 
         adapters = self._adapters
-        return People(
-            offers=self._declared.offers,
+        return CallableTaskEndpoint(
+            definitions=self._declared.callable_tasks,
             enqueuer=self.enqueuer,
-            identify=identifying(self.settings, adapters.verifier, adapters.clock),
+            identify=user_identifier(self.settings, adapters.verifier, adapters.clock),
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.error_text import said
+from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
     DecodeError,
@@ -232,7 +232,7 @@ class TaskRunner:
             event(
                 "task.discarded",
                 logging.INFO,
-                f"{name} is no longer wanted: {said(reason, _LONGEST_REASON)}",
+                f"{name} is no longer wanted: {error_line(reason, _LONGEST_REASON)}",
             )
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")

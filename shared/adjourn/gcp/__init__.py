@@ -1,4 +1,4 @@
-"""The edge to Google Cloud: the only modules that import google or grpc, and on first use."""
+"""The adapters to Google Cloud: the only modules that import google or grpc, on first use."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ from adjourn.settings import Platform, Settings
 
 
 def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) -> Adapters:
-    """Return the real services as the settings name them; nothing is connected yet.
+    """Return the adapters for the services of a deployment; nothing is connected yet.
 
     Args:
-        settings: The deployment.
-        users_client: The application's own Datastore client, whose transactions are noticed.
+        settings: The settings of the deployment.
+        users_client: Returns the application's own Datastore client, whose open transactions calls
+            depend on; None if there is none.
+
+    Raises:
+        ConfigurationError: The settings are wrong.
     """
     settings.check(os.environ)
     clock = SystemClock()

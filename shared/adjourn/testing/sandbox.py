@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
 from adjourn.execution import replay as graveyard
-from adjourn.execution.delivery import Asked, Outcome, Reply
+from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
 from adjourn.ports import Target
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
@@ -164,7 +164,7 @@ class Sandbox(Deliveries):
 
     def ask(
         self, email: str, key: str | None = None, parameters: Mapping[str, object] | None = None
-    ) -> Reply:
+    ) -> UserResponse:
         """List the callable tasks as a user, or start the one with this key.
 
         Args:
@@ -181,7 +181,7 @@ class Sandbox(Deliveries):
         self._check_active()
         wiring = self.wiring
         audience = next(iter(wiring.settings.people_audiences), "")
-        asked = Asked(
+        asked = UserRequest(
             authorization=[f"Bearer {self.verifier.token(email, audience)}"],
             method="GET" if key is None else "POST",
             key=key,
