@@ -853,7 +853,7 @@ class TestMemoryEntities(RulesOfTheService, DatastoreQueriesContract):
 
     def test_what_is_not_there_cannot_be_removed(self, subject, client):
         for kind in ("Number", "Other"):
-            with pytest.raises(ValueError, match=f"none of the entries of the kind '{kind}'"):
+            with pytest.raises(ValueError, match=f"not an entry of the kind '{kind}'"):
                 subject.remove(kind, datastore.Entity(client.key(kind, 1)))
 
 
@@ -1000,9 +1000,9 @@ class TestLaptopQueries(RulesOfTheService, AdapterContract):
         assert changed[7] == 0
 
     def test_what_is_no_stored_entity_is_refused(self, subject):
-        with pytest.raises(DeclarationError, match="no entity"):
+        with pytest.raises(DeclarationError, match="is not an entity"):
             subject.delete([5])
-        with pytest.raises(DeclarationError, match="no entity"):
+        with pytest.raises(DeclarationError, match="is not an entity"):
             subject.change([datastore.Entity()], len)
 
     @pytest.fixture

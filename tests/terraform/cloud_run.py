@@ -154,6 +154,8 @@ class Instance:
         finally:
             self.process.kill()
             self._reader.join(10)
+            if self.process.stdout:
+                self.process.stdout.close()
         return status
 
 

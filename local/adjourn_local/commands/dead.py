@@ -11,14 +11,14 @@ from itertools import islice
 from rich.table import Table
 
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.replay import Buried, Graveyard, Wanted
+from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.gcp import google_adapters
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import KIND as PAYLOAD
-from adjourn.tasks.methods import ON
+from adjourn.tasks.methods import OBJECT_PATH
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
@@ -63,13 +63,15 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting is invalid, or a service cannot be reached.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
-    graveyard = Graveyard(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
-    command: Callable[[Graveyard, argparse.Namespace], int] = _COMMANDS[options.dead]
-    return command(graveyard, options)
+    dead_letters = StoredDeadLetters(
+        store=adapters.store, queue=adapters.queue, clock=adapters.clock
+    )
+    command: Callable[[StoredDeadLetters, argparse.Namespace], int] = _COMMANDS[options.dead]
+    return command(dead_letters, options)
 
 
-def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    found = graveyard.find(_wanted(graveyard, options))
+def _list(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    found = dead_letters.find(_wanted(dead_letters, options))
     letters = list(islice(found, options.limit))
     more = sum(1 for _ in found)
     if options.json:
@@ -83,8 +85,8 @@ def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    letter = graveyard.get(options.id)
+def _show(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    letter = dead_letters.get(options.id)
     if options.json:
         body = _tree(letter.body)
         print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
@@ -94,20 +96,20 @@ def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    ids = _chosen(graveyard, options)
+def _replay(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    ids = _chosen(dead_letters, options)
     if ids and options.all and not is_agreed(f"Replay {len(ids)} dead letters?", yes=options.yes):
         return 1
-    return _each(ids, lambda task_id: f"{task_id} is now {graveyard.replay(task_id)}")
+    return _each(ids, lambda task_id: f"{task_id} is now {dead_letters.replay(task_id)}")
 
 
-def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    ids = _chosen(graveyard, options)
+def _discard(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    ids = _chosen(dead_letters, options)
     if ids and not is_agreed(f"Discard {len(ids)} dead letters for good?", yes=options.yes):
         return 1
 
     def discard(task_id: str) -> str:
-        graveyard.discard(task_id)
+        dead_letters.discard(task_id)
         return f"{task_id} is discarded"
 
     return _each(ids, discard)
@@ -116,18 +118,18 @@ def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
 _COMMANDS = {"list": _list, "show": _show, "replay": _replay, "discard": _discard}
 
 
-def _wanted(graveyard: Graveyard, options: argparse.Namespace) -> Wanted:
-    since, before = age_range(options, graveyard.clock.now())
-    return Wanted(task=options.task, queue=options.queue, since=since, before=before)
+def _wanted(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> DeadLetterFilter:
+    since, before = age_range(options, dead_letters.clock.now())
+    return DeadLetterFilter(task=options.task, queue=options.queue, since=since, before=before)
 
 
-def _chosen(graveyard: Graveyard, options: argparse.Namespace) -> Sequence[str]:
+def _chosen(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> Sequence[str]:
     filters = (options.task, options.queue, options.newer, options.older)
     is_filtered = any(each is not None for each in filters)
     if bool(options.ids) == options.all or (is_filtered and not options.all):
         raise UsageError("Give either ids or --all, the latter with filters if needed.")
     if options.all:
-        return [letter.task_id for letter in graveyard.find(_wanted(graveyard, options))]
+        return [letter.task_id for letter in dead_letters.find(_wanted(dead_letters, options))]
     return list(dict.fromkeys(options.ids))
 
 
@@ -145,7 +147,7 @@ def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
     return status
 
 
-def _table(letters: Sequence[Buried]) -> Table:
+def _table(letters: Sequence[StoredDeadLetter]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "task", "queue", "attempts", "when (UTC)", "error"):
         table.add_column(name, no_wrap=name not in {"task", "error"}, overflow="fold")
@@ -162,7 +164,7 @@ def _table(letters: Sequence[Buried]) -> Table:
     return table
 
 
-def _summary(letter: Buried) -> Mapping[str, object]:
+def _summary(letter: StoredDeadLetter) -> Mapping[str, object]:
     return {
         "id": letter.task_id,
         "task": letter.task,
@@ -178,7 +180,7 @@ def _summary(letter: Buried) -> Mapping[str, object]:
 def _content(body: bytes) -> Sequence[str]:
     """Show the call in Python's syntax, or the body if only the application can decode it."""
     try:
-        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, ON)))
+        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
     except DecodeError as error:
         tree = _tree(body)
         text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)

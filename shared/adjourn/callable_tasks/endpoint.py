@@ -13,10 +13,10 @@ from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event
 from adjourn.registry import Registry
-from adjourn.requests.gate import settled
+from adjourn.requests.gate import with_outcome
 from adjourn.serialization.codec import from_json
+from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
-from adjourn.tasks.task import Enqueuer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -44,7 +44,7 @@ class CallableTaskEndpoint:
         if request.body is None:
             return _refusal(413, "body too long")
         identify = self.identify
-        answer = settled(lambda: self._answer(request, identify(request)))
+        answer = with_outcome(lambda: self._answer(request, identify(request)))
         return answer if isinstance(answer, UserResponse) else _REFUSALS[answer]
 
     def _answer(self, request: UserRequest, user: User) -> UserResponse:
@@ -75,8 +75,10 @@ class CallableTaskEndpoint:
         self, definition: CallableTaskDefinition, given: object, user: User
     ) -> UserResponse:
         # The user of the token, whatever the application's own `user` returns here.
-        carrier = replace(self.enqueuer.carrier, user=lambda: user.email)
-        handle = replace(self.enqueuer, carrier=carrier).enqueue(definition.task, (given,), {})
+        propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
+        handle = replace(self.enqueuer, propagator=propagator).enqueue(
+            definition.task, (given,), {}
+        )
         event("callable.started", logging.INFO, f"{definition.key} is queued", task_id=handle.id)
         return UserResponse(status=202, content=_described(handle))
 

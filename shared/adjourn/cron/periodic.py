@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
-from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ class Periodic(NamedTuple):
     timing: Timing
 
 
-def expanded(declared: Iterable[PeriodicDeclaration], objects: Objects) -> Iterator[Periodic]:
+def expanded(
+    declared: Iterable[PeriodicDeclaration], objects: ObjectRegistry
+) -> Iterator[Periodic]:
     """Yield each declared function, and each declared method once for every object that has it."""
     for each in declared:
         task, timing = each.task, each.timing
@@ -87,7 +89,7 @@ def expanded(declared: Iterable[PeriodicDeclaration], objects: Objects) -> Itera
                     yield Periodic(name=name, task=task.on(item), timing=timing)
 
 
-def remove(declared: Registry[PeriodicDeclaration], objects: Objects, task: object) -> None:
+def remove(declared: Registry[PeriodicDeclaration], objects: ObjectRegistry, task: object) -> None:
     """Stop a function, or a method of one object, from being periodic.
 
     Raises:

@@ -22,9 +22,9 @@ from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
+from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
-from adjourn.tasks.task import Enqueuer
 
 
 class ClaimedSlot(NamedTuple):
@@ -66,7 +66,7 @@ class PeriodicRunner:
 
     @property
     def _queue(self) -> TaskQueue:
-        return self.enqueuer.queue
+        return self.enqueuer.adapters.queue
 
     def receive(self, delivery: Delivery) -> Outcome:
         """Receive a call of Cloud Scheduler, whose path is the cron name.
@@ -129,7 +129,11 @@ class PeriodicRunner:
         status = self.status(periodic)
         if status.task and status.state and periodic.timing.skips_overlap:
             raise TaskExistsError(f"{periodic.name} has not ended its run {status.state.task}.")
-        now, key, name = self.clock.now(), key_of(periodic), f"{self.enqueuer.new_id()}{RUN}"
+        now, key, name = (
+            self.clock.now(),
+            key_of(periodic),
+            f"{self.enqueuer.adapters.new_id()}{RUN}",
+        )
 
         def work(transaction: Transaction) -> None:
             first = PeriodicState(slot=now, is_enqueued=True, timing=periodic.timing.text)
@@ -215,7 +219,7 @@ class PeriodicRunner:
         return state._replace(task=self._full_name(periodic, name), call=name)
 
     def _full_name(self, periodic: Periodic, name: str) -> str:
-        queue = periodic.task.defaults.queue or self.enqueuer.default_queue
+        queue = periodic.task.defaults.queue or self.enqueuer.settings.queue
         return self._queue.full_name(queue, name)
 
     def _enqueue_all(self, claims: Sequence[ClaimedSlot]) -> list[TaskHandle | Exception]:
@@ -230,7 +234,7 @@ class PeriodicRunner:
     def _put(self, periodic: Periodic, name: str, slot: dt.datetime | None) -> TaskHandle:
         """Enqueue a call whose id is the name of its task, so that `once` applies to the slot."""
         task = periodic.task.options(name=name, eta=slot, delay=None)
-        args = (task.told(),) if isinstance(task, BoundTask) else ()
+        args = (task.receiver_argument(),) if isinstance(task, BoundTask) else ()
         return self.enqueuer.enqueue(task, args, {}, call=name)
 
     def _mark(self, enqueued: Sequence[tuple[ClaimedSlot, TaskHandle]], now: dt.datetime) -> None:

@@ -12,7 +12,7 @@ from flask import Request, Response, abort
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event, execution_fields, trace_fields
-from adjourn.serialization.context import TRACEPARENT, carrying
+from adjourn.serialization.context import TRACEPARENT, propagating
 
 # Cloud Tasks itself accepts no more than a megabyte (https://cloud.google.com/tasks/docs/quotas).
 LONGEST_BODY = 1 << 20
@@ -85,9 +85,9 @@ def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[R
 
     def traced(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
-        along = {TRACEPARENT: traceparent} if traceparent else {}
+        context = {TRACEPARENT: traceparent} if traceparent else {}
         execution = execution_fields(request.environ.get("HTTP_FUNCTION_EXECUTION_ID"))
-        with bound(**trace_fields(project, traceparent), **execution), carrying(along):
+        with bound(**trace_fields(project, traceparent), **execution), propagating(context):
             return respond(request)
 
     return traced

@@ -56,14 +56,14 @@ def test_no_policy_outlasts_the_retention():
 def test_retry_after_is_a_lower_bound_on_429_and_503_only():
     slow = {"retry_after": 30}
 
-    assert delay(policy(), attempts=1, answer=answer(429, **slow)) == 30 * SECOND
-    assert delay(policy(), attempts=1, answer=answer(503, **slow)) == 30 * SECOND
-    assert delay(policy(), attempts=1, answer=answer(500, **slow)) == SECOND
-    assert delay(policy(), attempts=9, answer=answer(503, retry_after=2)) == 48 * SECOND
+    assert delay(policy(), attempts=1, response=answer(429, **slow)) == 30 * SECOND
+    assert delay(policy(), attempts=1, response=answer(503, **slow)) == 30 * SECOND
+    assert delay(policy(), attempts=1, response=answer(500, **slow)) == SECOND
+    assert delay(policy(), attempts=9, response=answer(503, retry_after=2)) == 48 * SECOND
 
 
 def test_an_absurd_retry_after_is_cut_to_the_retention():
-    assert delay(policy(), attempts=1, answer=answer(503, retry_after=float("inf"))) == 31 * DAY
+    assert delay(policy(), attempts=1, response=answer(503, retry_after=float("inf"))) == 31 * DAY
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Calls that must not run twice are claimed here first, in Datastore, with a lease.
+"""Once records: a call that must not run twice is claimed in Datastore, with a lease.
 
-A record stands for one call. Whoever claims it gets a fencing token; only the holder of the newest
+There is one record for each call. A claim gets a fencing token, and only the holder of the newest
 token may settle the call.
 """
 
@@ -25,44 +25,44 @@ _FREE = "free"
 _RENEWED = "renewed"
 
 
-class Claim(Enum):
-    """What a delivery may do with a call."""
+class ClaimStatus(Enum):
+    """Whether a delivery may run a call."""
 
     GRANTED = auto()
-    DONE = auto()  # it has taken effect
+    DONE = auto()  # it has already taken effect
     BUSY = auto()  # another delivery is running it
-    ABANDONED = auto()  # it was begun, never settled, and must not be begun again
+    ABANDONED = auto()  # it was begun but never settled, and must not be begun again
 
 
-class Claimed(NamedTuple):
-    """The answer to a claim, with the fencing token if it was granted."""
+class Claim(NamedTuple):
+    """The result of claiming a call, with the fencing token if it was granted."""
 
-    claim: Claim
+    status: ClaimStatus
     token: int = 0
 
 
-def judge(record: Record | None, now: dt.datetime, *, no_retry: bool) -> Claim:
-    """Decide about a claim from what is stored."""
+def claim_status(record: Record | None, now: dt.datetime, *, no_retry: bool) -> ClaimStatus:
+    """Decide whether a call with this record may be claimed."""
     if record is None or record["state"] in {_RENEWED, _FREE}:
-        return Claim.GRANTED
+        return ClaimStatus.GRANTED
     if record["state"] == _DONE:
-        return Claim.DONE
+        return ClaimStatus.DONE
     lease = record["lease_until"]
     if isinstance(lease, dt.datetime) and lease > now:
-        return Claim.BUSY
-    return Claim.ABANDONED if no_retry else Claim.GRANTED
+        return ClaimStatus.BUSY
+    return ClaimStatus.ABANDONED if no_retry else ClaimStatus.GRANTED
 
 
 def renew(transaction: Transaction, call: str, now: dt.datetime) -> None:
-    """Let a call be begun once more, whatever became of it; who holds it is shut out."""
+    """Allow a call to be claimed again, whatever its state; invalidate the present token."""
     record = transaction.get([_key(call)])[0]
     if record is not None:
         transaction.put(_key(call), _record(_RENEWED, _token(record) + 1, now, None))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Ledger:
-    """The calls that were claimed, under the kind `AdjournOnce`.
+class OnceRecords:
+    """The records of claimed calls, of the kind `AdjournOnce`.
 
     `expires_at` is meant for a TTL policy.
     """
@@ -71,27 +71,27 @@ class Ledger:
     transactions: ApplicationTransactions
     clock: Clock
 
-    def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claimed:
-        """Claim a call, unless it was settled or somebody else holds it.
+    def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claim:
+        """Claim a call, unless it was settled or another delivery holds it.
 
         Raises:
             StoreError: Datastore could not be reached; nothing was claimed.
         """
 
-        def work(transaction: Transaction) -> Claimed:
+        def work(transaction: Transaction) -> Claim:
             now = self.clock.now()
             record = transaction.get([_key(call)])[0]
-            claim = judge(record, now, no_retry=no_retry)
-            if claim is not Claim.GRANTED:
-                return Claimed(claim)
+            status = claim_status(record, now, no_retry=no_retry)
+            if status is not ClaimStatus.GRANTED:
+                return Claim(status)
             token = _token(record) + 1
             transaction.put(_key(call), _record(_BEGUN, token, now, now + lease))
-            return Claimed(claim, token)
+            return Claim(status, token)
 
         return self.store.transact(work)
 
     def settle(self, call: str, token: int, *, done: bool) -> bool:
-        """Note that a claimed call is done, or give it back; False if another has claimed it.
+        """Mark a claimed call as done, or release it; False if another delivery has claimed it.
 
         Raises:
             StoreError: Datastore could not be reached.
@@ -102,7 +102,7 @@ class Ledger:
             if record is None or _token(record) != token:
                 return False
             if record["state"] == _DONE:
-                return True  # with a transaction of its own, whatever came after that
+                return True  # within a transaction of the user, whatever happened afterwards
             state, now = _DONE if done else _FREE, self.clock.now()
             transaction.put(_key(call), _record(state, token, now, None))
             return True
@@ -110,7 +110,7 @@ class Ledger:
         return self.store.transact(work)
 
     def settle_in(self, transaction: object, call: str, token: int) -> None:
-        """Let a claimed call be done if a transaction of the user's is committed, else not.
+        """Mark a claimed call as done within a transaction of the user.
 
         Raises:
             ConflictError: Another delivery has claimed the call.
