@@ -166,6 +166,13 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
+        *(
+            [
+                "  IAM                                             enforced; the ports above are the owner's"
+            ]
+            if stack.accounts
+            else []
+        ),
         "Set these where your application runs:",
         *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]
