@@ -166,17 +166,15 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
-        *(
-            [
-                "  IAM                                             enforced; the ports above are the owner's"
-            ]
-            if stack.accounts
-            else []
-        ),
+        f"  IAM                                             {_iam(stack)}",
         "Set these where your application runs:",
         *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]
     return "\n".join(lines)
+
+
+def _iam(stack: Stack) -> str:
+    return "enforced, but for these ports" if stack.accounts else "not enforced"
 
 
 def _write(name: str, line: str) -> None:
