@@ -126,7 +126,9 @@ def test_one_is_paused_and_resumed(walk: Walk) -> None:
     assert runs("pause", walk.id).returncode == 0  # it may be repeated
 
     resumed = runs("resume", walk.id)
-    assert (resumed.returncode, resumed.stdout) == (0, f"{walk.id} is running\n")
+    # All entities are done, so the run may have finished before its status is read.
+    assert resumed.returncode == 0
+    assert resumed.stdout in {f"{walk.id} is running\n", f"{walk.id} is finished\n"}
     walk.hears(f"{LAST + 1} seen")
     assert runs("watch", walk.id).returncode == 0
     again = runs("resume", walk.id)
