@@ -2,15 +2,17 @@
 
 import datetime as dt
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import adjourn
+from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
 from adjourn.state import cleanup
 from adjourn.state.cleanup import KINDS, Cleaner
-from adjourn.testing import FakeClock, MemoryStore
+from adjourn.testing import SETTINGS, FakeClock, MemoryStore, sandbox
 
 SECOND = dt.timedelta(seconds=1)
 
@@ -76,6 +78,36 @@ def test_what_is_renewed_meanwhile_stays(cleaner, store, clock):
 
     assert cleaner.clean_up() == 0
     assert store.get([key]) != [None]
+
+
+class TestTurnedOn:
+    """The setting turns it on; the cron name "adjourn" is then one of the application's."""
+
+    @pytest.fixture
+    def cleaning(self, app):
+        with sandbox(app, settings=replace(SETTINGS, cleanup=True)) as box:
+            yield box
+
+    def test_it_runs_when_its_job_calls(self, cleaning):
+        old = RecordKey(KINDS[0], "old")
+        cleaning.store.put(old, {"expires_at": cleaning.clock.now() - SECOND})
+
+        assert cleaning.tick("adjourn") is Outcome.DONE
+        cleaning.drain()
+
+        assert cleaning.store.get([old]) == [None]
+
+    def test_its_cron_name_is_declared_once(self, app, monkeypatch):
+        assert app.cron_names() == set()
+
+        monkeypatch.setenv("ADJOURN_CLEANUP", "true")
+        assert app.cron_names() == app.cron_names() == {"adjourn"}
+        with sandbox(app, settings=replace(SETTINGS, cleanup=True)):
+            assert app.cron_names() == {"adjourn"}
+
+    def test_it_is_off_unless_it_is_turned_on(self, app):
+        with sandbox(app) as box:
+            assert box.tick("adjourn") is not Outcome.DONE
 
 
 def test_all_kinds_that_expire_are_known():
