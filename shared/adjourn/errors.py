@@ -5,6 +5,7 @@ AdjournError
 ├── DeclarationError        a decorator, option or registration is wrong
 ├── EncodeError             a value cannot be encoded in a task
 ├── DecodeError             a body was not written by adjourn
+│   └── UnknownTypeError    a value's type or member is not registered here
 ├── EnqueueError            a task was not accepted
 │   ├── TaskExistsError     the name is taken, or was until recently
 │   ├── QueueNotFoundError  the queue does not exist
@@ -57,6 +58,10 @@ class EncodeError(AdjournError, TypeError):
 
 class DecodeError(AdjournError, ValueError):
     """A body cannot be read by this version of adjourn."""
+
+
+class UnknownTypeError(DecodeError):
+    """A value is of a type, or an enum's member, that is not known in the running application."""
 
 
 class EnqueueError(AdjournError):

@@ -34,7 +34,7 @@ class CallRecord(NamedTuple):
         begun: Number of the attempt that has begun and not ended; 0 for none.
         crashes: Attempts that began and never ended.
         unknown_since: When its task or a type of its arguments was first found to be unknown.
-        unknown_attempt: Number of the latest attempt in which it was; 0 for none.
+        unknown_in: Number of the latest execution in which it was; 0 for none.
     """
 
     status: str = _OPEN
@@ -43,7 +43,7 @@ class CallRecord(NamedTuple):
     begun: int = 0
     crashes: int = 0
     unknown_since: dt.datetime | None = None
-    unknown_attempt: int = 0
+    unknown_in: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -66,7 +66,7 @@ class CallRecord(NamedTuple):
         """
         has_crashed = 0 < self.begun < number
         return self._replace(
-            begun=max(number, self.begun), crashes=self.crashes + has_crashed, unknown_attempt=0
+            begun=max(number, self.begun), crashes=self.crashes + has_crashed, unknown_in=0
         )
 
 
@@ -157,20 +157,23 @@ class CallRecords:
 
         return self.store.transact(work)
 
-    def unknown_since(self, call: str, number: int) -> dt.datetime:
-        """Note that a call is unknown in an attempt; return since when it has been without a gap.
+    def unknown(self, call: str, execution: int) -> CallRecord:
+        """Note that the task or an argument of a call is unknown, and return its record.
 
-        An attempt in which it was known, in between, begins the count anew.
+        `unknown_since` says since when, without a gap: an execution in between, in which it was
+        known, begins the time anew.
+
+        Args:
+            call: The id of the call.
+            execution: The number of this execution.
         """
 
         def change(record: CallRecord) -> CallRecord:
-            is_next = record.unknown_attempt in {number - 1, number}
+            is_next = record.unknown_in in {execution - 1, execution}
             since = record.unknown_since if is_next else None
-            return record._replace(
-                unknown_since=since or self.clock.now(), unknown_attempt=max(number, 1)
-            )
+            return record._replace(unknown_since=since or self.clock.now(), unknown_in=execution)
 
-        return self._change(call, change).unknown_since or self.clock.now()
+        return self._change(call, change)
 
     def _change(
         self,
