@@ -11,17 +11,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adjourn.errors import AdjournError, ConflictError, EncodeError, EnqueueError, StoreError
+from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.resumption import Resumption
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.state.call_records import CallRecord, CallRecords
-
-if TYPE_CHECKING:
-    from adjourn.execution.call import Call
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
