@@ -13,6 +13,8 @@ AdjournError
 ├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction met another one
 ├── StoreError              Datastore did not do what was asked
+│   └── StoreRefusedError   it refused for good; the same request is refused again
+├── ProcessDiedError        the process died whenever something was handled
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
 └── CallerError             a request is not from a caller that we accept
     ├── UnauthenticatedError
@@ -83,6 +85,14 @@ class ConflictError(AdjournError):
 
 class StoreError(AdjournError):
     """Datastore could not be reached or refused the operation."""
+
+
+class StoreRefusedError(StoreError):
+    """Datastore refused the operation for good, such as for lack of an index or a permission."""
+
+
+class ProcessDiedError(AdjournError):
+    """The process died, ran out of memory or was cut off while an entity was handled."""
 
 
 class KeysUnavailableError(AdjournError):

@@ -6,6 +6,7 @@ Equal content has the same name in every process, for ever.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 # Short names of tasks, by the reference of Task.name.
@@ -20,6 +21,11 @@ def digest(content: str | bytes, length: int = 32) -> str:
     """
     data = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:length]
+
+
+def digest_of(*texts: str) -> str:
+    """Return the digest of several texts. Other texts have another one, wherever they are cut."""
+    return digest(json.dumps(texts))
 
 
 def numbered(text: str, number: int) -> str:

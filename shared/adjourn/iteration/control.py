@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,9 @@ NextStep = tuple[Step, dt.datetime | None]
 # A step is answered 409 until the lease of one that died has expired. Then it should not wait for
 # the longest backoff of the queue, which is an hour by default.
 _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
+_HEARTBEAT = 1.0  # seconds
 # Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
-_READ_AT_ONCE = 16
+READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -157,12 +158,19 @@ class Runs:
         """Return the shards of a run that have these numbers; all of them if None."""
         wanted = range(run.shards) if numbers is None else numbers
         found: list[Shard] = []
-        for start in range(0, len(wanted), _READ_AT_ONCE):
-            part = wanted[start : start + _READ_AT_ONCE]
+        for start in range(0, len(wanted), READ_AT_ONCE):
+            part = wanted[start : start + READ_AT_ONCE]
             records = self.adapters.store.get([shard_key(run.id, number) for number in part])
             pairs = zip(part, records, strict=True)
             found += [Shard.from_record(run.id, n, record) for n, record in pairs if record]
         return found
+
+    def beating(
+        self, beat: Callable[[], object], lease: dt.timedelta
+    ) -> AbstractContextManager[None]:
+        """Call `beat` every second, or more often for a short lease, until the context is left."""
+        seconds = min(_HEARTBEAT, lease.total_seconds() / 4)
+        return self.adapters.repeating(seconds, beat)
 
     def change(self, run_id: str, transition: Callable[[Run], Run | None]) -> bool:
         """Update a run and enqueue its next steps; False if the transition returns None."""

@@ -205,6 +205,17 @@ class Run(NamedTuple):
             return self.shard_rested(shard)
         return self._replace(status=Status.STOPPED, error=error) if self.is_live else self
 
+    def claimed(self, until: dt.datetime, hook: str) -> Run:
+        """Return the run with a lease and a new fencing token for its own step.
+
+        A lease found here has expired: the hook died or was cut off, which counts as a failure.
+        """
+        run = self._replace(token=self.token + 1, lease_until=until)
+        if self.lease_until is None:
+            return run
+        error = f"The process died, ran out of memory or was cut off in {hook}"
+        return run._replace(tries=self.tries + 1, error=error)
+
     def stopped(self) -> Run:
         """Return the run after its own step failed for good."""
         return self._replace(status=Status.STOPPED)

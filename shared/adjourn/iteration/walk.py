@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
+from adjourn.errors import ProcessDiedError
 from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
 from adjourn.iteration.shards import (
     RunError,
@@ -23,6 +24,8 @@ from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.ports.query_source import Page
 from adjourn.serialization.codec import Codec
+
+_DIED = "The process died, ran out of memory or was cut off while this entity was handled."
 
 # Entities of a shard that can wait to be tried again. Then it reads no further ones.
 MOST_RETRIES = 100
@@ -53,6 +56,7 @@ class _Place:
     cursor: str
     done: int
     singly: int
+    careful: int
 
 
 class Walk:
@@ -64,6 +68,8 @@ class Walk:
         hooks: The user's own.
         adapters: The outside world.
         codec: Decodes what the shard stores.
+        should_end: Whether the walk should end between two entities.
+        save: Records what `result` returns; False if that is not possible.
     """
 
     def __init__(
@@ -73,9 +79,14 @@ class Walk:
         hooks: QueryIter[Any],
         adapters: Adapters,
         codec: Codec,
+        should_end: Callable[[], bool] = lambda: False,
+        save: Callable[[], bool] = lambda: True,
     ) -> None:
         self._shard = shard
-        self._place = _Place(shard.cursor, shard.done, shard.singly)
+        self._place = _Place(shard.cursor, shard.done, shard.singly, shard.careful)
+        self._suspect = shard.suspect
+        self._should_end = should_end
+        self._save = save
         self._custom_data = custom_data
         self._hooks = hooks
         self._adapters = adapters
@@ -103,6 +114,8 @@ class Walk:
             cursor=self._place.cursor,
             done=self._place.done,
             singly=self._place.singly,
+            careful=self._place.careful,
+            suspect=self._suspect,
             retries=self._codec.dumps(retries),
             waiting=len(retries),
         )
@@ -121,17 +134,18 @@ class Walk:
             return self._check_room()
         found = self._adapters.queries.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
-            goes_on = True
+            stop = None
             if entry is None:  # it was deleted, so it counts as done
                 self._place.done += 1
             else:
-                goes_on = self._handle_one(entry, retry.reference, retry.failed)
+                stop = self._handle_one(entry, retry.reference, retry.failed)
+            if stop is WalkEnd.CUT:
+                return stop
             # Only now: if a StoreError is raised above, the entity keeps waiting.
             self._retries.remove(retry)
-            if not goes_on:
+            if stop:
                 self._retries.append(_Retry(retry.reference, 0, now))
-                return WalkEnd.STOP
-            if end := self._check_end():
+            if end := stop or self._check_end():
                 return end
         return self._check_room()
 
@@ -143,9 +157,10 @@ class Walk:
 
     def _handle_page(self) -> WalkEnd | None:
         """Handle the next page; return None if the walk goes on."""
-        size = min(self._hooks.batch_size, self._limit_left(0))
+        most = 1 if self._place.careful else self._hooks.batch_size
+        size = min(most, self._limit_left(0))
         page = self._read(size) if size > 0 else _NOTHING
-        if page.more:
+        if page.more and not self._place.careful:
             self._read_ahead(page)
         if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
             end = self._handle_batch(page)
@@ -207,8 +222,8 @@ class Walk:
     def _handle_one_by_one(self, page: Page) -> WalkEnd | None:
         places = zip(page.entries, self._references(page), page.cursors, strict=True)
         for entry, reference, cursor in places:
-            if not self._handle_one(entry, reference, 0):
-                return WalkEnd.STOP
+            if stop := self._handle_one(entry, reference, 0):
+                return stop
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
             if end := self._check_end() or self._check_room():
@@ -221,17 +236,30 @@ class Walk:
 
     # One entity
 
-    def _handle_one(self, entry: object, reference: object, failed: int) -> bool:
-        """Handle one entity; False if the run stops at it.
+    def _handle_one(self, entry: object, reference: object, failed: int) -> WalkEnd | None:
+        """Handle one entity; return STOP if the run stops at it, CUT if it was not handled.
 
         Args:
             entry: The entity.
             reference: Finds it again.
             failed: How often it has failed in this round.
         """
-        results = call_handler(self._hooks, [entry], self._custom_data)
-        error = results if isinstance(results, Exception) else results[0]
-        return self._record_result(entry, reference, error, failed)
+        error: Exception | None = None
+        if self._place.careful:
+            encoded = self._codec.dumps(reference)
+            if encoded == self._suspect:
+                error, failed = ProcessDiedError(_DIED), self._hooks.max_entry_retries
+            else:
+                self._suspect = encoded
+                if not self._save():
+                    return WalkEnd.CUT
+            self._place.careful -= 1
+        if error is None:
+            results = call_handler(self._hooks, [entry], self._custom_data)
+            error = results if isinstance(results, Exception) else results[0]
+        goes_on = self._record_result(entry, reference, error, failed)
+        self._suspect = b""
+        return None if goes_on else WalkEnd.STOP
 
     def _record_result(
         self, entry: object, reference: object, error: Exception | None, failed: int
@@ -272,7 +300,8 @@ class Walk:
         """Return why the walk ends between two entities; None if it goes on."""
         if self._adapters.clock.monotonic() >= self._deadline:
             return WalkEnd.TIME
-        return WalkEnd.CUT if self._adapters.is_stopping() else None
+        is_cut = self._should_end() or self._adapters.is_stopping()
+        return WalkEnd.CUT if is_cut else None
 
 
 _NOTHING = Page(entries=(), cursors=(), more=False)

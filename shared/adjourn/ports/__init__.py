@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from adjourn.clock import Clock
-from adjourn.concurrency import ahead, is_stopping
+from adjourn.concurrency import ahead, is_stopping, repeating
 from adjourn.errors import EnqueueError
 from adjourn.ports.query_source import QuerySource
 
@@ -247,3 +248,4 @@ class Adapters:
     chance: Callable[[], float]
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
+    repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating

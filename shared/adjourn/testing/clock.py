@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from adjourn.tasks.options import is_aware
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(order=True, slots=True)
+class _Repeated:
+    """Work that is done every so many seconds, and when it is due."""
+
+    due: float
+    seconds: float = field(compare=False)
+    work: Callable[[], object] = field(compare=False)
 
 
 class FakeClock:
@@ -23,6 +35,7 @@ class FakeClock:
         # In UTC, where adding hours is the same as waiting for them.
         self._now = in_utc("now", start)
         self._monotonic = 0.0
+        self._repeated: list[_Repeated] = []
 
     def now(self) -> dt.datetime:
         """Return the time that was set, in UTC."""
@@ -34,8 +47,23 @@ class FakeClock:
 
     def advance(self, by: dt.timedelta) -> None:
         """Move the clock on; nothing runs, as it does when `Sandbox.travel` moves it."""
-        self._now += by
-        self._monotonic += by.total_seconds()
+        start, end = self._now, self._monotonic + by.total_seconds()
+        while due := min((each for each in self._repeated if each.due <= end), default=None):
+            self._now += dt.timedelta(seconds=due.due - self._monotonic)
+            self._monotonic = due.due
+            due.due += due.seconds
+            due.work()
+        self._now, self._monotonic = start + by, end
+
+    @contextmanager
+    def repeating(self, seconds: float, work: Callable[[], object]) -> Iterator[None]:
+        """Call `work` whenever so many seconds pass by `advance`."""
+        repeated = _Repeated(self._monotonic + seconds, seconds, work)
+        self._repeated.append(repeated)
+        try:
+            yield
+        finally:
+            self._repeated.remove(repeated)
 
 
 def destination(

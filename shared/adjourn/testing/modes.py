@@ -99,6 +99,7 @@ def sandbox(
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # and so a test has but one thread
+        repeating=clock.repeating,
     )
     with app.rewired(settings, adapters) as wiring:
         box = Sandbox(
