@@ -24,8 +24,11 @@ def digest(content: str | bytes, length: int = 32) -> str:
 
 
 def digest_of(*texts: str) -> str:
-    """Return the digest of several texts. Other texts have another one, wherever they are cut."""
-    return digest(json.dumps(texts))
+    """Return the digest of several texts: no two lists of texts have the same.
+
+    Nor has any text that does not begin with a space, as `digest` takes it.
+    """
+    return digest(f" {json.dumps(texts)}")
 
 
 def numbered(text: str, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
-from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Periodic(NamedTuple):
     timing: Timing
 
 
-def found(declared: Iterable[Declared], objects: Objects) -> Iterator[Periodic]:
+def found(declared: Iterable[Declared], objects: ObjectRegistry) -> Iterator[Periodic]:
     """Yield what runs: each function, and each method once for every object that has it."""
     for each in declared:
         task, timing = each.task, each.timing
@@ -87,7 +87,7 @@ def found(declared: Iterable[Declared], objects: Objects) -> Iterator[Periodic]:
                     yield Periodic(name=name, task=task.on(item), timing=timing)
 
 
-def remove(declared: Registry[Declared], objects: Objects, task: object) -> None:
+def remove(declared: Registry[Declared], objects: ObjectRegistry, task: object) -> None:
     """Let a function be periodic no more, or a method of one object.
 
     Raises:

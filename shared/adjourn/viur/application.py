@@ -25,13 +25,13 @@ from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.gcp.connection import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.requests.gate import Receiver
-from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
+from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
 from adjourn.settings import Settings
-from adjourn.tasks.methods import Method, Sorts
+from adjourn.tasks.methods import Method, TaskClasses
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 from adjourn.viur import takeover
-from adjourn.viur.bodies import TAKE_OVER, identity, translated
+from adjourn.viur.bodies import TAKE_OVER, identity, translating
 from adjourn.viur.calls import DEFAULT_QUEUE, DEFERRED, DIRECT, DirectMethod, DirectTask
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
 from adjourn.viur.steps import CARRY_ON, ViurStep, content_of
@@ -54,7 +54,7 @@ class ViurApp(App):
         super().__init__()
         self._mailers: list[Mailer] = []
         declared = self._declared
-        declared.translate = lambda delivery, now: translated(delivery, now, declared.codec)
+        declared.wrap_task_runner = translating
         declared.wrap_step_receiver = self._receiving_steps
         for name, function in ((TAKE_OVER, self._take_over), (CARRY_ON, self._carry_on)):
             task: Task[..., None] = Task(
@@ -79,7 +79,9 @@ class ViurApp(App):
         if self._wiring is not None:
             raise DeclarationError("Configure the application before anything is enqueued.")
         self._settings, self._datastore = settings, datastore
-        self._declared.carrier = Carrier(user=user, language=language, environment=environment)
+        self._declared.propagator = ContextPropagator(
+            user=user, language=language, environment=environment
+        )
 
     def on_mail(self, hook: Mailer) -> Mailer:
         """Let a function send the mails of `retry_n_times(..., email_recipients=...)`."""
@@ -150,11 +152,11 @@ class ViurApp(App):
         task: Task[..., Any] = self._declared_as(DIRECT, function)
         return task
 
-    def _declared_as(self, sorts: Sorts, function: Any) -> Any:
+    def _declared_as(self, classes: TaskClasses, function: Any) -> Any:
         limit = limit_of(function)
         return self._declared.declare(
             function,
-            sorts,
+            classes,
             self._enqueuer,
             defaults=Options().changed(**limit.options()) if limit else Options(),
             on_dead=self._mailing(limit) if limit and limit.recipients else None,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from adjourn.log import event
-from adjourn.tasks.methods import BoundTask, Method, Sorts
+from adjourn.tasks.methods import BoundTask, Method, TaskClasses
 from adjourn.tasks.options import CallOptions
 from adjourn.tasks.task import Task
 
@@ -108,8 +108,8 @@ class DirectMethod(_Direct[P, R], Method[P, R]):
         return DirectBound
 
 
-DEFERRED = Sorts(task=DeferredTask, method=DeferredMethod)
-DIRECT = Sorts(task=DirectTask, method=DirectMethod)
+DEFERRED = TaskClasses(task=DeferredTask, method=DeferredMethod)
+DIRECT = TaskClasses(task=DirectTask, method=DirectMethod)
 
 _OPTIONS = frozenset({*_NAMES, "_target_version", "_call_deferred"})
 
