@@ -120,11 +120,23 @@ class Runs:
         Raises:
             StoreError: Datastore could not be reached.
         """
+        found = self.find_runs(iteration=iteration, status=status, since=since, before=before)
+        return map(self._state_of, found)
+
+    def find_runs(
+        self,
+        *,
+        iteration: str | None = None,
+        status: Status | None = None,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[Run]:
+        """Yield what is stored of the runs that `find` finds, without reading their shards."""
         store = self.adapters.store
         for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
             if iteration in {None, run.iteration} and status in {None, run.status}:
-                yield self._state_of(run)
+                yield run
 
     def live(self) -> Iterator[Run]:
         """Yield the runs that are under way.
@@ -152,7 +164,7 @@ class Runs:
     def _state_of(self, run: Run) -> RunState:
         from adjourn.iteration.progress import state_of  # noqa: PLC0415 - for those who watch
 
-        return state_of(run, self.shards(run))
+        return state_of(run, self.shards(run), self.now())
 
     def shards(self, run: Run, numbers: Sequence[int] | None = None) -> list[Shard]:
         """Return the shards of a run that have these numbers; all of them if None."""
@@ -215,12 +227,7 @@ class Runs:
             return []
         if not run.active:
             return [(run.own_step, None)]
-        shards = self.shards(run, run.active)
-        is_coming_to_rest = run.status in COMING_TO_REST
-        return [
-            (run.shard_step(shard.number, shard.step), None if is_coming_to_rest else shard.due_at)
-            for shard in shards
-        ]
+        return [_step_of(run, shard) for shard in self.shards(run, run.active)]
 
     def enqueue(self, run: Run, steps: Sequence[NextStep]) -> None:
         """Enqueue steps that are not queued yet.
@@ -254,12 +261,18 @@ def steps_after(run: Run, shard: Shard) -> list[NextStep]:
     if not run.is_live:
         return []
     if shard.number in run.active:
-        return [(run.shard_step(shard.number, shard.step), shard.due_at)]
+        return [_step_of(run, shard)]
     if not run.active:
         return [(run.own_step, None)]
     if shard.successor in run.active:
         return [(run.shard_step(shard.successor), None)]
     return []
+
+
+def _step_of(run: Run, shard: Shard) -> NextStep:
+    """Return the next step of a shard; it need not wait if it only ends the shard's chain."""
+    due = None if run.status in COMING_TO_REST else shard.due_at
+    return run.shard_step(shard.number, shard.step), due
 
 
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:

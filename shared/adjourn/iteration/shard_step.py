@@ -41,7 +41,7 @@ class ShardStep:
         shard: The shard, as the delivery found it; as claimed, afterwards.
         version: Of the shard's record.
         encoded: The data of the shard, encoded as they were stored last.
-        saves: How often the position was saved within the step.
+        saves: How often the position and the data were encoded within the step.
     """
 
     iteration: type[QueryIter[Any]]
@@ -100,7 +100,6 @@ class ShardStep:
 
     def _save(self, walk: Walk, data: object) -> bool:
         """Record the position before an entity that may end the process; False if it cannot be."""
-        self.saves += 1
         shard, now = self._with_data(walk, data), self.runs.now()
         if isinstance(shard, EncodeError):
             return False
@@ -118,6 +117,7 @@ class ShardStep:
         reason is returned then.
         """
         name = f"{self.shard.name}-{self.shard.token}" + (f"-{self.saves}" if self.saves else "")
+        self.saves += 1
         try:
             shard = walk.result()._replace(custom_data=self.shard.custom_data)
             retries = self.custom_data.store(shard.retries, f"{name}-retries")
@@ -165,6 +165,8 @@ class ShardStep:
         partly = before if isinstance(shard, EncodeError) else shard
         if (partly.done, partly.cursor) != (before.done, before.cursor):
             partly = partly.progressed(now)
+        elif partly.progressed_at is None:
+            partly = partly._replace(progressed_at=partly.updated_at)
         partly = partly.released(now)._replace(error=error_summary(error))
         if isinstance(error, StoreRefusedError):
             partly = partly._replace(refusals=partly.refusals + 1)

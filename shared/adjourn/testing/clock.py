@@ -5,20 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from adjourn.tasks.options import is_aware
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-@dataclass(order=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Repeated:
     """Work that is done every so many seconds, and when it is due."""
 
     due: float
-    seconds: float = field(compare=False)
-    work: Callable[[], object] = field(compare=False)
+    seconds: float
+    work: Callable[[], object]
 
 
 class FakeClock:
@@ -48,12 +48,16 @@ class FakeClock:
     def advance(self, by: dt.timedelta) -> None:
         """Move the clock on; nothing runs, as it does when `Sandbox.travel` moves it."""
         start, end = self._now, self._monotonic + by.total_seconds()
-        while due := min((each for each in self._repeated if each.due <= end), default=None):
+        while due := self._next(end):
             self._now += dt.timedelta(seconds=due.due - self._monotonic)
             self._monotonic = due.due
             due.due += due.seconds
             due.work()
         self._now, self._monotonic = start + by, end
+
+    def _next(self, end: float) -> _Repeated | None:
+        due = (each for each in self._repeated if each.due <= end)
+        return min(due, key=lambda each: each.due, default=None)
 
     @contextmanager
     def repeating(self, seconds: float, work: Callable[[], object]) -> Iterator[None]:
