@@ -82,7 +82,8 @@ class AutomaticTasks(ABC):
             check_plain(plain)
             check_bare(plain, "periodic", given=is_method(function))
             task: Task[..., Any] = self._declare(function, name, options)
-            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
+            declaration = periodic.PeriodicDeclaration(task=task, timing=timing)
+            self._declared.periodics.add(task.name, declaration)
             return task
 
         return declare

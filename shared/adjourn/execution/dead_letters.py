@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
-from adjourn.error_text import said, traced
+from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import digest
@@ -95,7 +95,7 @@ class DeadLetterRecorder:
             task=task,
             queue=delivery.queue,
             attempts=attempts or delivery.attempt.number,
-            error=said(error, _LONGEST_ERROR),
+            error=error_line(error, _LONGEST_ERROR),
         )
         fields: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         self.store.put(
@@ -104,7 +104,7 @@ class DeadLetterRecorder:
                 **fields,
                 "body": _fitting(delivery.body),
                 "error": letter.error,
-                "traceback": traced(error, _LONGEST_TRACEBACK),
+                "traceback": traceback_text(error, _LONGEST_TRACEBACK),
                 "buried_at": now,
                 "expires_at": now + KEPT,
             },

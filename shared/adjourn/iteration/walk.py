@@ -21,8 +21,7 @@ from adjourn.iteration.shards import (
     with_failure,
 )
 from adjourn.log import event
-from adjourn.ports import Adapters
-from adjourn.ports.query_source import Page
+from adjourn.ports import Adapters, Page
 from adjourn.serialization.codec import Codec
 
 _DIED = "The process died, ran out of memory or was cut off while this entity was handled."

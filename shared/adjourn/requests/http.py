@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import Request, Response, abort
 
 from adjourn.execution.attempt import Attempt
-from adjourn.execution.delivery import AppEngine, Asked, Delivery, Outcome, Reply
+from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event, trace_fields
 from adjourn.serialization.context import TRACEPARENT, propagating
 
@@ -39,7 +39,7 @@ _EXECUTE = "/execute/"
 def function(
     receive: Callable[[Delivery], Outcome],
     project: str,
-    people: Callable[[Asked], Reply] | None = None,
+    people: Callable[[UserRequest], UserResponse] | None = None,
 ) -> Callable[[Request], Response]:
     """Return a function as functions-framework wants it, around one of the app's receivers.
 
@@ -64,7 +64,7 @@ def function(
 
 
 def person(
-    people: Callable[[Asked], Reply], project: str, key: str | None
+    people: Callable[[UserRequest], UserResponse], project: str, key: str | None
 ) -> Callable[[Request], Response]:
     """Return a function that answers a person about one callable task, whatever its URL.
 
@@ -101,7 +101,7 @@ def _text(status: int, text: str, **headers: str) -> Response:
     return Response(f"{text}\n", status=status, headers=headers, mimetype="text/plain")
 
 
-def _reply(reply: Reply) -> Response:
+def _reply(reply: UserResponse) -> Response:
     headers = {**reply.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     body = f"{json.dumps(reply.content)}\n"
     return Response(body, status=reply.status, headers=headers, mimetype="application/json")
@@ -120,9 +120,9 @@ def _body(request: Request) -> bytes | None:
     return body if len(body) <= LONGEST_BODY else None
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request) -> UserRequest:
     is_list = request.path == _LIST
-    return Asked(
+    return UserRequest(
         authorization=_authorization(request),
         method=request.method,
         key=None if is_list else request.path.removeprefix(_EXECUTE),

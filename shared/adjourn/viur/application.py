@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from adjourn.app import App
-from adjourn.cron.periodic import Declared, declared_timing
+from adjourn.cron.periodic import PeriodicDeclaration, declared_timing
 from adjourn.errors import (
     DeclarationError,
     EncodeError,
@@ -22,7 +22,7 @@ from adjourn.errors import (
 from adjourn.execution.current_task import current_task
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.requests.gate import Receiver
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
@@ -118,7 +118,7 @@ class ViurApp(App):
         )
         task = self._task(function)
         _check_bare(task)
-        self._declared.periodics.add(task.name, Declared(task=task, timing=timing))
+        self._declared.periodics.add(task.name, PeriodicDeclaration(task=task, timing=timing))
         return task
 
     def start_with(self, function: Any) -> Any:

@@ -12,7 +12,7 @@ import adjourn.viur
 from adjourn import Status
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import sandbox
-from adjourn.testing.queries import MemoryQuery
+from adjourn.testing.query_source import MemoryQuery
 from adjourn.viur import (
     CallableTask,
     CallableTaskBase,
