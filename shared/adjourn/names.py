@@ -12,6 +12,20 @@ import re
 # Short names of tasks, by the reference of Task.name.
 TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 
+# Kinds of Datastore itself, such as those of its statistics.
+_RESERVED_KIND = re.compile(r"__.*__", re.DOTALL)
+_OWN_KIND = re.compile(r"Adjourn[A-Z]")
+
+
+def is_own_kind(kind: str) -> bool:
+    """Whether a kind of entities is adjourn's own: "Adjourn" with a capital letter behind it."""
+    return _OWN_KIND.match(kind) is not None
+
+
+def is_reserved_kind(kind: str) -> bool:
+    """Whether Datastore reserves a kind: it begins and ends with two underscores."""
+    return _RESERVED_KIND.fullmatch(kind) is not None
+
 
 def digest(content: str | bytes, length: int = 32) -> str:
     """Return the first hexadecimal digits of a content's SHA-256, text as UTF-8.

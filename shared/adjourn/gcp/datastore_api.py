@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adjourn.errors import ConflictError, StoreError
+from adjourn.errors import ConflictError, StoreError, StoreRefusedError
 from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
@@ -151,7 +151,8 @@ def translated() -> Iterator[None]:
 
     Raises:
         ConflictError: The transaction or write lost to contention (ABORTED).
-        StoreError: Datastore could not be reached, or refused the request.
+        StoreRefusedError: Datastore refused the request for good.
+        StoreError: Datastore could not be reached, or did not do it for another reason.
     """
     from google.api_core import exceptions as google
     from google.auth.exceptions import GoogleAuthError
@@ -167,7 +168,16 @@ def translated() -> Iterator[None]:
             hidden = hidden.__context__
         if hidden:
             raise ConflictError(str(hidden)) from hidden
-        raise StoreError(f"A request to Datastore failed: {error}") from error
+        failure = StoreRefusedError if isinstance(error, _refusals()) else StoreError
+        raise failure(f"A request to Datastore failed: {error}") from error
+
+
+@cache
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors that the same request meets again, unless somebody mends its cause."""
+    from google.api_core import exceptions as google
+
+    return google.InvalidArgument, google.FailedPrecondition, google.PermissionDenied
 
 
 class ContentionRetry:

@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _MOST_SKIPPED = 10_000
 _SAMPLE = 32
 _SMALLEST_SAMPLE = 8
+# Up to so many times as many results are skipped if a sample has too few of their keys.
+_CHEAPLY_SKIPPED = 10
+_IN_RANGE = ":"
 _COUNT = {"alias": "n", "count": {}}
 
 
@@ -89,6 +93,7 @@ class DatastoreQueries:
             "start_cursor": _text(start_cursor),
             "end_cursor": _text(end_cursor),
         }
+        queries.check_kinds(described)
         queries.check_resumable(described)
         return described
 
@@ -98,15 +103,47 @@ class DatastoreQueries:
 
     def page(self, query: DescribedQuery, *, cursor: str, limit: int) -> Page:
         """Fetch one page."""
-        with translated():
-            results = self._results(query, cursor=cursor, limit=limit)
-            entries = list(results)
-        if not all(results.cursors):
-            raise StoreError("Datastore returned a result of the query without a cursor.")
-        return Page(entries=entries, cursors=results.cursors, more=bool(entries) and results.more)
+        ranges = self._ranges(query)
+        # Positions in a query for all kinds begin with the number of the range that they are in.
+        # Those of earlier versions do not.
+        at, _, inner = cursor.rpartition(_IN_RANGE)
+        if len(ranges) == 1 or (cursor and not at):
+            return self._page(query, cursor, limit)
+        first = int(at or 0)
+        for number, part in enumerate(ranges[first:], first):
+            page = self._page(part, inner if number == first else "", limit)
+            if page.entries:
+                cursors = [f"{number}{_IN_RANGE}{each}" for each in page.cursors]
+                return Page(page.entries, cursors, page.more or number < len(ranges) - 1)
+        return Page(entries=[], cursors=[], more=False)
+
+    def _ranges(self, query: DescribedQuery) -> list[DescribedQuery]:
+        namespace = query["namespace"]
+        return queries.ranges(query, partial(self._client().key, namespace=namespace))
+
+    def _page(self, query: DescribedQuery, cursor: str, limit: int) -> Page:
+        """Fetch one page of the entities of the application."""
+        while True:
+            with translated():
+                results = self._results(query, cursor=cursor, limit=limit)
+                entries, cursors = list(results), results.cursors
+            if not all(cursors):
+                raise StoreError("Datastore returned a result of the query without a cursor.")
+            more = bool(entries) and results.more
+            if query["kind"] is not None:
+                return Page(entries=entries, cursors=cursors, more=more)
+            pairs = zip(entries, cursors, strict=True)
+            kept = [pair for pair in pairs if queries.is_of_application(pair[0].key)]
+            if kept or not more:
+                return Page([entry for entry, _ in kept], [each for _, each in kept], more)
+            cursor = cursors[-1]
 
     def count(self, query: DescribedQuery) -> int:
         """Count with an aggregation query: one read for each 1,000 index entries."""
+        total = sum(self._count(each) for each in self._ranges(query))
+        return total if query["limit"] is None else min(total, query["limit"])
+
+    def _count(self, query: DescribedQuery) -> int:
         with translated():
             client = self._client()
             results = self._results(query, cursor="", limit=query["limit"])
@@ -155,7 +192,7 @@ class DatastoreQueries:
 
     def delete(self, entries: Sequence[object]) -> None:
         """Delete entities by their keys, up to 500 in a commit."""
-        keys = dict.fromkeys(_key_of(entry) for entry in entries)
+        keys = dict.fromkeys(_own_left_out(entries))
 
         def delete() -> None:
             commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
@@ -169,7 +206,7 @@ class DatastoreQueries:
         keys = [_key_of(entry) for entry in entries]
         client = self._client()
         bulk = BulkChange(client, function, self._retry)
-        failed = bulk.run(keys)
+        failed = bulk.run(_own_left_out(entries))
         return [failed.get(key) for key in keys]
 
     def _own_database(self, query: Query) -> str:
@@ -201,26 +238,80 @@ class DatastoreQueries:
         """
         from google.api_core.exceptions import FailedPrecondition, InvalidArgument
 
-        if total <= self._most_skipped or not queries.is_sampled(query):
+        if total <= self._most_skipped or query["kind"] is None:
             return []
-        of_kind = {**query, "filters": [], "projection": [KEY], "order": ["__scatter__"]}
+        of_kind = {
+            **query,
+            "ancestor": None,
+            "filters": [],
+            "projection": [KEY],
+            "order": ["__scatter__"],
+        }
         try:
             found = [entity.key for entity in self._query(of_kind).fetch(limit=parts * _SAMPLE)]
         except (FailedPrecondition, InvalidArgument):
             return []
-        is_enough = len(found) >= parts * _SMALLEST_SAMPLE
-        return queries.sampled_cuts(found, parts) if is_enough else []
+        if queries.is_whole_kind(query):
+            is_enough = len(found) >= parts * _SMALLEST_SAMPLE
+            return queries.sampled_cuts(found, parts) if is_enough else []
+        cuts = self._counted(query, (None, None), queries.sorted_keys(found), total, parts)
+        is_cheap = total <= _CHEAPLY_SKIPPED * self._most_skipped
+        return [] if is_cheap and 2 * len(cuts) < parts else cuts
+
+    def _counted(
+        self,
+        query: DescribedQuery,
+        ends: tuple[Key | None, Key | None],
+        sample: Sequence[Key],
+        total: int,
+        parts: int,
+    ) -> list[Key]:
+        """Return the keys of a sample that cut a query into parts of about the same size.
+
+        The sample is that of the whole kind, of which the query may have only a small range. So the
+        results on both sides of its middle key are counted, and each side is cut into its share of
+        the parts.
+
+        Args:
+            query: The query.
+            ends: The first key, and the key behind the last one; None if there is none.
+            sample: The keys between them, in order.
+            total: How many results there are between them.
+            parts: How many parts to make of them.
+        """
+        if parts < 2 or not sample:  # noqa: PLR2004 - a single part needs no cut
+            return []
+        middle, (low, high) = len(sample) // 2, ends
+        key = sample[middle]
+        before, after = (low, key), (key, high)
+        left = self._count(between(query, *before))
+        if left <= 0:
+            return self._counted(query, after, sample[middle + 1 :], total, parts)
+        if left >= total:
+            return self._counted(query, before, sample[:middle], total, parts)
+        share = min(parts - 1, max(1, round(parts * left / total)))
+        return [
+            *self._counted(query, before, sample[:middle], left, share),
+            key,
+            *self._counted(query, after, sample[middle + 1 :], total - left, parts - share),
+        ]
 
     def _skipped(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
         """Return the first keys of all parts but the first, by skipping to each of them."""
-        keys_only, cuts, at = {**query, "projection": [KEY]}, list[Any](), 0
-        for place in (total * n // parts for n in range(1, parts)):
-            rest = self._query(between(keys_only, cuts[-1] if cuts else None, None))
-            found = [entity.key for entity in rest.fetch(offset=place - at, limit=1)]
-            if not found:
-                break  # others deleted entities meanwhile
-            cuts += found
-            at = place
+        places = [total * n // parts for n in range(1, parts)]
+        ranges = self._ranges({**query, "projection": [KEY]})
+        cuts, begin = list[Any](), 0
+        for number, each in enumerate(ranges, 1):
+            end = total if number == len(ranges) else begin + self._count(each)
+            at, low = begin, None
+            for place in (place for place in places if begin <= place < end):
+                rest = self._query(between(each, low, None))
+                found = [entity.key for entity in rest.fetch(offset=place - at, limit=1)]
+                if not found:
+                    break  # others deleted entities meanwhile
+                cuts += found
+                at, low = place, found[0]
+            begin = end
         return cuts
 
     def _results(self, query: DescribedQuery, *, cursor: str, limit: int | None) -> Any:
@@ -251,6 +342,11 @@ def _key_of(entry: object) -> Key:
     if key is None or key.is_partial:
         raise DeclarationError(f"{entry!r:.200} is not an entity with a complete key.")
     return key
+
+
+def _own_left_out(entries: Sequence[object]) -> list[Key]:
+    """Return the keys of the entities that are the application's."""
+    return [key for key in map(_key_of, entries) if queries.is_of_application(key)]
 
 
 def _bare(entity: Entity) -> Entity:

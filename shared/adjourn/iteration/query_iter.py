@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from adjourn.errors import DeclarationError, StoreError
+from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
 from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions, check_class
@@ -225,7 +225,8 @@ def call_handler(
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        if hooks.in_bulk and isinstance(error, StoreError):
+        is_outage = isinstance(error, StoreError) and not isinstance(error, StoreRefusedError)
+        if hooks.in_bulk and is_outage:
             raise
         return error
     except BaseException as error:  # noqa: BLE001 - handle_error gets an Exception

@@ -160,9 +160,7 @@ class StepReceiver:
         if step.shard is not None and noted.get("progressed_at") is None:
             noted["progressed_at"] = found.record["updated_at"]
         with suppress(ConflictError):  # another delivery is carrying the step out
-            self.runs.adapters.store.replace(
-                key, noted, version=found.version, unindexed=unindexed
-            )
+            self.runs.adapters.store.replace(key, noted, version=found.version, unindexed=unindexed)
 
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""

@@ -156,8 +156,8 @@ class Shard(NamedTuple):
 
     def renewed(self, now: dt.datetime) -> Shard:
         """Return the shard with nothing that it noted about failed attempts but the error."""
-        return self.progressed(now).released(now)._replace(
-            careful=0, progressed_at=self.progressed_at
+        return (
+            self.progressed(now).released(now)._replace(careful=0, progressed_at=self.progressed_at)
         )
 
     def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:

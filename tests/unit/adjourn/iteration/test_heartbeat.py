@@ -40,8 +40,9 @@ def declare(app, box, ran):
     box.queries.add("Order", 0, 1, 2)
 
     def declared(**members):
-        hooks = {k: staticmethod(v) if k in vars(Walk) and callable(v) else v
-                 for k, v in members.items()}
+        hooks = {
+            k: staticmethod(v) if k in vars(Walk) and callable(v) else v for k, v in members.items()
+        }
         named = {"__module__": __name__, "notes": ran}
         return app.query_iter(type("Walk", (Walk,), named | hooks))
 

@@ -342,8 +342,11 @@ def test_entities_that_wait_do_not_make_a_shard_too_large(box, declare, ran):
     for n in range(400):
         box.queries.add("Long", f"{n:04}" + "x" * 1500)
     walk = declare(
-        handle_batch=handle_batch, handle_entry=QueryIter.handle_entry, max_entry_retries=1,
-        step_seconds=300, handle_finish=lambda *_: None,
+        handle_batch=handle_batch,
+        handle_entry=QueryIter.handle_entry,
+        max_entry_retries=1,
+        step_seconds=300,
+        handle_finish=lambda *_: None,
     )
     run = walk.start(MemoryQuery("Long"), {"sum": 0})
 
