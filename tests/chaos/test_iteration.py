@@ -203,7 +203,7 @@ class Iteration(RuleBasedStateMachine):
         page=st.integers(0, 3),
         is_for_good=st.booleans(),
     )
-    def refuse(self, number, commit, enqueue, page, is_for_good):  # noqa: PLR0917
+    def refuse(self, number, commit, enqueue, page, is_for_good):
         error = StoreRefusedError("no index") if is_for_good else StoreError("away")
         with ExitStack() as mended:
             self.refuse_after(mended, self.box.store, "commit", commit, StoreError("away"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.described_queries import between, sampled_cuts
+from adjourn.gcp.query_splitter import QuerySplitter
 from tests.contract.datastore_world import connect
 
 COUNT = 10_000
@@ -123,7 +124,7 @@ def test_probing_makes_pieces_of_the_same_size(client, kind, pieces):
 @pytest.mark.parametrize("pieces", [2, 4, 6])
 def test_a_sample_makes_pieces_of_about_the_same_size(client, kind, pieces, monkeypatch):
     source = DatastoreQueries(lambda: client, most_skipped=COUNT - 1)
-    monkeypatch.delattr(DatastoreQueries, "_skipped")
+    monkeypatch.delattr(QuerySplitter, "_skipped")
 
     found = sizes(source, client, kind, pieces)
 
@@ -165,7 +166,7 @@ def test_a_filter_with_too_few_keys_in_the_sample_is_skipped_over_if_that_is_che
     client = connect(datastore_address, database="filtered")
     source = DatastoreQueries(lambda: client, most_skipped=100)
     query = client.query(kind="Visit", filters=[PropertyFilter("city", "=", "Ulm")])
-    monkeypatch.delattr(DatastoreQueries, "_skipped")
+    monkeypatch.delattr(QuerySplitter, "_skipped")
 
     # 1,300 results cost more than ten times what is cheap, so that the sample is all there is.
     found = [source.count(part) for part in source.split(source.describe(query), 32).parts]

@@ -21,18 +21,12 @@ from adjourn.gcp.datastore_api import (
     translated,
 )
 from adjourn.gcp.described_queries import KEY, DescribedQuery, between, is_projected
+from adjourn.gcp.query_splitter import MOST_SKIPPED, QuerySplitter
 from adjourn.ports import Page, Split
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key, Query
 
-# Skipping costs a call for each 1,000 entities. So many keys for each part make parts of about the
-# same size.
-_MOST_SKIPPED = 10_000
-_SAMPLE = 32
-_SMALLEST_SAMPLE = 8
-# Up to so many times as many results are skipped if a sample has too few of their keys.
-_CHEAPLY_SKIPPED = 10
 _IN_RANGE = ":"
 _COUNT = {"alias": "n", "count": {}}
 
@@ -44,7 +38,7 @@ class DatastoreQueries:
         self,
         client: Callable[[], Client],
         *,
-        most_skipped: int = _MOST_SKIPPED,
+        most_skipped: int = MOST_SKIPPED,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -58,7 +52,9 @@ class DatastoreQueries:
         """
         self._client = client
         self._retry = ContentionRetry(sleep, jitter)
-        self._most_skipped = most_skipped
+        self._splitter = QuerySplitter(
+            query=self._query, ranges=self._ranges, count=self._count, most_skipped=most_skipped
+        )
 
     def describe(
         self,
@@ -166,7 +162,7 @@ class DatastoreQueries:
     def split(self, query: DescribedQuery, parts: int) -> Split:
         """Split the query at keys of existing entities."""
         reason = queries.unsplittable(query)
-        cuts = [] if reason else self._cuts(query, parts)
+        cuts = [] if reason else self._splitter.cuts(query, parts)
         if not cuts:
             return Split(parts=[query], reason=reason or "it has fewer than two entities")
         ends = itertools.pairwise([None, *cuts, None])
@@ -223,96 +219,6 @@ class DatastoreQueries:
                 f"{ours.database or ''!r}; a walk would find other entities."
             )
         return database
-
-    def _cuts(self, query: DescribedQuery, parts: int) -> list[Key]:
-        total = self.count(query)
-        number = min(total, parts)
-        with translated():
-            return self._sampled(query, total, number) or self._skipped(query, total, number)
-
-    def _sampled(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
-        """Return the first keys of all parts but the first, from a random sample of the kind.
-
-        Return none if the sample is too small, or if the service refuses `__scatter__`, the
-        property that orders it: Apache Beam relies on it, but Datastore does not document it.
-        """
-        from google.api_core.exceptions import FailedPrecondition, InvalidArgument
-
-        if total <= self._most_skipped or query["kind"] is None:
-            return []
-        of_kind = {
-            **query,
-            "ancestor": None,
-            "filters": [],
-            "projection": [KEY],
-            "order": ["__scatter__"],
-        }
-        try:
-            found = [entity.key for entity in self._query(of_kind).fetch(limit=parts * _SAMPLE)]
-        except (FailedPrecondition, InvalidArgument):
-            return []
-        if queries.is_whole_kind(query):
-            is_enough = len(found) >= parts * _SMALLEST_SAMPLE
-            return queries.sampled_cuts(found, parts) if is_enough else []
-        cuts = self._counted(query, (None, None), queries.sorted_keys(found), total, parts)
-        is_cheap = total <= _CHEAPLY_SKIPPED * self._most_skipped
-        return [] if is_cheap and 2 * len(cuts) < parts else cuts
-
-    def _counted(
-        self,
-        query: DescribedQuery,
-        ends: tuple[Key | None, Key | None],
-        sample: Sequence[Key],
-        total: int,
-        parts: int,
-    ) -> list[Key]:
-        """Return the keys of a sample that cut a query into parts of about the same size.
-
-        The sample is that of the whole kind, of which the query may have only a small range. So the
-        results on both sides of its middle key are counted, and each side is cut into its share of
-        the parts.
-
-        Args:
-            query: The query.
-            ends: The first key, and the key behind the last one; None if there is none.
-            sample: The keys between them, in order.
-            total: How many results there are between them.
-            parts: How many parts to make of them.
-        """
-        if parts < 2 or not sample:  # noqa: PLR2004 - a single part needs no cut
-            return []
-        middle, (low, high) = len(sample) // 2, ends
-        key = sample[middle]
-        before, after = (low, key), (key, high)
-        left = self._count(between(query, *before))
-        if left <= 0:
-            return self._counted(query, after, sample[middle + 1 :], total, parts)
-        if left >= total:
-            return self._counted(query, before, sample[:middle], total, parts)
-        share = min(parts - 1, max(1, round(parts * left / total)))
-        return [
-            *self._counted(query, before, sample[:middle], left, share),
-            key,
-            *self._counted(query, after, sample[middle + 1 :], total - left, parts - share),
-        ]
-
-    def _skipped(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
-        """Return the first keys of all parts but the first, by skipping to each of them."""
-        places = [total * n // parts for n in range(1, parts)]
-        ranges = self._ranges({**query, "projection": [KEY]})
-        cuts, begin = list[Any](), 0
-        for number, each in enumerate(ranges, 1):
-            end = total if number == len(ranges) else begin + self._count(each)
-            at, low = begin, None
-            for place in (place for place in places if begin <= place < end):
-                rest = self._query(between(each, low, None))
-                found = [entity.key for entity in rest.fetch(offset=place - at, limit=1)]
-                if not found:
-                    break  # others deleted entities meanwhile
-                cuts += found
-                at, low = place, found[0]
-            begin = end
-        return cuts
 
     def _results(self, query: DescribedQuery, *, cursor: str, limit: int | None) -> Any:
         return results_with_cursors()(

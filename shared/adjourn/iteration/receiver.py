@@ -25,8 +25,8 @@ from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.run_step import RunStep
-from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
+from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.shard_step import ShardStep, let_rest
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key

@@ -82,7 +82,7 @@ class ShardStep:
         try:
             with self.context(), self.runs.beating(beat.beat, beat.lease):
                 end = walk.go()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - those of adjourn are raised again
             return self._interrupted(error, self._with_data(walk, data))
         return self._conclude(walk, end, self._with_data(walk, data))
 

@@ -21,7 +21,7 @@ MOST_FAILURES = 20
 _LONGEST_ERROR = 500
 
 # So many leases that expire one after the other make the shard careful.
-DEATHS_BEFORE_CARE = 3
+_DEATHS_BEFORE_CARE = 3
 # So many of them, or refusals by Datastore, stop the run.
 MOST_DEATHS = 10
 MOST_REFUSALS = 5
@@ -45,6 +45,14 @@ class RunError:
     message: str
 
 
+class Retry(NamedTuple):
+    """An entity that failed `failed` times in this round, and when it is tried again."""
+
+    reference: object
+    failed: int
+    due: dt.datetime
+
+
 class Shard(NamedTuple):
     """One of the parts into which the query of a run was split.
 
@@ -57,7 +65,7 @@ class Shard(NamedTuple):
         cursor: Position in the query. The entities after it have not been handled.
         done: Entities handled, including those given up.
         waiting: Entities that failed and are to be tried again.
-        retries: These entities, encoded as `CustomData` stores data.
+        retries: These entities (`Retry`), encoded as `CustomData` stores data.
         singly: How many entities from the position on are handled one by one, because the batch
             that they were in failed.
         careful: How many entities from the position on are handled one by one, with the position
@@ -136,19 +144,10 @@ class Shard(NamedTuple):
         if self.lease_until is None:
             shard = shard._replace(suspect=b"")
         else:
-            shard = shard._died()
+            shard = _after_death(shard)
             if step_seconds is None:
                 shard = shard._replace(seconds=max(_LEAST_SECONDS, shard.seconds / 2))
         return shard._replace(lease_until=now + shard.lease(lease_seconds))
-
-    def _died(self) -> Shard:
-        deaths = self.deaths + 1
-        times = "once" if deaths == 1 else f"{deaths} times in a row"
-        return self._replace(
-            deaths=deaths,
-            careful=_CAREFUL if deaths == DEATHS_BEFORE_CARE else self.careful,
-            error=f"A step died or was cut off {times}, with no progress",
-        )
 
     def progressed(self, now: dt.datetime) -> Shard:
         """Return the shard after entities were handled."""
@@ -185,6 +184,16 @@ class Shard(NamedTuple):
 
 # Shards are only looked up by key, and each step would have to write each index.
 UNINDEXED = frozenset(Shard._fields)
+
+
+def _after_death(shard: Shard) -> Shard:
+    deaths = shard.deaths + 1
+    times = "once" if deaths == 1 else f"{deaths} times in a row"
+    return shard._replace(
+        deaths=deaths,
+        careful=_CAREFUL if deaths == _DEATHS_BEFORE_CARE else shard.careful,
+        error=f"A step died or was cut off {times}, with no progress",
+    )
 
 
 def shard_key(run_id: str, number: int) -> RecordKey:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from adjourn.errors import ProcessDiedError
 from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
 from adjourn.iteration.shards import (
+    Retry,
     RunError,
     Shard,
     error_summary,
@@ -38,14 +39,6 @@ class WalkEnd(Enum):
     WAIT = auto()  # only entities are left that are not yet due to be tried again
     END = auto()  # the shard has no further entities
     STOP = auto()  # the run stops at an entity
-
-
-class _Retry(NamedTuple):
-    """An entity that failed `failed` times in this round, and when it is tried again."""
-
-    reference: object
-    failed: int
-    due: dt.datetime
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +71,7 @@ class Walk:
         hooks: QueryIter[Any],
         adapters: Adapters,
         codec: Codec,
+        *,
         should_end: Callable[[], bool] = lambda: False,
         save: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -91,7 +85,7 @@ class Walk:
         self._adapters = adapters
         self._codec = codec
         self._query: Mapping[str, Any] = codec.loads(shard.query)
-        self._retries = [_Retry(*each) for each in codec.loads(shard.retries)]
+        self._retries = [Retry(*each) for each in codec.loads(shard.retries)]
         self._deadline = adapters.clock.monotonic() + shard.seconds
         self._next: tuple[str, Callable[[], Page]] | None = None
 
@@ -143,7 +137,7 @@ class Walk:
             # Only now: if a StoreError is raised above, the entity keeps waiting.
             self._retries.remove(retry)
             if stop:
-                self._retries.append(_Retry(retry.reference, 0, now))
+                self._retries.append(Retry(retry.reference, 0, now))
             if end := stop or self._check_end():
                 return end
         return self._check_room()
@@ -213,7 +207,7 @@ class Walk:
         ]
         now = self._adapters.clock.now()
         # The position is behind them, because others of the batch are done.
-        self._retries += [_Retry(reference, 0, now) for reference in stopped]
+        self._retries += [Retry(reference, 0, now) for reference in stopped]
         if stopped:
             return WalkEnd.STOP
         return self._check_end() or self._check_room()
@@ -285,7 +279,7 @@ class Walk:
 
     def _retry_later(self, reference: object, failed: int) -> None:
         due = self._adapters.clock.now() + retry_delay(max(1, failed))
-        self._retries.append(_Retry(reference, failed, due))
+        self._retries.append(Retry(reference, failed, due))
 
     def _give_up(self, reference: object, error: Exception) -> None:
         """Count an entity as done and keep its error."""

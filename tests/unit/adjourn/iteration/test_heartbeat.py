@@ -1,4 +1,4 @@
-"""A step keeps its lease while its hooks run, and ends soon after its run was paused or cancelled."""
+"""A step keeps its lease while its hooks run, and ends soon once its run is paused or cancelled."""
 
 import datetime as dt
 
@@ -171,7 +171,7 @@ def test_a_hook_that_hangs_loses_its_lease_in_the_end(box, declare, ran):
 def test_a_heartbeat_that_fails_is_repeated(box, declare, ran, lines):
     working, outcomes = box.store.read, []
 
-    def read(keys):
+    def read(_keys):
         raise StoreError("away")
 
     def handle():

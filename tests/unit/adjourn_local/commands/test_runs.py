@@ -66,8 +66,10 @@ def drawn(seen):
         (state(status=Status.FINISHED, errors=1), "20/100, 1 error"),
         (
             state(age=121),
-            "20/100, no progress since 2026-11-23 12:00:10 UTC, because no step is under way; its"
-            " tasks may wait in the queue default",
+            (
+                "20/100, no progress since 2026-11-23 12:00:10 UTC, because no step is under way;"
+                " its tasks may wait in the queue default"
+            ),
         ),
     ],
 )
