@@ -89,7 +89,6 @@ class DeadLetterRecorder:
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
-        now = self.clock.now()
         letter = DeadLetter(
             task_id=task_id or _body_id(delivery.body),
             task=task,
@@ -97,22 +96,26 @@ class DeadLetterRecorder:
             attempts=attempts or delivery.attempt.number,
             error=error_line(error, _LONGEST_ERROR),
         )
-        fields: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
-        self.store.put(
-            RecordKey(KIND, letter.task_id),
-            {
-                **fields,
-                "body": _fitting(delivery.body),
-                "error": letter.error,
-                "traceback": traceback_text(error, _LONGEST_TRACEBACK),
-                "buried_at": now,
-                "expires_at": now + KEPT,
-            },
-            unindexed=UNINDEXED,
-        )
+        traceback = traceback_text(error, _LONGEST_TRACEBACK)
+        record = _record(letter, delivery.body, traceback, self.clock.now())
+        self.store.put(RecordKey(KIND, letter.task_id), record, unindexed=UNINDEXED)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
+        fields = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **fields)
         self.notify(letter, hook)
+
+
+def _record(letter: DeadLetter, body: bytes, traceback: str, now: dt.datetime) -> Record:
+    return {
+        "task": letter.task,
+        "queue": letter.queue,
+        "attempts": letter.attempts,
+        "body": _fitting(body),
+        "error": letter.error,
+        "traceback": traceback,
+        "buried_at": now,
+        "expires_at": now + KEPT,
+    }
 
 
 def _body_id(body: bytes) -> str:

@@ -97,7 +97,5 @@ def _refusals() -> Iterator[None]:
 
     try:
         yield
-    except (
-        ResourceExhausted
-    ) as error:  # such as a commit that is too large; a part of it may not be
+    except ResourceExhausted as error:  # a commit that is too large, of which parts may not be
         raise StoreRefusedError(f"Datastore refused the commit: {error}") from error

@@ -125,7 +125,7 @@ class DatastoreStore:
                 yield str(entity.key.name), dict(entity)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction; retry it if it lost to contention."""
+        """Run `work` in a transaction; retry it if it was aborted or expired."""
         return self._retry(lambda: self._transact_once(work), ConflictError)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:

@@ -122,9 +122,9 @@ class EntityStore(Protocol):
         """
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction and return its result; retry it if it lost to contention.
+        """Run `work` in a transaction and return its result; retry it if it is aborted or expires.
 
         Raises:
-            ConflictError: The last attempt lost to contention, too.
+            ConflictError: The last attempt was aborted or expired, too.
             StoreError: Datastore could not be reached or refused.
         """

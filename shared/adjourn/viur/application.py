@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
+from adjourn.registry import signature
 from adjourn.requests.gate import Receiver
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
 from adjourn.settings import Settings
@@ -288,7 +288,7 @@ def _check_bare(task: Task[..., Any]) -> None:
     """
     receiver = (None,) if isinstance(task, Method) else ()
     try:
-        inspect.signature(task.function).bind(*receiver)
+        signature(task.function).bind(*receiver)
     except TypeError as error:
         raise DeclarationError(f"{task.name} is called without arguments: {error}.") from error
 

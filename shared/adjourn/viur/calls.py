@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from adjourn.log import event
+from adjourn.registry import signature
 from adjourn.tasks.methods import BoundTask, Method, TaskClasses
 from adjourn.tasks.options import CallOptions
 from adjourn.tasks.task import Task
@@ -128,7 +128,7 @@ def _options(task: Task[..., Any], kwargs: Mapping[str, Any]) -> tuple[CallOptio
 
 
 def _check_own(task: Task[..., Any], names: Iterable[str]) -> None:
-    parameters = inspect.signature(task.function).parameters
+    parameters = signature(task.function).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return
     for name in names:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError
+from adjourn.registry import signature
 from adjourn.tasks.options import DeclaredOptions
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _executing(cls: Any) -> Any:
     def execute(_self: object, **kwargs: Any) -> object:
         return cls().execute(**kwargs)
 
-    signature = inspect.signature(cls.execute)
-    told = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
-    setattr(execute, "__signature__", signature.replace(parameters=told))  # noqa: B010 - typed so
+    taken = signature(cls.execute)
+    told = [each for each in taken.parameters.values() if each.kind not in _VARIABLE]
+    setattr(execute, "__signature__", taken.replace(parameters=told))  # noqa: B010 - typed so
     return execute
