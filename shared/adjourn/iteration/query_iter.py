@@ -41,9 +41,9 @@ class QueryIter(Generic[E]):
         step_seconds: Seconds after which a step ends and the next one is enqueued, at most 300. If
             None, each shard adapts: 10 at first, doubled after each step that used them in full up
             to 120, halved after a step that died.
-        lease_seconds: Seconds after the beginning of a step in which it is not carried out again,
-            at most 3600. They must be longer than a step and its longest entity. If None, twice the
-            step's time, and at least 60.
+        lease_seconds: Seconds after the last sign of life of a step in which it is not carried out
+            again, at most 3600. A step gives such signs while its hooks are called, for up to an
+            hour. If None, twice the step's time, and at least 60.
         max_entry_retries: How often an entity that fails is tried again before `handle_error` is
             called, 0 to 1000. It is retried in later steps, after increasing delays.
         queue_name: Short name of the queue of the steps; the application's default queue if None.

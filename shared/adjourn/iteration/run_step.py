@@ -180,6 +180,7 @@ class RunStep:
         if run.ended_at is not None:
             for shard in shards:
                 self.custom_data.discard(shard.custom_data)
+                self.custom_data.discard(shard.retries)
         return Outcome.DONE
 
     def _shut_out(self) -> Outcome:
