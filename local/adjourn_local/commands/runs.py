@@ -141,7 +141,7 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
         print_json(_record(state))
         return 0
     fields = {**_summary(state), "pace": pace(state)}
-    say("\n".join(f"{name.replace('_', ' '):<17}{_cell(value)}" for name, value in fields.items()))
+    say("\n".join(f"{name.replace('_', ' '):<13} {_cell(value)}" for name, value in fields.items()))
     say("")
     console().print(_shard_table(state.shards))
     for each in state.failures:
