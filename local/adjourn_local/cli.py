@@ -16,7 +16,7 @@ INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
-_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export")
+_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ AdjournError
 ├── StoreError              Datastore could not be reached or refused
 │   └── StoreRefusedError   refused for good; the same request is refused again
 ├── ProcessDiedError        the process died while an entity was handled
+├── SchedulerError          Cloud Scheduler could not be reached or refused
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
 └── CallerError             a request is not from an accepted caller
     ├── UnauthenticatedError
@@ -93,6 +94,10 @@ class StoreRefusedError(StoreError):
 
 class ProcessDiedError(AdjournError):
     """The process died, ran out of memory or was cut off while an entity was handled."""
+
+
+class SchedulerError(AdjournError):
+    """Cloud Scheduler could not be reached, refused, or has no such job."""
 
 
 class KeysUnavailableError(AdjournError):

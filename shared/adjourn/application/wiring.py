@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.start import Starter
     from adjourn.startup import Startup
+    from adjourn.state.cleanup import Cleaner
 
 
 class Wiring:
@@ -120,6 +121,13 @@ class Wiring:
         from adjourn.iteration.revive import Reviver  # noqa: PLC0415 - for the task that does it
 
         return Reviver(runs=self.runs)
+
+    @cached_property
+    def cleaner(self) -> Cleaner:
+        """What deletes expired records."""
+        from adjourn.state.cleanup import Cleaner  # noqa: PLC0415 - for the task that does it
+
+        return Cleaner(store=self.adapters.store, clock=self.adapters.clock)
 
     @cached_property
     def receive_task(self) -> Receiver:

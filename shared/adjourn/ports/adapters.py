@@ -11,6 +11,7 @@ from adjourn.clock import Clock
 from adjourn.concurrency import ahead, is_stopping, repeating
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
+from adjourn.ports.job_scheduler import JobScheduler
 from adjourn.ports.query_source import QuerySource
 from adjourn.ports.task_queue import TaskQueue
 from adjourn.ports.token_verifier import TokenVerifier
@@ -24,6 +25,7 @@ class Adapters:
         queue: Cloud Tasks.
         store: Datastore, for our own records.
         queries: Datastore, for the queries of the application.
+        jobs: Cloud Scheduler.
         verifier: Verifies the tokens of callers.
         transactions: The transactions of the application.
         clock: The time.
@@ -37,6 +39,7 @@ class Adapters:
     queue: TaskQueue
     store: EntityStore
     queries: QuerySource
+    jobs: JobScheduler
     verifier: TokenVerifier
     transactions: ApplicationTransactions
     clock: Clock
