@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.application.declarations import Declarations
 from adjourn.application.wiring import Wiring
@@ -54,6 +54,10 @@ class App:
         environment: Carries what else the application needs around its calls.
     """
 
+    # What another library's names on adjourn do in a way of their own.
+    _codec_class: ClassVar[type[Codec]] = Codec
+    _objects_class: ClassVar[type[Objects]] = Objects
+
     def __init__(
         self,
         settings: Settings | None = None,
@@ -66,8 +70,8 @@ class App:
         self._settings = settings
         self._datastore = datastore
         carrier = Carrier(user=user, language=language, environment=environment)
-        codec = Codec(extensions=(*DATASTORE_VALUES, ON))
-        self._declared = Declarations(codec, Objects(codec), carrier=carrier)
+        codec = self._codec_class(extensions=(*DATASTORE_VALUES, ON))
+        self._declared = Declarations(codec, self._objects_class(codec), carrier=carrier)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -365,10 +369,15 @@ class App:
         """
         with self._lock:
             if self._wiring is None:
-                settings = self._settings or Settings.from_env(os.environ)
-                adapters = google_adapters(settings, self._datastore)
-                self._wiring = Wiring(self._declared, settings, adapters)
+                settings = self._settings or Settings.from_env(self._environ())
+                self._wiring = Wiring(self._declared, settings, self._adapters(settings))
             return self._wiring
+
+    def _environ(self) -> Mapping[str, str]:
+        return os.environ
+
+    def _adapters(self, settings: Settings) -> Adapters:
+        return google_adapters(settings, self._datastore)
 
     def _enqueuer(self) -> Enqueuer:
         return self.wiring().enqueuer
