@@ -10,8 +10,8 @@ from typing import TypeAlias
 ATTEMPTS = 100  # of a queue that nobody configured (RetryConfig.max_attempts)
 
 _PREFIX = "ADJOURN_"
-# Read by the command line and the functions' loader, so not a mistake when set.
-_OTHER_NAMES = {"ADJOURN_APP"}
+# Read by the command line, the functions' loader and `adjourn.viur`, so not a mistake when set.
+_OTHER_NAMES = {"ADJOURN_APP", "ADJOURN_VIUR_INTERVALS"}
 
 Reader: TypeAlias = Callable[[Mapping[str, str]], object]
 

@@ -83,11 +83,18 @@ class Offer:
         }
 
 
-def offer(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> Offer:
+def offer(
+    cls: type[CallableTask], enqueuer: Callable[[], Enqueuer], form: Form | None = None
+) -> Offer:
     """Return the declaration of a class.
 
     The parameters travel as the JSON that was sent and are read again where the task runs, so that
     their types need no registration.
+
+    Args:
+        cls: The class.
+        enqueuer: Puts the calls on their queue.
+        form: Its parameters, if the class itself does not say them.
 
     Raises:
         DeclarationError: Something of the class is wrong; the message says how to mend it.
@@ -96,11 +103,11 @@ def offer(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> Offer:
     key = cls.key or cls.__name__
     if not _KEY.fullmatch(key):
         raise DeclarationError(f"key={key!r} must be 1 to 100 letters, digits, '.', '_' and '-'.")
-    form = _form(cls)
+    parameters_form = form or _form(cls)
 
     def run(given: Mapping[str, object]) -> None:
         try:
-            parameters = form.read(given)
+            parameters = parameters_form.read(given)
         except InvalidError as error:
             raise PermanentTaskFailure(f"The parameters fit no more: {error.found}") from error
         cls().execute(**parameters)
@@ -111,7 +118,7 @@ def offer(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> Offer:
         defaults=Options().changed(**cls.options),
         _enqueuer=enqueuer,
     )
-    return Offer(key=key, cls=cls, form=form, task=task)
+    return Offer(key=key, cls=cls, form=parameters_form, task=task)
 
 
 def _check(cls: object) -> None:

@@ -47,8 +47,18 @@ def unit_of_numbers() -> str | None:
     conf = configuration()
     if conf is not None and hasattr(conf, "compatibility"):
         return MINUTES if _MINUTES_FLAG in conf.compatibility else SECONDS
+    found = _version()
+    return None if found is None else SECONDS if found >= _SECONDS_SINCE else MINUTES
+
+
+def is_installed() -> bool:
+    """Whether there is a ViUR that could be imported."""
+    return "viur.core" in sys.modules or _version() is not None
+
+
+def _version() -> tuple[int, int] | None:
     try:
         major, minor, *_ = version("viur-core").split(".")
     except PackageNotFoundError:
         return None
-    return SECONDS if (int(major), int(minor)) >= _SECONDS_SINCE else MINUTES
+    return int(major), int(minor)

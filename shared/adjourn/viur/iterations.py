@@ -11,7 +11,7 @@ from adjourn.errors import DeclarationError, StoreError
 from adjourn.iteration.control import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
-from adjourn.viur.keys import to_google_entry
+from adjourn.viur.keys import is_entity, to_google_entry
 from adjourn.viur.queries import (
     ViurRun,
     entry_of,
@@ -155,7 +155,8 @@ class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
         if hasattr(entry, "skeletonCls"):
             entry.delete()
         else:
-            app.wiring().adapters.queries.delete([to_google_entry(entry)])
+            google = to_google_entry(entry) if is_entity(entry) else entry
+            app.wiring().adapters.queries.delete([google])
 
 
 def _deleted(entry: Any, run: ViurRun) -> Exception | None:

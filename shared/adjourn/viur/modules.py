@@ -15,7 +15,7 @@ from adjourn.viur import installed
 
 ROOT = "/"
 
-_DEPTH = 3
+DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +122,7 @@ def with_methods(main_app: object) -> Iterator[Placed]:
     """Yield the objects that have methods of ours, the application itself and those below it."""
     seen: set[int] = set()
     level = [Placed(ROOT, main_app)]
-    for _ in range(_DEPTH + 1):
+    for _ in range(DEPTH + 1):
         below: list[Placed] = []
         for each in level:
             if id(each.item) not in seen:
@@ -139,7 +139,7 @@ def find_bound(task: Task[..., Any], item: object, depth: int = 0) -> object | N
     The attributes of each object are looked through by name, and below each before the next one,
     down to the third level. Unlike there, no property is evaluated.
     """
-    if depth > _DEPTH:
+    if depth > DEPTH:
         return None
     for name in (name for name in dir(item) if not name.startswith("_")):
         each = inspect.getattr_static(item, name, None)

@@ -75,6 +75,8 @@ def query_of(query: Any) -> ViurQuery:
             "The query is made of several whose results ViUR merges, or searches for a text; give"
             " one that Datastore answers by itself."
         )
+    if isinstance(definitions, list) and not definitions:
+        raise DeclarationError("The query cannot be met: it asks for one of no values.")
     first = definitions[0] if isinstance(definitions, list) else definitions
     filters = _merged(definitions) if isinstance(definitions, list) else first.filters
     return ViurQuery(
@@ -170,8 +172,6 @@ def _merged(definitions: Sequence[Any]) -> Mapping[str, Any]:
     Raises:
         DeclarationError: They differ in more than that.
     """
-    if not definitions:
-        raise DeclarationError("The query cannot be met: it asks for one of no values.")
     common = {
         condition: value
         for condition, value in definitions[0].filters.items()

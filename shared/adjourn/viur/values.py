@@ -81,7 +81,7 @@ def jsonDecodeObjectHook(obj: dict[str, Any]) -> Any:
     Keys and entities are ViUR's own where the application has imported it.
 
     Raises:
-        ValueError: It has one of their markers, but its content cannot be read.
+        UnreadableError: It has one of their markers, but its content cannot be read; a ValueError.
     """
     if len(obj) == 1:
         ((marker, content),) = obj.items()
@@ -92,18 +92,23 @@ def jsonDecodeObjectHook(obj: dict[str, Any]) -> Any:
     return obj
 
 
+class UnreadableError(ValueError):
+    """A value has a marker of ViUR's, but its content cannot be read; the text does not quote it."""
+
+
 def _read(marker: str, content: Any) -> Any:
     try:
         return _READERS[marker](content)
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{marker.strip('._')} {content!r:.60} cannot be read: {error}") from error
+        kind = marker.strip("._")
+        raise UnreadableError(f"a {kind} cannot be read ({type(error).__name__})") from error
 
 
 def _read_entity(key: Any, properties: Any) -> Any:
     try:
         return to_viur(entity_of(key, properties))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"entity {key!r:.60} cannot be read: {error}") from error
+        raise UnreadableError(f"an entity cannot be read ({type(error).__name__})") from error
 
 
 def _moment(value: dt.datetime) -> str:
