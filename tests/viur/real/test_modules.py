@@ -9,7 +9,7 @@ def left_by(world, name):
     worlds.clear()
     module = world.module(name)
     world.run(lambda: module.exercise(world))
-    return worlds.effects()
+    return worlds.effects(name)
 
 
 def test_there_are_twelve():

@@ -35,7 +35,8 @@ def prepare(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("GAE_ENV", "localdev")
     # ViUR takes the current folder for the project's and wants its own files not to be below it.
     with contextlib.chdir(Path(__file__).parent):
-        importlib.import_module("viur.core")
+        core = importlib.import_module("viur.core")
+    core.conf.skeleton_search_path = [*core.conf.skeleton_search_path, "/"]
     logging.getLogger().setLevel(logging.WARNING)  # ViUR has set it to DEBUG
     _lead_older_sessions(environ)
 

@@ -16,7 +16,8 @@ from adjourn_local.runtime.stack import PEOPLE, PROJECT, SERVICE_ACCOUNT
 from tests.viur.real.world import in_request
 
 MODULES = Path(__file__).parent / "modules"
-NAMES = sorted(path.stem for path in MODULES.glob("*.py") if path.stem not in {"site", "main"})
+_OTHERS = {"site", "probe"}
+NAMES = sorted(path.stem for path in MODULES.glob("*.py") if path.stem not in _OTHERS)
 MOVED = "moved"
 
 _IMPORT = "from viur.core.tasks import"
@@ -29,8 +30,10 @@ from tests.viur.real import world
 world.prepare(os.environ)
 
 from adjourn.viur import app  # noqa: E402
-from moved import {names}, site  # noqa: E402, F401
+from moved import {names}, probe, site  # noqa: E402, F401
+from tests.viur.real import skeletons  # noqa: E402
 
+skeletons.initialize()
 main_app = site.main_app()
 app.add_main_app(main_app)
 '''
@@ -137,13 +140,18 @@ def _post(url: str, content: object, headers: dict[str, str] | None = None):
         return json.loads(answer.read() or b"null")
 
 
-def effects() -> dict[str, dict[str, object]]:
+# Startup tasks run when an instance starts, whatever else is tested at that time.
+_OF_STARTUP = {"staff", "version"}
+
+
+def effects(name: str) -> dict[str, dict[str, object]]:
     """Return all entities but adjourn's and ViUR's own, with their values as text."""
     return {
         "/".join(map(str, entity.key.flat_path)): {
             name: _plain(value) for name, value in sorted(entity.items())
         }
         for entity in _entities()
+        if name == "startup" or entity.key.kind not in _OF_STARTUP
     }
 
 
