@@ -9,7 +9,7 @@ import viur.core.tasks as theirs
 from viur.core.config import conf
 from viur.core.decorators import exposed
 
-from adjourn.viur import TaskHandler, ViurApp, app
+from adjourn.viur import TaskHandler, ViurApp
 from adjourn.viur.periodic import interval_of
 
 OLDER = os.environ["VIUR_GENERATION"] == "3.7"
@@ -34,14 +34,6 @@ def test_an_interval_is_as_long_as_this_viur_has_it(monkeypatch, interval, flag)
 
 def test_a_number_is_minutes_up_to_3_7_and_seconds_since():
     assert interval_of(2) == (dt.timedelta(minutes=2) if OLDER else dt.timedelta(seconds=2))
-
-
-class Base:
-    def cleanup(self):
-        pass
-
-    cleanup.__module__, cleanup.__qualname__ = "shop", "Base.cleanup"
-    theirs_cleanup = theirs.PeriodicTask(dt.timedelta(hours=1), "cron")(cleanup)
 
 
 def tree(cls, shape):
@@ -161,8 +153,3 @@ def test_a_periodic_method_below_exposed_is_found():
     own.add_main_app(SimpleNamespace(order=order()))
 
     assert [each.name for each in periodics(own)] == ["shop.Order.sweep on order"]
-
-
-def test_zero_runs_at_each_call_of_its_cron_name():
-    assert interval_of(0) == dt.timedelta()
-    assert app is not None
