@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from adjourn.errors import PermanentTaskFailure
 from adjourn.tasks.task import Task
 from adjourn.viur.application import ViurApp, app
-from adjourn.viur.environment import CustomEnvironmentHandler
+from adjourn.viur.environment import CUSTOM_OBJ, CustomEnvironmentHandler
 from adjourn.viur.handler import TaskHandler
 from adjourn.viur.iterations import DeleteEntitiesIter, MetaQueryIter, QueryIter
 from adjourn.viur.limits import Limit, Mail, limited
@@ -22,6 +22,7 @@ from adjourn.viur.people import CallableTaskBase
 from adjourn.viur.values import JsonKeyEncoder, jsonDecodeObjectHook
 
 __all__ = [
+    "CUSTOM_OBJ",
     "CallDeferred",
     "CallableTask",
     "CallableTaskBase",

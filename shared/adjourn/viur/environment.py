@@ -6,10 +6,12 @@ import abc
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from adjourn.serialization.context import Carrier
 from adjourn.viur import installed
+
+CUSTOM_OBJ = TypeVar("CUSTOM_OBJ")
 
 
 class CustomEnvironmentHandler(abc.ABC):

@@ -13,7 +13,7 @@ from adjourn.errors import DeclarationError
 # A periodic function for ViUR's own markers, of which adjourn makes none.
 NOT_OURS = {"start_clear_transaction_marker"}
 # What the module imports, and what its import leaves behind.
-LEFT_BEHIND = {"headers", "r", "conf", "exposed", "skey", "Module"}
+LEFT_BEHIND = {"headers", "r", "conf", "time"}
 
 
 def own(module):
