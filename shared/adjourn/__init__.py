@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.identity import User
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
     from adjourn.iteration.control import RunHandle, Runs
-    from adjourn.iteration.hooks import OnError
     from adjourn.iteration.progress import RunState, ShardState
-    from adjourn.iteration.query_iter import QueryIter
+    from adjourn.iteration.query_iter import OnError, QueryIter
     from adjourn.iteration.runs import Status
     from adjourn.iteration.shards import RunError
 
@@ -86,7 +85,7 @@ __all__ = [
 _LATER = {
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
-    "OnError": "adjourn.iteration.hooks",
+    "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",
     "RunHandle": "adjourn.iteration.control",

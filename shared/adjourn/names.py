@@ -1,8 +1,15 @@
-"""Names derived from a content: equal content has the same name in every process, for ever."""
+"""Names of tasks and entities: their form, and how they are derived from a content.
+
+Equal content has the same name in every process, for ever.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+
+# Short names of tasks, by the reference of Task.name.
+TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 
 
 def digest(content: str | bytes, length: int = 32) -> str:

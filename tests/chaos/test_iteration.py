@@ -12,7 +12,7 @@ from adjourn import App, QueryIter, Status
 from adjourn.errors import ConflictError, StoreError, UnavailableError
 from adjourn.execution.dead_letters import KIND as DEAD
 from adjourn.execution.delivery import Outcome
-from adjourn.iteration.runs import KIND, Run, Step, key_of
+from adjourn.iteration.runs import KIND, Run, Step, run_key
 from adjourn.testing import MemoryQuery, Queued, sandbox
 from tests.faults import CrashError, Faults, lose_answer
 
@@ -86,7 +86,7 @@ class Iteration(RuleBasedStateMachine):
         base = Prepared if is_prepared else Walk
         walk = type("Walk", (base,), {"__module__": __name__, "machine": self})
         self.app.query_iter(walk)
-        self.entries, self.deletes, self.lanes = set(range(entries)), deletes, shards
+        self.entries, self.deletes, self.chains = set(range(entries)), deletes, shards
         self.fails, self.stumbles, self.stops = fails, stumbles - fails, stops - fails
         self.box.queries.add("Order", *range(entries))
         self.run = walk.start(MemoryQuery("Order"), {"sum": 0}, shards=shards)
@@ -306,7 +306,7 @@ class Iteration(RuleBasedStateMachine):
     # What has to hold.
 
     def state(self):
-        return Run.from_record(self.run.id, self.box.store.get([key_of(self.run.id)])[0])
+        return Run.from_record(self.run.id, self.box.store.get([run_key(self.run.id)])[0])
 
     def shards(self):
         return self.app.runs().shards(self.state())
@@ -314,16 +314,16 @@ class Iteration(RuleBasedStateMachine):
     @invariant()
     def the_chain_never_forks(self):
         run = self.state()
-        to_come = {shard.piece: shard.step for shard in self.shards()} | {None: run.step}
+        to_come = {shard.number: shard.step for shard in self.shards()} | {None: run.step}
         steps = [Step.decode(q.task.body) for q in self.box.queue.tasks.values()]
 
         assert len(set(steps)) == len(steps)
-        assert len(run.active) + len(run.resting) <= self.lanes
+        assert len(run.active) + len(run.resting) <= self.chains
         for step in steps:
             assert step.epoch <= run.epoch
-            assert step.number <= to_come[step.piece]
-        for piece, number in to_come.items():
-            assert number >= self.highest.get(piece, 0)
+            assert step.number <= to_come[step.shard]
+        for shard, number in to_come.items():
+            assert number >= self.highest.get(shard, 0)
         self.highest = to_come
 
     @invariant()

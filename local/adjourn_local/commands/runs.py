@@ -86,13 +86,13 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: Settings are wrong, there is no such run, or a service is away.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
-    runs = Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+    runs = Runs(adapters=adapters)
     command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _steer)
     return command(runs, options)
 
 
 def _list(runs: Runs, options: argparse.Namespace) -> int:
-    since, before = made_between(options, runs.clock.now())
+    since, before = made_between(options, runs.now())
     status = Status(options.status) if options.status else None
     found = runs.find(iteration=options.iteration, status=status, since=since, before=before)
     states = list(islice(found, options.limit))

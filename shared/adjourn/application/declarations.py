@@ -11,6 +11,7 @@ from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.delivery import Delivery
 from adjourn.execution.retry_warning import Hooks
 from adjourn.registry import Registry, default_name
+from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import Carrier
 from adjourn.tasks.arguments import check_plain
@@ -41,7 +42,7 @@ class Declarations:
     hooks: Hooks = field(default_factory=Hooks)
     carrier: Carrier = field(default_factory=Carrier)
     translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
-    take_over_step: Callable[[Delivery], bool] = lambda _delivery: False
+    wrap_step_receiver: Callable[[Receiver], Receiver] = lambda receiver: receiver
 
     def declare(
         self,

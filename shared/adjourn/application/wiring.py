@@ -12,8 +12,7 @@ from adjourn.execution.delivery import Asked, Reply
 from adjourn.execution.retry_warning import Alerts
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
-from adjourn.requests.admission import Admission
-from adjourn.requests.gate import Receiver
+from adjourn.requests.gate import Gate, Receiver
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import Payloads
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import People
     from adjourn.cron.tick import Cron
     from adjourn.iteration.control import Runs
-    from adjourn.iteration.custom_data import Baggage
-    from adjourn.iteration.iterations import Iterations
+    from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.start import Starter
     from adjourn.startup import Startup
@@ -100,60 +98,31 @@ class Wiring:
 
     @cached_property
     def runs(self) -> Runs:
-        """The runs of the deployment, to be watched and steered."""
+        """The runs of the deployment, to be watched and controlled."""
         from adjourn.iteration.control import Runs  # noqa: PLC0415 - for those who iterate
 
-        adapters = self._adapters
-        return Runs(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+        return Runs(adapters=self._adapters)
 
     @cached_property
     def starter(self) -> Starter:
-        """What begins runs."""
+        """What starts runs."""
         from adjourn.iteration.start import Starter  # noqa: PLC0415 - for those who start some
 
-        adapters = self._adapters
         return Starter(
-            queries=adapters.queries,
-            runs=self.runs,
-            codec=self._declared.codec,
-            baggage=self._baggage,
-            guard=self._guard,
+            settings=self.settings,
+            adapters=self._adapters,
             carrier=self._declared.carrier,
-            new_id=adapters.new_id,
-            default_queue=self.settings.queue,
-            apart=adapters.ahead,
+            custom_data=self._custom_data,
+            runs=self.runs,
+            markers=self._guard,
         )
 
     @cached_property
     def reviver(self) -> Reviver:
-        """What finds the runs whose tasks are gone."""
+        """What enqueues the missing steps of runs."""
         from adjourn.iteration.revive import Reviver  # noqa: PLC0415 - for the task that does it
 
         return Reviver(runs=self.runs)
-
-    @cached_property
-    def _iterations(self) -> Iterations:
-        from adjourn.iteration.iterations import Iterations  # noqa: PLC0415 - for the queryiter function
-        from adjourn.iteration.step_context import Means  # noqa: PLC0415
-        from adjourn.iteration.walk import Surroundings  # noqa: PLC0415
-
-        declared, adapters = self._declared, self._adapters
-        surroundings = Surroundings(
-            queries=adapters.queries,
-            codec=declared.codec,
-            clock=adapters.clock,
-            ahead=adapters.ahead,
-            is_stopping=adapters.is_stopping,
-        )
-        means = Means(
-            registry=declared.iterations,
-            runs=self.runs,
-            baggage=self._baggage,
-            carrier=declared.carrier,
-            surroundings=surroundings,
-            project=self.settings.project,
-        )
-        return Iterations(means=means, guard=self._guard)
 
     @cached_property
     def receive_task(self) -> Receiver:
@@ -181,7 +150,7 @@ class Wiring:
             clock=adapters.clock,
             longest=self._longest,
         )
-        return self._admission.of_tasks(self.settings.deferred_url, runner)
+        return self._gate.admit_tasks(self.settings.deferred_url, runner)
 
     def _follow(self, envelope: Envelope, task: str) -> None:
         if len(self._declared.periodics):
@@ -208,22 +177,29 @@ class Wiring:
     @cached_property
     def receive_step(self) -> Receiver:
         """Carries out the iteration steps that Cloud Tasks delivers."""
-        from adjourn.iteration.receiver import StepRunner  # noqa: PLC0415 - for the queryiter function
+        from adjourn.iteration.receiver import StepReceiver  # noqa: PLC0415 - for the queryiter function
 
-        runner = StepRunner(
-            iterations=self._iterations,
+        declared = self._declared
+        receiver = StepReceiver(
+            settings=self.settings,
+            iterations=declared.iterations,
+            carrier=declared.carrier,
+            custom_data=self._custom_data,
+            runs=self.runs,
+            markers=self._guard,
             dead=self._dead,
             alerts=self._alerts,
-            take_over=self._declared.take_over_step,
         )
-        return self._admission.of_tasks(self.settings.queryiter_url, runner)
+        return self._gate.admit_tasks(
+            self.settings.queryiter_url, declared.wrap_step_receiver(receiver)
+        )
 
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
         from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
 
-        return self._admission.of_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
+        return self._gate.admit_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
 
     @cached_property
     def cron(self) -> Cron:
@@ -250,10 +226,12 @@ class Wiring:
         return Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
 
     @cached_property
-    def _baggage(self) -> Baggage:
-        from adjourn.iteration.custom_data import Baggage  # noqa: PLC0415 - for those who iterate
+    def _custom_data(self) -> CustomData:
+        from adjourn.iteration.custom_data import CustomData  # noqa: PLC0415 - for those who iterate
 
-        return Baggage(payloads=self._payloads, clock=self._adapters.clock)
+        return CustomData(
+            codec=self._declared.codec, payloads=self._payloads, clock=self._adapters.clock
+        )
 
     @cached_property
     def _payloads(self) -> Payloads:
@@ -274,6 +252,5 @@ class Wiring:
         )
 
     @cached_property
-    def _admission(self) -> Admission:
-        adapters = self._adapters
-        return Admission(settings=self.settings, verifier=adapters.verifier, clock=adapters.clock)
+    def _gate(self) -> Gate:
+        return Gate(settings=self.settings, adapters=self._adapters)

@@ -1,6 +1,7 @@
-"""Walk over any number of Datastore entities, in small steps that can neither fork nor be lost.
+"""Iterations: resumable walks over the entities of a Datastore query.
 
-What an application declares is in `queryiter`, how a run begins in `starts`, how it is watched and
-steered in `steering`. A step that arrives goes through `steps` and `iterations` to `lanes`, which
-carries it out with `walk`, or to `ends` if it concerns the whole run.
+Users write a class (`query_iter`, `bulk`), which `start` makes runs of. A run (`runs`) is split
+into shards (`shards`, `split`). Each delivered step goes to `receiver`, which carries out a
+`shard_step` (with the loop in `walk`) or a `run_step`. `control` watches and changes runs, and
+`revive` enqueues steps that are missing.
 """

@@ -1,4 +1,4 @@
-"""Delete or update all entities of a query: what most applications need, in bulk."""
+"""Iterations that delete or update all entities of a query in bulk."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from adjourn.tasks.arguments import is_lazy
 
 
 class _BulkIter(QueryIter[Any]):
-    """Hands the keys of entities on to Datastore."""
+    """Passes the keys of entities to bulk operations of Datastore."""
 
     in_bulk = True
 
     @classmethod
     def check(cls) -> None:
-        """Refuse a class that could not be carried out; `@app.query_iter` does it.
+        """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: It has a `load`, for which there is nothing to load, or is wrong.
+            DeclarationError: It has a `load`, or see `QueryIter.check`.
         """
         super().check()
         if cls.overrides("load"):
@@ -31,8 +31,8 @@ class _BulkIter(QueryIter[Any]):
 class DeleteEntitiesIter(_BulkIter):
     """Deletes all entities that a query returns, 500 in a commit.
 
-    Only the keys are read. Subclass it and decorate that with `@app.query_iter`; hooks but
-    `handle_entry` and `load` can be added.
+    Only the keys are read. Decorate a subclass with `@app.query_iter`. It may define all hooks but
+    `handle_entry` and `load`.
     """
 
     def handle_batch(
@@ -40,7 +40,7 @@ class DeleteEntitiesIter(_BulkIter):
         entries: Sequence[Any],
         custom_data: Any,  # noqa: ARG002
     ) -> Sequence[Exception | None] | None:
-        """Delete entities; that some are gone does no harm."""
+        """Delete entities. It does not matter if some are gone."""
         self._queries.delete(entries)
         return None
 
@@ -48,29 +48,30 @@ class DeleteEntitiesIter(_BulkIter):
 class UpdateEntitiesIter(_BulkIter):
     """Reads, changes and writes all entities that a query returns, 50 in a transaction.
 
-    Others' changes are not lost: each entity is read in the transaction that writes it. What
-    others keep changing is tried again, in smaller groups. Subclass it, define `update_entry`, and
-    decorate that with `@app.query_iter`; hooks but `handle_entry` and `load` can be added.
+    Changes by others are not lost: each entity is read in the transaction that writes it. Entities
+    that others change at the same time are retried in smaller groups. Decorate a subclass that
+    defines `update_entry` with `@app.query_iter`. It may define all hooks but `handle_entry` and
+    `load`.
     """
 
     def update_entry(self, entry: Any, custom_data: Any) -> bool | None:
-        """Change an entity in place; return False to leave it as it is.
+        """Change an entity in place. Return False to leave it unchanged.
 
-        It is called again, with the entity as it is then, when a transaction met another one, and
-        after a crash when it may have been written. So let a repetition do no harm, and change
-        nothing but the entity.
+        It is called again, with the entity as it is then, if a transaction lost to contention, and
+        after a crash even if the entity was written. So make it idempotent, and change nothing but
+        the entity.
 
         Args:
-            entry: A `google.cloud.datastore.Entity`, as it is now, whether or not the query still
-                returns it. It is left out if it is gone.
-            custom_data: Those of the run.
+            entry: A `google.cloud.datastore.Entity` as it is now, even if the query does not
+                return it any more. Entities that are gone are left out.
+            custom_data: That of the run.
         """
         raise NotImplementedError
 
     def handle_batch(
         self, entries: Sequence[Any], custom_data: Any
     ) -> Sequence[Exception | None] | None:
-        """Update entities, and say which could not be."""
+        """Update entities, and return the error of each that failed."""
         return self._queries.change(entries, partial(self._update, custom_data))
 
     def _update(self, custom_data: Any, entry: Any) -> bool | None:
@@ -78,10 +79,11 @@ class UpdateEntitiesIter(_BulkIter):
 
     @classmethod
     def check(cls) -> None:
-        """Refuse a class that could not be carried out; `@app.query_iter` does it.
+        """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: `update_entry` is missing or not a plain function, or see the base.
+            DeclarationError: `update_entry` is missing or not a plain function, or the class has a
+                `load`, or see `QueryIter.check`.
         """
         super().check()
         if cls.update_entry is UpdateEntitiesIter.update_entry:

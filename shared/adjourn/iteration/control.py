@@ -1,8 +1,8 @@
-"""The runs of a deployment: found, watched, paused, resumed, cancelled and retried.
+"""Find, watch, pause, resume, cancel and retry the runs of a deployment.
 
-Whoever changes how a run goes on raises its epoch, which gives the steps to come new names, and
-enqueues them. Steps of an earlier epoch only see that those of the present one are there. So it can
-be repeated whenever it was interrupted, and no chain of steps is there twice.
+Each of these changes raises the epoch of a run, which gives its next steps new names, and enqueues
+them. A step of an earlier epoch only makes sure that those of the present one are queued. So a
+change that was interrupted can be repeated, and no shard ever has two chains of steps.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adjourn.clock import Clock
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
-from adjourn.iteration.runs import KIND, LEAVING, UNINDEXED, Run, Status, Step, key_of
+from adjourn.iteration.runs import COMING_TO_REST, KIND, UNINDEXED, Run, Status, Step, run_key
 from adjourn.iteration.shards import Shard, shard_key
-from adjourn.iteration.verdicts import Due
-from adjourn.ports import EntityStore, NewTask, Target, TaskQueue, Transaction
+from adjourn.ports import Adapters, NewTask, Target, Transaction
 
 if TYPE_CHECKING:
     from adjourn.iteration.progress import RunState
 
-# A step that meets the lease of one that died is answered 409 until that is over, and should not
-# then wait for as long as a queue lets a failing task wait, which is an hour by default.
+NextStep = tuple[Step, dt.datetime | None]
+"""A step to be enqueued, and its earliest start; None for at once."""
+
+# A step is answered 409 until the lease of one that died has expired. Then it should not wait for
+# the longest backoff of the queue, which is an hour by default.
 _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
-# Each may have some 200 KB, and a gRPC client takes answers of 4 MiB unless told otherwise.
-_AT_ONCE = 16
+# Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
+_READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunHandle:
-    """A run.
+    """A run of an iteration.
 
     Attributes:
-        id: By which it is found again.
-        is_new: False if a start found a run of its name that is there already.
+        id: Identifies the run; `Runs.get` takes it.
+        is_new: False if the start found a run of its name.
     """
 
     id: str
@@ -44,7 +45,7 @@ class RunHandle:
     _runs: Runs
 
     def fetch(self) -> RunState | None:
-        """Return how the run stands, None if its entity is gone.
+        """Return the state of the run; None if its entity is gone.
 
         Raises:
             StoreError: Datastore could not be reached.
@@ -52,9 +53,9 @@ class RunHandle:
         return self._runs.state(self.id)
 
     def pause(self) -> bool:
-        """Let the run rest when the steps under way have ended; False if there is nothing to pause.
+        """Pause the run after the steps under way; False if it cannot be paused.
 
-        Repeat it, as `resume`, `cancel` and `retry`, if it raised.
+        If it raises, repeat it. The same holds for `resume`, `cancel` and `retry`.
 
         Raises:
             UnknownNameError: The run is gone.
@@ -64,29 +65,30 @@ class RunHandle:
         return self._runs.change(self.id, lambda run: run.paused())
 
     def resume(self) -> bool:
-        """Let a paused run go on; False if it is not paused. Errors are those of `pause`."""
+        """Continue a paused run; False if it is not paused. Errors are those of `pause`."""
         return self._runs.resume(self.id, {Status.PAUSED, Status.PAUSING})
 
     def retry(self) -> bool:
-        """Let a stopped run go on where it stopped; False if it is not. Errors as for `pause`."""
+        """Continue a stopped run where it stopped; False if it is not. Errors as for `pause`."""
         return self._runs.resume(self.id, {Status.STOPPED})
 
     def cancel(self) -> bool:
-        """End the run for good when the steps under way have ended; False if it has ended.
+        """Cancel the run for good after the steps under way; False if it cannot be cancelled.
 
-        A run of which only `handle_finish` is to come cannot be cancelled any more. Errors are
-        those of `pause`.
+        It cannot once it has ended or all its entities are handled. Errors are those of `pause`.
         """
         return self._runs.change(self.id, lambda run: run.cancelled())
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Runs:
-    """The runs of a deployment; the application itself is not needed."""
+    """The runs of a deployment. They are found without the application's code."""
 
-    store: EntityStore
-    queue: TaskQueue
-    clock: Clock
+    adapters: Adapters
+
+    def now(self) -> dt.datetime:
+        """Return the present."""
+        return self.adapters.clock.now()
 
     def get(self, run_id: str) -> RunHandle:
         """Return the handle of a run.
@@ -106,12 +108,19 @@ class Runs:
         since: dt.datetime | None = None,
         before: dt.datetime | None = None,
     ) -> Iterator[RunState]:
-        """Yield how the runs stand that were started in this time, the latest first.
+        """Yield the states of the runs that were started in a period, the latest first.
+
+        Args:
+            iteration: Registered name of a class; any if None.
+            status: Any if None.
+            since: Beginning of the period, inclusive.
+            before: End of the period, exclusive.
 
         Raises:
             StoreError: Datastore could not be reached.
         """
-        for run_id, record in self.store.query(KIND, by="started_at", since=since, before=before):
+        store = self.adapters.store
+        for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
             if iteration in {None, run.iteration} and status in {None, run.status}:
                 yield self._state_of(run)
@@ -122,20 +131,20 @@ class Runs:
         Raises:
             StoreError: Datastore could not be reached.
         """
-        found = self.store.query(KIND, by="live_since")
+        found = self.adapters.store.query(KIND, by="live_since")
         return (Run.from_record(run_id, record) for run_id, record in found)
 
     def load(self, run_id: str) -> Run:
-        """Return a run; errors are those of `get`."""
+        """Return the stored state of a run; errors are those of `get`."""
         return _existing(run_id, self.find_run(run_id))
 
     def find_run(self, run_id: str) -> Run | None:
-        """Return a run, None if there is none of that id."""
-        record = self.store.get([key_of(run_id)])[0]
+        """Return the stored state of a run; None if there is none of that id."""
+        record = self.adapters.store.get([run_key(run_id)])[0]
         return None if record is None else Run.from_record(run_id, record)
 
     def state(self, run_id: str) -> RunState | None:
-        """Return how a run stands, None if there is none of that id."""
+        """Return the state of a run for people; None if there is none of that id."""
         run = self.find_run(run_id)
         return None if run is None else self._state_of(run)
 
@@ -144,75 +153,105 @@ class Runs:
 
         return state_of(run, self.shards(run))
 
-    def shards(self, run: Run, pieces: Sequence[int] | None = None) -> list[Shard]:
-        """Return some shards of a run, all if none are named."""
-        wanted = range(run.pieces) if pieces is None else pieces
+    def shards(self, run: Run, numbers: Sequence[int] | None = None) -> list[Shard]:
+        """Return the shards of a run that have these numbers; all of them if None."""
+        wanted = range(run.shards) if numbers is None else numbers
         found: list[Shard] = []
-        for start in range(0, len(wanted), _AT_ONCE):
-            numbers = wanted[start : start + _AT_ONCE]
-            records = self.store.get([shard_key(run.id, number) for number in numbers])
-            pairs = zip(numbers, records, strict=True)
+        for start in range(0, len(wanted), _READ_AT_ONCE):
+            part = wanted[start : start + _READ_AT_ONCE]
+            records = self.adapters.store.get([shard_key(run.id, number) for number in part])
+            pairs = zip(part, records, strict=True)
             found += [Shard.from_record(run.id, n, record) for n, record in pairs if record]
         return found
 
     def change(self, run_id: str, transition: Callable[[Run], Run | None]) -> bool:
-        """Change how a run goes on and enqueue what is then to come; False if it cannot be."""
-        run = self.change_quietly(run_id, transition)
+        """Update a run and enqueue its next steps; False if the transition returns None."""
+        run = self.update(run_id, transition)
         if run is not None:
-            self.enqueue(run, self.due(run))
+            self.enqueue(run, self.next_steps(run))
         return run is not None
 
-    def change_quietly(self, run_id: str, transition: Callable[[Run], Run | None]) -> Run | None:
-        """Change a run in a transaction, None if the transition is; enqueue nothing."""
+    def update(self, run_id: str, transition: Callable[[Run], Run | None]) -> Run | None:
+        """Write what a transition makes of a run, in a transaction, and return it.
+
+        If it is None, nothing is written. No step is enqueued.
+        """
 
         def work(transaction: Transaction) -> Run | None:
-            record = transaction.get([key_of(run_id)])[0]
+            record = transaction.get([run_key(run_id)])[0]
             found = Run.from_record(run_id, record) if record else None
             run = transition(_existing(run_id, found))
             if run is not None:
-                run = run._replace(updated_at=self.clock.now())
-                transaction.put(key_of(run_id), run.record(), unindexed=UNINDEXED)
+                run = run._replace(updated_at=self.now())
+                transaction.put(run_key(run_id), run.record(), unindexed=UNINDEXED)
             return run
 
-        return self.store.transact(work)
+        return self.adapters.store.transact(work)
 
     def resume(self, run_id: str, statuses: set[Status]) -> bool:
-        """Let a run go on that has one of these statuses; it is enqueued if it does already."""
+        """Continue a run that has one of these statuses; False if it has another one.
+
+        The next steps of a run that is running already are enqueued if they are missing.
+        """
         run = self.load(run_id)
         if run.is_live and run.status is not Status.CANCELLING and run.status not in statuses:
-            self.enqueue(run, self.due(run))
+            self.enqueue(run, self.next_steps(run))
             return False
         done = sum(shard.done for shard in self.shards(run))
-        now = self.clock.now()
+        now = self.now()
         return self.change(run_id, lambda r: r.resumed(now, done) if r.status in statuses else None)
 
-    def due(self, run: Run) -> list[Due]:
-        """Return the steps that have to be enqueued for a run to go on, with their starts."""
+    def next_steps(self, run: Run) -> list[NextStep]:
+        """Return the steps that must be queued for a run to continue, as its shards are now."""
         if not run.is_live:
             return []
         if not run.active:
             return [(run.own_step, None)]
         shards = self.shards(run, run.active)
-        is_leaving = run.status in LEAVING
+        is_coming_to_rest = run.status in COMING_TO_REST
         return [
-            (run.step_of(shard.piece, shard.step), None if is_leaving else shard.due_at)
+            (run.shard_step(shard.number, shard.step), None if is_coming_to_rest else shard.due_at)
             for shard in shards
         ]
 
-    def enqueue(self, run: Run, due: Sequence[Due]) -> None:
-        """Put steps on their queue, unless they are there.
+    def enqueue(self, run: Run, steps: Sequence[NextStep]) -> None:
+        """Enqueue steps that are not queued yet.
 
         Raises:
             EnqueueError: Cloud Tasks did not accept one of them.
         """
-        tasks = [_task(run, step, eta) for step, eta in due]
+        tasks = [_task(run, step, eta) for step, eta in steps]
         if len(tasks) == 1:
             with suppress(TaskExistsError):
-                self.queue.enqueue(tasks[0])
+                self.adapters.queue.enqueue(tasks[0])
             return
-        for told in self.queue.enqueue_many(tasks) if tasks else []:
-            if isinstance(told, EnqueueError) and not isinstance(told, TaskExistsError):
-                raise told
+        for result in self.adapters.queue.enqueue_many(tasks) if tasks else []:
+            if isinstance(result, EnqueueError) and not isinstance(result, TaskExistsError):
+                raise result
+
+
+def first_steps(run: Run) -> list[NextStep]:
+    """Return the steps that must be queued for a run to continue, without reading its shards.
+
+    The first step of a shard stands for its next one: a step that is older than its shard makes
+    sure that the next one is queued.
+    """
+    if not run.is_live:
+        return []
+    return [(run.shard_step(number), None) for number in run.active] or [(run.own_step, None)]
+
+
+def steps_after(run: Run, shard: Shard) -> list[NextStep]:
+    """Return the steps that must be queued after a change of one shard."""
+    if not run.is_live:
+        return []
+    if shard.number in run.active:
+        return [(run.shard_step(shard.number, shard.step), shard.due_at)]
+    if not run.active:
+        return [(run.own_step, None)]
+    if shard.successor in run.active:
+        return [(run.shard_step(shard.successor), None)]
+    return []
 
 
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:

@@ -1,67 +1,82 @@
-"""The `custom_data` of runs: in the entity itself, or beside it where they are large."""
+"""The `custom_data` of runs, stored in the run or shard itself, or as a large payload."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from adjourn.clock import Clock
 from adjourn.errors import EncodeError
+from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Stowed
 from adjourn.state.large_payloads import Payloads
 
-# Many shards are read at once, and a gRPC client takes answers of 4 MiB unless told otherwise.
+# Many shards are read at once, and a gRPC client accepts responses of 4 MiB by default.
 MOST_INSIDE = 200_000
 _MOST = 32 << 20
-# Longer than anybody pauses a run; what is left behind by a crash is removed by a TTL then.
+# Longer than anybody pauses a run. A TTL policy removes what a crash left behind.
 _KEPT = dt.timedelta(days=400)
-_ELSEWHERE = b"@"  # no JSON begins with it
+_REFERENCE = b"@"  # no JSON begins with it
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Baggage:
-    """Packs encoded data into what an entity keeps, and unpacks it."""
+class CustomData:
+    """Converts the user's data to the bytes that a run or shard stores, and back."""
 
+    codec: Codec
     payloads: Payloads
     clock: Clock
 
-    def pack(self, data: bytes, name: str) -> bytes:
-        """Return what an entity keeps; what is large is written under this name first.
+    def encode(self, data: object) -> bytes:
+        """Return the data as JSON.
 
         Raises:
-            EncodeError: There is too much of it.
-            StoreError: It could not be written.
+            EncodeError: They cannot be carried.
         """
-        if len(data) > _MOST:
+        return self.codec.dumps(data, "custom_data")
+
+    def store(self, encoded: bytes, name: str) -> bytes:
+        """Return what the entity stores: the data, or a reference if they are large.
+
+        Args:
+            encoded: What `encode` returned.
+            name: Name of the large payload, which is written first.
+
+        Raises:
+            EncodeError: They are larger than 32 MiB.
+            StoreError: The payload could not be written.
+        """
+        if len(encoded) > _MOST:
             raise EncodeError(
-                f"custom_data takes {len(data):,} bytes and a run can keep {_MOST:,};"
+                f"custom_data takes {len(encoded):,} bytes and a run can keep {_MOST:,};"
                 " store it in entities and keep their keys"
             )
-        if len(data) <= MOST_INSIDE:
-            return data
-        stowed = self.payloads.write(name, data, self.clock.now() + _KEPT)
-        return _ELSEWHERE + json.dumps({"name": name, **stowed._asdict()}).encode()
+        if len(encoded) <= MOST_INSIDE:
+            return encoded
+        stowed = self.payloads.write(name, encoded, self.clock.now() + _KEPT)
+        return _REFERENCE + json.dumps({"name": name, **stowed._asdict()}).encode()
 
-    def unpack(self, kept: bytes) -> bytes:
-        """Return what was packed.
+    def load(self, stored: bytes) -> Any:
+        """Return the data that an entity stores.
 
         Raises:
-            DecodeError: It is gone or was changed.
-            StoreError: It could not be read.
+            DecodeError: They cannot be decoded, or the payload is gone or was changed.
+            StoreError: The payload could not be read.
         """
-        told = _reference(kept)
-        return self.payloads.read(told[0], told[1]) if told else kept
+        reference = _referenced(stored)
+        return self.codec.loads(self.payloads.read(*reference) if reference else stored)
 
-    def discard(self, kept: bytes) -> None:
-        """Remove what was written beside the entity, if anything was."""
-        if told := _reference(kept):
-            self.payloads.remove(*told)
+    def discard(self, stored: bytes) -> None:
+        """Remove the large payload of the data, if there is one."""
+        if reference := _referenced(stored):
+            self.payloads.remove(*reference)
 
 
-def _reference(kept: bytes) -> tuple[str, Stowed] | None:
-    if not kept.startswith(_ELSEWHERE):
+def _referenced(stored: bytes) -> tuple[str, Stowed] | None:
+    if not stored.startswith(_REFERENCE):
         return None
-    told = json.loads(kept[1:])
-    name = told.pop("name")
-    return name, Stowed(**told)
+    reference = json.loads(stored[len(_REFERENCE) :])
+    name = reference.pop("name")
+    return name, Stowed(**reference)

@@ -1,4 +1,4 @@
-"""How a run stands, for people."""
+"""The state of a run, for people: how far it is, how fast, and what failed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardState:
-    """How a part of a run stands.
+    """The state of a shard.
 
     Attributes:
-        status: "waiting" for its turn, "running", "resting" while the run is paused, or "ended".
+        status: "waiting" if it has not begun, "running", "resting" while the run is paused, or
+            "ended".
         step: Steps concluded.
-        done: Entities handled.
-        errors: Of these, those given up.
+        done: Entities handled, including those given up.
+        errors: Entities given up.
         waiting: Entities that failed and are to be tried again.
-        updated_at: When it last got on.
+        updated_at: When it last made progress.
     """
 
     status: str
@@ -33,18 +34,19 @@ class ShardState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         iteration: Registered name of the QueryIter class.
-        done: Entities handled, those given up included.
-        total: Entities that the query had when the run began; more or fewer may come.
+        queue: Short name of the queue of its steps.
+        done: Entities handled, including those given up.
+        total: Entities that the query had when the run began. It may find more or fewer.
         errors: Entities given up.
         waiting: Entities that failed and are to be tried again.
         last_error: Type and message of the last error; empty if there was none.
         failures: The first entities that were given up.
         rate: Entities handled per second, since the start or since the run was last resumed.
-        shards: Its parts.
+        shards: The state of each shard.
     """
 
     id: str
@@ -65,12 +67,12 @@ class RunState:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will happen, unless somebody resumes or retries it."""
+        """Whether it has no next step. A stopped run can still be retried."""
         return self.status in {Status.FINISHED, Status.STOPPED, Status.CANCELLED}
 
     @property
     def time_left(self) -> dt.timedelta | None:
-        """How long it will go on at this rate, None while unknown."""
+        """How long it will take to finish at this rate; None while that is unknown."""
         if self.has_ended:
             return dt.timedelta()
         if not self.rate or self.status is Status.PAUSED:
@@ -79,7 +81,7 @@ class RunState:
 
 
 def state_of(run: Run, shards: Sequence[Shard]) -> RunState:
-    """Return how a run with these shards stands."""
+    """Return the state of a run with these shards."""
     done = sum(shard.done for shard in shards)
     updated_at = max([run.updated_at, *(shard.updated_at for shard in shards)])
     seconds = (updated_at - run.resumed_at).total_seconds()
@@ -111,9 +113,9 @@ def _shard_state(run: Run, shard: Shard) -> ShardState:
     status = "waiting"
     if shard.is_ended:
         status = "ended"
-    elif shard.piece in run.active:
+    elif shard.number in run.active:
         status = "running" if run.is_live else "resting"
-    elif shard.piece in run.resting:
+    elif shard.number in run.resting:
         status = "resting"
     return ShardState(
         status=status,

@@ -1,69 +1,225 @@
-"""Carry out the iteration steps that arrive."""
+"""Receive the steps of iterations: decide what a delivered step means, and carry it out.
+
+A step claims its shard by writing a lease and, at its end, records what it did. Both are written
+only if nobody else has written since, which the version of the record shows. So a step costs one
+lookup and two commits. Only what changes a run and a shard together is a transaction.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from typing import Any
 
 from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.execution.current_task import CurrentTask, running
 from adjourn.execution.dead_letters import DeadLetters
-from adjourn.execution.delivery import Delivery, Outcome
+from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
 from adjourn.execution.retry_warning import Alerts
-from adjourn.iteration.iterations import Iterations
-from adjourn.iteration.runs import Step
-from adjourn.iteration.verdicts import Verdict
-from adjourn.log import bound, event
+from adjourn.iteration.control import Runs, first_steps, steps_after
+from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.run_step import RunStep
+from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
+from adjourn.iteration.shard_step import ShardStep, let_rest
+from adjourn.iteration.shards import Shard, shard_key
+from adjourn.log import bound, event, trace_fields
+from adjourn.ports import Versioned
+from adjourn.registry import Registry
+from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
+from adjourn.settings import Settings
+from adjourn.state.transaction_markers import Fate, Guard
+
+
+class Decision(Enum):
+    """What to do with a delivered step."""
+
+    CARRY_OUT = auto()
+    REST = auto()  # the run is being paused or cancelled: end the shard's chain of steps
+    REQUEUE_NEXT = auto()  # the run is past this step: make sure that the next one is queued
+    WAIT_FOR_PREVIOUS = auto()  # the step before it is not concluded
+    WAIT_FOR_LEASE = auto()  # another delivery of the step has the lease
+    DROP = auto()  # the run has no next step
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class StepRunner:
-    """Carries out the iteration steps that arrive.
+class StepReceiver:
+    """Receives the steps of iterations that Cloud Tasks delivers."""
 
-    Attributes:
-        take_over: Sees to a delivery whose body another library wrote; False if it cannot.
-    """
-
-    iterations: Iterations
+    settings: Settings
+    iterations: Registry[type[QueryIter[Any]]]
+    carrier: Carrier
+    custom_data: CustomData
+    runs: Runs
+    markers: Guard
     dead: DeadLetters
     alerts: Alerts
-    take_over: Callable[[Delivery], bool]
 
     def __call__(self, delivery: Delivery) -> Outcome:
-        """Carry out one step.
+        """Carry out a delivered step, if it is for this delivery to carry out.
 
         Raises:
-            StoreError: Datastore failed; the step is to be delivered again.
-            EnqueueError: The next step was not accepted; the step is to be delivered again.
+            StoreError: Datastore failed. What was handled is recorded if that was possible.
+            EnqueueError: The next step was not accepted. A repeated delivery enqueues it.
         """
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
-            if self.take_over(delivery):
-                return Outcome.DONE
             self.dead.bury(delivery, error)
             return Outcome.DEAD
-        with bound(run=step.run_id, shard=step.piece, step=step.number):
-            self.alerts.retried(step.task_name(), "step", delivery.attempt)
+        with bound(run=step.run_id, shard=step.shard, step=step.number):
+            if delivery.attempt.retry_count:
+                self.alerts.retried(step.task_name(), "step", delivery.attempt)
             try:
-                verdict = self.iterations.step(step, delivery)
+                outcome = self._receive(step, delivery)
             except (UnknownNameError, DecodeError) as error:
                 event("iteration.unknown", logging.ERROR, f"{error}; the run waits for it")
                 return Outcome.UNKNOWN
-        if verdict is Verdict.MISSING:
+        if outcome is Outcome.DEAD:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
             self.dead.bury(delivery, missing, task_id=step.task_name(), task="step")
+        return outcome
+
+    def _receive(self, step: Step, delivery: Delivery) -> Outcome:
+        """Return the outcome of a step; DEAD if there is no such run.
+
+        Raises:
+            UnknownNameError: The application has no such iteration. The run is left as it is.
+            DecodeError: The run's data cannot be read, such as a class that is not registered.
+        """
+        keys = [run_key(step.run_id)]
+        if step.shard is not None:
+            keys.append(shard_key(step.run_id, step.shard))
+        found = [each for each in self.runs.adapters.store.read(keys) if each is not None]
+        if len(found) < len(keys):
             return Outcome.DEAD
-        return _OUTCOMES[verdict]
+        run = Run.from_record(step.run_id, found[0].record)
+        if step.shard is None:
+            return self._receive_run_step(step, delivery, run, found[0].version)
+        return self._receive_shard_step(step.shard, step, delivery, run, found[1])
+
+    def _receive_run_step(self, step: Step, delivery: Delivery, run: Run, version: int) -> Outcome:
+        decision = decide(run, step, (run.step, run.lease_until), self.runs.now())
+        if decision is Decision.REQUEUE_NEXT:
+            self.runs.enqueue(run, first_steps(run))
+        if decision is not Decision.CARRY_OUT:
+            return _OUTCOMES[decision]
+        if run.markers:
+            return self._check_transactions(run) or self._receive(step, delivery)
+        return RunStep(
+            iteration=self.iterations.get(run.iteration),
+            custom_data=self.custom_data,
+            runs=self.runs,
+            context=partial(self._context, run, delivery),
+            run=run,
+            version=version,
+        ).carry_out()
+
+    def _receive_shard_step(
+        self, number: int, step: Step, delivery: Delivery, run: Run, found: Versioned
+    ) -> Outcome:
+        shard = Shard.from_record(run.id, number, found.record)
+        decision = decide(run, step, (shard.step, shard.lease_until), self.runs.now())
+        if decision is Decision.REQUEUE_NEXT:
+            self.runs.enqueue(run, steps_after(run, shard))
+        if decision is Decision.REST:
+            let_rest(self.runs, run, shard)
+        if decision is not Decision.CARRY_OUT:
+            return _OUTCOMES[decision]
+        if run.markers:
+            return self._check_transactions(run) or self._receive(step, delivery)
+        return ShardStep(
+            iteration=self.iterations.get(run.iteration),
+            custom_data=self.custom_data,
+            runs=self.runs,
+            context=partial(self._context, run, delivery),
+            run=run,
+            shard=shard,
+            version=found.version,
+        ).carry_out()
+
+    def _check_transactions(self, run: Run) -> Outcome | None:
+        """Return the outcome unless a transaction in which the run was started was committed."""
+        since = run.marked_at or run.started_at
+        fates = {self.markers.fate(marker, since) for marker in run.markers.split()}
+        if Fate.COMMITTED in fates:
+            self.runs.update(run.id, lambda found: found._replace(markers=""))
+            return None
+        if Fate.OPEN in fates:
+            return Outcome.BUSY
+        event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
+        now = self.runs.now()
+
+        def void(found: Run) -> Run:
+            is_same = found.markers == run.markers
+            return found.voided("Its transaction was not committed.", now) if is_same else found
+
+        self.runs.update(run.id, void)
+        return Outcome.DONE
+
+    @contextmanager
+    def _context(self, run: Run, delivery: Delivery) -> Iterator[None]:
+        """Restore the context of the run's start while its hooks are called."""
+        packed = self.custom_data.codec.loads(run.context)
+        clock = self.runs.adapters.clock
+        current = CurrentTask(
+            id=run.id,
+            task=run.iteration,
+            name=delivery.task_name,
+            queue=run.queue,
+            attempt=delivery.attempt.number,
+            retry_count=delivery.attempt.retry_count,
+            is_last_attempt=False,
+            enqueued_at=run.started_at,
+            eta=None,
+            user=text(packed, USER),
+            language=text(packed, LANGUAGE),
+            deadline=clock.now() + TIMEOUT,
+            _clock=clock,
+            _settle=None,
+        )
+        trace = trace_fields(self.settings.project, text(packed, TRACEPARENT))
+        with bound(**trace), running(current), self.carrier.unpacked(packed):
+            yield
+
+
+def decide(
+    run: Run, step: Step, place: tuple[int, dt.datetime | None], now: dt.datetime
+) -> Decision:
+    """Decide what to do with a delivered step.
+
+    Args:
+        run: The run.
+        step: The step that was delivered.
+        place: Of its shard, or of the run as a whole: the number of the next step, and until when
+            that is leased (None if it is not).
+        now: The present.
+    """
+    number, lease_until = place
+    if not run.is_live:
+        return Decision.DROP
+    if step.epoch < run.epoch:  # the steps of the new epoch replace it
+        return Decision.REQUEUE_NEXT
+    is_here = not run.active if step.shard is None else step.shard in run.active
+    if not is_here or step.number < number:
+        return Decision.REQUEUE_NEXT
+    if step.number > number or step.epoch > run.epoch:
+        return Decision.WAIT_FOR_PREVIOUS
+    if lease_until is not None and lease_until > now:
+        return Decision.WAIT_FOR_LEASE
+    is_coming_to_rest = step.shard is not None and run.status in COMING_TO_REST
+    return Decision.REST if is_coming_to_rest else Decision.CARRY_OUT
 
 
 _OUTCOMES = {
-    Verdict.GRANTED: Outcome.DONE,
-    Verdict.LEAVE: Outcome.DONE,
-    Verdict.STALE: Outcome.DONE,
-    Verdict.OVER: Outcome.DONE,
-    Verdict.EARLY: Outcome.BUSY,
-    Verdict.BUSY: Outcome.BUSY,
-    Verdict.OPEN: Outcome.BUSY,
-    Verdict.FAILED: Outcome.FAILED,
+    Decision.REST: Outcome.DONE,
+    Decision.REQUEUE_NEXT: Outcome.DONE,
+    Decision.DROP: Outcome.DONE,
+    Decision.WAIT_FOR_PREVIOUS: Outcome.BUSY,
+    Decision.WAIT_FOR_LEASE: Outcome.BUSY,
 }

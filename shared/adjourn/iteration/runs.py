@@ -1,4 +1,4 @@
-"""The state of one iteration and who may change it how: values and decisions, no effects."""
+"""The stored state of a run and the changes that it allows: values and decisions, no effects."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError
+from adjourn.names import TASK_NAME
 from adjourn.ports import Record, RecordKey
-from adjourn.tasks.options import is_name
 
 KIND = "AdjournRun"
 KEPT = dt.timedelta(days=30)
 
-_MOST = 1 << 62
+# Properties keep the names under which they were first stored.
+_STORED_AS = {"shards": "pieces", "next_shard": "next_piece"}
+_READ_AS = {stored: name for name, stored in _STORED_AS.items()}
+
+_LARGEST_NUMBER = 1 << 62
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """The status of a run."""
 
-    STARTING = "starting"  # on_start is to come
+    STARTING = "starting"  # on_start has not been called yet
     RUNNING = "running"
-    PAUSING = "pausing"  # the steps under way are to come to their ends
+    PAUSING = "pausing"  # waits for the steps that are still running
     PAUSED = "paused"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
-    FINISHING = "finishing"  # every entity was handled, handle_finish is to come
+    FINISHING = "finishing"  # all entities are handled; handle_finish has not been called yet
     FINISHED = "finished"
     STOPPED = "stopped"  # something failed for good; the position is kept
 
@@ -34,78 +38,82 @@ class Status(StrEnum):
 _LIVE = frozenset(
     {Status.STARTING, Status.RUNNING, Status.PAUSING, Status.CANCELLING, Status.FINISHING}
 )
-LEAVING = frozenset({Status.PAUSING, Status.CANCELLING})
+COMING_TO_REST = frozenset({Status.PAUSING, Status.CANCELLING})
 
 
 class Step(NamedTuple):
-    """What a step's task carries.
+    """The content of a step's task.
 
     Attributes:
-        piece: Number of the shard; None for what concerns the whole run, such as its end.
-        number: Number of the step in that shard.
-        epoch: How often the run's steps had been enqueued afresh. It gives them new names, since
+        shard: Number of the shard. None for a step of the run as a whole, such as its end.
+        number: Number of the step within the shard, or within the run.
+        epoch: Epoch of the run when the step was enqueued. It is part of the task's name, because
             Cloud Tasks refuses a name for a while after its task is gone.
     """
 
     run_id: str
-    piece: int | None
+    shard: int | None
     number: int
     epoch: int
 
     def encode(self) -> bytes:
         """Return the task's body."""
-        told = {"v": 1, "run": self.run_id, "shard": self.piece}
-        return json.dumps({**told, "step": self.number, "epoch": self.epoch}).encode()
+        content = {"v": 1, "run": self.run_id, "shard": self.shard}
+        return json.dumps({**content, "step": self.number, "epoch": self.epoch}).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> Step:
         """Read a task's body.
 
         Raises:
-            DecodeError: It is not one of ours.
+            DecodeError: It is not the body of a step.
         """
         try:
-            told = json.loads(body)
-            version, run_id, piece = told["v"], told["run"], told["shard"]
-            numbers = [told["step"], told["epoch"], 0 if piece is None else piece]
+            content = json.loads(body)
+            version, run_id, shard = content["v"], content["run"], content["shard"]
+            numbers = [content["step"], content["epoch"], 0 if shard is None else shard]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DecodeError(f"The body is not a step: {type(error).__name__}.") from error
-        are_numbers = all(type(each) is int and 0 <= each <= _MOST for each in numbers)
-        if version != 1 or not is_name(run_id) or not are_numbers:
+        are_numbers = all(type(each) is int and 0 <= each <= _LARGEST_NUMBER for each in numbers)
+        is_id = isinstance(run_id, str) and TASK_NAME.fullmatch(run_id) is not None
+        if version != 1 or not is_id or not are_numbers:
             raise DecodeError("The body is not a step of version 1.")
-        return cls(run_id=run_id, piece=piece, number=numbers[0], epoch=numbers[1])
+        return cls(run_id=run_id, shard=shard, number=numbers[0], epoch=numbers[1])
 
     def task_name(self) -> str:
-        """Return the name under which this step is enqueued once and no more."""
-        place = "run" if self.piece is None else f"{self.piece:04}"
+        """Return the name of the step's task. Cloud Tasks accepts it only once."""
+        place = "run" if self.shard is None else f"{self.shard:04}"
         return f"{self.run_id}-{place}-{self.number}-{self.epoch}"
 
 
 class Run(NamedTuple):
-    """One iteration; its shards say how far each part of it is (`adjourn.iteration.shards`).
+    """One iteration over a query. Each of its shards has a record of its own (`Shard`).
+
+    The steps of a shard form a chain: each one enqueues the next. A shard that is finished hands
+    its chain on to the next shard that has not begun.
 
     Attributes:
         iteration: Registered name of the QueryIter class.
-        query: The query, as `QuerySource.describe` told it, encoded.
-        custom_data: The user's data as each shard begins with them; in the end, as merged.
-        context: What the start brought along, encoded; see `adjourn.serialization.context`.
-        markers: Names of the markers of the transactions in which the run was started, with blanks
-            between; "" once one of them was committed, and if there was none.
-        marked_at: When the last of them was put.
+        query: What `QuerySource.describe` returned, encoded.
+        custom_data: The user's data with which each shard begins, encoded; in the end, merged.
+        context: The context of the start (`adjourn.serialization.context`), encoded.
+        markers: Names of the transaction markers with which the run was started, separated by
+            spaces. "" if there was no transaction, or once one was committed.
+        marked_at: When the last marker was put.
         total: Entities that the query had when the run began.
-        pieces: Number of shards.
-        next_piece: The first shard on which nobody has begun.
-        active: The shards with a chain of steps.
-        resting: The shards whose chains ended because the run was paused or cancelled.
-        has_begun: Whether `on_start` is done with.
-        is_void: Whether the run never was to be: its start failed, or its transaction did.
-        epoch: Raised whenever the steps that are to come are enqueued afresh.
-        step: Number of the step to come of those that concern the whole run.
+        shards: Number of shards.
+        next_shard: Number of the first shard that has not begun.
+        active: Numbers of the shards that have a chain of steps.
+        resting: Numbers of the shards whose chains ended because the run is paused or cancelled.
+        has_begun: Whether `on_start` has been called.
+        is_void: Whether its start failed or its transaction was not committed.
+        epoch: Raised whenever the run's next steps are enqueued under new names.
+        step: Number of the next step of the run as a whole.
         tries: How often that step has failed.
-        token: Fencing token of that step, raised by each claim.
-        lease_until: Until when its claim is exclusive; None if nobody has it.
-        revivals: How often the run was found without tasks since it last got on.
-        progress: Steps concluded when that was last found.
+        token: Fencing token of that step. Each claim raises it.
+        lease_until: Until when its claim is exclusive; None if it is not claimed.
+        revivals: How often the run was found without tasks since it last made progress.
+        progress: How many steps and entities were done when the run was last revived.
         resumed_at: Since when `rate` is counted.
         resumed_done: How many entities were done by then.
         ended_at: When it ended.
@@ -118,7 +126,7 @@ class Run(NamedTuple):
     custom_data: bytes
     context: bytes
     total: int
-    pieces: int
+    shards: int
     started_at: dt.datetime
     updated_at: dt.datetime
     resumed_at: dt.datetime
@@ -126,7 +134,7 @@ class Run(NamedTuple):
     markers: str = ""
     marked_at: dt.datetime | None = None
     status: Status = Status.RUNNING
-    next_piece: int = 0
+    next_shard: int = 0
     active: tuple[int, ...] = ()
     resting: tuple[int, ...] = ()
     has_begun: bool = True
@@ -143,70 +151,70 @@ class Run(NamedTuple):
 
     @property
     def is_live(self) -> bool:
-        """Whether a further step is to come."""
+        """Whether the run has a next step."""
         return self.status in _LIVE
 
     @property
     def own_step(self) -> Step:
-        """The step to come that concerns the whole run."""
-        return Step(run_id=self.id, piece=None, number=self.step, epoch=self.epoch)
+        """The next step of the run as a whole."""
+        return Step(run_id=self.id, shard=None, number=self.step, epoch=self.epoch)
 
-    def step_of(self, piece: int, number: int = 0) -> Step:
-        """Return a step of a shard, as it is to be enqueued now."""
-        return Step(run_id=self.id, piece=piece, number=number, epoch=self.epoch)
+    def shard_step(self, shard: int, number: int = 0) -> Step:
+        """Return a step of a shard in the present epoch."""
+        return Step(run_id=self.id, shard=shard, number=number, epoch=self.epoch)
 
     def voided(self, reason: str, now: dt.datetime) -> Run:
-        """Return the run as one that never was to be; a later start under its name begins anew."""
+        """Return the run as void. A later start under its name begins anew."""
         ended = self.concluded(Status.CANCELLED, now)
         return ended._replace(is_void=True, error=reason, markers="")
 
     def joined(self, marker: str, now: dt.datetime) -> Run:
-        """Return the run started once more: in another transaction, or outside of any if ""."""
+        """Return the run after another start under its name, with a transaction marker or ""."""
         if not self.markers:
             return self
         markers = f"{self.markers} {marker}" if marker else ""
         return self._replace(markers=markers, marked_at=now)
 
-    def left(self, piece: int) -> Run:
-        """Return the run when a shard's chain has ended before its entities did."""
+    def shard_rested(self, shard: int) -> Run:
+        """Return the run after a shard's chain ended before all its entities were handled."""
         return self._replace(
-            active=_without(self.active, piece),
-            resting=(*_without(self.resting, piece), piece),
+            active=_without(self.active, shard),
+            resting=(*_without(self.resting, shard), shard),
         )
 
-    def passed(self, piece: int) -> tuple[Run, int | None]:
-        """Return the run when a shard is done with, and the shard that its chain goes on with."""
-        active, resting = _without(self.active, piece), _without(self.resting, piece)
-        successor = self.next_piece if self.next_piece < self.pieces else None
-        if successor is not None and self.status in LEAVING:
+    def shard_finished(self, shard: int) -> tuple[Run, int | None]:
+        """Return the run after a shard is done, and the shard to which its chain is handed on."""
+        active, resting = _without(self.active, shard), _without(self.resting, shard)
+        successor = self.next_shard if self.next_shard < self.shards else None
+        if successor is not None and self.status in COMING_TO_REST:
             resting = (*resting, successor)
         elif successor is not None:
             active = (*active, successor)
         is_over = self.status is Status.RUNNING and not active
         run = self._replace(
             status=Status.FINISHING if is_over else self.status,
-            next_piece=self.next_piece if successor is None else successor + 1,
+            next_shard=self.next_shard if successor is None else successor + 1,
             active=active,
             resting=resting,
         )
         return run, successor
 
-    def stopped(self, piece: int, error: str) -> Run:
-        """Return the run when something failed for good in a shard; its position is kept."""
+    def shard_failed(self, shard: int, error: str) -> Run:
+        """Return the run after something failed for good in a shard. Its position is kept."""
         if self.status is Status.CANCELLING:
-            return self.left(piece)
+            return self.shard_rested(shard)
         return self._replace(status=Status.STOPPED, error=error) if self.is_live else self
 
-    def halted(self) -> Run:
-        """Return the run when its own step failed for good."""
+    def stopped(self) -> Run:
+        """Return the run after its own step failed for good."""
         return self._replace(status=Status.STOPPED)
 
     def begun(self) -> Run:
-        """Return the run after `on_start`, with its first shards about to begin."""
+        """Return the run after `on_start`: its first shards are active."""
         return self._replace(has_begun=True, active=self.resting, resting=())
 
     def concluded(self, status: Status, now: dt.datetime) -> Run:
-        """Return the run after its own step, with a new status."""
+        """Return the run with a new status, after its own step."""
         is_end = status in {Status.FINISHED, Status.CANCELLED}
         return self._replace(
             status=status,
@@ -217,13 +225,13 @@ class Run(NamedTuple):
         )
 
     def paused(self) -> Run | None:
-        """Return the run with nothing going on any more soon; None if it cannot be paused."""
+        """Return the run as pausing; None if it cannot be paused."""
         if self.status not in {Status.STARTING, Status.RUNNING, Status.PAUSING}:
             return None
         return self._replace(status=Status.PAUSING, epoch=self.epoch + 1)
 
     def cancelled(self) -> Run | None:
-        """Return the run with no entity handled any more soon; None if it cannot be cancelled."""
+        """Return the run as cancelling; None if it cannot be cancelled."""
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
         run = self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
@@ -232,7 +240,12 @@ class Run(NamedTuple):
         return run._replace(active=(), resting=(*self.active, *self.resting))
 
     def resumed(self, now: dt.datetime, done: int) -> Run:
-        """Return the run going on from where it stands, with `done` entities behind it."""
+        """Return the run going on from where it stands.
+
+        Args:
+            now: The present.
+            done: How many entities are done.
+        """
         active, resting = (*self.active, *self.resting), ()
         status = Status.RUNNING if active else Status.FINISHING
         if not self.has_begun:
@@ -249,7 +262,7 @@ class Run(NamedTuple):
         )
 
     def record(self) -> Record:
-        """Return what is stored; `live_since` is there for queries, `expires_at` for a TTL."""
+        """Return what is stored: also `live_since` for queries, `expires_at` for a TTL policy."""
         values: dict[str, Any] = self._asdict()
         del values["id"]
         for name in ("active", "resting"):
@@ -258,24 +271,27 @@ class Run(NamedTuple):
             values["live_since"] = self.started_at
         if self.ended_at:
             values["expires_at"] = self.ended_at + KEPT
-        return {**values, "status": self.status.value}
+        values["status"] = self.status.value
+        return {_STORED_AS.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_record(cls, run_id: str, record: Record) -> Run:
-        """Read what was stored; properties that a newer version added are ignored."""
-        values: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
+        """Read what was stored. Properties that a newer version added are ignored."""
+        named = {_READ_AS.get(stored, stored): value for stored, value in record.items()}
+        values: dict[str, Any] = {k: v for k, v in named.items() if k in cls._fields}
         for name in ("active", "resting"):
             values[name] = tuple(map(int, values[name].split()))
         return cls(**{**values, "id": run_id, "status": Status(values["status"])})
 
 
-UNINDEXED = frozenset(Run._fields) - {"started_at", "status", "iteration"}
+_INDEXED = {"started_at", "status", "iteration"}
+UNINDEXED = frozenset(_STORED_AS.get(name, name) for name in Run._fields if name not in _INDEXED)
 
 
-def key_of(run_id: str) -> RecordKey:
+def run_key(run_id: str) -> RecordKey:
     """Return the key of a run's entity."""
     return RecordKey(KIND, run_id)
 
 
-def _without(pieces: tuple[int, ...], piece: int) -> tuple[int, ...]:
-    return tuple(each for each in pieces if each != piece)
+def _without(shards: tuple[int, ...], shard: int) -> tuple[int, ...]:
+    return tuple(each for each in shards if each != shard)

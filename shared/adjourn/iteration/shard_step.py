@@ -1,168 +1,151 @@
-"""Carry out one step of a shard: claim it, walk, and write down how far it came."""
+"""One step of a shard: claim it, walk over its entities, and record how far it came."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from adjourn.errors import AdjournError, ConflictError, EncodeError
-from adjourn.execution.delivery import Delivery
+from adjourn.execution.delivery import Outcome
+from adjourn.iteration.control import Runs, steps_after
+from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
-from adjourn.iteration.runs import Run, key_of
-from adjourn.iteration.shards import UNINDEXED, Shard, said
-from adjourn.iteration.step_context import Means
-from adjourn.iteration.verdicts import Verdict, due_behind
-from adjourn.iteration.walk import Ending, Walk
+from adjourn.iteration.runs import Run, run_key
+from adjourn.iteration.shards import UNINDEXED, Shard, error_summary
+from adjourn.iteration.walk import Walk, WalkEnd
 from adjourn.log import event
 from adjourn.ports import Transaction
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Lane:
+class ShardStep:
     """One delivery of a step of a shard.
 
     Attributes:
+        iteration: The user's class.
+        context: Restores the context of the run's start while the hooks are called.
         run: The run, as the delivery found it.
-        shard: The shard, as the delivery found it.
+        shard: The shard, as the delivery found it; as claimed, afterwards.
         version: Of the shard's record.
     """
 
-    means: Means
-    delivery: Delivery
+    iteration: type[QueryIter[Any]]
+    custom_data: CustomData
+    runs: Runs
+    context: Callable[[], AbstractContextManager[None]]
     run: Run
     shard: Shard
     version: int
 
-    def carry_out(self) -> Verdict:
-        """Do one step's work; errors are those of `Iterations.step`."""
-        cls = self.means.registry.get(self.run.iteration)
-        data = self.means.loaded(self.shard.custom_data or self.run.custom_data)
-        before = self.means.surroundings.codec.dumps(data)
-        claimed = self.shard.claimed(self.means.now(), cls.step_seconds, cls.lease_seconds)
-        hooks = cls.over(self.means.surroundings.queries)
-        walk = Walk(claimed, data, hooks, self.means.surroundings)
+    def carry_out(self) -> Outcome:
+        """Do the work of the step and enqueue the next one; errors are those of `StepReceiver`."""
+        cls, adapters = self.iteration, self.runs.adapters
+        data = self.custom_data.load(self.shard.custom_data or self.run.custom_data)
+        before = self.custom_data.encode(data)
+        claimed = self.shard.claimed(self.runs.now(), cls.step_seconds, cls.lease_seconds)
+        walk = Walk(claimed, data, cls.over(adapters.queries), adapters, self.custom_data.codec)
         if not self._write(claimed):
-            return Verdict.BUSY
+            return Outcome.BUSY
         self.shard = claimed
         try:
-            with self.means.around(self.run, self.delivery):
-                ending = walk.go()
+            with self.context():
+                end = walk.go()
         except Exception as error:
-            self._keep(self._packed(walk, data, before, cls))
+            self._record_partly(self._with_data(walk, data, before))
             if isinstance(error, AdjournError):
                 raise
-            # The hooks' own are seen to: it comes of what the application restores around them.
-            event("iteration.failed", logging.ERROR, f"A step failed: {said(error)}", error=error)
-            return Verdict.FAILED
-        return self._conclude(walk, ending, self._packed(walk, data, before, cls))
+            # The walk catches errors of hooks, so the application failed to restore its context.
+            text = f"A step failed: {error_summary(error)}"
+            event("iteration.failed", logging.ERROR, text, error=error)
+            return Outcome.FAILED
+        return self._conclude(walk, end, self._with_data(walk, data, before))
 
-    def leave(self) -> Verdict:
-        """Let the shard rest where it is, since the run is being paused or cancelled."""
+    def _with_data(self, walk: Walk, data: object, before: bytes) -> Shard | EncodeError:
+        """Return the shard after the walk, with the data that the hooks left.
 
-        def work(transaction: Transaction) -> Run | None:
-            records = transaction.get([key_of(self.run.id), self.shard.key])
-            if records[0] is None or records[1] is None:
-                return None
-            run = Run.from_record(self.run.id, records[0])
-            shard = Shard.from_record(run.id, self.shard.piece, records[1])
-            if run.epoch == self.run.epoch and shard.piece in run.active:
-                run = run.left(shard.piece)
-                # The token shuts out whoever had the lease and may still be walking.
-                shard = shard._replace(token=shard.token + 1, lease_until=None)
-                self._put(transaction, run, shard)
-            return run
-
-        run = self.means.runs.store.transact(work)
-        if run is not None:
-            self.means.runs.enqueue(run, due_behind(run, self.shard))
-        return Verdict.LEAVE
-
-    def _packed(
-        self, walk: Walk, data: object, before: bytes, cls: type[QueryIter[object]]
-    ) -> Shard | EncodeError:
-        """Return the shard after the walk with the data that the hooks left, or why it cannot be.
-
-        What cannot be kept makes the whole step undone, as its data are those of the step.
+        Data that cannot be stored undo the whole step, because data and position go together. The
+        reason is returned then.
         """
         shard, name = walk.result(), f"{self.shard.name}-{self.shard.token}"
         try:
-            after = self.means.surroundings.codec.dumps(data, "custom_data")
+            after = self.custom_data.encode(data)
             if after == before:
                 return shard
-            if self.run.pieces > 1 and not cls.overrides("merge"):
+            if self.run.shards > 1 and not self.iteration.overrides("merge"):
                 return EncodeError(
-                    f"{cls.__name__} changes custom_data, of which each of the {self.run.pieces}"
-                    " shards has a copy; define merge(self, first, second) to combine them"
+                    f"{self.iteration.__name__} changes custom_data, of which each of the"
+                    f" {self.run.shards} shards has a copy; define merge(self, first, second) to"
+                    " combine them"
                 )
-            return shard._replace(custom_data=self.means.baggage.pack(after, name))
+            return shard._replace(custom_data=self.custom_data.store(after, name))
         except EncodeError as error:
             return error
 
-    def _conclude(self, walk: Walk, ending: Ending, shard: Shard | EncodeError) -> Verdict:
+    def _conclude(self, walk: Walk, end: WalkEnd, shard: Shard | EncodeError) -> Outcome:
+        now = self.runs.now()
         if isinstance(shard, EncodeError):
-            undone = self.shard._replace(error=said(shard))
-            return self._settle(undone.advanced(self.means.now(), in_full=False), Ending.STOP)
-        advanced = shard.advanced(self.means.now(), in_full=ending is Ending.TIME)
-        if ending in {Ending.END, Ending.STOP}:
-            return self._settle(advanced, ending)
-        if ending is Ending.WAIT:
+            undone = self.shard._replace(error=error_summary(shard))
+            return self._record_end(undone.advanced(now, in_full=False), WalkEnd.STOP)
+        advanced = shard.advanced(now, in_full=end is WalkEnd.TIME)
+        if end in {WalkEnd.END, WalkEnd.STOP}:
+            return self._record_end(advanced, end)
+        if end is WalkEnd.WAIT:
             advanced = advanced._replace(due_at=walk.next_due())
-        return self._go_on(advanced)
+        return self._enqueue_next(advanced)
 
-    def _go_on(self, advanced: Shard) -> Verdict:
+    def _enqueue_next(self, advanced: Shard) -> Outcome:
+        """Record the end of the step and enqueue the shard's next one."""
         if not self._write(advanced):
-            return self._fenced()
-        due = (self.run.step_of(advanced.piece, advanced.step), advanced.due_at)
-        self.means.runs.enqueue(self.run, [due])
-        self._discard(advanced)
-        return Verdict.GRANTED
+            return _shut_out()
+        next_step = (self.run.shard_step(advanced.number, advanced.step), advanced.due_at)
+        self.runs.enqueue(self.run, [next_step])
+        self._discard_replaced_data(advanced)
+        return Outcome.DONE
 
-    def _keep(self, shard: Shard | EncodeError) -> None:
-        """Store what a step did that something kept from its end; the same step goes on."""
-        kept = self.shard if isinstance(shard, EncodeError) else shard
-        if self._write(kept.released(self.means.now())):
-            self._discard(kept)
+    def _record_partly(self, shard: Shard | EncodeError) -> None:
+        """Record what an interrupted step did. The same step is delivered again."""
+        partly = self.shard if isinstance(shard, EncodeError) else shard
+        if self._write(partly.released(self.runs.now())):
+            self._discard_replaced_data(partly)
         else:
-            self._fenced()
+            _shut_out()
 
-    def _settle(self, shard: Shard, ending: Ending) -> Verdict:
-        """Store the end of the shard or of the run, together with what it means for the other."""
+    def _record_end(self, shard: Shard, end: WalkEnd) -> Outcome:
+        """Record the end of the shard, or the error that stops the run, in shard and run."""
 
         def work(transaction: Transaction) -> tuple[Run, Shard] | None:
-            records = transaction.get([key_of(self.run.id), shard.key])
+            records = transaction.get([run_key(self.run.id), shard.key])
             if records[0] is None or records[1] is None or records[1]["token"] != shard.token:
                 return None
-            run, settled = Run.from_record(self.run.id, records[0]), shard
-            if ending is Ending.END:
-                run, successor = run.passed(shard.piece)
-                settled = settled._replace(is_ended=True, successor=successor)
+            run, ended = Run.from_record(self.run.id, records[0]), shard
+            if end is WalkEnd.END:
+                run, successor = run.shard_finished(shard.number)
+                ended = ended._replace(is_ended=True, successor=successor)
             else:
-                run = run.stopped(shard.piece, shard.error)
-            self._put(transaction, run, settled)
-            return run, settled
+                run = run.shard_failed(shard.number, shard.error)
+            _put(self.runs, transaction, run, ended)
+            return run, ended
 
         try:
-            found = self.means.runs.store.transact(work)
+            found = self.runs.adapters.store.transact(work)
         except ConflictError:  # others keep changing the run; the next step tries it again
-            return self._go_on(shard)
+            return self._enqueue_next(shard)
         if found is None:
-            return self._fenced()
-        run, settled = found
-        if ending is Ending.STOP:
-            event("iteration.stopped", logging.ERROR, settled.error, done=settled.done)
-        self.means.runs.enqueue(run, due_behind(run, settled))
-        self._discard(settled)
-        return Verdict.GRANTED
-
-    def _put(self, transaction: Transaction, run: Run, shard: Shard) -> None:
-        run = run._replace(updated_at=self.means.now())
-        transaction.put(key_of(run.id), run.record(), unindexed=RUN_UNINDEXED)
-        transaction.put(shard.key, shard.record(), unindexed=UNINDEXED)
+            return _shut_out()
+        run, ended = found
+        if end is WalkEnd.STOP:
+            event("iteration.stopped", logging.ERROR, ended.error, done=ended.done)
+        self.runs.enqueue(run, steps_after(run, ended))
+        self._discard_replaced_data(ended)
+        return Outcome.DONE
 
     def _write(self, shard: Shard) -> bool:
-        """Write the shard if nobody else has since; the version is the fencing token."""
-        store = self.means.runs.store
+        """Write the shard if nobody else has since; its version is the fencing token."""
+        store = self.runs.adapters.store
         try:
             self.version = store.replace(
                 shard.key, shard.record(), version=self.version, unindexed=UNINDEXED
@@ -171,11 +154,40 @@ class Lane:
             return False
         return True
 
-    def _fenced(self) -> Verdict:
-        event("iteration.fenced", logging.WARNING, "A late step was shut out")
-        return Verdict.BUSY
-
-    def _discard(self, shard: Shard) -> None:
-        """Remove the data that the step began with, if they lay beside the entity."""
+    def _discard_replaced_data(self, shard: Shard) -> None:
+        """Remove the large payload of the data with which the step began, if it has others now."""
         if shard.custom_data != self.shard.custom_data:
-            self.means.baggage.discard(self.shard.custom_data)
+            self.custom_data.discard(self.shard.custom_data)
+
+
+def let_rest(runs: Runs, run: Run, shard: Shard) -> None:
+    """End a shard's chain where it stands, because its run is being paused or cancelled."""
+
+    def work(transaction: Transaction) -> Run | None:
+        records = transaction.get([run_key(run.id), shard.key])
+        if records[0] is None or records[1] is None:
+            return None
+        found = Run.from_record(run.id, records[0])
+        rested = Shard.from_record(run.id, shard.number, records[1])
+        if found.epoch == run.epoch and rested.number in found.active:
+            found = found.shard_rested(rested.number)
+            # The token shuts out a delivery that had the lease and may still be walking.
+            rested = rested._replace(token=rested.token + 1, lease_until=None)
+            _put(runs, transaction, found, rested)
+        return found
+
+    found = runs.adapters.store.transact(work)
+    if found is not None:
+        runs.enqueue(found, steps_after(found, shard))
+
+
+def _put(runs: Runs, transaction: Transaction, run: Run, shard: Shard) -> None:
+    run = run._replace(updated_at=runs.now())
+    transaction.put(run_key(run.id), run.record(), unindexed=RUN_UNINDEXED)
+    transaction.put(shard.key, shard.record(), unindexed=UNINDEXED)
+
+
+def _shut_out() -> Outcome:
+    text = "The step outlived its lease and another one took over; its result is dropped"
+    event("iteration.fenced", logging.WARNING, text)
+    return Outcome.BUSY

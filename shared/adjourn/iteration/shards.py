@@ -1,4 +1,4 @@
-"""The state of one part of an iteration: how far it is, and what is to be tried again."""
+"""The stored state of a shard: how far it is, and which entities are to be tried again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunError:
     """An entity that failed for good.
 
     Attributes:
-        entry: Its key, as kinds and names or ids with slashes between.
+        entry: Its key, as kinds and names or ids separated by slashes.
         message: Type and message of the exception.
     """
 
@@ -37,33 +37,34 @@ class RunError:
 
 
 class Shard(NamedTuple):
-    """One part of a run.
+    """One of the parts into which the query of a run was split.
 
     Attributes:
+        number: Of the shard within its run, from 0.
         query: Its part of the query, encoded.
-        custom_data: The user's data as they were when the step to come begins, encoded; empty
-            while they are those of the run.
-        step: Number of the step that is to come or is being carried out.
-        cursor: Position in the query behind which nothing was handled.
-        done: Entities handled, those given up included.
+        custom_data: The user's data at the beginning of the next step, encoded. Empty while they
+            are those of the run.
+        step: Number of the next step, which may be under way.
+        cursor: Position in the query. The entities after it have not been handled.
+        done: Entities handled, including those given up.
         waiting: Entities that failed and are to be tried again.
-        retries: These, encoded.
-        singly: How many entities from the position on are handled one by one, since the batch that
-            they were in failed.
+        retries: These entities, encoded.
+        singly: How many entities from the position on are handled one by one, because the batch
+            that they were in failed.
         errors: Entities given up.
-        failures: The first of them, as `encoded` makes it.
+        failures: The first of these, as JSON; `failures` reads them.
         error: The last error.
-        seconds: How long a step goes on, as it has proved itself.
-        due_at: Earliest start of the step to come; None for at once.
-        token: Fencing token: raised by each claim, so that a late worker cannot write.
-        lease_until: Until when the claim is exclusive; None if nobody has it.
-        is_ended: Whether every entity of it is done with.
-        successor: The shard that its chain went on with.
-        expires_at: When it may be removed.
+        seconds: How long a step goes on. It adapts to how the last steps ended.
+        due_at: Earliest start of the next step; None for at once.
+        token: Fencing token. Each claim raises it, so that a late delivery cannot write.
+        lease_until: Until when the claim is exclusive; None if it is not claimed.
+        is_ended: Whether all its entities are done.
+        successor: Number of the shard to which its chain of steps was handed on.
+        expires_at: When the record may be removed.
     """
 
     run_id: str
-    piece: int
+    number: int
     query: bytes
     updated_at: dt.datetime
     custom_data: bytes = b""
@@ -87,7 +88,7 @@ class Shard(NamedTuple):
     @property
     def key(self) -> RecordKey:
         """The key of its entity."""
-        return shard_key(self.run_id, self.piece)
+        return shard_key(self.run_id, self.number)
 
     @property
     def name(self) -> str:
@@ -97,22 +98,22 @@ class Shard(NamedTuple):
     def claimed(
         self, now: dt.datetime, step_seconds: float | None, lease_seconds: float | None
     ) -> Shard:
-        """Return the shard with a lease and a fencing token of its own.
+        """Return the shard with a lease and a new fencing token.
 
-        A lease that was found is over: who had it died or was too slow, so the next one who cannot
-        tell dares half of the time.
+        A lease found here has expired: its delivery died or was too slow. So the step is given
+        half of the time, unless the class says how long it takes.
         """
         seconds = step_seconds or self.seconds
         if step_seconds is None and self.lease_until is not None:
             seconds = max(_LEAST_SECONDS, seconds / 2)
-        # Twice the budget, since a step ends only between two entities.
+        # Twice the step's time, because a step ends only between two entities.
         lease = max(_SHORTEST_LEASE, 2 * dt.timedelta(seconds=seconds))
         if lease_seconds is not None:
             lease = dt.timedelta(seconds=lease_seconds)
         return self._replace(token=self.token + 1, seconds=seconds, lease_until=now + lease)
 
     def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
-        """Return the shard after a step, which used its time in full or not."""
+        """Return the shard after a step. If that used its time in full, the next one gets more."""
         seconds = min(_MOST_SECONDS, self.seconds * 2) if in_full else self.seconds
         return self.released(now)._replace(step=self.step + 1, seconds=seconds)
 
@@ -123,50 +124,50 @@ class Shard(NamedTuple):
     def record(self) -> Record:
         """Return what is stored."""
         values: dict[str, Any] = self._asdict()
-        del values["run_id"], values["piece"]
+        del values["run_id"], values["number"]
         return values
 
     @classmethod
-    def from_record(cls, run_id: str, piece: int, record: Record) -> Shard:
-        """Read what was stored; properties that a newer version added are ignored."""
+    def from_record(cls, run_id: str, number: int, record: Record) -> Shard:
+        """Read what was stored. Properties that a newer version added are ignored."""
         values: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
-        return cls(**{**values, "run_id": run_id, "piece": piece})
+        return cls(**{**values, "run_id": run_id, "number": number})
 
 
-# Nobody asks for shards but by their keys, and each index would be written with each step.
+# Shards are only looked up by key, and each step would have to write each index.
 UNINDEXED = frozenset(Shard._fields)
 
 
-def shard_key(run_id: str, piece: int) -> RecordKey:
+def shard_key(run_id: str, number: int) -> RecordKey:
     """Return the key of a shard's entity."""
-    return RecordKey(KIND, f"{run_id}-{piece:04}")
+    return RecordKey(KIND, f"{run_id}-{number:04}")
 
 
 def failures(encoded: bytes) -> list[RunError]:
-    """Read the errors that a shard keeps."""
+    """Read the failures that a shard keeps."""
     return [RunError(entry, message) for entry, message in json.loads(encoded)]
 
 
 def with_failure(encoded: bytes, failed: RunError) -> bytes:
-    """Return the errors that a shard keeps with one more, if there is room."""
+    """Return the failures that a shard keeps with one more, if there is room."""
     kept = json.loads(encoded)
     if len(kept) >= MOST_FAILURES:
         return encoded
     return json.dumps([*kept, [failed.entry[:_LONGEST_ERROR], failed.message]]).encode()
 
 
-def said(error: BaseException) -> str:
-    """Return type and message of an exception, cut to what a shard keeps."""
+def error_summary(error: BaseException) -> str:
+    """Return type and message of an exception, cut to the length that a shard keeps."""
     return failure.said(error, _LONGEST_ERROR)
 
 
-def pause_after(failed: int) -> dt.timedelta:
-    """Return how long an entity waits that has failed so often."""
+def retry_delay(failed: int) -> dt.timedelta:
+    """Return how long to wait before an entity that failed `failed` times is tried again."""
     return min(_FIRST_WAIT * (1 << min(failed - 1, 10)), _LONGEST_WAIT)
 
 
 def path_of(reference: object) -> str:
-    """Return what a person knows an entity by."""
+    """Return the key of an entity as text for people."""
     key = getattr(reference, "key", None) or reference
     path: Sequence[object] | None = getattr(key, "flat_path", None)
     return "/".join(map(str, path)) if path else repr(key)

@@ -1,4 +1,4 @@
-"""One step of a shard: read pages and call the user's hooks until the time is up."""
+"""The loop of a shard's step: read pages and call the user's hooks until the time is up."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
-from adjourn.clock import Clock
-from adjourn.iteration.hooks import Hooks, OnError, asked, handed
-from adjourn.iteration.shards import RunError, Shard, path_of, pause_after, said, with_failure
+from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
+from adjourn.iteration.shards import (
+    RunError,
+    Shard,
+    error_summary,
+    path_of,
+    retry_delay,
+    with_failure,
+)
 from adjourn.log import event
-from adjourn.ports.query_source import Page, QuerySource
+from adjourn.ports import Adapters
+from adjourn.ports.query_source import Page
 from adjourn.serialization.codec import Codec
 
-# So many entities of a shard can wait to be tried again; then it reads no further ones.
+# Entities of a shard that can wait to be tried again. Then it reads no further ones.
 MOST_RETRIES = 100
 
 
-class Ending(Enum):
-    """How a step ended."""
+class WalkEnd(Enum):
+    """Why a walk ended."""
 
-    TIME = auto()  # it was up
-    CUT = auto()  # short of it, since the process is to stop or a batch failed
-    WAIT = auto()  # nothing is left but entities that are not yet due again
-    END = auto()  # of the shard
-    STOP = auto()  # of the run
-
-
-class Surroundings(NamedTuple):
-    """What a walk needs of the outside world."""
-
-    queries: QuerySource
-    codec: Codec
-    clock: Clock
-    ahead: Callable[[Callable[[], Page]], Callable[[], Page]]
-    is_stopping: Callable[[], bool]
+    TIME = auto()  # its time was up
+    CUT = auto()  # earlier than that: the process is stopping, or a batch failed
+    WAIT = auto()  # only entities are left that are not yet due to be tried again
+    END = auto()  # the shard has no further entities
+    STOP = auto()  # the run stops at an entity
 
 
 class _Retry(NamedTuple):
-    """An entity that failed `failed` times in this round and is due again."""
+    """An entity that failed `failed` times in this round, and when it is tried again."""
 
     reference: object
     failed: int
@@ -51,7 +48,7 @@ class _Retry(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """How far a walk is: what changes with each entity, as of a shard."""
+    """The fields of the shard that change with each entity."""
 
     cursor: str
     done: int
@@ -59,193 +56,223 @@ class _Place:
 
 
 class Walk:
-    """Carries a claimed shard on."""
+    """Walks over the entities of a claimed shard.
+
+    Args:
+        shard: The shard, as claimed.
+        custom_data: The user's data, which the hooks may change.
+        hooks: The user's own.
+        adapters: The outside world.
+        codec: Decodes what the shard stores.
+    """
 
     def __init__(
-        self, shard: Shard, custom_data: object, hooks: Hooks, surroundings: Surroundings
+        self,
+        shard: Shard,
+        custom_data: object,
+        hooks: QueryIter[Any],
+        adapters: Adapters,
+        codec: Codec,
     ) -> None:
         self._shard = shard
         self._place = _Place(shard.cursor, shard.done, shard.singly)
         self._custom_data = custom_data
         self._hooks = hooks
-        self._around = surroundings
-        self._query: Mapping[str, Any] = surroundings.codec.loads(shard.query)
-        self._retries = [_Retry(*each) for each in surroundings.codec.loads(shard.retries)]
-        self._deadline = surroundings.clock.monotonic() + shard.seconds
+        self._adapters = adapters
+        self._codec = codec
+        self._query: Mapping[str, Any] = codec.loads(shard.query)
+        self._retries = [_Retry(*each) for each in codec.loads(shard.retries)]
+        self._deadline = adapters.clock.monotonic() + shard.seconds
         self._next: tuple[str, Callable[[], Page]] | None = None
 
-    def go(self) -> Ending:
-        """Do one step's work.
+    def go(self) -> WalkEnd:
+        """Handle entities until there is a reason to end.
 
         Raises:
-            StoreError: Something could not be read; what was handled before stays true.
+            StoreError: Something could not be read. What was handled before is in `result`.
         """
-        ending = self._retry()
-        while ending is None:
-            ending = self._page()
-        return ending
+        end = self._retry_due()
+        while end is None:
+            end = self._handle_page()
+        return end
 
     def result(self) -> Shard:
-        """Return the shard as it is now."""
-        told = [list(each) for each in self._retries]
+        """Return the shard after what was handled so far."""
+        retries = [list(each) for each in self._retries]
         return self._shard._replace(
             cursor=self._place.cursor,
             done=self._place.done,
             singly=self._place.singly,
-            retries=self._around.codec.dumps(told),
-            waiting=len(told),
+            retries=self._codec.dumps(retries),
+            waiting=len(retries),
         )
 
     def next_due(self) -> dt.datetime | None:
-        """Return when the first entity is due again that has failed before."""
+        """Return when the next failed entity is tried again; None if there is none."""
         return min((each.due for each in self._retries), default=None)
 
     # Entities that have failed before
 
-    def _retry(self) -> Ending | None:
-        """Try again what is due; None if the step goes on with further entities."""
-        now = self._around.clock.now()
+    def _retry_due(self) -> WalkEnd | None:
+        """Try failed entities again that are due; return None if the walk goes on."""
+        now = self._adapters.clock.now()
         due = [each for each in self._retries if each.due <= now]
         if not due:
-            return self._room()
-        found = self._around.queries.find(self._query, [each.reference for each in due])
+            return self._check_room()
+        found = self._adapters.queries.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
             goes_on = True
-            if entry is None:  # it is gone, so there is nothing to be done with it
+            if entry is None:  # it was deleted, so it counts as done
                 self._place.done += 1
             else:
-                goes_on = self._single(entry, retry.reference, retry.failed)
-            # Not before: when Datastore keeps the hook from handling it, it waits on.
+                goes_on = self._handle_one(entry, retry.reference, retry.failed)
+            # Only now: if a StoreError is raised above, the entity keeps waiting.
             self._retries.remove(retry)
             if not goes_on:
                 self._retries.append(_Retry(retry.reference, 0, now))
-                return Ending.STOP
-            if ending := self._is_over():
-                return ending
-        return self._room()
+                return WalkEnd.STOP
+            if end := self._check_end():
+                return end
+        return self._check_room()
 
-    def _room(self) -> Ending | None:
-        return Ending.WAIT if len(self._retries) >= MOST_RETRIES else None
+    def _check_room(self) -> WalkEnd | None:
+        """Return WAIT if so many entities wait to be tried again that no further one may fail."""
+        return WalkEnd.WAIT if len(self._retries) >= MOST_RETRIES else None
 
     # Entities that come for the first time
 
-    def _page(self) -> Ending | None:
-        """Handle a page; None if the step goes on."""
-        size = min(self._hooks.batch_size, self._left(0))
+    def _handle_page(self) -> WalkEnd | None:
+        """Handle the next page; return None if the walk goes on."""
+        size = min(self._hooks.batch_size, self._limit_left(0))
         page = self._read(size) if size > 0 else _NOTHING
         if page.more:
             self._read_ahead(page)
         if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
-            ending = self._batch(page)
+            end = self._handle_batch(page)
         else:
-            ending = self._one_by_one(page)
-        if ending is None and not page.more:
-            return Ending.WAIT if self._retries else Ending.END
-        return ending
+            end = self._handle_one_by_one(page)
+        if end is None and not page.more:
+            return WalkEnd.WAIT if self._retries else WalkEnd.END
+        return end
 
     def _read(self, size: int) -> Page:
+        """Return the page at the position, which may have been read ahead."""
         ahead, self._next = self._next, None
         if ahead is not None and ahead[0] == self._place.cursor:
             return ahead[1]()
-        return self._around.queries.page(self._query, cursor=self._place.cursor, limit=size)
+        return self._adapters.queries.page(self._query, cursor=self._place.cursor, limit=size)
 
     def _read_ahead(self, page: Page) -> None:
-        """Begin to read what comes after a page while that is handled."""
-        size, cursor = self._left(len(page.entries)), page.cursors[-1]
+        """Begin to read the next page while this one is handled."""
+        size, cursor = self._limit_left(len(page.entries)), page.cursors[-1]
         if size > 0:
             size = min(self._hooks.batch_size, size)
-            read = partial(self._around.queries.page, self._query, cursor=cursor, limit=size)
-            self._next = (cursor, self._around.ahead(read))
+            read = partial(self._adapters.queries.page, self._query, cursor=cursor, limit=size)
+            self._next = (cursor, self._adapters.ahead(read))
 
-    def _left(self, taken: int) -> int:
-        """Return how many entities the query's limit leaves, a batch and more if it has none."""
+    def _limit_left(self, taken: int) -> int:
+        """Return how many entities may still be read; a batch if the query has no limit.
+
+        Args:
+            taken: Entities that were read and are not handled yet.
+        """
         limit = self._query.get("limit")
         if limit is None:
             return self._hooks.batch_size
         left: int = limit - self._place.done - len(self._retries) - taken
         return left
 
-    def _batch(self, page: Page) -> Ending | None:
-        references = self._referred(page)
-        told = handed(self._hooks, page.entries, self._custom_data)
-        if isinstance(told, Exception):
-            text = f"A batch of {len(page.entries)} failed; they come one by one"
-            event("iteration.retry", logging.WARNING, text, error=told)
-            self._shard = self._shard._replace(error=said(told))
+    def _handle_batch(self, page: Page) -> WalkEnd | None:
+        references = self._references(page)
+        results = call_handler(self._hooks, page.entries, self._custom_data)
+        if isinstance(results, Exception):
+            text = f"A batch of {len(page.entries)} failed; its entities are handled one by one"
+            event("iteration.retry", logging.WARNING, text, error=results)
+            self._shard = self._shard._replace(error=error_summary(results))
             self._place.singly = len(page.entries)
-            return Ending.CUT
+            return WalkEnd.CUT
         self._place.cursor = page.cursors[-1]
         stopped = [
             reference
-            for entry, reference, error in zip(page.entries, references, told, strict=True)
-            if not self._is_settled(entry, reference, error, 0)
+            for entry, reference, error in zip(page.entries, references, results, strict=True)
+            if not self._record_result(entry, reference, error, 0)
         ]
-        now = self._around.clock.now()
-        # Those behind them are done, so none of them can be the position.
+        now = self._adapters.clock.now()
+        # The position is behind them, because others of the batch are done.
         self._retries += [_Retry(reference, 0, now) for reference in stopped]
         if stopped:
-            return Ending.STOP
-        return self._is_over() or self._room()
+            return WalkEnd.STOP
+        return self._check_end() or self._check_room()
 
-    def _one_by_one(self, page: Page) -> Ending | None:
-        places = zip(page.entries, self._referred(page), page.cursors, strict=True)
+    def _handle_one_by_one(self, page: Page) -> WalkEnd | None:
+        places = zip(page.entries, self._references(page), page.cursors, strict=True)
         for entry, reference, cursor in places:
-            if not self._single(entry, reference, 0):
-                return Ending.STOP
+            if not self._handle_one(entry, reference, 0):
+                return WalkEnd.STOP
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
-            if ending := self._is_over() or self._room():
-                return ending
+            if end := self._check_end() or self._check_room():
+                return end
         return None
 
-    def _referred(self, page: Page) -> list[object]:
-        """Return how its entities are found again, before a hook may give them other keys."""
-        return [self._around.queries.refer(self._query, entry) for entry in page.entries]
+    def _references(self, page: Page) -> list[object]:
+        """Return what finds the entities again. A hook may give them other keys."""
+        return [self._adapters.queries.refer(self._query, entry) for entry in page.entries]
 
     # One entity
 
-    def _single(self, entry: object, reference: object, failed: int) -> bool:
-        """Handle an entity that has failed so often in this round; False if the run stops."""
-        told = handed(self._hooks, [entry], self._custom_data)
-        error = told if isinstance(told, Exception) else told[0]
-        return self._is_settled(entry, reference, error, failed)
+    def _handle_one(self, entry: object, reference: object, failed: int) -> bool:
+        """Handle one entity; False if the run stops at it.
 
-    def _is_settled(
+        Args:
+            entry: The entity.
+            reference: Finds it again.
+            failed: How often it has failed in this round.
+        """
+        results = call_handler(self._hooks, [entry], self._custom_data)
+        error = results if isinstance(results, Exception) else results[0]
+        return self._record_result(entry, reference, error, failed)
+
+    def _record_result(
         self, entry: object, reference: object, error: Exception | None, failed: int
     ) -> bool:
-        """Note what became of an entity; False if the run stops."""
+        """Count an entity as done, put it off, or give it up; False if the run stops at it."""
         if error is None:
             self._place.done += 1
             return True
-        self._shard = self._shard._replace(error=said(error))
+        self._shard = self._shard._replace(error=error_summary(error))
         if failed < self._hooks.max_entry_retries:
             event("iteration.retry", logging.WARNING, "An entity failed", error=error)
-            self._put_off(reference, failed + 1)
+            self._retry_later(reference, failed + 1)
             return True
-        event("iteration.error", logging.ERROR, said(error), error=error)
-        answer = asked(self._hooks, entry, self._custom_data, error)
+        event("iteration.error", logging.ERROR, error_summary(error), error=error)
+        answer = call_handle_error(self._hooks, entry, self._custom_data, error)
         if answer is OnError.RETRY:
-            self._put_off(reference, 0)
+            self._retry_later(reference, 0)
         elif answer is OnError.CONTINUE:
-            self._count_error(reference, error)
+            self._give_up(reference, error)
         else:
             where = path_of(reference)
-            self._shard = self._shard._replace(error=f"{said(error)} (at {where})")
+            self._shard = self._shard._replace(error=f"{error_summary(error)} (at {where})")
         return answer is not OnError.STOP
 
-    def _put_off(self, reference: object, failed: int) -> None:
-        due = self._around.clock.now() + pause_after(max(1, failed))
+    def _retry_later(self, reference: object, failed: int) -> None:
+        due = self._adapters.clock.now() + retry_delay(max(1, failed))
         self._retries.append(_Retry(reference, failed, due))
 
-    def _count_error(self, reference: object, error: Exception) -> None:
-        kept = with_failure(self._shard.failures, RunError(path_of(reference), said(error)))
+    def _give_up(self, reference: object, error: Exception) -> None:
+        """Count an entity as done and keep its error."""
+        kept = with_failure(
+            self._shard.failures, RunError(path_of(reference), error_summary(error))
+        )
         self._place.done += 1
         self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
 
-    def _is_over(self) -> Ending | None:
-        if self._around.clock.monotonic() >= self._deadline:
-            return Ending.TIME
-        return Ending.CUT if self._around.is_stopping() else None
+    def _check_end(self) -> WalkEnd | None:
+        """Return why the walk ends between two entities; None if it goes on."""
+        if self._adapters.clock.monotonic() >= self._deadline:
+            return WalkEnd.TIME
+        return WalkEnd.CUT if self._adapters.is_stopping() else None
 
 
 _NOTHING = Page(entries=(), cursors=(), more=False)

@@ -18,7 +18,7 @@ from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError
-from adjourn.serialization.types import STANDARD_VALUES, Extension, distinct, registered, type_name
+from adjourn.serialization.types import STANDARD_VALUES, Extension, registered, type_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
@@ -242,6 +242,13 @@ def from_json(body: bytes) -> Json:
         raise DecodeError(f"The body is {_TOO_DEEP}.") from None
 
 
+def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
+    tree = dict(members)
+    if len(tree) < len(members):
+        raise ValueError("a key comes twice")
+    return tree
+
+
 def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not a number of JSON")
 
@@ -249,7 +256,7 @@ def _refuse(constant: str) -> Json:
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
-_DECODER = json.JSONDecoder(object_pairs_hook=partial(distinct, dict), parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
 
 
 def _shown(key: object) -> str:

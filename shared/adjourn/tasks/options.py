@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from adjourn.errors import DeclarationError
+from adjourn.names import TASK_NAME
 from adjourn.settings import is_queue
 
 Duration = dt.timedelta | float
 
-# https://cloud.google.com/tasks/docs/quotas and the reference of Task.name, Task.dispatch_deadline
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
+# https://cloud.google.com/tasks/docs/quotas and the reference of Task.dispatch_deadline
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NONE = dt.timedelta()
 _LONGEST = dt.timedelta(days=36_525)
@@ -181,7 +180,7 @@ class Options(NamedTuple):
 
 def is_name(value: object) -> bool:
     """Whether Cloud Tasks takes it as the short name of a task."""
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    return isinstance(value, str) and TASK_NAME.fullmatch(value) is not None
 
 
 def is_aware(value: object) -> bool:

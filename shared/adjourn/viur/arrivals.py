@@ -11,8 +11,9 @@ from adjourn.application.declarations import Declarations
 from adjourn.application.wiring import Wiring
 from adjourn.errors import EncodeError, PermanentTaskFailure, StoreError, UnknownNameError
 from adjourn.execution.current_task import current_task
-from adjourn.execution.delivery import Delivery
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.iteration.control import RunHandle
+from adjourn.requests.gate import Receiver
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 from adjourn.viur import takeover
@@ -34,7 +35,7 @@ class Arrivals:
         """Let the application understand the bodies that ViUR wrote."""
         codec = self.declared.codec
         self.declared.translate = lambda delivery, now: translated(delivery, now, codec)
-        self.declared.take_over_step = self.take_over_step
+        self.declared.wrap_step_receiver = self.receiving_steps
         for name, function in (
             (TAKE_OVER, self.take_over),
             (CARRY_ON, self.carry_on),
@@ -71,16 +72,19 @@ class Arrivals:
             enqueue = self.wiring().enqueuer.enqueue
             enqueue(task, (*receiver, *args), kwargs, call=f"{this.id}-viur")
 
-    def take_over_step(self, delivery: Delivery) -> bool:
-        """Have an iteration carried on that ViUR began, if that is what was delivered."""
-        text = text_of_step(delivery.body)
-        if text is None:
-            return False
+    def receiving_steps(self, receive: Receiver) -> Receiver:
+        """Return a receiver of steps that has iterations carried on that ViUR began."""
         task = self.declared.tasks.get(CARRY_ON)
-        with suppress(EncodeError):
-            self.wiring().enqueuer.enqueue(task, (text,), {}, call=identity(delivery))
-            return True
-        return False
+
+        def receive_either(delivery: Delivery) -> Outcome:
+            text = text_of_step(delivery.body)
+            if text is not None:
+                with suppress(EncodeError):
+                    self.wiring().enqueuer.enqueue(task, (text,), {}, call=identity(delivery))
+                    return Outcome.DONE
+            return receive(delivery)
+
+        return receive_either
 
     def carry_on(self, content: str | Mapping[str, Any]) -> None:
         """Begin a run where ViUR's stood, once however often its step was delivered.

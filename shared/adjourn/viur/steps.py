@@ -71,6 +71,8 @@ class ViurStep:
 
 def text_of_step(body: bytes) -> str | None:
     """Return the text of a body that is one of ViUR's steps, None for any other."""
+    if b"classID" not in body:
+        return None
     try:
         text = body.decode()
         content = json.loads(text)

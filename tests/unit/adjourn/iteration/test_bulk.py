@@ -1,4 +1,4 @@
-"""All entities of a query are deleted or updated, and those that cannot be are told."""
+"""All entities of a query are deleted or updated, and those that fail are reported."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from adjourn import Status
 from adjourn.errors import StoreError
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import MemoryQuery
-from tests.unit.adjourn.iteration.test_hooks import drain
+from tests.unit.adjourn.iteration.test_query_iter_hooks import drain
 
 QUERY = MemoryQuery("Order")
 MINUTE = dt.timedelta(minutes=1)
@@ -186,7 +186,7 @@ async def later(self, entry, custom_data):
 
 
 @pytest.mark.parametrize(
-    ("base", "members", "said"),
+    ("base", "members", "message"),
     [
         (adjourn.UpdateEntitiesIter, {}, "needs update_entry"),
         (adjourn.UpdateEntitiesIter, {"update_entry": later}, "must be a plain function"),
@@ -194,6 +194,6 @@ async def later(self, entry, custom_data):
         (adjourn.DeleteEntitiesIter, {"handle_entry": lambda *_: None}, "leave one of them out"),
     ],
 )
-def test_what_makes_no_sense_is_refused(app, base, members, said):
-    with pytest.raises(adjourn.DeclarationError, match=said):
+def test_what_makes_no_sense_is_refused(app, base, members, message):
+    with pytest.raises(adjourn.DeclarationError, match=message):
         app.query_iter(name="walk")(type("Walk", (base,), members))

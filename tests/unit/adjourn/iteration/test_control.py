@@ -8,7 +8,7 @@ import pytest
 from adjourn import QueryIter, Status, UnknownNameError, current_task
 from adjourn.errors import EnqueueError, UnavailableError
 from adjourn.execution.delivery import Outcome
-from adjourn.iteration.runs import KEPT, key_of
+from adjourn.iteration.runs import KEPT, run_key
 from adjourn.iteration.shards import shard_key
 from adjourn.testing import MemoryQuery, Sandbox
 
@@ -17,7 +17,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 class Walk(QueryIter):
-    """Takes ten seconds for each entity and notes what it is told."""
+    """Takes ten seconds for each entity and notes the calls of its hooks."""
 
     step_seconds = 20
     notes: list[object]
@@ -57,7 +57,7 @@ def walk(declare):
 
 
 def stored(box, run):
-    return box.store.get([key_of(run.id)])[0]
+    return box.store.get([run_key(run.id)])[0]
 
 
 # Pausing
@@ -83,9 +83,9 @@ def test_a_paused_run_rests_and_goes_on_where_it_was(box, walk, ran):
 def test_pausing_waits_for_all_shards(box, walk, ran):
     run = walk.start(QUERY, shards=3)
     run.pause()
-    lanes = [q for q in box.queue.due() if "-1" in q.name.rsplit("/", 1)[1]]
-    box.deliver(lanes[0])
-    box.deliver(lanes[1])
+    steps = [q for q in box.queue.due() if "-1" in q.name.rsplit("/", 1)[1]]
+    box.deliver(steps[0])
+    box.deliver(steps[1])
     assert run.fetch().status is Status.PAUSING
 
     box.drain()
@@ -513,7 +513,7 @@ def test_a_run_that_never_gets_on_is_stopped(box, walk, lines):
         box.app.wiring().reviver.revive()
 
     assert run.fetch().status is Status.STOPPED
-    assert run.fetch().last_error == "It was revived 5 times and did not get on."
+    assert run.fetch().last_error == "It was revived 5 times and made no progress."
     assert lines()[-1]["event"] == "iteration.stopped"
     assert run.retry()
     box.drain()

@@ -10,7 +10,7 @@ from adjourn import App, DeclarationError, EncodeError, QueryIter, Status
 from adjourn.errors import DecodeError, StoreError, UnavailableError
 from adjourn.execution.dead_letters import KIND as DEAD
 from adjourn.execution.delivery import Outcome
-from adjourn.iteration.runs import Step, key_of
+from adjourn.iteration.runs import Step, run_key
 from adjourn.iteration.shards import shard_key
 from adjourn.ports import RecordKey, Target
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox
@@ -82,9 +82,9 @@ def step(box):
     return queued
 
 
-def stored(box, run, piece=0):
+def stored(box, run, shard=0):
     """Return what is stored of a shard."""
-    return box.store.get([shard_key(run.id, piece)])[0]
+    return box.store.get([shard_key(run.id, shard)])[0]
 
 
 def letters(box):
@@ -95,8 +95,8 @@ def live_steps(box):
     return [Step.decode(q.task.body).number for q in box.queue.tasks.values()]
 
 
-def first_step(run, number=0, piece=0):
-    return Step(run_id=run.id, piece=piece, number=number, epoch=0)
+def first_step(run, number=0, shard=0):
+    return Step(run_id=run.id, shard=shard, number=number, epoch=0)
 
 
 # Starting
@@ -587,7 +587,7 @@ def test_a_failing_conclusion_is_tried_again_with_the_data_as_they_were(
     assert seen == [{"sum": 0}] * 3
     assert outcomes == [Outcome.FAILED, Outcome.DONE]
     assert run.fetch().status is Status.FINISHED
-    kept = box.store.get([key_of(run.id)])[0]["custom_data"]
+    kept = box.store.get([run_key(run.id)])[0]["custom_data"]
     assert json.loads(kept) == {"sum": 0, "touched": True}
     assert "iteration.failed" in [line["event"] for line in lines()]
 
@@ -658,7 +658,7 @@ def test_a_run_that_has_ended_needs_no_iteration(box, walk):
 
 def test_a_run_waits_for_a_revision_that_can_read_its_data(box, walk, script, lines):
     run = walk.start(QUERY)
-    key = key_of(run.id)
+    key = run_key(run.id)
     readable = box.store.get([key])[0]
     box.store.put(key, {**readable, "custom_data": b'{"$:shop.Color": "RED"}'})
 

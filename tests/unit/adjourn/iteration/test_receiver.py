@@ -1,4 +1,4 @@
-"""How a step that arrives is received, whatever its run does with it."""
+"""Which outcome a delivered step has, and who is notified of it."""
 
 import datetime as dt
 
@@ -11,7 +11,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import Step
 from adjourn.testing import SETTINGS, MemoryQuery
 
-GONE = Step(run_id="gone", piece=0, number=3, epoch=0).encode()
+GONE = Step(run_id="gone", shard=0, number=3, epoch=0).encode()
 
 
 @pytest.mark.parametrize("body", [GONE, b"no step"])

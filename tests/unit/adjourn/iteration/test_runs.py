@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 
 from adjourn import Status
-from adjourn.iteration.runs import KEPT, Run, Step, key_of
+from adjourn.iteration.control import first_steps, steps_after
+from adjourn.iteration.receiver import Decision, decide
+from adjourn.iteration.runs import KEPT, UNINDEXED, Run, Step, run_key
 from adjourn.iteration.shards import Shard
-from adjourn.iteration.verdicts import Verdict, due_behind, due_in, judge
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -22,8 +23,8 @@ def run(**changes):
         "custom_data": b"null",
         "context": b"{}",
         "total": 10,
-        "pieces": 4,
-        "next_piece": 2,
+        "shards": 4,
+        "next_shard": 2,
         "active": (0, 1),
         "started_at": NOON,
         "updated_at": NOON,
@@ -35,45 +36,45 @@ def run(**changes):
 
 
 def shard(**changes):
-    return Shard(**{"run_id": "r", "piece": 0, "query": b"{}", "updated_at": NOON} | changes)
+    return Shard(**{"run_id": "r", "number": 0, "query": b"{}", "updated_at": NOON} | changes)
 
 
-def step(piece=0, number=5, epoch=3):
-    return Step(run_id="r", piece=piece, number=number, epoch=epoch)
+def step(shard=0, number=5, epoch=3):
+    return Step(run_id="r", shard=shard, number=number, epoch=epoch)
 
 
 # Deliveries
 
 
 @pytest.mark.parametrize(
-    ("changes", "delivered", "lease", "verdict"),
+    ("changes", "delivered", "lease", "decision"),
     [
-        ({}, step(), None, Verdict.GRANTED),
-        ({}, step(), NOON, Verdict.GRANTED),
-        ({}, step(), NOON + SECOND, Verdict.BUSY),
-        ({}, step(number=4), NOON + SECOND, Verdict.STALE),
-        ({}, step(number=6), None, Verdict.EARLY),
-        ({}, step(epoch=2), NOON + SECOND, Verdict.STALE),
-        ({}, step(epoch=2, number=6), None, Verdict.STALE),
-        ({}, step(epoch=4), None, Verdict.EARLY),
-        ({}, step(piece=2), None, Verdict.STALE),
-        ({}, step(piece=None), None, Verdict.STALE),
-        ({"status": Status.PAUSING}, step(), None, Verdict.LEAVE),
-        ({"status": Status.CANCELLING}, step(), None, Verdict.LEAVE),
-        ({"status": Status.PAUSING}, step(), NOON + SECOND, Verdict.BUSY),
-        ({"status": Status.PAUSING, "active": ()}, step(), None, Verdict.STALE),
-        ({"status": Status.PAUSING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
-        ({"status": Status.FINISHING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
-        ({"status": Status.FINISHING, "active": ()}, step(None, 4), None, Verdict.STALE),
-        ({"status": Status.STARTING, "active": ()}, step(piece=None), None, Verdict.GRANTED),
-        ({"status": Status.PAUSED}, step(), None, Verdict.OVER),
-        ({"status": Status.STOPPED}, step(), None, Verdict.OVER),
-        ({"status": Status.FINISHED}, step(number=4), NOON + SECOND, Verdict.OVER),
-        ({"status": Status.CANCELLED}, step(epoch=2), None, Verdict.OVER),
+        ({}, step(), None, Decision.CARRY_OUT),
+        ({}, step(), NOON, Decision.CARRY_OUT),
+        ({}, step(), NOON + SECOND, Decision.WAIT_FOR_LEASE),
+        ({}, step(number=4), NOON + SECOND, Decision.REQUEUE_NEXT),
+        ({}, step(number=6), None, Decision.WAIT_FOR_PREVIOUS),
+        ({}, step(epoch=2), NOON + SECOND, Decision.REQUEUE_NEXT),
+        ({}, step(epoch=2, number=6), None, Decision.REQUEUE_NEXT),
+        ({}, step(epoch=4), None, Decision.WAIT_FOR_PREVIOUS),
+        ({}, step(shard=2), None, Decision.REQUEUE_NEXT),
+        ({}, step(shard=None), None, Decision.REQUEUE_NEXT),
+        ({"status": Status.PAUSING}, step(), None, Decision.REST),
+        ({"status": Status.CANCELLING}, step(), None, Decision.REST),
+        ({"status": Status.PAUSING}, step(), NOON + SECOND, Decision.WAIT_FOR_LEASE),
+        ({"status": Status.PAUSING, "active": ()}, step(), None, Decision.REQUEUE_NEXT),
+        ({"status": Status.PAUSING, "active": ()}, step(shard=None), None, Decision.CARRY_OUT),
+        ({"status": Status.FINISHING, "active": ()}, step(shard=None), None, Decision.CARRY_OUT),
+        ({"status": Status.FINISHING, "active": ()}, step(None, 4), None, Decision.REQUEUE_NEXT),
+        ({"status": Status.STARTING, "active": ()}, step(shard=None), None, Decision.CARRY_OUT),
+        ({"status": Status.PAUSED}, step(), None, Decision.DROP),
+        ({"status": Status.STOPPED}, step(), None, Decision.DROP),
+        ({"status": Status.FINISHED}, step(number=4), NOON + SECOND, Decision.DROP),
+        ({"status": Status.CANCELLED}, step(epoch=2), None, Decision.DROP),
     ],
 )
-def test_what_a_delivered_step_means(changes, delivered, lease, verdict):
-    assert judge(run(**changes), delivered, (5, lease), NOON) is verdict
+def test_what_to_do_with_a_delivered_step(changes, delivered, lease, decision):
+    assert decide(run(**changes), delivered, (5, lease), NOON) is decision
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_a_delivered_step_means(changes, delivered, lease, verdict):
     ],
 )
 def test_what_has_to_be_enqueued_behind_a_shard(changes, of_shard, due):
-    assert due_behind(run(**changes), shard(**of_shard)) == due
+    assert steps_after(run(**changes), shard(**of_shard)) == due
 
 
 @pytest.mark.parametrize(
@@ -103,35 +104,35 @@ def test_what_has_to_be_enqueued_behind_a_shard(changes, of_shard, due):
     ],
 )
 def test_what_has_to_be_enqueued_for_a_whole_run(changes, due):
-    assert due_in(run(**changes)) == due
+    assert first_steps(run(**changes)) == due
 
 
 # Shards that end
 
 
 def test_a_chain_goes_on_with_the_next_shard():
-    after, successor = run().passed(0)
+    after, successor = run().shard_finished(0)
 
     assert successor == 2
-    assert (after.active, after.next_piece, after.status) == ((1, 2), 3, Status.RUNNING)
+    assert (after.active, after.next_shard, after.status) == ((1, 2), 3, Status.RUNNING)
 
 
 def test_the_last_chain_but_one_just_ends():
-    after, successor = run(next_piece=4).passed(0)
+    after, successor = run(next_shard=4).shard_finished(0)
 
     assert successor is None
-    assert (after.active, after.next_piece, after.status) == ((1,), 4, Status.RUNNING)
+    assert (after.active, after.next_shard, after.status) == ((1,), 4, Status.RUNNING)
 
 
 def test_the_last_chain_ends_the_run():
-    after, _ = run(next_piece=4, active=(3,)).passed(3)
+    after, _ = run(next_shard=4, active=(3,)).shard_finished(3)
 
     assert (after.active, after.status) == ((), Status.FINISHING)
 
 
 @pytest.mark.parametrize("status", [Status.PAUSING, Status.CANCELLING])
 def test_nothing_is_begun_while_a_run_comes_to_rest(status):
-    after, successor = run(status=status, active=(0,)).passed(0)
+    after, successor = run(status=status, active=(0,)).shard_finished(0)
 
     assert successor == 2
     assert (after.active, after.resting, after.status) == ((), (2,), status)
@@ -139,7 +140,7 @@ def test_nothing_is_begun_while_a_run_comes_to_rest(status):
 
 @pytest.mark.parametrize("status", [Status.STOPPED, Status.CANCELLED])
 def test_a_late_step_that_ends_its_shard_does_not_revive_the_run(status):
-    after, _ = run(status=status, next_piece=4, active=(0,)).passed(0)
+    after, _ = run(status=status, next_shard=4, active=(0,)).shard_finished(0)
 
     assert after.status is status
 
@@ -151,8 +152,8 @@ def test_a_paused_run_keeps_its_chains_until_each_has_left():
     pausing = run().paused()
 
     assert (pausing.status, pausing.epoch, pausing.active) == (Status.PAUSING, 4, (0, 1))
-    assert pausing.left(0).left(0).resting == (0,)
-    assert pausing.left(0).active == (1,)
+    assert pausing.shard_rested(0).shard_rested(0).resting == (0,)
+    assert pausing.shard_rested(0).active == (1,)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +194,9 @@ def test_a_run_goes_on_where_it_was(changes, status, active):
 
 
 def test_an_entity_that_stops_a_run_does_not_stop_it_from_being_cancelled():
-    assert run().stopped(0, "broken").status is Status.STOPPED
-    assert run(status=Status.CANCELLING).stopped(0, "broken").status is Status.CANCELLING
-    assert run(status=Status.CANCELLED).stopped(0, "broken").status is Status.CANCELLED
+    assert run().shard_failed(0, "broken").status is Status.STOPPED
+    assert run(status=Status.CANCELLING).shard_failed(0, "broken").status is Status.CANCELLING
+    assert run(status=Status.CANCELLED).shard_failed(0, "broken").status is Status.CANCELLED
 
 
 def test_each_transaction_of_a_start_counts():
@@ -233,6 +234,14 @@ def test_properties_that_an_older_version_did_not_write_have_their_defaults():
     assert Run.from_record("r", record).error == ""
 
 
+def test_a_run_is_stored_under_the_names_that_earlier_versions_read():
+    stored = run(shards=8, next_shard=3).record()
+
+    assert (stored["pieces"], stored["next_piece"]) == (8, 3)
+    assert not {"shards", "next_shard"} & {*stored, *UNINDEXED}
+    assert {"pieces", "next_piece"} <= UNINDEXED
+
+
 @pytest.mark.parametrize("status", Status)
 def test_only_runs_under_way_are_found_as_such(status):
     is_live = status in {"starting", "running", "pausing", "cancelling", "finishing"}
@@ -251,5 +260,5 @@ def test_a_run_that_has_ended_expires(status):
 
 
 def test_the_keys_tell_run_and_shard():
-    assert (key_of("r").kind, key_of("r").name) == ("AdjournRun", "r")
-    assert (shard(piece=7).key.kind, shard(piece=7).key.name) == ("AdjournShard", "r-0007")
+    assert (run_key("r").kind, run_key("r").name) == ("AdjournRun", "r")
+    assert (shard(number=7).key.kind, shard(number=7).key.name) == ("AdjournShard", "r-0007")

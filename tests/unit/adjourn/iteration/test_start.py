@@ -1,4 +1,4 @@
-"""A query is walked over in pieces, and the run that they make is concluded once."""
+"""A query is split into shards, and the run that they make is concluded once."""
 
 import datetime as dt
 
@@ -38,14 +38,14 @@ def walk(app, box, ran):
     return app.query_iter(type("Walk", (Walk,), {"__module__": __name__, "notes": ran}))
 
 
-def pieces(box):
-    return sorted(Step.decode(q.task.body).piece for q in box.queue.tasks.values())
+def queued_shards(box):
+    return sorted(Step.decode(q.task.body).shard for q in box.queue.tasks.values())
 
 
-def test_a_run_is_cut_into_more_pieces_than_it_has_chains(box, walk):
+def test_a_run_is_split_into_more_shards_than_it_has_chains(box, walk):
     run = walk.start(QUERY, shards=2)
 
-    assert pieces(box) == [0, 1]
+    assert queued_shards(box) == [0, 1]
     assert [shard.status for shard in run.fetch().shards] == ["running"] * 2 + ["waiting"] * 6
 
 
@@ -60,16 +60,16 @@ def test_every_entity_is_handled_once_and_the_end_comes_after_all(box, walk, ran
     assert {shard.status for shard in run.fetch().shards} == {"ended"}
 
 
-def test_a_chain_that_has_ended_its_piece_goes_on_with_the_next(box, walk):
+def test_a_chain_that_has_ended_its_shard_goes_on_with_the_next(box, walk):
     walk.start(QUERY, shards=2)
 
     box.deliver(box.queue.due()[0])
-    assert pieces(box) == [1, 2]
+    assert queued_shards(box) == [1, 2]
     box.deliver(box.queue.due()[0])
-    assert pieces(box) == [2, 3]
+    assert queued_shards(box) == [2, 3]
 
 
-def test_a_repeated_end_of_a_piece_sees_that_the_next_one_is_queued(box, walk):
+def test_a_repeated_end_of_a_shard_sees_that_the_next_one_is_queued(box, walk):
     walk.start(QUERY, shards=2)
     first = box.queue.due()[0]
     box._receive(first)
@@ -77,10 +77,10 @@ def test_a_repeated_end_of_a_piece_sees_that_the_next_one_is_queued(box, walk):
 
     assert box.deliver(first) is Outcome.DONE
 
-    assert pieces(box) == [2]
+    assert queued_shards(box) == [2]
 
 
-def test_a_worker_that_lost_its_lease_cannot_end_its_piece(app, box, ran, lines):
+def test_a_worker_that_lost_its_lease_cannot_end_its_shard(app, box, ran, lines):
     def handle_entry(_self, entry, _custom_data):
         ran.append(entry)
         if entry == 1 and ran.count(1) == 1:
@@ -96,13 +96,13 @@ def test_a_worker_that_lost_its_lease_cannot_end_its_piece(app, box, ran, lines)
     assert box.deliver(queued) is Outcome.BUSY
 
     assert "iteration.fenced" in [line["event"] for line in lines()]
-    assert pieces(box) == [0, 1, 2]
+    assert queued_shards(box) == [0, 1, 2]
     assert [shard.status for shard in run.fetch().shards].count("running") == 2
     box.drain()
     assert run.fetch().done == 40
 
 
-def test_a_piece_whose_end_meets_too_many_others_ends_in_the_next_step(box, walk, ran):
+def test_a_shard_whose_end_meets_too_many_others_ends_in_the_next_step(box, walk, ran):
     walk.start(QUERY, shards=2)
     working = box.store.transact
 
@@ -141,7 +141,7 @@ def test_entries_that_move_behind_the_position_are_met_again_or_not_at_all(box, 
     assert run.fetch().done == 5
 
 
-def test_what_is_added_meanwhile_belongs_to_a_piece(box, walk, ran):
+def test_what_is_added_meanwhile_belongs_to_a_shard(box, walk, ran):
     walk.start(QUERY, shards=2)
     box.queries.add("Order", 40, 41)
 
@@ -150,7 +150,7 @@ def test_what_is_added_meanwhile_belongs_to_a_piece(box, walk, ran):
     assert sorted(ran[:-1]) == list(range(42))
 
 
-def test_the_data_of_the_pieces_are_merged(box, walk, ran):
+def test_the_data_of_the_shards_are_merged(box, walk, ran):
     walk.start(QUERY, {"sum": 0}, shards=2)
 
     box.drain()
@@ -158,7 +158,7 @@ def test_the_data_of_the_pieces_are_merged(box, walk, ran):
     assert ran[-1] == (40, {"sum": sum(range(40))})
 
 
-def test_pieces_that_changed_nothing_are_not_merged(box, app, ran):
+def test_shards_that_changed_nothing_are_not_merged(box, app, ran):
     class Quiet(Walk):
         def handle_entry(self, entry, custom_data):
             if entry == 7:

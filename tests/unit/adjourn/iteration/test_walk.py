@@ -76,7 +76,7 @@ def test_a_step_that_died_makes_the_next_one_dare_half(box, declare):
 
 
 def test_a_step_never_dares_nothing():
-    shard = Shard(run_id="r", piece=0, query=b"", updated_at=NOON, lease_until=NOON)
+    shard = Shard(run_id="r", number=0, query=b"", updated_at=NOON, lease_until=NOON)
 
     for _ in range(10):
         shard = shard.claimed(NOON, None, None)
@@ -95,7 +95,7 @@ def test_a_step_never_dares_nothing():
     ],
 )
 def test_a_claim_lasts_longer_than_a_step(step_seconds, lease_seconds, seconds, lease):
-    shard = Shard(run_id="r", piece=0, query=b"", updated_at=NOON, seconds=40)
+    shard = Shard(run_id="r", number=0, query=b"", updated_at=NOON, seconds=40)
 
     claimed = shard.claimed(NOON, step_seconds, lease_seconds)
 

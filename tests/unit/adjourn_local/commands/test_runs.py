@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-def state(*, seconds=10, done=(20, 0), pieces=2, errors=0, waiting=0, error="", **changes):
+def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", **changes):
     at = NOON + dt.timedelta(seconds=seconds)
     run = {
         "id": "r",
@@ -33,15 +33,15 @@ def state(*, seconds=10, done=(20, 0), pieces=2, errors=0, waiting=0, error="", 
         "custom_data": b"null",
         "context": b"{}",
         "total": 100,
-        "pieces": pieces,
-        "next_piece": 1,
+        "shards": count,
+        "next_shard": 1,
         "active": (0,),
         "started_at": NOON,
         "updated_at": NOON,
         "resumed_at": NOON,
     }
     shards = [
-        Shard(run_id="r", piece=n, query=b"{}", updated_at=at, done=each)
+        Shard(run_id="r", number=n, query=b"{}", updated_at=at, done=each)
         for n, each in enumerate(done)
     ]
     first = {"errors": errors, "waiting": waiting, "error": error}
@@ -84,7 +84,7 @@ def test_lines_are_told_only_of_what_has_changed(capsys):
 
 
 def test_the_display_has_a_bar_for_the_run_and_for_each_shard_under_way():
-    lines = drawn(state(done=(20, 5, 0), pieces=3, active=(0, 1), error="ValueError: \x1b[2J"))
+    lines = drawn(state(done=(20, 5, 0), count=3, active=(0, 1), error="ValueError: \x1b[2J"))
 
     assert lines[0] == "shop.Reprice r"
     assert lines[1].startswith("running ━━━━━")
@@ -96,15 +96,15 @@ def test_the_display_has_a_bar_for_the_run_and_for_each_shard_under_way():
     assert lines[4:] == ["shards: 2 running, 1 waiting", r"last error: ValueError: \x1b[2J"]
 
 
-def test_a_run_in_one_piece_has_one_bar():
-    lines = drawn(state(done=(20,), pieces=1))
+def test_a_run_in_one_shard_has_one_bar():
+    lines = drawn(state(done=(20,), count=1))
 
     assert len(lines) == 3
     assert lines[2] == "shards: 1 running"
 
 
 def test_more_shards_than_a_terminal_has_lines_are_counted():
-    lines = drawn(state(done=(1,) * 40, pieces=40, active=tuple(range(30))))
+    lines = drawn(state(done=(1,) * 40, count=40, active=tuple(range(30))))
 
     assert len(lines) == 1 + 1 + 16 + 1
     assert lines[-1] == "shards: 30 running, 10 waiting"

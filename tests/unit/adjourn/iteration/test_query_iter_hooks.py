@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from adjourn import OnError, QueryIter, RunError, Status
-from adjourn.iteration.shards import pause_after
+from adjourn.iteration.shards import retry_delay
 from adjourn.iteration.walk import MOST_RETRIES
 from adjourn.testing import MemoryQuery
 
@@ -80,7 +80,7 @@ def test_an_entity_that_fails_is_not_tried_again_at_once(box, walk, script, line
     assert (state.status, state.done, state.waiting, state.errors) == (Status.RUNNING, 9, 1, 0)
     assert not script.asked
     (queued,) = box.queue.tasks.values()
-    assert queued.due == box.clock.now() + pause_after(1)
+    assert queued.due == box.clock.now() + retry_delay(1)
     assert "iteration.retry" in [line["event"] for line in lines()]
 
 
@@ -113,7 +113,7 @@ def test_one_that_keeps_failing_is_given_up_and_kept_with_its_key(box, walk, scr
 
 
 def test_the_waits_grow():
-    assert [pause_after(n) / SECOND for n in (1, 2, 3, 6, 7, 50)] == [5, 10, 20, 160, 300, 300]
+    assert [retry_delay(n) / SECOND for n in (1, 2, 3, 6, 7, 50)] == [5, 10, 20, 160, 300, 300]
 
 
 def test_one_that_is_gone_by_then_is_done_with(box, walk, script):
@@ -305,7 +305,7 @@ def test_a_batch_that_says_something_else_has_failed(box, declare, script, answe
 
     drain(box)
 
-    assert {told for _, told in script.asked} <= {
+    assert {message for _, message in script.asked} <= {
         "handle_batch must return None, or None or an exception for each of 1"
     }
     assert run.fetch().last_error.startswith("TypeError: handle_batch must return None, or None")

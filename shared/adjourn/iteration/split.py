@@ -1,0 +1,40 @@
+"""Split the query of a run into shards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from adjourn.log import event
+from adjourn.ports.query_source import QuerySource
+
+# More shards than are walked over at a time, so that uneven ones even out.
+_SHARDS_EACH = 4
+
+
+def split(
+    queries: QuerySource, query: Mapping[str, object], at_a_time: int, run_id: str
+) -> Sequence[Mapping[str, object]]:
+    """Return a query for each shard. Between them they have all results, each once.
+
+    A query that cannot be split is logged, and so is what may surprise while it is walked over.
+
+    Args:
+        queries: Splits it.
+        query: What `QuerySource.describe` returned.
+        at_a_time: How many shards are to be walked over at the same time.
+        run_id: Of the run, for the log.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    shards: Sequence[Mapping[str, object]] = [query]
+    reason = ""
+    if at_a_time > 1:
+        shards, reason = queries.split(query, at_a_time * _SHARDS_EACH)
+    for warning in queries.warnings(query):
+        event("iteration.warning", logging.WARNING, warning, run=run_id)
+    if reason:
+        text = f"The query is walked over as a whole: {reason}"
+        event("iteration.whole", logging.WARNING, text, run=run_id)
+    return shards

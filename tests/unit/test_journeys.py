@@ -1,0 +1,23 @@
+"""A delivery takes a short way through the library, which `bench.journeys` follows."""
+
+import pytest
+
+from bench import journeys
+
+STEP_FILES = 18
+CALL_FILES = 15
+
+
+def test_a_step_of_an_iteration_enters_few_files():
+    step = journeys.step()
+
+    assert {"requests/http.py", "iteration/shard_step.py", "iteration/walk.py"} <= set(step.entered)
+    assert len(step.entered) <= STEP_FILES, step.entered
+
+
+@pytest.mark.xfail(reason="the way of a call is still longer; remove this mark when it is not")
+def test_a_plain_call_enters_few_files():
+    call = journeys.call()
+
+    assert {"requests/http.py", "execution/runner.py"} <= set(call.entered)
+    assert len(call.entered) <= CALL_FILES, call.entered
