@@ -17,7 +17,7 @@ INTERRUPTED = 130  # as a shell reports of what Ctrl-C ended
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
-_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export")
+_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export", "viur")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

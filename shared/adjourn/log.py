@@ -51,15 +51,28 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send every log line of this process to stdout as JSON, unless handlers are set already."""
+def configure(level: int = logging.INFO) -> logging.Handler | None:
+    """Send every log line of this process to stdout as JSON, unless handlers are set already.
+
+    Returns:
+        What was set; None if handlers were.
+    """
     root = logging.getLogger()
     if root.handlers:
-        return
+        return None
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root.addHandler(handler)
     root.setLevel(level)
+    return handler
+
+
+def keep(handler: logging.Handler, level: int = logging.INFO) -> None:
+    """Send adjourn's own lines to a handler if the application has replaced it meanwhile."""
+    if handler not in logging.getLogger().handlers:
+        _log.addHandler(handler)
+        _log.setLevel(level)
+        _log.propagate = False
 
 
 def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:

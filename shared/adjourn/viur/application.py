@@ -232,8 +232,8 @@ class ViurApp(App):
         found = list(queues.in_modules(m for m in modules if not m.startswith("adjourn.")))
         for each in found:
             if each.queue is None:
-                text = f"{each.place}: the queue is only known when the call is made; name it to"
-                event("viur.queue_unknown", logging.WARNING, f"{text} Terraform if there is none")
+                text = f"{each.place}: the queue is known only when the call is made; see that Terraform"
+                event("viur.queue_unknown", logging.WARNING, f"{text} makes it")
         named = {each.queue for each in found if each.queue and is_queue(each.queue)}
         return super().queues(default) | (named | queues_of_configuration()) - {DEFAULT_QUEUE}
 

@@ -1,0 +1,88 @@
+"""Walks over the source files of a project and applies the rules."""
+
+import ast
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from adjourn_local.commands.arguments import UsageError
+from adjourn_local.viur_check.finding import Context, Finding, Weight
+from adjourn_local.viur_check.rules import RULES
+from adjourn_local.viur_check.syntax import last_name, names
+
+_LEFT_OUT = {"site-packages", "node_modules", "__pycache__", "build"}
+_ITERATIONS = {"QueryIter", "DeleteEntitiesIter"}
+
+
+def findings(path: Path, version: str | None = None) -> Iterator[Finding]:
+    """Yield what behaves differently, file by file and line by line.
+
+    Args:
+        path: Folder of a project, or one file.
+        version: The version of its ViUR, such as "3.7"; the installed one's if None.
+
+    Raises:
+        UsageError: The version is none.
+    """
+    parsed: list[tuple[Path, ast.Module]] = []
+    for file in _files(path):
+        try:
+            parsed.append((file, ast.parse(file.read_bytes())))
+        except (SyntaxError, ValueError) as error:
+            text = f"it cannot be read: {type(error).__name__}"
+            yield Finding(str(file), getattr(error, "lineno", 1) or 1, "syntax", Weight.CHANGE, text)
+    deferred = frozenset(
+        name for _, tree in parsed for name in names(tree, "CallDeferred", "callDeferred")
+    )
+    known = _version(version)
+    for file, tree in parsed:
+        context = Context(known, deferred, _iterations(tree))
+        found = _in_tree(tree, context, str(file))
+        yield from sorted(found, key=lambda each: (each.line, each.rule))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for file in sorted(path.rglob("*.py")):
+        parts = file.relative_to(path).parts
+        if not _LEFT_OUT & set(parts) and not any(part.startswith(".") for part in parts):
+            yield file
+
+
+def _in_tree(tree: ast.AST, context: Context, file: str) -> Iterator[Finding]:
+    for node in ast.iter_child_nodes(tree):
+        for name, rule in RULES.items():
+            for at, weight, text in rule(node, context):
+                yield Finding(file, getattr(at, "lineno", 1), name, weight, text)
+        inner = context
+        if isinstance(node, ast.ClassDef):
+            inner = Context(context.version, context.deferred, context.iterations, node)
+        yield from _in_tree(node, inner, file)
+
+
+def _iterations(tree: ast.AST) -> frozenset[str]:
+    """Return the classes that are iterations, those that are so by a base in this file included."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    found = set(_ITERATIONS)
+    while grown := {
+        each.name
+        for each in classes
+        if each.name not in found and {last_name(base) for base in each.bases} & found
+    }:
+        found |= grown
+    return frozenset(found - _ITERATIONS)
+
+
+def _version(told: str | None) -> tuple[int, int] | None:
+    try:
+        text = told or installed_version("viur-core")
+    except PackageNotFoundError:
+        return None
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0] or "0"
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise UsageError(f"--viur {text!r} is not a version such as 3.7.")
+    return int(major), int(minor)
