@@ -1,6 +1,7 @@
 """What is found in a source, and what is known of the project around it."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,12 +38,14 @@ class Context:
 
     Attributes:
         version: Major and minor version of the project's ViUR; None if nobody knows.
+        rhythms: Schedules of the project's cron.yaml by cron name.
         deferred: Names of the functions and methods that are deferred somewhere in the project.
         iterations: Names of the classes that are iterations, in this file.
         in_class: The class in whose body the node stands.
     """
 
     version: tuple[int, int] | None
+    rhythms: Mapping[str, str]
     deferred: frozenset[str]
     iterations: frozenset[str]
     in_class: ast.ClassDef | None = None

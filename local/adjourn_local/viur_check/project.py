@@ -1,7 +1,9 @@
 """Walks over the source files of a project and applies the rules."""
 
 import ast
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -35,11 +37,31 @@ def findings(path: Path, version: str | None = None) -> Iterator[Finding]:
     deferred = frozenset(
         name for _, tree in parsed for name in names(tree, "CallDeferred", "callDeferred")
     )
-    known = _version(version)
+    known, schedules = _version(version), rhythms(path)
     for file, tree in parsed:
-        context = Context(known, deferred, _iterations(tree))
+        context = Context(known, schedules, deferred, _iterations(tree))
         found = _in_tree(tree, context, str(file))
         yield from sorted(found, key=lambda each: (each.line, each.rule))
+
+
+def rhythms(path: Path) -> dict[str, str]:
+    """Return the schedules by cron name of the cron.yaml that is in a project, or just above."""
+    folders = [path, *path.resolve().parents[:2]]
+    inside = sorted(path.rglob("cron.yaml")) if path.is_dir() else []
+    for file in [*inside, *(folder / "cron.yaml" for folder in folders)]:
+        if file.is_file():
+            return _schedules(file.read_text(encoding="utf-8"))
+    return {}
+
+
+def _schedules(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in re.split(r"(?m)^\s*-\s", text):
+        url = re.search(r"(?m)url:\s*[\"']?/_tasks/cron/?([\w-]*)", entry)
+        schedule = re.search(r"(?m)schedule:\s*[\"']?([^\"'#\n]+)", entry)
+        if url and schedule:
+            found[url.group(1) or "default"] = schedule.group(1).strip()
+    return found
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -59,7 +81,7 @@ def _in_tree(tree: ast.AST, context: Context, file: str) -> Iterator[Finding]:
                 yield Finding(file, getattr(at, "lineno", 1), name, weight, text)
         inner = context
         if isinstance(node, ast.ClassDef):
-            inner = Context(context.version, context.deferred, context.iterations, node)
+            inner = replace(context, in_class=node)
         yield from _in_tree(node, inner, file)
 
 

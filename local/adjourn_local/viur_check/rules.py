@@ -22,7 +22,8 @@ _LIMITING = {"retry_n_times", "noRetry"}
 _OWN_STEPS = {"_qryStep", "_requeueStep"}
 # From 3.8 on, transactions are those of Google's client; a number as interval is seconds.
 _SECONDS_SINCE = (3, 8)
-_ZERO_MEANT = "the rhythm of its cron.yaml, four hours in the template"
+# In the template of a project, viur-base.
+_TEMPLATE = "every 4 hours"
 
 
 def numeric_interval(node: ast.AST, context: Context) -> Iterator[Told]:
@@ -40,16 +41,22 @@ def numeric_interval(node: ast.AST, context: Context) -> Iterator[Told]:
         yield call, CHANGE, f"{told} {unit} in this ViUR: write timedelta({unit}={value:g})"
 
 
-def interval_zero(node: ast.AST, _context: Context) -> Iterator[Told]:
-    """No interval: at each call of its cron name."""
+def interval_zero(node: ast.AST, context: Context) -> Iterator[Told]:
+    """No interval: at each call of its cron name, so the job has to keep that one's rhythm."""
     for call in _decorating(node, "PeriodicTask"):
         value = argument(call, "interval", 0)
-        if value is None or number(value) == 0:
-            text = (
-                f"no interval means each call of its cron name: in ViUR that is {_ZERO_MEANT};"
-                " the job of adjourn's Terraform calls every minute. Write that time as interval"
-            )
-            yield call, CHANGE, text
+        if value is not None and number(value) != 0:
+            continue
+        given = argument(call, "cronName", 1)
+        name = given.value if isinstance(given, ast.Constant) else "default"
+        rhythm = context.rhythms.get(str(name))
+        where = "cron.yaml says" if rhythm else "ViUR's cron.yaml says, unless yours does not,"
+        told = rhythm or _TEMPLATE
+        text = (
+            f"no interval means each call of cron {name!r}: {where} {told!r}, adjourn's job calls"
+            f' every minute. Keep it by crons = {{ {name} = {{ schedule = "{told}" }} }} in Terraform'
+        )
+        yield call, CHANGE, text
 
 
 def naive_eta(node: ast.AST, _context: Context) -> Iterator[Told]:
