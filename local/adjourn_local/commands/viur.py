@@ -1,6 +1,7 @@
 """The command `adjourn viur check`: what of a ViUR project behaves differently on adjourn."""
 
 import argparse
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from adjourn_local.commands import Add
@@ -15,7 +16,8 @@ def add(add: Add) -> None:
     viur = add("viur", help="help a ViUR project to move")
     actions = viur.add_subparsers(required=True, metavar="action")
     check = actions.add_parser(
-        "check", help="say line by line what will behave differently; 1 if something must be changed"
+        "check",
+        help="say line by line what will behave differently; 1 if something must be changed",
     )
     check.add_argument("path", type=Path, help="folder of the project's source, or one file")
     check.add_argument(
@@ -30,12 +32,24 @@ def add(add: Add) -> None:
 def _check(options: argparse.Namespace) -> int:
     if not options.path.exists():
         raise UsageError(f"{options.path} does not exist.")
-    found = list(findings(options.path, options.viur))
+    found = list(findings(options.path, _version(options.viur)))
     for each in found:
         say(_line(each))
     must = sum(each.weight is Weight.CHANGE for each in found)
     say(f"{must} to change, {len(found) - must} to know")
     return 1 if must else 0
+
+
+def _version(told: str | None) -> tuple[int, int] | None:
+    try:
+        text = told or version("viur-core")
+    except PackageNotFoundError:
+        return None
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0] or "0"
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise UsageError(f"--viur {text!r} is not a version such as 3.7.")
+    return int(major), int(minor)
 
 
 def _line(finding: Finding) -> str:

@@ -4,11 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from adjourn_local.commands.arguments import UsageError
 from adjourn_local.viur_check.finding import Context, Finding, Weight
 from adjourn_local.viur_check.rules import RULES
 from adjourn_local.viur_check.syntax import last_name, names
@@ -17,15 +14,12 @@ _LEFT_OUT = {"site-packages", "node_modules", "__pycache__", "build"}
 _ITERATIONS = {"QueryIter", "DeleteEntitiesIter"}
 
 
-def findings(path: Path, version: str | None = None) -> Iterator[Finding]:
+def findings(path: Path, version: tuple[int, int] | None = None) -> Iterator[Finding]:
     """Yield what behaves differently, file by file and line by line.
 
     Args:
         path: Folder of a project, or one file.
-        version: The version of its ViUR, such as "3.7"; the installed one's if None.
-
-    Raises:
-        UsageError: The version is none.
+        version: Major and minor version of its ViUR; None if nobody knows.
     """
     parsed: list[tuple[Path, ast.Module]] = []
     for file in _files(path):
@@ -33,13 +27,15 @@ def findings(path: Path, version: str | None = None) -> Iterator[Finding]:
             parsed.append((file, ast.parse(file.read_bytes())))
         except (SyntaxError, ValueError) as error:
             text = f"it cannot be read: {type(error).__name__}"
-            yield Finding(str(file), getattr(error, "lineno", 1) or 1, "syntax", Weight.CHANGE, text)
+            yield Finding(
+                str(file), getattr(error, "lineno", 1) or 1, "syntax", Weight.CHANGE, text
+            )
     deferred = frozenset(
         name for _, tree in parsed for name in names(tree, "CallDeferred", "callDeferred")
     )
-    known, schedules = _version(version), rhythms(path)
+    schedules = rhythms(path)
     for file, tree in parsed:
-        context = Context(known, schedules, deferred, _iterations(tree))
+        context = Context(version, schedules, deferred, _iterations(tree))
         found = _in_tree(tree, context, str(file))
         yield from sorted(found, key=lambda each: (each.line, each.rule))
 
@@ -96,15 +92,3 @@ def _iterations(tree: ast.AST) -> frozenset[str]:
     }:
         found |= grown
     return frozenset(found - _ITERATIONS)
-
-
-def _version(told: str | None) -> tuple[int, int] | None:
-    try:
-        text = told or installed_version("viur-core")
-    except PackageNotFoundError:
-        return None
-    major, _, rest = text.partition(".")
-    minor = rest.partition(".")[0] or "0"
-    if not (major.isdecimal() and minor.isdecimal()):
-        raise UsageError(f"--viur {text!r} is not a version such as 3.7.")
-    return int(major), int(minor)

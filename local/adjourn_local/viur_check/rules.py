@@ -48,13 +48,13 @@ def interval_zero(node: ast.AST, context: Context) -> Iterator[Told]:
         if value is not None and number(value) != 0:
             continue
         given = argument(call, "cronName", 1)
-        name = given.value if isinstance(given, ast.Constant) else "default"
-        rhythm = context.rhythms.get(str(name))
+        name = str(given.value) if isinstance(given, ast.Constant) else "default"
+        rhythm = context.rhythms.get(name)
         where = "cron.yaml says" if rhythm else "ViUR's cron.yaml says, unless yours does not,"
         told = rhythm or _TEMPLATE
         text = (
             f"no interval means each call of cron {name!r}: {where} {told!r}, adjourn's job calls"
-            f' every minute. Keep it by crons = {{ {name} = {{ schedule = "{told}" }} }} in Terraform'
+            f' every minute. Keep it in Terraform: crons = {{ {name} = {{ schedule = "{told}" }} }}'
         )
         yield call, CHANGE, text
 
@@ -86,7 +86,11 @@ def mapped_name(node: ast.AST, _context: Context) -> Iterator[Told]:
         if set(value.value) & {":", "."}:
             yield node, KNOW, "':' and '.' in _name become '-', with a digest at the end"
     elif isinstance(value, ast.JoinedStr | ast.BinOp):
-        yield node, KNOW, "_name may hold letters, digits, '-', '_', and ':' and '.', which are mapped"
+        yield (
+            node,
+            KNOW,
+            "_name may hold letters, digits, '-', '_', and ':' and '.', which are mapped",
+        )
 
 
 def target_version(node: ast.AST, _context: Context) -> Iterator[Told]:
@@ -100,7 +104,9 @@ def own_steps(node: ast.AST, context: Context) -> Iterator[Told]:
     """Steps of an iteration's own."""
     is_iteration = context.in_class is not None and context.in_class.name in context.iterations
     if isinstance(node, ast.FunctionDef) and node.name in _OWN_STEPS and is_iteration:
-        text = f"{node.name} is refused: adjourn reads and counts by itself; move it into handleEntry"
+        text = (
+            f"{node.name} is refused: adjourn reads and counts by itself; move it into handleEntry"
+        )
         yield node, CHANGE, text
     if isinstance(node, ast.Attribute) and node.attr in _OWN_STEPS:
         yield node, KNOW, f"a call of {node.attr} begins a run where the given step stands"
@@ -118,7 +124,11 @@ def transaction_of_older(node: ast.AST, context: Context) -> Iterator[Told]:
             text = "calls in this transaction run a second after it is committed, and only then"
             yield node, KNOW, text
     if last_name(node) in {"acquireTransactionSuccessMarker", "acquire_transaction_success_marker"}:
-        yield node, KNOW, "adjourn puts a marker of its own in the transaction; this one is not read"
+        yield (
+            node,
+            KNOW,
+            "adjourn puts a marker of its own in the transaction; this one is not read",
+        )
 
 
 def decorators_order(node: ast.AST, _context: Context) -> Iterator[Told]:

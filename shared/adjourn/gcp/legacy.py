@@ -70,7 +70,8 @@ def query_of(client: Client, described: Mapping[str, Any]) -> Query:
         for each in value if are_several else [value]:
             query.add_filter(filter=PropertyFilter(name, operator, each))
     for group in described.get("or_filters") or ():
-        each_of = [PropertyFilter(*condition.split(" "), value) for condition, value in group]
+        pairs = [(condition.split(" "), value) for condition, value in group]
+        each_of = [PropertyFilter(name, operator, value) for (name, operator), value in pairs]
         query.add_filter(filter=Or(each_of))
     orders = described["orders"] or ()
     query.order = [n if number in _UPWARDS else f"-{n}" for n, number in orders]

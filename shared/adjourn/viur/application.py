@@ -232,8 +232,10 @@ class ViurApp(App):
         found = list(queues.in_modules(m for m in modules if not m.startswith("adjourn.")))
         for each in found:
             if each.queue is None:
-                text = f"{each.place}: the queue is known only when the call is made; see that Terraform"
-                event("viur.queue_unknown", logging.WARNING, f"{text} makes it")
+                text = (
+                    f"{each.place}: the queue is known only at the call; see that Terraform has it"
+                )
+                event("viur.queue_unknown", logging.WARNING, text)
         named = {each.queue for each in found if each.queue and is_queue(each.queue)}
         return super().queues(default) | (named | queues_of_configuration()) - {DEFAULT_QUEUE}
 

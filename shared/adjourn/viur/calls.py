@@ -151,7 +151,7 @@ _NAMING = {"__name__", "__qualname__"}
 
 
 def like_function(task: Any, function: Callable[..., Any]) -> Any:
-    """Let a task have the name, the text and the attributes of its function, as a decorator does."""
+    """Return a task with the name, the text and the attributes of its function."""
     return functools.update_wrapper(task, function)
 
 
@@ -231,6 +231,4 @@ def _check_own(task: Task[..., Any], names: Iterable[str]) -> None:
             )
 
 
-_OPTIONS = frozenset(
-    {"_queue", "_countdown", "_eta", "_name", "_target_version", "_call_deferred"}
-)
+_OPTIONS = frozenset({"_queue", "_countdown", "_eta", "_name", "_target_version", "_call_deferred"})

@@ -69,7 +69,7 @@ _SUBSTITUTES: tuple[tuple[Callable[[object], bool], Callable[[Any], object]], ..
     (is_key, key_parts),
     (is_entity, entity_parts),
     (_is_skeleton, lambda value: {name: value[name] for name in value}),
-    (_is(str), lambda value: str.__str__(value)),
+    (_is(str), str.__str__),
     (_is(int), int),
     (_is(float), float),
     (_is(bytes), bytes),
@@ -79,4 +79,3 @@ _SUBSTITUTES: tuple[tuple[Callable[[object], bool], Callable[[Any], object]], ..
     (_is(frozenset), frozenset),
     (_is(dt.datetime), _plain_moment),
 )
-

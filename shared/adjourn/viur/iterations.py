@@ -55,7 +55,7 @@ def _refuse_own_steps(name: str, namespace: dict[str, Any]) -> None:
     if own:
         raise DeclarationError(
             f"{name}.{own[0]} would never be called: adjourn reads and counts by itself. Move what"
-            " it does into handleEntry, or into load, handle_batch or on_start of adjourn.QueryIter."
+            " it does into handleEntry, or into a hook of adjourn.QueryIter such as handle_batch."
         )
 
 

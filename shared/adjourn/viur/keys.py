@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adjourn.gcp.legacy import entity_with, key_at, is_google_entity, is_google_key
+from adjourn.gcp.legacy import entity_with, is_google_entity, is_google_key, key_at
 from adjourn.serialization.types import Extension
 from adjourn.viur import installed
 
@@ -152,7 +152,7 @@ def _decode_key(state: list[Any]) -> object:
 
 def _decode_entity(state: dict[str, Any]) -> object:
     key = state["key"]
-    parts = None if key is None else KeyParts(*key[:3], key[3:])
+    parts = None if key is None else KeyParts(key[0], key[1], key[2], key[3:])
     return _entity(EntityParts(parts, state["exclude"], state["properties"]))
 
 

@@ -1,4 +1,4 @@
-"""Queues that the source of an application names where it makes a call: `send(7, _queue="mail")`."""
+"""Queues that an application names where it makes a call, as in `send(7, _queue="mail")`."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def in_source(source: str, file: str) -> Iterator[NamedQueue]:
         tree = ast.parse(source)
     except SyntaxError:
         return
-    for node in ast.walk(tree):
-        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.Call)):
+        for keyword in node.keywords:
             if keyword.arg == _OPTION:
                 value = keyword.value
                 known = value.value if isinstance(value, ast.Constant) else ""

@@ -71,7 +71,9 @@ class JsonKeyEncoder(json.JSONEncoder):
             key = getattr(value, "key", None)
             return {_ENTITY: plain, KEY: text_of(key) if key else None}
         if any(name in {*_READERS, _ENTITY} for name in value):
-            raise TypeError("A dict with a key such as '.__key__' would come back as another value.")
+            raise TypeError(
+                "A dict with a key such as '.__key__' would come back as another value."
+            )
         return plain
 
 
@@ -93,7 +95,7 @@ def jsonDecodeObjectHook(obj: dict[str, Any]) -> Any:
 
 
 class UnreadableError(ValueError):
-    """A value has a marker of ViUR's, but its content cannot be read; the text does not quote it."""
+    """The content of one of ViUR's markers cannot be read; the text does not quote it."""
 
 
 def _read(marker: str, content: Any) -> Any:

@@ -15,7 +15,6 @@ else:
 
     from tests.viur.real.fixtures import *  # noqa: F403 - fixtures are found by their names
 
-
     @pytest.fixture(autouse=True)
     def _clean_environment():
         """Leave the environment as it is: it leads ViUR, once it is imported, to the stack."""

@@ -59,5 +59,5 @@ def adjourn_world(stack: RunningStack) -> worlds.AdjournWorld:
 
 
 @pytest.fixture(scope="session")
-def viur_world(stack: RunningStack) -> worlds.ViurWorld:  # noqa: ARG001 - the same Datastore
+def viur_world(stack: RunningStack) -> worlds.ViurWorld:
     return worlds.ViurWorld()

@@ -15,5 +15,5 @@ def initialize():
     """Do what `viur.core.setup` does with skeletons."""
     set_initialized = getattr(skeleton, "setSystemInitialized", None)
     if set_initialized is None:
-        from viur.core.bones.base import setSystemInitialized as set_initialized  # noqa: PLC0415
+        from viur.core.bones.base import setSystemInitialized as set_initialized
     set_initialized()

@@ -78,12 +78,15 @@ def test_classes_of_iterations_are_known_by_their_ids():
 @pytest.mark.parametrize("name", ["_qryStep", "_requeueStep"])
 def test_steps_of_ones_own_are_refused_where_they_are_declared(name):
     with pytest.raises(DeclarationError, match=name):
-        ours.MetaQueryIter("Stepping", (ours.QueryIter,), {name: classmethod(lambda cls, step: None)})
+        ours.MetaQueryIter(
+            "Stepping", (ours.QueryIter,), {name: classmethod(lambda cls, step: None)}
+        )
 
 
 def test_a_step_that_is_called_begins_a_run(adjourn_world):
-    from tests.viur.real import worlds
     from viur.core import db
+
+    from tests.viur.real import worlds
 
     worlds.clear()
     walk = adjourn_world.module("probe").Walk
@@ -119,7 +122,11 @@ def test_variables_say_what_is_declared_and_deployed(adjourn_world):
 
 def test_the_region_is_that_of_the_application_id_where_nothing_else_says_it(monkeypatch):
     monkeypatch.delenv("ADJOURN_LOCATION")
-    for application, region in (("h~shop", "europe-west3"), ("e~shop", "europe-west1"), ("s~x", None)):
+    for application, region in (
+        ("h~shop", "europe-west3"),
+        ("e~shop", "europe-west1"),
+        ("s~x", None),
+    ):
         monkeypatch.setenv("GAE_APPLICATION", application)
         assert (ours._gaeApp, ours.regionPrefix) == (application, application[0])
         assert ours.queueRegion == region
@@ -128,7 +135,7 @@ def test_the_region_is_that_of_the_application_id_where_nothing_else_says_it(mon
     assert (ours._gaeApp, ours.regionPrefix, ours.queueRegion) == (None, None, None)
 
 
-def test_the_client_is_that_of_the_deployment(adjourn_world):  # noqa: ARG001 - the stack
+def test_the_client_is_that_of_the_deployment(adjourn_world):
     parent = ours.taskClient.queue_path("adjourn-local", ours.queueRegion, "default")
 
     assert list(ours.taskClient.list_tasks(parent=parent)) == []

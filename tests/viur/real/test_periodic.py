@@ -15,7 +15,9 @@ from adjourn.viur.periodic import interval_of
 OLDER = os.environ["VIUR_GENERATION"] == "3.7"
 
 
-@pytest.mark.parametrize("interval", [0, 0.0, 30, 0.5, "90", "0.5", dt.timedelta(hours=2)], ids=repr)
+@pytest.mark.parametrize(
+    "interval", [0, 0.0, 30, 0.5, "90", "0.5", dt.timedelta(hours=2)], ids=repr
+)
 @pytest.mark.parametrize("flag", [None, True, False])
 def test_an_interval_is_as_long_as_this_viur_has_it(monkeypatch, interval, flag):
     name = "tasks.periodic.useminutes"

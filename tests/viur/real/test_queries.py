@@ -102,7 +102,9 @@ def test_the_query_of_a_skeleton_gives_its_instances(adjourn_world):
 @pytest.mark.usefixtures("things")
 def test_children_stand_for_the_entities_that_are_meant(adjourn_world):
     for number in range(3):
-        entity = db.Entity(db.Key("relation-of", f"r{number}", parent=db.Key("thing", f"t{number:02}")))
+        entity = db.Entity(
+            db.Key("relation-of", f"r{number}", parent=db.Key("thing", f"t{number:02}"))
+        )
         entity["n"] = number
         db.Put(entity)
     query = db.Query("relation-of")
@@ -134,7 +136,9 @@ def test_a_query_that_viur_merges_itself_is_refused(adjourn_world):
 
 def test_all_that_a_query_finds_is_deleted_those_of_a_skeleton_by_it(things, adjourn_world):
     probe = adjourn_world.module("probe")
-    adjourn_world.run(lambda: probe.Empty.startIterOnQuery(db.Query("thing").filter("colour =", "red")))
+    adjourn_world.run(
+        lambda: probe.Empty.startIterOnQuery(db.Query("thing").filter("colour =", "red"))
+    )
     assert len(db.Query("thing").run(99)) == 8
 
     deleted = ThingSkel().all().filter("amount >", 8)

@@ -105,7 +105,7 @@ def test_an_iteration_that_is_started_in_one_begins_with_the_commit(adjourn_worl
     assert worlds.effects("transactions")["walked/committed"]["total"] == "1"
 
 
-def test_the_current_transaction_is_found_and_only_while_it_is_open(adjourn_world):  # noqa: ARG001
+def test_the_current_transaction_is_found_and_only_while_it_is_open(adjourn_world):
     guard = app.wiring().adapters.transactions
 
     assert guard.current() is None

@@ -19,10 +19,10 @@ from tests.viur.real import worlds
 
 KEY = db.Key("order", 7, parent=db.Key("shop", "north"))
 BERLIN = pytz.timezone("Europe/Berlin")
-SUMMER = BERLIN.localize(dt.datetime(2024, 7, 1, 12, 30, 15, 250))
+SUMMER = BERLIN.localize(dt.datetime(2024, 7, 1, 12, 30, 15, 250))  # noqa: DTZ001 - as pytz wants it
 NOON = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
 
-Point = collections.namedtuple("Point", "x y")
+Point = collections.namedtuple("Point", "x y")  # noqa: PYI024 - as ViUR code has them
 
 
 class Level(enum.IntEnum):
@@ -76,7 +76,10 @@ TAKEN = {
     "subclass-of-str": (Text("text"), "text"),
     "datetime-of-pytz": (SUMMER, SUMMER.astimezone(dt.UTC)),
     "datetime": (NOON, NOON),
-    "timedelta": (dt.timedelta(minutes=13, microseconds=37), dt.timedelta(minutes=13, microseconds=37)),
+    "timedelta": (
+        dt.timedelta(minutes=13, microseconds=37),
+        dt.timedelta(minutes=13, microseconds=37),
+    ),
     "bytes": (b"\x00\xff", b"\x00\xff"),
     "set": ({1, 2}, {1, 2}),
     "frozenset": (frozenset({1}), frozenset({1})),
@@ -143,7 +146,9 @@ def test_the_encoder_writes_what_viurs_decoder_reads_and_the_hook_what_viur_writ
     value, _ = TAKEN[name]
 
     assert viur_json.loads(json.dumps(value, cls=JsonKeyEncoder)) == through_viur(value)
-    assert json.loads(viur_json.dumps(value), object_hook=jsonDecodeObjectHook) == through_viur(value)
+    assert json.loads(viur_json.dumps(value), object_hook=jsonDecodeObjectHook) == through_viur(
+        value
+    )
 
 
 def test_an_argument_arrives_in_the_function_as_viurs_own(stack, adjourn_world):
@@ -153,6 +158,8 @@ def test_an_argument_arrives_in_the_function_as_viurs_own(stack, adjourn_world):
     adjourn_world.run(lambda: probe.remember("entity", entity(n=1)))
 
     found = worlds.effects("values")
-    package = "viur.datastore.types" if os.environ["VIUR_GENERATION"] == "3.7" else "viur.core.db.types"
+    package = (
+        "viur.datastore.types" if os.environ["VIUR_GENERATION"] == "3.7" else "viur.core.db.types"
+    )
     assert found["remembered/key"] == {"text": repr(str(KEY)), "type": f"'{package}.Key'"}
     assert found["remembered/entity"]["type"] == f"'{package}.Entity'"

@@ -411,7 +411,9 @@ def test_an_encoder_that_is_extended_writes_its_own_values_and_viurs():
 
     class Encoder(JsonKeyEncoder):
         def default(self, o):
-            return {"money": ORDER, "at": [EMBEDDED]} if isinstance(o, Money) else super().default(o)
+            return (
+                {"money": ORDER, "at": [EMBEDDED]} if isinstance(o, Money) else super().default(o)
+            )
 
     told = json.loads(json.dumps({"price": Money()}, cls=Encoder), object_hook=jsonDecodeObjectHook)
 

@@ -125,7 +125,11 @@ def test_a_number_is_refused_with_both_ways_to_write_it_if_nobody_says_of_what(
         assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("interval", [-1 * MINUTE, float("nan"), float("inf"), True, "-1", "often", "nan", None], ids=repr)
+@pytest.mark.parametrize(
+    "interval",
+    [-1 * MINUTE, float("nan"), float("inf"), True, "-1", "often", "nan", None],
+    ids=repr,
+)
 def test_any_other_interval_is_refused(app, interval):
     with pytest.raises(adjourn.DeclarationError):
         app.periodic_task(named("sweep"), interval, "default")
@@ -403,7 +407,11 @@ def test_what_has_no_annotation_arrives_as_it_was_given(app):
 
     assert offer.describe()["parameters"] == {
         "type": "object",
-        "properties": {"days": {"type": "integer", "default": 30}, "what": {}, "many": {"default": 3}},
+        "properties": {
+            "days": {"type": "integer", "default": 30},
+            "what": {},
+            "many": {"default": 3},
+        },
         "required": ["what"],
         "additionalProperties": False,
     }

@@ -73,7 +73,9 @@ def test_the_query_is_made_again(client):
 
 def test_orders_that_viur_turned_round_run_as_they_were_asked(client):
     orders = [["a", 3], ["b", 4]]
-    query = query_of(client, ViurStep.read(content_of(text(orders=orders, filters={}))).query._asdict())
+    query = query_of(
+        client, ViurStep.read(content_of(text(orders=orders, filters={}))).query._asdict()
+    )
 
     assert query.order == ["-a", "b"]
 

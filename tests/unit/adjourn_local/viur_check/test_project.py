@@ -1,6 +1,5 @@
 """What of a ViUR project behaves differently, line by line."""
 
-
 import pytest
 
 from adjourn_local.cli import main
@@ -20,7 +19,7 @@ cron:
 """
 
 
-def told(source, version="3.7"):
+def told(source, version=(3, 7)):
     """Return line, rule and text of what is found in a source."""
     return [(each.line, each.rule, each.text) for each in findings(source, version)]
 
@@ -52,8 +51,10 @@ SOURCES = {
     "mapped-name": ("f(_name='a-b')\nf(_name='a:b')\n", 2),
     "target-version": ("f(_target_version=None)\nf(_target_version='v1')\n", 2),
     "own-steps": (
-        "class A:\n    def _qryStep(cls, step): ...\n"
-        "class B(QueryIter): ...\nclass C(B):\n    def _qryStep(cls, step): ...\n",
+        (
+            "class A:\n    def _qryStep(cls, step): ...\n"
+            "class B(QueryIter): ...\nclass C(B):\n    def _qryStep(cls, step): ...\n"
+        ),
         5,
     ),
     "transaction": ("db.Put(a)\ndb.RunInTransaction(f)\n", 2),
@@ -88,10 +89,9 @@ def test_a_rule_finds_the_line_that_it_is_about_and_no_other(write, rule):
 @pytest.mark.parametrize(
     ("version", "text"),
     [
-        ("3.7", "timedelta(minutes=1440)"),
-        ("3.7.21", "timedelta(minutes=1440)"),
-        ("3.8", "timedelta(seconds=1440)"),
-        ("3.9.3", "timedelta(seconds=1440)"),
+        ((3, 7), "timedelta(minutes=1440)"),
+        ((3, 8), "timedelta(seconds=1440)"),
+        ((4, 0), "timedelta(seconds=1440)"),
         (None, "say it by --viur"),
     ],
 )
@@ -116,8 +116,8 @@ def test_the_rhythm_of_a_cron_name_is_that_of_the_projects_cron_yaml(write):
 def test_transactions_of_the_oldest_viur_are_refused(write):
     folder = write("db.RunInTransaction(f)\n")
 
-    assert "refused" in told(folder, "3.0")[0][2]
-    assert "committed" in told(folder, "3.9")[0][2]
+    assert "refused" in told(folder, (3, 0))[0][2]
+    assert "committed" in told(folder, (3, 9))[0][2]
 
 
 def test_what_is_no_python_is_told_and_the_rest_is_read(write):
@@ -145,6 +145,13 @@ def test_the_command_fails_if_something_must_be_changed(write, capsys):
     out = capsys.readouterr().out
     assert f"{folder / 'other.py'}:1: change [queue-at-call]" in out
     assert "1 to change, 1 to know" in out
+
+
+def test_the_command_is_told_the_version(write, capsys):
+    folder = write("@PeriodicTask(3)\ndef f(): ...\n")
+
+    assert main(["viur", "check", str(folder), "--viur", "3.7.21"]) == 1
+    assert "minutes=3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,14 @@ class MigrateTranslations(QueryIter):
 def exercise(world):
     for number in range(13):
         entity = db.Entity(db.Key("old-translation", f"t{number:02}"))
-        entity.update(tr_key=f"key{number}", text=f"Text {number}", lang="de" if number % 3 else "en")
+        entity.update(
+            tr_key=f"key{number}", text=f"Text {number}", lang="de" if number % 3 else "en"
+        )
         db.Put(entity)
     add_missing_translation("hello", "greeting", "Hello {{name}}", "main.py", variables=["name"])
-    query = db.Query("old-translation").filter("lang =", "de").order(
-        ("tr_key", db.SortOrder.Descending)
+    query = (
+        db.Query("old-translation")
+        .filter("lang =", "de")
+        .order(("tr_key", db.SortOrder.Descending))
     )
     MigrateTranslations.startIterOnQuery(query, {"language": "de", "moved": 0})
