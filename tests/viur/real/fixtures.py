@@ -8,10 +8,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import flask
 import pytest
+from werkzeug.serving import make_server
 
 from adjourn_local.runtime.harness import RunningStack, _connected
 from adjourn_local.runtime.stack import Ports, Stack, running
+from adjourn_local.tasks.options import Options
 from tests.viur.environments import ROOT
 from tests.viur.real import worlds
 
@@ -35,7 +38,27 @@ def printed() -> Printed:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, printed: Printed) -> Iterator[RunningStack]:
+def app_engine() -> Iterator[str]:
+    """Serve the task module's endpoints as a service of App Engine does; return its URL."""
+    web = flask.Flask("app_engine")
+
+    def answer(name: str) -> object:
+        handler = importlib.import_module("adjourn.viur").TaskHandler()
+        return getattr(handler, name)(flask.request)
+
+    web.add_url_rule("/_tasks/<name>", view_func=answer, methods=["GET", "POST"])
+    server = make_server("127.0.0.1", 0, web, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, printed: Printed, app_engine: str
+) -> Iterator[RunningStack]:
     """Run the moved modules on the laptop stack."""
     folder = tmp_path_factory.mktemp("application")
     worlds.move(folder)
@@ -45,9 +68,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, printed: Printed) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         main = importlib.import_module(f"{worlds.MOVED}.main")
+        options = Options(app_engine={"default": app_engine})
         # Cron functions run when a test says so, and not at the next full minute.
         patch.setattr(main.app, "cron_names", frozenset)
-        stack = Stack(main.app, f"{worlds.MOVED}.main:app", write=printed.write)
+        stack = Stack(main.app, f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
         stack.ports = ports
         with running(stack) as loop, _connected(stack, main.app, loop) as handle:
             yield handle
