@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +16,16 @@ CUSTOM_OBJ = TypeVar("CUSTOM_OBJ")
 
 
 class CustomEnvironmentHandler(abc.ABC):
-    """Carries what else an application needs around its calls."""
+    """Carries what else an application needs around its calls.
+
+    ViUR's own `conf.tasks_custom_environment_handler` takes it, too.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        theirs = getattr(sys.modules.get("viur.core.tasks"), "CustomEnvironmentHandler", None)
+        if theirs is not None:
+            theirs.register(cls)
 
     @abc.abstractmethod
     def serialize(self) -> Any:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from adjourn.log import JsonFormatter, bound, configure, event, trace_fields
+from adjourn.log import JsonFormatter, bound, configure, event, keep, trace_fields
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -103,6 +103,26 @@ def test_handlers_that_are_set_already_are_left_alone():
         configure()
 
         assert root.handlers == [mine]
+
+
+def test_our_own_lines_keep_their_handler_when_the_application_replaces_it(capsys):
+    own = logging.getLogger("adjourn")
+    with bare_root() as root:
+        handler = configure()
+        keep(handler)
+        assert own.handlers == []
+        root.handlers[:] = [logging.NullHandler()]
+        keep(handler)
+        try:
+            event("task.failed", logging.WARNING, "still here")
+            event("task.done", logging.DEBUG, "too quiet")
+        finally:
+            own.handlers.clear()
+            own.propagate = True
+            own.setLevel(logging.NOTSET)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "task.failed"
 
 
 def test_a_line_is_tied_to_the_trace_of_its_request():
