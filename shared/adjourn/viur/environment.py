@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from adjourn.serialization.context import Carrier
+from adjourn.serialization.context import LANGUAGE, Carrier, text
 from adjourn.viur import installed
 
 CUSTOM_OBJ = TypeVar("CUSTOM_OBJ")
@@ -57,7 +57,11 @@ class _Restoring:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ViurCarrier(Carrier):
-    """Packs the context of a call with the application's handler, else with that of ViUR's conf."""
+    """Packs the context of a call in ViUR's way, where the application says nothing else.
+
+    The handler is that of ViUR's `conf`. The user is told by the text of the key, and the language
+    is ViUR's current one, which is set again where the call runs.
+    """
 
     def pack(self) -> Mapping[str, object]:
         """Return what a call that is made now carries."""
@@ -65,9 +69,40 @@ class ViurCarrier(Carrier):
 
     def unpacked(self, packed: Mapping[str, object]) -> AbstractContextManager[object]:
         """Restore what a call carried for the time it runs."""
-        return Carrier.unpacked(self._whole(), packed)
+        return _within(Carrier.unpacked(self._whole(), packed), text(packed, LANGUAGE))
 
     def _whole(self) -> Carrier:
         conf = installed.configuration()
         handler = self.environment or getattr(conf, "tasks_custom_environment_handler", None)
-        return replace(self, environment=_Restoring(handler) if handler else None)
+        return replace(
+            self,
+            environment=_Restoring(handler) if handler else None,
+            user=self.user or _current_user,
+            language=self.language or _current_language,
+        )
+
+
+@contextmanager
+def _within(context: AbstractContextManager[object], language: str | None) -> Iterator[None]:
+    """Enter a context, with ViUR's current language set to that of the call."""
+    current = installed.current()
+    token = current.language.set(language) if current is not None and language else None
+    try:
+        with context:
+            yield
+    finally:
+        if token is not None:
+            current.language.reset(token)
+
+
+def _current_user() -> str | None:
+    current = installed.current()
+    user = None if current is None else current.user.get()
+    key = user["key"] if user else None
+    return None if key is None else str(key)
+
+
+def _current_language() -> str | None:
+    current = installed.current()
+    language = None if current is None else current.language.get()
+    return language if isinstance(language, str) else None

@@ -34,6 +34,11 @@ def configuration() -> Any | None:
     return getattr(sys.modules.get("viur.core.config"), "conf", None)
 
 
+def current() -> Any | None:
+    """Return ViUR's `current`, with the context variables of a request."""
+    return sys.modules.get("viur.core.current")
+
+
 def main_app() -> object | None:
     """Return the root of the modules that `viur.core.setup` has built."""
     return getattr(configuration(), "main_app", None)

@@ -110,15 +110,15 @@ def test_a_call_in_a_transaction_of_viurs_runs_if_it_was_committed(adjourn_world
     def remember(name, value):
         raise AssertionError("ViUR has enqueued it")
 
-    def work(name, fails):
+    def work(name, *, fails):
         db.Put(db.Entity(db.Key("thing", name)))
         remember(name, "made")
         if fails:
             raise ValueError(name)
 
-    with_request(lambda: db.RunInTransaction(work, "committed", False))
+    with_request(lambda: db.RunInTransaction(work, "committed", fails=False))
     with pytest.raises(ValueError, match="lost"):
-        with_request(lambda: db.RunInTransaction(work, "lost", True))
+        with_request(lambda: db.RunInTransaction(work, "lost", fails=True))
     adjourn_world.settle()
 
     assert worlds.effects("in-flight").keys() == {"thing/committed", "remembered/committed"}

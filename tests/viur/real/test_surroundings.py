@@ -1,10 +1,12 @@
 """What stands around a call: forms of skeletons, environments, queues of the configuration."""
 
 import pytest
+from viur.core import current, db
 from viur.core.bones import NumericBone, SelectBone, StringBone
 from viur.core.config import conf
 from viur.core.skeleton import BaseSkeleton
 
+import adjourn
 import adjourn.viur as ours
 from adjourn.callable_tasks.forms import InvalidError
 from adjourn.testing import sandbox
@@ -154,3 +156,30 @@ def test_a_method_is_known_to_the_configuration_by_its_path(monkeypatch):
 def test_a_form_of_a_skeleton_takes_no_more_than_its_bones(offer):
     assert ours.CallableTaskBase().dataSkel() is None
     assert offer.form.read({"kind": "box"})["kind"] == "box"
+
+
+def test_user_and_language_go_along_as_identifiers_and_the_language_is_set_again():
+    app, seen = ViurApp(), []
+
+    def work():
+        task = adjourn.current_task()
+        seen.append((task.user, task.language, current.language.get()))
+
+    work.__module__, work.__qualname__ = "shop", "work"
+    task = app.call_deferred(work)
+    user = {"key": db.Key("user", "ann"), "name": "Ann", "access": ["root"]}
+    tokens = [
+        (current.user, current.user.set(user)),
+        (current.language, current.language.set("de")),
+    ]
+
+    with sandbox(app) as box:
+        task()
+        (queued,) = box.queue.due()
+        for variable, token in tokens:
+            variable.reset(token)
+        box.drain()
+    assert seen == [(str(db.Key("user", "ann")), "de", "de")]
+    assert current.language.get() != "de"
+    assert b"Ann" not in queued.task.body
+    assert b"root" not in queued.task.body
