@@ -86,13 +86,16 @@ class ViurCarrier(Carrier):
 def _within(context: AbstractContextManager[object], language: str | None) -> Iterator[None]:
     """Enter a context, with ViUR's current language set to that of the call."""
     current = installed.current()
-    token = current.language.set(language) if current is not None and language else None
+    if current is None or not language:
+        with context:
+            yield
+        return
+    token = current.language.set(language)
     try:
         with context:
             yield
     finally:
-        if token is not None:
-            current.language.reset(token)
+        current.language.reset(token)
 
 
 def _current_user() -> str | None:
