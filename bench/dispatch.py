@@ -27,7 +27,7 @@ from aiohttp import web
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from adjourn_local.tokens.issuer import TokenIssuer
 from bench.imports import APP, ENVIRONMENT, HELLO, ROOT
 from bench.tasks_server import free_port
@@ -40,7 +40,7 @@ _CALLERS = [f"tasks-{n}@bench.iam.gserviceaccount.com" for n in range(600)]
 
 def main(deliveries: int) -> None:
     """Print the table."""
-    issuer = TokenIssuer(SystemClock())
+    issuer = TokenIssuer(MachineClock())
     with LoopThread() as loop, tempfile.TemporaryDirectory() as name:
         folder, keys = Path(name), loop.run(_serve(issuer))
         (folder / "main.py").write_text(HELLO)

@@ -40,8 +40,8 @@ from google.cloud.tasks_v2.types import cloudtasks
 
 from adjourn_local.http import rpc
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import Mint, Options, TasksServer
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.tasks import Mint, TasksOptions, TasksServer
+from adjourn_local.timing.clocks import MachineClock
 
 LOCATION = "projects/bench/locations/europe-west1"
 QUEUE = f"{LOCATION}/queues/bench"
@@ -91,11 +91,11 @@ def signer() -> Mint:
 
 async def serve(port: int, *, limits: bool) -> None:
     """Run the server that is measured until this process is told to end."""
-    clock = SystemClock()
+    clock = MachineClock()
     sender = Sender(clock)
     with tempfile.TemporaryDirectory() as folder:
         server = TasksServer(
-            Path(folder) / "state.db", clock, signer(), sender, Options(limits=limits)
+            Path(folder) / "state.db", clock, signer(), sender, TasksOptions(limits=limits)
         )
         server.ensure_queue(QUEUE)
         async with listening(port, *server.grpc_services()):

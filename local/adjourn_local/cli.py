@@ -1,4 +1,4 @@
-"""The command `adjourn`."""
+"""The command line `adjourn`."""
 
 import argparse
 import sys
@@ -8,12 +8,11 @@ from types import ModuleType
 
 from adjourn import AdjournError
 from adjourn.errors import ConfigurationError, DeclarationError
-from adjourn_local.commands.arguments import UsageError
-from adjourn_local.errors import PackageError, StackError
+from adjourn_local.errors import PackageError, StackError, UsageError
 
 FAILURE = 1
 USAGE_ERROR = 2
-INTERRUPTED = 130  # as a shell reports of what Ctrl-C ended
+INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Return a parser for all commands, or for the one that is called: each imports its own."""
+    """Return a parser for the called command alone, or for all: importing them takes a while."""
     parser = argparse.ArgumentParser(prog="adjourn", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     called = set(words[:1]) & set(_COMMANDS)
@@ -56,4 +55,4 @@ def _command(name: str) -> ModuleType:
     try:
         return import_module(f"adjourn_local.commands.{name}")
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error}; `make venv` makes an environment that has it.") from None
+        raise UsageError(f"{error}; `make venv` creates an environment that has it.") from None

@@ -1,4 +1,4 @@
-"""The one SQLite file in which every server of the laptop stack keeps its own tables."""
+"""The SQLite file of the laptop stack, in which each server keeps its own tables."""
 
 import logging
 import sqlite3
@@ -9,19 +9,18 @@ from adjourn_local.errors import StackError
 
 _log = logging.getLogger(__name__)
 _COMPANIONS = ("", "-wal", "-shm")
-# https://sqlite.org/rescode.html: a locked file or a full disk is no damage.
+# https://sqlite.org/rescode.html: a locked file or a full disk is not damage.
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the state file, creating it and its folder if missing.
+    """Open the state file; create it and its folder if missing.
 
-    Statements commit one by one unless the caller issues BEGIN: group what belongs together.
-    Only the thread that opens it may use it, the event loop's: two that share a connection break
-    each other's transactions.
-    Write-ahead logging lets a second connection read a stable snapshot while this one writes, and
-    survives a killed process without a sync for each commit (https://sqlite.org/wal.html).
+    Each statement commits by itself unless the caller issues BEGIN. Only the thread that opens the
+    connection may use it: threads that share one break each other's transactions. With write-ahead
+    logging a second connection can read a stable snapshot while this one writes, and a killed
+    process loses no commit although commits are not synced (https://sqlite.org/wal.html).
 
     Raises:
         StackError: The file cannot be opened or written.
@@ -40,29 +39,29 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def keep_aside_if_damaged(path: Path) -> Path | None:
-    """Rename a state file that SQLite finds damaged, so that a new one can take its place.
+    """Rename a damaged state file, together with its write-ahead log.
 
     Returns:
-        Where the damaged file is now, with what was written ahead beside it; None if all is well.
+        The new path of the damaged file; None if it is not damaged.
     """
     damage = _damage(path)
     if damage is None:
         return None
-    kept = _unused(path)
+    kept = _unused_name(path)
     for companion in _COMPANIONS:
         part = path.with_name(path.name + companion)
         if part.exists():
             part.rename(kept.with_name(kept.name + companion))
     _log.error(
-        "The state file %s is damaged (%s). It was kept as %s, and the stack starts without state."
-        " `sqlite3 %s .recover` may save what is left of it.",
+        "The state file %s is damaged (%s). It was renamed to %s, and the stack starts with an"
+        " empty one. `sqlite3 %s .recover` may recover its data.",
         *(path, damage, kept, kept),
     )
     return kept
 
 
 def _damage(path: Path) -> str | None:
-    """Return what SQLite finds wrong in a file, or None."""
+    """Return what is damaged in a file, or None."""
     if not path.exists():
         return None
     try:
@@ -75,7 +74,7 @@ def _damage(path: Path) -> str | None:
     return None if found == "ok" else " ".join(found.split())
 
 
-def _unused(path: Path) -> Path:
+def _unused_name(path: Path) -> Path:
     number = 1
     while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -1,9 +1,13 @@
-"""What can keep the stack from running and an application from being packaged."""
+"""Errors of the laptop stack, of packaging and of the command line."""
 
 
 class StackError(Exception):
-    """The stack cannot start or go on; the message says why and what to do."""
+    """The stack cannot start or continue; the message says why and what to do."""
 
 
 class PackageError(Exception):
-    """The application cannot be packaged or does not fit; the message says why and what to do."""
+    """The application cannot be packaged, or does not fit; the message says why and what to do."""
+
+
+class UsageError(Exception):
+    """The command was called wrongly; the message says how to call it."""

@@ -1,4 +1,4 @@
-"""The pytest plugin of the laptop stack, beside the one of the library."""
+"""The pytest plugin of the laptop stack; the library has one of its own."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -16,12 +16,12 @@ _printed: pytest.StashKey[deque[str]] = pytest.StashKey()
 
 @pytest.fixture(scope="session")
 def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[RunningStack]":
-    """Yield the laptop stack, running for the application under test on free ports.
+    """Yield a laptop stack that runs for the application under test on free ports.
 
-    From here to the end of the session, the application and Google's clients in this process talk
-    to it. What its functions print is shown where a test fails.
+    Until the end of the session, the application and Google's clients in this process use the
+    stack. The functions' output is shown for each failed test.
     """
-    from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use it
+    from adjourn.errors import ConfigurationError  # noqa: PLC0415 - only if the fixture is used
     from adjourn.testing.plugin import app_under_test  # noqa: PLC0415
     from adjourn_local.errors import StackError  # noqa: PLC0415
     from adjourn_local.runtime.harness import running_for_tests  # noqa: PLC0415
@@ -41,7 +41,7 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Forget what was printed during other tests."""
+    """Discard the output of earlier tests."""
     item.config.stash.get(_printed, deque[str]()).clear()
 
 
@@ -49,7 +49,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the functions have printed where a test fails."""
+    """Add the functions' output to the report of a failed test."""
     report = yield
     printed = item.config.stash.get(_printed, None)
     if printed and report.failed:

@@ -1,14 +1,14 @@
-"""The one object that an application declares its work on."""
+"""The object on which an application declares its tasks."""
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, overload
 
+from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.declarations import Declarations
 from adjourn.application.wiring import Wiring
 from adjourn.errors import DeclarationError
@@ -19,19 +19,17 @@ from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.context import Carrier, CustomEnvironmentHandler
+from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
 from adjourn.settings import Settings
-from adjourn.tasks.arguments import check_bare, check_plain
-from adjourn.tasks.methods import ON, SORTS, Objects, is_method, undecorated
+from adjourn.tasks.enqueue import Enqueuer
+from adjourn.tasks.methods import OBJECT_PATH, TASK_CLASSES, ObjectRegistry
 from adjourn.tasks.options import DeclaredOptions, Options
-from adjourn.tasks.task import Enqueuer, Task
+from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
-    from adjourn.cron.periodic import Periodically
     from adjourn.iteration.control import Runs
     from adjourn.iteration.query_iter import QueryIter
-    from adjourn.startup import Once
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,23 +38,23 @@ C = TypeVar("C", bound="type[QueryIter[Any]]")
 V = TypeVar("V", bound=type)
 
 
-class App:
+class App(AutomaticTasks):
     """An application's deferred calls, periodic functions and iterations.
 
-    Making one does no I/O: the settings are read and Google's clients are made on first use.
+    Creating one does no I/O: settings are read and Google's clients are made on first use.
 
     Args:
         settings: The deployment; read from the environment if None.
         datastore: Returns the application's own Datastore client; calls made inside one of its
-            transactions then stand and fall with it.
-        user: Returns an identifier of whoever is being served, for `current_task().user`.
-        language: Returns the language in which they are served, for `current_task().language`.
-        environment: Carries what else the application needs around its calls.
+            transactions then run only if that is committed.
+        user: Returns an identifier of the present user, for `current_task().user`.
+        language: Returns the language of the present user, for `current_task().language`.
+        environment: Passes further context on to the calls.
     """
 
     # What another library's names on adjourn do in a way of their own.
     _codec_class: ClassVar[type[Codec]] = Codec
-    _objects_class: ClassVar[type[Objects]] = Objects
+    _objects_class: ClassVar[type[ObjectRegistry]] = ObjectRegistry
 
     def __init__(
         self,
@@ -69,9 +67,9 @@ class App:
     ) -> None:
         self._settings = settings
         self._datastore = datastore
-        carrier = Carrier(user=user, language=language, environment=environment)
-        codec = self._codec_class(extensions=(*DATASTORE_VALUES, ON))
-        self._declared = Declarations(codec, self._objects_class(codec), carrier=carrier)
+        propagator = ContextPropagator(user=user, language=language, environment=environment)
+        codec = self._codec_class(extensions=(*DATASTORE_VALUES, OBJECT_PATH))
+        self._declared = Declarations(codec, self._objects_class(codec), propagator=propagator)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -101,9 +99,9 @@ class App:
 
         Args:
             function: The function, when used without parentheses.
-            name: The stable name that tasks carry; `module.qualname` if None.
-            aliases: Former names, under which tasks may still be on their way.
-            on_dead: Called with the `DeadLetter` of a call that was given up.
+            name: The stable name in the tasks; `module.qualname` if None.
+            aliases: Former names, which tasks may still carry.
+            on_dead: Called with the `DeadLetter` of each call that is given up.
             options: Defaults of `adjourn.tasks.options.Options` for every call.
 
         Raises:
@@ -114,7 +112,7 @@ class App:
         def declared(function: Callable[P, R]) -> Task[P, R]:
             task: Task[P, R] = self._declared.declare(
                 function,
-                SORTS,
+                TASK_CLASSES,
                 self._enqueuer,
                 name=name,
                 aliases=aliases,
@@ -126,139 +124,27 @@ class App:
         return declared if function is None else declared(function)
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
-        """Call a function with the `DeadLetter` of every call that was given up."""
+        """Register a function that is called with the `DeadLetter` of each task given up."""
         self._declared.hooks.dead.append(hook)
         return hook
 
     def on_retry_warning(self, hook: WarningHook) -> WarningHook:
-        """Call a function with a `RetryWarning`, once for each call that is retried too often.
+        """Register a function that is called once, with a `RetryWarning`, for each troubled call.
 
-        The threshold is `ADJOURN_RETRY_WARNING`, 25 retries by default. A log event is written
-        in any case.
+        A call is troubled when its retries reach `ADJOURN_RETRY_WARNING`, 25 by default. A log
+        event is written in any case.
         """
         self._declared.hooks.warning.append(hook)
         return hook
 
-    def periodic(
-        self,
-        function: None = None,
-        /,
-        *,
-        interval: dt.timedelta | None = None,
-        cron: str | None = None,
-        cron_name: str = "default",
-        time_zone: str = "UTC",
-        overlap: Literal["skip", "allow"] = "skip",
-        grace: dt.timedelta | None = None,
-        name: str | None = None,
-        **options: Unpack[DeclaredOptions],
-    ) -> Periodically:
-        """Declare a function that runs again and again; a method, on every registered object.
-
-        Args:
-            function: None; it takes no function, as there is always something to say of it.
-            interval: Time between two runs, never less; zero for every call of Cloud Scheduler.
-            cron: Or when it runs: `0 3 * * *`, `every monday 09:00`, `1st monday of sep,oct 09:00`,
-                `every 5 minutes from 10:00 to 14:00`.
-            cron_name: Which Cloud Scheduler job asks for it: the job calls the cron function's URL
-                followed by this name.
-            time_zone: By which clock `cron` is meant, such as `Europe/Berlin`. As in Cloud
-                Scheduler, a time that occurs twice is due twice, one that is left out is not.
-            overlap: "skip" leaves out what is due while the last run is queued, runs or is retried.
-            grace: What is found due later than this is left out.
-            name: The stable name; `module.qualname` if None.
-            options: Defaults of `adjourn.tasks.options.Options` for every run.
-
-        Raises:
-            DeclarationError: An argument, an option or the function is wrong.
-        """
-        from adjourn.cron import periodic  # noqa: PLC0415 - for those who declare one
-
-        if function is not None:
-            raise DeclarationError("Say how often: @app.periodic(interval=...) or (cron=...).")
-        timing = periodic.declared_timing(
-            interval=interval,
-            cron=cron,
-            cron_name=cron_name,
-            time_zone=time_zone,
-            overlap=overlap,
-            grace=grace,
-        )
-        periodic.check_options(options)
-
-        def declare(function: Callable[..., Any]) -> Task[..., Any]:
-            plain = undecorated(function)
-            check_plain(plain)
-            check_bare(plain, "periodic", given=is_method(function))
-            task = self.deferred(name=name, **options)(function)
-            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
-            return task
-
-        return declare
-
-    def remove_periodic(self, task: Task[..., Any]) -> None:
-        """Let a function be periodic no more, such as an inherited one; it stays deferred.
-
-        Args:
-            task: What the decorator made; a method of an object is removed for that object only.
-
-        Raises:
-            DeclarationError: It is not periodic.
-        """
-        from adjourn.cron.periodic import remove  # noqa: PLC0415 - for those who declare one
-
-        remove(self._declared.periodics, self._declared.objects, task)
-
-    @overload
-    def startup_task(self, function: Callable[[], R], /) -> Task[[], R]: ...
-    @overload
-    def startup_task(
-        self,
-        /,
-        *,
-        once_per: Once = "instance",
-        name: str | None = None,
-        **options: Unpack[DeclaredOptions],
-    ) -> Callable[[Callable[[], R]], Task[[], R]]: ...
-    def startup_task(
-        self,
-        function: Callable[[], R] | None = None,
-        /,
-        *,
-        once_per: Once = "instance",
-        name: str | None = None,
-        **options: Unpack[DeclaredOptions],
-    ) -> Task[[], R] | Callable[[Callable[[], R]], Task[[], R]]:
-        """Declare a function that runs, as a task, soon after a process starts.
-
-        Args:
-            function: The function, when used without parentheses.
-            once_per: For each "instance" that starts, or for the first one of each "revision".
-            name: The stable name; `module.qualname` if None.
-            options: Defaults of `adjourn.tasks.options.Options` for every run.
-
-        Raises:
-            DeclarationError: An option or the function is wrong, or the name is taken.
-        """
-        from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
-
-        def declared(function: Callable[[], R]) -> Task[[], R]:
-            check_plain(function)
-            check_bare(function, "a startup task")
-            task: Task[[], R] = self.deferred(name=name, **options)(function)
-            self._declared.startups.add(task.name, startup_task(task, once_per))
-            return task
-
-        return declared if function is None else declared(function)
-
     def run_startup_tasks(self, *, wait: bool = False) -> None:
-        """Enqueue the startup tasks, once in this process, and go on at once.
+        """Enqueue the startup tasks in the background, once in this process.
 
-        The deferred function does so by itself; call it where the application's own processes
-        start, after they are forked.
+        The deferred function does so by itself. Call this in the application's own processes, after
+        they are forked.
 
         Args:
-            wait: Go on when all are enqueued or given up, as scripts and tests may want.
+            wait: Return only when all are enqueued or given up.
 
         Raises:
             ConfigurationError: Settings are missing or wrong.
@@ -277,15 +163,15 @@ class App:
     def query_iter(
         self, cls: C | None = None, /, *, name: str | None = None, aliases: Sequence[str] = ()
     ) -> C | Callable[[C], C]:
-        """Register a `QueryIter` class, so that its runs can be started and carried on.
+        """Register a `QueryIter` class, so that its runs can be started and resumed.
 
-        With the first one goes a periodic function of the cron name "adjourn", which finds runs
-        whose tasks are gone and lets them go on.
+        The first one also declares a periodic function with the cron name "adjourn", which resumes
+        runs whose tasks were lost.
 
         Args:
             cls: The class, when used without parentheses.
-            name: The stable name that runs carry; `module.qualname` if None.
-            aliases: Former names, under which runs may still be under way.
+            name: The stable name in the runs; `module.qualname` if None.
+            aliases: Former names, which runs may still carry.
 
         Raises:
             DeclarationError: The class is wrong or its name is taken.
@@ -316,7 +202,7 @@ class App:
         declare(look_after_runs)
 
     def runs(self) -> Runs:
-        """Return the iterations of this deployment, to be found, watched and steered.
+        """Return the runs of this deployment's iterations, to find, watch and control them.
 
         Raises:
             ConfigurationError: Settings are missing or wrong.
@@ -324,7 +210,7 @@ class App:
         return self.wiring().runs
 
     def callable_task(self, cls: K) -> K:
-        """Let people start what a `CallableTask` class does, those whom its `can_call` admits.
+        """Register a `CallableTask` class, which people may start if its `can_call` admits them.
 
         Raises:
             DeclarationError: The class is wrong or its key is taken.
@@ -337,7 +223,7 @@ class App:
         return cls
 
     def register(self, cls: V) -> V:
-        """Let values of a dataclass or an enum be carried as arguments.
+        """Register a dataclass or an enum, so that its values can be arguments.
 
         Raises:
             DeclarationError: It is neither, or its name is taken.
@@ -346,10 +232,10 @@ class App:
         return cls
 
     def add_object(self, path: str, item: object) -> None:
-        """Let deferred methods be called on an object that every process makes and has here.
+        """Register an object that every process has, so that its deferred methods can be called.
 
         Raises:
-            DeclarationError: The path is empty or taken, or the object has another one.
+            DeclarationError: The path is empty or taken, or the object already has one.
         """
         self._declared.objects.add(path, item)
 
@@ -362,7 +248,7 @@ class App:
         return self._declared.cron_names()
 
     def wiring(self) -> Wiring:
-        """Return the working parts, made on first use.
+        """Return the services of this application, made on first use.
 
         Raises:
             ConfigurationError: Settings are missing or wrong.
@@ -384,7 +270,7 @@ class App:
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:
-        """Use other settings and another outside world for a while, as tests do."""
+        """Use other settings and adapters within a `with` block, as tests do."""
         before, self._wiring = self._wiring, Wiring(self._declared, settings, adapters)
         try:
             yield self._wiring

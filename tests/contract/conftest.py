@@ -6,7 +6,7 @@ import pytest
 from adjourn_local.datastore.locks import Concurrency
 from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from tests.contract.datastore_world import google_emulator
 from tests.support import serving
 
@@ -30,7 +30,7 @@ def _datastore(
     loop: LoopThread, folders: pytest.TempPathFactory, concurrency: Concurrency
 ) -> Iterator[str]:
     path = folders.mktemp("datastore") / "state"
-    server = loop.call(lambda: DatastoreServer(path, SystemClock(), concurrency=concurrency))
+    server = loop.call(lambda: DatastoreServer(path, MachineClock(), concurrency=concurrency))
     with serving(loop, server.grpc_service()) as address:
         yield address
     loop.call(server.close)

@@ -20,7 +20,7 @@ from google.cloud import datastore
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.ports import HOST, choose
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.timing.clocks import ManualClock
 from tests.support import serving, serving_http
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

@@ -16,7 +16,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler import SchedulerServer
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.timing.clocks import ManualClock
 from adjourn_local.tokens.issuer import TokenIssuer
 from tests.support import serving, serving_http
 

@@ -18,9 +18,9 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from adjourn_local.http.sender import Sender
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.tasks import Counters, Options, TasksServer
+from adjourn_local.tasks import Counters, TasksOptions, TasksServer
 from adjourn_local.tasks.task_calls import random_id
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.timing.clocks import ManualClock
 from tests.support import serving, serving_http
 
 START = dt.datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=dt.UTC)
@@ -48,7 +48,7 @@ class Arrival:
 
 @dataclass
 class Worker:
-    """An HTTP server that answers as told, 200 by default; 0 stands for hanging up."""
+    """An HTTP server that answers as configured, 200 by default; 0 stands for hanging up."""
 
     url: str = ""
     arrivals: "queue.Queue[Arrival]" = field(default_factory=queue.Queue)
@@ -102,7 +102,7 @@ class World:
             return f"token-{len(self.minted)}"
 
         def build() -> TasksServer:
-            options = Options(grace=0, **self.options)
+            options = TasksOptions(grace=0, **self.options)
             return TasksServer(
                 self.path, self.clock, mint, self.sender, options, new_id=self.new_id
             )

@@ -14,8 +14,8 @@ from adjourn.ports import NewTask, Target
 from adjourn.testing import SETTINGS, FakeClock
 from adjourn_local.http import rpc
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import Options, TasksServer
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.tasks import TasksOptions, TasksServer
+from adjourn_local.timing.clocks import ManualClock
 from tests.support import serving
 
 AWAY = rpc.RpcError(grpc.StatusCode.UNAVAILABLE, "away")
@@ -84,7 +84,7 @@ def service(loop, tmp_path):
     async def start():
         sender = Sender(clock := ManualClock(FakeClock().now()))
         server = TasksServer(
-            tmp_path / "state", clock, lambda *_: "token", sender, Options(grace=0)
+            tmp_path / "state", clock, lambda *_: "token", sender, TasksOptions(grace=0)
         )
         for region in (SETTINGS.location, FALLBACK):
             server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(region, "mail"))

@@ -18,7 +18,7 @@ from adjourn.gcp.queries import DatastoreQueries
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, sandbox
 from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from tests.support import serving
 
 TEXT = "Too much contention on these datastore entities. Please try again."
@@ -61,7 +61,7 @@ class Contended(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def contended(loop, tmp_path, monkeypatch):
-    server = loop.call(lambda: DatastoreServer(tmp_path / "state", SystemClock()))
+    server = loop.call(lambda: DatastoreServer(tmp_path / "state", MachineClock()))
     contended = Contended(server.grpc_service())
     with serving(loop, contended) as address:
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)

@@ -491,10 +491,10 @@ def test_what_is_stored_survives_a_restart_with_its_indexes(loop, tmp_path):
 _KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from adjourn_local.datastore import DatastoreServer, messages
 
-server = DatastoreServer(Path(sys.argv[1]), SystemClock())
+server = DatastoreServer(Path(sys.argv[1]), MachineClock())
 for number in range(1, 51):
     request = messages.CommitRequest(project_id="demo", mode=2)
     entity = request.mutations.add().upsert

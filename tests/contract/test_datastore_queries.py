@@ -10,7 +10,7 @@ from google.cloud import datastore
 from google.cloud.datastore.query import And, Or, PropertyFilter
 from google.cloud.datastore_v1 import types
 
-from adjourn_local.datastore import entities, keys, messages, store
+from adjourn_local.datastore import entities, entity_tables, keys, messages, view
 from tests.contract.datastore_queries import fill, random_spec
 from tests.contract.datastore_world import names, put, running
 
@@ -290,7 +290,7 @@ def aggregate(client, *aggregations, **nested):
     return batch.aggregation_results[0].aggregate_properties
 
 
-def test_a_count_stops_where_it_is_told_to(client):
+def test_a_count_stops_at_its_limit(client):
     client.put_multi([datastore.Entity(client.key("Row", n)) for n in range(1, 8)])
 
     counts = aggregate(client, {"count": {"up_to": 3}}, {"count": {}}, {"count": {"up_to": 0}})
@@ -422,7 +422,7 @@ def test_after_any_writes_the_rows_are_those_of_the_stored_entities(loop, tmp_pa
 
 
 def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_MAX_COMPOSITES", 3)
+    monkeypatch.setattr(entity_tables, "_MAX_COMPOSITES", 3)
     with running(loop, tmp_path / "state.db") as world:
         client = world.client()
         for n in range(4):
@@ -437,10 +437,10 @@ def test_an_index_out_of_use_makes_room_and_is_made_again(loop, tmp_path, monkey
             assert found(client, ("a", ">=", 2), order=[f"-{name}"]) == [9, 4, 3]
 
 
-@pytest.mark.parametrize("source", store.Source)
+@pytest.mark.parametrize("source", view.Source)
 @pytest.mark.parametrize("direction", ["", " DESC"])
 def test_sqlite_answers_every_scan_from_the_range_without_sorting(tmp_path, source, direction):
-    opened = store.Store(tmp_path / "state.db")
+    opened = entity_tables.EntityTables(tmp_path / "state.db")
     opened.close()
     connection = sqlite3.connect(tmp_path / "state.db")
 

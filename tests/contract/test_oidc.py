@@ -27,7 +27,7 @@ from adjourn.errors import (
 from adjourn.gcp import oidc
 from adjourn.gcp.oidc import OidcVerifier, _fetch
 from adjourn.requests.auth import CallerPolicy, bearer_token
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.timing.clocks import ManualClock
 from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 

@@ -13,8 +13,8 @@ from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import Options, TasksServer
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.tasks import TasksOptions, TasksServer
+from adjourn_local.timing.clocks import ManualClock
 from tests.support import serving
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -175,7 +175,7 @@ class TestCloudTaskQueue(TaskQueueContract):
         async def start():
             sender = Sender(clock)
             server = TasksServer(
-                tmp_path / "state", clock, lambda *_: "token", sender, Options(grace=0)
+                tmp_path / "state", clock, lambda *_: "token", sender, TasksOptions(grace=0)
             )
             for queue in QUEUES:
                 server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(SETTINGS.location, queue))

@@ -6,7 +6,7 @@ from adjourn.errors import UnauthenticatedError
 from adjourn.gcp.oidc import OidcVerifier
 from adjourn.requests.auth import CallerPolicy
 from adjourn.testing import FakeClock, MemoryVerifier
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
 from tests.support import serving_http
 
@@ -61,7 +61,7 @@ class TestMemoryVerifier(TokenVerifierContract):
 
 @pytest.fixture(scope="module")
 def issuer():
-    return TokenIssuer(SystemClock())
+    return TokenIssuer(MachineClock())
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def keys_url(loop, issuer):
 class TestOidcVerifier(TokenVerifierContract):
     @pytest.fixture
     def clock(self):
-        return SystemClock()
+        return MachineClock()
 
     @pytest.fixture
     def subject(self, keys_url):

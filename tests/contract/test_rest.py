@@ -17,8 +17,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.cloud.tasks_v2.services.cloud_tasks.transports import rest_base as tasks_base
 
 from adjourn_local.http import locations, rest
-from adjourn_local.scheduler.rules import RULES as SCHEDULER_RULES
-from adjourn_local.tasks.rules import RULES as TASKS_RULES
+from adjourn_local.scheduler.job_routes import RULES as SCHEDULER_RULES
+from adjourn_local.tasks.task_routes import RULES as TASKS_RULES
 from tests.contract.scheduler_stack import prepared
 from tests.contract.tasks_world import LOCATION, QUEUE, tasks_world
 from tests.support import serving, serving_http

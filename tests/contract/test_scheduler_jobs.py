@@ -7,7 +7,7 @@ from google.cloud import scheduler_v1
 from google.protobuf import duration_pb2, field_mask_pb2
 
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.scheduler.store import Entry
+from adjourn_local.scheduler.job_store import JobEntry
 from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 from tests.support import refused
 
@@ -296,7 +296,7 @@ def fill(stack, count):
     def put():
         for number in range(count):
             job = scheduler_v1.Job.pb(stack.job(f"j{number}"))
-            stack.server._store.put(Entry(job=job, tick=None))
+            stack.server._store.put(JobEntry(job=job, tick=None))
 
     stack.call(put)
 

@@ -12,7 +12,7 @@ from google.cloud import scheduler_v1
 from google.protobuf import field_mask_pb2
 from google.rpc import code_pb2
 
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from tests.contract.scheduler_stack import LOCATION, NOON, prepared
 
 NAME = f"{LOCATION}/jobs/j"
@@ -760,7 +760,7 @@ class TestRestart:
 
 def test_the_systems_clock_drives_it_too(loop, tmp_path):
     with prepared(loop, tmp_path) as stack:
-        stack.clock = SystemClock()
+        stack.clock = MachineClock()
         with stack.running() as client:
             # No minute may strike meanwhile.
             job = create(client, stack.job(schedule="0 0 29 2 *"))

@@ -33,11 +33,11 @@ def put(client, found):
     client.put_multi([datastore.Entity(key) for key in found])
 
 
-def fetched(source, told):
+def fetched(source, plan):
     """Return the keys of a query, page by page."""
     found, cursor, more = [], "", True
     while more:
-        page = source.page(told, cursor=cursor, limit=1000)
+        page = source.page(plan, cursor=cursor, limit=1000)
         found += [entity.key for entity in page.entries]
         cursor, more = (page.cursors or [""])[-1], page.more
     return found
@@ -67,13 +67,13 @@ def test_a_sample_cuts_in_the_order_of_the_service(datastore_address, found, sam
     client = connect(datastore_address, database=f"pieces-{next(numbers)}")
     put(client, keys(client, found))
     source = DatastoreQueries(lambda: client)
-    told = source.describe(client.query(kind="Row"))
+    plan = source.describe(client.query(kind="Row"))
     cuts = sampled_cuts(keys(client, sample), pieces) if len(sample) >= pieces else []
 
     ends = itertools.pairwise([None, *cuts, None])
-    parts = [fetched(source, between(told, low, high)) for low, high in ends]
+    parts = [fetched(source, between(plan, low, high)) for low, high in ends]
 
-    assert [key for part in parts for key in part] == fetched(source, told)
+    assert [key for part in parts for key in part] == fetched(source, plan)
 
 
 def skewed(rng):

@@ -75,7 +75,7 @@ def test_the_headers_over_the_retries_are_those_measured_on_the_service(world):
     ]
 
 
-def test_a_missed_deadline_is_told_as_an_instance_that_was_away(world):
+def test_a_missed_deadline_is_reported_as_an_instance_that_was_away(world):
     world.worker.answers.append(None)
     create(world, dispatch_deadline={"seconds": 15})
 
@@ -124,7 +124,7 @@ def test_a_service_whose_address_is_not_known_is_refused(world):
         create(world, request={"app_engine_routing": {"service": "shop"}})
 
     assert refusal.text == (
-        'It is not known where the App Engine service "shop" is: start the stack with '
+        'No URL is configured for the App Engine service "shop"; start the stack with '
         "--app-engine shop=http://127.0.0.1:PORT."
     )
 

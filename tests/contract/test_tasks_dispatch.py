@@ -451,7 +451,7 @@ def test_many_failures_in_a_second_do_not_flood_the_log(world, caplog):
     assert lines[-1].held_back == 20
 
 
-def test_every_task_that_is_given_up_is_told(world, caplog):
+def test_every_task_that_is_given_up_is_reported(world, caplog):
     set_retry(world, max_attempts=1)
     world.worker.answers.extend([500] * 40)
     for _ in range(40):

@@ -16,18 +16,18 @@ from google.api_core.exceptions import (
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from adjourn_local.tasks.store import Store
+from adjourn_local.tasks.task_store import TaskStore
 from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 CHILD = """
 import asyncio, pathlib, sys
 import grpc.aio
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksServer
 
 async def main(path):
-    clock = SystemClock()
+    clock = MachineClock()
     server = TasksServer(pathlib.Path(path), clock, lambda *_: "token", Sender(clock))
     server.ensure_queue(sys.argv[2])
     grpc_server = grpc.aio.server()
@@ -142,7 +142,7 @@ def test_names_that_are_free_again_are_forgotten(world):
 
 def rows(world):
     def count():
-        store = Store(world.path)
+        store = TaskStore(world.path)
         with contextlib.closing(store):
             return store._one("SELECT count(*) FROM tasks_tasks")
 
@@ -187,8 +187,8 @@ def test_a_task_that_was_accepted_survives_the_killing_of_the_server(world):
     assert arrived == {name.rpartition("/")[2] for name in created}
 
 
-def test_another_server_can_write_to_the_same_file_at_any_moment(world):
-    other = world.loop.call(lambda: Store(world.path))
+def test_another_server_can_write_to_the_same_file_at_any_time(world):
+    other = world.loop.call(lambda: TaskStore(world.path))
     with world.running():
         world.make_queue()
 

@@ -260,7 +260,7 @@ def test_a_page_token_belongs_to_its_filter(world):
 
 
 def test_a_filter_that_cannot_be_read_is_refused(world):
-    with refused("INVALID_ARGUMENT", "The filter names 'speed', which is no field of a queue."):
+    with refused("INVALID_ARGUMENT", "The filter names 'speed', which is not a field of a queue."):
         world.client.list_queues(request={"parent": LOCATION, "filter": "speed > 5"})
 
 
@@ -478,7 +478,7 @@ def test_without_limits_a_slow_queue_runs_as_fast_as_it_can(loop, tmp_path):
         world.answered(attempts=50)
 
 
-def test_a_task_makes_its_queue_if_the_server_was_told_so(loop, tmp_path):
+def test_a_task_makes_its_queue_if_the_server_has_the_option(loop, tmp_path):
     with tasks_world(loop, tmp_path / "s.db", creates_queues=True) as world, world.running():
         world.create("first")
 

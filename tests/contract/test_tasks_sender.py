@@ -3,11 +3,11 @@ import datetime as dt
 
 import pytest
 
-from adjourn_local.http.sender import Answer, Outgoing, Sender
-from adjourn_local.timing.clock import ManualClock, SystemClock
+from adjourn_local.http.sender import HandlerResponse, Outgoing, Sender
+from adjourn_local.timing.clocks import MachineClock, ManualClock
 
-UNAVAILABLE = Answer(status=None, error="UNAVAILABLE", retry_after=None)
-LATE = Answer(status=None, error="DEADLINE_EXCEEDED", retry_after=None)
+UNAVAILABLE = HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
+LATE = HandlerResponse(status=None, error="DEADLINE_EXCEEDED", retry_after=None)
 
 
 class Wire:
@@ -50,7 +50,7 @@ def talk(loop):
             wire = Wire()
             server = await asyncio.start_server(wire.handle, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
-            sender = Sender(clock or SystemClock())
+            sender = Sender(clock or MachineClock())
             try:
                 return await test(wire, sender, f"http://127.0.0.1:{port}/x")
             finally:
@@ -84,7 +84,7 @@ def test_a_connection_is_reused(talk):
 
     answers, connections = talk(test)
 
-    assert answers == [Answer(status=200, error="", retry_after=None)] * 3
+    assert answers == [HandlerResponse(status=200, error="", retry_after=None)] * 3
     assert connections == 1
 
 
@@ -104,7 +104,7 @@ def test_retry_after_is_handed_on(talk):
         wire.reply = b"HTTP/1.1 503 Away\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
         return await sender.send(outgoing(url), 5)
 
-    assert talk(test) == Answer(status=503, error="", retry_after=7)
+    assert talk(test) == HandlerResponse(status=503, error="", retry_after=7)
 
 
 @pytest.mark.parametrize(

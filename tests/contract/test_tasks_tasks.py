@@ -246,7 +246,7 @@ def test_the_same_name_in_two_queues_is_two_tasks(world):
     assert world.create("once").name != world.create("once", queue=other).name
 
 
-def test_a_task_that_never_was_and_one_that_is_gone_are_told_apart(world):
+def test_a_task_that_never_existed_and_one_that_is_gone_are_distinguished(world):
     task = world.create("gone")
     world.client.delete_task(name=task.name)
 

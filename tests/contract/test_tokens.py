@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth import _helpers
 
-from adjourn_local.timing.clock import ManualClock
+from adjourn_local.timing.clocks import ManualClock
 from adjourn_local.tokens.issuer import CERTS_PATH, DISCOVERY_PATH, JWKS_PATH, TokenIssuer
 from tests.support import serving_http
 

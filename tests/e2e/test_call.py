@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adjourn_local.runtime.stack import PEOPLE, SERVICE_ACCOUNT, Stack
+from adjourn_local.runtime.stack import SERVICE_ACCOUNT, USER_AUDIENCE, Stack
 from adjourn_local.tokens.user_tokens import TOKEN_PATH
 from tests.e2e.conftest import Ear, Log
 
@@ -49,7 +49,7 @@ def ask(
     return answer.status, json.loads(text) if is_json else {"text": text}
 
 
-def token(stack: Stack, email: str, audience: str = PEOPLE) -> str:
+def token(stack: Stack, email: str, audience: str = USER_AUDIENCE) -> str:
     wanted = {"email": email, "audience": audience}
     status, told = ask(stack.ports.http, "POST", TOKEN_PATH, wanted)
     assert status == 200, told
@@ -100,7 +100,7 @@ def test_whoever_may_not_or_asks_wrongly_is_told(
 def test_neither_token_opens_the_others_door(stack: Stack, log: Log) -> None:
     port, url = stack.ports.deferred, stack.ports.url("deferred")
     service = f"Bearer {stack.issuer.mint(SERVICE_ACCOUNT, url)}"
-    disguised = f"Bearer {stack.issuer.mint(SERVICE_ACCOUNT, PEOPLE)}"
+    disguised = f"Bearer {stack.issuer.mint(SERVICE_ACCOUNT, USER_AUDIENCE)}"
     person = f"Bearer {token(stack, 'ann@shop.example')}"
 
     assert ask(port, "GET", "/list", Authorization=service)[0] == 401
@@ -115,15 +115,19 @@ def test_neither_token_opens_the_others_door(stack: Stack, log: Log) -> None:
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [
-        ({"email": SERVICE_ACCOUNT, "audience": PEOPLE}, {}, 400),
-        ({"email": SERVICE_ACCOUNT.upper(), "audience": PEOPLE}, {}, 400),
-        ({"email": "ann", "audience": PEOPLE}, {}, 400),
+        ({"email": SERVICE_ACCOUNT, "audience": USER_AUDIENCE}, {}, 400),
+        ({"email": SERVICE_ACCOUNT.upper(), "audience": USER_AUDIENCE}, {}, 400),
+        ({"email": "ann", "audience": USER_AUDIENCE}, {}, 400),
         ({"email": "ann@shop.example"}, {}, 400),
         ({"email": "ann@shop.example", "audience": ""}, {}, 400),
         (["email", "audience"], {}, 400),
         (None, {}, 400),
-        ({"email": "ann@shop.example", "audience": PEOPLE}, {"Host": "evil.example"}, 403),
-        ({"email": "ann@shop.example", "audience": PEOPLE}, {"Content_Type": "text/plain"}, 415),
+        ({"email": "ann@shop.example", "audience": USER_AUDIENCE}, {"Host": "evil.example"}, 403),
+        (
+            {"email": "ann@shop.example", "audience": USER_AUDIENCE},
+            {"Content_Type": "text/plain"},
+            415,
+        ),
     ],
     ids=[
         "a service",
@@ -158,7 +162,7 @@ def test_the_command_lists_what_this_person_may_start() -> None:
         "Says hello to [somebody].",
     ]
     assert bow.split() == ["bow", "bow", "-"]
-    assert call("list", "--user", "eve@gmail.com").stdout.startswith("No task that")
+    assert call("list", "--user", "eve@gmail.com").stdout.startswith("There is no task that")
 
 
 def test_the_command_starts_a_task_with_parameters_as_its_form_wants_them(ear: Ear) -> None:

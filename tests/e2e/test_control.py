@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from adjourn_local.cli import main
-from adjourn_local.commands.controls import controls
+from adjourn_local.commands.arguments import stack_control
 from adjourn_local.commands.up import DEFAULT_PORT
 from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.application import app
@@ -110,7 +110,7 @@ def test_faults_are_changed_and_told(control: Control) -> None:
     [
         ("faults", "errors=5", "errors=5 is not a share from 0 to 1, such as errors=0.05\n"),
         ("clock", "stop", "'stop' is not freeze, go, reset, advance=4h or jump=2026-12-24T18:00"),
-        ("clock", "advance=x", "advance=x: 'x' is not a time such as 90s, 5m, 2h, 7d or 2w\n"),
+        ("clock", "advance=x", "advance=x: 'x' is not a duration such as 90s, 5m, 2h, 7d or 2w\n"),
     ],
 )
 def test_what_is_wrong_is_refused_with_what_to_write(
@@ -137,19 +137,19 @@ def test_the_control_port_is_not_mistaken_for_a_service(url: str) -> None:
 
 def test_the_clock_is_frozen_moved_and_set_back(adjourn: Command, control: Control) -> None:
     assert adjourn("clock", "show")[1].endswith("+00:00, the machine's time\n")
-    assert adjourn("clock", "freeze")[1].endswith(", the machine's time, standing still\n")
+    assert adjourn("clock", "freeze")[1].endswith(", the machine's time, frozen\n")
     frozen = now(control("GET", "clock"))
 
     status, said, _ = adjourn("clock", "advance", "4h")
 
     assert status == 0
     assert said.startswith((frozen + 4 * HOUR).isoformat(timespec="seconds"))
-    assert said.endswith(" ahead of the machine's, standing still\n")
+    assert said.endswith(" ahead of the machine's, frozen\n")
     assert now(control("GET", "clock")) == frozen + 4 * HOUR
 
     said = adjourn("clock", "jump", "2020-12-24T18:00:00+01:00")[1]
     assert said.startswith("2020-12-24T17:00:00+00:00, ")
-    assert said.endswith(" behind the machine's, standing still\n")
+    assert said.endswith(" behind the machine's, frozen\n")
     assert adjourn("clock", "go")[1].endswith(" behind the machine's\n")
     assert adjourn("clock", "reset")[1].endswith(", the machine's time\n")
 
@@ -183,8 +183,14 @@ def test_the_answer_can_be_had_as_json(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("clock", "advance", "x"), "advance=x: 'x' is not a time such as 90s, 5m, 2h, 7d or 2w"),
-        (("clock", "jump", "noon"), "jump=noon is not a time with its zone, such as 2026-12-24T"),
+        (
+            ("clock", "advance", "x"),
+            "advance=x: 'x' is not a duration such as 90s, 5m, 2h, 7d or 2w",
+        ),
+        (
+            ("clock", "jump", "noon"),
+            "jump=noon is not a time with a time zone, such as 2026-12-24T",
+        ),
         (("faults", "set", "errors=5"), "errors=5 is not a share from 0 to 1, such as errors=0.05"),
         (("clock", "show", "--url", "https://shop.example"), "https://shop.example is not the ad"),
         (("faults", "show", "--url", "nonsense"), "nonsense is not the address of a laptop stack"),
@@ -229,4 +235,4 @@ def test_where_no_stack_answers_a_command_says_how_to_reach_one(
 def test_without_an_address_it_is_that_of_the_default_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADJOURN_KEYS_URL", raising=False)
 
-    assert controls(argparse.Namespace(url=None)).url == f"http://127.0.0.1:{DEFAULT_PORT + 1}"
+    assert stack_control(argparse.Namespace(url=None)).url == f"http://127.0.0.1:{DEFAULT_PORT + 1}"

@@ -146,11 +146,11 @@ def test_jobs_and_cron_names_agree_until_one_is_changed(
     assert report["differences"] == [
         f"No job calls the cron name 'garden' ({url}/garden).",
         f"The job aud has the audience '{url}/bell', which is not accepted.",
-        "The job empty calls the cron name ''; none declares it.",
-        "The job gardn calls the cron name 'gardn'; none declares it.",
-        "The job gardn carries no OIDC token; the function refuses it.",
-        "The job get sends GET; the function answers only POST.",
-        "The job nightly does not run: it is PAUSED.",
+        "The job empty calls the cron name '', which is not declared.",
+        "The job gardn calls the cron name 'gardn', which is not declared.",
+        "The job gardn sends no OIDC token; the function refuses it.",
+        "The job get sends GET; the function accepts only POST.",
+        "The job nightly does not run; its state is PAUSED.",
         "The job who calls as a@b.example, which may not call the function.",
     ]
     assert report["declared"] == sorted(names)
@@ -165,7 +165,7 @@ def test_a_scheduler_that_does_not_do_it_is_said(
         done = cron("diff")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("adjourn: Cloud Scheduler did not do it: ")
+    assert done.stderr.startswith("adjourn: Cloud Scheduler has failed: ")
 
 
 def test_an_application_is_needed() -> None:

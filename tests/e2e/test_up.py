@@ -129,12 +129,12 @@ def test_a_function_that_ends_by_itself_is_told(caplog: pytest.LogCaptureFixture
         os.killpg(deferred, signal.SIGKILL)
 
         give_up = time.monotonic() + 30
-        while not any("by itself" in each for each in caplog.messages):
+        while not any("ended unexpectedly" in each for each in caplog.messages):
             assert time.monotonic() < give_up
-    (line,) = [each for each in caplog.messages if "by itself" in each]
+    (line,) = [each for each in caplog.messages if "ended unexpectedly" in each]
     assert line == (
-        "The function deferred has ended by itself (status -9); its tasks fail until the stack is"
-        " started again."
+        "The function deferred has ended unexpectedly (status -9); its tasks fail until the stack"
+        " is restarted."
     )
 
 
@@ -262,7 +262,8 @@ def test_a_port_in_use_is_said() -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"adjourn: Port {port} is in use; stop what listens there or choose others with --port.\n"
+        f"adjourn: Port {port} is in use; stop the program that listens there, or choose other"
+        " ports with --port.\n"
     )
 
 
@@ -281,7 +282,7 @@ def test_a_folder_that_cannot_keep_state_is_said(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"adjourn: No state can be kept in {tmp_path / 'file'}: it is not a folder.\n"
+        f"adjourn: The state cannot be kept in {tmp_path / 'file'}: it is not a folder.\n"
     )
 
 

@@ -4,14 +4,14 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adjourn_local.http.faulty_sender import FaultySender
-from adjourn_local.http.sender import Answer, Outgoing
+from adjourn_local.http.faults import FaultInjectingSender
+from adjourn_local.http.sender import HandlerResponse, Outgoing
 from adjourn_local.runtime.stack import Stack, running
-from adjourn_local.timing.clock import SystemClock
+from adjourn_local.timing.clocks import MachineClock
 from tests.terraform.invented import PROJECT_NUMBER
 
 
-class Directory(FaultySender):
+class Directory(FaultInjectingSender):
     """Finds the functions at home: it stands for the DNS, and for TLS, of their real addresses.
 
     Attributes:
@@ -19,16 +19,16 @@ class Directory(FaultySender):
     """
 
     def __init__(self) -> None:
-        super().__init__(SystemClock())
+        super().__init__(MachineClock())
         self.homes: dict[str, str] = {}
 
     def list_function(self, service: str, region: str, home: str) -> None:
         self.homes[f"https://{service}-{PROJECT_NUMBER}.{region}.run.app"] = home
 
-    async def send(self, request: Outgoing, deadline: float) -> Answer:
+    async def send(self, request: Outgoing, deadline: float) -> HandlerResponse:
         address = "/".join(request.url.split("/", 3)[:3])
         if address not in self.homes:
-            return Answer(status=None, error="UNAVAILABLE", retry_after=None)
+            return HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
         url = request.url.replace(address, self.homes[address], 1)
         return await super().send(dataclasses.replace(request, url=url), deadline)
 

@@ -111,4 +111,4 @@ def test_a_job_that_calls_for_nothing_is_noted(shop: Shop) -> None:
     done = shop.try_to("plan", APP)
 
     assert done.returncode == 0, done.stderr
-    assert "Note: A Cloud Scheduler job calls for the cron name 'weekly'" in done.stderr
+    assert "Note: A Cloud Scheduler job calls the cron name 'weekly'" in done.stderr

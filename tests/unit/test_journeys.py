@@ -1,7 +1,5 @@
 """A delivery takes a short way through the library, which `bench.journeys` follows."""
 
-import pytest
-
 from bench import journeys
 
 STEP_FILES = 18
@@ -15,7 +13,6 @@ def test_a_step_of_an_iteration_enters_few_files():
     assert len(step.entered) <= STEP_FILES, step.entered
 
 
-@pytest.mark.xfail(reason="the way of a call is still longer; remove this mark when it is not")
 def test_a_plain_call_enters_few_files():
     call = journeys.call()
 

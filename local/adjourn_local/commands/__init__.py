@@ -1,4 +1,4 @@
-"""The subcommands of `adjourn`: one module for each, with `add` for the parser."""
+"""The subcommands of `adjourn`: one module for each, whose `add` declares it to the parser."""
 
 import argparse
 from collections.abc import Callable

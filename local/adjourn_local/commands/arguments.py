@@ -1,26 +1,29 @@
-"""Arguments that several subcommands take, and what is wrong with them."""
+"""Arguments that several subcommands share."""
 
 import argparse
 import datetime as dt
+import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from adjourn.settings import LOOPBACK, is_safe_url
+from adjourn_local.clients.stack_control import StackControl
+from adjourn_local.errors import UsageError
 from adjourn_local.timing.durations import parse_duration
 
-
-class UsageError(Exception):
-    """The command was called wrongly; the message says how to call it."""
+_DEFAULT_STACK = "http://127.0.0.1:8711"
 
 
 def count(text: str) -> int:
-    """Read a whole number from 1."""
+    """Parse a whole number of at least 1."""
     if not re.fullmatch("[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
     return int(text)
 
 
 def duration(text: str) -> dt.timedelta:
-    """Read a duration such as 90s, 5m, 2h, 7d or 2w."""
+    """Parse a duration such as 90s, 5m, 2h, 7d or 2w."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -28,7 +31,7 @@ def duration(text: str) -> dt.timedelta:
 
 
 def add_application(parser: argparse.ArgumentParser) -> None:
-    """Let a command take an application, and `--source`, from where it is imported."""
+    """Add the argument for an application, and `--source`."""
     parser.add_argument("app", help="the application, as package.module:app")
     parser.add_argument(
         "--source",
@@ -40,19 +43,41 @@ def add_application(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ages(parser: argparse.ArgumentParser) -> None:
-    """Let a command take `--older` and `--newer`."""
+    """Add `--older` and `--newer`."""
     for name in ("older", "newer"):
         parser.add_argument(
             f"--{name}",
             type=duration,
             metavar="AGE",
-            help=f"only those {name} than 90s, 5m, 2h, 7d",
+            help=f"only those {name} than AGE, such as 90s, 5m, 2h, 7d",
         )
 
 
-def made_between(
+def age_range(
     options: argparse.Namespace, now: dt.datetime
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return since when and before when what the options of `add_ages` leave was made."""
+    """Return the earliest and the latest creation time that `--newer` and `--older` allow."""
     since = now - options.newer if options.newer is not None else None
     return since, now - options.older if options.older is not None else None
+
+
+def add_stack(parser: argparse.ArgumentParser) -> None:
+    """Add `--url` of a running stack, and `--json`."""
+    parser.add_argument(
+        "--url",
+        help=f"the stack's HTTP port (default: that of ADJOURN_KEYS_URL, else {_DEFAULT_STACK})",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def stack_control(options: argparse.Namespace) -> StackControl:
+    """Return the control of the stack that the options or the environment name.
+
+    Raises:
+        UsageError: The URL is not the address of a laptop stack.
+    """
+    url = options.url or os.environ.get("ADJOURN_KEYS_URL") or _DEFAULT_STACK
+    parts = urlsplit(url) if is_safe_url(url) else None
+    if parts is None or parts.scheme != "http" or parts.hostname not in LOOPBACK:
+        raise UsageError(f"{url} is not the address of a laptop stack, such as {_DEFAULT_STACK}.")
+    return StackControl(f"{parts.scheme}://{parts.netloc}")

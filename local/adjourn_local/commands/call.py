@@ -1,4 +1,4 @@
-"""The commands `adjourn call`: callable tasks, as a person who may start them."""
+"""The commands `adjourn call`: list and start callable tasks as a user who may start them."""
 
 import argparse
 import json
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from rich.table import Table
 
 from adjourn.settings import LOOPBACK, is_safe_url
+from adjourn_local.clients.callable_tasks import CallableTasks, gcloud_token, local_token
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import UsageError
-from adjourn_local.commands.caller import Caller, gcloud_token, local_token
 from adjourn_local.commands.output import console, plain, print_json, say
+from adjourn_local.errors import UsageError
 
 Schema = Mapping[str, Any]
 
@@ -25,20 +25,20 @@ def add(add: Add) -> None:
     parser = add("call", help="list callable tasks, or start one")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="call")
-    person = argparse.ArgumentParser(add_help=False)
-    person.add_argument("--url", help="the deferred function (default: ADJOURN_DEFERRED_URL)")
-    person.add_argument("--user", metavar="EMAIL", help="who asks; on the laptop stack, anybody")
-    person.add_argument("--token", help="a Google identity token, - to read it from stdin")
-    person.add_argument("--json", action="store_true", help="print JSON")
-    actions.add_parser("list", parents=[person], help="list what may be started")
-    started = actions.add_parser("run", parents=[person], help="start one")
+    user = argparse.ArgumentParser(add_help=False)
+    user.add_argument("--url", help="the deferred function (default: ADJOURN_DEFERRED_URL)")
+    user.add_argument("--user", metavar="EMAIL", help="the user; on the laptop stack, any email")
+    user.add_argument("--token", help="a Google identity token, - to read it from stdin")
+    user.add_argument("--json", action="store_true", help="print JSON")
+    actions.add_parser("list", parents=[user], help="list the tasks that you may start")
+    started = actions.add_parser("run", parents=[user], help="start one")
     started.add_argument("key")
     started.add_argument(
         "--param",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter, again for each item of a list; NAME:=JSON for a value as it is",
+        help="a parameter; repeat it for each item of a list; NAME:=JSON gives a JSON value",
     )
 
 
@@ -46,19 +46,21 @@ def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
 
     Raises:
-        UsageError: Something is missing or contradicts something else.
-        CallError: The function did not do it, or there is no token.
+        UsageError: An option is missing or invalid.
+        CallError: The function has refused the request, or no token could be had.
     """
     url = (options.url or os.environ.get("ADJOURN_DEFERRED_URL", "")).rstrip("/")
     if not is_safe_url(url):
-        raise UsageError("Give --url or ADJOURN_DEFERRED_URL, https:// or a laptop stack's.")
-    caller = Caller(url=url, token=_token(url, options))
-    return _list(caller, options) if options.call == "list" else _start(caller, options)
+        raise UsageError(
+            "Give --url or set ADJOURN_DEFERRED_URL, to an https:// URL or a laptop stack's."
+        )
+    tasks = CallableTasks(url=url, token=_token(url, options))
+    return _list(tasks, options) if options.call == "list" else _start(tasks, options)
 
 
 def _token(url: str, options: argparse.Namespace) -> str:
     if options.token:
-        is_piped = options.token == "-"  # noqa: S105 - as of a file
+        is_piped = options.token == "-"  # noqa: S105 - a file name
         token = sys.stdin.readline().strip() if is_piped else str(options.token)
         if not re.fullmatch(r"[!-~]+", token):
             raise UsageError("A token is one word of ASCII; --token - reads it from stdin.")
@@ -72,8 +74,8 @@ def _token(url: str, options: argparse.Namespace) -> str:
     return local_token(keys_url, options.user, audience)
 
 
-def _list(caller: Caller, options: argparse.Namespace) -> int:
-    tasks = caller.list()
+def _list(callable_tasks: CallableTasks, options: argparse.Namespace) -> int:
+    tasks = callable_tasks.list()
     if options.json:
         print_json({"tasks": tasks})
     elif tasks:
@@ -81,18 +83,20 @@ def _list(caller: Caller, options: argparse.Namespace) -> int:
         for name in ("key", "name", "parameters", "what it does"):
             table.add_column(name, overflow="fold")
         for task in tasks:
-            cells = (task["key"], task["name"], _signature(task["parameters"]), task["descr"])
+            cells = (task["key"], task["name"], _parameter_names(task["parameters"]), task["descr"])
             table.add_row(*map(plain, cells))
         console().print(table)
     else:
-        say("No task that this account may start.")
+        say("There is no task that this account may start.")
     return 0
 
 
-def _start(caller: Caller, options: argparse.Namespace) -> int:
-    forms = {task["key"]: task["parameters"]["properties"] for task in caller.list()}
-    # Where there is no such task, or none for this account, the function says which it is.
-    handle = caller.start(options.key, _parameters(options.param, forms.get(options.key, {})))
+def _start(callable_tasks: CallableTasks, options: argparse.Namespace) -> int:
+    forms = {task["key"]: task["parameters"]["properties"] for task in callable_tasks.list()}
+    # For an unknown or forbidden task the function returns the error.
+    handle = callable_tasks.start(
+        options.key, _parameters(options.param, forms.get(options.key, {}))
+    )
     if options.json:
         print_json(handle)
     elif handle["is_new"]:
@@ -102,13 +106,13 @@ def _start(caller: Caller, options: argparse.Namespace) -> int:
     return 0
 
 
-def _signature(schema: Schema) -> str:
+def _parameter_names(schema: Schema) -> str:
     names = schema["properties"]
     return ", ".join(n if n in schema["required"] else f"[{n}]" for n in names) or "-"
 
 
 def _parameters(given: Sequence[str], form: Schema) -> Mapping[str, object]:
-    """Return what was given on the command line as the form wants it."""
+    """Convert the `--param` options to the types that the task's form has."""
     values: dict[str, object] = {}
     texts: dict[str, list[str]] = {}
     for each in given:
@@ -127,12 +131,12 @@ def _value(schema: Schema, name: str, texts: Sequence[str]) -> object:
     if plain_schema.get("type") == "array":
         return [_scalar(_without_null(plain_schema["items"]), text) for text in texts]
     if len(texts) > 1:
-        raise UsageError(f"--param {name} is no list, and given {len(texts)} times.")
+        raise UsageError(f"--param {name} is not a list, but given {len(texts)} times.")
     return _scalar(plain_schema, texts[0])
 
 
 def _scalar(schema: Schema, text: str) -> object:
-    """Return what a text stands for; itself where it does not fit, as the function then tells."""
+    """Convert a text to the type of a schema; a text that does not fit is left to the function."""
     if schema.get("type") in {"integer", "number", "boolean"}:
         try:
             return json.loads(text)
@@ -150,4 +154,4 @@ def _json(given: str, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(f"--param {given} is no JSON: {error}.") from None
+        raise UsageError(f"--param {given} is not JSON: {error}.") from None

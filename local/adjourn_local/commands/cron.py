@@ -1,4 +1,4 @@
-"""The commands `adjourn cron`: an application's periodic functions and the jobs that call them."""
+"""The commands `adjourn cron`: an application's periodic functions and Cloud Scheduler's jobs."""
 
 import argparse
 import datetime as dt
@@ -14,15 +14,17 @@ from adjourn.app import App
 from adjourn.cron.due import upcoming
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.tick import Standing
-from adjourn_local.commands import Add, jobs
+from adjourn_local.clients import scheduler_jobs
+from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import UsageError, count
+from adjourn_local.commands.arguments import count
 from adjourn_local.commands.output import console, iso, plain, print_json, say
+from adjourn_local.errors import UsageError
 
 
 def add(add: Add) -> None:
     """Declare the commands and their options."""
-    parser = add("cron", help="look into periodic functions, run one, compare them with the jobs")
+    parser = add("cron", help="inspect periodic functions, run one, compare them with the jobs")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="cron")
     shared = argparse.ArgumentParser(add_help=False)
@@ -33,14 +35,14 @@ def add(add: Add) -> None:
         help="the application (default: ADJOURN_APP)",
     )
     shared.add_argument("--json", action="store_true", help="print JSON")
-    actions.add_parser("list", parents=[shared], help="tell when each ran last and is due next")
-    next_ = actions.add_parser("next", parents=[shared], help="tell when they will be due")
+    actions.add_parser("list", parents=[shared], help="show when each ran last and is due next")
+    next_ = actions.add_parser("next", parents=[shared], help="show when they will be due")
     next_.add_argument("name", nargs="?", help="only this one")
     next_.add_argument(
-        "--count", type=count, default=5, help="how many times of each (default: %(default)s)"
+        "--count", type=count, default=5, help="number of due times for each (default: %(default)s)"
     )
     run_ = actions.add_parser("run", parents=[shared], help="run one now, once, as a task")
-    run_.add_argument("name", help="as `list` has it")
+    run_.add_argument("name", help="its name, as `list` shows it")
     actions.add_parser(
         "diff", parents=[shared], help="compare cron names with Cloud Scheduler; 1 if they differ"
     )
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         UsageError: There is no such function.
-        AdjournError: Settings or the application are wrong, or a service is away.
+        AdjournError: A setting or the application is invalid, or a service cannot be reached.
     """
     command: Callable[[App, argparse.Namespace], int] = _COMMANDS[options.cron]
     return command(import_app(options.app, Path()), options)
@@ -80,7 +82,7 @@ def _next(app: App, options: argparse.Namespace) -> int:
     if options.json:
         print_json({"now": iso(now), "due": rows})
     else:
-        _print(rows, "Nothing has times of its own.")
+        _print(rows, "No periodic function has due times.")
     return 0
 
 
@@ -96,8 +98,8 @@ def _run(app: App, options: argparse.Namespace) -> int:
 def _diff(app: App, options: argparse.Namespace) -> int:
     settings = app.wiring().settings
     declared = app.cron_names()
-    found = jobs.existing(settings, os.environ)
-    different = list(jobs.differences(found, declared, settings))
+    found = scheduler_jobs.find_jobs(settings, os.environ)
+    different = list(scheduler_jobs.differences(found, declared, settings))
     if options.json:
         print_json(
             {
@@ -107,8 +109,8 @@ def _diff(app: App, options: argparse.Namespace) -> int:
             }
         )
     else:
-        same = f"{len(declared)} cron names, {len(found)} jobs, no difference."
-        say("\n".join(different) or same)
+        no_difference = f"{len(declared)} cron names, {len(found)} jobs, no difference."
+        say("\n".join(different) or no_difference)
     return 1 if different else 0
 
 
@@ -122,8 +124,8 @@ def _sorted(app: App) -> Sequence[Periodic]:
 def _one(app: App, name: str) -> Periodic:
     names = {each.name: each for each in _sorted(app)}
     if name not in names:
-        told = ", ".join(names) or "none"
-        raise UsageError(f"No periodic function is named {name!r}; there are: {told}.")
+        known = ", ".join(names) or "none"
+        raise UsageError(f"No periodic function is named {name!r}; there are: {known}.")
     return names[name]
 
 

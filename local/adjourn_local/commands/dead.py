@@ -1,4 +1,4 @@
-"""The commands `adjourn dead`: they work on the deployment that the environment names."""
+"""The commands `adjourn dead`: the dead letters of the deployment that the environment names."""
 
 import argparse
 import json
@@ -11,17 +11,18 @@ from itertools import islice
 from rich.table import Table
 
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.replay import Buried, Graveyard, Wanted
+from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.gcp import google_adapters
 from adjourn.gcp.values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import KIND as PAYLOAD
-from adjourn.tasks.methods import ON
+from adjourn.tasks.methods import OBJECT_PATH
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import UsageError, add_ages, count, made_between
+from adjourn_local.commands.arguments import add_ages, age_range, count
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
+from adjourn_local.errors import UsageError
 
 _LONGEST_ERROR = 100
 _LONGEST_SHOWN = 16 << 20
@@ -29,16 +30,18 @@ _LONGEST_SHOWN = 16 << 20
 
 def add(add: Add) -> None:
     """Declare the commands and their options."""
-    parser = add("dead", help="look into dead letters, replay or discard them")
+    parser = add("dead", help="inspect dead letters, replay or discard them")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="dead")
     filters = argparse.ArgumentParser(add_help=False)
     filters.add_argument("--task", help="only those of this task, by its registered name")
     filters.add_argument("--queue", help="only those from this queue")
     add_ages(filters)
-    found = actions.add_parser("list", parents=[filters], help="list them, the latest first")
-    found.add_argument("--limit", type=count, default=50, help="at most (default: %(default)s)")
-    shown = actions.add_parser("show", help="tell all about one")
+    found = actions.add_parser("list", parents=[filters], help="list them, the newest first")
+    found.add_argument(
+        "--limit", type=count, default=50, help="the largest number to list (default: %(default)s)"
+    )
+    shown = actions.add_parser("show", help="show everything about one")
     shown.add_argument("id")
     for each in (found, shown):
         each.add_argument("--json", action="store_true", help="print JSON")
@@ -48,7 +51,7 @@ def add(add: Add) -> None:
     ):
         action = actions.add_parser(name, parents=[filters], help=help_)
         action.add_argument("ids", nargs="*", metavar="id")
-        action.add_argument("--all", action="store_true", help="all that the filters leave")
+        action.add_argument("--all", action="store_true", help="all that match the filters")
         action.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -56,17 +59,19 @@ def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
 
     Raises:
-        UsageError: The options contradict each other or nobody can be asked.
-        AdjournError: Settings are wrong, or a service is away.
+        UsageError: The options contradict each other, or there is no terminal to ask for consent.
+        AdjournError: A setting is invalid, or a service cannot be reached.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
-    graveyard = Graveyard(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
-    command: Callable[[Graveyard, argparse.Namespace], int] = _COMMANDS[options.dead]
-    return command(graveyard, options)
+    dead_letters = StoredDeadLetters(
+        store=adapters.store, queue=adapters.queue, clock=adapters.clock
+    )
+    command: Callable[[StoredDeadLetters, argparse.Namespace], int] = _COMMANDS[options.dead]
+    return command(dead_letters, options)
 
 
-def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    found = graveyard.find(_wanted(graveyard, options))
+def _list(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    found = dead_letters.find(_wanted(dead_letters, options))
     letters = list(islice(found, options.limit))
     more = sum(1 for _ in found)
     if options.json:
@@ -74,14 +79,14 @@ def _list(graveyard: Graveyard, options: argparse.Namespace) -> int:
     elif letters:
         console().print(_table(letters))
         if more:
-            say(f"{more} more; ask for them with --limit.")
+            say(f"{more} more; show them with --limit.")
     else:
         say("No dead letters.")
     return 0
 
 
-def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    letter = graveyard.get(options.id)
+def _show(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    letter = dead_letters.get(options.id)
     if options.json:
         body = _tree(letter.body)
         print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
@@ -91,20 +96,20 @@ def _show(graveyard: Graveyard, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    ids = _chosen(graveyard, options)
+def _replay(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    ids = _chosen(dead_letters, options)
     if ids and options.all and not is_agreed(f"Replay {len(ids)} dead letters?", yes=options.yes):
         return 1
-    return _each(ids, lambda task_id: f"{task_id} is now {graveyard.replay(task_id)}")
+    return _each(ids, lambda task_id: f"{task_id} is now {dead_letters.replay(task_id)}")
 
 
-def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
-    ids = _chosen(graveyard, options)
+def _discard(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
+    ids = _chosen(dead_letters, options)
     if ids and not is_agreed(f"Discard {len(ids)} dead letters for good?", yes=options.yes):
         return 1
 
     def discard(task_id: str) -> str:
-        graveyard.discard(task_id)
+        dead_letters.discard(task_id)
         return f"{task_id} is discarded"
 
     return _each(ids, discard)
@@ -113,23 +118,23 @@ def _discard(graveyard: Graveyard, options: argparse.Namespace) -> int:
 _COMMANDS = {"list": _list, "show": _show, "replay": _replay, "discard": _discard}
 
 
-def _wanted(graveyard: Graveyard, options: argparse.Namespace) -> Wanted:
-    since, before = made_between(options, graveyard.clock.now())
-    return Wanted(task=options.task, queue=options.queue, since=since, before=before)
+def _wanted(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> DeadLetterFilter:
+    since, before = age_range(options, dead_letters.clock.now())
+    return DeadLetterFilter(task=options.task, queue=options.queue, since=since, before=before)
 
 
-def _chosen(graveyard: Graveyard, options: argparse.Namespace) -> Sequence[str]:
+def _chosen(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> Sequence[str]:
     filters = (options.task, options.queue, options.newer, options.older)
     is_filtered = any(each is not None for each in filters)
     if bool(options.ids) == options.all or (is_filtered and not options.all):
-        raise UsageError("Give either ids or --all, the latter with filters if need be.")
+        raise UsageError("Give either ids or --all, the latter with filters if needed.")
     if options.all:
-        return [letter.task_id for letter in graveyard.find(_wanted(graveyard, options))]
+        return [letter.task_id for letter in dead_letters.find(_wanted(dead_letters, options))]
     return list(dict.fromkeys(options.ids))
 
 
 def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
-    """Do the work for every id, whatever becomes of the others; services away end it."""
+    """Apply `work` to every id; continue after errors of single dead letters."""
     if not ids:
         say("No dead letters.")
     status = 0
@@ -142,7 +147,7 @@ def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
     return status
 
 
-def _table(letters: Sequence[Buried]) -> Table:
+def _table(letters: Sequence[StoredDeadLetter]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "task", "queue", "attempts", "when (UTC)", "error"):
         table.add_column(name, no_wrap=name not in {"task", "error"}, overflow="fold")
@@ -159,7 +164,7 @@ def _table(letters: Sequence[Buried]) -> Table:
     return table
 
 
-def _summary(letter: Buried) -> Mapping[str, object]:
+def _summary(letter: StoredDeadLetter) -> Mapping[str, object]:
     return {
         "id": letter.task_id,
         "task": letter.task,
@@ -173,9 +178,9 @@ def _summary(letter: Buried) -> Mapping[str, object]:
 
 
 def _content(body: bytes) -> Sequence[str]:
-    """Return the call as Python has it, or the body where only the application can read it."""
+    """Show the call in Python's syntax, or the body if only the application can decode it."""
     try:
-        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, ON)))
+        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
     except DecodeError as error:
         tree = _tree(body)
         text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
@@ -187,7 +192,7 @@ def _content(body: bytes) -> Sequence[str]:
 
 
 def _tree(body: bytes) -> object:
-    """Return the JSON that a body holds, its text if it is none."""
+    """Return the JSON value in a body, or its text if it is not JSON."""
     try:
         plain = zlib.decompressobj().decompress(body, _LONGEST_SHOWN)
     except zlib.error:

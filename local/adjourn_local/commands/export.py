@@ -1,4 +1,4 @@
-"""The commands `adjourn export`: what Terraform has to know of an application."""
+"""The commands `adjourn export`: an application's queues and cron names for Terraform."""
 
 import argparse
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 from adjourn.settings import is_queue
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import UsageError, add_application
+from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
-from adjourn_local.errors import PackageError
+from adjourn_local.errors import PackageError, UsageError
 from adjourn_local.packaging.agreement import Names
 
 DECLARED = Path("build") / "adjourn.auto.tfvars.json"
@@ -18,7 +18,9 @@ DECLARED = Path("build") / "adjourn.auto.tfvars.json"
 
 def add(add: Add) -> None:
     """Declare the commands and their options."""
-    export = add("export", help="tell Terraform which queues and cron names an application uses")
+    export = add(
+        "export", help="write or check an application's queues and cron names for Terraform"
+    )
     actions = export.add_subparsers(required=True, metavar="action")
     tfvars = actions.add_parser("tfvars", help="write cron_names and queue_names, as JSON")
     add_application(tfvars)
@@ -26,22 +28,24 @@ def add(add: Add) -> None:
         "--queue",
         default=os.environ.get("ADJOURN_QUEUE") or "default",
         metavar="NAME",
-        help="the queue of whatever names none (default: ADJOURN_QUEUE, else default)",
+        help="the queue of tasks that name none (default: ADJOURN_QUEUE, else default)",
     )
     tfvars.add_argument(
         "--output", type=Path, default=DECLARED, metavar="FILE", help="(default: %(default)s)"
     )
     tfvars.set_defaults(run=_tfvars)
     check = actions.add_parser(
-        "check", help="fail if a plan of Terraform lacks a queue or a cron name"
+        "check", help="fail if a Terraform plan lacks a queue or a cron name"
     )
-    check.add_argument("plan", help="what `terraform show -json` printed; - reads it from stdin")
+    check.add_argument(
+        "plan", help="output of `terraform show -json`, as a file; - reads it from stdin"
+    )
     check.add_argument(
         "--declared",
         type=Path,
         default=DECLARED,
         metavar="FILE",
-        help="what `adjourn export tfvars` wrote (default: %(default)s)",
+        help="file that `adjourn export tfvars` has written (default: %(default)s)",
     )
     check.set_defaults(run=_check)
 

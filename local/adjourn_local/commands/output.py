@@ -1,4 +1,4 @@
-"""What the subcommands print, and how they ask."""
+"""Print the output of the subcommands, and ask for confirmation."""
 
 import datetime as dt
 import json
@@ -7,22 +7,22 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from adjourn_local.commands.arguments import UsageError
+from adjourn_local.errors import UsageError
 
-# Where nobody sees a terminal's edge, a row is one line, for grep.
+# Output to a pipe is wide, so that each row is one line for grep.
 _PIPED_WIDTH = 300
-# A narrower terminal breaks the lines itself, which is easier to read than narrower columns.
+# A narrower terminal wraps the lines, which is easier to read than narrow columns.
 _LEAST_WIDTH = 120
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, as it is."""
+    """Print a value as JSON."""
     console().out(json.dumps(value, indent=2), highlight=False)
 
 
-def iso(moment: dt.datetime | None) -> str | None:
-    """Return a time as JSON has it, in UTC."""
-    return None if moment is None else moment.astimezone(dt.UTC).isoformat(timespec="seconds")
+def iso(at: dt.datetime | None) -> str | None:
+    """Format a time in ISO 8601, in UTC."""
+    return None if at is None else at.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def say(text: str) -> None:
@@ -31,22 +31,22 @@ def say(text: str) -> None:
 
 
 def console() -> Console:
-    """Return where to print, wide enough for a row."""
+    """Return a console that is wide enough for a row."""
     wide = Console()
     wide.width = max(wide.width, _LEAST_WIDTH) if wide.is_terminal else _PIPED_WIDTH
     return wide
 
 
 def plain(text: str) -> Text:
-    """Return a text that cannot steer the terminal, whoever wrote it."""
+    """Escape control characters, so that a text cannot control the terminal."""
     return Text("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text))
 
 
 def is_agreed(question: str, *, yes: bool) -> bool:
-    """Whether the person at the terminal agrees, or `yes` says so.
+    """Return whether the user confirms at the terminal; with `yes` nobody is asked.
 
     Raises:
-        UsageError: There is nobody to ask.
+        UsageError: There is no terminal.
     """
     if yes:
         return True

@@ -1,4 +1,4 @@
-"""The command `adjourn package`."""
+"""The command `adjourn package`: build the zips to deploy."""
 
 import argparse
 import sys
@@ -13,14 +13,14 @@ from adjourn_local.packaging.bundle import Application, bundles, write
 
 def add(add: Add) -> None:
     """Declare the command and its options."""
-    package = add("package", help="put the functions and an application into zips to deploy")
+    package = add("package", help="build the zips of the functions with an application")
     add_application(package)
     package.add_argument(
         "--include",
         action="append",
         default=[],
         metavar="PATH",
-        help="a folder or file to take, relative to --source; may be repeated"
+        help="a folder or file to include, relative to --source; may be repeated"
         " (default: the application's top-level package or module)",
     )
     package.add_argument(
@@ -34,17 +34,17 @@ def add(add: Add) -> None:
         type=Path,
         default=Path("build"),
         metavar="DIR",
-        help="where to put it all (default: %(default)s)",
+        help="folder for the result (default: %(default)s)",
     )
     package.add_argument("--dry-run", action="store_true", help="write nothing")
     package.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Package, say what was made, and return the exit status.
+    """Build the package, print the zips, and return the exit status.
 
     Raises:
-        PackageError: It cannot be done.
+        PackageError: The application cannot be packaged.
     """
     application = Application(
         spec=options.app,

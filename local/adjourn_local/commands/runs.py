@@ -18,49 +18,51 @@ from adjourn.iteration.progress import RunState, ShardState
 from adjourn.iteration.runs import Status
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import add_ages, count, made_between
+from adjourn_local.commands.arguments import add_ages, age_range, count
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
-from adjourn_local.commands.progress import Show, pace, show_live, show_plain, show_records
+from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
 
 _LONGEST_ERROR = 100
 
-_STEERING: Mapping[str, tuple[Callable[[RunHandle], bool], set[Status], str]] = {
+_CONTROLS: Mapping[str, tuple[Callable[[RunHandle], bool], set[Status], str]] = {
     "pause": (
         RunHandle.pause,
         {Status.PAUSING, Status.PAUSED},
-        "let runs rest once their steps under way have ended",
+        "pause runs once their current steps have ended",
     ),
     "resume": (
         RunHandle.resume,
         {Status.STARTING, Status.RUNNING, Status.FINISHING},
-        "let paused runs go on",
+        "resume paused runs",
     ),
     "retry": (
         RunHandle.retry,
         {Status.STARTING, Status.RUNNING, Status.FINISHING},
-        "let stopped runs go on where they stopped",
+        "resume runs that an error has stopped",
     ),
     "cancel": (
         RunHandle.cancel,
         {Status.CANCELLING, Status.CANCELLED},
-        "end runs for good",
+        "cancel runs for good",
     ),
 }
-"""What each command does, the statuses that mean that it is done, and its help."""
+"""The method of each command, the statuses that mean success, and the help text."""
 
 
 def add(add: Add) -> None:
     """Declare the commands and their options."""
-    parser = add("runs", help="look into iterations, watch and steer them")
+    parser = add("runs", help="inspect iterations, watch and control them")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="runs")
-    found = actions.add_parser("list", help="list them, the latest first")
+    found = actions.add_parser("list", help="list them, the newest first")
     found.add_argument("--iteration", help="only those of this class, by its registered name")
     statuses = [each.value for each in Status]
-    found.add_argument("--status", choices=statuses, help="only those that stand so")
+    found.add_argument("--status", choices=statuses, help="only those with this status")
     add_ages(found)
-    found.add_argument("--limit", type=count, default=50, help="at most (default: %(default)s)")
-    shown = actions.add_parser("show", help="tell all about one")
+    found.add_argument(
+        "--limit", type=count, default=50, help="the largest number to list (default: %(default)s)"
+    )
+    shown = actions.add_parser("show", help="show everything about one")
     watched = actions.add_parser(
         "watch", help="follow one to its end; 0 if it finishes, 1 if it stops or is cancelled"
     )
@@ -71,7 +73,7 @@ def add(add: Add) -> None:
         each.add_argument("id")
     for each in (found, shown, watched):
         each.add_argument("--json", action="store_true", help="print JSON")
-    for name, (_, _, help_) in _STEERING.items():
+    for name, (_, _, help_) in _CONTROLS.items():
         action = actions.add_parser(name, help=help_)
         action.add_argument("ids", nargs="+", metavar="id")
         if name == "cancel":
@@ -82,28 +84,28 @@ def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
 
     Raises:
-        UsageError: Nobody can be asked.
-        AdjournError: Settings are wrong, there is no such run, or a service is away.
+        UsageError: There is no terminal to ask for confirmation.
+        AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
     runs = Runs(adapters=adapters)
-    command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _steer)
+    command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _control)
     return command(runs, options)
 
 
 def _list(runs: Runs, options: argparse.Namespace) -> int:
-    since, before = made_between(options, runs.now())
+    since, before = age_range(options, runs.now())
     status = Status(options.status) if options.status else None
     found = runs.find(iteration=options.iteration, status=status, since=since, before=before)
     states = list(islice(found, options.limit))
-    # Only one more is looked for: each run is read with all its shards.
+    # Only one more is read: reading a run reads all its shards.
     more = next(found, None) is not None
     if options.json:
         print_json({"runs": [_summary(state) for state in states], "more": more})
     elif states:
         console().print(_table(states))
         if more:
-            say("There are more; ask for them with --limit.")
+            say("There are more; show them with --limit.")
     else:
         say("No runs.")
     return 0
@@ -114,8 +116,8 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
     if options.json:
         print_json(_record(state))
         return 0
-    told = {**_summary(state), "pace": pace(state)}
-    say("\n".join(f"{name.replace('_', ' '):<14}{_cell(value)}" for name, value in told.items()))
+    fields = {**_summary(state), "pace": pace(state)}
+    say("\n".join(f"{name.replace('_', ' '):<14}{_cell(value)}" for name, value in fields.items()))
     say("")
     console().print(_shard_table(state.shards))
     for each in state.failures:
@@ -140,13 +142,13 @@ def _watch(runs: Runs, options: argparse.Namespace) -> int:
     return 0 if show(states()).status is Status.FINISHED else 1
 
 
-def _steer(runs: Runs, options: argparse.Namespace) -> int:
-    """Steer every run, whatever becomes of the others; services away end it."""
+def _control(runs: Runs, options: argparse.Namespace) -> int:
+    """Apply the command to every run; continue after errors of single runs."""
     ids = list(dict.fromkeys(options.ids))
     question = f"Cancel {len(ids)} runs for good?"
     if options.runs == "cancel" and not is_agreed(question, yes=options.yes):
         return 1
-    change, wanted, _ = _STEERING[options.runs]
+    change, wanted, _ = _CONTROLS[options.runs]
     status = 0
     for run_id in ids:
         try:

@@ -1,4 +1,4 @@
-"""The command `adjourn up`."""
+"""The command `adjourn up`: run the laptop stack."""
 
 import argparse
 import asyncio
@@ -11,10 +11,10 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
-from adjourn_local.http.faults import NONE, Faults, parse
+from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.stack import PROJECT, Stack
-from adjourn_local.tasks import Options
+from adjourn_local.tasks import TasksOptions
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
@@ -23,6 +23,7 @@ DEFAULT_PORT = 8710
 def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
+    up.set_defaults(run=_run)
     up.add_argument("app", help="the application, as package.module:app")
     up.add_argument(
         "--port",
@@ -30,39 +31,39 @@ def add(add: Add) -> None:
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
-    kept = up.add_mutually_exclusive_group()
-    kept.add_argument(
+    _add_state(up)
+    _add_tasks(up)
+    _add_jobs_and_datastore(up)
+    up.add_argument(
+        "--faults",
+        type=_faults,
+        default=NO_FAULTS,
+        metavar="SPEC",
+        help="faults to inject into deliveries, such as duplicates=0.05,lost-answers=0.02,"
+        "errors=0.05,delay=0.1..2s,reorder,seed=7",
+    )
+
+
+def _add_state(up: argparse.ArgumentParser) -> None:
+    state = up.add_mutually_exclusive_group()
+    state.add_argument(
         "--state",
         type=Path,
         default=Path(".adjourn"),
         help="folder of the state file (default: %(default)s)",
     )
-    kept.add_argument("--memory", action="store_true", help="keep no state")
+    state.add_argument("--memory", action="store_true", help="keep no state")
+
+
+def _add_tasks(up: argparse.ArgumentParser) -> None:
     up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
     up.add_argument(
         "--throttle", action="store_true", help="slow a queue down on 429 and 503, as Google does"
     )
     up.add_argument(
-        "--create-queues", action="store_true", help="make a queue when a task is created in it"
-    )
-    up.add_argument(
-        "--app-engine",
-        type=_service,
-        action="append",
-        default=[],
-        metavar="SERVICE=URL",
-        help="where an App Engine service is, for tasks and jobs with that target; may be repeated",
-    )
-    up.add_argument(
-        "--skip-overlapping",
+        "--create-queues",
         action="store_true",
-        help="leave out a job's start that falls due while the job runs, instead of delaying it",
-    )
-    up.add_argument(
-        "--concurrency-mode",
-        choices=[mode.value for mode in Concurrency],
-        default=Concurrency.PESSIMISTIC.value,
-        help="of Datastore's transactions (default: %(default)s)",
+        help="create a missing queue when a task is created in it",
     )
     up.add_argument(
         "--tombstone",
@@ -71,15 +72,28 @@ def add(add: Add) -> None:
         metavar="TIME",
         help="how long the name of a finished task stays taken, such as 24h (default: 1h)",
     )
+
+
+def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
     up.add_argument(
-        "--faults",
-        type=_faults,
-        default=NONE,
-        metavar="SPEC",
-        help="what goes wrong with deliveries, such as duplicates=0.05,lost-answers=0.02,"
-        "errors=0.05,delay=0.1..2s,reorder,seed=7",
+        "--app-engine",
+        type=_service,
+        action="append",
+        default=[],
+        metavar="SERVICE=URL",
+        help="URL of an App Engine service, for tasks and jobs with that target; may be repeated",
     )
-    up.set_defaults(run=_run)
+    up.add_argument(
+        "--skip-overlapping",
+        action="store_true",
+        help="skip a scheduled start of a job that is still running, instead of delaying the start",
+    )
+    up.add_argument(
+        "--concurrency-mode",
+        choices=[mode.value for mode in Concurrency],
+        default=Concurrency.PESSIMISTIC.value,
+        help="concurrency mode of Datastore's transactions (default: %(default)s)",
+    )
 
 
 def _port(text: str) -> int:
@@ -114,7 +128,7 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         options.app,
         state=None if options.memory else options.state,
         base_port=options.port,
-        tasks=Options(
+        tasks=TasksOptions(
             limits=not options.no_limits,
             throttles=options.throttle,
             creates_queues=options.create_queues,

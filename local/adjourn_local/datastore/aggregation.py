@@ -1,11 +1,12 @@
-"""Answer RunAggregationQuery: counts, sums and averages over the rows of a query."""
+"""Serve RunAggregationQuery: counts, sums and averages over the results of a query."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn_local.datastore import values
+from adjourn_local.datastore import index_values
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition, is_reserved
 from adjourn_local.datastore.messages import (
@@ -14,11 +15,10 @@ from adjourn_local.datastore.messages import (
     Value,
     invalid,
 )
-from adjourn_local.datastore.plan import Plan
+from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.records import View
-from adjourn_local.datastore.scan import Hit, Run, Window, clipped
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.scan import Hit, PlanRun, Window, clipped
+from adjourn_local.datastore.view import View
 
 _MAX_AGGREGATIONS = 5
 _MAX_INTEGER = (1 << 63) - 1
@@ -34,9 +34,9 @@ class _Aggregate:
 
 
 class Aggregator:
-    """Answers aggregation queries; like a projection, a sum reads the rows of an index alone."""
+    """Computes aggregations; they read index rows alone, without entities."""
 
-    def __init__(self, store: Store, reader: Reader) -> None:
+    def __init__(self, store: EntityTables, reader: Reader) -> None:
         self._store = store
         self._reader = reader
 
@@ -55,19 +55,19 @@ class Aggregator:
                 number = rows if aggregate.up_to is None else min(rows, aggregate.up_to)
                 result.aggregate_properties[aggregate.alias].integer_value = number
         else:
-            run = Run(store=self._store, view=view, plan=plan, window=window, bare=True)
+            run = PlanRun(store=self._store, view=view, plan=plan, window=window, rows_only=True)
             found = _sliced(run.hits(), message.nested_query)
             self._collect(plan, aggregates, found, result)
         response.batch.more_results = QueryResultBatch.NO_MORE_RESULTS
         return response
 
-    def plan(self, message: Any, partition: Partition) -> Plan:
+    def plan(self, message: Any, partition: Partition) -> QueryPlan:
         """Return the plan of an AggregationQuery."""
         names = _names(_aggregates(message.aggregations))
         return self._reader.plan(message.nested_query, partition, names)
 
-    def _quick_count(self, plan: Plan, view: View, window: Window) -> int | None:
-        """Return how many results a plan has if SQLite can count them, else None."""
+    def _quick_count(self, plan: QueryPlan, view: View, window: Window) -> int | None:
+        """Return the number of results if SQLite can count the index rows, else None."""
         if not plan.scans:
             return 0
         scan = plan.scans[0]
@@ -79,10 +79,10 @@ class Aggregator:
         ranges = clipped(plan, scan, window)
         if len(ranges) > 1:
             return None
-        return sum(self._store.count(view, low, high) for low, high in ranges)
+        return sum(view.count_entities(low, high) for low, high in ranges)
 
     def _collect(
-        self, plan: Plan, aggregates: list[_Aggregate], found: Iterator[Hit], result: Any
+        self, plan: QueryPlan, aggregates: list[_Aggregate], found: Iterator[Hit], result: Any
     ) -> None:
         names = [a.name for a in aggregates if a.name]
         numbers: dict[str, list[int | float]] = {name: [] for name in names}
@@ -163,7 +163,7 @@ def _sliced_count(count: int, message: Any) -> int:
 
 def _numbers(encoded: bytes | None) -> Iterator[int | float]:
     if encoded is not None:
-        value = values.decode(encoded)
+        value = index_values.decode(encoded)
         which = value.WhichOneof("value_type")
         if which in {"integer_value", "double_value"}:
             yield getattr(value, which)

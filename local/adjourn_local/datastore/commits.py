@@ -1,4 +1,4 @@
-"""Commits: inside a transaction or outside of any, at once or after those that come first."""
+"""Serve Commit: check the request, wait for older transactions, then write."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import grpc
 
 from adjourn_local.datastore.locks import LockedError, Locks
 from adjourn_local.datastore.messages import CommitRequest, invalid
-from adjourn_local.datastore.transactions import Transaction, Transactions
-from adjourn_local.datastore.writes import OutdatedError, Writer
+from adjourn_local.datastore.mutations import MutationWriter, OutdatedError
+from adjourn_local.datastore.transactions import OpenTransaction, Transactions
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -17,10 +17,10 @@ _MAX_REQUEST = 10 << 20
 
 
 class Commits:
-    """Answers the method Commit."""
+    """Serves the method Commit."""
 
     def __init__(
-        self, writer: Writer, transactions: Transactions, locks: Locks, clock: Clock
+        self, writer: MutationWriter, transactions: Transactions, locks: Locks, clock: StackClock
     ) -> None:
         self._writer = writer
         self._transactions = transactions
@@ -31,7 +31,7 @@ class Commits:
         """Apply a CommitRequest, all of it or nothing.
 
         Raises:
-            RpcError: It is refused, or was aborted for another one's sake.
+            RpcError: The request is invalid, or was aborted because of contention.
         """
         if request.ByteSize() > _MAX_REQUEST:
             raise invalid(f"The request is bigger than {_MAX_REQUEST} bytes.")
@@ -61,9 +61,9 @@ class Commits:
         finally:
             self._transactions.close(transaction)
 
-    async def _apply(self, request: Any, own: Transaction | None) -> Any:
-        """Apply a commit as soon as no older transaction holds on to what it would change."""
-        until = self._locks.patience()
+    async def _apply(self, request: Any, own: OpenTransaction | None) -> Any:
+        """Apply a commit once no older transaction has read what it changes."""
+        until = self._locks.wait_limit()
         while True:
             if own is not None:
                 self._transactions.check_reads(self._transactions.get(own.id, self._now()))
@@ -71,7 +71,7 @@ class Commits:
                 return self._writer.commit(
                     _copied(request) if self._locks.are_held(own) else request,
                     self._now(),
-                    lambda changes: self._locks.break_or_wait(changes, own),
+                    lambda changes: self._locks.abort_younger(changes, own),
                 )
             except OutdatedError:
                 continue
@@ -84,7 +84,7 @@ class Commits:
 
 
 def _copied(request: Any) -> Any:
-    """Return a request that may be completed in place, and then again if it had to wait."""
+    """Return a copy to commit: the original is needed again if the commit has to wait."""
     copy = CommitRequest()
     copy.CopyFrom(request)
     return copy

@@ -1,6 +1,6 @@
-"""Cursors: the position of a result in its query's order, so that resuming is where a range begins.
+"""Cursors: the position of a result in the order of its query.
 
-They name the query, for a position of one order means nothing in another.
+A cursor contains a fingerprint of its query, because a position has no meaning in another order.
 """
 
 from adjourn_local.datastore.messages import invalid
@@ -9,15 +9,15 @@ _MARK = 4
 
 
 def make(fingerprint: bytes, position: bytes) -> bytes:
-    """Return the cursor just after a position."""
+    """Return the cursor after the result at a position."""
     return fingerprint + position
 
 
 def read(fingerprint: bytes, cursor: bytes) -> bytes | None:
-    """Return the position of a cursor; None if there is no cursor.
+    """Return the position in a cursor; None if the cursor is empty.
 
     Raises:
-        RpcError: The cursor is of another query, or none at all.
+        RpcError: The cursor is malformed, or of another query.
     """
     if not cursor:
         return None

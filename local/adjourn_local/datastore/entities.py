@@ -1,9 +1,9 @@
-"""What an entity may hold, and which of its values are indexed under which property path."""
+"""Check entities, and collect their indexed values by property path."""
 
 from collections.abc import Container, Iterator
 from typing import Any
 
-from adjourn_local.datastore import keys, values
+from adjourn_local.datastore import index_values, keys
 from adjourn_local.datastore.messages import invalid
 
 # https://cloud.google.com/datastore/docs/concepts/limits
@@ -16,7 +16,7 @@ _MAX_ELEMENTS = 20_000
 
 IndexedValues = dict[str, list[bytes]]
 _Leaf = tuple[str, Any, str, bool]
-"""A property path, one value under it, the name of its type, and whether it is indexed."""
+"""A property path, a value, the name of its type, and whether it is indexed."""
 
 _TEXTS = frozenset({"string_value", "blob_value"})
 
@@ -24,14 +24,14 @@ _TEXTS = frozenset({"string_value", "blob_value"})
 def indexed_values(entity: Any, wanted: Container[str] | None = None) -> IndexedValues:
     """Return the distinct index values of each property path of an entity.
 
-    Every indexed path is a key of the answer; one that is not `wanted` stands there without values.
+    Every indexed path is a key of the result; paths that are not `wanted` have no values.
 
-    An array counts by its elements, and the properties of an embedded entity appear under a
-    dotted path (https://cloud.google.com/datastore/docs/concepts/indexes). Reading them and
-    checking them are one pass, since both must look at every value.
+    Each element of an array is a value, and the properties of an embedded entity have dotted paths
+    (https://cloud.google.com/datastore/docs/concepts/indexes). Values are collected and checked in
+    one pass, because both must visit every value.
 
     Raises:
-        RpcError: The entity breaks a limit or a rule of the service; the key is not looked at.
+        RpcError: The entity breaks a limit or a rule of the service. Its key is not checked.
     """
     size = entity.ByteSize()
     if size > _MAX_ENTITY:
@@ -44,8 +44,8 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
         if indexed:
             items = found.setdefault(name, [])
             if wanted is None or name in wanted:
-                items.append(values.ENCODERS[which](value))
-        # What is in a small entity is small.
+                items.append(index_values.ENCODERS[which](value))
+        # In a small entity every value is short enough.
         if size > _MAX_INDEXED and which in _TEXTS:
             _check_length(name, value, which, _MAX_INDEXED if indexed else _MAX_UNINDEXED)
     for name, items in found.items():
@@ -55,7 +55,7 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
 
 
 def _leaves(properties: Any, prefix: str, depth: int, *, indexed: bool) -> Iterator[_Leaf]:
-    """Yield the values below a prefix that are no arrays and no embedded entities."""
+    """Yield the values under a prefix, inside arrays and embedded entities, too."""
     if depth > _MAX_NESTING:
         raise invalid(f"Embedded entities are nested more than {_MAX_NESTING} deep.")
     for name in properties:
@@ -64,7 +64,7 @@ def _leaves(properties: Any, prefix: str, depth: int, *, indexed: bool) -> Itera
         value = properties[name]
         which = value.WhichOneof("value_type")
         counts = indexed and not value.exclude_from_indexes
-        if which in values.ENCODERS:
+        if which in index_values.ENCODERS:
             yield prefix + name, value, which, counts
         elif which == "array_value":
             yield from _elements(prefix + name, value, depth, indexed=indexed)
@@ -81,7 +81,7 @@ def _elements(name: str, value: Any, depth: int, *, indexed: bool) -> Iterator[_
     for item in items:
         which = item.WhichOneof("value_type")
         counts = indexed and not item.exclude_from_indexes
-        if which in values.ENCODERS:
+        if which in index_values.ENCODERS:
             yield name, item, which, counts
         elif which == "array_value":
             raise invalid("list_value cannot contain a Value containing another list_value.")

@@ -1,19 +1,19 @@
-"""What a query that is to be explained tells of its plan and of its run.
+"""Explain queries: write a query's plan and its cost into the response.
 
-The forms are those that the client documents (`google.cloud.datastore_v1.types.query_profile`).
+The formats are those of `google.cloud.datastore_v1.types.query_profile`.
 """
 
 from typing import Any
 
 from adjourn_local.datastore.indexes import Column
 from adjourn_local.datastore.messages import EntityResult, RunAggregationQueryResponse
-from adjourn_local.datastore.plan import Plan, Scan
+from adjourn_local.datastore.query_plan import QueryPlan, Scan
 
 _NANOS = 1_000_000_000
 
 
-def add_plan(metrics: Any, plan: Plan) -> None:
-    """Write the indexes of a plan into ExplainMetrics, each once."""
+def add_plan(metrics: Any, plan: QueryPlan) -> None:
+    """Write the indexes of a plan into ExplainMetrics, without duplicates."""
     metrics.plan_summary.SetInParent()
     for text in dict.fromkeys(_properties(plan, scan) for scan in plan.scans):
         metrics.plan_summary.indexes_used.add().update(
@@ -22,7 +22,7 @@ def add_plan(metrics: Any, plan: Plan) -> None:
 
 
 def add_run(response: Any, seconds: float) -> None:
-    """Write into an answer what it has cost: a read for each entity, one for keys and sums."""
+    """Write the cost of a query: a read for each entity, a single one for keys and sums."""
     batch, stats = response.batch, response.explain_metrics.execution_stats
     stats.execution_duration.FromNanoseconds(int(seconds * _NANOS))
     if isinstance(response, RunAggregationQueryResponse):
@@ -34,16 +34,16 @@ def add_run(response: Any, seconds: float) -> None:
     stats.read_operations = max(read, 1) if full else 1
 
 
-def _properties(plan: Plan, scan: Scan) -> str:
+def _properties(plan: QueryPlan, scan: Scan) -> str:
     columns = scan.index.shape.columns if scan.index else ()
     equal = len(scan.equals)
-    # Rows are read backwards for a descending key; for what is equal, the direction is no matter.
-    told = [
+    # Rows are read backwards for a descending key; the direction of equalities does not matter.
+    shown = [
         *columns[:equal],
         *(Column(c.name, c.descending != plan.reverse) for c in columns[equal:]),
         Column("__name__", plan.query.keys_descending),
     ]
-    return f"({', '.join(f'{c.name} {_direction(c)}' for c in told)})"
+    return f"({', '.join(f'{c.name} {_direction(c)}' for c in shown)})"
 
 
 def _direction(column: Column) -> str:

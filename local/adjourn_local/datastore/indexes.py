@@ -1,11 +1,11 @@
-"""Which indexes there are, and which rows of an index an entity has.
+"""Indexes, and the rows that an entity has in them.
 
-The index of all entities of a kind is kept from the first on; that of a property, or of several, is
-filled by the first query that needs it and kept from then on, so that nobody pays for what no query
-reads.
+The index of all entities of a kind exists from its first entity on. An index of one or more
+properties is filled by the first query that needs it and maintained from then on. So writes do not
+maintain indexes that no query reads.
 
-An index row is one blob: index id, ancestor (if the index has one), one value for each column,
-key path. Its first parts are a query's equalities, the rest is the order of the results.
+An index row is one blob: index id, ancestor (if the index has one), one value for each column, and
+the key path. A query fixes the first columns by its equalities; the others sort the results.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adjourn_local.datastore import keys, scatter, values
+from adjourn_local.datastore import index_values, keys, scatter
 from adjourn_local.datastore.entities import IndexedValues
 from adjourn_local.datastore.messages import invalid
 
@@ -32,14 +32,14 @@ class Column(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What distinguishes the indexes of a kind: two queries of one shape share an index."""
+    """The columns of an index; queries that need the same shape share an index."""
 
     columns: tuple[Column, ...]
     ancestor: bool = False
 
     @property
     def is_composite(self) -> bool:
-        """Return whether the service has such an index only if somebody has declared it."""
+        """Whether the service has such an index only if it is declared in index.yaml."""
         return self.ancestor or len(self.columns) > 1 or any(c.descending for c in self.columns)
 
 
@@ -53,17 +53,21 @@ class Index:
 
     @property
     def prefix(self) -> bytes:
-        """Return what every row of this index begins with."""
+        """The prefix of all rows of this index."""
         return self.id.to_bytes(4)
 
 
 @dataclass(slots=True)
 class KindIndexes:
-    """The indexes of one kind in one partition, looked up for every write and every query.
+    """The indexes of one kind in one partition, which every write and every query looks up.
 
-    `base` is what every row of the index of all its entities begins with,
-    `properties` are the names of all properties that an entity of the kind ever had indexed, `read`
-    counts the indexes that have a property as a column.
+    Attributes:
+        base: Prefix of the rows of the index of all entities.
+        properties: Names of all properties that were ever indexed in an entity of the kind.
+        read: Number of indexes with a property as a column, by property.
+        by_shape: The indexes by shape.
+        by_property: Prefix of the rows of each single-property index.
+        composite: The composite indexes.
     """
 
     base: bytes = b""
@@ -74,7 +78,7 @@ class KindIndexes:
     composite: list[Index] = field(default_factory=list)
 
     def add(self, index: Index) -> None:
-        """Take in an index that now exists."""
+        """Add an index."""
         self.by_shape[index.shape] = index
         self.read.update(column.name for column in index.shape.columns)
         if index.shape.is_composite:
@@ -85,16 +89,16 @@ class KindIndexes:
             self.by_property[column.name] = index.prefix
 
     def drop(self, index: Index) -> None:
-        """Forget a composite index."""
+        """Remove a composite index."""
         del self.by_shape[index.shape]
         self.composite.remove(index)
         self.read -= Counter(column.name for column in index.shape.columns)
 
     def rows(self, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
-        """Return all index rows of an entity: to each, whether its index has another one.
+        """Return all index rows of an entity; the value tells if it has several in that index.
 
         Raises:
-            RpcError: The entity would have more rows in one index than the service allows in all.
+            RpcError: The entity has more rows in one index than the service allows in total.
         """
         rows = {self.base + path: False}
         for name, prefix in self.by_property.items():
@@ -107,7 +111,7 @@ class KindIndexes:
         return rows
 
     def check(self, rows: Collection[bytes]) -> None:
-        """Refuse the rows of an entity if they are more, or bigger, than the service allows."""
+        """Refuse an entity with more, or larger, index rows than the service allows."""
         if len(rows) > _MAX_ENTRIES:
             raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
         if sum(map(len, rows)) <= _MAX_COMPOSITE:
@@ -115,7 +119,7 @@ class KindIndexes:
         composite = {index.prefix for index in self.composite}
         if sum(len(row) for row in rows if row[:4] in composite) > _MAX_COMPOSITE:
             raise invalid(
-                f"The entity's entries in composite indexes are bigger than {_MAX_COMPOSITE}"
+                f"The entity's entries in composite indexes are larger than {_MAX_COMPOSITE}"
                 " bytes; index fewer or shorter values of its lists."
             )
 
@@ -124,7 +128,7 @@ KIND = Shape(())
 
 
 def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
-    """Return the rows that an entity has in one index."""
+    """Return the rows of an entity in one index."""
     columns = index.shape.columns
     if not columns and not index.shape.ancestor:
         return {index.prefix + path: False}
@@ -135,7 +139,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
         if not items:
             return {}
         total *= len(items)
-        choices.append([values.invert(item) for item in items] if descending else items)
+        choices.append([index_values.invert(item) for item in items] if descending else items)
     if total > _MAX_ENTRIES:
         raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
     heads = _heads(index, path)
@@ -149,7 +153,7 @@ def rows_in(index: Index, path: bytes, found: IndexedValues) -> dict[bytes, bool
 
 def _items(name: str, path: bytes, found: IndexedValues) -> list[bytes]:
     if name == KEY:
-        return [values.encode_own_path(path)]
+        return [index_values.encode_own_path(path)]
     if name == scatter.SCATTER:
         return scatter.indexed(path)
     return found.get(name, [])
@@ -162,11 +166,11 @@ def _heads(index: Index, path: bytes) -> list[bytes]:
 
 
 def split_columns(suffix: bytes, descending: tuple[bool, ...]) -> tuple[list[bytes], bytes]:
-    """Return a row's columns, as stored, and the key path behind them."""
+    """Split a row without its prefix into its columns, as stored, and its key path."""
     columns, at = [], 0
     for inverted in descending:
-        upright = values.invert(suffix[at:]) if inverted else suffix[at:]
-        end = at + values.end(upright, 0)
+        upright = index_values.invert(suffix[at:]) if inverted else suffix[at:]
+        end = at + index_values.end(upright, 0)
         columns.append(suffix[at:end])
         at = end
     return columns, suffix[at:]

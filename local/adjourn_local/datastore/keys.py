@@ -1,7 +1,7 @@
-"""Key paths as bytes that sort as keys do, so that a subtree or a page of keys is one byte range.
+"""Encode key paths as bytes that sort as keys do, so that a subtree is one range of bytes.
 
-Order: by path element, ancestors before descendants, kinds and names by UTF-8 bytes, and numeric
-ids before names (https://cloud.google.com/datastore/docs/concepts/entities#kinds_and_identifiers).
+Order: by path element; ancestors before descendants, kinds and names by UTF-8 bytes, numeric ids
+before names (https://cloud.google.com/datastore/docs/concepts/entities#kinds_and_identifiers).
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Partition(NamedTuple):
 
 
 def encode_text(text: bytes) -> bytes:
-    """Return bytes that sort as `text` does and end where it ends, whatever follows."""
+    """Encode a text so that it sorts as before and its end can be found."""
     if b"\0" in text:
         text = text.replace(b"\0", b"\0\xff")
     return text + _TEXT_END
@@ -103,7 +103,7 @@ def encode_key_value(key: Any) -> bytes:
 
 
 def decode_key_value(data: bytes, start: int, key: Any) -> None:
-    """Fill a key message from `encode_key_value`'s bytes."""
+    """Decode `encode_key_value`'s bytes into a key message."""
     names = []
     for _ in range(3):
         end = text_end(data, start)
@@ -134,7 +134,7 @@ def fill_key(key: Any, partition: Partition, path: bytes) -> None:
 
 
 def set_partition(key: Any, partition: Partition) -> None:
-    """Write the partition into a key, leaving out what is empty as the service does."""
+    """Set the partition of a key; empty fields stay unset, as in the service."""
     target = key.partition_id
     target.project_id = partition.project
     if partition.database:
@@ -149,12 +149,12 @@ def describe(key: Any) -> str:
 
 
 def is_complete(key: Any) -> bool:
-    """Return whether the last element has an id or a name."""
+    """Return whether the last element of a key has an id or a name."""
     return bool(key.path) and key.path[-1].WhichOneof("id_type") is not None
 
 
 def check_key(key: Any, *, incomplete: bool = False, reserved: bool = False) -> None:
-    """Refuse a key that the service refuses.
+    """Refuse an invalid key.
 
     Args:
         key: The key message.
@@ -165,9 +165,9 @@ def check_key(key: Any, *, incomplete: bool = False, reserved: bool = False) -> 
 
 
 def checked_path(key: Any, *, incomplete: bool = False, reserved: bool = False) -> bytes:
-    """Return the sort key of a key's path, refusing what `check_key` refuses.
+    """Check a key as `check_key` does, and return the sort key of its path.
 
-    Both are one pass, since each request has many keys. Of an incomplete element it has the kind.
+    Both are one pass for speed. Of an incomplete last element the sort key has the kind only.
     """
     path = key.path
     if not 0 < len(path) <= _MAX_ELEMENTS:
@@ -206,12 +206,12 @@ def _check_name(what: str, name: str, *, reserved: bool) -> None:
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a kind or a name belongs to the service itself."""
+    """Return whether a kind or a name is reserved for the service."""
     return name.startswith("__") and name.endswith("__") and len(name) >= len("____")
 
 
-class Home:
-    """The project and database of a request, in which its keys must be."""
+class RequestDatabase:
+    """The project and database of a request, to which its keys must belong."""
 
     def __init__(self, project: str, database: str) -> None:
         self._project = project
@@ -220,7 +220,7 @@ class Home:
         self._partitions: dict[str, Partition] = {}
 
     def partition(self, key: Any) -> Partition:
-        """Return a key's partition; what the key leaves out is taken from the request's.
+        """Return a key's partition; a project that the key omits is the request's.
 
         Raises:
             RpcError: The key belongs to another project or database.

@@ -1,10 +1,10 @@
-"""Who goes first when a commit would change what an open transaction has read.
+"""Concurrency control: conflicts of a commit with what open transactions have read.
 
-Pessimistic, as Datastore mode is by default: a transaction holds on to what it has read. A commit
-waits for the older transactions that it would disturb and aborts the younger ones, so that whoever
-waits does so for somebody older, and nobody in a circle. Who is delayed and who is aborted the
-service does not tell (https://cloud.google.com/datastore/docs/concepts/transactions); this is the
-rule of Spanner, on which it runs. Optimistic: whoever commits first wins.
+Pessimistic, the default of Datastore mode: a transaction locks what it reads. A commit waits for
+the older transactions whose reads it would change, and aborts the younger ones. A transaction waits
+only for older ones, so there is no deadlock. Which transaction waits and which is aborted is not
+documented (https://cloud.google.com/datastore/docs/concepts/transactions); this is the rule of
+Spanner, on which the service runs. Optimistic: the first commit wins.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 
 import grpc
 
-from adjourn_local.datastore.records import Change
-from adjourn_local.datastore.store import Store
-from adjourn_local.datastore.transactions import Transaction, Transactions
+from adjourn_local.datastore.entity_records import Change
+from adjourn_local.datastore.entity_tables import EntityTables
+from adjourn_local.datastore.transactions import OpenTransaction, Transactions
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import SECOND, micros
 
-# As long as Google's emulator lets a transaction wait; that of the service is not documented.
-_PATIENCE = 2 * SECOND
+# The limit of Google's emulator; that of the service is not documented.
+_LONGEST_WAIT = 2 * SECOND
 
 
 class Concurrency(enum.StrEnum):
@@ -34,70 +34,72 @@ class Concurrency(enum.StrEnum):
 class LockedError(Exception):
     """A commit must wait until an older transaction has ended."""
 
-    def __init__(self, older: Transaction) -> None:
+    def __init__(self, older: OpenTransaction) -> None:
         super().__init__(older)
         self.older = older
 
 
 class Locks:
-    """What the open transactions of a server hold on to."""
+    """The read locks of the open transactions."""
 
     def __init__(
-        self, mode: Concurrency, store: Store, transactions: Transactions, clock: Clock
+        self, mode: Concurrency, store: EntityTables, transactions: Transactions, clock: StackClock
     ) -> None:
         self._mode = mode
         self._store = store
         self._transactions = transactions
         self._clock = clock
 
-    def are_held(self, own: Transaction | None) -> bool:
-        """Return whether any other transaction has read anything, so that a commit may wait."""
+    def are_held(self, own: OpenTransaction | None) -> bool:
+        """Return whether another transaction has read anything: a commit may have to wait."""
         return any(rival.reads for rival in self._rivals(own))
 
-    def break_or_wait(self, changes: Sequence[Change], own: Transaction | None) -> None:
-        """Abort the younger transactions that would be disturbed by a commit's changes.
+    def abort_younger(self, changes: Sequence[Change], own: OpenTransaction | None) -> None:
+        """Abort the younger transactions whose reads a commit would change.
 
         Args:
-            changes: What the commit would write.
-            own: The transaction that commits; a commit without one is the youngest of all.
+            changes: The changes of the commit.
+            own: The transaction that commits; a commit without one counts as the youngest.
 
         Raises:
-            LockedError: An older one would be disturbed, too; then none is aborted.
+            LockedError: The reads of an older transaction would change, too; none was aborted.
         """
-        disturbed = self._disturbed(changes, own)
-        for rival in disturbed:
-            if own is None or rival.turn < own.turn:
+        conflicting = self._conflicting(changes, own)
+        for rival in conflicting:
+            if own is None or rival.start_order < own.start_order:
                 raise LockedError(rival)
-        for rival in disturbed:
+        for rival in conflicting:
             self._transactions.abort(rival)
 
-    def _disturbed(self, changes: Sequence[Change], own: Transaction | None) -> list[Transaction]:
+    def _conflicting(
+        self, changes: Sequence[Change], own: OpenTransaction | None
+    ) -> list[OpenTransaction]:
         keys = [change.key for change in changes]
         present = self._store.present()
         rivals = [
             rival
             for rival in self._rivals(own)
-            # One whose reads hold no longer can only be aborted, so nobody needs to wait for it.
+            # A transaction with outdated reads will be aborted; no need to wait for it.
             if rival.may_see(keys) and rival.is_valid(present)
         ]
         if not rivals:
             return []
-        with self._store.pretending(changes) as view:
+        with self._store.preview(changes) as view:
             return [rival for rival in rivals if not rival.is_valid(view)]
 
-    def _rivals(self, own: Transaction | None) -> Iterator[Transaction]:
+    def _rivals(self, own: OpenTransaction | None) -> Iterator[OpenTransaction]:
         if self._mode is Concurrency.PESSIMISTIC:
             yield from (one for one in self._transactions.writing() if one is not own)
 
-    def patience(self) -> int:
-        """Return until when, in microseconds since 1970, a commit that begins now will wait."""
-        return micros(self._clock.now()) + _PATIENCE
+    def wait_limit(self) -> int:
+        """Return the time, in microseconds since 1970, until which a commit may wait from now."""
+        return micros(self._clock.now()) + _LONGEST_WAIT
 
-    async def wait(self, older: Transaction, own: Transaction | None, until: int) -> None:
-        """Wait until an older transaction has ended, or the own one has been aborted.
+    async def wait(self, older: OpenTransaction, own: OpenTransaction | None, until: int) -> None:
+        """Wait until an older transaction has ended, or the own one was aborted.
 
         Raises:
-            RpcError: ABORTED, neither happens before `until`.
+            RpcError: ABORTED, if neither happens before `until`.
         """
         left = until - micros(self._clock.now())
         if left <= 0:

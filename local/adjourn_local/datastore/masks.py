@@ -1,4 +1,4 @@
-"""Property masks: which properties, also inside embedded entities, a request is about."""
+"""Property masks: select properties, also inside embedded entities."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ def parse(message: Any) -> Mask:
 
 
 def parse_path(text: str) -> Path:
-    r"""Return the names in a dotted path, in which `\` escapes a dot that belongs to a name.
+    r"""Split a dotted path into names; `\` escapes a dot inside a name.
 
     Raises:
-        RpcError: A name is empty or the path ends with a lone backslash.
+        RpcError: A name is empty, or the path ends with a single backslash.
     """
     names, at = [], 0
     while True:
@@ -35,7 +35,7 @@ def parse_path(text: str) -> Path:
 
 
 def masked(entity: Any, mask: Mask) -> Any:
-    """Return an entity's key and those of its properties that the mask names."""
+    """Return a copy of an entity with its key and the masked properties only."""
     result = Entity()
     result.key.CopyFrom(entity.key)
     copy_masked(entity, result, mask)
@@ -43,7 +43,7 @@ def masked(entity: Any, mask: Mask) -> Any:
 
 
 def copy_masked(source: Any, target: Any, mask: Mask) -> None:
-    """Make the masked properties of `target` what they are in `source`, deleting what is not."""
+    """Copy the masked properties from `source` to `target`; delete those that `source` lacks."""
     for path in mask:
         if path == ("__key__",):
             continue
@@ -58,7 +58,7 @@ def copy_masked(source: Any, target: Any, mask: Mask) -> None:
 
 
 def find(entity: Any, names: list[str]) -> Any | None:
-    """Return the embedded entity under a path, or None if there is none."""
+    """Return the embedded entity at a path, or None."""
     for name in names:
         if name not in entity.properties:
             return None
@@ -70,7 +70,7 @@ def find(entity: Any, names: list[str]) -> Any | None:
 
 
 def reach(entity: Any, names: list[str]) -> Any:
-    """Return the embedded entity under a path, making what is missing."""
+    """Return the embedded entity at a path; create missing ones."""
     for name in names:
         value = entity.properties[name]
         value.entity_value.SetInParent()
@@ -79,7 +79,7 @@ def reach(entity: Any, names: list[str]) -> Any:
 
 
 def reserved(mask: Mask) -> Iterator[str]:
-    """Yield the reserved names in a mask, which no write may touch."""
+    """Yield the reserved names in a mask, which cannot be written."""
     for path in mask:
         for name in path:
             if path != ("__key__",) and name.startswith("__") and name.endswith("__"):

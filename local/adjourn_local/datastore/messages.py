@@ -1,4 +1,4 @@
-"""Google's raw message classes (the proto-plus wrappers cost several times more), and refusals."""
+"""Google's raw message classes, which are several times faster than proto-plus, and two errors."""
 
 from typing import Any
 
@@ -37,10 +37,10 @@ ReserveIdsResponse: Any = types.ReserveIdsResponse.pb()
 
 
 def invalid(message: str) -> RpcError:
-    """Return the refusal of a request that can never succeed."""
+    """Return an INVALID_ARGUMENT error."""
     return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def unsupported(message: str) -> RpcError:
-    """Return the refusal of what the real service does and this one does not."""
+    """Return an UNIMPLEMENTED error, for features that only the real service has."""
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, message)

@@ -1,17 +1,18 @@
-"""The kinds that describe the data: `__namespace__`, `__kind__` and `__property__`.
+"""The metadata kinds `__namespace__`, `__kind__` and `__property__`.
 
-Their entities are made up from the catalog when they are asked for
+Their entities are computed from the catalog for each query
 (https://cloud.google.com/datastore/docs/concepts/metadataqueries).
 """
 
 from collections.abc import Iterator
 
-from adjourn_local.datastore import keys, values
+from adjourn_local.datastore import index_values, keys
+from adjourn_local.datastore.entity_records import Row
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import KIND, Column, Shape
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity, Key
-from adjourn_local.datastore.records import Row, View
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.view import View
 
 _NAMESPACE, _KIND, _PROPERTY = "__namespace__", "__kind__", "__property__"
 # The default namespace has no name; its entity has this id.
@@ -20,7 +21,7 @@ _DEFAULT_NAMESPACE = 1
 Element = tuple[str, str | int]
 
 
-def rows(store: Store, view: View, partition: Partition, kind: str) -> list[Row]:
+def rows(store: EntityTables, view: View, partition: Partition, kind: str) -> list[Row]:
     """Return the entities of a metadata kind as rows in key order."""
     if kind == _NAMESPACE:
         made = [_row(partition, [element], []) for element in _namespaces(store, view, partition)]
@@ -31,20 +32,20 @@ def rows(store: Store, view: View, partition: Partition, kind: str) -> list[Row]
     return sorted(made)
 
 
-def _namespaces(store: Store, view: View, home: Partition) -> Iterator[Element]:
+def _namespaces(store: EntityTables, view: View, home: Partition) -> Iterator[Element]:
     for partition in store.catalog.partitions():
         prefix = store.catalog.prefix(partition)
-        if partition[:2] == home[:2] and prefix and store.has_entities(view, prefix):
+        if partition[:2] == home[:2] and prefix and view.has_entities(prefix):
             yield (_NAMESPACE, partition.namespace or _DEFAULT_NAMESPACE)
 
 
-def _kinds(store: Store, view: View, partition: Partition) -> Iterator[str]:
+def _kinds(store: EntityTables, view: View, partition: Partition) -> Iterator[str]:
     for name, indexes in store.catalog.kinds(partition).items():
-        if store.has_rows(view, indexes.by_shape[KIND].prefix):
+        if view.has_rows(indexes.by_shape[KIND].prefix):
             yield name
 
 
-def _properties(store: Store, view: View, partition: Partition) -> Iterator[Row]:
+def _properties(store: EntityTables, view: View, partition: Partition) -> Iterator[Row]:
     for kind, indexes in store.catalog.kinds(partition).items():
         for name in indexes.properties:
             found = _representations(store, view, partition, kind, name)
@@ -53,17 +54,23 @@ def _properties(store: Store, view: View, partition: Partition) -> Iterator[Row]
 
 
 def _representations(
-    store: Store, view: View, partition: Partition, kind: str, name: str
+    store: EntityTables, view: View, partition: Partition, kind: str, name: str
 ) -> list[str]:
     index = store.ensure_index(partition, kind, Shape((Column(name),)))
     if index is None:
         return []
-    tags = values.REPRESENTATIONS
+    tags = index_values.REPRESENTATIONS
     if index.since <= view.version:
-        return [told for tag, told in tags.items() if store.has_rows(view, index.prefix + tag)]
+        return [
+            representation
+            for tag, representation in tags.items()
+            if view.has_rows(index.prefix + tag)
+        ]
     old = [row for _, rows in store.rows_of_kind(view, partition, kind, index) for row in rows]
     return [
-        told for tag, told in tags.items() if any(r.startswith(index.prefix + tag) for r in old)
+        representation
+        for tag, representation in tags.items()
+        if any(r.startswith(index.prefix + tag) for r in old)
     ]
 
 

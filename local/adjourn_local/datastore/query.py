@@ -1,23 +1,24 @@
-"""A query as the server understands it: parsed, checked, and its filter as alternatives.
+"""Parse and check a query.
 
-Each alternative (a conjunction of the filter's disjunctive normal form) becomes one range scan.
+Its filter becomes alternatives, the conjunctions of the disjunctive normal form; each alternative
+becomes one range scan.
 """
 
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from adjourn_local.datastore import filters, keys
-from adjourn_local.datastore.filters import Alternative
+from adjourn_local.datastore import keys, query_filters
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import PropertyOrder, invalid, unsupported
+from adjourn_local.datastore.query_filters import Alternative
 
 # https://cloud.google.com/datastore/docs/concepts/metadataqueries
 METADATA_KINDS = {"__namespace__", "__kind__", "__property__"}
 
 
-class Order(NamedTuple):
+class SortOrder(NamedTuple):
     """A property path to sort by."""
 
     name: str
@@ -28,15 +29,15 @@ class Order(NamedTuple):
 class Query:
     """A checked query.
 
-    `order` is complete: what was asked for, then what distinct, inequality and projection imply;
-    the key comes last, in the direction `keys_descending` (and, if it was asked for, also before
-    what is implied).
+    `order` is the complete sort order: the requested one, then the order that DISTINCT ON,
+    inequalities and projection imply. The key is always the last criterion, in the direction
+    `keys_descending`; a requested order by key also comes before the implied order.
     """
 
     partition: Partition
     kind: str | None
     alternatives: tuple[Alternative, ...]
-    order: tuple[Order, ...]
+    order: tuple[SortOrder, ...]
     keys_descending: bool
     distinct: tuple[str, ...]
     projection: tuple[str, ...]
@@ -44,7 +45,7 @@ class Query:
     aggregated: tuple[str, ...] = ()
 
     def fingerprint(self) -> bytes:
-        """Return what a cursor of this query is marked with."""
+        """Return the fingerprint that cursors of this query contain."""
         parts = (
             self.partition,
             self.kind,
@@ -57,41 +58,33 @@ class Query:
         return blake2b(repr(parts).encode(), digest_size=4).digest()
 
 
-def parse(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Query:
-    """Return the query of a message, whose rows shall also hold the `aggregated` properties.
+def parse_query(message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Query:
+    """Parse a query message; its index rows will contain the `aggregated` properties, too.
 
     Raises:
-        RpcError: The service refuses such a query, or this server does not know it.
+        RpcError: The query is invalid, or this server does not support it.
     """
     _check_supported(message)
     kind = message.kind[0].name if message.kind else None
-    alternatives = filters.alternatives(message.filter, partition)
+    alternatives = query_filters.alternatives(message.filter, partition)
     projected = [projection.property.name for projection in message.projection]
     distinct = tuple(reference.name for reference in message.distinct_on)
-    asked = _asked_order(message)
+    requested = _requested_order(message)
     if kind is None or kind in METADATA_KINDS:
-        names = filters.compared(message.filter)
-        _check_kindless(names, asked, [*projected, *distinct, *aggregated])
+        names = query_filters.compared(message.filter)
+        _check_kindless(names, requested, [*projected, *distinct, *aggregated])
     projection = tuple(name for name in projected if name != KEY)
-    if aggregated and projected and not projection:
-        raise invalid(
-            "Aggregation over non-key properties is not supported for base query that only"
-            " returns keys."
-        )
-    for name in aggregated if projected else ():
-        if name not in projection:
-            raise invalid(
-                f"The aggregation property {name} is not present in the base query's projection."
-            )
-    equated = filters.equated(message.filter)
+    if projected:
+        _check_aggregated(aggregated, projection)
+    equated = query_filters.equated(message.filter)
     _check_projection(projected, projection, equated)
-    _check_distinct(distinct, asked, equated)
+    _check_distinct(distinct, requested, equated)
     implied = [
         *distinct,
-        *filters.inequalities(message.filter),
+        *query_filters.inequalities(message.filter),
         *sorted({*projection, *aggregated}),
     ]
-    order, descending = _complete(asked, implied, filters.fixed_names(alternatives))
+    order, descending = _complete(requested, implied, query_filters.fixed_names(alternatives))
     return Query(
         partition=partition,
         kind=kind,
@@ -123,27 +116,27 @@ def _check_supported(message: Any) -> None:
 def _check_reserved_kind(name: str) -> None:
     if name.startswith("__Stat_"):
         raise unsupported(
-            f"Statistics ({name}), which Google computes now and then, are not kept by the laptop"
-            " stack; count with an aggregation query."
+            f"Statistics ({name}) are not kept by the laptop stack; count with an aggregation"
+            " query."
         )
     if name not in METADATA_KINDS:
         raise unsupported(f"Queries on the kind {name} are not served by the laptop stack.")
 
 
-def _asked_order(message: Any) -> list[Order]:
-    found: dict[str, Order] = {}
+def _requested_order(message: Any) -> list[SortOrder]:
+    found: dict[str, SortOrder] = {}
     for item in message.order:
         name = item.property.name
         if name in found:
             raise invalid(f"order by clause cannot contain duplicate fields {name}")
-        found[name] = Order(name, item.direction == PropertyOrder.DESCENDING)
+        found[name] = SortOrder(name, item.direction == PropertyOrder.DESCENDING)
     return list(found.values())
 
 
-def _check_kindless(names: set[str], asked: list[Order], others: list[str]) -> None:
+def _check_kindless(names: set[str], requested: list[SortOrder], others: list[str]) -> None:
     if names:
         raise invalid(f"kind is required for filter: {min(names)}")
-    if any(order != Order(KEY, descending=False) for order in asked):
+    if any(order != SortOrder(KEY, descending=False) for order in requested):
         raise invalid("kind is required for all orders except __key__ ascending")
     if any(name != KEY for name in others):
         raise invalid("kind is required for projection, distinct on and aggregation")
@@ -156,13 +149,28 @@ def _check_projection(projected: list[str], projection: tuple[str, ...], equated
         raise invalid("Cannot use projection on a property with an equality filter.")
 
 
-def _check_distinct(distinct: tuple[str, ...], asked: list[Order], equated: set[str]) -> None:
+def _check_aggregated(aggregated: tuple[str, ...], projection: tuple[str, ...]) -> None:
+    if aggregated and not projection:
+        raise invalid(
+            "Aggregation over non-key properties is not supported for base query that only"
+            " returns keys."
+        )
+    for name in aggregated:
+        if name not in projection:
+            raise invalid(
+                f"The aggregation property {name} is not present in the base query's projection."
+            )
+
+
+def _check_distinct(
+    distinct: tuple[str, ...], requested: list[SortOrder], equated: set[str]
+) -> None:
     if len(set(distinct)) < len(distinct):
         raise invalid("Cannot group by a property multiple times.")
     if not equated.isdisjoint(distinct):
         raise invalid("Cannot use group by on a property with an equality filter.")
     unordered = set(distinct)
-    for order in asked:
+    for order in requested:
         unordered.discard(order.name)
         if unordered and order.name not in distinct:
             raise invalid(
@@ -171,18 +179,18 @@ def _check_distinct(distinct: tuple[str, ...], asked: list[Order], equated: set[
 
 
 def _complete(
-    asked: list[Order], implied: list[str], fixed: set[str]
-) -> tuple[tuple[Order, ...], bool]:
-    """Return the whole order but for a key at its end, and the direction of keys.
+    requested: list[SortOrder], implied: list[str], fixed: set[str]
+) -> tuple[tuple[SortOrder, ...], bool]:
+    """Return the complete sort order without a key at its end, and the direction of keys.
 
-    What is implied takes the direction of the last order that was asked for. An order on a
-    property that every alternative fixes to one value changes nothing and is dropped
+    Implied orders have the direction of the last requested one. An order on a property that every
+    alternative fixes to one value has no effect and is dropped
     (https://cloud.google.com/datastore/docs/concepts/queries#sort_orders).
     """
-    descending = asked[-1].descending if asked else False
-    known = fixed | {order.name for order in asked}
-    order = [one for one in asked if one.name not in fixed]
-    order += [Order(name, descending) for name in dict.fromkeys(implied) if name not in known]
+    descending = requested[-1].descending if requested else False
+    known = fixed | {order.name for order in requested}
+    order = [one for one in requested if one.name not in fixed]
+    order += [SortOrder(name, descending) for name in dict.fromkeys(implied) if name not in known]
     keys_descending = next((one.descending for one in order if one.name == KEY), descending)
     if order and order[-1].name == KEY:
         order.pop()

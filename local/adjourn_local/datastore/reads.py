@@ -1,10 +1,11 @@
-"""Answer Lookup and RunQuery from a view."""
+"""Serve Lookup and RunQuery from a view."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from adjourn_local.datastore import cursor, keys, masks, values
-from adjourn_local.datastore import query as queries
+from adjourn_local.datastore import cursor, index_values, keys, masks
+from adjourn_local.datastore.entity_records import EntityRecord, Row
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import split_columns
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
@@ -15,34 +16,34 @@ from adjourn_local.datastore.messages import (
     RunQueryResponse,
     invalid,
 )
-from adjourn_local.datastore.plan import Plan, Scan, make_plan
-from adjourn_local.datastore.records import Record, Row, View
-from adjourn_local.datastore.scan import Hit, Run, Window
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.query import parse_query
+from adjourn_local.datastore.query_plan import QueryPlan, Scan, make_plan
+from adjourn_local.datastore.scan import Hit, PlanRun, Window
+from adjourn_local.datastore.view import View
 from adjourn_local.timing.timestamps import write
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_LOOKUP = 1000
-# Clients accept 4 MB; an entity may be 1 MB, and a batch is ended only after it has grown this far.
+# Clients accept 4 MB, and an entity may have 1 MB; a batch ends once it is larger than this.
 _BATCH_BYTES = 2 << 20
 _BATCH_RESULTS = 1000
 
 
 class Reader:
-    """Answers the read methods; the same answer from the same view, whoever asks."""
+    """Serves the read methods; the same request on the same view gives the same response."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: EntityTables) -> None:
         self._store = store
 
     def lookup(self, request: Any, view: View) -> Any:
-        """Return the entities of a Lookup, or its keys as missing."""
+        """Return the response to a LookupRequest."""
         if len(request.keys) > _MAX_LOOKUP:
             raise invalid(f"cannot get more than {_MAX_LOOKUP} keys in a single call")
         mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
         response = LookupResponse()
         wanted = self._stored_keys(request)
         size = 0
-        for stored, record in self._store.records(view, list(wanted)):
+        for stored, record in view.records(list(wanted)):
             if size > _BATCH_BYTES:
                 response.deferred.append(wanted[stored])
             elif record is None:
@@ -53,19 +54,21 @@ class Reader:
         return response
 
     def _stored_keys(self, request: Any) -> dict[bytes, Any]:
-        """Return the keys of a Lookup under the bytes that they are stored under, each once."""
-        home = keys.Home(request.project_id, request.database_id)
+        """Return the keys of a Lookup by their stored keys, without duplicates."""
+        database = keys.RequestDatabase(request.project_id, request.database_id)
         found: dict[bytes, Any] = {}
         for key in request.keys:
             path = keys.checked_path(key, reserved=True)
-            # In a partition that never held anything the bare path stands for a key not stored.
-            prefix = self._store.catalog.prefix(home.partition(key)) or b""
+            # A partition without entities has no prefix; a path alone is never a stored key.
+            prefix = self._store.catalog.prefix(database.partition(key)) or b""
             found.setdefault(prefix + path, key)
         return found
 
-    def plan(self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()) -> Plan:
-        """Return the plan of a query message, filling the indexes that it needs."""
-        query = queries.parse(message, partition, aggregated)
+    def plan(
+        self, message: Any, partition: Partition, aggregated: tuple[str, ...] = ()
+    ) -> QueryPlan:
+        """Return the plan of a query message; create the indexes that it needs."""
+        query = parse_query(message, partition, aggregated)
         catalog = self._store.catalog
         return make_plan(
             query,
@@ -73,8 +76,8 @@ class Reader:
             lambda shape: self._store.ensure_index(partition, query.kind or "", shape),
         )
 
-    def window(self, plan: Plan, message: Any) -> Window:
-        """Return the part of a plan that the query's cursors leave."""
+    def window(self, plan: QueryPlan, message: Any) -> Window:
+        """Return the window between the query's start and end cursors."""
         mark = plan.query.fingerprint()
         return Window(
             after=cursor.read(mark, message.start_cursor),
@@ -90,18 +93,20 @@ class Reader:
         response = RunQueryResponse()
         batch = _Batch(plan, request.query, mask, response.batch)
         window = self.window(plan, request.query)
-        bare = plan.query.keys_only or bool(plan.query.projection)
+        rows_only = plan.query.keys_only or bool(plan.query.projection)
         if request.query.offset or batch.has_room():
-            run = Run(store=self._store, view=view, plan=plan, window=window, bare=bare)
+            run = PlanRun(
+                store=self._store, view=view, plan=plan, window=window, rows_only=rows_only
+            )
             batch.fill(run.hits())
         batch.finish()
         return response
 
 
 class _Batch:
-    """Collects hits into a QueryResultBatch until a limit of the query or of an answer is met."""
+    """Collects hits into a QueryResultBatch, up to the limits of the query and of a response."""
 
-    def __init__(self, plan: Plan, message: Any, mask: Any, batch: Any) -> None:
+    def __init__(self, plan: QueryPlan, message: Any, mask: Any, batch: Any) -> None:
         self._plan = plan
         self._message = message
         self._mask = mask
@@ -124,7 +129,7 @@ class _Batch:
         )
 
     def has_room(self) -> bool:
-        """Return whether the query's limit admits another result, and note it if not."""
+        """Return whether the query's limit allows another result; set `more_results` if not."""
         if self._limit is not None and len(self._batch.entity_results) >= self._limit:
             self._batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
             return False
@@ -135,7 +140,7 @@ class _Batch:
         return count >= _BATCH_RESULTS or self._size > _BATCH_BYTES
 
     def fill(self, found: Iterator[Hit]) -> None:
-        """Skip what the offset says, then take results until nothing more fits."""
+        """Skip the offset, then add results until the batch is full."""
         batch, offset = self._batch, self._message.offset
         for position, scan, row in found:
             if self._is_full():
@@ -156,7 +161,7 @@ class _Batch:
     def _fill_result(self, result: Any, position: bytes, scan: Scan, row: Row) -> None:
         query = self._plan.query
         if not query.keys_only and not query.projection:
-            fill_result(result, Record(*row[2:]), self._mask)
+            fill_result(result, EntityRecord(*row[2:]), self._mask)
             self._size += len(row[6])
             return
         _, path = split_columns(position, self._plan.descending)
@@ -164,11 +169,11 @@ class _Batch:
         if query.projection:
             found = self._plan.row_values(position, scan)
             for name in query.projection:
-                result.entity.properties[name].CopyFrom(values.decode(found[name]))
+                result.entity.properties[name].CopyFrom(index_values.decode(found[name]))
         self._size += len(row[0])
 
     def finish(self) -> None:
-        """Write what a batch says of itself."""
+        """Set the end cursor and `more_results` of the batch."""
         batch = self._batch
         if self._limit == 0:
             batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
@@ -178,8 +183,8 @@ class _Batch:
             batch.end_cursor = cursor.make(self._mark, self._last)
 
 
-def fill_result(result: Any, record: Record, mask: "masks.Mask | None") -> None:
-    """Fill a result from a record, with the properties that the mask leaves."""
+def fill_result(result: Any, record: EntityRecord, mask: "masks.Mask | None") -> None:
+    """Fill a result from a record, with the masked properties only if there is a mask."""
     if mask is None:
         result.entity.MergeFromString(record.body)
     else:

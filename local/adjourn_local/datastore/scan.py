@@ -1,4 +1,4 @@
-"""Run a plan: read its ranges in order, merge them, leave out what was already a result."""
+"""PlanRun a plan: read its ranges in order, merge them, and drop duplicates."""
 
 import heapq
 from collections.abc import Iterator
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from adjourn_local.datastore import entities, keys, metadata
+from adjourn_local.datastore.entity_records import Row
+from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import Index, rows_in, split_columns
 from adjourn_local.datastore.messages import Entity
-from adjourn_local.datastore.plan import Plan, Range, Scan
 from adjourn_local.datastore.query import METADATA_KINDS
-from adjourn_local.datastore.records import Row, Source, View
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.query_plan import QueryPlan, Range, Scan
+from adjourn_local.datastore.view import Source, View
 
 Hit = tuple[bytes, Scan, Row]
 """A result: its position, the scan that found it, its row."""
@@ -19,14 +20,14 @@ Hit = tuple[bytes, Scan, Row]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The part of a plan to run: after one position, up to and with another."""
+    """The part of a plan's results to return: after a position, up to and including another."""
 
     after: bytes | None = None
     until: bytes | None = None
 
 
-def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
-    """Return the ranges of a scan that lie within a window."""
+def clipped(plan: QueryPlan, scan: Scan, window: Window) -> list[Range]:
+    """Return the ranges of a scan within a window."""
     ranges = list(scan.ranges)
     for position, is_start in ((window.after, True), (window.until, False)):
         if position is None:
@@ -41,17 +42,17 @@ def clipped(plan: Plan, scan: Scan, window: Window) -> list[Range]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One reading of a plan in a view; `bare` if the index rows suffice, without entities."""
+class PlanRun:
+    """One run of a plan in a view; `rows_only` if index rows suffice, without entities."""
 
-    store: Store
+    store: EntityTables
     view: View
-    plan: Plan
+    plan: QueryPlan
     window: Window
-    bare: bool
+    rows_only: bool
 
     def hits(self) -> Iterator[Hit]:
-        """Yield the results in order, each once."""
+        """Yield the results in order, without duplicates."""
         query = self.plan.query
         sources = [self._matches(scan) for scan in self.plan.scans]
         if len(sources) == 1:
@@ -79,22 +80,22 @@ class Run:
     def _rows(self, index: Index | None, low: bytes, high: bytes) -> Iterator[Row]:
         query = self.plan.query
         if query.kind in METADATA_KINDS:
-            return self._made_up_rows(query.kind, low, high)
+            return self._metadata_rows(query.kind, low, high)
         if index is None:
             source = Source.ENTITIES
         elif index.since > self.view.version:
             return self._computed_rows(index, low, high)
         else:
-            source = Source.BARE_ROWS if self.bare else Source.ROWS
-        return self.store.scan(self.view, source, low, high, reverse=self.plan.reverse)
+            source = Source.ROWS_ONLY if self.rows_only else Source.ROWS
+        return self.view.scan(source, low, high, reverse=self.plan.reverse)
 
-    def _made_up_rows(self, kind: str, low: bytes, high: bytes) -> Iterator[Row]:
+    def _metadata_rows(self, kind: str, low: bytes, high: bytes) -> Iterator[Row]:
         made = metadata.rows(self.store, self.view, self.plan.query.partition, kind)
         found = [row for row in made if low <= row[0] < high]
         return reversed(found) if self.plan.reverse else iter(found)
 
     def _computed_rows(self, index: Index, low: bytes, high: bytes) -> Iterator[Row]:
-        """Yield what an index would hold in a view that is older than the index."""
+        """Yield the rows that an index would have in a view that is older than the index."""
         query = self.plan.query
         entities_rows = self.store.rows_of_kind(self.view, query.partition, query.kind or "", index)
         found = [
@@ -104,7 +105,7 @@ class Run:
             if low <= row < high
         ]
         for row, several, number in sorted(found, reverse=self.plan.reverse):
-            yield row, int(several), *self.store.record(self.view, number)
+            yield row, int(several), *self.view.record(number)
 
     def _first_of_groups(self, merged: Iterator[Hit]) -> Iterator[Hit]:
         after = self.window.after
@@ -129,11 +130,11 @@ class Run:
             yield hit
 
     def _came_before_window(self, row: Row) -> bool:
-        """Return whether an entity was already a result at or before the window's start."""
+        """Return whether an entity was already a result before the window."""
         after = self.window.after
         if after is None:
             return False
-        entity = Entity.FromString(row[6] or self.store.record(self.view, row[2]).body)
+        entity = Entity.FromString(row[6] or self.view.record(row[2]).body)
         found = entities.indexed_values(entity)
         path = keys.encode_path(entity.key.path)
         positions = [

@@ -1,7 +1,7 @@
-"""`__scatter__`: a property that a random 0.78 % of the entities have, to sample a kind's keys.
+"""The property `__scatter__`, which 0.78 % of the entities have, to sample the keys of a kind.
 
-It is no documented part of the service, though Apache Beam and App Engine's mapper rely on it; the
-share is the one that they name. An entity's value is a hash of its key, and no query returns it.
+The service does not document it, but Apache Beam and App Engine's mapper rely on it; the share is
+from their sources. The value is a hash of the entity's key; queries do not return it.
 """
 
 from hashlib import blake2b
@@ -13,7 +13,7 @@ _SHARE = 512  # of 65,536
 
 
 def indexed(path: bytes) -> list[bytes]:
-    """Return the index values that the entity of an encoded path has for the property."""
+    """Return the index values of the property for an encoded key path: one or none."""
     digest = blake2b(path, digest_size=10).digest()
     if int.from_bytes(digest[:2]) >= _SHARE:
         return []

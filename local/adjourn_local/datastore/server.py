@@ -1,4 +1,4 @@
-"""The Datastore v1 service over gRPC and over HTTP with protobuf bodies."""
+"""The Datastore v1 server, over gRPC and over HTTP with protobuf bodies."""
 
 import random
 import time
@@ -9,21 +9,21 @@ from typing import Any
 import grpc
 from aiohttp import web
 
-from adjourn_local.datastore import explain, http, keys, messages
+from adjourn_local.datastore import explain, keys, messages, protobuf_http
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
+from adjourn_local.datastore.entity_tables import EntityTables
+from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.locks import Concurrency, Locks
 from adjourn_local.datastore.messages import invalid, unsupported
-from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.plan import Plan
+from adjourn_local.datastore.mutations import MutationWriter
+from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
-from adjourn_local.datastore.records import View
-from adjourn_local.datastore.store import Store
-from adjourn_local.datastore.transactions import Read, Transaction, Transactions
-from adjourn_local.datastore.writes import Writer
+from adjourn_local.datastore.transactions import OpenTransaction, Read, Transactions
+from adjourn_local.datastore.view import View
 from adjourn_local.http import rpc
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, write
 
 _SERVICE = "google.datastore.v1.Datastore"
@@ -34,28 +34,28 @@ Method = tuple[Any, Callable[[Any], Any]]
 
 
 class DatastoreServer:
-    """Datastore in one SQLite file.
+    """A Datastore server over one SQLite file.
 
-    Its handlers run on one event loop. None awaits but a commit that must wait for a transaction,
-    before it begins: each request is served alone.
+    Its handlers run on one event loop. Only a commit awaits, for an older transaction and before it
+    writes; so requests do not interleave.
     """
 
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         *,
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
         random_source: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
-        self._store = Store(path)
+        self._store = EntityTables(path)
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
-        self._past = Past(self._store)
-        writer = Writer(self._store, self._past, self._allocate)
-        self._transactions = Transactions(self._store, self._past, self._random)
+        self._history = History(self._store)
+        writer = MutationWriter(self._store, self._history, self._allocate)
+        self._transactions = Transactions(self._store, self._history, self._random)
         locks = Locks(concurrency, self._store, self._transactions, clock)
         self._commits = Commits(writer, self._transactions, locks, clock)
 
@@ -64,8 +64,8 @@ class DatastoreServer:
         return rpc.service(_SERVICE, self._methods())
 
     def http_routes(self) -> list[web.RouteDef]:
-        """Return the routes that a client without gRPC posts to."""
-        return http.routes(self._methods())
+        """Return the routes for clients without gRPC."""
+        return protobuf_http.routes(self._methods())
 
     def close(self) -> None:
         """Close the file; open transactions are lost, as in a restart."""
@@ -113,53 +113,53 @@ class DatastoreServer:
         )
 
     def _explained(
-        self, request: Any, bare: Any, plan: Callable[[], Plan], answer: Callable[[View], Any]
+        self, request: Any, bare: Any, plan: Callable[[], QueryPlan], read: Callable[[View], Any]
     ) -> Any:
-        """Answer a query, with its plan and its cost or with its plan alone if it asks for that."""
+        """Run a query, and explain it if requested: its plan alone, or its plan and its cost."""
         if not request.HasField("explain_options"):
-            return self._read(request, answer)
+            return self._read(request, read)
         if not request.explain_options.analyze:
             explain.add_plan(bare.explain_metrics, plan())
             return bare
         began = time.perf_counter()
-        response = self._read(request, answer)
+        response = self._read(request, read)
         if response.batch.more_results != messages.QueryResultBatch.NOT_FINISHED:
             explain.add_plan(response.explain_metrics, plan())
             explain.add_run(response, time.perf_counter() - began)
         return response
 
     def _read(
-        self, request: Any, answer: Callable[[View], Any], looked_up: Iterable[Any] | None = None
+        self, request: Any, read: Callable[[View], Any], looked_up: Iterable[Any] | None = None
     ) -> Any:
-        """Answer a read in the transaction that the request names or begins, if any."""
-        transaction, moment = self._consistency(request.read_options)
-        if moment is not None:
-            response = self._read_past(answer, moment)
+        """Run a read in the transaction that the request names or begins, if any."""
+        transaction, read_time = self._consistency(request.read_options)
+        if read_time is not None:
+            response = self._read_earlier(read, read_time)
         elif transaction is None:
             view = self._store.present()
-            response = answer(view)
+            response = read(view)
             _stamp(response, view, self._now())
         else:
             view = self._transactions.view(transaction)
-            response = answer(view)
+            response = read(view)
             if not transaction.read_only:
                 keys = None if looked_up is None else self._all_stored(request, looked_up)
-                transaction.reads.append(Read(keys, _identified(answer), _identity(response)))
+                transaction.reads.append(Read(keys, _identity_of(read), _identity(response)))
             _stamp(response, view, self._now())
         if transaction is not None and request.read_options.HasField("new_transaction"):
             response.transaction = transaction.id
         return response
 
-    def _read_past(self, answer: Callable[[View], Any], moment: int) -> Any:
-        # Asked of the present first: it makes the indexes, which no one can while pretending.
-        answer(self._store.present())
-        with self._store.pretending(self._past.changes_back_to(moment)) as view:
-            response = answer(view)
-        _stamp(response, View(view.connection, moment), moment)
+    def _read_earlier(self, read: Callable[[View], Any], read_time: int) -> Any:
+        # The first read creates missing indexes, which is not possible during a preview.
+        read(self._store.present())
+        with self._store.preview(self._history.changes_back_to(read_time)) as view:
+            response = read(view)
+        _stamp(response, View(view.connection, read_time), read_time)
         return response
 
-    def _consistency(self, options: Any) -> tuple[Transaction | None, int | None]:
-        """Return the transaction in which to read, and the moment of the past to read at."""
+    def _consistency(self, options: Any) -> tuple[OpenTransaction | None, int | None]:
+        """Return the transaction in which to read, and the earlier time at which to read."""
         which = options.WhichOneof("consistency_type")
         if which == "transaction":
             transaction = self._transactions.get(options.transaction, self._now())
@@ -168,7 +168,7 @@ class DatastoreServer:
             transaction = self._transactions.begin(options.new_transaction, self._now())
             return transaction, transaction.read_time
         if which == "read_time":
-            return None, self._past.moment(options.read_time, self._now())
+            return None, self._history.parse_read_time(options.read_time, self._now())
         return None, None
 
     def _begin(self, request: Any) -> Any:
@@ -188,7 +188,7 @@ class DatastoreServer:
     def _allocate_ids(self, request: Any) -> Any:
         _check_request(request)
         response = messages.AllocateIdsResponse()
-        home = keys.Home(request.project_id, request.database_id)
+        database = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key, incomplete=True)
@@ -196,7 +196,7 @@ class DatastoreServer:
                 last = key.path[-1]
                 text = f"[{last.kind}: {last.name or last.id}]"
                 raise invalid(f"Key path element must not be complete: {text}")
-            partition = home.partition(key)
+            partition = database.partition(key)
             keys.set_partition(key, partition)
             self._allocate(partition, key)
             response.keys.append(key)
@@ -206,24 +206,24 @@ class DatastoreServer:
 
     def _reserve_ids(self, request: Any) -> Any:
         _check_request(request)
-        home = keys.Home(request.project_id, request.database_id)
+        database = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
             keys.check_key(key)
-            taken.append(self._stored(home.partition(key), key))
+            taken.append(self._stored(database.partition(key), key))
         self._store.reserve(taken)
         return messages.ReserveIdsResponse()
 
     def _allocate(self, partition: Partition, key: Any) -> None:
-        """Give a key an id that no entity has and that was never handed out."""
+        """Set a new id in a key: one that no entity has and that was never allocated."""
         while True:
             key.path[-1].id = self._random.randint(1, _MAX_ID)
             if not self._store.is_taken(self._stored(partition, key)):
                 return
 
     def _all_stored(self, request: Any, found: Iterable[Any]) -> frozenset[bytes]:
-        home = keys.Home(request.project_id, request.database_id)
-        return frozenset(self._stored(home.partition(key), key) for key in found)
+        database = keys.RequestDatabase(request.project_id, request.database_id)
+        return frozenset(self._stored(database.partition(key), key) for key in found)
 
     def _stored(self, partition: Partition, key: Any) -> bytes:
         return self._store.catalog.ensure_prefix(partition) + keys.encode_path(key.path)
@@ -234,12 +234,12 @@ def _identity(response: Any) -> bytes:
     return data
 
 
-def _identified(answer: Callable[[View], Any]) -> Callable[[View], bytes]:
-    return lambda view: _identity(answer(view))
+def _identity_of(read: Callable[[View], Any]) -> Callable[[View], bytes]:
+    return lambda view: _identity(read(view))
 
 
 def _stamp(response: Any, view: View, now: int) -> None:
-    """Write what the view was into an answer, after its identity was taken."""
+    """Write the view's version and the read time into a response, after its identity was taken."""
     if isinstance(response, messages.LookupResponse):
         for missing in response.missing:
             missing.version = view.version

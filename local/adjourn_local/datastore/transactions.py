@@ -1,7 +1,7 @@
-"""Transactions: a stable view of the store, and what was read in it, to be checked at commit.
+"""Transactions: a stable view of the store, and the reads in it, which the commit checks.
 
-A commit is serializable if every read of its transaction, made again now, would give the same
-answer: then the whole transaction could as well have run at this moment.
+A commit is serializable if repeating every read of its transaction now gives the same result: then
+the whole transaction could have run at this time.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from adjourn_local.datastore.entity_tables import EntityTables
+from adjourn_local.datastore.history import History
 from adjourn_local.datastore.messages import invalid
-from adjourn_local.datastore.past import Past
-from adjourn_local.datastore.records import View
-from adjourn_local.datastore.store import Store
+from adjourn_local.datastore.view import View
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import SECOND
 
@@ -28,25 +28,25 @@ _ID_BYTES = 16
 
 
 class Read(NamedTuple):
-    """What a transaction has read: how to read it again, and what identifies the answer.
+    """A read in a transaction: how to repeat it, and the identity of its result.
 
-    `keys` are the stored keys that it looked up; None stands for a query, which may see any.
+    `keys` are the stored keys that were looked up; None for a query, which may see any entity.
     """
 
     keys: frozenset[bytes] | None
-    answer: Callable[[View], bytes]
+    read_again: Callable[[View], bytes]
     identity: bytes
 
 
 @dataclass(slots=True, eq=False)
-class Transaction:
-    """An open transaction; its view is opened by its first read, which has `seen` that version.
+class OpenTransaction:
+    """An open transaction; its first read opens its view, whose version is `seen`.
 
-    Of two the one with the lower `turn` is older. One that is tried again keeps its turn.
+    A lower `start_order` means an older transaction; a retried transaction keeps its own.
     """
 
     id: bytes
-    turn: int
+    start_order: int
     read_only: bool
     begun: int
     used: int
@@ -57,106 +57,108 @@ class Transaction:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_valid(self, view: View) -> bool:
-        """Return whether everything that it has read is the same in a view."""
-        return all(read.answer(view) == read.identity for read in self.reads)
+        """Return whether all reads of the transaction give the same result in a view."""
+        return all(read.read_again(view) == read.identity for read in self.reads)
 
     def may_see(self, keys: Iterable[bytes]) -> bool:
-        """Return whether it may have read something of entities under these stored keys."""
+        """Return whether the transaction may have read entities with these stored keys."""
         return any(read.keys is None or not read.keys.isdisjoint(keys) for read in self.reads)
 
 
 class Transactions:
-    """The open transactions; like those of a server that is replaced, they end with the process."""
+    """The open transactions, which are in memory only."""
 
-    def __init__(self, store: Store, past: Past, random_source: random.Random) -> None:
+    def __init__(self, store: EntityTables, history: History, random_source: random.Random) -> None:
         self._store = store
-        self._past = past
+        self._history = history
         self._random = random_source
-        self._open: dict[bytes, Transaction] = {}
-        self._aborted: dict[bytes, Transaction] = {}
-        self._turns = itertools.count()
+        self._open: dict[bytes, OpenTransaction] = {}
+        self._aborted: dict[bytes, OpenTransaction] = {}
+        self._start_orders = itertools.count()
 
-    def begin(self, options: Any, now: int) -> Transaction:
-        """Open a transaction as TransactionOptions say."""
+    def begin(self, options: Any, now: int) -> OpenTransaction:
+        """Begin a transaction with TransactionOptions."""
         self.expire(now)
         read_time = None
         if options.HasField("read_only") and options.read_only.HasField("read_time"):
-            read_time = self._past.moment(options.read_only.read_time, now)
+            read_time = self._history.parse_read_time(options.read_only.read_time, now)
         number = _MARK + self._random.randbytes(_ID_BYTES - 1)
         before = self._aborted.get(options.read_write.previous_transaction)
-        turn = before.turn if before else next(self._turns)
-        transaction = Transaction(number, turn, options.HasField("read_only"), now, now, read_time)
+        start_order = before.start_order if before else next(self._start_orders)
+        transaction = OpenTransaction(
+            number, start_order, options.HasField("read_only"), now, now, read_time
+        )
         self._open[number] = transaction
         return transaction
 
-    def get(self, number: bytes, now: int) -> Transaction:
-        """Return an open transaction and note that it is in use.
+    def get(self, number: bytes, now: int) -> OpenTransaction:
+        """Return an open transaction, and record its use.
 
         Raises:
-            RpcError: There is none under this id, any more or ever.
+            RpcError: No open transaction has this id.
         """
         self.expire(now)
         transaction = self._open.get(number)
         if transaction is None:
             if number in self._aborted:
-                raise contention()
+                raise contention_error()
             _check_form(number)
             raise invalid("The referenced transaction has expired or is no longer valid.")
         transaction.used = now
         return transaction
 
-    def view(self, transaction: Transaction) -> View:
-        """Return what a transaction sees: the state at its first read."""
+    def view(self, transaction: OpenTransaction) -> View:
+        """Return the view of a transaction: the state at its first read."""
         if transaction.view is None:
             transaction.view = self._store.open_view()
             transaction.seen = transaction.seen or transaction.view.version
         return transaction.view
 
     def rollback(self, number: bytes, now: int) -> None:
-        """End a transaction without effect; one that has ended already is no error."""
+        """End a transaction without effect; one that has already ended is ignored."""
         self.expire(now)
         _check_form(number)
         transaction = self._open.get(number)
         if transaction is not None:
             self.close(transaction)
 
-    def check_reads(self, transaction: Transaction) -> None:
-        """Refuse a transaction whose reads would be answered differently now; give up its view.
+    def check_reads(self, transaction: OpenTransaction) -> None:
+        """Check that a transaction's reads still give the same results; close its view.
 
         Raises:
-            RpcError: ABORTED.
+            RpcError: ABORTED, if a read has become outdated.
         """
-        # SQLite cannot empty its log while anybody looks at an older state.
+        # SQLite cannot truncate its log while a view of an older state is open.
         self._close_view(transaction)
         if transaction.seen in {None, self._store.version}:
             return
         if not transaction.is_valid(self._store.present()):
-            raise contention()
+            raise contention_error()
 
-    def writing(self) -> Iterator[Transaction]:
-        """Yield the open transactions that may still write something."""
+    def writing(self) -> Iterator[OpenTransaction]:
+        """Yield the open transactions that may write."""
         return (one for one in self._open.values() if not one.read_only)
 
-    def abort(self, transaction: Transaction) -> None:
-        """End a transaction against its will; whoever goes on with it is told."""
+    def abort(self, transaction: OpenTransaction) -> None:
+        """Abort a transaction; its later requests get an error."""
         self.close(transaction)
         self._aborted[transaction.id] = transaction
 
-    def close(self, transaction: Transaction) -> None:
-        """Forget a transaction, unless it has ended before, and give up its view."""
+    def close(self, transaction: OpenTransaction) -> None:
+        """End a transaction and close its view; one that has already ended is ignored."""
         if self._open.pop(transaction.id, None) is None:
             return
         self._close_view(transaction)
         transaction.reads.clear()
         transaction.ended.set()
 
-    def _close_view(self, transaction: Transaction) -> None:
+    def _close_view(self, transaction: OpenTransaction) -> None:
         if transaction.view is not None:
             self._store.close_view(transaction.view)
             transaction.view = None
 
     def expire(self, now: int) -> None:
-        """Close the transactions that were left open for too long."""
+        """Close the transactions that have been open or idle for too long."""
         late = [
             transaction
             for transaction in self._open.values()
@@ -168,8 +170,8 @@ class Transactions:
             del self._aborted[next(iter(self._aborted))]
 
 
-def contention() -> RpcError:
-    """Return the error of a transaction that was aborted for another one's sake."""
+def contention_error() -> RpcError:
+    """Return the error of a transaction that was aborted because of contention."""
     # https://cloud.google.com/datastore/docs/troubleshooting
     return RpcError(
         grpc.StatusCode.ABORTED,

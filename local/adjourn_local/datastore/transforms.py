@@ -1,10 +1,10 @@
-"""Property transforms: changes that the server computes from what is stored."""
+"""Property transforms: changes that the server computes from stored values."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-from adjourn_local.datastore import masks, values
+from adjourn_local.datastore import index_values, masks
 from adjourn_local.datastore.messages import PropertyTransform, Value, invalid
 from adjourn_local.timing.timestamps import write
 
@@ -22,7 +22,7 @@ def transform(entity: Any, message: Any, now: int) -> Any:
         now: The time of the request in microseconds.
 
     Raises:
-        RpcError: The transform names no operation or an operand of a wrong type.
+        RpcError: The transform has no operation, or an operand of the wrong type.
     """
     which = message.WhichOneof("transform_type")
     if which is None:
@@ -67,7 +67,7 @@ Number = int | float
 def _set_number(
     value: Any, operand: Any, combine: Callable[[Number, Number], Number | None]
 ) -> None:
-    """Replace a value, and with it that it is not indexed, unless the old one stays."""
+    """Replace a value, including its `exclude_from_indexes`, unless the old value stays."""
     old, given = _number(value), _number(operand)
     if old is None or given is None:
         value.CopyFrom(operand)
@@ -80,12 +80,12 @@ def _set_number(
 
 
 def _greater(old: Number, given: Number) -> Number | None:
-    """Return what is new, or None if the old number stays."""
+    """Return the new number, or None if the old one stays."""
     return None if math.isnan(old) or old >= given else given
 
 
 def _smaller(old: Number, given: Number) -> Number | None:
-    """Return what is new, or None if the old number stays."""
+    """Return the new number, or None if the old one stays."""
     return None if math.isnan(old) or old <= given else given
 
 
@@ -97,10 +97,10 @@ _NUMBERS: dict[str, Callable[[Number, Number], Number | None]] = {
 
 
 def _identity(value: Any) -> object:
-    """Return what is equal for equivalent values: numbers by their size, the rest as it is."""
+    """Return an object that is equal for equal values; 1 and 1.0 are equal."""
     number = _number(value)
     if number is None:
-        return values.encode(value) or value.SerializeToString(deterministic=True)
+        return index_values.encode(value) or value.SerializeToString(deterministic=True)
     return "nan" if math.isnan(number) else number
 
 

@@ -1,1 +1,1 @@
-"""HTTP and gRPC: the servers and the client that all local services share."""
+"""HTTP and gRPC code that all local services share: serving requests and sending them."""

@@ -1,12 +1,25 @@
-"""What goes wrong with deliveries on purpose, and how it is asked for."""
+"""Fault injection: duplicate, lose, refuse, delay or reorder deliveries on purpose."""
 
+import asyncio
+import logging
 import math
 import random
 import re
 import secrets
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from adjourn_local.http.sender import HandlerResponse, Outgoing, Sender
+from adjourn_local.timing.clocks import StackClock
+
+_log = logging.getLogger(__name__)
+
+_REFUSED = HandlerResponse(status=503, error="", retry_after=None)
+_LOST = HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
+_LONGEST_HOLD = 1.0  # seconds of real time, so that a held delivery never waits for ever
+_NAMES = frozenset({"x-cloudtasks-taskname", "x-appengine-taskname", "x-cloudscheduler-jobname"})
 _SECONDS = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _DELAY = re.compile(rf"(?:({_SECONDS})s?\.\.)?({_SECONDS})s")
 _SHARES = ("duplicates", "lost-answers", "errors", "reorder")
@@ -15,7 +28,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How often what goes wrong; nothing does by default.
+    """The faults to inject, and how often; none by default.
 
     Attributes:
         duplicates: Share of the deliveries that are made twice, at once or one after the other; the
@@ -25,7 +38,7 @@ class Faults:
         delay: Seconds by which each delivery is late, at least and at most.
         reorder: Share of the deliveries that are held back until a later one has been answered, for
             a second at most.
-        seed: Of the randomness; with the same one the n-th delivery always meets the same fate.
+        seed: Of the randomness; with the same one the n-th delivery always meets the same drawn.
     """
 
     duplicates: float = 0.0
@@ -44,19 +57,19 @@ class Faults:
         return ",".join(f"{name}={value}" for name, value in values.items() if value)
 
 
-NONE = Faults(seed=0)
+NO_FAULTS = Faults(seed=0)
 
 
 def parse(text: str) -> Faults:
-    """Read `duplicates=0.05,lost-answers=0.02,errors=0.05,delay=0.1..2s,reorder,seed=7`.
+    """Parse `duplicates=0.05,lost-answers=0.02,errors=0.05,delay=0.1..2s,reorder,seed=7`.
 
-    `reorder` alone means half of the deliveries; nothing at all, or `none`, means no faults.
+    `reorder` without a value means half of the deliveries; an empty text or `none` means no faults.
 
     Raises:
-        ValueError: It is something else; the message says what to write.
+        ValueError: The text is malformed; the message says what to write.
     """
     if text.strip() in {"", "none"}:
-        return NONE
+        return NO_FAULTS
     words = [word.partition("=")[::2] for word in text.replace(" ", "").split(",")]
     values: dict[str, Any] = {name: _value(name, value) for name, value in words}
     if len(values) < len(words):
@@ -73,7 +86,7 @@ def _value(name: str, text: str) -> float | tuple[float, float]:
         return int(text)
     if name not in _SHARES:
         known = ", ".join(("delay", "seed", *_SHARES))
-        raise ValueError(f"{name!r} is no fault; there are {known}")
+        raise ValueError(f"{name!r} is not a fault; the faults are {known}")
     return _HALF if name == "reorder" and not text else _share(name, text)
 
 
@@ -91,13 +104,13 @@ def _range(text: str) -> tuple[float, float]:
     match = _DELAY.fullmatch(text)
     least, most = (float(match[1] or match[2]), float(match[2])) if match else (1.0, 0.0)
     if least > most:
-        raise ValueError(f"delay={text} is not a time such as 2s or 0.1..2s")
+        raise ValueError(f"delay={text} is not a duration such as 2s or 0.1..2s")
     return least, most
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What will happen to one delivery."""
+class DeliveryFaults:
+    """The faults of one delivery."""
 
     is_refused: bool
     is_doubled: bool
@@ -108,31 +121,31 @@ class Fate:
     delay: float
 
     def __str__(self) -> str:
-        told = {
+        active = {
             f"delay={self.delay:.3f}s": self.delay,
             "reorder": self.is_held,
             "error": self.is_refused,
             "duplicate": self.is_doubled and not self.is_refused,
             "lost-answer": self.is_lost and not self.is_refused,
         }
-        return " ".join(word for word, is_so in told.items() if is_so)
+        return " ".join(word for word, is_active in active.items() if is_active)
 
 
-class Dice:
-    """Decides the fates of deliveries, one after the other."""
+class FaultGenerator:
+    """Draws the faults of deliveries, one after the other."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         # Reproducible, not secret.
         self._random = random.Random(faults.seed)  # noqa: S311
 
-    def throw(self) -> Fate:
-        """Return the fate of the next delivery; each takes as many random numbers."""
+    def draw(self) -> DeliveryFaults:
+        """Return the drawn of the next delivery; each takes as many random numbers."""
         faults, (least, most) = self.faults, self.faults.delay
         error, double, together, second, lost, held, late = (
             self._random.random() for _ in range(7)
         )
-        return Fate(
+        return DeliveryFaults(
             is_refused=error < faults.errors,
             is_doubled=double < faults.duplicates,
             at_once=together < _HALF,
@@ -140,4 +153,90 @@ class Dice:
             is_lost=lost < faults.lost_answers,
             is_held=held < faults.reorder,
             delay=least + late * (most - least),
+        )
+
+
+class FaultInjectingSender(Sender):
+    """A sender that injects faults into deliveries; they can be changed at any time.
+
+    Attributes:
+        injected: How often each fault was injected since the faults were last set.
+    """
+
+    def __init__(self, clock: StackClock, faults: Faults = NO_FAULTS) -> None:
+        super().__init__(clock)
+        self.faults = faults
+        self._overtaken: asyncio.Event | None = None
+
+    @property
+    def faults(self) -> Faults:
+        """The faults to inject, and how often."""
+        return self._generator.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._generator = FaultGenerator(faults)
+        self.injected: Counter[str] = Counter()
+
+    async def send(self, request: Outgoing, deadline: float) -> HandlerResponse:
+        """Send a request, unless its drawn is another."""
+        if not self.faults:
+            return await super().send(request, deadline)
+        held, self._overtaken = self._overtaken, None
+        drawn = self._generator.draw()
+        if held is not None:
+            drawn = replace(drawn, is_held=False)
+        self._log_faults(request, drawn)
+        try:
+            if drawn.is_held:
+                await self._wait_to_be_overtaken()
+            # The delay comes before sending: the deadline counts from when the request is sent.
+            await self._clock.sleep(drawn.delay)
+            return await self._send_with(drawn, request, deadline)
+        finally:
+            if held is not None:
+                held.set()
+
+    async def _send_with(
+        self, drawn: DeliveryFaults, request: Outgoing, deadline: float
+    ) -> HandlerResponse:
+        if drawn.is_refused:
+            return _REFUSED
+        response = await self._deliver(drawn, request, deadline)
+        return _LOST if drawn.is_lost else response
+
+    async def _deliver(
+        self, drawn: DeliveryFaults, request: Outgoing, deadline: float
+    ) -> HandlerResponse:
+        send = super().send
+        if not drawn.is_doubled:
+            return await send(request, deadline)
+        if drawn.at_once:
+            both = await asyncio.gather(send(request, deadline), send(request, deadline))
+            return both[drawn.second_counts]
+        first = await send(request, deadline)
+        second = await send(request, deadline)
+        return second if drawn.second_counts else first
+
+    async def _wait_to_be_overtaken(self) -> None:
+        self._overtaken = passed = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_HOLD):
+                await passed.wait()
+        if self._overtaken is passed:
+            self._overtaken = None
+
+    def _log_faults(self, request: Outgoing, drawn: DeliveryFaults) -> None:
+        injected = str(drawn)
+        if not injected:
+            return
+        self.injected.update(word.partition("=")[0] for word in injected.split())
+        name = next((text for key, text in request.headers if key.lower() in _NAMES), "")
+        _log.info(
+            "fault_injected %s: %s %s %s",
+            injected,
+            request.method,
+            request.url,
+            name,
+            extra={"event": "fault_injected", "faults": injected, "task": name},
         )

@@ -1,11 +1,11 @@
-"""What an HTTP answer means to the services that asked."""
+"""How the services classify the HTTP status of a handler's response."""
 
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 
-# google/rpc/code.proto names the HTTP status that belongs to each code; the log of Cloud Tasks
-# shows 403, 500 and 503 mapped so.
+# google/rpc/code.proto names the HTTP status of each code; the log of Cloud Tasks maps 403, 500 and
+# 503 in this way.
 _CODES: dict[int, int] = {
     400: code_pb2.INVALID_ARGUMENT,
     401: code_pb2.UNAUTHENTICATED,
@@ -23,12 +23,12 @@ _CODES: dict[int, int] = {
 _SUCCESS = range(200, 300)
 
 
-def is_success(answer: Answer) -> bool:
-    """Tell whether a handler acknowledged: 200 to 299 and nothing else (`HttpTarget`)."""
-    return answer.status in _SUCCESS
+def is_success(response: HandlerResponse) -> bool:
+    """Return whether a handler succeeded: only the statuses 200 to 299 count (`HttpTarget`)."""
+    return response.status in _SUCCESS
 
 
 def code_of(status: int) -> int:
-    """Return the `google.rpc.Code` of an HTTP status other than success."""
+    """Return the `google.rpc.Code` for an HTTP status that is not a success."""
     code: int = _CODES.get(status, code_pb2.UNKNOWN)
     return code

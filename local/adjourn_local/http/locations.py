@@ -1,4 +1,4 @@
-"""The locations that the services name to their clients; both share one gRPC service for it."""
+"""The Locations service, which Cloud Tasks and Cloud Scheduler share: lists regions."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from adjourn_local.http import rest, rpc
 from adjourn_local.http.resource_names import check_location, check_project
 from adjourn_local.http.rest import Rule
 
-# https://cloud.google.com/tasks/docs/locations; the servers themselves accept any.
+# https://cloud.google.com/tasks/docs/locations; the servers accept any name.
 REGIONS = (
     "asia-east1",
     "asia-east2",
@@ -38,12 +38,12 @@ REGIONS = (
 
 
 def grpc_service() -> grpc.GenericRpcHandler:
-    """Return the service of both Cloud Tasks and Cloud Scheduler."""
+    """Return the gRPC service for both Cloud Tasks and Cloud Scheduler."""
     return rpc.service("google.cloud.location.Locations", _METHODS)
 
 
 def http_routes() -> list[web.RouteDef]:
-    """Return the routes under the versions of both services."""
+    """Return the HTTP routes under the API versions of both services."""
     return [route for version in ("v1", "v2") for route in rest.routes(_METHODS, _rules(version))]
 
 

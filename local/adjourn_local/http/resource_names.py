@@ -1,4 +1,4 @@
-"""What the names of Google Cloud's resources have in common, in the services' own words."""
+"""Checks of resource names of projects and locations, with the services' error messages."""
 
 import re
 
@@ -14,12 +14,12 @@ _LOCATION = re.compile(LOCATION)
 
 
 def invalid(message: str) -> RpcError:
-    """Return the error for a request that can never succeed as it stands."""
+    """Return an INVALID_ARGUMENT error."""
     return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def check_project(name: str) -> None:
-    """Refuse what is not the name of a project.
+    """Refuse a name that is not `projects/PROJECT`.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -29,7 +29,7 @@ def check_project(name: str) -> None:
 
 
 def check_location(name: str) -> None:
-    """Refuse what is not the name of a location.
+    """Refuse a name that is not `projects/PROJECT/locations/LOCATION`.
 
     Raises:
         RpcError: INVALID_ARGUMENT.

@@ -12,7 +12,7 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from adjourn_local.http.resource_names import invalid
 from adjourn_local.http.rpc import HTTP_STATUS, Handler, Methods, RpcError, call
 
-Answer = Callable[[web.Request], Awaitable[web.Response]]
+HttpHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 # https://cloud.google.com/apis/docs/system-parameters
 _SYSTEM_PARAMETERS = frozenset(
@@ -36,12 +36,12 @@ _SNAKE = re.compile(r"_([a-z0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one method is called over HTTP.
+    """The HTTP mapping of one method.
 
     Attributes:
         verb: HTTP method.
         path: Path template, in which `{queue.name=projects/*}` sets a field.
-        body: The field that the body is, `*` for the whole request, empty for none.
+        body: The request field that the body fills; `*` for the whole request, empty for no body.
     """
 
     verb: str
@@ -53,8 +53,8 @@ def routes(methods: Methods, rules: Mapping[str, Rule]) -> list[web.RouteDef]:
     """Return a route for each method that has a rule.
 
     Args:
-        methods: For each method the class of its request and the handler, as gRPC serves them.
-        rules: For each method its rule.
+        methods: The request class and the handler of each method, as for gRPC.
+        rules: The rule of each method.
     """
     return [
         web.route(rule.verb, pattern(rule.path), _method(rule, *methods[name]))
@@ -63,10 +63,10 @@ def routes(methods: Methods, rules: Mapping[str, Rule]) -> list[web.RouteDef]:
 
 
 def unknown() -> web.RouteDef:
-    """Return the last route: whatever no other serves is answered as Google's front end does."""
+    """Return the fallback route, which answers 404 in the form of Google's APIs."""
 
     async def refuse(request: web.Request) -> web.Response:
-        return refusal(
+        return error_response(
             RpcError(grpc.StatusCode.NOT_FOUND, f"There is no {request.method} {request.path}.")
         )
 
@@ -74,7 +74,7 @@ def unknown() -> web.RouteDef:
 
 
 def pattern(path: str) -> str:
-    """Return a path template in aiohttp's spelling, which allows no dots in names."""
+    """Convert a path template to aiohttp's syntax, which allows no dots in names."""
     return _VARIABLE.sub(
         lambda found: (
             f"{{{found[1].replace('.', '__')}:{found[2].replace('*', '[^/]+')}}}"  # one segment
@@ -84,12 +84,12 @@ def pattern(path: str) -> str:
 
 
 def respond(request: web.Request, message: Any, *, under: str = "") -> web.Response:
-    """Return a message as JSON, with numbers for enums if the request asks for them.
+    """Return a JSON response with a message; enums are numbers if the request asks for that.
 
     Args:
-        request: The request.
-        message: The answer to it.
-        under: The field of the answer that the message is; empty for the whole.
+        request: The HTTP request.
+        message: The protobuf message to return.
+        under: The JSON field to put the message in; empty if the message is the whole body.
     """
     content = json_format.MessageToDict(
         message, use_integers_for_enums="enum-encoding=int" in request.query.get("$alt", "")
@@ -97,22 +97,22 @@ def respond(request: web.Request, message: Any, *, under: str = "") -> web.Respo
     return web.json_response({under: content} if under else content)
 
 
-def refusal(error: RpcError) -> web.Response:
-    """Return an error in the form that Google's APIs give it."""
+def error_response(error: RpcError) -> web.Response:
+    """Return an error as JSON in the form of Google's APIs."""
     status = HTTP_STATUS[error.code]
     content = {"code": status, "message": error.message, "status": error.code.name}
     return web.json_response({"error": content}, status=status)
 
 
-def _method(rule: Rule, kind: Any, handler: Handler) -> Answer:
-    async def answer(request: web.Request) -> web.Response:
+def _method(rule: Rule, kind: Any, handler: Handler) -> HttpHandler:
+    async def handle(request: web.Request) -> web.Response:
         try:
             message = _read(rule, kind, request, await request.read())
             return respond(request, await call(request.path, handler, message))
         except RpcError as error:
-            return refusal(error)
+            return error_response(error)
 
-    return answer
+    return handle
 
 
 def _read(rule: Rule, kind: Any, request: web.Request, body: bytes) -> Any:
@@ -135,7 +135,7 @@ def _read(rule: Rule, kind: Any, request: web.Request, body: bytes) -> Any:
 
 
 def _nested(parameters: Any) -> dict[str, Any]:
-    """Return query parameters such as `queue.name=x` as JSON has them."""
+    """Convert query parameters such as `queue.name=x` to nested JSON objects."""
     result: dict[str, Any] = {}
     for name, value in parameters:
         if name in _SYSTEM_PARAMETERS or name.startswith("$"):
@@ -145,11 +145,11 @@ def _nested(parameters: Any) -> dict[str, Any]:
         for parent in parents:
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
-                raise TypeError(f"{name} belongs to a field that has a value already.")
+                raise TypeError(f"{name} is inside a field that already has a value.")
         inner[field] = _camel(value) if field in _MASKS else value
     return result
 
 
 def _camel(paths: str) -> str:
-    """Return a field mask in JSON's spelling, whichever of the two it has."""
+    """Convert a field mask to camelCase, if it is not already."""
     return _SNAKE.sub(lambda found: found[1].upper(), paths)

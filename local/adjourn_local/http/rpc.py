@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from adjourn_local.timing.clock import pacific
+from adjourn_local.timing.clocks import pacific
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
 
 
 class RpcError(Exception):
-    """An answer other than OK: the code and the text that the real service gives."""
+    """A gRPC error with the code and the message of the real service."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -52,17 +52,17 @@ def service(
 
     Args:
         name: Full service name, such as `google.cloud.tasks.v2.CloudTasks`.
-        methods: For each method name the class of its request (the raw protobuf class, such as
-            `cloudtasks.CreateTaskRequest.pb()`) and a callable from request to response message.
-            It may be a coroutine function and may raise `RpcError`; anything else it raises is
-            logged and answered with INTERNAL.
-        longest_deadline: The seconds that a client may give a call at most, if that is limited.
+        methods: The request class and the handler of each method. The class is the raw protobuf
+            class, such as `cloudtasks.CreateTaskRequest.pb()`. The handler takes the request and
+            returns the response; it may be a coroutine function and may raise `RpcError`. Any
+            other exception is logged and becomes INTERNAL.
+        longest_deadline: The longest deadline, in seconds, that a client may set; None for any.
     """
     return grpc.method_handlers_generic_handler(
         name,
         {
             method: grpc.unary_unary_rpc_method_handler(
-                _answer(f"{name}/{method}", handler, longest_deadline),
+                _servicer(f"{name}/{method}", handler, longest_deadline),
                 request_deserializer=request.FromString,  # type: ignore[attr-defined]
                 response_serializer=_serialize,
             )
@@ -72,19 +72,19 @@ def service(
 
 
 async def call(method: str, handler: Handler, request: Any) -> Any:
-    """Return what a handler answers.
+    """Call a handler and return its response.
 
     Raises:
-        RpcError: The handler's own, or INTERNAL for anything else that it raises, which is logged.
+        RpcError: As raised by the handler. Any other exception is logged and becomes INTERNAL.
     """
     try:
         response = handler(request)
         return await response if inspect.isawaitable(response) else response
     except RpcError:
         raise
-    except Exception:  # noqa: BLE001 - the last line before the wire
+    except Exception:  # noqa: BLE001 - the client must get an answer
         _log.exception("%s failed", method)
-        text = f"{method} failed; the stack's log says why"
+        text = f"{method} failed inside the laptop stack; see the stack's log"
         raise RpcError(grpc.StatusCode.INTERNAL, text) from None
 
 
@@ -93,10 +93,10 @@ def _serialize(message: Any) -> bytes:
     return data
 
 
-def _answer(
+def _servicer(
     method: str, handler: Handler, longest: float | None
 ) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def answer(request: Any, context: Any) -> Any:
+    async def serve(request: Any, context: Any) -> Any:
         try:
             if longest is not None:
                 _check_deadline(context.time_remaining(), longest)
@@ -104,7 +104,7 @@ def _answer(
         except RpcError as error:
             await context.abort(error.code, error.message)
 
-    return answer
+    return serve
 
 
 def _check_deadline(remaining: float | None, longest: float) -> None:

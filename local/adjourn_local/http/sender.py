@@ -1,7 +1,7 @@
-"""HTTP out of the laptop stack: requests go as their task says, with no client's habits added.
+"""Send HTTP requests to handlers exactly as given, without headers that HTTP clients add.
 
-A reused connection never fails by itself: the functions' server closes idle ones after two
-seconds, so the pool gives them up sooner.
+The functions' server closes idle connections after two seconds. The pool drops them earlier, so a
+reused connection is never one that the server is closing.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 
 _KEEP_ALIVE_SECONDS = 1.0
-_CLIENT_HABITS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_CLIENT_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _LEGAL_URL = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
 
-# "Host", "Content-Length" and "User-Agent" are the services' (tasks_v2.types.HttpRequest.headers);
+# The services set "Host", "Content-Length" and "User-Agent" (tasks_v2.types.HttpRequest.headers);
 # the others belong to the connection, not to the request (RFC 9110, 7.6.1).
 _RESERVED = frozenset(
     {
@@ -42,7 +42,7 @@ _RESERVED_PREFIXES = ("x-google-", "x-appengine-")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One request as it shall arrive, except `Host` and `Content-Length`, which follow from it."""
+    """An HTTP request to send; `Host` and `Content-Length` are computed from it."""
 
     method: str
     url: str
@@ -51,8 +51,14 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back: a status, or the name of the reason why none did."""
+class HandlerResponse:
+    """A handler's response: its status, or the error code if there was none.
+
+    Attributes:
+        status: The HTTP status; None without a response.
+        error: UNAVAILABLE or DEADLINE_EXCEEDED without a response, else empty.
+        retry_after: Seconds that the header Retry-After asks for, if it is there and readable.
+    """
 
     status: int | None
     error: str
@@ -60,19 +66,23 @@ class Answer:
 
 
 class Sender:
-    """Sends requests to handlers; one for the whole stack, so that all share a pool."""
+    """Sends requests to handlers; the whole stack shares one, and with it one connection pool."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: StackClock) -> None:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._limits: dict[asyncio.Timeout, dt.datetime] = {}
+        self._deadlines: dict[asyncio.Timeout, dt.datetime] = {}
         self._watch: asyncio.Task[None] | None = None
         self._watched_until = dt.datetime.max.replace(tzinfo=dt.UTC)
 
-    async def send(self, request: Outgoing, deadline: float) -> Answer:
-        """Send a request and give up after `deadline` seconds; trouble is an answer, not an error.
+    async def send(self, request: Outgoing, deadline: float) -> HandlerResponse:
+        """Send a request and return the response; network errors and timeouts are returned, too.
 
-        Redirects are not followed: Cloud Tasks was measured to count a 302 as a failure.
+        Redirects are not followed: measured, Cloud Tasks counts a 302 as a failure.
+
+        Args:
+            request: The request.
+            deadline: Seconds after which to give up.
         """
         limit = asyncio.timeout(None)
         try:
@@ -81,18 +91,18 @@ class Sender:
                 return await self._exchange(request)
         except (aiohttp.ClientError, OSError, ValueError):
             error = "DEADLINE_EXCEEDED" if limit.expired() else "UNAVAILABLE"
-            return Answer(status=None, error=error, retry_after=None)
+            return HandlerResponse(status=None, error=error, retry_after=None)
         finally:
-            self._limits.pop(limit, None)
+            self._deadlines.pop(limit, None)
 
     async def close(self) -> None:
-        """Close the pool; requests under way end as unavailable."""
+        """Close the pool; requests in flight end as UNAVAILABLE."""
         if self._watch is not None:
             self._watch.cancel()
         if self._session is not None:
             await self._session.close()
 
-    async def _exchange(self, request: Outgoing) -> Answer:
+    async def _exchange(self, request: Outgoing) -> HandlerResponse:
         if self._session is None:
             self._session = _session()
         async with self._session.request(
@@ -102,11 +112,11 @@ class Sender:
             data=request.body or None,
             allow_redirects=False,
         ) as response:
-            # Unread bytes would cost the connection; their content means nothing to the services.
+            # Reading the body lets the connection be reused; the services ignore the content.
             async for _ in response.content.iter_any():
                 pass
             after = response.headers.get("Retry-After")
-            return Answer(
+            return HandlerResponse(
                 status=response.status,
                 error="",
                 retry_after=None if after is None else retry_after(after, self._clock.now()),
@@ -114,7 +124,7 @@ class Sender:
 
     def _watch_for(self, limit: asyncio.Timeout, deadline: float) -> None:
         due = self._clock.now() + dt.timedelta(seconds=deadline)
-        self._limits[limit] = due
+        self._deadlines[limit] = due
         if self._watch is None or self._watch.done() or due < self._watched_until:
             if self._watch is not None:
                 self._watch.cancel()
@@ -122,13 +132,13 @@ class Sender:
             self._watch = asyncio.create_task(self._expire())
 
     async def _expire(self) -> None:
-        """End what is overdue; one sleeper for all requests costs each of them next to nothing."""
-        while self._limits:
-            self._watched_until = min(self._limits.values())
+        """End requests past their deadline; one task for all is far cheaper than one for each."""
+        while self._deadlines:
+            self._watched_until = min(self._deadlines.values())
             await self._clock.sleep((self._watched_until - self._clock.now()).total_seconds())
             now = self._clock.now()
-            for limit in [limit for limit, due in self._limits.items() if due <= now]:
-                del self._limits[limit]
+            for limit in [limit for limit, due in self._deadlines.items() if due <= now]:
+                del self._deadlines[limit]
                 limit.reschedule(asyncio.get_running_loop().time())
 
 
@@ -138,12 +148,12 @@ def replace_headers(
     *,
     reserved_prefixes: tuple[str, ...] = (),
 ) -> tuple[tuple[str, str], ...]:
-    """Return the headers a service sends: the user's, less what it replaces, and its own.
+    """Return the headers that a service sends: its own, and the user's that are allowed.
 
     Args:
-        headers: As the user gave them; the spelling of their names is kept.
-        forced: The service's own; a user's header of the same name gives way.
-        reserved_prefixes: Further names that users cannot set, such as `X-CloudTasks-`.
+        headers: The user's headers; the case of their names is kept.
+        forced: The service's own headers, which replace the user's of the same name.
+        reserved_prefixes: Prefixes of further names that users cannot set, such as `X-CloudTasks-`.
     """
     own = tuple(forced)
     taken = {name.lower() for name, _ in own} | _RESERVED
@@ -157,7 +167,7 @@ def replace_headers(
 
 
 def retry_after(value: str, now: dt.datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for, or None if it cannot be read."""
+    """Return the seconds that a Retry-After header asks for, or None if it is malformed."""
     if value.strip().isdecimal():
         return float(value)
     try:
@@ -174,12 +184,12 @@ def _session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_CLIENT_HABITS,
+        skip_auto_headers=_CLIENT_HEADERS,
         auto_decompress=False,
     )
 
 
 @functools.lru_cache(maxsize=256)
 def _url(url: str) -> URL:
-    """Leave a URL that is already well-formed exactly as its author escaped it."""
+    """Parse a URL; one that is already escaped correctly is sent unchanged."""
     return URL(url, encoded=_LEGAL_URL.fullmatch(url) is not None)

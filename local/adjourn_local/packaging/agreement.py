@@ -1,4 +1,4 @@
-"""What an application declares, for Terraform, and whether a plan of Terraform has all of it."""
+"""The queues and cron names of an application, for Terraform and compared with a Terraform plan."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,35 +16,35 @@ _JOB = "google_cloud_scheduler_job"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of queues and of crons; the latter end the URLs that Cloud Scheduler jobs call."""
+    """Names of queues, and cron names, which end the URLs that Cloud Scheduler jobs call."""
 
     queues: frozenset[str]
     crons: frozenset[str]
 
     @classmethod
     def declared(cls, app: App, default_queue: str) -> Self:
-        """Return what an application declares."""
+        """Return the names that an application declares."""
         return cls(app.queues(default_queue), app.cron_names())
 
     @classmethod
     def exported(cls, path: Path) -> Self:
-        """Read what `tfvars` returned.
+        """Read a file with the text that `tfvars` has returned.
 
         Raises:
-            PackageError: It is not there or something else.
+            PackageError: The file is not such a text.
         """
-        told = _mapping(path.read_text(encoding="utf-8"), str(path))
+        variables = _mapping(path.read_text(encoding="utf-8"), str(path))
         try:
-            return cls(frozenset(told["queue_names"]), frozenset(told["cron_names"]))
+            return cls(frozenset(variables["queue_names"]), frozenset(variables["cron_names"]))
         except (KeyError, TypeError):
-            raise PackageError(f"{path} is not of `adjourn export tfvars`.") from None
+            raise PackageError(f"{path} was not written by `adjourn export tfvars`.") from None
 
     @classmethod
     def planned(cls, plan: str, where: str) -> Self:
-        """Read what will be there after a plan that `terraform show -json` has printed.
+        """Read the names that will exist after a plan, as `terraform show -json` prints it.
 
         Raises:
-            PackageError: It is something else.
+            PackageError: The text is not such a plan.
         """
         values = _mapping(plan, where).get("planned_values")
         if not isinstance(values, dict):
@@ -56,28 +56,28 @@ class Names:
         )
 
     def tfvars(self) -> str:
-        """Return the text of a file of variables for Terraform."""
-        told = {"cron_names": sorted(self.crons), "queue_names": sorted(self.queues)}
-        return json.dumps(told, indent=2) + "\n"
+        """Return the text of a Terraform variables file."""
+        variables = {"cron_names": sorted(self.crons), "queue_names": sorted(self.queues)}
+        return json.dumps(variables, indent=2) + "\n"
 
     def missing(self, planned: "Names") -> list[str]:
-        """Return a sentence, with the fix, for every name that Terraform will not have."""
+        """Return a sentence, with the fix, for each name that is missing in the plan."""
         return [
             *(
                 f"There is no queue {name!r}; add it to queue_names or queues."
                 for name in sorted(self.queues - planned.queues)
             ),
             *(
-                f"No Cloud Scheduler job calls for the cron name {name!r}; add it to cron_names"
+                f"No Cloud Scheduler job calls the cron name {name!r}; add it to cron_names"
                 " or crons."
                 for name in sorted(self.crons - planned.crons)
             ),
         ]
 
     def superfluous(self, planned: "Names") -> list[str]:
-        """Return a sentence for every job that will call for nothing."""
+        """Return a sentence for each planned job whose cron name is not declared."""
         return [
-            f"A Cloud Scheduler job calls for the cron name {name!r}, which the application does"
+            f"A Cloud Scheduler job calls the cron name {name!r}, which the application does"
             " not declare."
             for name in sorted(planned.crons - self.crons)
         ]
@@ -100,7 +100,7 @@ def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _cron(job: Mapping[str, Any]) -> str:
-    """Return what a job calls for; its key in Terraform while its URL is not known."""
+    """Return the cron name of a job; its key in Terraform if its URL is not yet known."""
     targets = job["values"].get("http_target") or [{}]
     path = urlsplit(targets[0].get("uri") or "").path
     return path.rpartition("/")[2] or str(job.get("index"))

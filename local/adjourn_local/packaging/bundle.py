@@ -1,4 +1,4 @@
-"""The folders and zips that are deployed: the same bytes wherever and whenever they are made."""
+"""Build the folders and zips that are deployed; the same input always gives the same bytes."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ _LIBRARY = "adjourn"
 _FOR_TESTS = f"{_LIBRARY}/testing/"
 _RESERVED = {_LIBRARY, "main.py", "requirements.txt"}
 _APP = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip
 _UNIX = 3
 _PLAIN_FILE = 0o100644 << 16
 _NAMED_BY = 16
@@ -33,14 +33,14 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """What of the user's is deployed.
+    """The user's code to deploy.
 
     Attributes:
         spec: `package.module:app`.
         source: The folder from which the application is imported.
-        include: Folders and files to take, relative to `source`; the application's top-level
-            package or module if empty.
-        pinned: Its pinned requirements; none beyond adjourn's if None.
+        include: Folders and files to include, relative to `source`; if empty, the application's
+            top-level package or module.
+        pinned: File of its pinned requirements; None if it needs only adjourn's.
     """
 
     spec: str
@@ -51,7 +51,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One function as it is deployed: its files, and the zip that holds them."""
+    """One function to deploy: its files, and the zip of them."""
 
     name: str
     files: Files
@@ -59,20 +59,20 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Hash of the zip, which is a hash of the names and contents of its files."""
+        """SHA-256 of the zip, which depends on the names and contents of its files only."""
         return hashlib.sha256(self.zipped).hexdigest()
 
     @property
     def zip_name(self) -> str:
-        """Name of the zip, another one for any other content."""
+        """Name of the zip, which changes with the content."""
         return f"{self.name}-{self.sha256[:_NAMED_BY]}.zip"
 
 
 def bundles(application: Application) -> Sequence[Bundle]:
-    """Return the three functions with the application in them, without writing anything.
+    """Build the three functions with the application, without writing anything.
 
     Raises:
-        PackageError: Something is missing, in the way or contradictory.
+        PackageError: A file is missing, or files or requirements conflict.
     """
     files = {**_library(), **_users(application), "requirements.txt": _pins(application).encode()}
     found = []
@@ -83,25 +83,25 @@ def bundles(application: Application) -> Sequence[Bundle]:
 
 
 def manifest(spec: str, found: Sequence[Bundle]) -> str:
-    """Return the text of the manifest, which tells Terraform what there is."""
+    """Return the text of the manifest, which Terraform reads."""
     functions = {
         each.name: {"zip": each.zip_name, "sha256": each.sha256, "entry_point": each.name}
         for each in found
     }
-    told = {"version": MANIFEST_VERSION, "app": spec, "functions": functions}
-    return json.dumps(told, indent=2) + "\n"
+    content = {"version": MANIFEST_VERSION, "app": spec, "functions": functions}
+    return json.dumps(content, indent=2) + "\n"
 
 
 def write(output: Path, spec: str, found: Sequence[Bundle]) -> None:
-    """Write staged folders, zips and last the manifest; what was there of an earlier time goes.
+    """Write the staged folders, the zips and finally the manifest; replace those of earlier runs.
 
     Raises:
-        PackageError: A folder in the way was not made by this function.
+        PackageError: A folder of the same name was not written by this function.
     """
     staged = [output / each.name for each in found]
     for folder in staged:
         if folder.exists() and not (folder / _LIBRARY).is_dir():
-            raise PackageError(f"{folder} is in the way and no package; choose another --output.")
+            raise PackageError(f"{folder} exists and is not a package; choose another --output.")
     output.mkdir(parents=True, exist_ok=True)
     for folder, bundle in zip(staged, found, strict=True):
         shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +145,7 @@ def _users(application: Application) -> Files:
 
 
 def _included(application: Application, source: Path, top: str) -> Iterator[Path]:
-    """Return the chosen folders and files, or the application's own."""
+    """Yield the included folders and files; by default the application's package or module."""
     if not source.is_dir():
         raise PackageError(f"There is no folder {source}.")
     if not application.include:
@@ -158,7 +158,7 @@ def _included(application: Application, source: Path, top: str) -> Iterator[Path
 
 
 def _named(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    """Return each file below, with its name in a zip: the same one in any locale."""
+    """Yield each file under a path with its name in the zip, which is the same in any locale."""
     for item in _files(path):
         try:
             name = os.fsencode(item.relative_to(root)).decode()
@@ -168,9 +168,9 @@ def _named(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Return the files of a folder, without hidden ones, caches and virtual environments."""
+    """Yield the files of a folder, without hidden files, caches and virtual environments."""
     if path.is_symlink() or not (path.is_dir() or path.is_file() or not path.exists()):
-        raise PackageError(f"{path} is a link or no file; package what it points to instead.")
+        raise PackageError(f"{path} is a link or not a regular file; package its target instead.")
     if path.is_file():
         yield path
     elif path.is_dir() and not (path / "pyvenv.cfg").exists():
@@ -191,7 +191,7 @@ def _pins(application: Application) -> str:
 def _zip(files: Files) -> bytes:
     """Return a zip whose bytes depend on names and contents alone.
 
-    Nothing is compressed, since other versions of zlib make other bytes.
+    The files are not compressed, because the result would depend on the version of zlib.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

@@ -1,4 +1,4 @@
-"""Merge two files of pinned requirements, or say where they contradict each other."""
+"""Merge two files of pinned requirements, or report their conflicts."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _FIX = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """One package at one version, as `pip install -r` takes it."""
+    """A package pinned to one version, as in a requirements file."""
 
     name: str
     version: str
@@ -40,7 +40,7 @@ class Pin:
         return f"{self.name}{extras}=={self.version}{marker}"
 
     def joined(self, other: "Pin") -> "Pin":
-        """Return the pin that asks for what both ask for, of the same name and version."""
+        """Return a pin with the extras, markers and hashes of both, which pin the same version."""
         marker = self.marker
         if marker != other.marker:
             marker = marker and other.marker and f"({marker}) or ({other.marker})"
@@ -54,10 +54,10 @@ class Pin:
 
 
 def read(path: Path) -> Sequence[Pin]:
-    """Read a file of requirements that are all pinned.
+    """Read a requirements file in which each requirement is pinned.
 
     Raises:
-        PackageError: Some are not, or it cannot be read; the message lists every such line.
+        PackageError: The file cannot be read, or has other lines; the message lists them.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -77,15 +77,15 @@ def read(path: Path) -> Sequence[Pin]:
 
 
 def merge(ours: Sequence[Pin], theirs: Sequence[Pin], *, where: Path) -> Sequence[Pin]:
-    """Return what both ask for, sorted by name.
+    """Return the pins of both, sorted by name.
 
     Args:
-        ours: What adjourn needs.
-        theirs: What the application needs.
-        where: The application's file, for the message.
+        ours: The pins of adjourn.
+        theirs: The pins of the application.
+        where: The application's file, for the error message.
 
     Raises:
-        PackageError: They pin different versions; the message lists each package with both.
+        PackageError: They pin different versions of a package; the message lists all of them.
     """
     conflicts = []
     merged: list[Pin] = []
@@ -102,9 +102,9 @@ def merge(ours: Sequence[Pin], theirs: Sequence[Pin], *, where: Path) -> Sequenc
 
 
 def render(pins: Sequence[Pin]) -> str:
-    """Return the text of a requirements file; it has hashes only if every pin has some.
+    """Return the text of a requirements file; it has hashes only if every pin has hashes.
 
-    Pip and uv want hashes for all packages as soon as one has them.
+    Pip and uv require hashes for all packages if one has them.
     """
     with_hashes = all(pin.hashes for pin in pins)
     lines = []
@@ -115,7 +115,7 @@ def render(pins: Sequence[Pin]) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Return each requirement, of one or more physical lines, with the number of its first."""
+    """Yield each requirement, which can have several lines, with the number of its first line."""
     number = 1
     for logical in re.split(r"(?<!\\)\n", text.replace("\r\n", "\n")):
         line = _COMMENT.sub("", logical).replace("\\\n", " ").strip()
@@ -128,7 +128,7 @@ def _pin(line: str) -> Pin:
     """Read one requirement.
 
     Raises:
-        ValueError: It is not pinned; the text says what to do.
+        ValueError: The requirement is not pinned; the message says what to do.
     """
     hashes = frozenset(_HASH.findall(line))
     text = _HASH.sub("", line).strip()
@@ -156,7 +156,7 @@ def _name(pin: Pin) -> str:
 
 
 def _versions(pins: Sequence[Pin], name: str) -> dict[str, str]:
-    """Return the versions of a package, each as it compares and as it is written."""
+    """Return the versions of a package as written, by their canonical forms."""
     return {canonicalize_version(pin.version): pin.version for pin in pins if pin.name == name}
 
 

@@ -1,1 +1,1 @@
-"""The whole stack as a process: servers, functions, state folder, ports and control."""
+"""The whole stack: servers, functions, state folder, ports and control."""

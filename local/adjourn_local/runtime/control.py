@@ -1,8 +1,8 @@
-"""What tests change while the stack runs: its faults and its clock.
+"""HTTP endpoints that read and change a running stack's faults and clock.
 
-Both are read with GET, set with PUT and set back with DELETE. No page of the web can do that: a
-browser asks before it sends these to another site, which nobody here allows, and a name that was
-made to lead to this machine is not one of its own.
+GET reads them, PUT sets them and DELETE resets them. A web page cannot use them: a browser asks
+permission (CORS) before it sends PUT or DELETE to another origin, and no permission is given; and a
+foreign host name that resolves to this machine (DNS rebinding) is refused.
 """
 
 import datetime as dt
@@ -12,9 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from adjourn.settings import LOOPBACK
-from adjourn_local.http.faults import NONE, parse
-from adjourn_local.http.faulty_sender import FaultySender
-from adjourn_local.timing.clock import SteeredClock
+from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
+from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.timing.durations import parse_duration
 
 FAULTS_PATH = "/control/faults"
@@ -22,21 +21,21 @@ CLOCK_PATH = "/control/clock"
 
 
 def control_routes(
-    sender: FaultySender, clock: SteeredClock, recover: Callable[[], None]
+    sender: FaultInjectingSender, clock: AdjustableClock, recover: Callable[[], None]
 ) -> list[web.RouteDef]:
-    """Return the endpoints; whatever they are asked, they answer with what is then the case.
+    """Return the endpoints; each response is the state after the request.
 
     Args:
-        sender: What the faults are for.
-        clock: The stack's.
-        recover: What has to be done after the clock was steered.
+        sender: The sender that injects the faults.
+        clock: The stack's clock.
+        recover: Called after each change of the clock.
     """
 
     def set_faults(text: str) -> None:
-        sender.faults = parse(text) if text else NONE
+        sender.faults = parse(text) if text else NO_FAULTS
 
     def set_clock(text: str) -> None:
-        steer(clock, text or "reset")
+        change_clock(clock, text or "reset")
         recover()
 
     def faults() -> dict[str, Any]:
@@ -51,11 +50,11 @@ def control_routes(
     ]
 
 
-def steer(clock: SteeredClock, text: str) -> None:
-    """Do what a text says: freeze, go, advance=4h, jump=2026-12-24T18:00:00Z or reset.
+def change_clock(clock: AdjustableClock, text: str) -> None:
+    """Change a clock: freeze, go, advance=4h, jump=2026-12-24T18:00:00Z or reset.
 
     Raises:
-        ValueError: It says something else.
+        ValueError: The text is not one of these.
     """
     verb, _, value = text.partition("=")
     match verb, value:
@@ -66,38 +65,40 @@ def steer(clock: SteeredClock, text: str) -> None:
         case "reset", "":
             clock.reset()
         case "advance", _:
-            clock.jump(clock.now() + _duration(value))
+            clock.jump(clock.now() + _parse_duration(value))
         case "jump", _:
-            clock.jump(_instant(value))
+            clock.jump(_parse_time(value))
         case _:
             raise ValueError(
                 f"{text!r} is not freeze, go, reset, advance=4h or jump=2026-12-24T18:00:00Z"
             )
 
 
-def _duration(text: str) -> dt.timedelta:
+def _parse_duration(text: str) -> dt.timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
         raise ValueError(f"advance={text}: {error}") from None
 
 
-def _instant(text: str) -> dt.datetime:
+def _parse_time(text: str) -> dt.datetime:
     try:
         at = dt.datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise ValueError(f"jump={text} is not a time with its zone, such as 2026-12-24T18:00:00Z")
+        raise ValueError(
+            f"jump={text} is not a time with a time zone, such as 2026-12-24T18:00:00Z"
+        )
     return at.astimezone(dt.UTC)
 
 
 def _routes(
     path: str, change: Callable[[str], None], state: Callable[[], dict[str, Any]]
 ) -> list[web.RouteDef]:
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         if not {request.remote, request.url.host} <= LOOPBACK:
-            raise web.HTTPForbidden(text="this is for this machine\n")
+            raise web.HTTPForbidden(text="only requests from this machine are allowed\n")
         try:
             if request.method != "GET":
                 change((await request.text()).strip() if request.method == "PUT" else "")
@@ -105,4 +106,4 @@ def _routes(
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         return web.json_response(state())
 
-    return [web.route(method, path, answer) for method in ("GET", "PUT", "DELETE")]
+    return [web.route(method, path, handle) for method in ("GET", "PUT", "DELETE")]

@@ -1,7 +1,7 @@
-"""Run functions-framework with adjourn's clock going by the stack's.
+"""Run functions-framework with adjourn's clock following the stack's clock.
 
-The stack's clock can be frozen and moved. What runs is what is deployed; only the time that adjourn
-reads in it follows a word in a file, which is zero until somebody moves the clock.
+The stack's clock can be frozen and moved. The code that runs is the code that is deployed; only the
+time that adjourn reads follows the clock offset in a file.
 """
 
 import datetime as dt
@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 
 from adjourn.clock import SystemClock
-from adjourn_local.timing.clock_offset import SIZE, Shift
+from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
 
 def follow(path: Path) -> None:
-    """Let adjourn's clock in this process go by the shift in a file."""
+    """Make adjourn's clock in this process follow the clock offset in a file."""
     with path.open("rb") as file:
         shared = mmap.mmap(file.fileno(), SIZE, access=mmap.ACCESS_READ)
 
     def now(self: SystemClock) -> dt.datetime:  # noqa: ARG001 - it becomes a method
-        return Shift.decode(shared[:SIZE]).of(dt.datetime.now(dt.UTC))
+        return ClockOffset.decode(shared[:SIZE]).apply(dt.datetime.now(dt.UTC))
 
     SystemClock.now = now  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""The three functions as processes of their own, under functions-framework as they are deployed."""
+"""Run the three functions as child processes under functions-framework, as they are deployed."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from adjourn_local.errors import StackError
 
 NAMES = ("deferred", "cron", "queryiter")
 
-# Those of the checkout, or the copies that `local/setup.py` puts into an installed package.
+# The functions of the checkout; `local/setup.py` copies them into an installed package.
 FOLDER = Path(__file__).resolve().parents[3] / "functions"
 _COPIES = Path(__file__).parents[1] / "deployed"
 _START_TIMEOUT = 30.0
-# Cloud Run kills an instance 10 s after it was told to stop
+# Cloud Run kills an instance 10 s after SIGTERM
 # (https://cloud.google.com/run/docs/container-contract).
 _STOP_TIMEOUT = 10.0
 _LONGEST_LINE = 1 << 20
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The functions as `adjourn package` has put them together.
+    """The functions as `adjourn package` has staged them.
 
     Attributes:
-        folder: Holds a folder for each function.
-        programs: Folder of the programs of an environment that has the functions' requirements.
+        folder: Holds one folder for each function.
+        programs: The `bin` folder of a virtual environment with the functions' requirements.
     """
 
     folder: Path
@@ -55,28 +55,40 @@ class Functions:
     """Starts, watches and stops the functions.
 
     Args:
-        write: Takes each line that a function prints, after the function's name.
-        staged: What to start; the checkout's functions, in this process's environment, if None.
+        spec: The import path of the application, `package.module:app`.
+        write: Called with a function's name and each line that the function prints.
+        staged: The staged functions to start; None for those of the checkout.
     """
 
-    def __init__(self, write: Print, staged: Staged | None) -> None:
+    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+        self._spec = spec
         self._write = write
         self._staged = staged
         self._running: list[_Function] = []
         self._are_wanted = False
         self._keeper: asyncio.subprocess.Process | None = None
 
+    def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a function's environment: this process's, the application and the stack's."""
+        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+        return {
+            **os.environ,
+            **stack,
+            "ADJOURN_APP": self._spec,
+            "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
+        }
+
     async def start(
         self, ports: Mapping[str, int], environment: Mapping[str, str], clock: Path
     ) -> None:
-        """Start all functions; they import the application at once and answer a little later.
+        """Start all functions; `ready` waits until they accept connections.
 
         Args:
-            ports: Where each listens.
-            environment: Their variables.
-            clock: The file from which those of the checkout learn the stack's time.
+            ports: The port of each function.
+            environment: Their environment variables.
+            clock: The file through which functions of the checkout follow the stack's clock.
         """
-        # -I -S: nothing of the user's is imported, so it starts at once.
+        # -I -S: without site packages the process starts fast.
         self._keeper = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))),
             stdin=asyncio.subprocess.PIPE,
@@ -89,13 +101,13 @@ class Functions:
         """Wait until every function accepts connections.
 
         Raises:
-            StackError: One ended, or took too long; the message has its last words.
+            StackError: A function ended or took too long; the message has its last output.
         """
         await asyncio.gather(*(self._ready(function) for function in self._running))
         self._are_wanted = True
 
     async def stop(self) -> None:
-        """Tell the functions to finish what they are doing and wait for their end; then nothing."""
+        """Ask the functions to finish their requests and stop; wait until they have ended."""
         self._are_wanted = False
         await asyncio.gather(*(self._stop(function) for function in self._running))
         self._running.clear()
@@ -106,7 +118,7 @@ class Functions:
     async def _spawn(
         self, name: str, port: int, environment: Mapping[str, str], clock: Path
     ) -> _Function:
-        # Where gunicorn puts its control socket, else in one place for all of them.
+        # gunicorn puts its control socket here; by default all functions would share one.
         runtime = clock.with_name(name)
         runtime.mkdir()
         process = await asyncio.create_subprocess_exec(
@@ -118,7 +130,8 @@ class Functions:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=_LONGEST_LINE,
-            start_new_session=True,  # Ctrl-C is for the stack, which then stops them in order
+            # Ctrl-C must reach the stack only, which then stops the functions in order.
+            start_new_session=True,
         )
         self._tell_keeper(process.pid)
         tail: list[str] = []
@@ -148,23 +161,25 @@ class Functions:
         status = await process.wait()
         if self._are_wanted:
             _log.error(
-                "The function %s has ended by itself (status %d); its tasks fail until the stack"
-                " is started again.",
+                "The function %s has ended unexpectedly (status %d); its tasks fail until the"
+                " stack is restarted.",
                 *(name, status),
             )
 
     async def _ready(self, function: _Function) -> None:
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                while not await _answers(function.port):
+                while not await _accepts_connections(function.port):
                     if function.process.returncode is not None:
                         await function.reader
-                        said = "\n".join(function.tail)
-                        raise StackError(f"The function {function.name} did not start:\n{said}")
+                        output = "\n".join(function.tail)
+                        raise StackError(f"The function {function.name} did not start:\n{output}")
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            said = f"did not answer for {_START_TIMEOUT:.0f} s"
-            raise StackError(f"The function {function.name} {said}.") from None
+            raise StackError(
+                f"The function {function.name} did not accept connections within"
+                f" {_START_TIMEOUT:.0f} s."
+            ) from None
 
     async def _stop(self, function: _Function) -> None:
         group = function.process.pid
@@ -184,7 +199,7 @@ class Functions:
             self._keeper.stdin.write(f"{group}\n".encode())
 
 
-async def _answers(port: int) -> bool:
+async def _accepts_connections(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

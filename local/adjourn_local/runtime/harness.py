@@ -1,4 +1,4 @@
-"""A laptop stack for tests: it runs in this process, and the application here talks to it."""
+"""A laptop stack for tests, in the same process as the application under test."""
 
 import datetime as dt
 import os
@@ -28,9 +28,9 @@ class RunningStack:
     """A laptop stack that runs for tests.
 
     Attributes:
-        app: The application, as this process has it.
-        ports: Where everything listens.
-        environment: The variables that lead to the stack; they are set in this process.
+        app: The application in this process.
+        ports: The ports of the stack.
+        environment: The variables that point to the stack; they are set in this process.
     """
 
     app: App
@@ -47,30 +47,30 @@ class RunningStack:
     def travel(
         self, *, to: dt.datetime | None = None, by: dt.timedelta | float | None = None
     ) -> None:
-        """Set the stack's clock on, `to` a time or `by` a duration, which may be given in seconds.
+        """Move the stack's clock forward, `to` a time or `by` a duration.
 
-        What becomes due is delivered, and the clock goes on from there.
+        Tasks that become due are delivered, and the clock runs on from there.
 
         Args:
             to: An aware datetime.
-            by: A duration, in seconds if it is a number.
+            by: A duration; a number means seconds.
 
         Raises:
-            ValueError: It is not exactly one of them, naive, or in the past.
+            ValueError: Not exactly one of both is given, or the time is naive or in the past.
         """
         goal = destination(self.now(), to=to, by=by)
         self._loop.call(lambda: self._stack.clock.jump(goal))
 
     def wait(self, timeout: float = 60) -> None:
-        """Wait until no task is left but those that are not due within `timeout` seconds.
+        """Wait until all tasks are done that are due within `timeout` seconds.
 
-        What has failed and is to be tried again is waited for, whenever that is.
+        Tasks that have failed and will be retried count as due, whenever the retry is.
 
         Args:
-            timeout: How long to wait, and how far ahead to look for what becomes due, in seconds.
+            timeout: How long to wait, and how far ahead tasks count as due, in seconds.
 
         Raises:
-            AssertionError: Some are not; the message names them.
+            AssertionError: Tasks are left after `timeout` seconds; the message names them.
         """
         until = time.monotonic() + timeout
         horizon = self.now() + dt.timedelta(seconds=timeout)
@@ -78,12 +78,14 @@ class RunningStack:
             task for task in self._queued() if task.dispatch_count or task.schedule_time <= horizon
         ]:
             if time.monotonic() > until:
-                told = "\n".join(f"  {_told(task)}" for task in waiting[:10])
-                raise AssertionError(f"After {timeout} s {len(waiting)} are not done:\n{told}")
+                listed = "\n".join(f"  {_describe(task)}" for task in waiting[:10])
+                raise AssertionError(
+                    f"After {timeout} s {len(waiting)} tasks are not done:\n{listed}"
+                )
             time.sleep(_LOOK_EVERY)
 
     def purge(self) -> None:
-        """Delete all tasks that wait, such as one that a test has left failing."""
+        """Delete all queued tasks, such as one that keeps failing."""
         for queue in self._tasks.list_queues(parent=_PARENT):
             self._tasks.purge_queue(name=queue.name)
 
@@ -92,15 +94,15 @@ class RunningStack:
             yield from self._tasks.list_tasks(parent=queue.name)
 
 
-def _told(task: Task) -> str:
+def _describe(task: Task) -> str:
     path = task.http_request.url.rsplit("/", 1)[-1]
     status = task.last_attempt.response_status.message
     tried = f"tried {task.dispatch_count} times" + (f", {status}" if status else "")
     return f"{path} on {task.name.split('/')[5]}, {tried}, next at {task.schedule_time}"
 
 
-class _StackClock:
-    """The stack's clock, for the application in this process."""
+class _ApplicationClock:
+    """The stack's clock, as the application in this process reads it."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -114,15 +116,15 @@ class _StackClock:
 
 @contextmanager
 def running_for_tests(app: App, spec: str, write: Print) -> Iterator[RunningStack]:
-    """Run a stack without state on free ports, and lead this process and the application to it.
+    """Run a stack without state on free ports, and connect the application to it.
 
     Args:
         app: The application.
-        spec: Where the functions find it, `package.module:app`.
-        write: Takes each line that a function prints, after the function's name.
+        spec: The import path of the application for the functions, `package.module:app`.
+        write: Called with a function's name and each line that the function prints.
     """
     with LoopThread() as loop:
-        # What this process imports, the functions can import, too.
+        # The functions can import whatever this process can.
         with _variables({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
             stack = Stack(app, spec, write=write)
             loop.run(stack.__aenter__())
@@ -141,8 +143,8 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
         _variables(environment),
         grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}") as channel,
     ):
-        adapters = app._adapters(settings)  # noqa: SLF001 - it is ours
-        with app.rewired(settings, replace(adapters, clock=_StackClock(stack))):
+        adapters = app._adapters(settings)  # noqa: SLF001 - of our own package
+        with app.rewired(settings, replace(adapters, clock=_ApplicationClock(stack))):
             yield RunningStack(
                 app=app,
                 ports=stack.ports,
@@ -155,7 +157,7 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
 
 @contextmanager
 def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process for a while."""
+    """Set environment variables of this process, and restore them at the end."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

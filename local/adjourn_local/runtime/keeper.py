@@ -1,8 +1,8 @@
-"""A small process that outlives the stack by a moment and stops whatever it left running.
+"""A helper process that stops the functions when the stack has ended, even if it was killed.
 
 The stack writes the process groups of its children to this program's input. When the input ends,
-for whatever reason, each group that is still there is told to stop: so not even a killed stack
-leaves a function running on its port.
+each group that is still running is stopped. So not even a killed stack leaves a function running on
+its port.
 """
 
 import os
@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-PATIENCE = 10.0
+GRACE_SECONDS = 10.0
 
 
 def keep(lines: Iterable[str]) -> None:
-    """Wait until `lines` end, then stop the process groups that they named and did not take back.
+    """Wait until `lines` ends, then stop the process groups that are still running.
 
-    A line is a process group, with a minus in front when it has ended by itself.
+    A line is the number of a process group, or its negative once the group has ended.
     """
     groups: set[int] = set()
     for line in lines:
@@ -28,7 +28,7 @@ def keep(lines: Iterable[str]) -> None:
         else:
             groups.discard(-group)
     for stop in (signal.SIGTERM, signal.SIGKILL):
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + GRACE_SECONDS
         for group in groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, stop)
@@ -46,6 +46,6 @@ def _is_running(group: int) -> bool:
 
 
 if __name__ == "__main__":
-    # Ctrl-C in a terminal reaches this process too; it ends when the stack's pipe does.
+    # Ctrl-C in a terminal reaches this process, too; it must outlive the stack.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep(sys.stdin)

@@ -1,10 +1,10 @@
-"""What the functions print, as people want to read it."""
+"""Format the functions' log lines for people."""
 
 import json
 
 
 def readable(line: str) -> str:
-    """Return a structured log line as text; any other line as it is."""
+    """Return a structured log line as text; any other line unchanged."""
     try:
         fields = json.loads(line)
         text = f"{fields['severity']} {fields['message']}"

@@ -1,4 +1,4 @@
-"""Run an event loop in a thread of its own, so that synchronous code can hold servers."""
+"""An event loop in a thread of its own, so that synchronous code can run servers."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """A running event loop; what lives on it is touched only through `run` and `call`."""
+    """Runs an event loop in a thread; use objects of the loop only through `run` and `call`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

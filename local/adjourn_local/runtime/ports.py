@@ -1,4 +1,4 @@
-"""The ports that a stack listens on: chosen, free, or those that its state was last used with."""
+"""Choose the ports that a stack listens on: given ones, those of its last run, or free ones."""
 
 import json
 import logging
@@ -13,9 +13,9 @@ from adjourn_local.errors import StackError
 HOST = "127.0.0.1"
 
 _COUNT = 5
-# Systems give clients, and whoever asks for any port, higher ones (Linux from 32768 on, macOS from
-# 49152): these are still free when the servers come to listen, and when a state is used again.
-_QUIET = range(20_000, 32_768)
+# Below the ephemeral ports of the systems (Linux from 32768, macOS from 49152), so that these ports
+# are still free when the servers start, and when a state is used again.
+_CANDIDATES = range(20_000, 32_768)
 _TRIES = 20
 _log = logging.getLogger(__name__)
 
@@ -23,32 +23,32 @@ _log = logging.getLogger(__name__)
 def choose(base: int, state: Path | None) -> Sequence[int]:
     """Return five ports from `base` on, or free ones if it is 0.
 
-    Tasks have the ports of the functions in their URLs, so a state is used with the same ports
-    again, unless others are asked for.
+    The URLs of queued tasks contain the functions' ports, so a state keeps its ports unless
+    others are given.
 
     Args:
-        base: The first port.
-        state: Folder of the state, if it is kept.
+        base: The first port; 0 for any.
+        state: Folder of the state; None if no state is kept.
 
     Raises:
-        StackError: One that was asked for is in use, or the folder cannot be written.
+        StackError: A given port is in use, or the folder cannot be written.
     """
-    chosen = _free(range(base, base + _COUNT)) if base else _former(state) or _any()
+    chosen = _free(range(base, base + _COUNT)) if base else _last_used(state) or _any()
     if state is not None:
-        _note(state, chosen)
+        _save(state, chosen)
     return chosen
 
 
-def _note(state: Path, chosen: Sequence[int]) -> None:
+def _save(state: Path, chosen: Sequence[int]) -> None:
     try:
         state.mkdir(parents=True, exist_ok=True)
         _file(state).write_text(json.dumps(chosen), encoding="utf-8")
     except OSError as error:
-        raise StackError(f"No state can be kept in {state}: {error}.") from None
+        raise StackError(f"The state cannot be kept in {state}: {error}.") from None
 
 
-def _former(state: Path | None) -> Sequence[int]:
-    """Return the ports that a state was last used with, none if that cannot be."""
+def _last_used(state: Path | None) -> Sequence[int]:
+    """Return the ports that a state was last used with; an empty list if they cannot be used."""
     if state is None or not _file(state).exists():
         return []
     try:
@@ -57,7 +57,7 @@ def _former(state: Path | None) -> Sequence[int]:
     except (ValueError, TypeError, OSError):
         return []
     except StackError as error:
-        _log.warning("%s Tasks that wait for the former ports are not delivered.", error)
+        _log.warning("%s Queued tasks with URLs of the earlier ports will not be delivered.", error)
         return []
 
 
@@ -68,7 +68,7 @@ def _file(state: Path) -> Path:
 def _any() -> Sequence[int]:
     for _ in range(_TRIES):
         with suppress(StackError):
-            return _free(SystemRandom().sample(_QUIET, _COUNT))
+            return _free(SystemRandom().sample(_CANDIDATES, _COUNT))
     return _free([0] * _COUNT)
 
 
@@ -76,7 +76,7 @@ def _free(ports: Sequence[int]) -> Sequence[int]:
     sockets = [socket.socket() for _ in ports]
     try:
         for listener, port in zip(sockets, ports, strict=True):
-            # As the servers will do: a port whose last connections linger can be taken again.
+            # As the servers do: allow a port whose last connections are in TIME_WAIT.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             _bind(listener, port)
         return [listener.getsockname()[1] for listener in sockets]
@@ -90,5 +90,6 @@ def _bind(listener: socket.socket, port: int) -> None:
         listener.bind((HOST, port))
     except (OSError, OverflowError):
         raise StackError(
-            f"Port {port} is in use; stop what listens there or choose others with --port."
+            f"Port {port} is in use; stop the program that listens there, or choose other ports"
+            " with --port."
         ) from None

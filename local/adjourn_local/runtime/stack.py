@@ -1,11 +1,9 @@
-"""The whole stack: servers, issuer and functions, put together and taken apart."""
+"""The laptop stack: starts and stops the servers and the functions."""
 
-import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,38 +15,37 @@ from aiohttp import web
 from adjourn import App
 from adjourn.settings import Settings
 from adjourn_local.database import keep_aside_if_damaged
-from adjourn_local.datastore import Concurrency, DatastoreServer
-from adjourn_local.http import locations, rest
-from adjourn_local.http.faults import NONE, Faults
-from adjourn_local.http.faulty_sender import FaultySender
+from adjourn_local.datastore import Concurrency
+from adjourn_local.http import rest
+from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.control import control_routes
-from adjourn_local.runtime.folder import take
+from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.functions import NAMES, Functions, Print, Staged
 from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.servers import ServerOptions, Servers
 from adjourn_local.scheduler.server import SchedulerServer
-from adjourn_local.tasks.options import DEFAULTS, Options
+from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
-from adjourn_local.timing.clock import SteeredClock
 from adjourn_local.timing.clock_offset import SIZE
+from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.tokens.issuer import TokenIssuer
-from adjourn_local.tokens.user_tokens import person_routes
 
 PROJECT = "adjourn-local"
 LOCATION = "europe-west1"
 SERVICE_ACCOUNT = "tasks@adjourn-local.iam.gserviceaccount.com"
 QUEUE = "default"
-PEOPLE = "people.adjourn-local.apps.googleusercontent.com"
+USER_AUDIENCE = "people.adjourn-local.apps.googleusercontent.com"
 
 _PORTS = ("grpc", "http", *NAMES)
 _LARGEST_REQUEST = 16 << 20
-# Lets clients that are still connected learn of the end before their connections do.
+# Time for clients that are still connected to end their calls.
 _GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where everything listens on loopback."""
+    """The ports on loopback of the servers and the functions."""
 
     grpc: int
     http: int
@@ -57,11 +54,11 @@ class Ports:
     queryiter: int
 
     def url(self, name: str) -> str:
-        """Return the base URL of a function, or of the HTTP server (`http`)."""
+        """Return the base URL of a function, or of the HTTP server for the name `http`."""
         return f"http://{ports.HOST}:{getattr(self, name)}"
 
     def environment(self) -> Mapping[str, str]:
-        """Return the variables that lead adjourn and Google's clients to this stack."""
+        """Return the variables that point adjourn and Google's clients to this stack."""
         return {
             "ADJOURN_PROJECT": PROJECT,
             "ADJOURN_LOCATION": LOCATION,
@@ -70,7 +67,7 @@ class Ports:
             "ADJOURN_QUERYITER_URL": self.url("queryiter"),
             "ADJOURN_CRON_URL": self.url("cron"),
             "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
-            "ADJOURN_PEOPLE_AUDIENCES": PEOPLE,
+            "ADJOURN_PEOPLE_AUDIENCES": USER_AUDIENCE,
             "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
             "CLOUDTASKS_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
             "CLOUDSCHEDULER_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
@@ -81,23 +78,24 @@ class Ports:
 
 
 class Stack:
-    """Cloud Tasks, Cloud Scheduler, Datastore, token issuer and the functions of one application.
+    """Runs Cloud Tasks, Cloud Scheduler, Datastore, a token issuer and an application's functions.
 
     Args:
-        app: The application, imported from `spec`; None for the services alone, with no functions
-            and with no queues and jobs but those that somebody makes.
-        spec: Where the functions find it, `package.module:app`.
-        state: Folder of the state file; a temporary one, removed at the end, if None.
-        base_port: First of five ports; if 0, those that the state had before, or free ones.
-        tasks: How Cloud Tasks behaves.
-        write: Takes each line that a function prints, after the function's name.
-        skips_overlapping: Leave out a job's start that falls due while the job runs, instead of
-            delaying it.
-        concurrency: The mode of Datastore's transactions.
-        faults: What goes wrong with deliveries.
-        sender: The way from the queues to the functions, for tests that lead it elsewhere.
-        staged: The packaged functions to run, with nothing else on their path; the checkout's if
-            None.
+        app: The application, imported from `spec`; None to run the servers alone, without
+            functions, declared queues and jobs.
+        spec: The import path of the application for the functions, `package.module:app`.
+        state: Folder of the state file; if None, a temporary folder that is removed at the end.
+        base_port: First of five ports; 0 for the ports that the state was last used with, or free
+            ones.
+        tasks: The options of Cloud Tasks.
+        write: Called with a function's name and each line that the function prints.
+        skips_overlapping: Skip a scheduled start of a job that is still running, instead of
+            delaying the start.
+        concurrency: The concurrency mode of Datastore's transactions.
+        faults: The faults to inject into deliveries.
+        sender: Sends requests to the functions; tests pass one that sends them elsewhere.
+        staged: The packaged functions to run, without the checkout on their path; None for the
+            functions of the checkout.
     """
 
     def __init__(
@@ -107,43 +105,41 @@ class Stack:
         *,
         state: Path | None = None,
         base_port: int = 0,
-        tasks: Options = DEFAULTS,
+        tasks: TasksOptions = DEFAULTS,
         write: Print = lambda _name, _line: None,
         skips_overlapping: bool = False,
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
-        faults: Faults = NONE,
-        sender: FaultySender | None = None,
+        faults: Faults = NO_FAULTS,
+        sender: FaultInjectingSender | None = None,
         staged: Staged | None = None,
     ) -> None:
         self._app = app
-        self._spec = spec
-        self._state = state
-        self._options = tasks
-        self._skips_overlapping = skips_overlapping
-        self._concurrency = concurrency
-        self.clock = SteeredClock()
-        self.sender = sender or FaultySender(self.clock)
+        self._options = ServerOptions(
+            tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
+        )
+        self.clock = AdjustableClock()
+        self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
-        self._staged = staged
-        self._functions = Functions(write, staged)
+        self._functions = Functions(spec, write, staged)
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
-        self._taken = take(state) if state else nullcontext()
+        self._folder = StateFolder(state)
         self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
-            closing.enter_context(self._taken)
-            # The functions take longest to start, so they begin first.
+            folder = closing.enter_context(self._folder)
+            # The functions are started first because they take longest.
             closing.push_async_callback(self._functions.stop)
             if self._app is not None:
-                Settings.from_env(self._function_environment())  # lest each function says it
+                environment = self._functions.environment(self.environment())
+                Settings.from_env(environment)  # report an invalid setting once, not per function
                 await self._functions.start(
                     {name: getattr(self.ports, name) for name in NAMES},
-                    self._function_environment(),
+                    environment,
                     self._shared_clock(closing),
                 )
-            await self._serve(closing)
+            await self._serve(closing, folder / "adjourn.sqlite3")
             await self._functions.ready()
             self._closing = closing.pop_all()
         return self
@@ -156,73 +152,53 @@ class Stack:
     ) -> None:
         await self._closing.aclose()
 
-    async def _serve(self, closing: AsyncExitStack) -> None:
-        path = self._folder(closing) / "adjourn.sqlite3"
+    @property
+    def issuer(self) -> TokenIssuer:
+        """The token issuer."""
+        return self._servers.issuer
+
+    @property
+    def tasks(self) -> TasksServer:
+        """The Cloud Tasks server."""
+        return self._servers.tasks
+
+    @property
+    def scheduler(self) -> SchedulerServer:
+        """The Cloud Scheduler server."""
+        return self._servers.scheduler
+
+    async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
         keep_aside_if_damaged(path)
-        self.issuer = issuer = TokenIssuer(self.clock)
-        sender = self.sender
-        closing.push_async_callback(sender.close)
-        datastore = DatastoreServer(path, self.clock, concurrency=self._concurrency)
-        closing.callback(datastore.close)
-        self.tasks = TasksServer(path, self.clock, issuer.mint, sender, self._options)
-        closing.callback(self.tasks.close)
-        self.scheduler = scheduler = SchedulerServer(
-            path,
-            self.clock,
-            issuer.mint,
-            sender,
-            app_engine=self._options.app_engine,
-            skips_overlapping=self._skips_overlapping,
-        )
-        services = [
-            *self.tasks.grpc_services(),
-            *scheduler.grpc_services(),
-            locations.grpc_service(),
-            datastore.grpc_service(),
-        ]
-        routes = [
-            *issuer.routes(),
-            *person_routes(issuer),
-            *self.tasks.http_routes(),
-            *scheduler.http_routes(),
-            *control_routes(sender, self.clock, scheduler.recover),
-            *locations.http_routes(),
-            *datastore.http_routes(),
-            rest.unknown(),
-        ]
-        await self._serve_http(closing, routes)
-        await self._serve_grpc(closing, services)
-        # Whatever the functions are finishing may still need the servers.
+        closing.push_async_callback(self.sender.close)
+        self._servers = servers = Servers(path, self.clock, self.sender, self._options)
+        closing.callback(servers.close)
+        control = control_routes(self.sender, self.clock, servers.scheduler.recover)
+        await self._serve_http(closing, [*control, *servers.http_routes(), rest.unknown()])
+        await self._serve_grpc(closing, servers.grpc_services())
+        # The functions stop before the servers: what they are finishing may still need them.
         closing.push_async_callback(self._functions.stop)
         if self._app is not None:
-            self._provide(self._app, scheduler)
-        await self.tasks.start()
-        closing.push_async_callback(self.tasks.halt)
-        await scheduler.start()
-        closing.push_async_callback(scheduler.stop)
+            self._provide(self._app)
+        await servers.tasks.start()
+        closing.push_async_callback(servers.tasks.halt)
+        await servers.scheduler.start()
+        closing.push_async_callback(servers.scheduler.stop)
 
     def _shared_clock(self, closing: AsyncExitStack) -> Path:
-        """Return the file from which the functions learn the time."""
+        """Return a new file through which the functions follow the stack's clock."""
         folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="adjourn-"))
         path = Path(folder) / "clock"
         path.write_bytes(bytes(SIZE))
         self.clock.share(path)
         return path
 
-    def _folder(self, closing: AsyncExitStack) -> Path:
-        if self._state is not None:
-            return self._state
-        folder = Path(tempfile.mkdtemp(prefix="adjourn-"))
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-    def _provide(self, app: App, scheduler: SchedulerServer) -> None:
-        """Make the queues and jobs that the application declares, as Terraform does elsewhere."""
+    def _provide(self, app: App) -> None:
+        """Create the application's queues and jobs, as Terraform does in the cloud."""
         parent = f"projects/{PROJECT}/locations/{LOCATION}"
         for queue in app.queues(QUEUE):
             self.tasks.ensure_queue(f"{parent}/queues/{queue}")
         for name in app.cron_names():
-            scheduler.ensure_job(
+            self.scheduler.ensure_job(
                 name=f"{parent}/jobs/{name}",
                 schedule="* * * * *",
                 time_zone="Etc/UTC",
@@ -249,22 +225,13 @@ class Stack:
         await web.TCPSite(runner, ports.HOST, self.ports.http).start()
 
     def environment(self) -> Mapping[str, str]:
-        """Return the variables that lead to this stack; each start counts as a deployment."""
+        """Return the variables that point to this stack; each start has a revision of its own."""
         return {"ADJOURN_REVISION": self._revision, **self.ports.environment()}
-
-    def _function_environment(self) -> Mapping[str, str]:
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
-        return {
-            **os.environ,
-            **self.environment(),
-            "ADJOURN_APP": self._spec,
-            "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
-        }
 
 
 @contextmanager
 def running(stack: Stack) -> Iterator[LoopThread]:
-    """Run a stack on a thread of its own, for synchronous code, and yield that for calls of it."""
+    """Run a stack on an event loop in a thread of its own, and yield the loop."""
     with LoopThread() as loop:
         loop.run(stack.__aenter__())
         try:

@@ -1,4 +1,4 @@
-"""An embedded Cloud Scheduler v1: jobs with HTTP targets, cron schedules, retries as documented."""
+"""A local Cloud Scheduler v1 server: schedules, HTTP targets and retries as documented."""
 
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tokens.bearer import Mint

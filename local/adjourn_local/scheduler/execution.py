@@ -1,4 +1,4 @@
-"""One start of a job with all its attempts, and whether another attempt follows a failed one."""
+"""Executions of a job, and the decision whether a failed attempt is retried."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.http_status import code_of, is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.timing.backoff import backoff
 
-# A back-off may be longer than what is left of the calendar.
+# Keeps the time of the retry within the range of datetime.
 _LONGEST_WAIT = dt.timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """A start of a job: in flight, or waiting for its next attempt at `retry_at`.
+    """One execution of a job: in flight, or waiting for a retry at `retry_at`.
 
-    `scheduled` is what the handler is told as its schedule time, the same at every attempt.
+    `scheduled` is the schedule time that all its attempts send to the handler.
     """
 
     id: int
@@ -31,8 +31,8 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """A retry configuration in which every field has its value."""
+class JobRetryPolicy:
+    """A retry configuration with all defaults."""
 
     count: int
     duration: dt.timedelta
@@ -41,9 +41,9 @@ class RetryPolicy:
     doublings: int
 
 
-def policy_of(config: Any) -> RetryPolicy:
-    """Return the policy that a complete RetryConfig message describes."""
-    return RetryPolicy(
+def policy_of(config: Any) -> JobRetryPolicy:
+    """Convert a RetryConfig message with all defaults."""
+    return JobRetryPolicy(
         count=config.retry_count,
         duration=config.max_retry_duration.ToTimedelta(),
         min_backoff=config.min_backoff_duration.ToTimedelta(),
@@ -53,13 +53,13 @@ def policy_of(config: Any) -> RetryPolicy:
 
 
 def next_attempt(
-    policy: RetryPolicy, execution: Execution, *, now: dt.datetime, next_tick: dt.datetime | None
+    policy: JobRetryPolicy, execution: Execution, *, now: dt.datetime, next_tick: dt.datetime | None
 ) -> dt.datetime | None:
-    """Return when an execution that just failed is attempted again, or None if it is given up.
+    """Return the time of the retry after a failed attempt, or None if the execution is given up.
 
-    With both limits set it goes on until both are reached; with neither there is no retry (the
-    REST reference of RetryConfig; the client's text knows the count only). Whatever the limits, it
-    ends at the next scheduled start.
+    If both limits are set, retries end when both are reached. Without limits there is no retry
+    (REST reference of RetryConfig; the client's documentation has the count only). Retries always
+    end at the next scheduled start.
     """
     count_is_left = execution.attempts <= policy.count
     time_is_left = now - execution.began < policy.duration
@@ -75,12 +75,12 @@ def next_attempt(
     return None if next_tick is not None and at >= next_tick else at
 
 
-def status_of(answer: Answer) -> tuple[int, str]:
-    """Return code and message of the `google.rpc.Status` that an attempt ended with."""
-    if is_success(answer):
+def status_of(response: HandlerResponse) -> tuple[int, str]:
+    """Return the code and the message of an attempt's `google.rpc.Status`."""
+    if is_success(response):
         return code_pb2.OK, ""
-    if answer.status is not None:
-        return code_of(answer.status), f"Original HTTP response code number = {answer.status}"
-    if answer.error == "DEADLINE_EXCEEDED":
-        return code_pb2.DEADLINE_EXCEEDED, "no answer before the attempt deadline"
-    return code_pb2.UNAVAILABLE, "no answer"
+    if response.status is not None:
+        return code_of(response.status), f"Original HTTP response code number = {response.status}"
+    if response.error == "DEADLINE_EXCEEDED":
+        return code_pb2.DEADLINE_EXCEEDED, "no response before the attempt deadline"
+    return code_pb2.UNAVAILABLE, "no response"

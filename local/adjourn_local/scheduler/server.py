@@ -1,4 +1,4 @@
-"""The Cloud Scheduler v1 methods, over a store of jobs and a runner."""
+"""The Cloud Scheduler server: its gRPC and HTTP methods, start and stop."""
 
 import base64
 import binascii
@@ -14,18 +14,18 @@ from google.cloud.scheduler_v1.types import job as job_types
 from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http import rest, rpc
-from adjourn_local.http.app_engine import Services, address
+from adjourn_local.http.app_engine_services import Services, address
 from adjourn_local.http.resource_names import check_location, invalid
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.http.sender import Sender
-from adjourn_local.scheduler import names
-from adjourn_local.scheduler.definition import Job, define, redefine
-from adjourn_local.scheduler.request import Writer
-from adjourn_local.scheduler.rules import RULES
-from adjourn_local.scheduler.runner import Runner
-from adjourn_local.scheduler.store import Entry, JobStore
-from adjourn_local.scheduler.times import next_tick
-from adjourn_local.timing.clock import Clock
+from adjourn_local.scheduler.job_definition import Job, define, redefine
+from adjourn_local.scheduler.job_names import split_job
+from adjourn_local.scheduler.job_request import JobRequestBuilder
+from adjourn_local.scheduler.job_routes import RULES
+from adjourn_local.scheduler.job_runner import JobRunner
+from adjourn_local.scheduler.job_store import JobEntry, JobStore
+from adjourn_local.scheduler.start_times import next_tick
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.tokens.bearer import Mint
 
 _State = job_types.Job.State
@@ -36,43 +36,40 @@ _MAX_JOBS = 5000
 
 
 class SchedulerServer:
-    """Cloud Scheduler on a laptop: HTTP targets, both syntaxes, OIDC, retries.
-
-    It belongs to the event loop on which it is started; its methods are called there.
-    """
+    """A Cloud Scheduler v1 server; use it on the event loop on which it is started."""
 
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         mint: Mint,
         sender: Sender,
         *,
         app_engine: Services = MappingProxyType({}),
         skips_overlapping: bool = False,
     ) -> None:
-        """Open the state.
+        """Open the state file.
 
         Args:
             path: The stack's state file.
-            clock: The time by which jobs start.
-            mint: Returns an identity token for an account and an audience.
-            sender: Sends the requests.
+            clock: The stack's clock.
+            mint: Makes an identity token for an account and an audience.
+            sender: Sends the requests of jobs.
             app_engine: The base URL of each App Engine service; jobs for others are refused.
-            skips_overlapping: Leave out a start that falls due while the job is under way, as
-                Google's guide to managing jobs says, instead of delaying it, as the reference of
+            skips_overlapping: Skip a scheduled start of a job that is still running, as Google's
+                guide to managing jobs says, instead of delaying it, as the reference of
                 `Job.schedule` says.
         """
         self._clock = clock
         self._store = JobStore(path)
         self._services = app_engine
-        writer = Writer(mint=mint, services=app_engine)
-        self._runner = Runner(
-            self._store, clock, writer, sender, skips_overlapping=skips_overlapping
+        requests = JobRequestBuilder(mint=mint, services=app_engine)
+        self._runner = JobRunner(
+            self._store, clock, requests, sender, skips_overlapping=skips_overlapping
         )
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
-        """Return the service that Google's client speaks to."""
+        """Return the gRPC service for Google's client."""
         return [rpc.service("google.cloud.scheduler.v1.CloudScheduler", self._methods())]
 
     def http_routes(self) -> list[web.RouteDef]:
@@ -80,20 +77,20 @@ class SchedulerServer:
         return rest.routes(self._methods(), RULES)
 
     async def start(self) -> None:
-        """Begin to start jobs; what fell due before is not made up for."""
+        """Begin to run jobs; starts that were missed before are skipped."""
         self._runner.start()
 
     async def stop(self) -> None:
-        """Stop for good and close the state; a new server may take it up."""
+        """Stop and close the state file; a new server may open it."""
         await self._runner.stop()
         self._store.close()
 
     def recover(self) -> None:
-        """Reckon anew when jobs start, after the clock has been set back."""
+        """Recompute when jobs start, after the clock was changed."""
         self._runner.recover()
 
     async def idle(self) -> None:
-        """Return once all that is due by the clock has been sent and answered."""
+        """Wait until all due attempts have been sent and answered."""
         await self._runner.idle()
 
     def ensure_job(
@@ -106,19 +103,19 @@ class SchedulerServer:
         service_account: str,
         audience: str,
     ) -> None:
-        """Create a job that posts to `uri`, or point the one that exists there.
+        """Create a job that posts to `uri`, or set the target of an existing one.
 
-        What a user has changed since, such as its schedule or that it is paused, is kept. It may be
-        called before `start`.
+        Other fields of an existing job, such as its schedule, and whether it is paused, are kept.
+        It may be called before `start`.
 
         Raises:
-            RpcError: The job would not be accepted from a client either.
+            RpcError: The job is invalid.
         """
         given = Job(name=name, schedule=schedule, time_zone=time_zone)
         given.http_target.uri = uri
         given.http_target.oidc_token.service_account_email = service_account
         given.http_target.oidc_token.audience = audience
-        location, _ = names.split(name)
+        location, _ = split_job(name)
         entry = self._store.get(name)
         if entry is None:
             self._add(location, given)
@@ -126,7 +123,7 @@ class SchedulerServer:
         mask = field_mask_pb2.FieldMask(paths=["http_target.uri", "http_target.oidc_token"])
         updated = redefine(entry.job, given, mask)
         if updated != entry.job:
-            self._store.put(Entry(job=updated, tick=entry.tick))
+            self._store.put(JobEntry(job=updated, tick=entry.tick))
 
     def _methods(self) -> rpc.Methods:
         return {
@@ -143,10 +140,10 @@ class SchedulerServer:
     def _create(self, request: Any) -> Any:
         return self._view(self._add(request.parent, request.job))
 
-    def _add(self, location: str, given: Any) -> Entry:
+    def _add(self, location: str, given: Any) -> JobEntry:
         check_location(location)
         given.name = given.name or f"{location}/jobs/{secrets.randbits(63)}"
-        if names.split(given.name)[0] != location:
+        if split_job(given.name)[0] != location:
             raise invalid(f'The job name must start with the parent "{location}".')
         job = define(given)
         self._find_service(job)
@@ -184,7 +181,7 @@ class SchedulerServer:
 
     def _delete(self, request: Any) -> Any:
         self._store.delete(self._entry(request.name).job.name)
-        self._runner.look()
+        self._runner.run_due()
         return empty_pb2.Empty()
 
     def _pause(self, request: Any) -> Any:
@@ -197,7 +194,7 @@ class SchedulerServer:
     def _resume(self, request: Any) -> Any:
         entry = self._entry(request.name)
         if entry.job.state == _State.ENABLED:
-            # Terraform resumes each job that it has just made and needs no error: so it is done.
+            # Terraform resumes each job that it has just created, and must get no error.
             return self._view(entry)
         _require(entry.job, _State.PAUSED, "ResumeJob")
         entry.job.state = _State.ENABLED
@@ -209,33 +206,33 @@ class SchedulerServer:
         self._runner.run_now(entry)
         return self._view(entry)
 
-    def _entry(self, name: str) -> Entry:
-        names.split(name)
+    def _entry(self, name: str) -> JobEntry:
+        split_job(name)
         entry = self._store.get(name)
         if entry is None:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Job not found.")
         return entry
 
     def _find_service(self, job: Any) -> None:
-        """Refuse a job for an App Engine service of which nobody said where it is."""
+        """Refuse a job whose App Engine service has no configured URL."""
         if job.HasField("app_engine_http_target"):
             address(self._services, job.app_engine_http_target.app_engine_routing)
 
-    def _put_from_now(self, job: Any) -> Entry:
-        """Store a job that a user has just defined."""
+    def _put_from_now(self, job: Any) -> JobEntry:
+        """Store a job that a user has just created or updated."""
         job.user_update_time.FromDatetime(self._clock.now())
         return self._put(job)
 
-    def _put(self, job: Any) -> Entry:
+    def _put(self, job: Any) -> JobEntry:
         """Store a job whose next start counts from now."""
         tick = next_tick(job, self._clock.now()) if job.state == _State.ENABLED else None
-        entry = Entry(job=job, tick=tick)
+        entry = JobEntry(job=job, tick=tick)
         self._store.put(entry)
-        self._runner.look()
+        self._runner.run_due()
         return entry
 
-    def _view(self, entry: Entry) -> Any:
-        """Return the job as clients see it: with the next attempt, be it a start or a retry."""
+    def _view(self, entry: JobEntry) -> Any:
+        """Return the job for a response, with the time of its next start or retry."""
         upcoming = self._store.next_retry(entry.job.name) or entry.tick
         if upcoming is not None:
             entry.job.schedule_time.FromDatetime(upcoming)
@@ -254,7 +251,7 @@ def _token(name: str) -> str:
 
 
 def _read_token(token: str, location: str) -> str:
-    """Return the name after which a page begins, and nothing for the first page."""
+    """Return the job name after which a page begins; empty for the first page."""
     try:
         name = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):

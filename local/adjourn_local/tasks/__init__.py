@@ -1,8 +1,8 @@
-"""An embedded Cloud Tasks v2: queues, dispatch over HTTP, retries and limits as documented."""
+"""A local Cloud Tasks v2 server: queues, dispatch over HTTP, retries and limits as documented."""
 
 from adjourn_local.tasks.counters import Counters
-from adjourn_local.tasks.options import Options
+from adjourn_local.tasks.options import TasksOptions
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.tokens.bearer import Mint
 
-__all__ = ["Counters", "Mint", "Options", "TasksServer"]
+__all__ = ["Counters", "Mint", "TasksOptions", "TasksServer"]

@@ -1,4 +1,4 @@
-"""The API's calls on the key that encrypts a location's queues: here there is none."""
+"""The API methods for a location's encryption key (CMEK), which cannot be set here."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ def get(request: Any) -> Any:
 
 
 def update(request: Any) -> Any:
-    """Serve UpdateCmekConfig: no key can be set, since nothing would be encrypted with it."""
+    """Serve UpdateCmekConfig; setting a key is refused, because it would not be used."""
     if request.cmek_config.kms_key:
         raise RpcError(
             grpc.StatusCode.UNIMPLEMENTED,

@@ -1,11 +1,11 @@
-"""What the server has done since it started, and what it holds."""
+"""Counters of the Cloud Tasks server."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """Totals since the start, except `in_flight` and `queued`, which are of this moment."""
+    """Totals since the start of the server; `in_flight` and `queued` are current numbers."""
 
     created: int
     attempts: int
@@ -19,7 +19,7 @@ class Counters:
 
 @dataclass(slots=True)
 class Tally:
-    """The totals while they are being counted."""
+    """The totals, which the dispatcher increments."""
 
     created: int = 0
     attempts: int = 0

@@ -1,156 +1,145 @@
-"""Sends due tasks to their workers and decides what follows; everything on one event loop.
+"""Dispatch the due tasks of all queues; everything runs on one event loop.
 
-A task's row keeps its schedule time while an attempt is in flight, so whatever this process was
-doing when it died is due again when the next one starts: at least once, never less.
+A task's row keeps its schedule time while an attempt is in flight. So a task whose attempt was cut
+off by the end of this process is due again when the next one starts: delivery is at least once.
 """
 
-import asyncio
 import logging
 from functools import partial
 
-from adjourn_local.http.http_status import is_success
-from adjourn_local.http.sender import Answer, Sender
+from adjourn_local.http.sender import Sender
+from adjourn_local.tasks.active_queue import ActiveQueue
+from adjourn_local.tasks.attempts import Attempts
 from adjourn_local.tasks.counters import Tally
-from adjourn_local.tasks.headers import Writer
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import Settings
-from adjourn_local.tasks.queue_line import Line
-from adjourn_local.tasks.record import Record
+from adjourn_local.tasks.options import TasksOptions
+from adjourn_local.tasks.queue_definition import QueueSettings
 from adjourn_local.tasks.retry import (
     RETENTION,
-    counts_as_execution,
-    delay,
-    is_exhausted,
-    override,
-    previous_response,
-    response_status,
 )
-from adjourn_local.tasks.schedule import Agenda
-from adjourn_local.tasks.store import Store
-from adjourn_local.tasks.task import deadline
-from adjourn_local.timing.clock import Clock
-from adjourn_local.timing.timer import Alarm
-from adjourn_local.timing.timestamps import SECOND, micros, read, write
+from adjourn_local.tasks.task_record import TaskRecord
+from adjourn_local.tasks.task_request import TaskRequestBuilder
+from adjourn_local.tasks.task_schedule import TaskSchedule
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
+from adjourn_local.timing.timer import Timer
+from adjourn_local.timing.timestamps import micros, write
 
 _log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Runs the queues of one server; `tally` counts what it does."""
+    """Dispatches the tasks of all queues."""
 
     def __init__(
         self,
-        store: Store,
-        clock: Clock,
-        writer: Writer,
+        store: TaskStore,
+        clock: StackClock,
+        requests: TaskRequestBuilder,
         sender: Sender,
-        options: Options,
+        options: TasksOptions,
     ) -> None:
-        self.tally = Tally()
         self._store = store
         self._clock = clock
-        self._writer = writer
-        self._sender = sender
         self._options = options
-        self._lines: dict[str, Line] = {}
-        self._running: dict[int, Record] = {}
-        self._newest: Record | None = None
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts = Attempts(store, clock, requests, sender, self._dispatch_due)
+        self._queues: dict[str, ActiveQueue] = {}
+        self._newest: TaskRecord | None = None
         self._is_started = False
+
+    @property
+    def tally(self) -> Tally:
+        """The totals of tasks and attempts."""
+        return self._attempts.tally
 
     @property
     def in_flight(self) -> int:
-        """The number of attempts that have no answer yet."""
-        return len(self._attempts)
+        """The number of attempts that wait for a response."""
+        return self._attempts.in_flight
 
     @property
     def running(self) -> int:
-        """The number of tasks, not deleted meanwhile, that have an attempt in flight."""
-        return sum(not record.gone for record in self._running.values())
+        """The number of tasks with an attempt in flight that were not deleted since."""
+        return sum(not record.gone for record in self._attempts.records())
 
     def start(self) -> None:
-        """Dispatch from now on."""
+        """Begin to dispatch."""
         self._is_started = True
-        for line in self._lines.values():
-            self._pump(line)
+        for queue in self._queues.values():
+            self._dispatch_due(queue)
 
     async def stop(self, grace: float) -> None:
-        """Wait `grace` seconds for the attempts in flight and give back the others."""
+        """Stop dispatching; wait `grace` seconds for attempts in flight, then cancel them."""
         self._is_started = False
-        for line in self._lines.values():
-            line.alarm.cancel()
-        if self._attempts:
-            _, late = await asyncio.wait(self._attempts, timeout=grace)
-            for attempt in late:
-                attempt.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        for queue in self._queues.values():
+            queue.timer.cancel()
+        await self._attempts.stop(grace)
 
-    def open(self, name: str, settings: Settings) -> None:
-        """Begin to run a queue, or go on with it under other settings."""
+    def open(self, name: str, settings: QueueSettings) -> None:
+        """Add a queue, or change the settings of one."""
         now = micros(self._clock.now())
-        line = self._lines.get(name)
-        if line is None:
-            agenda = Agenda(partial(self._store.waiting, name))
-            alarm = Alarm(self._clock, lambda: self._pump(self._lines[name]))
-            line = self._lines[name] = Line(
-                name, settings, agenda, alarm, now, options=self._options
+        queue = self._queues.get(name)
+        if queue is None:
+            schedule = TaskSchedule(partial(self._store.waiting, name))
+            timer = Timer(self._clock, lambda: self._dispatch_due(self._queues[name]))
+            queue = self._queues[name] = ActiveQueue(
+                settings, schedule, timer, now, options=self._options
             )
         else:
-            line.change(settings, now)
-            line.alarm.cancel()
-        self._pump(line)
+            queue.change(settings, now)
+            queue.timer.cancel()
+        self._dispatch_due(queue)
 
     def close(self, name: str, up_to: int) -> None:
-        """Stop running a queue that is being deleted."""
+        """Remove a queue that is being deleted."""
         self.purge(name, up_to)
-        self._lines.pop(name).alarm.cancel()
+        self._queues.pop(name).timer.cancel()
 
     def purge(self, name: str, up_to: int) -> None:
-        """Dispatch no task up to a number any more; what is in flight ends unheeded."""
-        self._lines[name].purged = up_to
-        for record in self._running.values():
+        """Drop the tasks up to a number; results of attempts in flight are ignored."""
+        self._queues[name].purged_up_to = up_to
+        for record in self._attempts.records():
             if record.queue == name:
                 record.gone = True
 
-    def arrived(self, record: Record) -> None:
-        """Take up a task that has just been stored."""
-        line = self._lines[record.queue]
-        line.agenda.add((record.due, record.id))
+    def arrived(self, record: TaskRecord) -> None:
+        """Schedule a task that has just been stored."""
+        queue = self._queues[record.queue]
+        queue.schedule.add((record.due, record.id))
         self._newest = record
-        self._pump(line)
+        self._dispatch_due(queue)
         self._newest = None
 
-    def current(self, record: Record) -> Record:
-        """Return the state of a task including what its attempts in flight have not written."""
-        return self._running.get(record.id, record)
+    def current(self, record: TaskRecord) -> TaskRecord:
+        """Return a task's latest state, which its attempts in flight may not have stored."""
+        return self._attempts.record(record.id) or record
 
-    def run(self, record: Record) -> None:
-        """Dispatch a task now, whatever its queue's state and limits and its own attempts."""
+    def run(self, record: TaskRecord) -> None:
+        """Dispatch a task now, regardless of its queue's state and limits."""
         now = micros(self._clock.now())
         write(record.task.schedule_time, now)
-        self._begin(self._lines[record.queue], record, now, forced=True)
+        self._attempts.start(self._queues[record.queue], record, now, forced=True)
 
-    def _pump(self, line: Line) -> None:
-        """Dispatch what may go now and have the alarm ring when the next may."""
+    def _dispatch_due(self, queue: ActiveQueue) -> None:
+        """Dispatch the tasks of a queue that may go now, and set its timer for the next one."""
         now = micros(self._clock.now())
-        while self._is_started and line.is_open():
-            due = line.agenda.next_due()
+        while self._is_started and queue.can_dispatch():
+            due = queue.schedule.next_due()
             if due is None:
                 return
-            ready = line.ready_at(due, now)
+            ready = queue.ready_at(due, now)
             if ready > now:
-                line.alarm.set(ready)
+                queue.timer.set(ready)
                 return
-            record = self._take(line, now)
+            record = self._take(queue, now)
             if record is not None:
-                line.spend(now)
-                self._begin(line, record, now)
+                queue.take_token(now)
+                self._attempts.start(queue, record, now)
 
-    def _take(self, line: Line, now: int) -> Record | None:
-        due, id_ = line.agenda.pop()
-        if id_ <= line.purged:
+    def _take(self, queue: ActiveQueue, now: int) -> TaskRecord | None:
+        due, id_ = queue.schedule.pop()
+        if id_ <= queue.purged_up_to:
             return None
-        record = self._running.get(id_)
+        record = self._attempts.record(id_)
         if record is None and self._newest is not None and self._newest.id == id_:
             record = self._newest
         record = record or self._store.load(id_)
@@ -161,8 +150,8 @@ class Dispatcher:
             return None
         return record
 
-    def expire(self, record: Record) -> None:
-        """Delete a task that was kept for as long as the service keeps one."""
+    def expire(self, record: TaskRecord) -> None:
+        """Delete a task that is older than the retention time."""
         self._store.end(record, micros(self._clock.now()))
         self.tally.exhausted += 1
         _log.warning(
@@ -170,107 +159,4 @@ class Dispatcher:
             record.queue,
             record.task_id,
             extra={"event": "task_expired", "queue": record.queue, "task": record.task_id},
-        )
-
-    def _begin(self, line: Line, record: Record, now: int, *, forced: bool = False) -> None:
-        task = record.task
-        due = record.due
-        task.dispatch_count += 1
-        if task.dispatch_count == 1:
-            write(task.first_attempt.dispatch_time, now)
-        task.last_attempt.Clear()
-        write(task.last_attempt.schedule_time, due)
-        write(task.last_attempt.dispatch_time, now)
-        record.waiting = False
-        record.running += 1
-        line.in_flight += 1
-        self._running[record.id] = record
-        self.tally.attempts += 1
-        self.tally.retries += task.dispatch_count > 1
-        attempt = asyncio.create_task(self._attempt(line, record, due, forced=forced))
-        self._attempts.add(attempt)
-        attempt.add_done_callback(self._attempts.discard)
-
-    async def _attempt(self, line: Line, record: Record, due: int, *, forced: bool) -> None:
-        try:
-            answer = await self._deliver(line, record, due)
-            self._settle(line, record, answer, since=due if forced else None)
-        finally:
-            line.in_flight -= 1
-            record.running -= 1
-            if not record.running:
-                self._running.pop(record.id, None)
-        self._pump(line)
-
-    async def _deliver(self, line: Line, record: Record, due: int) -> Answer:
-        try:
-            request = self._writer.write(record, due, line.settings)
-            return await self._sender.send(request, deadline(record.task))
-        except Exception:  # noqa: BLE001 - whatever breaks here, the task must not be lost
-            _log.exception("attempt_broken queue=%s task=%s", record.queue, record.task_id)
-            return Answer(status=None, error="UNAVAILABLE", retry_after=None)
-
-    def _settle(self, line: Line, record: Record, answer: Answer, *, since: int | None) -> None:
-        """Note what an attempt came to; a retry after RunTask counts from that call."""
-        now = micros(self._clock.now())
-        succeeded = is_success(answer)
-        app_engine = record.task.HasField("app_engine_http_request")
-        line.heard(answer, now, app_engine=app_engine)
-        self.tally.succeeded += succeeded
-        self.tally.failed += not succeeded
-        if succeeded:
-            self._store.end(record, now)
-            return
-        self._note_failure(record, answer, now, app_engine=app_engine)
-        if record.gone:
-            return
-        task = record.task
-        policy = line.settings.retry
-        if task.HasField("retry_config"):
-            policy = override(policy, task.retry_config)
-        since_first = now - read(task.first_attempt.dispatch_time)
-        age = now - record.created
-        if is_exhausted(policy, attempts=task.dispatch_count, since_first=since_first, age=age):
-            self._store.end(record, now)
-            self.tally.exhausted += 1
-            self._log_failure(line, record, answer, now, retry_in=None)
-            return
-        wait = delay(policy, attempts=task.dispatch_count, answer=answer)
-        write(task.schedule_time, (now if since is None else since) + wait)
-        record.waiting = True
-        self._store.update(record)
-        line.agenda.add((record.due, record.id))
-        self._log_failure(line, record, answer, now, retry_in=wait)
-
-    def _note_failure(self, record: Record, answer: Answer, now: int, *, app_engine: bool) -> None:
-        task = record.task
-        task.response_count += answer.status is not None
-        write(task.last_attempt.response_time, now)
-        status = task.last_attempt.response_status
-        status.code, status.message = response_status(answer)
-        record.executions += counts_as_execution(answer)
-        record.previous = previous_response(answer, app_engine=app_engine)
-
-    def _log_failure(
-        self, line: Line, record: Record, answer: Answer, now: int, *, retry_in: int | None
-    ) -> None:
-        # A task that is given up is a loss and always told; failures that are retried can be many.
-        held_back = 0 if retry_in is None else line.log.ask(now)
-        if held_back is None:
-            return
-        event = "task_exhausted" if retry_in is None else "attempt_failed"
-        fields = {
-            "queue": record.queue,
-            "task": record.task_id,
-            "attempt": record.task.dispatch_count,
-            "outcome": answer.error or answer.status,
-            "retry_in": None if retry_in is None else retry_in / SECOND,
-            "held_back": held_back,
-        }
-        _log.log(
-            logging.ERROR if retry_in is None else logging.WARNING,
-            "%s %s",
-            event,
-            " ".join(f"{name}={value}" for name, value in fields.items() if value is not None),
-            extra={"event": event, **fields},
         )

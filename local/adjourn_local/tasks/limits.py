@@ -1,4 +1,4 @@
-"""What Cloud Tasks accepts as parts of a request, for whichever target it is."""
+"""Checks of methods and headers that HTTP and App Engine targets share."""
 
 import re
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def method_name(number: int) -> str:
 
 
 def check_method(message: str, number: int) -> None:
-    """Refuse a number that stands for no method.
+    """Refuse an unknown HTTP method.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -38,7 +38,7 @@ def check_method(message: str, number: int) -> None:
 
 
 def check_headers(message: str, headers: Iterable[tuple[str, str]]) -> int:
-    """Refuse headers that HTTP cannot carry and return how many bytes the others are.
+    """Refuse malformed headers, and return the size of all headers in bytes.
 
     Raises:
         RpcError: INVALID_ARGUMENT.
@@ -52,7 +52,7 @@ def check_headers(message: str, headers: Iterable[tuple[str, str]]) -> int:
 
 
 def check_header_size(message: str, size: int) -> None:
-    """Refuse more headers than an HTTP target may be sent.
+    """Refuse headers that are larger than the limit of HTTP targets.
 
     Raises:
         RpcError: INVALID_ARGUMENT.

@@ -1,4 +1,4 @@
-"""How a Cloud Tasks server behaves where the documentation leaves room or users want another."""
+"""Options of the Cloud Tasks server."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The settings of one server.
+class TasksOptions:
+    """The options of one server.
 
     Attributes:
-        limits: Whether queues keep to their rate and concurrency.
-        throttles: Whether a queue slows down when its worker answers 429 or 503.
-        creates_queues: Whether a task makes the queue that it is created in, if that is missing.
+        limits: Whether the rate and concurrency limits of queues apply.
+        throttles: Whether a queue slows down after responses with 429 or 503.
+        creates_queues: Whether creating a task in a missing queue creates the queue.
         app_engine: The base URL of each App Engine service; tasks for others are refused.
-        tombstone: For how long the name of a task that is gone stays taken. The documentation says
-            one hour here and 24 hours there.
-        queue_tombstone: The same for the name of a deleted queue; documented as up to three days.
-        grace: Seconds that are left to the attempts in flight when the server stops.
+        tombstone: How long the name of a finished or deleted task stays taken. The documentation
+            says one hour in one place and 24 hours in another.
+        queue_tombstone: How long the name of a deleted queue stays taken; documented as up to three
+            days.
+        grace: Seconds that attempts in flight have to finish when the server stops.
     """
 
     limits: bool = True
@@ -29,4 +30,4 @@ class Options:
     grace: float = 1.0
 
 
-DEFAULTS = Options()
+DEFAULTS = TasksOptions()

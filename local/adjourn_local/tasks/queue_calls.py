@@ -1,4 +1,4 @@
-"""The API's calls on queues."""
+"""The API methods for queues."""
 
 import logging
 from itertools import islice
@@ -11,14 +11,14 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.resource_names import check_location, invalid
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.tasks import pages
+from adjourn_local.tasks import page_tokens
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.filters import parse
-from adjourn_local.tasks.names import split_queue
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import PAUSED, RUNNING, merged, new_queue, settings_of
-from adjourn_local.tasks.store import Store
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.options import TasksOptions
+from adjourn_local.tasks.queue_definition import PAUSED, RUNNING, merged, new_queue, settings_of
+from adjourn_local.tasks.queue_filters import parse
+from adjourn_local.tasks.task_names import split_queue
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span, write
 
 _MAX_PAGE = 9800
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class QueueCalls:
-    """Holds every queue's message; the store and the dispatcher follow each change."""
+    """Serves the methods for queues; each change goes to the store and to the dispatcher."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, clock: Clock, options: Options
+        self, store: TaskStore, dispatcher: Dispatcher, clock: StackClock, options: TasksOptions
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -45,7 +45,7 @@ class QueueCalls:
             dispatcher.open(name, settings_of(queue))
 
     def find(self, name: str) -> Any | None:
-        """Return a queue if there is one."""
+        """Return a queue, or None if it does not exist."""
         return self._queues.get(name)
 
     def require(self, name: str) -> Any:
@@ -65,7 +65,7 @@ class QueueCalls:
         return queue
 
     def require_for_task(self, name: str) -> Any:
-        """Return the queue that a task is created in, which may be made for it.
+        """Return the queue that a task is created in; an option creates a missing one.
 
         Raises:
             RpcError: INVALID_ARGUMENT or NOT_FOUND.
@@ -77,7 +77,7 @@ class QueueCalls:
         return self.require(name)
 
     def ensure(self, name: str) -> None:
-        """Make a queue with the defaults if there is none, even if one was deleted just now."""
+        """Create a queue with defaults if missing, even if its name was just deleted."""
         split_queue(name)
         if name not in self._queues:
             self._put(new_queue(_Queue(name=name)))
@@ -97,7 +97,7 @@ class QueueCalls:
         return self._put(new_queue(request.queue))
 
     def update(self, request: Any) -> Any:
-        """Serve UpdateQueue, which makes a queue that is missing."""
+        """Serve UpdateQueue, which creates a missing queue."""
         queue = self._queues.get(request.queue.name)
         if queue is None:
             split_queue(request.queue.name)
@@ -114,19 +114,19 @@ class QueueCalls:
         check_location(request.parent)
         matches = parse(request.filter)
         now = micros(self._clock.now())
-        size = pages.page_size(request.page_size, _MAX_PAGE)
+        size = page_tokens.page_size(request.page_size, _MAX_PAGE)
         listing = f"{request.parent} {request.filter}"
-        after = pages.redeem(request.page_token, listing, now) or ""
+        after = page_tokens.redeem(request.page_token, listing, now) or ""
         prefix = f"{request.parent}/queues/"
         names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
         found = (queue for name in names if matches(queue := self._queues[name]))
         response = _ListQueuesResponse(queues=islice(found, size))
         if next(found, None) is not None:
-            response.next_page_token = pages.issue(listing, response.queues[-1].name, now)
+            response.next_page_token = page_tokens.issue(listing, response.queues[-1].name, now)
         return response
 
     async def delete(self, request: Any) -> Any:
-        """Serve DeleteQueue; the tasks go with the queue."""
+        """Serve DeleteQueue, which deletes the queue's tasks, too."""
         split_queue(request.name)
         if request.name not in self._queues:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
@@ -146,7 +146,7 @@ class QueueCalls:
         return self._put(_changed(self.require(request.name), state=RUNNING))
 
     async def purge(self, request: Any) -> Any:
-        """Serve PurgeQueue: what was created before this call goes, and never runs again."""
+        """Serve PurgeQueue: delete the tasks that were created before this call."""
         queue = _changed(self.require(request.name))
         now, last = micros(self._clock.now()), self._store.last_id
         write(queue.purge_time, now)

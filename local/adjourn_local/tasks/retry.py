@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is retried: pure decisions over a policy and the facts."""
+"""Decide whether and when a failed attempt is retried."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from google.rpc import code_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.http_status import code_of, is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.timing.backoff import backoff
 from adjourn_local.timing.timestamps import DAY, SECOND, read
 
@@ -18,8 +18,8 @@ _GATEWAY_TIMEOUT = 504
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """A retry configuration in which every field has its value; times are microseconds."""
+class TaskRetryPolicy:
+    """A retry configuration with all defaults; times are in microseconds."""
 
     max_attempts: int
     max_duration: int
@@ -28,9 +28,9 @@ class RetryPolicy:
     max_doublings: int
 
 
-def policy_of(config: Any) -> RetryPolicy:
-    """Return the policy that a complete RetryConfig message describes."""
-    return RetryPolicy(
+def policy_of(config: Any) -> TaskRetryPolicy:
+    """Convert a RetryConfig message with all defaults."""
+    return TaskRetryPolicy(
         max_attempts=config.max_attempts,
         max_duration=read(config.max_retry_duration),
         min_backoff=read(config.min_backoff),
@@ -39,9 +39,9 @@ def policy_of(config: Any) -> RetryPolicy:
     )
 
 
-def override(policy: RetryPolicy, config: Any) -> RetryPolicy:
-    """Return the policy of a task that brings its own RetryConfig; what it leaves out stays."""
-    return RetryPolicy(
+def override(policy: TaskRetryPolicy, config: Any) -> TaskRetryPolicy:
+    """Apply a task's RetryConfig to the queue's policy; unset fields keep the queue's values."""
+    return TaskRetryPolicy(
         max_attempts=config.max_attempts or policy.max_attempts,
         max_duration=read(config.max_retry_duration)
         if config.HasField("max_retry_duration")
@@ -56,11 +56,11 @@ def override(policy: RetryPolicy, config: Any) -> RetryPolicy:
     )
 
 
-def is_exhausted(policy: RetryPolicy, *, attempts: int, since_first: int, age: int) -> bool:
-    """Tell whether a task that just failed is given up.
+def is_exhausted(policy: TaskRetryPolicy, *, attempts: int, since_first: int, age: int) -> bool:
+    """Return whether a task that has just failed is given up.
 
-    With both limits set they must both be reached (`RetryConfig.max_attempts`); without any,
-    only the retention ends a task.
+    If both limits are set, both must be reached (`RetryConfig.max_attempts`). Without limits, a
+    task is retried until the retention time ends.
     """
     if age >= RETENTION:
         return True
@@ -72,11 +72,11 @@ def is_exhausted(policy: RetryPolicy, *, attempts: int, since_first: int, age: i
     return bool(limits) and all(limits)
 
 
-def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
+def delay(policy: TaskRetryPolicy, *, attempts: int, response: HandlerResponse) -> int:
     """Return the microseconds until the next attempt, after `attempts` have failed.
 
-    That Retry-After is considered on 429 and 503 is documented (`HttpRequest`), how is not: here
-    it is a lower bound.
+    Documented is that Retry-After counts on 429 and 503 (`HttpRequest`), but not how. Here it is a
+    lower bound.
     """
     seconds = backoff(
         attempts,
@@ -85,34 +85,37 @@ def delay(policy: RetryPolicy, *, attempts: int, answer: Answer) -> int:
         doublings=policy.max_doublings,
     )
     wait = round(seconds * SECOND)
-    if answer.retry_after is not None and answer.status in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
-        wait = max(wait, round(min(answer.retry_after, RETENTION / SECOND) * SECOND))
+    if response.retry_after is not None and response.status in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
+        wait = max(wait, round(min(response.retry_after, RETENTION / SECOND) * SECOND))
     return wait
 
 
-def previous_response(answer: Answer, *, app_engine: bool = False) -> int:
-    """Return the status told to the next attempt: 0 for none, but 504 for a missed deadline.
+def previous_response(response: HandlerResponse, *, app_engine: bool = False) -> int:
+    """Return the previous status for the next attempt's headers: 0 without a response.
 
-    An App Engine target is told 0 for that too (measured).
+    After a missed deadline it is 504, but 0 for an App Engine target (measured).
     """
-    if answer.status is not None:
-        return answer.status
-    is_late = answer.error == "DEADLINE_EXCEEDED" and not app_engine
+    if response.status is not None:
+        return response.status
+    is_late = response.error == "DEADLINE_EXCEEDED" and not app_engine
     return _GATEWAY_TIMEOUT if is_late else 0
 
 
-def counts_as_execution(answer: Answer) -> bool:
-    """Tell whether the execution count rises: any answer does that is not a 5xx (measured)."""
-    return answer.status is not None and answer.status < 500  # noqa: PLR2004 - the rule
+def counts_as_execution(response: HandlerResponse) -> bool:
+    """Return whether a response increases the execution count: any but 5xx does (measured)."""
+    return response.status is not None and response.status < 500  # noqa: PLR2004 - the rule
 
 
-def response_status(answer: Answer) -> tuple[int, str]:
-    """Return code and message of the `google.rpc.Status` that an attempt ended with."""
-    if answer.status is None:
-        if answer.error == "DEADLINE_EXCEEDED":
-            return code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED(4): no answer before the deadline"
-        return code_pb2.UNKNOWN, "UNKNOWN(2): no answer"
-    if is_success(answer):
+def response_status(response: HandlerResponse) -> tuple[int, str]:
+    """Return the code and the message of an attempt's `google.rpc.Status`."""
+    if response.status is None:
+        if response.error == "DEADLINE_EXCEEDED":
+            return (
+                code_pb2.DEADLINE_EXCEEDED,
+                "DEADLINE_EXCEEDED(4): no response before the deadline",
+            )
+        return code_pb2.UNKNOWN, "UNKNOWN(2): no response"
+    if is_success(response):
         return code_pb2.OK, ""
-    code = code_of(answer.status)
-    return code, f"{code_pb2.Code.Name(code)}({code}): HTTP status code {answer.status}"
+    code = code_of(response.status)
+    return code, f"{code_pb2.Code.Name(code)}({code}): HTTP status code {response.status}"

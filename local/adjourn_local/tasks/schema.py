@@ -1,4 +1,4 @@
-"""The tables of the Cloud Tasks server in the state file."""
+"""The SQL schema of the Cloud Tasks server."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks_queues (

@@ -1,4 +1,4 @@
-"""The embedded Cloud Tasks server: its parts put together, its gRPC face and its life."""
+"""The Cloud Tasks server: its gRPC and HTTP methods, start and stop."""
 
 import asyncio
 import datetime as dt
@@ -16,18 +16,18 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import buffer, cmek
-from adjourn_local.tasks.access import AccessCalls
+from adjourn_local.tasks import buffer_task, cmek
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.headers import Writer
-from adjourn_local.tasks.options import DEFAULTS, Options
+from adjourn_local.tasks.iam_calls import IamCalls
+from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.retry import RETENTION
-from adjourn_local.tasks.rules import RULES
-from adjourn_local.tasks.store import Store
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.task_request import TaskRequestBuilder
+from adjourn_local.tasks.task_routes import RULES
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
 from adjourn_local.tokens.bearer import Mint
 
@@ -39,41 +39,41 @@ _SWEEP_EVERY = dt.timedelta(hours=1)
 
 
 class TasksServer:
-    """Cloud Tasks v2 over one SQLite file; it lives on the event loop that made it.
+    """A Cloud Tasks v2 server over one SQLite file; use it on the event loop that created it.
 
     Args:
         path: The state file, which other servers may share.
-        clock: The stack's time.
-        mint: Makes the token of a task that asks for one, from account and audience.
-        sender: The way out to the workers; whoever made it closes it.
-        options: How it behaves.
-        new_id: Makes the id of a task that was given none.
+        clock: The stack's clock.
+        mint: Makes an identity token for an account and an audience.
+        sender: Sends the requests of tasks; whoever created it closes it.
+        options: How the server behaves.
+        new_id: Makes the id of a task that has none.
     """
 
     def __init__(
         self,
         path: Path,
-        clock: Clock,
+        clock: StackClock,
         mint: Mint,
         sender: Sender,
-        options: Options = DEFAULTS,
+        options: TasksOptions = DEFAULTS,
         *,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._clock = clock
         self._options = options
-        self._store = Store(path)
-        writer = Writer(mint=mint, services=options.app_engine)
-        self._dispatcher = Dispatcher(self._store, clock, writer, sender, options)
+        self._store = TaskStore(path)
+        requests = TaskRequestBuilder(mint=mint, services=options.app_engine)
+        self._dispatcher = Dispatcher(self._store, clock, requests, sender, options)
         self._queues = QueueCalls(self._store, self._dispatcher, clock, options)
         self._tasks = TaskCalls(
             self._store, self._dispatcher, self._queues, clock, options, new_id=new_id
         )
-        self._access = AccessCalls(self._store, self._queues)
+        self._access = IamCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
-        """Return the services for a `grpc.aio` server on the loop this server lives on."""
+        """Return the services for a `grpc.aio` server on this server's event loop."""
         return [
             rpc.service(_SERVICE, self._methods(), longest_deadline=_LONGEST_DEADLINE),
             rpc.service("google.longrunning.Operations", self._operations()),
@@ -83,21 +83,21 @@ class TasksServer:
         """Return the same methods over HTTP and JSON."""
         return [
             *rest.routes({**self._methods(), **self._operations()}, RULES),
-            *buffer.routes(self._queues, self._tasks),
+            *buffer_task.routes(self._queues, self._tasks),
         ]
 
     async def start(self) -> None:
-        """Begin to dispatch, first what an earlier life of this file left behind."""
+        """Begin to dispatch, including the tasks of earlier runs in the file."""
         self._dispatcher.start()
         self._housekeeping = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Halt, and close the file."""
+        """Stop dispatching and close the file."""
         await self.halt()
         self.close()
 
     async def halt(self) -> None:
-        """Finish the attempts in flight or give them back; calls are still answered."""
+        """Stop dispatching; wait for the attempts in flight for a while. API calls still work."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
@@ -105,15 +105,15 @@ class TasksServer:
         await self._dispatcher.stop(self._options.grace)
 
     def close(self) -> None:
-        """Close the file, when no more calls arrive; a new server may take it up."""
+        """Close the file; afterwards no API call may arrive. A new server may open the file."""
         self._store.close()
 
     def ensure_queue(self, name: str) -> None:
-        """Make a queue with the defaults if it is missing; `name` is the full name."""
+        """Create a queue with defaults if it is missing; `name` is the full name."""
         self._queues.ensure(name)
 
     def counters(self) -> Counters:
-        """Return what this server has done since it was made and what it holds."""
+        """Return the counters of this server."""
         tally = self._dispatcher.tally
         return Counters(
             created=tally.created,
@@ -159,7 +159,7 @@ class TasksServer:
             try:
                 await self._forget_and_expire()
             except sqlite3.OperationalError:
-                _log.exception("the state file cannot be swept; trying again later")
+                _log.exception("the state file cannot be cleaned up; trying again later")
             await self._clock.sleep(_SWEEP_EVERY.total_seconds())
 
     async def _forget_and_expire(self) -> None:

@@ -1,4 +1,4 @@
-"""The API's calls on tasks."""
+"""The API methods for tasks."""
 
 import secrets
 from collections.abc import Callable, Container, Sequence
@@ -8,19 +8,19 @@ import grpc
 from google.cloud.tasks_v2.types import cloudtasks
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.http.app_engine import address
+from adjourn_local.http.app_engine_services import address
 from adjourn_local.http.resource_names import invalid
 from adjourn_local.http.rpc import RpcError
-from adjourn_local.tasks import batch, pages
+from adjourn_local.tasks import batch_operations, page_tokens
 from adjourn_local.tasks.dispatcher import Dispatcher
-from adjourn_local.tasks.names import split_task
-from adjourn_local.tasks.options import Options
-from adjourn_local.tasks.queue import settings_of
+from adjourn_local.tasks.options import TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
-from adjourn_local.tasks.record import Record
-from adjourn_local.tasks.store import Store
-from adjourn_local.tasks.task import new_task, view
-from adjourn_local.timing.clock import Clock
+from adjourn_local.tasks.queue_definition import settings_of
+from adjourn_local.tasks.task_definition import new_task, view
+from adjourn_local.tasks.task_names import split_task
+from adjourn_local.tasks.task_record import TaskRecord
+from adjourn_local.tasks.task_store import TaskStore
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
 
 _MAX_PAGE = 1000
@@ -35,20 +35,20 @@ _BatchDeleteMetadata: Any = cloudtasks.BatchDeleteTasksMetadata.pb()
 
 
 def random_id() -> str:
-    """Return a task id of the form the service was seen to make: 20 decimal digits."""
+    """Return a random task id of 20 decimal digits, as the service makes them (measured)."""
     return f"{secrets.randbits(64):020d}"
 
 
 class TaskCalls:
-    """Creates, shows, deletes and forces tasks."""
+    """Serves the methods that create, read, delete and run tasks."""
 
     def __init__(
         self,
-        store: Store,
+        store: TaskStore,
         dispatcher: Dispatcher,
         queues: QueueCalls,
-        clock: Clock,
-        options: Options,
+        clock: StackClock,
+        options: TasksOptions,
         *,
         new_id: Callable[[], str],
     ) -> None:
@@ -61,7 +61,7 @@ class TaskCalls:
         self._new_id = new_id
 
     def create(self, request: Any) -> Any:
-        """Serve CreateTask; the answer says that the task survives a kill."""
+        """Serve CreateTask; when it returns, the task survives a kill of the process."""
         self._queues.require_for_task(request.parent)
         now = micros(self._clock.now())
         task = self._new(request, now)
@@ -70,7 +70,7 @@ class TaskCalls:
         return response
 
     def batch_create(self, request: Any) -> Any:
-        """Serve BatchCreateTasks: each request succeeds or fails for itself."""
+        """Serve BatchCreateTasks: each request succeeds or fails on its own."""
         self._queues.require_for_task(request.parent)
         _check_batch(len(request.requests), _MAX_CREATES)
         if any(one.parent != request.parent for one in request.requests):
@@ -90,7 +90,7 @@ class TaskCalls:
             else:
                 tasks[task.name] = task
                 response.tasks.append(view(task, one.response_view))
-        operation = batch.finished(
+        operation = batch_operations.done_operation(
             name,
             metadata=_BatchCreateMetadata(),
             response=response,
@@ -110,29 +110,29 @@ class TaskCalls:
         """Serve ListTasks, in the order of creation."""
         self._queues.require(request.parent)
         now = micros(self._clock.now())
-        size = pages.page_size(request.page_size, _MAX_PAGE)
-        after = int(pages.redeem(request.page_token, request.parent, now) or 0)
+        size = page_tokens.page_size(request.page_size, _MAX_PAGE)
+        after = int(page_tokens.redeem(request.page_token, request.parent, now) or 0)
         response = _ListTasksResponse()
         weight = 0
         for record in self._store.tasks(request.parent, after, size + 1):
             task = view(self._dispatcher.current(record).task, request.response_view)
-            # A client's channel takes 4 MB by default, and a page may hold fewer than asked for.
+            # Clients accept 4 MB by default, and a page may have fewer tasks than requested.
             weight += task.ByteSize()
             if len(response.tasks) == size or (response.tasks and weight > _MAX_PAGE_BYTES):
-                response.next_page_token = pages.issue(request.parent, str(after), now)
+                response.next_page_token = page_tokens.issue(request.parent, str(after), now)
                 break
             response.tasks.append(task)
             after = record.id
         return response
 
     def delete(self, request: Any) -> Any:
-        """Serve DeleteTask; an attempt in flight goes on, but nothing follows it."""
+        """Serve DeleteTask; an attempt in flight is completed, but not retried."""
         self._store.end(self._require(request.name), micros(self._clock.now()))
         self._store.flush()
         return empty_pb2.Empty()
 
     def batch_delete(self, request: Any) -> Any:
-        """Serve BatchDeleteTasks: each name succeeds or fails for itself."""
+        """Serve BatchDeleteTasks: each name succeeds or fails on its own."""
         self._queues.require(request.parent)
         _check_batch(len(request.names), _MAX_DELETES)
         name, known = self._operation(request)
@@ -146,7 +146,7 @@ class TaskCalls:
                 self._store.end(self._require(task), now)
             except RpcError as error:
                 failures[index] = error
-        operation = batch.finished(
+        operation = batch_operations.done_operation(
             name,
             metadata=_BatchDeleteMetadata(),
             response=empty_pb2.Empty(),
@@ -158,20 +158,20 @@ class TaskCalls:
         return operation
 
     def run(self, request: Any) -> Any:
-        """Serve RunTask: an attempt begins at once, whatever holds the queue back."""
+        """Serve RunTask: an attempt begins at once, regardless of the queue's state and limits."""
         record = self._require(request.name)
         self._dispatcher.run(record)
         return view(record.task, request.response_view)
 
     def operation(self, request: Any) -> Any:
-        """Serve GetOperation: the answer of a batch that was sent lately."""
+        """Serve GetOperation: return the operation of a recent batch."""
         operation = self._store.operation(request.name)
         if operation is None:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
         return operation
 
     def _new(self, request: Any, now: int, *, beside: Container[str] = ()) -> Any:
-        """Return the task a request asks for, whose name nothing has, nor anything `beside`."""
+        """Return the task of a request; its name must be free, also among the names in `beside`."""
         since = now - self._tombstone
         name = request.task.name
         self._check_service(request)
@@ -185,13 +185,13 @@ class TaskCalls:
         return task
 
     def _check_service(self, request: Any) -> None:
-        """Refuse an App Engine task that would find no service."""
+        """Refuse an App Engine task whose service has no configured URL."""
         if request.task.HasField("app_engine_http_request"):
             queue = self._queues.require(request.parent)
             own = request.task.app_engine_http_request.app_engine_routing
             address(self._services, settings_of(queue).app_engine or own)
 
-    def _arrived(self, records: Sequence[Record]) -> None:
+    def _arrived(self, records: Sequence[TaskRecord]) -> None:
         self._dispatcher.tally.created += len(records)
         for record in records:
             self._dispatcher.arrived(record)
@@ -201,7 +201,7 @@ class TaskCalls:
             pass
         return task_id
 
-    def _require(self, name: str) -> Record:
+    def _require(self, name: str) -> TaskRecord:
         queue, task_id = split_task(name)
         record = self._store.find(queue, task_id)
         if record is not None:
@@ -215,7 +215,7 @@ class TaskCalls:
         raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
 
     def _operation(self, request: Any) -> tuple[str, Any | None]:
-        """Return the name of a batch's operation and its answer if the batch was sent before."""
+        """Return the name of a batch's operation, and the operation if the request is repeated."""
         location = request.parent[: request.parent.index("/queues/")]
         name = f"{location}/operations/{request.request_id or secrets.token_hex(16)}"
         return name, self._store.operation(name) if request.request_id else None

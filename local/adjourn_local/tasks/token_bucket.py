@@ -1,10 +1,10 @@
-"""The token bucket that bounds how fast a queue dispatches."""
+"""A token bucket, which limits the rate of dispatches."""
 
 from adjourn_local.timing.timestamps import SECOND
 
 
-class Bucket:
-    """Holds up to `burst` tokens, gains `rate` a second and loses one for each dispatch."""
+class TokenBucket:
+    """Holds up to `burst` tokens; `rate` tokens a second are added, and each dispatch takes one."""
 
     def __init__(self, rate: float, burst: int, now: int) -> None:
         self._rate = rate
@@ -13,19 +13,19 @@ class Bucket:
         self._at = now
 
     def ready_at(self, now: int) -> int:
-        """Return when a whole token is there: `now` or later, in microseconds."""
+        """Return the time, in microseconds, at which a token is available: `now` or later."""
         self._fill(now)
         if self._tokens >= 1:
             return now
         return now + max(1, -int((self._tokens - 1) * SECOND // self._rate))
 
     def take(self, now: int) -> None:
-        """Spend a token, which `ready_at` has said is there."""
+        """Take a token; call it only when `ready_at` has returned `now`."""
         self._fill(now)
         self._tokens -= 1
 
     def adjust(self, rate: float, burst: int, now: int) -> None:
-        """Go on with new limits and the tokens held, so that an update is no second burst."""
+        """Change the limits; the tokens are kept, so that a change allows no second burst."""
         self._fill(now)
         self._rate, self._burst = rate, burst
         self._tokens = min(self._tokens, burst)

@@ -1,10 +1,10 @@
-"""The one back-off curve that Cloud Tasks and Cloud Scheduler share."""
+"""Exponential back-off as Cloud Tasks and Cloud Scheduler compute it."""
 
 _BEYOND_ANY_MAXIMUM = 1000
 
 
 def backoff(retry: int, *, minimum: float, maximum: float, doublings: int) -> float:
-    """Return the seconds before retry number `retry`, where 1 is the first.
+    """Return the seconds to wait before retry number `retry`; the first retry is 1.
 
     The interval doubles `doublings` times, then grows linearly by the last doubled step, and never
     exceeds `maximum` (documented at `google.cloud.tasks_v2.types.RetryConfig.max_doublings`).

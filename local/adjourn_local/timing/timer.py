@@ -1,33 +1,33 @@
-"""A wake-up call on the stack's clock."""
+"""A timer on the stack's clock."""
 
 import asyncio
 from collections.abc import Callable
 
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import SECOND, micros
 
-# A laptop that slept leaves the event loop's time behind the calendar's: look again now and then.
-_LONGEST_NAP = 30.0
+# After a laptop has slept, the event loop's time is behind the calendar: check the clock regularly.
+_LONGEST_SLEEP = 30.0
 
 
-class Alarm:
-    """Calls `ring` at the earliest instant that was asked for since it last rang."""
+class Timer:
+    """Calls a function once, at the earliest time that was set since the last call."""
 
-    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+    def __init__(self, clock: StackClock, callback: Callable[[], None]) -> None:
         self._clock = clock
-        self._ring = ring
+        self._callback = callback
         self._at: int | None = None
         self._sleeper: asyncio.Task[None] | None = None
 
     def set(self, at: int) -> None:
-        """Ring at `at`, unless a ring is due by then anyway."""
+        """Call the function at `at`, in microseconds, unless an earlier call is already set."""
         if self._at is None or at < self._at:
             self.cancel()
             self._at = at
             self._sleeper = asyncio.create_task(self._sleep(at))
 
     def cancel(self) -> None:
-        """Do not ring."""
+        """Cancel the call that is set, if any."""
         self._at = None
         if self._sleeper is not None:
             self._sleeper.cancel()
@@ -35,6 +35,6 @@ class Alarm:
 
     async def _sleep(self, at: int) -> None:
         while (left := at - micros(self._clock.now())) > 0:
-            await self._clock.sleep(min(left / SECOND, _LONGEST_NAP))
+            await self._clock.sleep(min(left / SECOND, _LONGEST_SLEEP))
         self._at = self._sleeper = None
-        self._ring()
+        self._callback()

@@ -1,4 +1,4 @@
-"""Instants as whole microseconds since 1970: the precision that the services keep."""
+"""Timestamps as whole microseconds since 1970, the precision that the services keep."""
 
 import datetime as dt
 from typing import Any
@@ -11,28 +11,28 @@ DAY = 86_400 * SECOND
 
 
 def micros(at: dt.datetime) -> int:
-    """Return an aware datetime as microseconds."""
+    """Convert an aware datetime to microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND
 
 
 def instant(at: int) -> dt.datetime:
-    """Return microseconds as an aware datetime."""
+    """Convert microseconds since 1970 to an aware datetime in UTC."""
     return _EPOCH + at * _MICROSECOND
 
 
 def span(length: dt.timedelta) -> int:
-    """Return a duration as microseconds."""
+    """Convert a duration to microseconds."""
     return length // _MICROSECOND
 
 
 def read(timestamp: Any) -> int:
-    """Return a protobuf Timestamp or Duration as microseconds, truncated."""
+    """Convert a protobuf Timestamp or Duration to microseconds, truncated."""
     seconds: int = timestamp.seconds
     nanos: int = timestamp.nanos
     return seconds * SECOND + nanos // 1000
 
 
 def write(timestamp: Any, at: int) -> None:
-    """Set a protobuf Timestamp or a positive Duration from microseconds."""
+    """Set a protobuf Timestamp or a positive Duration to a number of microseconds."""
     timestamp.seconds, rest = divmod(at, SECOND)
     timestamp.nanos = rest * 1000

@@ -1,1 +1,1 @@
-"""Identity tokens: signing them, publishing the keys, giving them to people."""
+"""Identity tokens: sign them, publish the keys, issue tokens to users."""

@@ -1,4 +1,4 @@
-"""The token that a task or a job carries, if it asks for one."""
+"""The Authorization header of tasks and jobs that ask for a token."""
 
 import secrets
 from collections.abc import Callable
@@ -8,24 +8,23 @@ Mint = Callable[[str, str], str]
 
 
 def authorization(target: Any, url: str, mint: Mint) -> list[tuple[str, str]]:
-    """Return the Authorization header of an attempt, or nothing if it has none of the service's.
+    """Return the Authorization header of an attempt; no header if the target asks for no token.
 
-    An access token is opaque, as Google's are, and good for nothing but to be there: whom it stands
-    for could only be asked at Google.
+    An OAuth access token is a random text: only Google could verify a real one.
 
     Args:
         target: An `HttpRequest` of Cloud Tasks or an `HttpTarget` of Cloud Scheduler.
-        url: Where the request goes, which is the default audience.
-        mint: Makes an identity token from account and audience.
+        url: The URL of the request, which is the default audience.
+        mint: Makes an identity token for an account and an audience.
 
     Raises:
-        Exception: Whatever the making of a token raises.
+        Exception: Any error of `mint`.
     """
     if target.HasField("oauth_token"):
         token = f"local.{secrets.token_urlsafe(48)}"
     elif target.HasField("oidc_token"):
-        asked = target.oidc_token
-        token = mint(asked.service_account_email, asked.audience or url)
+        wanted = target.oidc_token
+        token = mint(wanted.service_account_email, wanted.audience or url)
     else:
         return []
     return [("Authorization", f"Bearer {token}")]

@@ -1,8 +1,8 @@
-"""Sign identity tokens as Google does, and publish the keys with which they are verified.
+"""Sign identity tokens as Google does, and publish the keys that verify them.
 
-Nothing in the deployed functions knows that they run on a laptop: they check every caller, and only
-the address of the keys differs. Hence the issuer here signs for real and publishes what
-www.googleapis.com and accounts.google.com publish.
+The functions verify every caller on a laptop as in the cloud; only the URL of the keys differs. So
+the issuer makes real signatures and publishes what www.googleapis.com and accounts.google.com
+publish.
 """
 
 import base64
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from adjourn_local.timing.clock import Clock
+from adjourn_local.timing.clocks import StackClock
 
 ISSUER = "https://accounts.google.com"
 CERTS_PATH = "/oauth2/v1/certs"
@@ -28,7 +28,7 @@ DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 _LIFETIME = dt.timedelta(hours=1)
 _KEPT_TOKENS = 1024
-# A token of a retired key lives for an hour, and verifiers' clocks differ.
+# A token that a retired key signed is valid for an hour, and the clocks of verifiers differ.
 _PUBLISHED_AFTER_ROTATION = dt.timedelta(hours=2)
 _CERTIFICATE_LIFETIME = dt.timedelta(days=3650)
 
@@ -43,22 +43,21 @@ class _Key:
 
 
 class TokenIssuer:
-    """Google's token service: it vouches for any account that it is asked for.
+    """Issues identity tokens for any account, as Google's token service does for real ones.
 
-    Every attempt is given a token of its own. Signing one takes the better part of a millisecond
-    of the loop that all servers share; but tokens tell the time in whole seconds, and signatures of
-    this kind do not vary, so those of a second for one account and audience are all the same, and
-    are signed once.
+    Each attempt needs a token, and signing one takes most of a millisecond of the event loop that
+    all servers share. Tokens hold times in whole seconds and their signatures are deterministic, so
+    all tokens of one second for the same account and audience are equal and are signed once.
 
-    It belongs to one thread, that of the servers' loop.
+    Use it on the thread of the servers' event loop only.
     """
 
-    def __init__(self, clock: Clock, *, max_age: dt.timedelta = dt.timedelta(hours=1)) -> None:
-        """Make the first key.
+    def __init__(self, clock: StackClock, *, max_age: dt.timedelta = dt.timedelta(hours=1)) -> None:
+        """Generate the first key.
 
         Args:
-            clock: The time that goes into the tokens.
-            max_age: For how long verifiers may keep the published keys.
+            clock: Gives the times in the tokens.
+            max_age: How long verifiers may cache the published keys.
         """
         self._clock = clock
         self._max_age = max_age
@@ -66,22 +65,22 @@ class TokenIssuer:
         self._signed = lru_cache(_KEPT_TOKENS)(self._token)
 
     def mint(self, email: str, audience: str) -> str:
-        """Return a token that says that the bearer is `email` and calls `audience`."""
+        """Return an identity token of the account `email` for `audience`."""
         return self._signed(email, audience, int(self._clock.now().timestamp()))
 
     def rotate(self) -> None:
-        """Sign with a new key from now on; what older ones signed stays verifiable."""
+        """Sign with a new key from now on; tokens that older keys signed can still be verified."""
         now = self._clock.now()
         *older, current = self._published()
         self._keys = [*older, replace(current, retired_at=now), _new_key(now)]
         self._signed.cache_clear()
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the public endpoints: keys as certificates, keys as JWKS, discovery document."""
+        """Return the endpoints of the keys (certificates and JWKS) and the discovery document."""
         return [
-            web.get(CERTS_PATH, self._answer(self._certificates)),
-            web.get(JWKS_PATH, self._answer(self._jwks)),
-            web.get(DISCOVERY_PATH, self._answer(_discovery)),
+            web.get(CERTS_PATH, self._document(self._certificates)),
+            web.get(JWKS_PATH, self._document(self._jwks)),
+            web.get(DISCOVERY_PATH, self._document(_discovery)),
         ]
 
     def _token(self, email: str, audience: str, second: int) -> str:
@@ -97,16 +96,16 @@ class TokenIssuer:
     def _jwks(self, _: web.Request) -> object:
         return {"keys": [key.jwk for key in self._published()]}
 
-    def _answer(
+    def _document(
         self, document: Callable[[web.Request], object]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         seconds = int(self._max_age.total_seconds())
         headers = {"Cache-Control": f"public, max-age={seconds}, must-revalidate, no-transform"}
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def serve(request: web.Request) -> web.StreamResponse:
             return web.json_response(document(request), headers=headers)
 
-        return answer
+        return serve
 
 
 def _discovery(request: web.Request) -> object:
@@ -124,7 +123,7 @@ def _discovery(request: web.Request) -> object:
 def _claims(email: str, audience: str, issued: int) -> Mapping[str, object]:
     subject = _subject(email)
     domain = email.partition("@")[2]
-    # Google names the organisation of an account; a service has none, and Gmail is none.
+    # "hd" is the organisation of an account; service accounts and Gmail accounts have none.
     is_member = not domain.endswith(("gserviceaccount.com", "gmail.com"))
     return {
         **({"hd": domain} if is_member else {}),
@@ -140,7 +139,7 @@ def _claims(email: str, audience: str, issued: int) -> Mapping[str, object]:
 
 
 def _subject(email: str) -> str:
-    """Return the account's number: 21 digits as Google's, and the same for the same account."""
+    """Return the account's id: 21 digits as Google's, always the same for an account."""
     digest = int.from_bytes(hashlib.sha256(email.encode()).digest())
     return str(10**20 + digest % 10**20)
 

@@ -1,8 +1,8 @@
-"""Give people their tokens, which on a laptop nobody has to sign in for.
+"""Issue identity tokens of users without a sign-in, to requests from this machine.
 
-Whoever reaches this over loopback gets the token of any person, and of no service. A page of the
-web does not: a browser asks before it sends JSON to another site, which nobody here allows, and a
-name that was made to lead to this machine is not one of its own.
+Any program on this machine can get a token of any user, but not of a service account. A web page
+cannot: a browser asks permission (CORS) before it sends JSON to another origin, and none is given;
+and a foreign host name that resolves to this machine (DNS rebinding) is refused.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,29 +15,31 @@ from adjourn_local.tokens.issuer import TokenIssuer
 TOKEN_PATH = "/people/token"  # noqa: S105 - a path
 
 
-def person_routes(issuer: TokenIssuer) -> list[web.RouteDef]:
-    """Return the endpoint: POST {"email": ..., "audience": ...} gives {"token": ...}."""
-    return [web.post(TOKEN_PATH, _answer(issuer))]
+def user_token_routes(issuer: TokenIssuer) -> list[web.RouteDef]:
+    """Return the endpoint: POST {"email": ..., "audience": ...} returns {"token": ...}."""
+    return [web.post(TOKEN_PATH, _handler(issuer))]
 
 
-def _answer(issuer: TokenIssuer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def answer(request: web.Request) -> web.StreamResponse:
+def _handler(issuer: TokenIssuer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def issue(request: web.Request) -> web.StreamResponse:
         if not {request.remote, request.url.host} <= LOOPBACK:
-            raise web.HTTPForbidden(text="tokens are for this machine\n")
+            raise web.HTTPForbidden(text="tokens are issued to requests from this machine only\n")
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="the body must be application/json\n")
         try:
-            asked = await request.json()
-            email, audience = asked["email"], asked["audience"]
+            body = await request.json()
+            email, audience = body["email"], body["audience"]
         except (ValueError, TypeError, LookupError):
             email = audience = None
-        if not (_is_person(email) and isinstance(audience, str) and audience):
-            raise web.HTTPBadRequest(text="give a person's email and an audience\n")
+        if not (_is_user(email) and isinstance(audience, str) and audience):
+            raise web.HTTPBadRequest(
+                text="the body must have the email of a user and an audience\n"
+            )
         return web.json_response({"token": issuer.mint(email, audience)})
 
-    return answer
+    return issue
 
 
-def _is_person(email: object) -> bool:
+def _is_user(email: object) -> bool:
     is_address = isinstance(email, str) and all(email.partition("@"))
     return is_address and not str(email).lower().endswith("gserviceaccount.com")

@@ -1,37 +1,43 @@
-"""What an application declares, to be wired up with a deployment later."""
+"""What an application declares, independent of a deployment."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adjourn.execution.dead_letters import DeadHook
-from adjourn.execution.delivery import Delivery
-from adjourn.execution.retry_warning import Hooks
+from adjourn.execution.hooks import ApplicationHooks
 from adjourn.registry import Registry, default_name
 from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.context import Carrier
+from adjourn.serialization.context import ContextPropagator
 from adjourn.tasks.arguments import check_plain
-from adjourn.tasks.methods import Objects, Sorts, declare, undecorated
+from adjourn.tasks.enqueue import Enqueuer
+from adjourn.tasks.methods import ObjectRegistry, TaskClasses, declare, undecorated
 from adjourn.tasks.options import Options
-from adjourn.tasks.task import Enqueuer, Task
+from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import Offer
     from adjourn.cron.periodic import Declared
+    from adjourn.execution.runner import TaskRunner
     from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import StartupTask
 
 
 @dataclass(eq=False, repr=False)
 class Declarations:
-    """All that an application declared, by name."""
+    """All that an application declared, by name.
+
+    Attributes:
+        wrap_task_runner: Returns what receives tasks instead of the runner, such as a receiver
+            that also understands the bodies of another library.
+        wrap_step_receiver: Returns what receives the steps of iterations instead.
+    """
 
     codec: Codec
-    objects: Objects
+    objects: ObjectRegistry
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
     periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
     iterations: Registry[type[QueryIter[Any]]] = field(
@@ -39,15 +45,15 @@ class Declarations:
     )
     offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
     startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
-    hooks: Hooks = field(default_factory=Hooks)
-    carrier: Carrier = field(default_factory=Carrier)
-    translate: Callable[[Delivery, dt.datetime], Delivery] = lambda delivery, _now: delivery
+    hooks: ApplicationHooks = field(default_factory=ApplicationHooks)
+    propagator: ContextPropagator = field(default_factory=ContextPropagator)
+    wrap_task_runner: Callable[[TaskRunner], Receiver] = lambda runner: runner
     wrap_step_receiver: Callable[[Receiver], Receiver] = lambda receiver: receiver
 
     def declare(
         self,
         function: Callable[..., Any],
-        sorts: Sorts,
+        classes: TaskClasses,
         enqueuer: Callable[[], Enqueuer],
         *,
         name: str | None = None,
@@ -55,7 +61,7 @@ class Declarations:
         defaults: Options,
         on_dead: DeadHook | None = None,
     ) -> Any:
-        """Make a task of a function or a method, and register it.
+        """Make a task of a function or method and register it.
 
         Raises:
             DeclarationError: The function is wrong, or the name is taken.
@@ -65,7 +71,7 @@ class Declarations:
         task: Task[..., Any] = declare(
             function,
             self.objects,
-            sorts,
+            classes,
             name=name or default_name(plain),
             defaults=defaults,
             on_dead=on_dead,

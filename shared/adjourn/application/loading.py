@@ -1,4 +1,4 @@
-"""Find the application that a process is to serve."""
+"""Load the application that a process serves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def load_app(environ: Mapping[str, str] = os.environ) -> App:
     """Return the application that `ADJOURN_APP=package.module:app` names.
 
     Raises:
-        ConfigurationError: It cannot be found; the message says what to mend.
+        ConfigurationError: It cannot be found; the message says what to change.
     """
     spec = environ.get("ADJOURN_APP", "")
     module_name, colon, attribute = spec.partition(":")
@@ -26,7 +26,7 @@ def load_app(environ: Mapping[str, str] = os.environ) -> App:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the application was found; something that it needs was not
+            raise  # the module itself exists, but not one that it imports
         raise ConfigurationError(
             f"ADJOURN_APP={spec!r}: there is no module {error.name!r}; is its folder on PYTHONPATH?"
         ) from None

@@ -1,4 +1,4 @@
-"""Start a function's process, or say on one screen why it cannot start."""
+"""Start the process of a function, or exit with the reasons why it cannot start."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from adjourn.requests.gate import Receiver
 
 
 def start() -> Wiring:
-    """Set up logging and return the working parts of the application that `ADJOURN_APP` names.
+    """Set up logging and return the services of the application that `ADJOURN_APP` names.
 
     Raises:
-        SystemExit: The application or a setting is wrong; the message says what to mend.
+        SystemExit: The application or a setting is wrong; the message says what to change.
     """
     handler = configure()
     try:
@@ -31,11 +31,12 @@ def start() -> Wiring:
 
 
 def with_startup_tasks(wiring: Wiring, receive: Receiver) -> Receiver:
-    """Let the startup tasks begin when this function runs; return what receives for it.
+    """Return a receiver of the deferred function that also enqueues the startup tasks.
 
-    functions-framework loads a function in the process from which gunicorn then forks the workers.
-    A thread would not get there, and a gRPC channel must not: so they begin in each worker as soon
-    as it is there or, on a server that forks none, with the first delivery.
+    functions-framework loads the function in a process from which gunicorn then forks the workers.
+    Threads do not survive a fork, and gRPC channels must not be forked. So the startup tasks are
+    enqueued in each worker as soon as it is forked or, on a server that does not fork, at the first
+    delivery.
     """
     startup = wiring.startup
     if startup is None:
@@ -43,7 +44,7 @@ def with_startup_tasks(wiring: Wiring, receive: Receiver) -> Receiver:
     loader = os.getpid()
 
     def forked() -> None:
-        if os.getppid() == loader:  # and not in what a worker forks
+        if os.getppid() == loader:  # not in the children of a worker
             startup.begin()
 
     def first(delivery: Delivery) -> Outcome:

@@ -1,28 +1,29 @@
-"""Put an application's declarations, a deployment's settings and the outside world together."""
+"""Wire an application's declarations, the settings and Google's services together."""
 
 from __future__ import annotations
 
-import datetime as dt
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adjourn.application.declarations import Declarations
-from adjourn.execution.dead_letters import DeadLetters
+from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import Asked, Reply
-from adjourn.execution.retry_warning import Alerts
+from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.requests.gate import Gate, Receiver
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
-from adjourn.state.large_payloads import Payloads
-from adjourn.state.transaction_markers import Guard
-from adjourn.tasks.task import Enqueuer, Task
-from adjourn.tasks.unique import Uniques
+from adjourn.state.large_payloads import LargePayloads
+from adjourn.state.transaction_markers import TransactionMarkers
+from adjourn.tasks.enqueue import Enqueuer
+from adjourn.tasks.task import Task
+from adjourn.tasks.unique import UniqueCalls
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import People
     from adjourn.cron.tick import Cron
+    from adjourn.execution.call import CallExecutor
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class Wiring:
-    """The working parts: what enqueues and what receives.
+    """The services of an application in one deployment: what enqueues and what receives.
 
-    Each is made when it is first needed, without I/O; a function then imports only its own.
+    Each is made on first use, without I/O, so that a function imports only what it needs.
     """
 
     def __init__(self, declared: Declarations, settings: Settings, adapters: Adapters) -> None:
@@ -43,47 +44,43 @@ class Wiring:
 
     @property
     def adapters(self) -> Adapters:
-        """The outside world."""
+        """The connections to Google's services, the clock and the like."""
         return self._adapters
 
     def check(self) -> None:
-        """Make sure that what was declared can run in this deployment.
+        """Check that all declared tasks can run in this deployment.
 
         Raises:
-            DeclarationError: It cannot; the message says what to mend.
+            DeclarationError: One cannot; the message says what to change.
             ConfigurationError: As for `Startup.check`.
         """
         for task in self._declared.tasks:
-            task.defaults.check_timeout(task.name, self._longest)
+            task.defaults.check_timeout(task.name, self.settings.function_timeout)
         if self.startup:
             self.startup.check()
 
     @property
     def tasks(self) -> Registry[Task[..., Any]]:
-        """What was declared to run later."""
+        """The declared tasks."""
         return self._declared.tasks
 
     @cached_property
     def enqueuer(self) -> Enqueuer:
-        """What puts calls on queues."""
+        """Enqueues calls."""
         adapters = self._adapters
         return Enqueuer(
-            queue=adapters.queue,
+            adapters=adapters,
+            settings=self.settings,
             codec=self._declared.codec,
-            clock=adapters.clock,
-            new_id=adapters.new_id,
-            chance=adapters.chance,
-            default_queue=self.settings.queue,
-            guard=self._guard,
+            propagator=self._declared.propagator,
+            markers=self._markers,
             payloads=self._payloads,
-            carrier=self._declared.carrier,
-            uniques=Uniques(store=adapters.store, clock=adapters.clock),
-            longest=self._longest,
+            unique_calls=UniqueCalls(store=adapters.store, clock=adapters.clock),
         )
 
     @cached_property
     def startup(self) -> Startup | None:
-        """What enqueues the startup tasks; None if there are none."""
+        """Enqueues the startup tasks; None if there are none."""
         if not len(self._declared.startups):
             return None
         from adjourn.startup import Startup  # noqa: PLC0415 - for those who declare one
@@ -111,10 +108,10 @@ class Wiring:
         return Starter(
             settings=self.settings,
             adapters=self._adapters,
-            carrier=self._declared.carrier,
+            propagator=self._declared.propagator,
             custom_data=self._custom_data,
             runs=self.runs,
-            markers=self._guard,
+            markers=self._markers,
         )
 
     @cached_property
@@ -127,34 +124,42 @@ class Wiring:
     @cached_property
     def receive_task(self) -> Receiver:
         """Runs the deferred calls that Cloud Tasks delivers."""
-        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415
-        from adjourn.state.once import Ledger  # noqa: PLC0415 - for the deferred function
+        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415 - for the deferred function
 
-        declared, adapters = self._declared, self._adapters
+        declared = self._declared
         runner = TaskRunner(
             tasks=declared.tasks,
+            adapters=self._adapters,
+            settings=self.settings,
             codec=declared.codec,
+            payloads=self._payloads,
+            markers=self._markers,
+            retry_warnings=self._retry_warnings,
+            executor=self._executor(),
+        )
+        receiver = declared.wrap_task_runner(runner)
+        return self._gate.admit_tasks(self.settings.deferred_url, receiver)
+
+    def _executor(self) -> CallExecutor:
+        from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
+        from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
+
+        adapters = self._adapters
+        return CallExecutor(
+            adapters=adapters,
+            settings=self.settings,
+            propagator=self._declared.propagator,
             enqueuer=self.enqueuer,
-            dead=self._dead,
-            ledger=Ledger(
+            once_records=OnceRecords(
                 store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
             ),
-            alerts=self._alerts,
-            guard=self._guard,
-            payloads=self._payloads,
-            carrier=declared.carrier,
-            translate=declared.translate,
-            follow=self._follow,
-            attempts_of=self.settings.attempts_of,
-            project=self.settings.project,
-            clock=adapters.clock,
-            longest=self._longest,
+            dead_letters=self._dead_letters,
+            on_resumed=self._follow_periodic,
         )
-        return self._gate.admit_tasks(self.settings.deferred_url, runner)
 
-    def _follow(self, envelope: Envelope, task: str) -> None:
+    def _follow_periodic(self, envelope: Envelope, task: str) -> None:
         if len(self._declared.periodics):
-            from adjourn.cron.due import follow  # noqa: PLC0415 - for runs that put themselves off
+            from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 
             follow(self._adapters.store, envelope, task)
 
@@ -183,12 +188,12 @@ class Wiring:
         receiver = StepReceiver(
             settings=self.settings,
             iterations=declared.iterations,
-            carrier=declared.carrier,
+            propagator=declared.propagator,
             custom_data=self._custom_data,
             runs=self.runs,
-            markers=self._guard,
-            dead=self._dead,
-            alerts=self._alerts,
+            markers=self._markers,
+            dead_letters=self._dead_letters,
+            retry_warnings=self._retry_warnings,
         )
         return self._gate.admit_tasks(
             self.settings.queryiter_url, declared.wrap_step_receiver(receiver)
@@ -203,7 +208,7 @@ class Wiring:
 
     @cached_property
     def cron(self) -> Cron:
-        """What finds out which periodic functions are due, and enqueues them."""
+        """Enqueues the periodic functions that are due."""
         from adjourn.cron.periodic import found  # noqa: PLC0415
         from adjourn.cron.tick import Cron  # noqa: PLC0415 - for the cron function
 
@@ -216,14 +221,12 @@ class Wiring:
             clock=self._adapters.clock,
         )
 
-    @property
-    def _longest(self) -> dt.timedelta:
-        return dt.timedelta(seconds=self.settings.function_timeout)
-
     @cached_property
-    def _guard(self) -> Guard:
+    def _markers(self) -> TransactionMarkers:
         adapters = self._adapters
-        return Guard(transactions=adapters.transactions, store=adapters.store, clock=adapters.clock)
+        return TransactionMarkers(
+            transactions=adapters.transactions, store=adapters.store, clock=adapters.clock
+        )
 
     @cached_property
     def _custom_data(self) -> CustomData:
@@ -234,23 +237,25 @@ class Wiring:
         )
 
     @cached_property
-    def _payloads(self) -> Payloads:
-        return Payloads(store=self._adapters.store, clock=self._adapters.clock)
+    def _payloads(self) -> LargePayloads:
+        return LargePayloads(store=self._adapters.store, clock=self._adapters.clock)
 
     @cached_property
-    def _dead(self) -> DeadLetters:
-        adapters = self._adapters
-        return DeadLetters(store=adapters.store, clock=adapters.clock, tell=self._alerts.died)
-
-    @cached_property
-    def _alerts(self) -> Alerts:
-        return Alerts(
-            hooks=self._declared.hooks,
+    def _dead_letters(self) -> DeadLetterRecorder:
+        return DeadLetterRecorder(
             store=self._adapters.store,
             clock=self._adapters.clock,
+            notify=self._declared.hooks.notify_dead,
+        )
+
+    @cached_property
+    def _retry_warnings(self) -> RetryWarnings:
+        return RetryWarnings(
+            adapters=self._adapters,
             threshold=self.settings.retry_warning,
+            notify=self._declared.hooks.notify_warning,
         )
 
     @cached_property
     def _gate(self) -> Gate:
-        return Gate(settings=self.settings, adapters=self._adapters)
+        return Gate(adapters=self._adapters, settings=self.settings)

@@ -14,8 +14,9 @@ from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
 from adjourn.tasks.arguments import is_lazy
+from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.options import DeclaredOptions, Options
-from adjourn.tasks.task import Enqueuer, Task
+from adjourn.tasks.task import Task
 
 _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -13,10 +13,10 @@ from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.execution.delivery import Asked, Outcome, Reply
 from adjourn.log import bound, event
 from adjourn.registry import Registry
-from adjourn.requests.gate import settled
+from adjourn.requests.gate import with_outcome
 from adjourn.serialization.codec import from_json
+from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
-from adjourn.tasks.task import Enqueuer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -41,7 +41,7 @@ class People:
         if asked.body is None:
             return _refusal(413, "body too long")
         identify = self.identify
-        answer = settled(lambda: self._answer(asked, identify(asked)))
+        answer = with_outcome(lambda: self._answer(asked, identify(asked)))
         return answer if isinstance(answer, Reply) else _REFUSALS[answer]
 
     def _answer(self, asked: Asked, user: User) -> Reply:
@@ -66,8 +66,8 @@ class People:
 
     def _enqueue(self, offer: Offer, given: object, user: User) -> Reply:
         # Whom the token names, whatever the application says of its own users here.
-        carrier = replace(self.enqueuer.carrier, user=lambda: user.email)
-        handle = replace(self.enqueuer, carrier=carrier).enqueue(offer.task, (given,), {})
+        propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
+        handle = replace(self.enqueuer, propagator=propagator).enqueue(offer.task, (given,), {})
         event("callable.started", logging.INFO, f"{offer.key} is queued", task_id=handle.id)
         return Reply(status=202, content=_told(handle))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from adjourn.cron.periodic import Periodic, Timing
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.envelope import Envelope
-from adjourn.tasks.methods import On
+from adjourn.tasks.methods import ObjectPath
 
 KIND = "AdjournPeriodic"
 RUN = "-periodic"  # ends the ids of runs and the names of their tasks
@@ -180,7 +180,7 @@ def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
     if not envelope.id.endswith(RUN):
         return
     names = [envelope.task]
-    if envelope.args and isinstance(envelope.args[0], On):
+    if envelope.args and isinstance(envelope.args[0], ObjectPath):
         names.append(f"{envelope.task} on {envelope.args[0].path}")
     keys = [RecordKey(KIND, name) for name in names]
 

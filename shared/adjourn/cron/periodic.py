@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
-from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Periodic(NamedTuple):
     timing: Timing
 
 
-def found(declared: Iterable[Declared], objects: Objects) -> Iterator[Periodic]:
+def found(declared: Iterable[Declared], objects: ObjectRegistry) -> Iterator[Periodic]:
     """Yield what runs: each function, and each method once for every object that has it."""
     for each in declared:
         task, timing, name = each.task, each.timing, each.name or each.task.name
@@ -95,7 +95,7 @@ def found(declared: Iterable[Declared], objects: Objects) -> Iterator[Periodic]:
 
 
 def remove(
-    declared: Registry[Declared], objects: Objects, task: object, name: str | None = None
+    declared: Registry[Declared], objects: ObjectRegistry, task: object, name: str | None = None
 ) -> None:
     """Let a function be periodic no more, or a method of one object.
 

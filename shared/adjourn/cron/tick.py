@@ -20,9 +20,9 @@ from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
+from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
-from adjourn.tasks.task import Enqueuer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ class Cron:
 
     @property
     def _queue(self) -> TaskQueue:
-        return self.enqueuer.queue
+        return self.enqueuer.adapters.queue
 
     def tick(self, cron_name: str, scheduled: dt.datetime | None) -> int:
         """Enqueue what is due under a cron name and return how many tasks that were.
@@ -118,7 +118,11 @@ class Cron:
         standing = self.stand(periodic)
         if standing.task and standing.state and periodic.timing.skips_overlap:
             raise TaskExistsError(f"{periodic.name} has not ended its run {standing.state.task}.")
-        now, key, name = self.clock.now(), key_of(periodic), f"{self.enqueuer.new_id()}{RUN}"
+        now, key, name = (
+            self.clock.now(),
+            key_of(periodic),
+            f"{self.enqueuer.adapters.new_id()}{RUN}",
+        )
 
         def work(transaction: Transaction) -> None:
             first = State(slot=now, is_enqueued=True, told=periodic.timing.told)
@@ -202,7 +206,7 @@ class Cron:
         return state._replace(task=self._full_name(periodic, name), call=name)
 
     def _full_name(self, periodic: Periodic, name: str) -> str:
-        queue = periodic.task.defaults.queue or self.enqueuer.default_queue
+        queue = periodic.task.defaults.queue or self.enqueuer.settings.queue
         return self._queue.full_name(queue, name)
 
     def _enqueue_all(self, claims: Sequence[Claim]) -> list[TaskHandle | Exception]:
@@ -217,7 +221,7 @@ class Cron:
     def _put(self, periodic: Periodic, name: str, slot: dt.datetime | None) -> TaskHandle:
         """Enqueue a call that has its name for an id, too: with `once`, it takes effect once."""
         task = periodic.task.options(name=name, eta=slot, delay=None)
-        args = (task.told(),) if isinstance(task, BoundTask) else ()
+        args = (task.receiver_argument(),) if isinstance(task, BoundTask) else ()
         return self.enqueuer.enqueue(task, args, {}, call=name)
 
     def _mark(self, enqueued: Sequence[tuple[Claim, TaskHandle]], now: dt.datetime) -> None:

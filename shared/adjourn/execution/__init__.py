@@ -1,1 +1,1 @@
-"""Running a call that was delivered: attempts, outcomes, retry warnings and dead letters."""
+"""Run delivered calls: attempts, outcomes, retry warnings and dead letters."""

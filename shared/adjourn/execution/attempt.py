@@ -1,4 +1,4 @@
-"""Which attempt this is and whether it is the last: decisions on numbers, nothing else."""
+"""The number of an attempt, and whether it is the last one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 
 class Attempt(NamedTuple):
-    """One delivery of a task, as Cloud Tasks counts it.
+    """The number of an attempt at a task, as Cloud Tasks counts it.
 
     Attributes:
         retry_count: Attempts before this one, delivered or not (`X-CloudTasks-TaskRetryCount`).
-        execution_count: Answers other than 2xx and 5xx that our code gave before
-            (`X-CloudTasks-TaskExecutionCount`): platform trouble does not raise it.
+        execution_count: Earlier attempts that our code answered with neither 2xx nor 5xx
+            (`X-CloudTasks-TaskExecutionCount`); trouble of the platform does not raise it.
     """
 
     retry_count: int = 0
     execution_count: int = 0
 
     def after(self, *, attempts: int, executions: int) -> Attempt:
-        """Return the attempt as counted over the earlier tasks of the same call, too."""
+        """Return the attempt counted over earlier tasks of the same call, too."""
         return Attempt(
             retry_count=self.retry_count + attempts,
             execution_count=self.execution_count + executions,
@@ -26,9 +26,9 @@ class Attempt(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The attempt, counted from 1."""
+        """The number of the attempt, counted from 1."""
         return self.retry_count + 1
 
     def is_last(self, max_retries: int | None) -> bool:
-        """Whether a failure now would spend the task's own budget of retries."""
+        """Whether a failure now uses up the task's own `max_retries`."""
         return max_retries is not None and self.execution_count >= max_retries

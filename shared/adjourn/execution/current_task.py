@@ -1,4 +1,4 @@
-"""The task that runs here and now, for the code that it runs."""
+"""The running task, as its own code sees it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class CurrentTask:
         name: Short name of the task in Cloud Tasks.
         queue: Short name of its queue.
         attempt: This attempt, counted from 1.
-        retry_count: Attempts before this one, including those that never reached our code.
-        is_last_attempt: Whether a failure now makes it a dead letter, by its own budget of retries
+        retry_count: Earlier attempts, including those that never reached our code.
+        is_last_attempt: Whether a failure now makes it a dead letter, by its own limit of retries
             or the queue's.
         enqueued_at: When the call was made.
-        eta: Its earliest start, the same over all attempts; None for at once. That of a periodic
-            run is the time for which it was due, with what `spread` added.
-        user: Who made the call, as the application identifies people; None if nobody is known.
-        language: In which language they were served; None if it is not known.
-        deadline: When this attempt is given up, by Cloud Tasks or the function's own timeout.
+        eta: Its earliest start, the same over all attempts; None for at once. For a periodic run,
+            the time at which it was due, plus the delay that `spread` added.
+        user: The user who made the call, as the application identifies users; None if unknown.
+        language: The language in which that user was served; None if unknown.
+        deadline: When this attempt times out, by Cloud Tasks or the function's own timeout.
     """
 
     id: str
@@ -52,19 +52,19 @@ class CurrentTask:
     _settle: Callable[[object], None] | None
 
     def time_left(self) -> dt.timedelta:
-        """Return how long this attempt may still take, never less than nothing."""
+        """Return how long this attempt may still take, at least zero."""
         return max(dt.timedelta(), self.deadline - self._clock.now())
 
     def done_with(self, transaction: object) -> None:
-        """Let this call be done if a Datastore transaction is committed, and only then.
+        """Mark this call as done within a Datastore transaction.
 
         What the transaction writes then takes effect exactly once, even if this process dies or
-        the task is delivered again at any moment.
+        the task is delivered again at any time.
 
         Raises:
             ConflictError: Another delivery has claimed the call; leave the work to it.
-            DeclarationError: The task is not declared with once=True, or it is no transaction of
-                the settings' project and database.
+            DeclarationError: The task is not declared with once=True, or `transaction` is no
+                transaction of the settings' project and database.
         """
         if self._settle is None:
             raise DeclarationError(f"{self.task} is not claimed; declare it with once=True.")
@@ -75,7 +75,7 @@ def current_task() -> CurrentTask:
     """Return the task whose code is running.
 
     Raises:
-        NoCurrentTaskError: None is.
+        NoCurrentTaskError: No task is running.
     """
     try:
         return _current.get()
@@ -84,5 +84,5 @@ def current_task() -> CurrentTask:
 
 
 def running(task: CurrentTask) -> Scoped[CurrentTask]:
-    """Make `task` the current one meanwhile."""
+    """Return a context manager in which `task` is the current one."""
     return Scoped(_current, task)

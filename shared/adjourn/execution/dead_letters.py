@@ -1,4 +1,4 @@
-"""What could not be done, kept: nothing is dropped without a record and a log event."""
+"""Dead letters: the records of tasks that were given up. None is dropped without one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
 UNINDEXED = ("body", "error", "traceback")
 
-# In bytes: with a body, all of it has to fit into an entity of 1,048,572
+# In bytes. Together with a body, they must fit into an entity of 1,048,572
 # (https://cloud.google.com/datastore/docs/concepts/limits).
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
@@ -28,7 +28,7 @@ _LONGEST_ERROR = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A task that will not be tried again.
+    """A task that was given up.
 
     Attributes:
         task_id: The call's identity, and the name of the record.
@@ -49,18 +49,22 @@ DeadHook = Callable[[DeadLetter], object]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DeadLetters:
-    """The records of tasks that were given up, in Datastore under the kind `AdjournDeadLetter`.
+class DeadLetterRecorder:
+    """Records tasks that were given up, as entities of the kind `AdjournDeadLetter`.
 
-    The property `expires_at` is meant for a TTL policy
-    (https://cloud.google.com/datastore/docs/ttl).
+    `expires_at` is meant for a TTL policy (https://cloud.google.com/datastore/docs/ttl).
+
+    Attributes:
+        store: Where the records are written.
+        clock: The time.
+        notify: Called with each dead letter and the hook of its task.
     """
 
     store: EntityStore
     clock: Clock
-    tell: Callable[[DeadLetter, DeadHook | None], object]
+    notify: Callable[[DeadLetter, DeadHook | None], object]
 
-    def bury(
+    def record(
         self,
         delivery: Delivery,
         error: BaseException,
@@ -70,15 +74,17 @@ class DeadLetters:
         attempts: int = 0,
         hook: DeadHook | None = None,
     ) -> None:
-        """Record a task that will not be tried again, and tell of it; twice for an id is once.
+        """Record a task that is given up, log it and call the hooks.
+
+        Recording the same task again replaces its record.
 
         Args:
             delivery: The last attempt.
-            error: Why it was the last one.
-            task_id: The call's identity; a digest of the body if it does not tell its own.
-            task: Registered name of the task, if the body tells it.
-            attempts: How often it was tried, if not only under the task that was delivered.
-            hook: What the task itself wants to have called.
+            error: Why the task is given up.
+            task_id: The call's identity; if empty, a digest of the body.
+            task: Registered name of the task; empty if the body cannot be decoded.
+            attempts: How often it was tried; if 0, the attempts at the delivered task.
+            hook: The hook of the task itself.
 
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
@@ -91,11 +97,11 @@ class DeadLetters:
             attempts=attempts or delivery.attempt.number,
             error=said(error, _LONGEST_ERROR),
         )
-        told: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
+        fields: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         self.store.put(
             RecordKey(KIND, letter.task_id),
             {
-                **told,
+                **fields,
                 "body": _fitting(delivery.body),
                 "error": letter.error,
                 "traceback": traced(error, _LONGEST_TRACEBACK),
@@ -105,8 +111,8 @@ class DeadLetters:
             unindexed=UNINDEXED,
         )
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
-        event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **told)
-        self.tell(letter, hook)
+        event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **fields)
+        self.notify(letter, hook)
 
 
 def _body_id(body: bytes) -> str:
@@ -114,5 +120,5 @@ def _body_id(body: bytes) -> str:
 
 
 def _fitting(body: bytes) -> bytes:
-    """Return a body as it fits into an entity: ours all do, and others' JSON once compressed."""
+    """Return a body that fits into an entity; one that we did not write may be too long."""
     return body if len(body) <= MAX_BODY else zlib.compress(body)[:MAX_BODY]

@@ -1,6 +1,7 @@
-"""What arrives at our functions, and what can become of it.
+"""Requests to our functions, and their outcomes.
 
-Named tuples, because a frozen dataclass takes thrice as long to make, at import and per delivery.
+They are named tuples because making a frozen dataclass takes three times as long, at import and for
+each delivery.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ TIMEOUT = dt.timedelta(minutes=10)
 
 
 class AppEngine(NamedTuple):
-    """What the headers say that App Engine sets; anywhere else, anyone can send them.
+    """The headers that App Engine sets; on other platforms, anyone can send them.
 
     Attributes:
-        address: Where the request comes from.
-        is_cron: Whether it says that it comes from cron.
+        address: IP address of the caller.
+        is_cron: Whether the request claims to come from cron.
         queue: Name of the queue.
         task_name: Name of the task.
-        attempt: Which attempt it is. Here every answer has counted as an execution, those that
-            were trouble of our own as well, so a task's own budget may be spent sooner.
+        attempt: The number of the attempt. App Engine counts every answer as an execution, even
+            5xx, so `max_retries` may be used up sooner.
     """
 
     address: str = ""
@@ -37,7 +38,7 @@ class AppEngine(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One request to one of our functions, free of any web framework."""
+    """One request of a service to one of our functions, independent of a web framework."""
 
     authorization: Sequence[str]
     body: bytes
@@ -55,12 +56,12 @@ class Delivery(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One request of a person about callable tasks, free of any web framework.
+    """One request of a person about callable tasks, independent of a web framework.
 
     Attributes:
-        key: The task to start; None to list those that there are.
+        key: The task to start; None to list the tasks.
         content_type: Media type of the body, without parameters.
-        body: What was sent; None if it was too long to be read.
+        body: The body; None if it was too long.
     """
 
     authorization: Sequence[str]
@@ -71,7 +72,7 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a person is answered, as JSON."""
+    """The answer to a person, as JSON."""
 
     status: int
     content: Mapping[str, object]
@@ -79,13 +80,13 @@ class Reply(NamedTuple):
 
 
 class Outcome(Enum):
-    """What became of a delivery."""
+    """The outcome of a delivery; `adjourn.requests.http` maps it to an HTTP status."""
 
-    DONE = auto()
-    DEAD = auto()  # given up, with a record
-    FAILED = auto()  # the user's code raised; to be tried again
+    DONE = auto()  # done, dropped or enqueued again: this task has ended
+    DEAD = auto()  # given up and recorded as a dead letter
+    FAILED = auto()  # the user's code raised; to be retried
     BUSY = auto()  # another delivery of the same work is running, or an earlier one must come first
-    UNKNOWN = auto()  # names what this revision does not have, perhaps the next one does
+    UNKNOWN = auto()  # a name that this revision does not know; the next one may
     UNAUTHENTICATED = auto()
     FORBIDDEN = auto()
-    TROUBLE = auto()  # ours, not the user's: Datastore, keys or queue out of reach
+    TROUBLE = auto()  # not the user's fault: Datastore, keys or queue out of reach

@@ -1,7 +1,7 @@
-"""Dead letters for those who work with them: found, read, run again and thrown away.
+"""Find, replay and discard dead letters.
 
-A replay enqueues the call before it removes the letter, under a name of that very replay: however
-often it is interrupted and repeated, the call is not lost and one task is made of it.
+A replay enqueues the call before it removes the letter, under a name derived from the call and the
+number of its replays. However often it is interrupted and repeated, the call is enqueued once.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from adjourn.names import numbered
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
 from adjourn.serialization.codec import Codec, Json
 from adjourn.serialization.envelope import Envelope
-from adjourn.state.large_payloads import Payloads
-from adjourn.state.once import renew
+from adjourn.state.large_payloads import LargePayloads
+from adjourn.state.once_records import renew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Buried(DeadLetter):
-    """A dead letter with all that is known of it.
+class StoredDeadLetter(DeadLetter):
+    """A dead letter as it is stored.
 
     Attributes:
-        body: What the task carried.
+        body: The body of the task.
         traceback: Of the last error.
-        buried_at: When it was given up.
+        buried_at: When the task was given up.
         expires_at: When the record may be removed.
-        replayed_at: When a replay began that has not removed the letter yet.
+        replayed_at: When a replay began that has not removed the letter yet; None if none did.
     """
 
     body: bytes
@@ -44,14 +44,14 @@ class Buried(DeadLetter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which dead letters are looked for; None is any.
+class DeadLetterFilter:
+    """Which dead letters to find; None matches any.
 
     Attributes:
         task: Registered name of the task; empty for bodies that could not be read.
         queue: Short name of the queue.
-        since: Earliest time of the burial.
-        before: Time before which it was.
+        since: Earliest time at which the task was given up.
+        before: Time before which it was given up.
     """
 
     task: str | None = None
@@ -59,36 +59,36 @@ class Wanted:
     since: dt.datetime | None = None
     before: dt.datetime | None = None
 
-    def includes(self, letter: Buried) -> bool:
-        """Tell whether a letter of the right time is wanted."""
+    def includes(self, letter: StoredDeadLetter) -> bool:
+        """Return whether task and queue of a letter match; the query has checked its time."""
         return self.task in {None, letter.task} and self.queue in {None, letter.queue}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Graveyard:
-    """The dead letters of a deployment; the application itself is not needed."""
+class StoredDeadLetters:
+    """The dead letters of a deployment; they can be replayed without the application's code."""
 
     store: EntityStore
     queue: TaskQueue
     clock: Clock
 
-    def find(self, wanted: Wanted) -> Iterator[Buried]:
-        """Yield the letters that are wanted, the latest first.
+    def find(self, wanted: DeadLetterFilter) -> Iterator[StoredDeadLetter]:
+        """Yield the matching letters, the latest first.
 
         Raises:
             StoreError: Datastore could not be reached.
         """
-        # Datastore filters and orders by one property alone, for which there is always an index;
-        # with task or queue beside the time it would ask for a composite one that nobody made.
+        # Every property has an index by itself. To filter by task or queue as well, Datastore
+        # would need a composite index.
         found = self.store.query(KIND, by="buried_at", since=wanted.since, before=wanted.before)
         letters = (_letter(name, record) for name, record in found)
         return (letter for letter in letters if wanted.includes(letter))
 
-    def get(self, task_id: str) -> Buried:
+    def get(self, task_id: str) -> StoredDeadLetter:
         """Return one letter.
 
         Raises:
-            UnknownNameError: There is none of that id.
+            UnknownNameError: There is none with that id.
             StoreError: Datastore could not be reached.
         """
         record = self.store.get([RecordKey(KIND, task_id)])[0]
@@ -97,49 +97,49 @@ class Graveyard:
     def replay(self, task_id: str) -> str:
         """Enqueue the call of a letter, remove the letter and return the new task's full name.
 
-        The call keeps its id and arguments, has its attempts before it again and expires no more.
+        The call keeps its id and arguments. Its attempts are counted anew, and it does not expire.
 
         Raises:
-            UnknownNameError: There is no letter of that id.
-            DecodeError: The letter holds no call; the message says why. Nothing was done.
+            UnknownNameError: There is no letter with that id.
+            DecodeError: The letter holds no call; the message says why. Nothing was changed.
             EnqueueError: Cloud Tasks did not accept the task; the letter is kept.
-            StoreError: Datastore could not be reached; replay it again.
+            StoreError: Datastore could not be reached; repeat the replay.
         """
         letter, call = self.store.transact(partial(self._begin, task_id))
-        name = self._enqueue(self._payloads.keep_for(call, self.clock.now()))
+        name = self._enqueue(self._payloads.extend_for(call, self.clock.now()))
         self.store.transact(partial(_remove, letter))
         return name
 
     def discard(self, task_id: str) -> None:
-        """Remove a letter for good.
+        """Delete a letter.
 
         Raises:
-            UnknownNameError: There is none of that id.
+            UnknownNameError: There is none with that id.
             StoreError: Datastore could not be reached.
         """
 
-        def work(transaction: Transaction) -> Buried:
+        def work(transaction: Transaction) -> StoredDeadLetter:
             key = RecordKey(KIND, task_id)
             record = _existing(task_id, transaction.get([key])[0])
             transaction.delete(key)
             return _letter(task_id, record)
 
         letter = self.store.transact(work)
-        if letter.replayed_at is None:  # else a task may be on its way that needs its payload
+        if letter.replayed_at is None:  # else a replayed task may need its payload
             with suppress(DecodeError):
                 self._payloads.discard(Envelope.decode(letter.body, _VERBATIM))
 
     @property
-    def _payloads(self) -> Payloads:
-        return Payloads(store=self.store, clock=self.clock)
+    def _payloads(self) -> LargePayloads:
+        return LargePayloads(store=self.store, clock=self.clock)
 
-    def _begin(self, task_id: str, transaction: Transaction) -> tuple[Buried, Envelope]:
-        """Note that the letter is being replayed, and let a call that was claimed be claimed again.
+    def _begin(self, task_id: str, transaction: Transaction) -> tuple[StoredDeadLetter, Envelope]:
+        """Mark the letter as being replayed, and allow its call to be claimed again.
 
-        Its ledger entry says that it is over. A new id instead would evade the entry, but whatever
-        the application or another service keeps under the call's id has to know the call again.
-        Both notes are made at once and once for each letter: when a replay is repeated, the entry
-        may already say that the replayed call took effect, and that must stand.
+        The once record says that the call is over. The call could evade it by a new id, but the
+        application or another service may know the call by its id. Both are written in one
+        transaction, and only by the first of repeated replays: later, the once record may already
+        say that the replayed call has taken effect, which must stay.
         """
         key = RecordKey(KIND, task_id)
         record = _existing(task_id, transaction.get([key])[0])
@@ -157,7 +157,7 @@ class Graveyard:
             target=Target.DEFERRED,
             label=call.task,
             queue=call.queue,
-            body=self._payloads.stow(call, _VERBATIM, None),
+            body=self._payloads.body_for(call, _VERBATIM, None),
             name=name,
             timeout=call.timeout,
             min_backoff=call.min_backoff,
@@ -165,19 +165,19 @@ class Graveyard:
         )
         try:
             return self.queue.enqueue(task)
-        except TaskExistsError:  # this replay was interrupted after it had enqueued
+        except TaskExistsError:  # an interrupted replay has already enqueued it
             return self.queue.full_name(call.queue, name)
 
 
 class _Verbatim(Codec):
-    """Passes arguments on as the JSON that they are, so that their types need not be known."""
+    """Leaves arguments in their JSON form, so that their types need not be registered."""
 
     def encode(self, value: object, path: str = "value") -> Json:
         is_verbatim = isinstance(value, list | dict)
         return value if is_verbatim else super().encode(value, path)  # type: ignore[return-value]
 
     def decode(self, tree: Json) -> Any:
-        # Of the fields, only the arguments and the like can be a dict of names that hold a "$".
+        # Only markers of fields are decoded; other dicts are arguments or context.
         if isinstance(tree, dict) and "$dict" not in tree and "$" in "".join(tree):
             return super().decode(tree)
         return tree
@@ -186,8 +186,8 @@ class _Verbatim(Codec):
 _VERBATIM = _Verbatim()
 
 
-def _call(letter: Buried, now: dt.datetime) -> Envelope:
-    """Return the call of a letter, to be made again; its arguments stay encoded."""
+def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
+    """Return the call of a letter for its replay; its arguments stay encoded."""
     try:
         call = Envelope.decode(letter.body, _VERBATIM)
     except DecodeError as error:
@@ -195,10 +195,10 @@ def _call(letter: Buried, now: dt.datetime) -> Envelope:
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
     return call._replace(
         queue=call.queue or letter.queue,
-        # The hour that a name may be unknown, as while a fix is deployed, counts from the replay.
+        # The hour for which an unknown name is retried is counted from here.
         eta=now,
         expires_at=None,
-        # What got as far as its task was committed, and its marker may be gone by now.
+        # A call that came to run was committed, and its marker may have expired since.
         marker="" if letter.task else call.marker,
         resumed=call.resumed + 1,
         attempts=0,
@@ -209,8 +209,8 @@ def _call(letter: Buried, now: dt.datetime) -> Envelope:
 _STEP = "it is a step of an iteration whose run is gone; start the iteration again."
 
 
-def _remove(letter: Buried, transaction: Transaction) -> None:
-    """Remove a letter, unless the replayed call has already died and left another one."""
+def _remove(letter: StoredDeadLetter, transaction: Transaction) -> None:
+    """Delete a letter, unless the replayed call has already left another one."""
     key = RecordKey(KIND, letter.task_id)
     record = transaction.get([key])[0]
     if record is not None and _letter(letter.task_id, record).body == letter.body:
@@ -223,17 +223,17 @@ def _existing(task_id: str, record: Record | None) -> Record:
     return record
 
 
-def _letter(task_id: str, record: Mapping[str, Any]) -> Buried:
-    """Return a letter; one that was changed by hand must not keep the others from being found."""
+def _letter(task_id: str, record: Mapping[str, Any]) -> StoredDeadLetter:
+    """Return the letter of a record; fields that were changed by hand may be wrong or missing."""
     buried_at = record.get("buried_at")
     at = buried_at if isinstance(buried_at, dt.datetime) else _UNKNOWN
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: value if type(value := record.get(name)) is type(default) else default
         for name, default in _DEFAULTS.items()
     }
     expires_at = record.get("expires_at")
-    return Buried(
-        **told,
+    return StoredDeadLetter(
+        **fields,
         task_id=task_id,
         buried_at=at,
         expires_at=expires_at if isinstance(expires_at, dt.datetime) else at,

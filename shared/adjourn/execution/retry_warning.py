@@ -1,19 +1,16 @@
-"""Tell whoever asked for it that a task was given up, or that it keeps being retried."""
+"""Retry warnings: one log event, and a call of the application's hooks, for each troubled call."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from adjourn.clock import Clock
 from adjourn.errors import AdjournError
 from adjourn.execution.attempt import Attempt
-from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.log import event
-from adjourn.ports import EntityStore, RecordKey, Transaction
+from adjourn.ports import Adapters, RecordKey, Transaction
 
 KIND = "AdjournRetryWarning"
 # A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
@@ -38,30 +35,22 @@ class RetryWarning:
 WarningHook = Callable[[RetryWarning], object]
 
 
-@dataclass(eq=False, repr=False)
-class Hooks:
-    """What the application wants to be told."""
-
-    dead: list[DeadHook] = field(default_factory=list)
-    warning: list[WarningHook] = field(default_factory=list)
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class Alerts:
-    """Logs what is worth an alert and calls the application's hooks; a failing hook is logged."""
+class RetryWarnings:
+    """Warns once of each call whose retries reach a threshold.
 
-    hooks: Hooks
-    store: EntityStore
-    clock: Clock
+    Attributes:
+        adapters: The store of the records that a warning was given, and the clock.
+        threshold: Number of retries.
+        notify: Called with each warning.
+    """
+
+    adapters: Adapters
     threshold: int
+    notify: WarningHook
 
-    def died(self, letter: DeadLetter, hook: DeadHook | None) -> None:
-        """Tell of a dead letter: first the task's own hook, then the application's."""
-        own = [] if hook is None else [hook]
-        _call([*own, *self.hooks.dead], letter)
-
-    def retried(self, task_id: str, task: str, attempt: Attempt) -> None:
-        """Warn once when a call's retries reach the threshold, or are found beyond it."""
+    def check(self, task_id: str, task: str, attempt: Attempt) -> None:
+        """Warn if the retries of a call have reached the threshold, unless it was done before."""
         if attempt.retry_count < self.threshold or not self._is_first(task_id):
             return
         event(
@@ -70,8 +59,7 @@ class Alerts:
             f"{task} has been retried {attempt.retry_count} times",
             retry_count=attempt.retry_count,
         )
-        warning = RetryWarning(task_id=task_id, task=task, retry_count=attempt.retry_count)
-        _call(self.hooks.warning, warning)
+        self.notify(RetryWarning(task_id=task_id, task=task, retry_count=attempt.retry_count))
 
     def _is_first(self, task_id: str) -> bool:
         key = RecordKey(KIND, task_id)
@@ -79,22 +67,12 @@ class Alerts:
         def work(transaction: Transaction) -> bool:
             if transaction.get([key])[0] is not None:
                 return False
-            transaction.put(key, {"expires_at": self.clock.now() + KEPT})
+            transaction.put(key, {"expires_at": self.adapters.clock.now() + KEPT})
             return True
 
         try:
-            return self.store.transact(work)
+            return self.adapters.store.transact(work)
         except AdjournError as error:
-            # A warning that cannot be noted comes with the next attempt; the task must still run.
+            # The next attempt gives the warning; this one must still run.
             event("service.unavailable", logging.WARNING, str(error), error=error)
             return False
-
-
-def _call(hooks: Sequence[Callable[[Any], object]], about: object) -> None:
-    for hook in hooks:
-        try:
-            hook(about)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a failing hook must not undo what it is told
-            event("hook.failed", logging.ERROR, f"{hook!r} failed", error=error)

@@ -10,8 +10,8 @@ from typing import Any
 from adjourn.clock import Clock
 from adjourn.errors import EncodeError
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Stowed
-from adjourn.state.large_payloads import Payloads
+from adjourn.serialization.envelope import PayloadReference
+from adjourn.state.large_payloads import LargePayloads
 
 # Many shards are read at once, and a gRPC client accepts responses of 4 MiB by default.
 MOST_INSIDE = 200_000
@@ -26,7 +26,7 @@ class CustomData:
     """Converts the user's data to the bytes that a run or shard stores, and back."""
 
     codec: Codec
-    payloads: Payloads
+    payloads: LargePayloads
     clock: Clock
 
     def encode(self, data: object) -> bytes:
@@ -74,9 +74,9 @@ class CustomData:
             self.payloads.remove(*reference)
 
 
-def _referenced(stored: bytes) -> tuple[str, Stowed] | None:
+def _referenced(stored: bytes) -> tuple[str, PayloadReference] | None:
     if not stored.startswith(_REFERENCE):
         return None
     reference = json.loads(stored[len(_REFERENCE) :])
     name = reference.pop("name")
-    return name, Stowed(**reference)
+    return name, PayloadReference(**reference)

@@ -18,9 +18,9 @@ from typing import Any
 
 from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.execution.current_task import CurrentTask, running
-from adjourn.execution.dead_letters import DeadLetters
+from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
-from adjourn.execution.retry_warning import Alerts
+from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
@@ -31,9 +31,9 @@ from adjourn.iteration.shards import Shard, shard_key
 from adjourn.log import bound, event, trace_fields
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
-from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, Carrier, text
+from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
 from adjourn.settings import Settings
-from adjourn.state.transaction_markers import Fate, Guard
+from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome
 
 
 class Decision(Enum):
@@ -53,12 +53,12 @@ class StepReceiver:
 
     settings: Settings
     iterations: Registry[type[QueryIter[Any]]]
-    carrier: Carrier
+    propagator: ContextPropagator
     custom_data: CustomData
     runs: Runs
-    markers: Guard
-    dead: DeadLetters
-    alerts: Alerts
+    markers: TransactionMarkers
+    dead_letters: DeadLetterRecorder
+    retry_warnings: RetryWarnings
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Carry out a delivered step, if it is for this delivery to carry out.
@@ -70,11 +70,11 @@ class StepReceiver:
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
-            self.dead.bury(delivery, error)
+            self.dead_letters.record(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.shard, step=step.number):
             if delivery.attempt.retry_count:
-                self.alerts.retried(step.task_name(), "step", delivery.attempt)
+                self.retry_warnings.check(step.task_name(), "step", delivery.attempt)
             try:
                 outcome = self._receive(step, delivery)
             except (UnknownNameError, DecodeError) as error:
@@ -82,7 +82,7 @@ class StepReceiver:
                 return Outcome.UNKNOWN
         if outcome is Outcome.DEAD:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
-            self.dead.bury(delivery, missing, task_id=step.task_name(), task="step")
+            self.dead_letters.record(delivery, missing, task_id=step.task_name(), task="step")
         return outcome
 
     def _receive(self, step: Step, delivery: Delivery) -> Outcome:
@@ -146,11 +146,11 @@ class StepReceiver:
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""
         since = run.marked_at or run.started_at
-        fates = {self.markers.fate(marker, since) for marker in run.markers.split()}
-        if Fate.COMMITTED in fates:
+        fates = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
+        if TransactionOutcome.COMMITTED in fates:
             self.runs.update(run.id, lambda found: found._replace(markers=""))
             return None
-        if Fate.OPEN in fates:
+        if TransactionOutcome.OPEN in fates:
             return Outcome.BUSY
         event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
         now = self.runs.now()
@@ -184,7 +184,7 @@ class StepReceiver:
             _settle=None,
         )
         trace = trace_fields(self.settings.project, text(packed, TRACEPARENT))
-        with bound(**trace), running(current), self.carrier.unpacked(packed):
+        with bound(**trace), running(current), self.propagator.restored(packed):
             yield
 
 

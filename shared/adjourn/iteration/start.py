@@ -20,9 +20,9 @@ from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import Adapters, Transaction
-from adjourn.serialization.context import Carrier
+from adjourn.serialization.context import ContextPropagator
 from adjourn.settings import Settings
-from adjourn.state.transaction_markers import FIRST_WAIT, Guard
+from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -31,10 +31,10 @@ class Starter:
 
     settings: Settings
     adapters: Adapters
-    carrier: Carrier
+    propagator: ContextPropagator
     custom_data: CustomData
     runs: Runs
-    markers: Guard
+    markers: TransactionMarkers
 
     def start(
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
@@ -48,10 +48,10 @@ class Starter:
             keys_only=cls.in_bulk,
         )
         data = self.custom_data.encode(custom_data)
-        context = self.custom_data.codec.dumps(dict(self.carrier.pack()), "context")
+        context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
         named = f"{cls.registered_name} {options.name}"
         run_id = digest(named) if options.name else self.adapters.new_id()
-        marker = self.markers.mark(self.adapters.new_id(), options.transaction, None)
+        marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
             known = self.runs.find_run(run_id) if options.name else None

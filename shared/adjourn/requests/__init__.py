@@ -1,1 +1,1 @@
-"""Requests to the functions: who is let in, what was delivered, and what is answered."""
+"""Requests to the functions: who may call, and how a request is answered."""

@@ -1,4 +1,4 @@
-"""The gate in front of the functions: which services are let in, and which outcome comes out.
+"""The gate in front of each function: which callers are admitted, and how errors become outcomes.
 
 Whatever happens ends in one `Outcome`; `adjourn.requests.http` maps it to an HTTP status.
 """
@@ -31,59 +31,62 @@ Receiver = Callable[[Delivery], Outcome]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Gate:
-    """Lets the services of Google into the functions, as the settings of the deployment say."""
+    """Admits only the deliveries of accepted callers to a receiver."""
 
-    settings: Settings
     adapters: Adapters
+    settings: Settings
 
     def admit_tasks(self, own_url: str, receiver: Receiver) -> Receiver:
-        """Return a receiver that admits the tasks of Cloud Tasks to the function of a URL."""
-        return self._admit(own_url, receiver, _task_of_app_engine)
+        """Return a receiver that admits the tasks of Cloud Tasks to the function at `own_url`."""
+        return self._admit(own_url, receiver, _app_engine_task)
 
     def admit_ticks(self, own_url: str, receiver: Receiver) -> Receiver:
-        """Return a receiver that admits the calls of Cloud Scheduler to the function of a URL."""
-        return self._admit(own_url, receiver, _cron_of_app_engine)
+        """Return a receiver that admits Cloud Scheduler to the function at `own_url`."""
+        return self._admit(own_url, receiver, _app_engine_cron)
 
     def _admit(
-        self, own_url: str, receiver: Receiver, of_app_engine: Callable[[Delivery], str]
+        self, own_url: str, receiver: Receiver, check_app_engine: Callable[[Delivery], object]
     ) -> Receiver:
         if self.settings.platform == Platform.APP_ENGINE:
-            receive = gated(of_app_engine, receiver)
+            receive = _checked(check_app_engine, receiver)
             return lambda delivery: receive(delivery.as_app_engine_says())
         policy = CallerPolicy(
             audiences=self.settings.accepted_audiences(own_url),
             emails=self.settings.accepted_callers(),
         )
+        verifier, clock = self.adapters.verifier, self.adapters.clock
 
-        def identify(delivery: Delivery) -> str:
-            claims = self.adapters.verifier.verify(bearer_token(delivery.authorization))
-            return policy.check(claims, self.adapters.clock.now())
+        def check_token(delivery: Delivery) -> None:
+            policy.check(verifier.verify(bearer_token(delivery.authorization)), clock.now())
 
-        return gated(identify, receiver)
+        return _checked(check_token, receiver)
 
 
-def gated(identify: Callable[[Delivery], object], handler: Receiver) -> Receiver:
-    """Let nothing in but what comes from an accepted caller, and nothing out but an outcome.
+def _app_engine_task(delivery: Delivery) -> None:
+    app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
 
-    Args:
-        identify: Raises a `CallerError` that says why the caller of a delivery is none.
-        handler: What the deliveries are for.
-    """
+
+def _app_engine_cron(delivery: Delivery) -> None:
+    app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)
+
+
+def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receiver:
+    """Return a receiver that checks the caller first and turns errors into outcomes."""
 
     def receive(delivery: Delivery) -> Outcome:
         def work() -> Outcome:
-            identify(delivery)
-            return handler(delivery)
+            check(delivery)
+            return receiver(delivery)
 
         number = delivery.attempt.number
         with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
-            return settled(work)
+            return with_outcome(work)
 
     return receive
 
 
-def settled(work: Callable[[], T]) -> T | Outcome:
-    """Return what the work returns, or the outcome that whatever it raises comes to."""
+def with_outcome(work: Callable[[], T]) -> T | Outcome:
+    """Return the result of `work`, or the outcome of the exception that it raises."""
     try:
         return work()
     except UnauthenticatedError as error:
@@ -103,11 +106,3 @@ def settled(work: Callable[[], T]) -> T | Outcome:
 def _refused(outcome: Outcome, error: Exception) -> Outcome:
     event("caller.refused", logging.WARNING, f"Refused a caller: {error}", reason=str(error))
     return outcome
-
-
-def _task_of_app_engine(delivery: Delivery) -> str:
-    return app_engine_task(delivery.app_engine.address, delivery.app_engine.queue)
-
-
-def _cron_of_app_engine(delivery: Delivery) -> str:
-    return app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)

@@ -12,7 +12,7 @@ from flask import Request, Response, abort
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Asked, Delivery, Outcome, Reply
 from adjourn.log import bound, event, trace_fields
-from adjourn.serialization.context import TRACEPARENT, carrying
+from adjourn.serialization.context import TRACEPARENT, propagating
 
 # Cloud Tasks itself accepts no more than a megabyte (https://cloud.google.com/tasks/docs/quotas).
 LONGEST_BODY = 1 << 20
@@ -85,8 +85,8 @@ def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[R
 
     def traced(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
-        along = {TRACEPARENT: traceparent} if traceparent else {}
-        with bound(**trace_fields(project, traceparent)), carrying(along):
+        context = {TRACEPARENT: traceparent} if traceparent else {}
+        with bound(**trace_fields(project, traceparent)), propagating(context):
             return respond(request)
 
     return traced

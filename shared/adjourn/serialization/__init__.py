@@ -1,1 +1,1 @@
-"""What travels in a task: values, envelopes and the context of a call, as versioned JSON."""
+"""The body of a task: values, envelopes and the context of a call, as versioned JSON."""

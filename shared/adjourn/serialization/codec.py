@@ -1,8 +1,8 @@
-"""Carry Python values as JSON and get back equal values of the same types.
+"""Encode Python values as JSON, and decode it to equal values of the same types.
 
-What JSON has stands for itself; a dict of which no key holds a "$" is an object. All else is an
-object with one key, a marker that begins with "$": `{"$tuple": [1, 2]}`. So no value of a user can
-be mistaken for a marker, and decoding builds only what is known here or was registered.
+JSON's own types encode as themselves; so does a dict if none of its keys contains a "$". Any other
+value becomes an object with a single key, a marker that begins with "$": `{"$tuple": [1, 2]}`. No
+user's value can be mistaken for a marker. Decoding builds only standard and registered types.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Codec:
             self._by_type_name[extension.type_name] = extension
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
-        """Carry a dataclass or an enum under a stable name; its former names stay readable.
+        """Register a dataclass or an enum under a stable name; former names stay readable.
 
-        Fields that a body lacks take their defaults; fields that the class lacks are ignored.
+        When decoding, missing fields take their defaults and unknown fields are ignored.
 
         Raises:
-            DeclarationError: The class cannot be carried, or the class or a name is taken.
+            DeclarationError: The class cannot be encoded, or the class or a name is taken.
         """
         extension = registered(cls, f":{name}")
         if cls in self._encoders:
@@ -72,7 +72,7 @@ class Codec:
         """Return the JSON form of a value.
 
         Raises:
-            EncodeError: A part of it cannot be carried; the message says where, from `path` on.
+            EncodeError: A part of it cannot be encoded; the message says where, from `path` on.
         """
         try:
             return self._encode(value, 0)
@@ -86,7 +86,7 @@ class Codec:
         """Return the value that has this JSON form.
 
         Raises:
-            DecodeError: Nothing that is registered here has it.
+            DecodeError: It is malformed, or its type is not registered.
         """
         if type(tree) in _NATIVE:
             return tree
@@ -96,11 +96,11 @@ class Codec:
             raise DecodeError(f"The value is {_TOO_DEEP}.") from None
 
     def dumps(self, value: object, path: str = "value") -> bytes:
-        """Return the JSON form of a value as bytes; what can go wrong is as in `encode`."""
+        """Return the JSON form of a value as bytes; raises what `encode` raises."""
         return to_json(self.encode(value, path))
 
     def loads(self, body: bytes) -> Any:
-        """Return the value that `dumps` gave this body; what can go wrong is as in `decode`."""
+        """Return the value of a body that `dumps` made; raises what `decode` raises."""
         return self.decode(from_json(body))
 
     def substitute(self, value: object) -> object:
@@ -110,7 +110,7 @@ class Codec:
             RefusedError: Nothing can be.
         """
         kind = type(value)
-        raise RefusedError(f"{type_name(kind)} cannot be carried; {self._hint(kind)}")
+        raise RefusedError(f"{type_name(kind)} cannot be encoded; {self._hint(kind)}")
 
     def _add(self, tag: str, extension: Extension) -> None:
         if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
@@ -123,7 +123,7 @@ class Codec:
         kind = type(value)
         is_native = _NATIVE.get(kind)
         if is_native and is_native(value):
-            return value  # type: ignore[return-value]  # what _NATIVE is about
+            return value  # type: ignore[return-value]  # _NATIVE holds types of JSON only
         encoder = self._encoders.get(kind)
         if not encoder:
             extension = self._by_type_name.get(type_name(kind))
@@ -137,7 +137,7 @@ class Codec:
         tree: list[Json] = []
         try:
             for item in items:
-                tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - its length is the path
+                tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - on an error, its length is the index
         except RefusedError as refused:
             refused.path.append(place.format(len(tree)))
             raise
@@ -171,10 +171,10 @@ class Codec:
         try:
             state = extension.encode(value)
         except Exception as error:
-            raise RefusedError(f"{type_name(type(value))} cannot be carried: {error}") from error
+            raise RefusedError(f"{type_name(type(value))} cannot be encoded: {error}") from error
         if not isinstance(state, extension.state):
             raise RefusedError(
-                f"{type_name(type(value))} cannot be carried: its state is a {type(state).__name__}"
+                f"{type_name(type(value))} cannot be encoded: its state is a {type(state).__name__}"
             )
         if type(state) is dict:
             return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
@@ -187,8 +187,8 @@ class Codec:
             return "use datetime.timezone or zoneinfo.ZoneInfo"
         for base in kind.__mro__:
             if base in self._encoders or base in _NATIVE or type_name(base) in self._by_type_name:
-                return f"it would come back as a plain {base.__name__}, so convert it to one"
-        return "pass what it can be rebuilt from, such as an id or a Key"
+                return f"it would be decoded as a plain {base.__name__}, so convert it to one"
+        return "pass an id or a Key from which it can be loaded"
 
     def _decode(self, tree: Json, depth: int) -> Any:
         if type(tree) in _NATIVE:
@@ -219,17 +219,17 @@ class Codec:
         try:
             return extension.decode(state)
         except Exception as error:
-            # Its text may quote what a user passed, and this one is logged.
+            # The text of the error may quote a user's value, and this one is logged.
             raise DecodeError(f"The content of {marker}: {type(error).__name__}.") from error
 
 
 def to_json(tree: Json) -> bytes:
-    """Return what `Codec.encode` returned as compact UTF-8."""
+    """Return a result of `Codec.encode` as compact JSON in UTF-8."""
     return _ENCODER.encode(tree).encode()
 
 
 def from_json(body: bytes) -> Json:
-    """Return what a body holds.
+    """Return the parsed JSON of a body.
 
     Raises:
         DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.

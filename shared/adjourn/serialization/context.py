@@ -1,6 +1,6 @@
-"""What goes along with a call from where it is made to where it runs: who, in which language, why.
+"""The context of a call: user, language and trace, passed on from its caller to where it runs.
 
-Identifiers only: what the application chose to carry, never a user's data.
+It holds identifiers and what the application adds, never a user's data.
 """
 
 from __future__ import annotations
@@ -20,74 +20,78 @@ TRACEPARENT = "traceparent"
 ENVIRONMENT = "environment"
 
 _NOTHING: Mapping[str, object] = {}
-_carried: ContextVar[Mapping[str, object]] = ContextVar("adjourn_carried")
+_propagated: ContextVar[Mapping[str, object]] = ContextVar("adjourn_context")
 
 
 class CustomEnvironmentHandler(Protocol):
-    """Carries what else an application needs around its calls."""
+    """Passes further context of an application on to its calls."""
 
     def serialize(self) -> object:
-        """Return what a call that is made now shall carry: anything that an argument may be."""
+        """Return the context for a call made now: any value that an argument may have."""
 
     def restore(self, value: Any) -> AbstractContextManager[object]:
-        """Return a context in which the call runs, made from what `serialize` had returned."""
+        """Return a context manager around the call, from the value that `serialize` returned."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Carrier:
-    """Packs the context where a call is made and unpacks it where it runs.
+class ContextPropagator:
+    """Captures the context where a call is made and restores it where the call runs.
 
-    Inside a task its own context is carried on, unless the application says otherwise.
+    Calls made inside a task inherit the context of the task, except for what the application sets.
     """
 
     user: Callable[[], str | None] | None = None
     language: Callable[[], str | None] | None = None
     environment: CustomEnvironmentHandler | None = None
 
-    def pack(self) -> Mapping[str, object]:
-        """Return what a call that is made now carries.
+    def capture(self) -> Mapping[str, object]:
+        """Return the context for a call made now.
 
         Raises:
             EncodeError: User or language is neither a str nor None.
         """
-        packed = dict(carried())
+        context = dict(propagated())
         for name, source in ((USER, self.user), (LANGUAGE, self.language)):
             if source is not None and (value := _text(name, source())) is not None:
-                packed[name] = value
+                context[name] = value
         if self.environment is not None:
-            packed[ENVIRONMENT] = self.environment.serialize()
-        return packed
+            context[ENVIRONMENT] = self.environment.serialize()
+        return context
 
-    def unpacked(self, packed: Mapping[str, object]) -> AbstractContextManager[object]:
-        """Restore what a call carried for the time it runs."""
-        if self.environment is None or ENVIRONMENT not in packed:
-            return carrying(packed)
-        return _within(packed, self.environment)
-
-
-def carried() -> Mapping[str, object]:
-    """Return what the running task, or the request, brought along."""
-    return _carried.get(_NOTHING)
+    def restored(self, context: Mapping[str, object]) -> AbstractContextManager[object]:
+        """Return a context manager in which the context of a call is the present one."""
+        if self.environment is None or ENVIRONMENT not in context:
+            return propagating(context)
+        return _with_environment(context, self.environment)
 
 
-def carrying(packed: Mapping[str, object]) -> Scoped[Mapping[str, object]]:
-    """Let calls that are made meanwhile carry this along."""
-    return Scoped(_carried, packed)
+def propagated() -> Mapping[str, object]:
+    """Return the context of the running task or request."""
+    return _propagated.get(_NOTHING)
+
+
+def propagating(context: Mapping[str, object]) -> Scoped[Mapping[str, object]]:
+    """Return a context manager in which calls inherit this context."""
+    return Scoped(_propagated, context)
 
 
 @contextmanager
-def _within(packed: Mapping[str, object], environment: CustomEnvironmentHandler) -> Iterator[None]:
-    with carrying(packed), environment.restore(packed[ENVIRONMENT]):
+def _with_environment(
+    context: Mapping[str, object], environment: CustomEnvironmentHandler
+) -> Iterator[None]:
+    with propagating(context), environment.restore(context[ENVIRONMENT]):
         yield
 
 
-def text(packed: Mapping[str, object], name: str) -> str | None:
-    """Return an identifier that a call carried."""
-    value = packed.get(name)
+def text(context: Mapping[str, object], name: str) -> str | None:
+    """Return an identifier in a context, None if it is missing or no str."""
+    value = context.get(name)
     return value if isinstance(value, str) else None
 
 
 def _text(name: str, value: object) -> str | None:
     if value is not None and type(value) is not str:
-        raise EncodeError(f"the {name} that a call carries has to be a str or None, not {value!r}")
+        raise EncodeError(
+            f"the {name} in the context of a call must be a str or None, not {value!r}"
+        )
     return value

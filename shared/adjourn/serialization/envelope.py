@@ -1,9 +1,9 @@
-"""What travels in a task: which registered task to call, with what, and how.
+"""The body of a task: which registered task to call, with which arguments and options.
 
-A body is a JSON object whose "v" names its version, compressed where that spares a billing chunk.
-Readers ignore fields that they do not know and give those that are missing their defaults, so a
-field can be added without a new version. A body of version 2 is a reference: its arguments are kept
-in Datastore (see `adjourn.state.large_payloads`), and it says how to find them.
+A body is a JSON object whose "v" is its version. It is compressed if it is longer than a billing
+chunk. Readers ignore unknown fields and give missing ones their defaults, so a field can be added
+without a new version. A body of version 2 is a reference: its arguments are in Datastore (see
+`adjourn.state.large_payloads`), and it says where.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.settings import is_queue
 
 VERSION = 1
-STOWED_VERSION = 2
+REFERENCE_VERSION = 2
 MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
 MAX_CALL = 32 << 20
 
@@ -35,13 +35,13 @@ _LONGEST_NAME = 500
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-class Stowed(NamedTuple):
-    """Where the body of a call is kept that no task can carry.
+class PayloadReference(NamedTuple):
+    """Where the body of a call is stored that is too large for a task.
 
     Attributes:
-        pieces: Number of the records.
-        size: Bytes in all of them.
-        sha256: Digest of these, in hexadecimal.
+        pieces: Number of records among which it is split.
+        size: Total number of bytes.
+        sha256: Digest of these bytes, in hexadecimal.
         until: When the records may be removed, in seconds since 1970.
     """
 
@@ -54,25 +54,27 @@ class Stowed(NamedTuple):
 class Envelope(NamedTuple):
     """One call of a task, the same over all its attempts.
 
+    The names of the fields are the keys of the body.
+
     Attributes:
         id: The call's identity, chosen when it is enqueued.
         task: Registered name of the task.
         enqueued_at: When the call was made.
-        queue: Short name of the queue, for putting the call back.
+        queue: Short name of the queue, for enqueuing the call again.
         eta: Earliest start; None for at once.
-        expires_at: From then on the call is dropped unrun.
+        expires_at: From then on the call is dropped without running.
         timeout: How long an attempt may take; None for Cloud Tasks' own 10 minutes.
-        max_retries: Failed executions that are followed by another; None leaves it to the queue.
+        max_retries: Failed executions that are retried; None leaves it to the queue.
         min_backoff: Wait before the first retry; None leaves it to the queue.
         max_backoff: Longest wait between retries; None leaves it to the queue.
-        once: Whether a call that has taken effect is claimed against duplicates.
+        once: Whether the call is claimed before it runs, so that a duplicate has no effect.
         no_retry: Whether a call must never be begun a second time.
         marker: Name of the marker of the transaction in which the call was made; empty for none.
-        context: What goes along with the call; see `adjourn.serialization.context`.
-        resumed: How often the call was put back under a new task.
-        attempts: Attempts that it had under earlier tasks.
-        executions: Failed executions that it had under earlier tasks.
-        stowed: Where its arguments are kept; None if it carries them itself.
+        context: User, language and the like; see `adjourn.serialization.context`.
+        resumed: How often the call was enqueued again as a new task.
+        attempts: Attempts that it had as earlier tasks.
+        executions: Failed executions that it had as earlier tasks.
+        stowed: Where its arguments are stored; None if the body itself holds them.
     """
 
     id: str
@@ -94,17 +96,17 @@ class Envelope(NamedTuple):
     resumed: int = 0
     attempts: int = 0
     executions: int = 0
-    stowed: Stowed | None = None
+    stowed: PayloadReference | None = None
 
     def encode(self, codec: Codec) -> bytes:
-        """Return the call as bytes, those of a reference if its arguments are stowed.
+        """Return the body; a reference without arguments if these are stored in Datastore.
 
         Raises:
-            EncodeError: an argument cannot be carried, all of it is too big for any call, or a
-                field is not what it has to be.
+            EncodeError: An argument cannot be encoded, the call is too large, or a field has a
+                wrong value.
         """
         _check(self._asdict())
-        version = STOWED_VERSION if self.stowed else VERSION
+        version = REFERENCE_VERSION if self.stowed else VERSION
         tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
         body = to_json(tree)
         self._check_size(len(body), _LONGEST_JSON)
@@ -115,18 +117,18 @@ class Envelope(NamedTuple):
 
     @classmethod
     def decode(cls, body: bytes, codec: Codec) -> Envelope:
-        """Return the envelope of which `encode` made this body, by this version or an older one.
+        """Return the envelope in a body that this version of adjourn or an older one wrote.
 
         Raises:
-            DecodeError: the body is not one that this version can read; the only error there is.
+            DecodeError: This version cannot read the body; no other error is raised.
         """
         tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
-        if type(tree["v"]) is not int or not VERSION <= tree["v"] <= STOWED_VERSION:
+        if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
             raise DecodeError(
-                f"the envelope is of version {tree['v']!r:.20} and this is adjourn's reader of"
-                f" version {STOWED_VERSION}; deploy the adjourn that wrote it, then replay the task"
+                f"the envelope has version {tree['v']!r:.20} and this adjourn reads up to version"
+                f" {REFERENCE_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
         reference = tree.pop("stowed", None)
         content = {name: codec.decode(part) for name, part in tree.items() if name in _CHECKS}
@@ -134,23 +136,25 @@ class Envelope(NamedTuple):
             content["args"] = tuple(content["args"])
         try:
             _check(content)
-            stowed = _stowed(reference) if tree["v"] == STOWED_VERSION else None
+            stowed = _stowed(reference) if tree["v"] == REFERENCE_VERSION else None
             return cls(**content, stowed=stowed)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
 
     def _content(self) -> dict[str, Any]:
-        """Return the fields that say something."""
-        told: dict[str, Any] = {"id": self.id, "task": self.task}
-        told |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
+        """Return the fields that differ from their defaults, and those that are always there."""
+        content: dict[str, Any] = {"id": self.id, "task": self.task}
+        content |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
         defaults = self._field_defaults
-        told |= {k: v for k, v in self._asdict().items() if k not in told and v != defaults.get(k)}
+        content |= {
+            k: v for k, v in self._asdict().items() if k not in content and v != defaults.get(k)
+        }
         if self.context:
-            told["context"] = dict(self.context)
+            content["context"] = dict(self.context)
         if self.stowed:
-            told["stowed"] = self.stowed._asdict()
-            del told["args"], told["kwargs"]
-        return told
+            content["stowed"] = self.stowed._asdict()
+            del content["args"], content["kwargs"]
+        return content
 
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
@@ -160,14 +164,16 @@ class Envelope(NamedTuple):
             )
 
 
-def _stowed(tree: object) -> Stowed:
+def _stowed(tree: object) -> PayloadReference:
     if not isinstance(tree, dict):
-        raise TypeError("it has no reference to its payload")
-    stowed = Stowed(**{name: tree[name] for name in Stowed._fields if name in tree})
+        raise TypeError("it lacks the reference to its payload")
+    stowed = PayloadReference(
+        **{name: tree[name] for name in PayloadReference._fields if name in tree}
+    )
     numbers = (stowed.pieces, stowed.size, stowed.until)
     are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
     if not (are_counts and _is_text(stowed.sha256)):
-        raise TypeError("the reference to its payload is not one")
+        raise TypeError("the reference to its payload is malformed")
     return stowed
 
 
@@ -175,7 +181,7 @@ def _check(content: Mapping[str, object]) -> None:
     for name, value in content.items():
         is_right, wanted = _CHECKS[name]
         if not is_right(value):
-            raise EncodeError(f"{name} of an envelope has to be {wanted}")
+            raise EncodeError(f"{name} of an envelope must be {wanted}")
 
 
 def _inflated(body: bytes) -> bytes:
@@ -198,7 +204,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    # It is stored, if only in a dead letter, and Datastore indexes no more than 1,500 bytes.
+    # It may be stored in a dead letter, and Datastore indexes at most 1,500 bytes.
     try:
         return type(value) is str and 0 < len(value.encode()) <= _LONGEST_NAME
     except UnicodeEncodeError:
@@ -209,8 +215,8 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_aware(moment: object) -> bool:
-    return isinstance(moment, dt.datetime) and moment.utcoffset() is not None
+def _is_aware(value: object) -> bool:
+    return isinstance(value, dt.datetime) and value.utcoffset() is not None
 
 
 def _has_names(kwargs: object) -> bool:
@@ -242,7 +248,11 @@ _RULES = (
     ),
     (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
     (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
-    (("stowed",), lambda value: value is None or type(value) is Stowed, "None or a reference"),
+    (
+        ("stowed",),
+        lambda value: value is None or type(value) is PayloadReference,
+        "None or a reference",
+    ),
 )
 
 _CHECKS = {name: (is_right, wanted) for names, is_right, wanted in _RULES for name in names}

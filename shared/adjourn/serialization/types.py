@@ -1,4 +1,4 @@
-"""The types that the codec carries besides those of JSON, and how further ones are carried."""
+"""How the codec encodes types that JSON lacks: standard types, and registered classes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from adjourn.errors import DeclarationError
 
 
 class Extension(NamedTuple):
-    """How values of one more type are carried: as a state that the codec already knows.
+    """How the codec encodes one more type: as a state, a value of a type that it already knows.
 
-    The type is given by its qualified name, so that it need not be imported. The marker is "$" and
-    the tag. An error in `encode` becomes an EncodeError, one in `decode` a DecodeError.
+    Attributes:
+        tag: The marker in the JSON without its "$".
+        type_name: Qualified name of the type, so that it need not be imported.
+        state: The type or types that a state may have.
+        encode: Returns the state of a value; an exception becomes an `EncodeError`.
+        decode: Returns the value of a state; an exception becomes a `DecodeError`.
     """
 
     tag: str
@@ -30,15 +34,15 @@ class Extension(NamedTuple):
 
 
 def type_name(kind: type) -> str:
-    """Return the qualified name of a type, by which it need not be imported."""
+    """Return the qualified name of a type."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
-    """Return a collection of members of which none comes twice.
+    """Return a collection of these members.
 
     Raises:
-        ValueError: One does.
+        ValueError: A member comes twice.
     """
     value = kind(members)
     if len(value) < len(members):
@@ -88,10 +92,10 @@ def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -
 
 
 def registered(cls: Any, tag: str) -> Extension:
-    """Return how a dataclass or an enum is carried.
+    """Return how a dataclass or an enum is encoded.
 
     Raises:
-        DeclarationError: It is neither, or is more than its fields.
+        DeclarationError: It is neither, or its fields do not hold all of its state.
     """
     if isinstance(cls, type) and issubclass(cls, enum.Flag):
         return Extension(tag, type_name(cls), int, lambda it: it.value, cls)
@@ -116,7 +120,7 @@ def _dataclass(cls: Any, tag: str) -> Extension:
 
     def decode(state: dict[str, object]) -> object:
         value = cls(**{name: item for name, item in state.items() if fields.get(name)})
-        # __post_init__ had its effect on them before they were carried.
+        # The encoded values are those that __post_init__ left, which may differ from the arguments.
         for name in fields.keys() & state.keys():
             object.__setattr__(value, name, state[name])
         return value

@@ -1,8 +1,8 @@
-"""Calls made inside a Datastore transaction run if it is committed, and only then.
+"""Transaction markers: a call made inside a Datastore transaction runs only if that is committed.
 
-Such a call is enqueued at once and carries the name of a marker, an entity that is put in that very
-transaction. Where the marker is found, the transaction was committed; where it is not, it may still
-be, until no transaction can live any longer.
+The call is enqueued at once, with the name of a marker: an entity that is written in the same
+transaction. If the marker exists, the transaction was committed. If not, it may still be committed
+until it is older than a transaction can be.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _LONGEST_WAIT = dt.timedelta(seconds=30)
 FIRST_WAIT = dt.timedelta(seconds=1)
 
 
-class Fate(Enum):
-    """What became of the transaction in which a call was made."""
+class TransactionOutcome(Enum):
+    """The outcome of the transaction in which a call was made."""
 
     COMMITTED = auto()
     OPEN = auto()  # it may still be committed
-    GONE = auto()  # it was not and cannot be any more
+    ROLLED_BACK = auto()  # it was not committed and cannot be any more
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Guard:
-    """Marks transactions and finds out what became of them.
+class TransactionMarkers:
+    """Puts markers in transactions and finds out whether these were committed.
 
-    The property `expires_at` of the markers is meant for a TTL policy.
+    `expires_at` is meant for a TTL policy.
     """
 
     transactions: TransactionGuard
@@ -45,11 +45,16 @@ class Guard:
     clock: Clock
 
     def transaction(self, given: object | None) -> object | None:
-        """Return what a call stands and falls with: the given transaction, else the open one."""
+        """Return the transaction of a call: the given one, else the one that is open, else None."""
         return given or self.transactions.current()
 
-    def mark(self, call: str, transaction: object | None, start: dt.datetime | None) -> str:
-        """Put a marker in a transaction, the current one if None; return its name, "" for none.
+    def put(self, call: str, transaction: object | None, start: dt.datetime | None) -> str:
+        """Put a marker in the transaction of a call and return its name; "" if there is none.
+
+        Args:
+            call: The id of the call.
+            transaction: The transaction; the one that is open if None.
+            start: Earliest start of the call; None for at once.
 
         Raises:
             DeclarationError: It is no transaction of the settings' project and database.
@@ -61,19 +66,19 @@ class Guard:
         self.transactions.put(transaction, RecordKey(KIND, call), {"expires_at": expires})
         return call
 
-    def fate(self, marker: str, enqueued_at: dt.datetime) -> Fate:
-        """Find out what became of the transaction that a marker was put in.
+    def outcome_of(self, marker: str, enqueued_at: dt.datetime) -> TransactionOutcome:
+        """Find out whether the transaction of a marker was committed.
 
         Raises:
             StoreError: Datastore could not be reached.
         """
-        # The time is taken first: what is committed in between is found.
+        # The time is read before the marker, so that a commit in between is not overlooked.
         can_commit = self.clock.now() - enqueued_at <= _LONGEST_TRANSACTION + _SKEW
         if self.store.get([RecordKey(KIND, marker)])[0] is not None:
-            return Fate.COMMITTED
-        return Fate.OPEN if can_commit else Fate.GONE
+            return TransactionOutcome.COMMITTED
+        return TransactionOutcome.OPEN if can_commit else TransactionOutcome.ROLLED_BACK
 
 
-def wait(times: int) -> dt.timedelta:
-    """Return how long to wait before looking again, having waited so often."""
-    return min(FIRST_WAIT * (1 << min(times, 10)), _LONGEST_WAIT)
+def wait(waits: int) -> dt.timedelta:
+    """Return how long to wait for a commit after so many earlier waits."""
+    return min(FIRST_WAIT * (1 << min(waits, 10)), _LONGEST_WAIT)

@@ -1,1 +1,1 @@
-"""Tasks: what `@app.deferred` makes, its options and handles, and how a call is enqueued."""
+"""Tasks that `@app.deferred` makes, their options, and how calls are enqueued."""

@@ -1,4 +1,4 @@
-"""Whether a function can be called later, and with which arguments."""
+"""Validate deferred functions and the arguments of their calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adjourn.errors import DeclarationError, EncodeError
 
 @cache
 def signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return what a function takes; not what one takes that a decorator has wrapped in it."""
+    """Return the signature of a function itself, even if it wraps another function."""
     return inspect.signature(function, follow_wrapped=False)
 
 
@@ -22,10 +22,10 @@ def check_arguments(
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
 ) -> inspect.BoundArguments:
-    """Refuse arguments with which every attempt at a call would fail; return them by parameter.
+    """Refuse arguments that a function does not accept; return them by parameter.
 
     Raises:
-        EncodeError: The function does not take them; the message says why.
+        EncodeError: The function does not accept them; the message says why.
     """
     try:
         return signature(function).bind(*args, **kwargs)
@@ -34,7 +34,7 @@ def check_arguments(
 
 
 def check_plain(function: Callable[..., Any]) -> None:
-    """Refuse what runs nothing when it is called, which would look like success.
+    """Refuse a function that only makes a coroutine or generator, which would look like success.
 
     Raises:
         DeclarationError: It is no function, or an asynchronous one or a generator.
@@ -44,17 +44,17 @@ def check_plain(function: Callable[..., Any]) -> None:
 
 
 def check_bare(function: Callable[..., Any], what: str, *, given: int = 0) -> None:
-    """Refuse a function that takes more arguments than it is given.
+    """Refuse a function with more parameters than arguments.
 
     Raises:
-        DeclarationError: It does; the message says what the function is.
+        DeclarationError: It has more parameters than `given`.
     """
     if len(inspect.signature(function).parameters) > given:
         raise DeclarationError(f"{function.__name__} is {what}, so it takes no arguments.")
 
 
 def is_lazy(item: object) -> bool:
-    """Whether calling a function only makes a coroutine or a generator, and runs nothing of it."""
+    """Whether calling a function only makes a coroutine or a generator and does not run it."""
     kinds = (
         inspect.iscoroutinefunction,
         inspect.isgeneratorfunction,

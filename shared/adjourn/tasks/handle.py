@@ -1,4 +1,4 @@
-"""What a call that was enqueued leaves behind, to ask after it or to take it back."""
+"""Handles of enqueued calls, to watch or cancel them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from adjourn.ports import TaskQueue, TaskState
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskHandle:
-    """What a call that was enqueued leaves behind.
+    """The handle of an enqueued call.
 
     Attributes:
-        id: The task's identity, the same over all attempts; None if `is_new` is False, since the
-            task that holds the name was enqueued by somebody else.
+        id: The identity of the call, the same over all attempts; None if `is_new` is False, since
+            the existing task belongs to another call.
         name: Full name in Cloud Tasks.
         queue: Short name of the queue.
         eta: Earliest start; None for at once.
-        is_new: False if a task of the same name was there already, or an overridden method ran
-            here and now, and nothing was enqueued.
+        is_new: False if nothing was enqueued: a task with this name existed already, or an
+            overridden method ran at once.
     """
 
     id: str | None
@@ -31,7 +31,7 @@ class TaskHandle:
     _queue: TaskQueue | None = field(repr=False)
 
     def cancel(self) -> bool:
-        """Delete the task; False if it has finished already. An attempt that runs is not stopped.
+        """Delete the task; False if it has already finished. A running attempt is not stopped.
 
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
@@ -39,7 +39,7 @@ class TaskHandle:
         return self._queue is not None and self._queue.delete(self.name)
 
     def fetch(self) -> TaskState | None:
-        """Ask Cloud Tasks how the task stands; None if it has finished, was deleted or put back.
+        """Return the state of the task; None if it has finished, was deleted or enqueued again.
 
         Raises:
             UnavailableError: Cloud Tasks could not be reached.

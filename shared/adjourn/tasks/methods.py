@@ -1,7 +1,7 @@
-"""Deferred methods: what a call is made on travels as the call's first argument.
+"""Deferred methods: the object or class that a method is called on is the call's first argument.
 
-That is the path of an object that the application registered, the name of a class for a class
-method, or else the value itself, if the codec carries it.
+It is passed as the path of an object that the application registered, as the name of a class, or
+as the value itself if the codec can encode it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,26 @@ from adjourn.tasks.task import Task
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# The method that runs and what it runs on, for the implementations that it overrides.
+# The method that runs, and the object or class on which it runs: with these, `super().method()`
+# runs the overridden method at once.
 _running: ContextVar[tuple[Method[..., Any], object] | None] = ContextVar(
     "adjourn_running_method", default=None
 )
 
 
-class On(NamedTuple):
-    """What a call is made on: the path of an object, or the name of a class."""
+class ObjectPath(NamedTuple):
+    """The path of a registered object, or the name of a class: the first argument of a call."""
 
     path: str
 
 
-ON = Extension("on", "adjourn.tasks.methods.On", str, lambda on: on.path, On)
+OBJECT_PATH = Extension(
+    "on", "adjourn.tasks.methods.ObjectPath", str, lambda value: value.path, ObjectPath
+)
 
 
-class Objects:
-    """The objects and classes whose deferred methods can be called."""
+class ObjectRegistry:
+    """The objects and classes on which deferred methods can be called."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -46,66 +49,67 @@ class Objects:
         self._owners: dict[str, type] = {}
 
     def add(self, path: str, item: object) -> None:
-        """Register an object under the path by which every process finds it.
+        """Register an object under a path that is the same in every process.
 
         Raises:
-            DeclarationError: The path is empty or taken, or the object has one.
+            DeclarationError: The path is empty or taken, or the object already has one.
         """
         if id(item) in self._paths:
             raise DeclarationError(
-                f"The object at {path!r} is registered as {self._paths[id(item)]!r}; give it one."
+                f"The object at {path!r} is already registered as {self._paths[id(item)]!r};"
+                " register it once."
             )
         self._objects.add(path, item)
         self._paths[id(item)] = path
 
     def own(self, task: str, owner: type) -> None:
-        """Note the class in whose body a class method stands."""
+        """Remember the class that defines a class method."""
         self._owners[task] = owner
 
     def owner(self, task: str) -> type:
-        """Return the class in whose body a class method stands."""
+        """Return the class that defines a class method."""
         return self._owners[task]
 
     def path(self, item: object) -> str | None:
-        """Return the path of a registered object, None for any other."""
+        """Return the path of an object, None if it is not registered."""
         return self._paths.get(id(item))
 
     def having(self, method: Method[..., Any]) -> Iterator[tuple[str, object]]:
-        """Yield path and object wherever a method stands in the class and is not overridden."""
+        """Yield path and object for each registered object whose class has exactly this method."""
         name = method.function.__name__
         for item in self._objects:
-            line = type(item).__mro__  # not getattr, which would run properties
-            if next((vars(cls)[name] for cls in line if name in vars(cls)), None) is method:
+            classes = type(item).__mro__  # not getattr, which would run properties
+            if next((vars(cls)[name] for cls in classes if name in vars(cls)), None) is method:
                 yield self._paths[id(item)], item
 
-    def told(self, task: str, item: object) -> object:
-        """Return what travels for an object.
+    def argument(self, task: str, item: object) -> object:
+        """Return the first argument of a call on an object.
 
         Raises:
-            EncodeError: Nothing can.
+            EncodeError: The object is not registered and cannot be encoded.
         """
         if id(item) in self._paths:
-            return On(self._paths[id(item)])
+            return ObjectPath(self._paths[id(item)])
         try:
             self._codec.encode(item, "self")
         except EncodeError as error:
             raise EncodeError(
                 f"{task} is called on an object that another process cannot find; give it a path"
-                f" with app.add_object(path, object), or let values of its class be carried with"
+                f" with app.add_object(path, object), or register its class with"
                 f" app.register(cls) ({error})"
             ) from error
         return item
 
-    def told_class(self, task: str, cls: type) -> On:
-        """Return what travels for a class.
+    def class_argument(self, task: str, cls: type) -> ObjectPath:
+        """Return the first argument of a call on a class.
 
         Raises:
-            DeclarationError: Another process could not find it.
+            DeclarationError: Another class has the same name.
         """
         name = default_name(cls)
         if self.find_class(task, name) is not cls:
             raise DeclarationError(f"There are two classes named {name!r}; rename one of them.")
-        return On(name)
+        return ObjectPath(name)
 
     def find(self, path: str) -> object:
         """Return a registered object.
@@ -116,37 +120,37 @@ class Objects:
         return self._objects.get(path)
 
     def find_class(self, task: str, name: str) -> type:
-        """Return the class of a class method, or one that inherits it.
+        """Return the class with this name that defines or inherits a class method.
 
         Raises:
-            UnknownNameError: None of them has this name.
+            UnknownNameError: No such class has this name.
         """
-        found = _family(self._owners[task]) if task in self._owners else iter(())
-        for cls in found:
+        classes = _with_subclasses(self._owners[task]) if task in self._owners else iter(())
+        for cls in classes:
             if f"{cls.__module__}.{cls.__qualname__}" == name:
                 return cls
         raise UnknownNameError(f"No class that has {task} is named {name!r}")
 
 
-def _family(cls: type) -> Iterator[type]:
+def _with_subclasses(cls: type) -> Iterator[type]:
     yield cls
     subclasses: list[type] = type.__subclasses__(cls)
     for each in subclasses:
-        yield from _family(each)
+        yield from _with_subclasses(each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Method(Task[P, R]):
-    """A task whose function stands in a class; an instance or a class makes a bound one of it."""
+    """A task whose function is a method; access on an instance or a class returns a `BoundTask`."""
 
-    objects: Objects
+    objects: ObjectRegistry
     is_on_class: bool
 
     def __set_name__(self, owner: type, _name: str) -> None:
         if self.is_on_class:
             self.objects.own(self.name, owner)
 
-    def __get__(  # type: ignore[override]  # it takes on what the overloads there promise
+    def __get__(  # type: ignore[override]  # it does what the overloads there promise
         self, instance: Any, owner: type | None = None, /
     ) -> Task[..., Any]:
         if self.is_on_class:
@@ -167,7 +171,7 @@ class Method(Task[P, R]):
 
     @property
     def bound(self) -> type[BoundTask[..., R]]:
-        """The sort of tasks that `on` makes."""
+        """The class of the tasks that `on` makes."""
         return BoundTask
 
 
@@ -179,7 +183,7 @@ class BoundTask(Task[P, R]):
     method: Method[..., R]
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
-        """Enqueue a call; if the method that runs overrides this one, run it here and now."""
+        """Enqueue a call; run it at once if the running method overrides this one."""
         if self.defaults is not self.method.defaults or not self._is_overridden_by_running():
             return self.defer(*args, **kwargs)
         self.call_local(*args, **kwargs)
@@ -187,12 +191,12 @@ class BoundTask(Task[P, R]):
 
     def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call of the method; see `Task.defer`."""
-        return self._enqueuer().enqueue(self, (self.told(), *args), kwargs)
+        return self._enqueuer().enqueue(self, (self.receiver_argument(), *args), kwargs)
 
     def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
         """Enqueue a call of the method for each item; see `Task.map`."""
-        told = self.told()
-        calls = ((told, *each) for each in zip(first, *others, strict=False))
+        on = self.receiver_argument()
+        calls = ((on, *each) for each in zip(first, *others, strict=False))
         return self._enqueuer().map(self, calls)
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -203,84 +207,86 @@ class BoundTask(Task[P, R]):
         finally:
             _running.reset(token)
 
-    def told(self) -> object:
-        """Return what travels for the object or class.
+    def receiver_argument(self) -> object:
+        """Return the first argument of a call: it says on what object or class it is made.
 
         Raises:
-            EncodeError: Nothing can.
-            DeclarationError: Another process could not find the class.
+            EncodeError: The object is not registered and cannot be encoded.
+            DeclarationError: Another class has the same name as this one.
         """
         objects = self.method.objects
         if self.method.is_on_class and isinstance(self.receiver, type):
-            return objects.told_class(self.name, self.receiver)
-        return objects.told(self.name, self.receiver)
+            return objects.class_argument(self.name, self.receiver)
+        return objects.argument(self.name, self.receiver)
 
     def _is_overridden_by_running(self) -> bool:
-        """Whether this is what `super()` finds from the method that runs, on the same object."""
+        """Whether the running method, on the same object, overrides this one."""
         running, receiver = _running.get() or (None, None)
         if running is None or receiver is not self.receiver:
             return False
         cls = receiver if isinstance(receiver, type) else type(receiver)
         name = self.method.function.__name__
-        line = [vars(each).get(name) for each in cls.__mro__]
-        return running in line and self.method in line[line.index(running) + 1 :]
+        methods = [vars(each).get(name) for each in cls.__mro__]
+        return running in methods and self.method in methods[methods.index(running) + 1 :]
 
 
-class Sorts(NamedTuple):
-    """Which sorts of tasks functions and methods become."""
+class TaskClasses(NamedTuple):
+    """The classes of which the tasks of functions and methods are made."""
 
     task: type[Task[..., Any]] = Task
     method: type[Method[..., Any]] = Method
 
 
-SORTS = Sorts()
+TASK_CLASSES = TaskClasses()
 
 
-def declare(function: Any, objects: Objects, sorts: Sorts = SORTS, **fields: Any) -> Any:
-    """Return the task of a function, or of a method if it stands in a class.
+def declare(
+    function: Any, objects: ObjectRegistry, classes: TaskClasses = TASK_CLASSES, **fields: Any
+) -> Any:
+    """Return the task of a function or method.
 
     Raises:
         DeclarationError: The decorators of a class method are in the wrong order.
     """
     plain = undecorated(function)
     if not is_method(function):
-        return sorts.task(function=plain, **fields)
+        return classes.task(function=plain, **fields)
     is_on_class = isinstance(function, classmethod)
-    # From Python 3.13 on, a classmethod does not tell the class to what it is wrapped around.
+    # From Python 3.13 on, classmethod no longer passes the class on to what it wraps.
     if not is_on_class and plain.__code__.co_varnames[:1] == ("cls",):
         raise DeclarationError(f"{plain.__qualname__}: put @app.deferred above @classmethod.")
-    return sorts.method(function=plain, objects=objects, is_on_class=is_on_class, **fields)
+    return classes.method(function=plain, objects=objects, is_on_class=is_on_class, **fields)
 
 
 def is_method(function: Any) -> bool:
-    """Whether a function stands in a class and is called on an object or the class."""
+    """Whether a function is defined in a class and is no static method."""
     scope = undecorated(function).__qualname__.rpartition(".")[0]
     is_static = isinstance(function, staticmethod) or not scope or scope.endswith("<locals>")
     return not is_static
 
 
 def undecorated(function: Any) -> Any:
-    """Return the function within `@classmethod` or `@staticmethod`."""
+    """Return the function inside `@classmethod` or `@staticmethod`, or the function itself."""
     return function.__func__ if isinstance(function, classmethod | staticmethod) else function
 
 
-def resolved(task: Task[..., Any], args: tuple[object, ...]) -> Task[..., Any]:
-    """Return the task of a call that has arrived, on what the call was made on.
+def resolved(method: Method[..., Any], args: tuple[object, ...]) -> Task[..., Any]:
+    """Return a task that runs a delivered call of a method on its object or class.
 
     Raises:
         UnknownNameError: There is no such object or class here.
     """
-    if not isinstance(task, Method) or not args:
-        return task
-    told, objects = args[0], task.objects
-    if not isinstance(told, On):
-        bound = task.on(told)
-    elif task.is_on_class:
-        bound = task.on(objects.find_class(task.name, told.path))
+    if not args:
+        return method
+    on, objects = args[0], method.objects
+    if not isinstance(on, ObjectPath):
+        bound = method.on(on)
+    elif method.is_on_class:
+        bound = method.on(objects.find_class(method.name, on.path))
     else:
-        bound = task.on(objects.find(told.path))
+        bound = method.on(objects.find(on.path))
 
     def run(_on: object, /, *args: Any, **kwargs: Any) -> object:
         return bound.call_local(*args, **kwargs)
 
-    return replace(task, function=run)
+    return replace(method, function=run)

@@ -1,4 +1,4 @@
-"""How a call is queued and run: what may be said of a task, once or for each call."""
+"""The options of tasks: how a call is queued and run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 class DeclaredOptions(TypedDict, total=False):
-    """What can be said of a task where it is declared; see `Options`."""
+    """Options of the declaration of a task; see `Options`."""
 
     queue: str | None
     delay: Duration | None
@@ -38,7 +38,7 @@ class DeclaredOptions(TypedDict, total=False):
 
 
 class CallOptions(DeclaredOptions, total=False):
-    """What can be said of a call; see `Options`."""
+    """Options of a call; see `Options`."""
 
     eta: dt.datetime | None
     name: str | None
@@ -46,29 +46,29 @@ class CallOptions(DeclaredOptions, total=False):
 
 
 class Options(NamedTuple):
-    """Immutable, so that they can be shared. Durations may be given in seconds.
+    """The options of a task or call; durations may be given in seconds.
 
     Attributes:
         queue: Short name of the queue; the application's default queue if None.
         delay: Earliest start, counted from the call.
-        eta: Earliest start, aware; however far ahead.
+        eta: Earliest start, an aware datetime; it may be years ahead.
         name: Name of the task; a second call under the same name enqueues nothing.
-        expires: After so long, counted from its earliest start, a call is dropped unrun.
+        expires: A call that has not run this long after its earliest start is dropped.
         timeout: How long an attempt may take, 15 seconds to 30 minutes and no longer than the
             function itself (`ADJOURN_FUNCTION_TIMEOUT`); Cloud Tasks' 10 minutes if None.
-        max_retries: Failed executions that are followed by another; the queue's own limit if None.
+        max_retries: Failed executions that are retried; the queue's own limit if None.
         min_backoff: Wait before the first retry; the queue's own if None.
         max_backoff: Longest wait between retries; the queue's own if None.
-        spread: The start is put off by a random time up to this.
-        once: A call takes effect once, even if Cloud Tasks delivers it again: it is claimed in
-            Datastore before it runs.
-        unique_by: Of all calls of the task with the same "arguments", or of the "task" whatever its
-            arguments, one is enqueued in each period; the others get its handle.
-        unique_for: How long such a period is, an hour if None; Datastore is used if it is longer.
-        transaction: The Datastore transaction with which a call stands and falls; not needed where
-            the application has given its client to `App`.
-        no_retry: A call is never begun a second time, neither after a failure nor after a crash;
-            it is claimed in Datastore before it runs.
+        spread: The start is delayed by a random time up to this.
+        once: A call takes effect once, even if Cloud Tasks delivers it again, because it is claimed
+            in Datastore before it runs.
+        unique_by: In each period, only one call is enqueued of those with the same "arguments", or
+            of all calls of the "task". The others return its handle.
+        unique_for: The length of such a period, an hour if None; if longer, Datastore is used.
+        transaction: The Datastore transaction that must be committed for the call to run; not
+            needed if `App` was given the application's client.
+        no_retry: A call is never begun a second time, neither after a failure nor after a crash,
+            because it is claimed in Datastore before it runs.
     """
 
     queue: str | None = None
@@ -91,7 +91,7 @@ class Options(NamedTuple):
         """Return a copy with some options changed.
 
         Raises:
-            DeclarationError: An option is unknown, out of its range or contradicts another.
+            DeclarationError: An option is unknown, out of range or contradicts another.
         """
         for name in changes:
             if name not in self._fields:
@@ -102,7 +102,7 @@ class Options(NamedTuple):
         return options
 
     def mistakes(self) -> Iterator[str]:
-        """Yield a sentence, with the fix, for everything that is wrong."""
+        """Yield a sentence, with the fix, for each wrong option."""
         yield from self._wrong_times()
         yield from self._wrong_uniqueness()
         if self.queue is not None and not is_queue(self.queue):
@@ -127,7 +127,7 @@ class Options(NamedTuple):
 
     def _wrong_times(self) -> Iterator[str]:
         if self.delay is not None and self.eta is not None:
-            yield "Give delay or eta, not both; delay=None takes a declared one back."
+            yield "Give delay or eta, not both; delay=None undoes a declared delay."
         if self.eta is not None and not is_aware(self.eta):
             yield "eta must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC."
         for name in ("delay", "spread"):
@@ -136,7 +136,7 @@ class Options(NamedTuple):
         for name in ("expires", "min_backoff", "max_backoff", "unique_for"):
             value = getattr(self, name)
             if value is not None and not _NONE < value <= _LONGEST:
-                yield f"{name} must be more than nothing, and at most a hundred years."
+                yield f"{name} must be more than zero, and at most a hundred years."
         yield from self._wrong_limits()
 
     def _wrong_limits(self) -> Iterator[str]:
@@ -145,13 +145,20 @@ class Options(NamedTuple):
         if self.min_backoff and self.max_backoff and self.min_backoff > self.max_backoff:
             yield "min_backoff must not be longer than max_backoff."
 
-    def check_timeout(self, task: str, longest: dt.timedelta) -> None:
-        """Make sure that the function can run for as long as a call of the task may take.
+    def check_timeout(self, task: str, function_timeout: int) -> None:
+        """Check that the deferred function may run for as long as a call of the task.
+
+        Args:
+            task: Registered name of the task, for the message.
+            function_timeout: The timeout of the deferred function, in seconds.
 
         Raises:
-            DeclarationError: The platform would stop it before, and the attempt count as failed.
+            DeclarationError: The platform would stop the function before the call times out.
         """
-        if self.timeout is not None and self.timeout > longest:
+        if self.timeout is None:
+            return
+        longest = dt.timedelta(seconds=function_timeout)
+        if self.timeout > longest:
             raise DeclarationError(
                 f"timeout={self.timeout} of {task} is more than the {longest} that the deferred"
                 " function has; shorten it, or raise the function's own timeout and then"
@@ -179,12 +186,12 @@ class Options(NamedTuple):
 
 
 def is_name(value: object) -> bool:
-    """Whether Cloud Tasks takes it as the short name of a task."""
+    """Whether Cloud Tasks accepts it as the short name of a task."""
     return isinstance(value, str) and TASK_NAME.fullmatch(value) is not None
 
 
 def is_aware(value: object) -> bool:
-    """Whether it is a datetime that tells its distance from UTC."""
+    """Whether it is an aware datetime."""
     return isinstance(value, dt.datetime) and value.utcoffset() is not None
 
 

@@ -1,7 +1,7 @@
-"""Calls of which there is to be one in a period: named alike, so that the second is not enqueued.
+"""Unique calls: of all equal calls in a period, one is enqueued.
 
-A name stays taken in Cloud Tasks for an hour after its task is gone, no longer for certain; longer
-periods are kept in Datastore besides.
+Equal calls get the same task name, so that Cloud Tasks refuses the second. It guarantees this for
+an hour after the task has ended; for longer periods there is also a record in Datastore.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from adjourn.tasks.options import Options
 
 KIND = "AdjournUnique"
 
-# Google documents an hour here and "up to 24 hours" there (v2beta3 Queue.tombstone_ttl and
-# CreateTaskRequest): what must be refused counts on the former, what must be let in on no name.
+# Google documents an hour in one place and "up to 24 hours" in another (v2beta3
+# Queue.tombstone_ttl and CreateTaskRequest). Only the hour can be relied on.
 NAMES_LAST = dt.timedelta(hours=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -32,42 +32,43 @@ def unique_name(
     now: dt.datetime,
     codec: Codec,
 ) -> str:
-    """Return the name that all calls have of which there is to be one in this period.
+    """Return the task name that all equal calls in the present period share.
 
-    Periods follow upon each other from the year 1970 on, so that two calls on both sides of a
-    boundary are in different ones.
+    Periods are counted from the start of 1970, so two calls close to each other can still be in
+    different periods.
 
     Raises:
-        EncodeError: An argument cannot be carried; the message names it.
+        EncodeError: An argument cannot be encoded; the message names it.
     """
-    told: list[object] = [task, (now - _EPOCH) // period(options)]
+    content: list[object] = [task, (now - _EPOCH) // period(options)]
     if options.unique_by == "arguments":
         args, kwargs = call
-        told += [codec.encode(list(args), "args"), codec.encode(dict(kwargs), "kwargs")]
-    return digest(json.dumps(told, sort_keys=True), 40)
+        content += [codec.encode(list(args), "args"), codec.encode(dict(kwargs), "kwargs")]
+    return digest(json.dumps(content, sort_keys=True), 40)
 
 
 def period(options: Options) -> dt.timedelta:
-    """Return how long a unique call keeps others out."""
+    """Return for how long a unique call prevents others."""
     return options.unique_for or NAMES_LAST
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Uniques:
-    """The unique calls of long periods, under the kind `AdjournUnique`.
+class UniqueCalls:
+    """The records of unique calls with periods over an hour, of the kind `AdjournUnique`.
 
-    A call is entered before it is enqueued and marked afterwards: what crashed in between is
-    enqueued by the next call of the same name. `expires_at` is meant for a TTL policy.
+    The record is written before the call is enqueued and marked afterwards. If the process crashes
+    in between, the next equal call is enqueued under the same name. `expires_at` is meant for a
+    TTL policy.
     """
 
     store: EntityStore
     clock: Clock
 
     def enter(self, name: str, options: Options) -> bool:
-        """Enter a call; False if it has been enqueued in this period.
+        """Write the record of a call; False if the call was already enqueued in this period.
 
         Raises:
-            StoreError: Datastore could not be reached; nothing was entered.
+            StoreError: Datastore could not be reached; nothing was written.
         """
         if period(options) <= NAMES_LAST:
             return True
@@ -83,11 +84,11 @@ class Uniques:
 
         return self.store.transact(work)
 
-    def mark(self, name: str, options: Options) -> None:
-        """Note that a call that was entered has been enqueued.
+    def mark_enqueued(self, name: str, options: Options) -> None:
+        """Record that a call was enqueued.
 
         Raises:
-            StoreError: Datastore could not be reached; the next call is enqueued by the same name.
+            StoreError: Datastore could not be reached; the next equal call gets the same name.
         """
         if period(options) > NAMES_LAST:
             expires = self.clock.now() + period(options) + NAMES_LAST

@@ -11,7 +11,7 @@ from typing import Any
 
 from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.arguments import signature as signature_of
-from adjourn.tasks.methods import BoundTask, On
+from adjourn.tasks.methods import BoundTask, ObjectPath
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 
@@ -116,7 +116,11 @@ class Wanted:
 
     @property
     def _args(self) -> tuple[object, ...]:
-        return (self.task.told(), *self.args) if isinstance(self.task, BoundTask) else self.args
+        return (
+            (self.task.receiver_argument(), *self.args)
+            if isinstance(self.task, BoundTask)
+            else self.args
+        )
 
     @property
     def _changes(self) -> Mapping[str, object]:
@@ -198,7 +202,7 @@ def _listed(options: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, On):
+    if isinstance(value, ObjectPath):
         return f"<{value.path}>"
     is_time = isinstance(value, dt.datetime | dt.timedelta)
     text = str(value) if is_time else repr(value)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
-from adjourn.execution import replay as graveyard
 from adjourn.execution.delivery import Asked, Outcome, Reply
+from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.ports import Target
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
@@ -134,10 +134,10 @@ class Sandbox(Deliveries):
             raise AssertionError(wanted.missing(calls))
         return found[-1]
 
-    def dead_letters(self) -> list[graveyard.Buried]:
+    def dead_letters(self) -> list[StoredDeadLetter]:
         """Return what was given up, the latest first."""
-        letters = graveyard.Graveyard(store=self.store, queue=self.queue, clock=self.clock)
-        return list(letters.find(graveyard.Wanted()))
+        letters = StoredDeadLetters(store=self.store, queue=self.queue, clock=self.clock)
+        return list(letters.find(DeadLetterFilter()))
 
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
         """Call the cron function as Cloud Scheduler does, which enqueues what is due.

@@ -22,7 +22,7 @@ from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
 from adjourn.settings import Settings, is_queue
-from adjourn.tasks.methods import Method, Sorts, is_method, undecorated
+from adjourn.tasks.methods import Method, TaskClasses, is_method, undecorated
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 from adjourn.viur import installed, periodic, queues, region
@@ -37,7 +37,7 @@ from adjourn.viur.calls import (
     queues_of_configuration,
 )
 from adjourn.viur.codec import ViurCodec
-from adjourn.viur.environment import ViurCarrier
+from adjourn.viur.environment import ViurPropagator
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
 from adjourn.viur.modules import ViurObjects, find_bound, unwrapped, with_methods
 from adjourn.viur.people import adapted
@@ -58,7 +58,7 @@ class ViurApp(App):
         super().__init__()
         self.callable_classes: dict[str, type] = {}
         self._mailers: list[Mailer] = []
-        self._declared.carrier = ViurCarrier()
+        self._declared.propagator = ViurPropagator()
         Arrivals(
             declared=self._declared,
             wiring=self.wiring,
@@ -91,7 +91,9 @@ class ViurApp(App):
         if self._wiring is not None:
             raise DeclarationError("Configure the application before anything is enqueued.")
         self._settings, self._datastore = settings, datastore
-        self._declared.carrier = ViurCarrier(user=user, language=language, environment=environment)
+        self._declared.propagator = ViurPropagator(
+            user=user, language=language, environment=environment
+        )
 
     def on_mail(self, hook: Mailer) -> Mailer:
         """Let a function send the mails of `retry_n_times(..., email_recipients=...)`."""
@@ -255,7 +257,7 @@ class ViurApp(App):
         task: Task[..., Any] = self._declared_as(DIRECT, function)
         return task
 
-    def _declared_as(self, sorts: Sorts, function: Any) -> Any:
+    def _declared_as(self, classes: TaskClasses, function: Any) -> Any:
         limit = limit_of(function)
         given = _as_function(function)
         name = _name_of(undecorated(given))
@@ -263,7 +265,7 @@ class ViurApp(App):
             self._declared.tasks.remove(name)  # as in ViUR, the last one counts
         task = self._declared.declare(
             given,
-            sorts,
+            classes,
             self._enqueuer,
             name=name,
             defaults=Options().changed(**limit.options()) if limit else Options(),

@@ -17,7 +17,7 @@ from adjourn.requests.gate import Receiver
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 from adjourn.viur import takeover
-from adjourn.viur.bodies import TAKE_OVER, identity, translated
+from adjourn.viur.bodies import TAKE_OVER, identity, translating
 from adjourn.viur.calls import DEFAULT_QUEUE
 from adjourn.viur.steps import CARRY_ON, ViurStep, content_of, text_of_step
 
@@ -33,8 +33,7 @@ class Arrivals:
 
     def declare(self) -> None:
         """Let the application understand the bodies that ViUR wrote."""
-        codec = self.declared.codec
-        self.declared.translate = lambda delivery, now: translated(delivery, now, codec)
+        self.declared.wrap_task_runner = translating
         self.declared.wrap_step_receiver = self.receiving_steps
         for name, function in (
             (TAKE_OVER, self.take_over),

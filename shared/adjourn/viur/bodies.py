@@ -9,21 +9,38 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import DecodeError, EncodeError
-from adjourn.execution.delivery import Delivery
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.names import digest
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import LANGUAGE, USER
 from adjourn.serialization.envelope import Envelope
 from adjourn.viur.values import KEY, UnreadableError, jsonDecodeObjectHook
 
+if TYPE_CHECKING:
+    from adjourn.execution.runner import TaskRunner
+    from adjourn.requests.gate import Receiver
+
 TAKE_OVER = "viur:call"
 
 _COMMANDS = ("rel", "unb")
 # The oldest bodies have no environment.
 _LENGTHS = (3, 4)
+
+
+def translating(runner: TaskRunner) -> Receiver:
+    """Return a receiver that translates bodies of ViUR before they are run."""
+
+    def receive(delivery: Delivery) -> Outcome:
+        try:
+            ours = translated(delivery, runner.adapters.clock.now(), runner.codec)
+        except DecodeError as error:
+            return runner.reject(delivery, error)
+        return runner(ours)
+
+    return receive
 
 
 def translated(delivery: Delivery, now: dt.datetime, codec: Codec) -> Delivery:

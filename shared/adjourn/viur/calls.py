@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from adjourn.log import event
 from adjourn.names import digest
-from adjourn.tasks.methods import BoundTask, Method, Sorts
+from adjourn.tasks.methods import BoundTask, Method, TaskClasses
 from adjourn.tasks.options import CallOptions
 from adjourn.tasks.task import Task
 from adjourn.viur import installed
@@ -144,8 +144,8 @@ class DirectMethod(_Direct[P, R], Method[P, R]):
         return DirectBound
 
 
-DEFERRED = Sorts(task=DeferredTask, method=DeferredMethod)
-DIRECT = Sorts(task=DirectTask, method=DirectMethod)
+DEFERRED = TaskClasses(task=DeferredTask, method=DeferredMethod)
+DIRECT = TaskClasses(task=DirectTask, method=DirectMethod)
 
 _NAMING = {"__name__", "__qualname__"}
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from adjourn.serialization.context import LANGUAGE, Carrier, text
+from adjourn.serialization.context import LANGUAGE, ContextPropagator, text
 from adjourn.viur import installed
 
 CUSTOM_OBJ = TypeVar("CUSTOM_OBJ")
@@ -56,22 +56,22 @@ class _Restoring:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ViurCarrier(Carrier):
+class ViurPropagator(ContextPropagator):
     """Packs the context of a call in ViUR's way, where the application says nothing else.
 
     The handler is that of ViUR's `conf`. The user is told by the text of the key, and the language
     is ViUR's current one, which is set again where the call runs.
     """
 
-    def pack(self) -> Mapping[str, object]:
-        """Return what a call that is made now carries."""
-        return Carrier.pack(self._whole())
+    def capture(self) -> Mapping[str, object]:
+        """Return the context for a call made now."""
+        return ContextPropagator.capture(self._whole())
 
-    def unpacked(self, packed: Mapping[str, object]) -> AbstractContextManager[object]:
-        """Restore what a call carried for the time it runs."""
-        return _within(Carrier.unpacked(self._whole(), packed), text(packed, LANGUAGE))
+    def restored(self, context: Mapping[str, object]) -> AbstractContextManager[object]:
+        """Return a context manager in which the context of a call is the present one."""
+        return _within(ContextPropagator.restored(self._whole(), context), text(context, LANGUAGE))
 
-    def _whole(self) -> Carrier:
+    def _whole(self) -> ContextPropagator:
         conf = installed.configuration()
         handler = self.environment or getattr(conf, "tasks_custom_environment_handler", None)
         return replace(

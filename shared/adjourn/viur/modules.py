@@ -9,7 +9,7 @@ from typing import Any
 
 from adjourn.errors import UnknownNameError
 from adjourn.serialization.codec import Codec
-from adjourn.tasks.methods import Method, Objects, On
+from adjourn.tasks.methods import Method, ObjectPath, ObjectRegistry
 from adjourn.tasks.task import Task
 from adjourn.viur import installed
 
@@ -26,7 +26,7 @@ class Placed:
     item: object
 
 
-class ViurObjects(Objects):
+class ViurObjects(ObjectRegistry):
     """The objects and classes whose deferred methods can be called, found as ViUR finds them.
 
     One that was not registered is known by its `modulePath`, and found by the attributes of the
@@ -46,16 +46,16 @@ class ViurObjects(Objects):
         """Where paths begin: what was set, else what ViUR's own setup has built."""
         return installed.main_app() if self._main_app is None else self._main_app
 
-    def told(self, task: str, item: object) -> object:
-        """Return what travels for an object: its path, unless another object stands there.
+    def argument(self, task: str, item: object) -> object:
+        """Return the first argument of a call on an object: its path, if it has one.
 
         Raises:
             EncodeError: Nothing can.
         """
         path = module_path(item)
         if self.path(item) is None and path and self._has(path):
-            return On(path)
-        return super().told(task, item)
+            return ObjectPath(path)
+        return super().argument(task, item)
 
     def find(self, path: str) -> object:
         """Return the object at a path.

@@ -10,7 +10,7 @@ from typing import Any
 from adjourn.errors import Discard, PermanentTaskFailure, Snooze, UnknownNameError
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
-from adjourn.tasks.methods import BoundTask, Method, Objects
+from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
 from adjourn.tasks.task import Task
 from adjourn.viur.calls import DeferredMethod, DeferredTask
 from adjourn.viur.modules import ROOT, canonical, task_of
@@ -49,7 +49,7 @@ def await_commit(marker: str, age: dt.timedelta, store: EntityStore) -> None:
 
 
 def find(
-    command: str, path: str, tasks: Iterable[Task[..., Any]], objects: Objects
+    command: str, path: str, tasks: Iterable[Task[..., Any]], objects: ObjectRegistry
 ) -> tuple[Task[..., Any], Sequence[object]]:
     """Return the task that is meant, and the arguments that stand before those of the call.
 
@@ -86,14 +86,14 @@ def or_later(error: UnknownNameError, age: dt.timedelta) -> None:
     raise Snooze(_PAUSE)
 
 
-def _find_method(path: str, objects: Objects) -> tuple[Task[..., Any], Sequence[object]]:
+def _find_method(path: str, objects: ObjectRegistry) -> tuple[Task[..., Any], Sequence[object]]:
     parent, _, name = canonical(path).rpartition("/")
     item = objects.find(parent or ROOT)
     task = task_of(type(item), name)
     if task is None or not _is_deferred(task):
         raise UnknownNameError(f"No method that ViUR would call {path!r} is deferred here.")
     bound = task.on(item) if isinstance(task, Method) else task
-    return bound, (bound.told(),) if isinstance(bound, BoundTask) else ()
+    return bound, (bound.receiver_argument(),) if isinstance(bound, BoundTask) else ()
 
 
 def _is_deferred(task: Task[..., Any]) -> bool:

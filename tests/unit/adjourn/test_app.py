@@ -261,7 +261,7 @@ def test_the_working_parts_are_made_once_also_for_threads_that_come_at_once(monk
 
 def test_the_outside_world_is_replaced_for_a_while(app):
     with sandbox(app), sandbox(app) as inner:
-        assert app.wiring().enqueuer.queue is inner.queue
+        assert app.wiring().enqueuer.adapters.queue is inner.queue
 
     assert app._wiring is None
 

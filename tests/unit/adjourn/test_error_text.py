@@ -12,7 +12,7 @@ from adjourn.error_text import said, traced
 from adjourn.execution.dead_letters import KIND
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.shards import shard_key
-from adjourn.requests.gate import settled
+from adjourn.requests.gate import with_outcome
 from adjourn.serialization.envelope import MAX_BODY
 from adjourn.testing import MemoryQuery
 
@@ -218,5 +218,5 @@ def test_what_leaves_a_handler_is_our_own_trouble_and_takes_no_process_along(lin
     def leave():
         raise SystemExit(1)
 
-    assert settled(leave) is Outcome.TROUBLE
+    assert with_outcome(leave) is Outcome.TROUBLE
     assert [line["event"] for line in lines()] == ["adjourn.fault"]

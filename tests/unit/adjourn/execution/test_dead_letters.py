@@ -5,14 +5,14 @@ import datetime as dt
 import pytest
 
 from adjourn.errors import StoreError
-from adjourn.execution.dead_letters import KIND, DeadLetters
+from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Delivery
 from adjourn.ports import RecordKey
 from adjourn.testing import FakeClock, MemoryStore
 
 
-def bury(store, clock=None, error=None, *, body=b"{}", attempts=3, tell=lambda *_: None):
-    DeadLetters(store=store, clock=clock or FakeClock(), tell=tell).bury(
+def bury(store, clock=None, error=None, *, body=b"{}", attempts=3, notify=lambda *_: None):
+    DeadLetterRecorder(store=store, clock=clock or FakeClock(), notify=notify).record(
         Delivery(authorization=[], body=body, queue="mail"),
         error or ValueError("broken"),
         task_id="7f3a",
@@ -74,7 +74,7 @@ def test_without_a_record_there_is_no_event_and_nobody_is_told(lines):
 
     told = []
     with pytest.raises(StoreError):
-        bury(Broken(), tell=lambda *about: told.append(about))
+        bury(Broken(), notify=lambda *about: told.append(about))
 
     assert lines() == []
     assert told == []

@@ -8,9 +8,9 @@ import pytest
 
 from adjourn import PermanentTaskFailure, current_task
 from adjourn.errors import DecodeError, EnqueueError, StoreError, UnknownNameError
-from adjourn.execution.dead_letters import KIND, DeadLetters
+from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Delivery
-from adjourn.execution.replay import Graveyard, Wanted
+from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetters
 from adjourn.ports import RecordKey
 
 HOUR = dt.timedelta(hours=1)
@@ -27,8 +27,8 @@ class Mood:
 
 
 @pytest.fixture
-def graveyard(box):
-    return Graveyard(store=box.store, queue=box.queue, clock=box.clock)
+def dead_letters(box):
+    return StoredDeadLetters(store=box.store, queue=box.queue, clock=box.clock)
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def moody(app, mood):
     return work
 
 
-def ids(graveyard, **wanted):
-    return [letter.task_id for letter in graveyard.find(Wanted(**wanted))]
+def ids(dead_letters, **wanted):
+    return [letter.task_id for letter in dead_letters.find(DeadLetterFilter(**wanted))]
 
 
 def bury(box, task_id, task="shop.send", queue="mail", body=b"{}"):
-    DeadLetters(store=box.store, clock=box.clock, tell=lambda *_: None).bury(
+    DeadLetterRecorder(store=box.store, clock=box.clock, notify=lambda *_: None).record(
         Delivery(authorization=[], body=body, queue=queue),
         ValueError("broken"),
         task_id=task_id,
@@ -78,26 +78,26 @@ def three(box):
 
 
 @pytest.mark.usefixtures("three")
-def test_the_latest_come_first(graveyard):
-    assert ids(graveyard) == ["c", "b", "a"]
+def test_the_latest_come_first(dead_letters):
+    assert ids(dead_letters) == ["c", "b", "a"]
 
 
 @pytest.mark.usefixtures("three")
-def test_filters_leave_those_that_meet_all_of_them(box, graveyard):
+def test_filters_leave_those_that_meet_all_of_them(box, dead_letters):
     now = box.clock.now()
 
-    assert ids(graveyard, task="shop.send") == ["c", "a"]
-    assert ids(graveyard, queue="mail") == ["b", "a"]
-    assert ids(graveyard, task="shop.send", queue="mail") == ["a"]
-    assert ids(graveyard, since=now - HOUR) == ["c", "b"]
-    assert ids(graveyard, before=now - HOUR) == ["a"]
-    assert ids(graveyard, task="shop.send", since=now) == ["c"]
-    assert ids(graveyard, task="") == []
+    assert ids(dead_letters, task="shop.send") == ["c", "a"]
+    assert ids(dead_letters, queue="mail") == ["b", "a"]
+    assert ids(dead_letters, task="shop.send", queue="mail") == ["a"]
+    assert ids(dead_letters, since=now - HOUR) == ["c", "b"]
+    assert ids(dead_letters, before=now - HOUR) == ["a"]
+    assert ids(dead_letters, task="shop.send", since=now) == ["c"]
+    assert ids(dead_letters, task="") == []
 
 
 @pytest.mark.usefixtures("three")
-def test_one_is_told_with_all_that_is_known(box, graveyard):
-    letter = graveyard.get("a")
+def test_one_is_told_with_all_that_is_known(box, dead_letters):
+    letter = dead_letters.get("a")
 
     assert (letter.task_id, letter.task, letter.queue) == ("a", "shop.send", "mail")
     assert (letter.attempts, letter.body) == (1, b"{}")
@@ -109,35 +109,35 @@ def test_one_is_told_with_all_that_is_known(box, graveyard):
 
 
 @pytest.mark.usefixtures("three")
-def test_a_discarded_one_is_gone(graveyard):
-    graveyard.discard("b")
+def test_a_discarded_one_is_gone(dead_letters):
+    dead_letters.discard("b")
 
-    assert ids(graveyard) == ["c", "a"]
+    assert ids(dead_letters) == ["c", "a"]
 
 
 @pytest.mark.parametrize("action", ["get", "replay", "discard"])
-def test_an_unknown_id_is_said(graveyard, action):
+def test_an_unknown_id_is_said(dead_letters, action):
     with pytest.raises(UnknownNameError, match="There is no dead letter 'nobody'"):
-        getattr(graveyard, action)("nobody")
+        getattr(dead_letters, action)("nobody")
 
 
-def test_a_replayed_call_runs_with_what_it_was_given(box, graveyard, moody, mood):
+def test_a_replayed_call_runs_with_what_it_was_given(box, dead_letters, moody, mood):
     arguments = (Size.SMALL, {"$odd": (1, b"\0")}, "x" * 40_000)
     call = moody.defer(*arguments, size=Size.SMALL, **{"a$b": {2}})
     box.drain()
     mood.is_bad = False
 
-    name = graveyard.replay(call.id)
+    name = dead_letters.replay(call.id)
 
-    assert ids(graveyard) == []
+    assert ids(dead_letters) == []
     assert list(box.queue.tasks) == [name]
     assert "/queues/mail/" in name
     box.drain()
     assert mood.ran == [(arguments, {"size": Size.SMALL, "a$b": {2}})] * 2
-    assert ids(graveyard) == []
+    assert ids(dead_letters) == []
 
 
-def test_it_has_its_attempts_before_it_again_and_expires_no_more(app, box, graveyard):
+def test_it_has_its_attempts_before_it_again_and_expires_no_more(app, box, dead_letters):
     attempts = []
 
     @app.deferred(name="stubborn", max_retries=1)
@@ -149,29 +149,29 @@ def test_it_has_its_attempts_before_it_again_and_expires_no_more(app, box, grave
     while box.queue.due():
         box.drain()
     box.clock.advance(2 * HOUR)
-    graveyard.replay(call.id)
+    dead_letters.replay(call.id)
     while box.queue.due():
         box.drain()
 
     assert attempts == [1, 2, 1, 2]
-    assert graveyard.get(call.id).attempts == 2
+    assert dead_letters.get(call.id).attempts == 2
 
 
-def test_one_that_dies_again_can_be_replayed_again(box, graveyard, moody, mood):
+def test_one_that_dies_again_can_be_replayed_again(box, dead_letters, moody, mood):
     call = moody.defer()
     box.drain()
     names = set()
     for _ in range(3):
-        names.add(graveyard.replay(call.id))
+        names.add(dead_letters.replay(call.id))
         box.drain()
 
     assert len(names) == 3
     assert len(mood.ran) == 4
-    assert ids(graveyard) == [call.id]
+    assert ids(dead_letters) == [call.id]
 
 
 def test_one_that_dies_before_its_old_letter_is_removed_leaves_its_new_letter(
-    box, graveyard, moody, monkeypatch
+    box, dead_letters, moody, monkeypatch
 ):
     call = moody.defer()
     box.drain()
@@ -183,26 +183,26 @@ def test_one_that_dies_before_its_old_letter_is_removed_leaves_its_new_letter(
         return name
 
     monkeypatch.setattr(box.queue, "enqueue", enqueue_and_run)
-    graveyard.replay(call.id)
+    dead_letters.replay(call.id)
 
-    assert ids(graveyard) == [call.id]
-    assert graveyard.get(call.id).replayed_at is None
+    assert ids(dead_letters) == [call.id]
+    assert dead_letters.get(call.id).replayed_at is None
 
 
 @pytest.mark.parametrize("option", ["once", "no_retry"])
-def test_a_claimed_call_really_runs_again(box, graveyard, moody, mood, option):
+def test_a_claimed_call_really_runs_again(box, dead_letters, moody, mood, option):
     call = moody.options(**{option: True}).defer()
     box.drain()
     mood.is_bad = False
 
-    graveyard.replay(call.id)
+    dead_letters.replay(call.id)
     box.drain()
 
     assert len(mood.ran) == 2
-    assert ids(graveyard) == []
+    assert ids(dead_letters) == []
 
 
-def interrupt_replay(box, graveyard, task_id):
+def interrupt_replay(box, dead_letters, task_id):
     """Replay a letter while Datastore is away from the enqueuing on."""
     transact, count = box.store.transact, itertools.count()
 
@@ -214,44 +214,44 @@ def interrupt_replay(box, graveyard, task_id):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(box.store, "transact", breaking)
         with pytest.raises(StoreError):
-            graveyard.replay(task_id)
+            dead_letters.replay(task_id)
 
 
 @pytest.mark.parametrize("option", ["once", "no_retry"])
 def test_an_interrupted_replay_that_is_repeated_makes_no_second_task(
-    box, graveyard, moody, mood, option
+    box, dead_letters, moody, mood, option
 ):
     call = moody.options(**{option: True}).defer()
     box.drain()
     mood.is_bad = False
-    interrupt_replay(box, graveyard, call.id)
+    interrupt_replay(box, dead_letters, call.id)
     (name,) = box.queue.tasks
     box.drain()
 
-    assert graveyard.get(call.id).replayed_at == box.clock.now()
-    assert graveyard.replay(call.id) == name
+    assert dead_letters.get(call.id).replayed_at == box.clock.now()
+    assert dead_letters.replay(call.id) == name
     assert not box.queue.tasks
-    assert ids(graveyard) == []
+    assert ids(dead_letters) == []
     assert len(mood.ran) == 2
 
 
 def test_a_claimed_call_takes_effect_once_even_if_its_name_was_freed_before_the_repetition(
-    box, graveyard, moody, mood
+    box, dead_letters, moody, mood
 ):
     call = moody.options(once=True).defer()
     box.drain()
     mood.is_bad = False
-    interrupt_replay(box, graveyard, call.id)
+    interrupt_replay(box, dead_letters, call.id)
     box.drain()
     box.clock.advance(dt.timedelta(days=1))
 
-    graveyard.replay(call.id)
+    dead_letters.replay(call.id)
     box.drain()
 
     assert len(mood.ran) == 2
 
 
-def test_whoever_still_held_the_call_is_shut_out_by_the_replay(app, box, graveyard, ran):
+def test_whoever_still_held_the_call_is_shut_out_by_the_replay(app, box, dead_letters, ran):
     @app.deferred(name="slow", once=True)
     def work():
         ran.append(1)
@@ -260,16 +260,16 @@ def test_whoever_still_held_the_call_is_shut_out_by_the_replay(app, box, graveya
 
     @app.on_dead
     def replay_at_once(letter):
-        graveyard.replay(letter.task_id)
+        dead_letters.replay(letter.task_id)
 
     work()
     box.drain()
 
     assert len(ran) == 2
-    assert ids(graveyard) == []
+    assert ids(dead_letters) == []
 
 
-def test_without_a_queue_the_letter_stays(box, graveyard, moody, monkeypatch):
+def test_without_a_queue_the_letter_stays(box, dead_letters, moody, monkeypatch):
     call = moody.defer()
     box.drain()
 
@@ -279,10 +279,10 @@ def test_without_a_queue_the_letter_stays(box, graveyard, moody, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(box.queue, "enqueue", refuse)
         with pytest.raises(EnqueueError):
-            graveyard.replay(call.id)
+            dead_letters.replay(call.id)
 
-    assert ids(graveyard) == [call.id]
-    assert graveyard.replay(call.id) in box.queue.tasks
+    assert ids(dead_letters) == [call.id]
+    assert dead_letters.replay(call.id) in box.queue.tasks
 
 
 @pytest.mark.parametrize(
@@ -294,18 +294,18 @@ def test_without_a_queue_the_letter_stays(box, graveyard, moody, monkeypatch):
         ("step", b'{"v": 1, "run": "r", "step": 7}', "start the iteration again"),
     ],
 )
-def test_what_holds_no_call_is_refused_with_the_reason(box, graveyard, task, body, reason):
+def test_what_holds_no_call_is_refused_with_the_reason(box, dead_letters, task, body, reason):
     bury(box, "bad", task=task, body=body)
 
     with pytest.raises(DecodeError, match=f"bad cannot be replayed: .*{reason}"):
-        graveyard.replay("bad")
+        dead_letters.replay("bad")
 
-    assert graveyard.get("bad").replayed_at is None
+    assert dead_letters.get("bad").replayed_at is None
     assert not box.queue.tasks
 
 
 def test_a_call_that_the_application_could_not_read_can_be_replayed_once_it_can(
-    app, box, graveyard, ran
+    app, box, dead_letters, ran
 ):
     @app.deferred(name="late")
     def work(size):
@@ -318,7 +318,7 @@ def test_a_call_that_the_application_could_not_read_can_be_replayed_once_it_can(
     bury(box, "undecodable-1", task="", body=body)
     app._declared.codec.register(Size, "tests.Size")
 
-    graveyard.replay("undecodable-1")
+    dead_letters.replay("undecodable-1")
     box.drain()
 
     assert ran == [Size.SMALL]
@@ -326,7 +326,7 @@ def test_a_call_that_the_application_could_not_read_can_be_replayed_once_it_can(
 
 
 def test_a_guarded_call_is_replayed_without_its_marker_which_may_be_gone(
-    box, graveyard, moody, mood
+    box, dead_letters, moody, mood
 ):
     with box.transactions.begin():
         call = moody.defer()
@@ -336,7 +336,7 @@ def test_a_guarded_call_is_replayed_without_its_marker_which_may_be_gone(
     box.clock.advance(dt.timedelta(days=40))
     box.store.records.pop(RecordKey("AdjournMarker", call.id))
 
-    graveyard.replay(call.id)
+    dead_letters.replay(call.id)
     box.drain()
 
     assert len(mood.ran) == 2
@@ -348,7 +348,7 @@ def test_a_guarded_call_is_replayed_without_its_marker_which_may_be_gone(
 @pytest.mark.parametrize("name", ["task", "queue", "attempts", "error", "body", "traceback", ...])
 @pytest.mark.parametrize("value", [None, "text", 5, ...])
 def test_a_letter_that_was_changed_by_hand_keeps_no_other_from_being_found(
-    box, graveyard, moody, name, value
+    box, dead_letters, moody, name, value
 ):
     first, second = moody(1).id, moody(2).id
     box.drain()
@@ -361,10 +361,10 @@ def test_a_letter_that_was_changed_by_hand_keeps_no_other_from_being_found(
         changed[name] = value
     box.store.put(key, changed)
 
-    assert sorted(ids(graveyard)) == sorted([first, second])
-    assert graveyard.get(first).task_id == first
+    assert sorted(ids(dead_letters)) == sorted([first, second])
+    assert dead_letters.get(first).task_id == first
     if name in {"body", ...}:
         with pytest.raises(DecodeError, match="cannot be replayed"):
-            graveyard.replay(first)
-    graveyard.discard(first)
-    assert ids(graveyard) == [second]
+            dead_letters.replay(first)
+    dead_letters.discard(first)
+    assert ids(dead_letters) == [second]

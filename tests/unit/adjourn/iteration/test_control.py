@@ -275,7 +275,7 @@ def test_data_that_the_first_hook_spoils_let_nothing_begin(box, declare, ran):
 
     assert not ran
     assert run.fetch().status is Status.STARTING
-    assert "cannot be carried" in run.fetch().last_error
+    assert "cannot be encoded" in run.fetch().last_error
 
 
 def test_a_start_under_the_same_name_starts_nothing(box, walk, ran):
@@ -440,14 +440,14 @@ def test_the_rate_counts_from_the_last_resumption(box, walk):
 
 
 def test_the_hooks_know_who_started_the_run(box, declare, ran, app):
-    app._declared.carrier.user = lambda: "ada"
+    app._declared.propagator.user = lambda: "ada"
 
     def handle_entry(*_):
         task = current_task()
         ran.append((task.user, task.id, task.queue))
 
     run = declare(handle_entry=handle_entry).start(QUERY, limit=1)
-    app._declared.carrier.user = lambda: "bob"
+    app._declared.propagator.user = lambda: "bob"
     box.drain()
 
     assert ran[0] == ("ada", run.id, "default")

@@ -134,7 +134,7 @@ def test_a_query_of_another_sort_is_refused(box, walk):
 @pytest.mark.parametrize(
     ("custom_data", "message"),
     [
-        ({"a": [object()]}, r"custom_data\['a'\]\[0\]: .*cannot be carried"),
+        ({"a": [object()]}, r"custom_data\['a'\]\[0\]: .*cannot be encoded"),
         (b"x" * (26 << 20), "custom_data takes 3.,...,... bytes and a run can keep 33,554,432"),
     ],
 )

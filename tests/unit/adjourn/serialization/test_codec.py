@@ -290,7 +290,7 @@ NAMELESS = b"TZif" + bytes(35) + b"\x01\0\0\0\4" + bytes(6) + b"UTC\0"  # a zone
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (THING, r"^value: builtins\.object cannot be carried; pass what"),
+        (THING, r"^value: builtins\.object cannot be encoded; pass an id or"),
         ({"order": Order(items=[1, 2, 3, THING])}, r"^value\['order'\]\.items\[3\]: "),
         ([(0, {"a": {THING}})], r"^value\[0\]\[1\]\['a'\]\{\*\}: "),
         ({1: THING}, r"^value\[1\]: "),
@@ -298,11 +298,11 @@ NAMELESS = b"TZif" + bytes(35) + b"\x01\0\0\0\4" + bytes(6) + b"UTC\0"  # a zone
         ({1 << 20000: THING}, r"^value\[<int>\]: "),
         ({THING: 1}, r"^value\[<object>\]: "),
         ({"x" * 5000: THING}, r"^value\['x{10,60}\]: "),
-        (Text("a"), r"Text cannot be carried; it would come back as a plain str"),
+        (Text("a"), r"Text cannot be encoded; it would be decoded as a plain str"),
         (Pair(1, 2), "plain tuple"),
         (OrderedDict(a=1), "plain dict"),
         (uuid.SafeUUID.safe, "register the class"),
-        (Plain.ONE, "Plain cannot be carried; register the class under a stable name"),
+        (Plain.ONE, "Plain cannot be encoded; register the class under a stable name"),
         (Unregistered(), "register the class under a stable name"),
         (Unregistered, r"builtins\.type cannot"),
         (1j, "complex"),
@@ -312,7 +312,7 @@ NAMELESS = b"TZif" + bytes(35) + b"\x01\0\0\0\4" + bytes(6) + b"UTC\0"  # a zone
         (lambda: None, "function"),
         (
             ZoneInfo.from_file(io.BytesIO(NAMELESS)),
-            "ZoneInfo cannot be carried: its state is a NoneType",
+            "ZoneInfo cannot be encoded: its state is a NoneType",
         ),
     ],
     ids=range(21),
@@ -624,7 +624,7 @@ def test_an_extension_carries_a_type():
 def test_what_an_extension_cannot_encode_is_refused():
     with pytest.raises(EncodeError, match=r"^value\[0\]\[0\]: builtins\.object"):
         Codec([MONEY]).encode([Money(THING)])
-    with pytest.raises(EncodeError, match=r"^value: .*Money cannot be carried: .*cents") as caught:
+    with pytest.raises(EncodeError, match=r"^value: .*Money cannot be encoded: .*cents") as caught:
         Codec([MONEY]).encode(Money.__new__(Money))
     assert isinstance(caught.value.__cause__, AttributeError)
 

@@ -7,7 +7,7 @@ import pytest
 
 from adjourn import App, DeclarationError, EncodeError, QueryIter, Status, current_task
 from adjourn.execution.delivery import Outcome
-from adjourn.serialization.context import carrying
+from adjourn.serialization.context import propagating
 from adjourn.testing import MemoryQuery, sandbox
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -83,7 +83,7 @@ def test_the_trace_goes_along():
     seen = []
     app, look = app_with(seen)
     with sandbox(app) as box:
-        with carrying({"traceparent": TRACE}):
+        with propagating({"traceparent": TRACE}):
             look(1)
         first = box.queue.due()[0].task.body
         box.deliver(box.queue.due()[0])
@@ -95,7 +95,7 @@ def test_the_trace_goes_along():
 def test_a_user_that_is_no_text_is_refused_at_the_call():
     app, look = app_with([], user=lambda: 5)
     with sandbox(app) as box:
-        with pytest.raises(EncodeError, match="the user that a call carries has to be a str"):
+        with pytest.raises(EncodeError, match="the user in the context of a call must be a str"):
             look()
         assert box.queue.tasks == {}
 

@@ -226,9 +226,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_field_of_a_wrong_type_is_refused(codec, name, value):
-    with pytest.raises(EncodeError, match=f"^{name} of an envelope has to be"):
+    with pytest.raises(EncodeError, match=f"^{name} of an envelope must be"):
         envelope(**{name: value}).encode(codec)
-    with pytest.raises(DecodeError, match=f"{name} of an envelope has to be"):
+    with pytest.raises(DecodeError, match=f"{name} of an envelope must be"):
         Envelope.decode(body(**{name: value}), codec)
 
 

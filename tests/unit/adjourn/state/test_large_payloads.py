@@ -10,11 +10,11 @@ from adjourn import Discard, PermanentTaskFailure, Snooze
 from adjourn.errors import DecodeError, EncodeError, StoreError, UnavailableError
 from adjourn.execution.dead_letters import KIND as DEAD
 from adjourn.execution.delivery import Outcome
-from adjourn.execution.replay import Graveyard
+from adjourn.execution.replay import StoredDeadLetters
 from adjourn.ports import RecordKey
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import MAX_BODY, MAX_CALL, Envelope
-from adjourn.state.large_payloads import KIND, Payloads, pieces
+from adjourn.state.large_payloads import KIND, LargePayloads, parts
 from adjourn.testing import FakeClock, MemoryStore
 
 BIG = random.Random(1).randbytes(2_000_000)
@@ -44,8 +44,8 @@ def work(app, ran, endings):
 
 
 @pytest.fixture
-def graveyard(box):
-    return Graveyard(store=box.store, queue=box.queue, clock=box.clock)
+def dead_letters(box):
+    return StoredDeadLetters(store=box.store, queue=box.queue, clock=box.clock)
 
 
 def payloads(box):
@@ -68,8 +68,8 @@ def away(*_args, **_more):
 def test_pieces_are_all_of_a_body_and_none_is_too_big(size):
     body = bytes(size)
 
-    assert b"".join(pieces(body)) == body
-    assert all(0 < len(piece) <= 1_000_000 for piece in pieces(body))
+    assert b"".join(parts(body)) == body
+    assert all(0 < len(piece) <= 1_000_000 for piece in parts(body))
 
 
 def test_a_big_argument_arrives_equal_and_leaves_nothing_behind(box, work, ran):
@@ -131,14 +131,14 @@ def test_a_context_that_no_task_can_carry_is_refused():
         enqueued_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         context={"environment": BIG},
     )
-    with pytest.raises(EncodeError, match="what goes along with the call of work takes 2,"):
-        Payloads(store=MemoryStore(), clock=FakeClock()).stow(app_wide, Codec(), None)
+    with pytest.raises(EncodeError, match="the call of work takes 2,"):
+        LargePayloads(store=MemoryStore(), clock=FakeClock()).body_for(app_wide, Codec(), None)
 
 
 def test_when_datastore_is_away_a_big_call_is_not_enqueued(box, work, monkeypatch):
     monkeypatch.setattr(box.store, "put", away)
 
-    with pytest.raises(UnavailableError, match="could not be kept: Datastore is away"):
+    with pytest.raises(UnavailableError, match="could not be stored: Datastore is away"):
         work(BIG)
     results = list(work.map([b"small", BIG, b"too"]))
 
@@ -170,7 +170,7 @@ def test_a_missing_piece_is_final(box, work, ran, once):
     assert ran == []
     (letter,) = letters(box)
     assert letter["task"] == "work"
-    assert letter["error"].startswith("DecodeError: piece 2 of the 3 of its payload is not in")
+    assert letter["error"].startswith("DecodeError: part 2 of 3 of its payload is missing in")
 
 
 @pytest.mark.parametrize("data", [b"short", bytes(1_000_000), "text", None])
@@ -308,17 +308,19 @@ def test_a_call_of_a_transaction_that_failed_never_runs_and_leaves_nothing(box, 
 # Dead letters
 
 
-def test_a_dead_letter_can_be_replayed_as_long_as_it_is_there(box, work, ran, endings, graveyard):
+def test_a_dead_letter_can_be_replayed_as_long_as_it_is_there(
+    box, work, ran, endings, dead_letters
+):
     endings.append(PermanentTaskFailure())
     handle = work(BIG, word="again")
     assert box.drain() == [Outcome.DEAD]
 
-    letter = graveyard.get(handle.id)
+    letter = dead_letters.get(handle.id)
     assert len(letter.body) < 1000
     assert {record["expires_at"] for record in payloads(box).values()} == {letter.expires_at}
 
     box.clock.advance(89 * DAY)
-    graveyard.replay(handle.id)
+    dead_letters.replay(handle.id)
     latest = box.clock.now() + 33 * DAY
     assert {record["expires_at"] for record in payloads(box).values()} == {latest}
     assert box.drain() == [Outcome.DONE]
@@ -326,27 +328,27 @@ def test_a_dead_letter_can_be_replayed_as_long_as_it_is_there(box, work, ran, en
     assert box.store.records == {}
 
 
-def test_a_dead_letter_is_thrown_away_with_its_payload(box, work, endings, graveyard):
+def test_a_dead_letter_is_thrown_away_with_its_payload(box, work, endings, dead_letters):
     endings.append(PermanentTaskFailure())
     handle = work(BIG)
     box.drain()
 
-    graveyard.discard(handle.id)
+    dead_letters.discard(handle.id)
 
     assert box.store.records == {}
 
 
 def test_a_letter_thrown_away_during_its_replay_leaves_the_payload(
-    box, work, endings, graveyard, monkeypatch
+    box, work, endings, dead_letters, monkeypatch
 ):
     endings.append(PermanentTaskFailure())
     handle = work(BIG)
     box.drain()
     monkeypatch.setattr("adjourn.execution.replay._remove", away)
     with pytest.raises(StoreError):
-        graveyard.replay(handle.id)
+        dead_letters.replay(handle.id)
 
-    graveyard.discard(handle.id)
+    dead_letters.discard(handle.id)
 
     assert len(payloads(box)) == 3
     assert box.drain() == [Outcome.DONE]

@@ -235,7 +235,7 @@ def test_an_object_that_cannot_be_found_again_is_refused_at_the_call(box, call):
 def test_a_path_is_of_one_object_and_an_object_at_one_path():
     with pytest.raises(DeclarationError, match=r"already a registered object named 'tree\.first'"):
         app.add_object("tree.first", Other())
-    with pytest.raises(DeclarationError, match=r"is registered as 'tree\.first'"):
+    with pytest.raises(DeclarationError, match=r"is already registered as 'tree\.first'"):
         app.add_object("tree.third", first)
     with pytest.raises(DeclarationError, match="a name that is not empty"):
         app.add_object("", Other())

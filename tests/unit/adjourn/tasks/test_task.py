@@ -66,9 +66,9 @@ def only(box):
         ({"delay": True}, "delay=True must be a timedelta or a number of seconds"),
         ({"delay": "5"}, "delay='5' must be a timedelta or a number of seconds"),
         ({"spread": -1}, "spread must not be negative"),
-        ({"expires": 0}, "expires must be more than nothing"),
-        ({"min_backoff": 0}, "min_backoff must be more than nothing"),
-        ({"expires": dt.timedelta.max}, "expires must be more than nothing, and at most a hundred"),
+        ({"expires": 0}, "expires must be more than zero"),
+        ({"min_backoff": 0}, "min_backoff must be more than zero"),
+        ({"expires": dt.timedelta.max}, "expires must be more than zero, and at most a hundred"),
         ({"max_backoff": 1e13}, "max_backoff must be .* at most a hundred years"),
         ({"min_backoff": 9, "max_backoff": 3}, "min_backoff must not be longer than max_backoff"),
         ({"once": 1}, "once=1 must be True or False"),
@@ -102,7 +102,7 @@ def test_a_wrong_option_is_refused_with_the_fix(changes, message):
 def test_a_declared_delay_gives_way_only_when_it_is_taken_back():
     declared = Options().changed(delay=5)
 
-    with pytest.raises(DeclarationError, match="delay=None takes a declared one back"):
+    with pytest.raises(DeclarationError, match="delay=None undoes a declared delay"):
         declared.changed(eta=NOON)
 
     assert declared.changed(eta=NOON, delay=None).eta == NOON

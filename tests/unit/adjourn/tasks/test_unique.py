@@ -124,7 +124,7 @@ def test_a_call_that_crashed_before_it_was_enqueued_is_made_good_by_the_next(
     [
         ({"unique_by": "name"}, 'must be "arguments" or "task"'),
         ({"unique_by": None, "unique_for": 5}, 'unique_for needs unique_by="arguments"'),
-        ({"unique_for": 0}, "unique_for must be more than nothing"),
+        ({"unique_for": 0}, "unique_for must be more than zero"),
         ({"name": "x"}, "Give name or unique_by, not both"),
     ],
 )

@@ -12,7 +12,7 @@ from google.cloud.datastore import Entity, Key
 
 import adjourn
 from adjourn.execution.delivery import Outcome
-from adjourn.execution.replay import Graveyard, Wanted
+from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetters
 from adjourn.ports import NewTask, RecordKey, Target
 from adjourn.settings import Platform
 from adjourn.testing import sandbox
@@ -278,9 +278,9 @@ def test_a_call_that_was_given_up_can_be_replayed(box, noted):
 
     found = shop.index()
     shop.app.add_object("found", found)
-    graveyard = Graveyard(store=box.store, queue=box.queue, clock=box.clock)
-    (letter,) = graveyard.find(Wanted())
-    graveyard.replay(letter.task_id)
+    dead_letters = StoredDeadLetters(store=box.store, queue=box.queue, clock=box.clock)
+    (letter,) = dead_letters.find(DeadLetterFilter())
+    dead_letters.replay(letter.task_id)
 
     assert box.drain() == [Outcome.DONE, Outcome.DONE]
     assert noted == [("ping", ORDER)]

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from adjourn_local.cli import main
-from adjourn_local.commands.arguments import UsageError
 from adjourn_local.commands.call import _parameters
+from adjourn_local.errors import UsageError
 from tests.support import serving_http
 
 KEYS = "http://127.0.0.1:9/oauth2/v1/certs"
@@ -28,8 +28,8 @@ def status(*arguments):
     [
         ([], "the following arguments are required: action"),
         (["run"], "the following arguments are required: key"),
-        (["list"], "Give --url or ADJOURN_DEFERRED_URL"),
-        (["list", "--url", "http://shop.example"], "Give --url or ADJOURN_DEFERRED_URL"),
+        (["list"], "Give --url or set ADJOURN_DEFERRED_URL"),
+        (["list", "--url", "http://shop.example"], "Give --url or set ADJOURN_DEFERRED_URL"),
         (["list", "--url", "http://127.0.0.1:9"], "Give --user EMAIL, and set the variables"),
         (["list", "--url", "http://127.0.0.1:9", "--user", "a@b"], "Give --user EMAIL, and set"),
         (["list", "--url", "https://shop.example", "--token", "a\nb"], "A token is one word"),

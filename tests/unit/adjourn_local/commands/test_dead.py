@@ -6,7 +6,7 @@ import io
 import pytest
 
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope, Stowed
+from adjourn.serialization.envelope import Envelope, PayloadReference
 from adjourn_local.cli import main
 from adjourn_local.commands.dead import _content
 
@@ -37,7 +37,7 @@ def status(*arguments):
     ("arguments", "said"),
     [
         ([], "the following arguments are required: action"),
-        (["list", "--older", "soon"], "'soon' is not a time such as 90s"),
+        (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["list", "--limit", "0"], "'0' is not a number from 1"),
         (["replay"], "Give either ids or --all"),
         (["replay", "a", "--all"], "Give either ids or --all"),
@@ -66,7 +66,7 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
         id="1",
         task="work",
         enqueued_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
-        stowed=Stowed(pieces=3, size=2_000_123, sha256="0", until=0),
+        stowed=PayloadReference(pieces=3, size=2_000_123, sha256="0", until=0),
     )
 
     assert _content(call.encode(Codec()))[0] == "work(<2,000,123 bytes in AdjournPayload>)"

@@ -10,7 +10,7 @@ from adjourn.iteration.progress import state_of
 from adjourn.iteration.runs import Run, Status
 from adjourn.iteration.shards import Shard
 from adjourn_local.cli import main
-from adjourn_local.commands.progress import display, pace, show_plain
+from adjourn_local.commands.run_display import display, pace, show_plain
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 SETTINGS = {
@@ -129,7 +129,7 @@ def status(*arguments):
     [
         ([], "the following arguments are required: action"),
         (["list", "--status", "ended"], "argument --status: invalid choice: 'ended' (choose from "),
-        (["list", "--older", "soon"], "'soon' is not a time such as 90s"),
+        (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["watch", "a", "--every", "0"], "'0' is not a number from 1"),
         (["pause"], "the following arguments are required: id"),
         (["cancel", "a"], "There is no terminal to ask for confirmation; give --yes."),

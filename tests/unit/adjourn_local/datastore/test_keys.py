@@ -6,7 +6,7 @@ from google.cloud.datastore_v1 import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjourn_local.datastore import keys, masks, values
+from adjourn_local.datastore import index_values, keys, masks
 from adjourn_local.datastore.keys import Partition
 
 Key = types.Key.pb()
@@ -103,7 +103,7 @@ def _value_order(tagged):
 
 @given(_values, _values)
 def test_encoded_values_sort_as_the_values_do(left, right):
-    encoded = values.encode(_message(left)), values.encode(_message(right))
+    encoded = index_values.encode(_message(left)), index_values.encode(_message(right))
 
     assert (encoded[0] < encoded[1]) == (_value_order(left) < _value_order(right))
     assert (encoded[0] == encoded[1]) == (_value_order(left) == _value_order(right))
@@ -111,21 +111,21 @@ def test_encoded_values_sort_as_the_values_do(left, right):
 
 @given(_values, _values)
 def test_inverted_values_sort_the_other_way_round_whatever_follows(left, right):
-    encoded = values.encode(_message(left)), values.encode(_message(right))
+    encoded = index_values.encode(_message(left)), index_values.encode(_message(right))
 
     if encoded[0] < encoded[1]:
-        assert values.invert(encoded[0]) + b"\xff" > values.invert(encoded[1]) + b"\0"
+        assert index_values.invert(encoded[0]) + b"\xff" > index_values.invert(encoded[1]) + b"\0"
         assert encoded[0] + b"\xff" < encoded[1] + b"\0"
 
 
 @given(st.lists(_values, max_size=3))
 def test_every_value_ends_where_it_was_written_to_end(items):
-    encoded = [values.encode(_message(item)) for item in items]
+    encoded = [index_values.encode(_message(item)) for item in items]
     data = b"".join(encoded) + b"A\0\x01"
 
     at, found = 0, []
     for _ in items:
-        end = values.end(data, at)
+        end = index_values.end(data, at)
         found.append(data[at:end])
         at = end
 
@@ -136,7 +136,7 @@ def test_every_value_ends_where_it_was_written_to_end(items):
 def test_a_value_survives_encoding(tagged):
     message = _message(tagged)
 
-    decoded = values.decode(values.encode(message))
+    decoded = index_values.decode(index_values.encode(message))
     decoded.ClearField("meaning")
 
     assert decoded.SerializeToString() == message.SerializeToString()
@@ -148,15 +148,17 @@ def test_a_timestamp_is_indexed_as_its_microseconds(number):
     moment.timestamp_value.seconds, rest = divmod(number, 1_000_000)
     moment.timestamp_value.nanos = rest * 1000 + 999
 
-    assert values.encode(moment) == values.encode(integer)
+    assert index_values.encode(moment) == index_values.encode(integer)
 
 
 def test_a_blob_and_a_string_of_the_same_bytes_are_one_index_value():
-    assert values.encode(Value(blob_value=b"x")) == values.encode(Value(string_value="x"))
+    assert index_values.encode(Value(blob_value=b"x")) == index_values.encode(
+        Value(string_value="x")
+    )
 
 
 def test_a_blob_that_is_no_text_stays_a_blob_in_a_projection():
-    decoded = values.decode(values.encode(Value(blob_value=b"\xff\0")))
+    decoded = index_values.decode(index_values.encode(Value(blob_value=b"\xff\0")))
 
     assert decoded.blob_value == b"\xff\0"
 

@@ -69,7 +69,7 @@ def test_what_terraform_lacks_and_what_it_has_for_nothing_is_told() -> None:
 
     assert declared.missing(planned) == [
         "There is no queue 'mail'; add it to queue_names or queues.",
-        "No Cloud Scheduler job calls for the cron name 'nightly'; add it to cron_names or crons.",
+        "No Cloud Scheduler job calls the cron name 'nightly'; add it to cron_names or crons.",
     ]
     (superfluous,) = declared.superfluous(planned)
     assert "'daily', which the application does not declare" in superfluous
@@ -100,7 +100,7 @@ def test_the_commands_agree_or_say_what_is_missing(
     other = job("o", "https://cron.example/o")
     full = plan(queue("default"), queue("advisories"), *jobs, other)
     assert check(declared, full, monkeypatch) == 0
-    assert "Note: A Cloud Scheduler job calls for the cron name 'o'" in capsys.readouterr().err
+    assert "Note: A Cloud Scheduler job calls the cron name 'o'" in capsys.readouterr().err
 
     assert check(declared, plan(queue("default"), *jobs), monkeypatch) == 1
     assert capsys.readouterr().err == (
@@ -124,8 +124,8 @@ def test_what_is_no_plan_is_refused(
     ("content", "said"),
     [
         (None, "No such file"),
-        ("{}", "is not of `adjourn export tfvars`"),
-        ('{"queue_names": 1, "cron_names": []}', "is not of `adjourn export tfvars`"),
+        ("{}", "was not written by `adjourn export tfvars`"),
+        ('{"queue_names": 1, "cron_names": []}', "was not written by `adjourn export tfvars`"),
         ("x", "is not JSON"),
     ],
 )

@@ -31,7 +31,7 @@ def test_ports_are_none_that_the_system_gives_to_others():
 
 
 def test_ports_are_found_where_most_are_in_use(monkeypatch, taken):
-    monkeypatch.setattr(ports, "_QUIET", [taken] * 5)
+    monkeypatch.setattr(ports, "_CANDIDATES", [taken] * 5)
 
     assert taken not in choose(0, None)
 
@@ -54,7 +54,7 @@ def test_others_are_taken_where_the_former_are_in_use(tmp_path, caplog, taken):
     assert taken not in choose(0, tmp_path)
 
     assert f"Port {taken} is in use" in caplog.text
-    assert "Tasks that wait for the former ports are not delivered." in caplog.text
+    assert "Queued tasks with URLs of the earlier ports will not be delivered." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,7 @@ def test_what_cannot_be_read_does_not_matter(tmp_path, text):
 
 
 def test_one_that_was_asked_for_and_is_in_use_is_said(taken):
-    with pytest.raises(StackError, match=f"Port {taken} is in use; stop what listens there"):
+    with pytest.raises(
+        StackError, match=f"Port {taken} is in use; stop the program that listens there"
+    ):
         choose(taken, None)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjourn_local.http.http_status import is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.scheduler.execution import (
     Execution,
-    RetryPolicy,
+    JobRetryPolicy,
     next_attempt,
     status_of,
 )
@@ -24,7 +24,7 @@ def seconds(number):
 
 
 def policy(count=0, duration=0, minimum=5, maximum=3600, doublings=5):
-    return RetryPolicy(
+    return JobRetryPolicy(
         count=count,
         duration=seconds(duration),
         min_backoff=seconds(minimum),
@@ -105,7 +105,7 @@ def test_more_generous_limits_never_take_a_retry_away(count, duration, attempts,
     ],
 )
 def test_how_an_attempt_ended(status, error, code):
-    answer = Answer(status=status, error=error, retry_after=None)
+    answer = HandlerResponse(status=status, error=error, retry_after=None)
 
     assert status_of(answer)[0] == code
     assert is_success(answer) == (code == code_pb2.OK)

@@ -1,9 +1,9 @@
 import pytest
 
 from adjourn_local.http.http_status import is_success
-from adjourn_local.http.sender import Answer
+from adjourn_local.http.sender import HandlerResponse
 from adjourn_local.tasks.retry import (
-    RetryPolicy,
+    TaskRetryPolicy,
     counts_as_execution,
     delay,
     is_exhausted,
@@ -15,13 +15,13 @@ from adjourn_local.timing.timestamps import DAY, SECOND
 
 def policy(max_attempts=100, max_duration=0, **fields):
     defaults = {"min_backoff": SECOND, "max_backoff": 60 * SECOND, "max_doublings": 3}
-    return RetryPolicy(
+    return TaskRetryPolicy(
         max_attempts=max_attempts, max_duration=max_duration, **{**defaults, **fields}
     )
 
 
 def answer(status=None, *, error="", retry_after=None):
-    return Answer(status=status, error=error, retry_after=retry_after)
+    return HandlerResponse(status=status, error=error, retry_after=retry_after)
 
 
 MINUTE = 60 * SECOND
@@ -56,14 +56,14 @@ def test_no_policy_outlasts_the_retention():
 def test_retry_after_is_a_lower_bound_on_429_and_503_only():
     slow = {"retry_after": 30}
 
-    assert delay(policy(), attempts=1, answer=answer(429, **slow)) == 30 * SECOND
-    assert delay(policy(), attempts=1, answer=answer(503, **slow)) == 30 * SECOND
-    assert delay(policy(), attempts=1, answer=answer(500, **slow)) == SECOND
-    assert delay(policy(), attempts=9, answer=answer(503, retry_after=2)) == 48 * SECOND
+    assert delay(policy(), attempts=1, response=answer(429, **slow)) == 30 * SECOND
+    assert delay(policy(), attempts=1, response=answer(503, **slow)) == 30 * SECOND
+    assert delay(policy(), attempts=1, response=answer(500, **slow)) == SECOND
+    assert delay(policy(), attempts=9, response=answer(503, retry_after=2)) == 48 * SECOND
 
 
 def test_an_absurd_retry_after_is_cut_to_the_retention():
-    assert delay(policy(), attempts=1, answer=answer(503, retry_after=float("inf"))) == 31 * DAY
+    assert delay(policy(), attempts=1, response=answer(503, retry_after=float("inf"))) == 31 * DAY
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjourn_local.tasks.token_bucket import Bucket
+from adjourn_local.tasks.token_bucket import TokenBucket
 from adjourn_local.timing.timestamps import SECOND
 
 
@@ -15,7 +15,7 @@ def dispatches(bucket, *, until):
 
 
 def test_a_full_bucket_lets_a_burst_go_and_then_the_rate():
-    taken = dispatches(Bucket(500, 100, 0), until=SECOND)
+    taken = dispatches(TokenBucket(500, 100, 0), until=SECOND)
 
     assert taken[99] == 0
     assert taken[100] == 2_000
@@ -23,7 +23,7 @@ def test_a_full_bucket_lets_a_burst_go_and_then_the_rate():
 
 
 def test_a_token_is_there_when_it_was_said_to_be():
-    bucket = Bucket(3, 1, 0)
+    bucket = TokenBucket(3, 1, 0)
     bucket.take(0)
 
     at = bucket.ready_at(0)
@@ -34,7 +34,7 @@ def test_a_token_is_there_when_it_was_said_to_be():
 
 
 def test_a_clock_that_goes_back_gives_no_tokens_and_takes_none():
-    bucket = Bucket(1, 2, 10 * SECOND)
+    bucket = TokenBucket(1, 2, 10 * SECOND)
     bucket.take(10 * SECOND)
 
     bucket.take(3 * SECOND)
@@ -43,7 +43,7 @@ def test_a_clock_that_goes_back_gives_no_tokens_and_takes_none():
 
 
 def test_new_limits_are_not_a_new_burst():
-    bucket = Bucket(1, 10, 0)
+    bucket = TokenBucket(1, 10, 0)
     for _ in range(10):
         bucket.take(0)
 
@@ -58,7 +58,7 @@ def test_new_limits_are_not_a_new_burst():
     waits=st.lists(st.integers(0, 5 * SECOND), max_size=50),
 )
 def test_no_window_ever_exceeds_burst_plus_rate(rate, burst, waits):
-    bucket, now, taken = Bucket(rate, burst, 0), 0, 0
+    bucket, now, taken = TokenBucket(rate, burst, 0), 0, 0
     for wait in waits:
         now = max(now + wait, bucket.ready_at(now + wait))
         bucket.take(now)

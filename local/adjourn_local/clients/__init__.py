@@ -1,0 +1,1 @@
+"""Clients of running services: callable tasks, Cloud Scheduler's jobs, the stack's control."""

@@ -1,0 +1,247 @@
+"""Store entities and index rows in SQLite.
+
+A single thread writes, so a read before a write needs no lock. Writes that belong together are one
+SQLite transaction.
+"""
+
+import itertools
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adjourn_local.database import connect
+from adjourn_local.datastore import catalog, entities
+from adjourn_local.datastore.entity_records import Change
+from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import Entity
+from adjourn_local.datastore.scatter import SCATTER
+from adjourn_local.datastore.view import Source, View
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS datastore_state (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datastore_entities (
+    id INTEGER PRIMARY KEY, key BLOB UNIQUE,
+    version INTEGER, created INTEGER, updated INTEGER, body BLOB);
+CREATE TABLE IF NOT EXISTS datastore_rows (
+    row BLOB PRIMARY KEY, several INTEGER, entity INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datastore_reserved (key BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
+# A put writes a page for each index: a checkpoint every 1000 pages, with its sync, would come every
+# hundred puts.
+_PRAGMAS = """
+PRAGMA wal_autocheckpoint = 8000;
+PRAGMA cache_size = -32768;
+"""
+
+_WRITE_ENTITY = (
+    "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+    " version = excluded.version, created = excluded.created, updated = excluded.updated,"
+    " body = excluded.body"
+)
+
+# https://cloud.google.com/datastore/docs/concepts/limits (without billing)
+_MAX_COMPOSITES = 200
+
+
+class EntityTables:
+    """The tables of entities and index rows; `catalog` has the list of indexes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path)
+        self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA)
+        self._idle: list[sqlite3.Connection] = []
+        self._views: dict[int, sqlite3.Connection] = {}
+        self.catalog = catalog.Catalog(self._connection)
+        self._last_use = dict.fromkeys(self.catalog.composites())
+        last = self._connection.execute("SELECT MAX(id) FROM datastore_entities").fetchone()[0]
+        self._ids = itertools.count((last or 0) + 1)
+        state = self._connection.execute("SELECT value FROM datastore_state WHERE name = 'version'")
+        self.version: int = (state.fetchone() or (0,))[0]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in (*self._views.values(), *self._idle, self._connection):
+            connection.close()
+
+    def present(self) -> View:
+        """Return a view of the current state."""
+        return View(self._connection, self.version)
+
+    def open_view(self) -> View:
+        """Return a view of the current state that later writes do not change."""
+        connection = self._idle.pop() if self._idle else connect(self._path)
+        self._views[id(connection)] = connection
+        connection.execute("BEGIN")
+        # SQLite takes the snapshot at the first read, not at BEGIN.
+        connection.execute("SELECT value FROM datastore_state").fetchone()
+        return View(connection, self.version)
+
+    def close_view(self, view: View) -> None:
+        """Close a view that `open_view` has returned."""
+        view.connection.execute("COMMIT")
+        self._idle.append(self._views.pop(id(view.connection)))
+
+    def is_taken(self, key: bytes) -> bool:
+        """Return whether a key is stored or reserved, so that its id must not be allocated."""
+        select = (
+            "SELECT EXISTS (SELECT 1 FROM datastore_entities WHERE key = :key)"
+            " OR EXISTS (SELECT 1 FROM datastore_reserved WHERE key = :key)"
+        )
+        return bool(self._connection.execute(select, {"key": key}).fetchone()[0])
+
+    def reserve(self, keys: Iterable[bytes]) -> None:
+        """Reserve keys, whose ids will never be allocated."""
+        insert = "INSERT OR IGNORE INTO datastore_reserved VALUES (?)"
+        with self._writing():
+            self._connection.executemany(insert, ((key,) for key in keys))
+
+    def apply(self, changes: Iterable[Change], version: int) -> None:
+        """Write the changes of one commit, all or none."""
+        with self._writing():
+            self._write(changes)
+            self._set_version(version)
+        self.version = version
+
+    @contextmanager
+    def preview(self, changes: Iterable[Change]) -> Iterator[View]:
+        """Yield a view with some changes applied, and roll them back at the end."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(changes)
+            yield self.present()
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _write(self, changes: Iterable[Change]) -> None:
+        removed: list[bytes] = []
+        added: list[tuple[bytes, bool, int]] = []
+        deleted: list[tuple[bytes]] = []
+        written: list[tuple[Any, ...]] = []
+        for change in changes:
+            removed += change.removed_rows
+            if change.new is None:
+                deleted.append((change.key,))
+                continue
+            number = change.old.id if change.old else next(self._ids)
+            written.append((number, change.key, *change.new[1:]))
+            added += [(row, several, number) for row, several in change.added_rows.items()]
+        self._connection.executemany("DELETE FROM datastore_entities WHERE key = ?", deleted)
+        self._connection.executemany(_WRITE_ENTITY, written)
+        self._delete_rows(removed)
+        self._insert_rows(added)
+
+    def _delete_rows(self, rows: list[bytes]) -> None:
+        delete = "DELETE FROM datastore_rows WHERE row = ?"
+        self._connection.executemany(delete, ((row,) for row in rows))
+
+    def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
+        # Sorted, so that rows on the same page are written together.
+        insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
+        self._connection.executemany(insert, sorted(rows))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _set_version(self, version: int) -> None:
+        replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
+        self._connection.execute(replace, (version,))
+
+    def index_rows(
+        self, partition: Partition, kind: str, path: bytes, entity: Any
+    ) -> dict[bytes, bool]:
+        """Return the index rows of a new or changed entity; add its kind and properties if new.
+
+        Raises:
+            RpcError: The entity exceeds a limit or breaks a rule of the service.
+        """
+        indexes = self.catalog.kind(partition, kind)
+        found = entities.indexed_values(entity, indexes.read if indexes else ())
+        if indexes is None:
+            self.catalog.ensure_prefix(partition)
+            self.catalog.add_index(partition, kind, KIND, since=0)
+            return self.index_rows(partition, kind, path, entity)
+        if not found.keys() <= indexes.properties:
+            self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
+        rows = indexes.rows(path, found)
+        indexes.check(rows)
+        return rows
+
+    def stored_rows(
+        self, partition: Partition, kind: str, path: bytes, body: bytes
+    ) -> dict[bytes, bool]:
+        """Return the index rows of an entity that is or was stored."""
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None:
+            return {}
+        if not indexes.read:
+            return indexes.rows(path, {})
+        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.read))
+
+    def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
+        """Return the index of a kind with a shape; create it from the stored entities if missing.
+
+        The result is None if no entity ever had such a property, so that the index would be empty.
+        """
+        indexes = self.catalog.kind(partition, kind)
+        names = {column.name for column in shape.columns} - {KEY, SCATTER}
+        if indexes is None or not names <= indexes.properties:
+            return None
+        use = (partition, kind, shape)
+        if shape.is_composite:
+            self._last_use.pop(use, None)
+            self._last_use[use] = None
+        return indexes.by_shape.get(shape) or self._fill(partition, kind, shape)
+
+    def _fill(self, partition: Partition, kind: str, shape: Shape) -> Index:
+        self._drop_stale()
+        version = self.version + 1
+        with self._writing():
+            index = self.catalog.add_index(partition, kind, shape, since=version)
+            try:
+                filled = self.rows_of_kind(self.present(), partition, kind, index)
+                self._insert_rows(
+                    [(r, several, n) for n, rows in filled for r, several in rows.items()]
+                )
+                self._set_version(version)
+            except BaseException:
+                self.catalog.drop_index(partition, kind, index)
+                raise
+        self.version = version
+        return index
+
+    def _drop_stale(self) -> None:
+        """Drop the least recently used composite index if there are too many."""
+        if len(self._last_use) <= _MAX_COMPOSITES:
+            return
+        partition, kind, shape = use = next(iter(self._last_use))
+        del self._last_use[use]
+        indexes = self.catalog.kind(partition, kind)
+        if indexes and (index := indexes.by_shape.get(shape)):
+            delete = "DELETE FROM datastore_rows WHERE row >= ? AND row < ?"
+            with self._writing():
+                self._connection.execute(delete, (index.prefix, index.prefix + b"\xff"))
+                self.catalog.drop_index(partition, kind, index)
+
+    def rows_of_kind(
+        self, view: View, partition: Partition, kind: str, index: Index
+    ) -> Iterator[tuple[int, dict[bytes, bool]]]:
+        """Yield each entity of a kind with the rows that it has, or would have, in an index."""
+        indexes = self.catalog.kind(partition, kind)
+        if indexes is None:
+            return
+        prefix = indexes.by_shape[KIND].prefix
+        for row in view.scan(Source.ROWS, prefix, prefix + b"\xff", reverse=False):
+            found = entities.indexed_values(Entity.FromString(row[6]))
+            yield row[2], rows_in(index, row[0][len(prefix) :], found)

@@ -1,0 +1,288 @@
+"""Apply the mutations of a commit to the stored entities; all is computed before it is written."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from adjourn_local.datastore import keys, masks, transforms
+from adjourn_local.datastore.entity_records import Change, EntityRecord
+from adjourn_local.datastore.entity_tables import EntityTables
+from adjourn_local.datastore.history import History
+from adjourn_local.datastore.keys import Partition
+from adjourn_local.datastore.messages import (
+    CommitRequest,
+    CommitResponse,
+    Entity,
+    Mutation,
+    invalid,
+)
+from adjourn_local.http.rpc import RpcError
+from adjourn_local.timing.timestamps import read, write
+
+_FORBIDDEN = {
+    ("insert", "insert"),
+    ("update", "insert"),
+    ("upsert", "insert"),
+    ("delete", "update"),
+}
+_MAX_TRANSFORMS = 500
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An entity while the mutations of one commit are applied to it."""
+
+    partition: Partition
+    kind: str
+    path: bytes
+    key: bytes
+    old: EntityRecord | None = None
+    entity: Any | None = None
+    transforms: int = 0
+    operations: list[str] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+
+
+class OutdatedError(Exception):
+    """An index was created while a commit checked its locks; its changes lack the rows for it."""
+
+
+class MutationWriter:
+    """Applies commits to the store."""
+
+    def __init__(
+        self, store: EntityTables, history: History, allocate: Callable[[Partition, Any], None]
+    ) -> None:
+        """Take the store, its history, and a function that gives an id to an incomplete key."""
+        self._store = store
+        self._history = history
+        self._allocate = allocate
+
+    def commit(self, request: Any, now: int, check_locks: Callable[[list[Change]], None]) -> Any:
+        """Apply a commit's mutations, all or none, and return the response.
+
+        Args:
+            request: The CommitRequest; incomplete keys in it are completed.
+            now: The current time in microseconds since 1970.
+            check_locks: Called with the changes before they are written; an error that it raises
+                prevents the commit.
+
+        Raises:
+            RpcError: A mutation is refused; nothing has changed.
+            OutdatedError: Nothing has changed; try again with the original request.
+        """
+        transactional = request.mode != CommitRequest.NON_TRANSACTIONAL
+        version = max(self._store.version + 1, now)
+        response = CommitResponse()
+        drafts = self._mutated(request, response, version, transactional=transactional)
+        planned = [(draft, self._change(draft, version)) for draft in drafts]
+        changes = [change for _, change in planned if change]
+        if changes:
+            self._check_locks(changes, check_locks)
+            self._store.apply(changes, version)
+            self._history.note(changes, now)
+        for draft, change in planned:
+            _report(draft, change, version)
+        response.index_updates = sum(len(c.added_rows) + len(c.removed_rows) for c in changes)
+        if transactional:
+            write(response.commit_time, version)
+        return response
+
+    def _mutated(
+        self, request: Any, response: Any, version: int, *, transactional: bool
+    ) -> Iterable[_Draft]:
+        """Return the entities of a commit after its mutations; each mutation gets a result."""
+        database = keys.RequestDatabase(request.project_id, request.database_id)
+        drafts: dict[bytes, _Draft] = {}
+        steps = []
+        for mutation in request.mutations:
+            result = response.mutation_results.add()
+            operation, draft = self._draft(mutation, database, result, drafts)
+            _check_sequence(draft, operation, transactional=transactional)
+            draft.operations.append(operation)
+            draft.results.append(result)
+            steps.append((draft, mutation, operation, result))
+        for stored, old in self._store.present().records(list(drafts)):
+            if old is not None:
+                drafts[stored].old = old
+                drafts[stored].entity = Entity.FromString(old.body)
+        for step in steps:
+            _mutate(*step, version)
+        return drafts.values()
+
+    def _check_locks(
+        self, changes: list[Change], check_locks: Callable[[list[Change]], None]
+    ) -> None:
+        before = self._store.version
+        check_locks(changes)
+        if self._store.version != before:
+            raise OutdatedError
+
+    def _draft(
+        self,
+        mutation: Any,
+        database: keys.RequestDatabase,
+        result: Any,
+        drafts: dict[bytes, _Draft],
+    ) -> tuple[str, _Draft]:
+        """Return a mutation's operation and the draft of its entity; complete the key."""
+        operation = mutation.WhichOneof("operation")
+        if operation is None:
+            raise invalid("Mutation is missing operation.")
+        key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
+        path = keys.checked_path(key, incomplete=operation in {"insert", "upsert"})
+        partition = database.partition(key)
+        keys.set_partition(key, partition)
+        last = key.path[-1]
+        if last.WhichOneof("id_type") is None:
+            self._allocate(partition, key)
+            result.key.CopyFrom(key)
+            path = keys.encode_path(key.path)
+        stored = self._store.catalog.ensure_prefix(partition) + path
+        draft = drafts.get(stored)
+        if draft is None:
+            draft = drafts[stored] = _Draft(partition, last.kind, path, stored)
+        return operation, draft
+
+    def _change(self, draft: _Draft, version: int) -> Change | None:
+        """Return the change to write for a draft, or None if the entity stays the same."""
+        old, entity = draft.old, draft.entity
+        if entity is None:
+            if old is None:
+                return None
+            return Change(draft.key, old, None, removed_rows=self._rows_before(draft, old))
+        body = entity.SerializeToString(deterministic=True)
+        if old is None:
+            new = EntityRecord(0, version, version, version, body)
+            return Change(draft.key, None, new, added_rows=self._rows(draft, entity))
+        is_recreated = "delete" in draft.operations
+        if old.body == body and not is_recreated:
+            return None
+        created = version if is_recreated else old.created
+        before = self._rows_before(draft, old)
+        after = self._rows(draft, entity)
+        return Change(
+            draft.key,
+            old,
+            EntityRecord(old.id, version, created, version, body),
+            removed_rows=[row for row in before if row not in after],
+            added_rows={
+                row: several for row, several in after.items() if before.get(row) != several
+            },
+        )
+
+    def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
+        return self._store.index_rows(draft.partition, draft.kind, draft.path, entity)
+
+    def _rows_before(self, draft: _Draft, old: EntityRecord) -> dict[bytes, bool]:
+        return self._store.stored_rows(draft.partition, draft.kind, draft.path, old.body)
+
+
+def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> None:
+    if not draft.operations:
+        return
+    if not transactional:
+        raise invalid(
+            "A non-transactional commit may not contain multiple mutations affecting"
+            " the same entity."
+        )
+    earlier = draft.operations[-1]
+    if (earlier, operation) in _FORBIDDEN:
+        raise invalid(f"Cannot {earlier} then {operation} an entity in the same request.")
+
+
+def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int) -> None:
+    if _conflicts(mutation, operation, draft.old):
+        result.conflict_detected = True
+        return
+    if operation == "delete":
+        if mutation.property_transforms:
+            raise invalid("A delete cannot have property transforms.")
+        draft.entity = None
+        return
+    given = getattr(mutation, operation)
+    _check_existence(draft, operation, given.key)
+    draft.entity = _written(mutation, draft.entity, given)
+    wanted = mutation.property_transforms
+    draft.transforms += len(wanted)
+    if draft.transforms > _MAX_TRANSFORMS:
+        raise invalid(
+            f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
+        )
+    for one in wanted:
+        result.transform_results.append(transforms.transform(draft.entity, one, now))
+
+
+def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
+    if operation == "insert" and draft.entity is not None:
+        text = f"entity already exists: {keys.describe(key)}"
+        raise RpcError(grpc.StatusCode.ALREADY_EXISTS, text)
+    if operation == "update" and draft.entity is None:
+        raise RpcError(grpc.StatusCode.NOT_FOUND, f"no entity to update: {keys.describe(key)}")
+
+
+def _conflicts(mutation: Any, operation: str, old: EntityRecord | None) -> bool:
+    """Return whether the stored entity differs from the one that the mutation expects.
+
+    Raises:
+        RpcError: It differs, and the mutation's strategy is to fail the commit.
+    """
+    which = mutation.WhichOneof("conflict_detection_strategy")
+    if which is None:
+        if mutation.conflict_resolution_strategy:
+            raise invalid("conflict_resolution_strategy needs a conflict_detection_strategy.")
+        return False
+    if which == "base_version":
+        required, stored = mutation.base_version, old.version if old else 0
+    else:
+        required = read(mutation.update_time)
+        stored = old.updated if old else 0
+    _check_base(operation, required, stored)
+    if required == stored:
+        return False
+    if mutation.conflict_resolution_strategy == Mutation.FAIL:
+        what = which.replace("_", " ")
+        raise RpcError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"the stored version ({stored}) does not match the required {what} ({required})",
+        )
+    return True
+
+
+def _check_base(operation: str, required: int, stored: int) -> None:
+    """Refuse a version that the entity cannot have, as Google's emulator does."""
+    if required < 0:
+        raise invalid(f"Invalid base_version: {required}, it should be >= 0")
+    if operation == "insert" and required:
+        raise invalid("Cannot insert an entity with a base version greater than zero.")
+    if operation == "update" and not required:
+        raise invalid("Cannot update an entity with a base version set to zero.")
+    if required > stored > 0:
+        raise invalid("Invalid base version, it is greater than the stored version.")
+
+
+def _written(mutation: Any, current: Any, given: Any) -> Any:
+    """Return the entity that a mutation writes."""
+    if not mutation.HasField("property_mask"):
+        return given
+    mask = masks.parse(mutation.property_mask)
+    for name in masks.reserved(mask):
+        raise invalid(f'The property mask names the reserved property "{name}".')
+    entity = Entity()
+    if current is not None:
+        entity.CopyFrom(current)
+    masks.copy_masked(given, entity, mask)
+    entity.key.CopyFrom(given.key)
+    return entity
+
+
+def _report(draft: _Draft, change: Change | None, version: int) -> None:
+    """Set versions and times in the results of an entity's mutations."""
+    record = change.new if change else draft.old
+    for result in draft.results:
+        result.version = record.version if record else version
+        if record is not None:
+            write(result.create_time, record.created)
+            write(result.update_time, record.updated)

@@ -1,0 +1,217 @@
+"""Turn calls into tasks on a queue."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from adjourn.concurrency import batches, in_threads
+from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
+from adjourn.names import numbered
+from adjourn.ports import Adapters, NewTask, Target
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.context import ContextPropagator
+from adjourn.serialization.envelope import Envelope
+from adjourn.settings import Settings
+from adjourn.state.large_payloads import LargePayloads
+from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
+from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.handle import Enqueued, TaskHandle
+from adjourn.tasks.task import Task
+from adjourn.tasks.unique import UniqueCalls, unique_name
+
+# Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
+# A call with a later start is enqueued for this long and then enqueued again.
+_LONGEST_DELAY = dt.timedelta(days=29)
+
+
+class _Prepared(NamedTuple):
+    """A call whose task is ready to be created.
+
+    Attributes:
+        id: The id of the call.
+        eta: Earliest start of the call, which may be later than that of the task.
+        task: The task that carries it.
+    """
+
+    id: str
+    eta: dt.datetime | None
+    task: NewTask
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Enqueuer:
+    """Turns calls into tasks on a queue."""
+
+    adapters: Adapters
+    settings: Settings
+    codec: Codec
+    propagator: ContextPropagator
+    markers: TransactionMarkers
+    payloads: LargePayloads
+    unique_calls: UniqueCalls
+
+    def enqueue(
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        call: str = "",
+    ) -> TaskHandle:
+        """Enqueue one call.
+
+        Args:
+            task: The task to call.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            call: The id of the call; a new one if empty.
+
+        Raises:
+            EncodeError: An argument cannot be encoded, or the function does not accept it; the
+                message names it.
+            EnqueueError: Cloud Tasks did not accept the task.
+            DeclarationError: The call is unique and made inside a transaction.
+        """
+        options = task.defaults
+        prepared = self._prepare(task, args, kwargs, options.name, call)
+        if options.unique_by is None:
+            return self._create(prepared)
+        name = prepared.task.name or ""
+        if not self.unique_calls.enter(name, options):
+            return self._handle(prepared, None)
+        handle = self._create(prepared)
+        self.unique_calls.mark_enqueued(name, options)
+        return handle
+
+    def map(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
+        """Enqueue one call for each tuple of arguments; see `Task.map`."""
+        if task.defaults.unique_by is not None:
+            raise DeclarationError("Unique calls are made one by one, not with map.")
+
+        def prepared() -> Iterator[_Prepared | EncodeError | EnqueueError]:
+            batch = task.defaults.name
+            for index, args in enumerate(calls):
+                name = batch and f"{numbered(batch, index)}-{index}"
+                try:
+                    yield self._prepare(task, args, {}, name)
+                except (EncodeError, EnqueueError) as error:
+                    yield error
+
+        def size(one: _Prepared | EncodeError | EnqueueError) -> int:
+            return len(one.task.body) if isinstance(one, _Prepared) else 0
+
+        return in_threads(self._create_many, batches(prepared(), size))
+
+    def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
+        """Enqueue a delivered call again, under a name that only this resumption has.
+
+        Raises:
+            EnqueueError: Cloud Tasks did not accept the task.
+            StoreError: The lifetime of its payload could not be extended.
+        """
+        name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
+        extended = self.payloads.extend_for(envelope, at)
+        return self._create(self._with_task(extended, name=name, eta=at))
+
+    def _prepare(
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        name: str | None,
+        call: str = "",
+    ) -> _Prepared:
+        options, now = task.defaults, self.adapters.clock.now()
+        options.check_timeout(task.name, self.settings.function_timeout)
+        accepted = check_arguments(task.name, task.function, args, kwargs)
+        eta = options.start(now, self.adapters.chance())
+        call = call or self.adapters.new_id()
+        if options.unique_by is not None:
+            if self.markers.transaction(options.transaction) is not None:
+                # If it were rolled back, later calls would still be refused.
+                raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
+            # By parameter: the same call may pass an argument by position or by name.
+            by_parameter = (accepted.args, accepted.kwargs)
+            name = unique_name(task.name, by_parameter, options, now, self.codec)
+        marker = self.markers.put(call, options.transaction, eta)
+        envelope = Envelope(
+            id=call,
+            task=task.name,
+            args=args,
+            kwargs=kwargs,
+            enqueued_at=now,
+            queue=options.queue or self.settings.queue,
+            eta=eta,
+            expires_at=(eta or now) + options.expires if options.expires else None,
+            timeout=options.timeout,
+            max_retries=options.max_retries,
+            min_backoff=options.min_backoff,
+            max_backoff=options.max_backoff,
+            once=options.once,
+            no_retry=options.no_retry,
+            marker=marker,
+            context=self.propagator.capture(),
+        )
+        # A commit takes a moment: a delivery before that would only have to be repeated.
+        start = max(eta or now, now + FIRST_WAIT) if marker else eta
+        return self._with_task(envelope, name=name, eta=start)
+
+    def _with_task(
+        self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None
+    ) -> _Prepared:
+        """Return a call with its task, which is named after the call unless a name is given.
+
+        Cloud Tasks is slower with named tasks. But if the answer to the creation of an unnamed
+        task is lost, it can be neither repeated without the risk of a duplicate nor left out
+        without the risk of a loss. The ids are random, because the documentation advises against
+        names with a common prefix.
+        """
+        task_eta = eta and min(eta, self.adapters.clock.now() + _LONGEST_DELAY)
+        task = NewTask(
+            target=Target.DEFERRED,
+            label=envelope.task,
+            queue=envelope.queue,
+            body=self.payloads.body_for(envelope, self.codec, eta),
+            name=name or envelope.id,
+            eta=task_eta,
+            timeout=envelope.timeout,
+            min_backoff=envelope.min_backoff,
+            max_backoff=envelope.max_backoff,
+        )
+        return _Prepared(id=envelope.id, eta=eta, task=task)
+
+    def _create(self, prepared: _Prepared) -> TaskHandle:
+        try:
+            name: str | None = self.adapters.queue.enqueue(prepared.task)
+        except TaskExistsError:
+            name = None
+        return self._handle(prepared, name)
+
+    def _create_many(
+        self, batch: Sequence[_Prepared | EncodeError | EnqueueError]
+    ) -> Sequence[Enqueued]:
+        tasks = [one.task for one in batch if isinstance(one, _Prepared)]
+        replies = iter(self.adapters.queue.enqueue_many(tasks))
+        return [
+            self._result(one, next(replies)) if isinstance(one, _Prepared) else one for one in batch
+        ]
+
+    def _result(self, prepared: _Prepared, reply: str | EnqueueError) -> TaskHandle | EnqueueError:
+        if isinstance(reply, TaskExistsError):
+            return self._handle(prepared, None)
+        return reply if isinstance(reply, EnqueueError) else self._handle(prepared, reply)
+
+    def _handle(self, prepared: _Prepared, name: str | None) -> TaskHandle:
+        """Return the handle of a new task with this full name, or of an existing one if None."""
+        task, queue = prepared.task, self.adapters.queue
+        return TaskHandle(
+            id=prepared.id if name else None,
+            name=name or queue.full_name(task.queue, task.name or ""),
+            queue=task.queue,
+            eta=prepared.eta,
+            is_new=name is not None,
+            _queue=queue,
+        )
