@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from adjourn_local.commands import Add
-from adjourn_local.errors import UsageError
 from adjourn_local.commands.output import say
+from adjourn_local.errors import UsageError
 from adjourn_local.viur_check.finding import Finding, Weight
 from adjourn_local.viur_check.project import findings
 

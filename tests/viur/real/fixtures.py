@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from adjourn_local.runtime.harness import RunningStack, _connected
 from adjourn_local.runtime.stack import Ports, Stack, running
-from adjourn_local.tasks.options import Options
+from adjourn_local.tasks.options import TasksOptions
 from tests.viur.environments import ROOT
 from tests.viur.real import worlds
 
@@ -68,7 +68,7 @@ def stack(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         main = importlib.import_module(f"{worlds.MOVED}.main")
-        options = Options(app_engine={"default": app_engine})
+        options = TasksOptions(app_engine={"default": app_engine})
         # Cron functions run when a test says so, and not at the next full minute.
         patch.setattr(main.app, "cron_names", frozenset)
         stack = Stack(main.app, f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)

@@ -125,7 +125,7 @@ def test_what_viur_refuses_is_refused_with_a_hint():
     for value in (Plain.ONE, object(), complex(1)):
         with pytest.raises(TypeError):
             viur_json.dumps(value)
-        with pytest.raises(EncodeError, match="cannot be carried"):
+        with pytest.raises(EncodeError, match="cannot be encoded"):
             carried(value)
 
 

@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 from google.cloud import datastore
 
 from adjourn_local.runtime.harness import RunningStack
-from adjourn_local.runtime.stack import PEOPLE, PROJECT, SERVICE_ACCOUNT
+from adjourn_local.runtime.stack import PROJECT, SERVICE_ACCOUNT, USER_AUDIENCE
+from adjourn_local.tokens.user_tokens import TOKEN_PATH
 from tests.viur.real.world import in_request
 
 MODULES = Path(__file__).parent / "modules"
@@ -128,7 +129,9 @@ class AdjournWorld:
 
     def execute(self, cls, values) -> None:
         url = f"http://127.0.0.1:{self._stack.ports.http}"
-        token = _post(f"{url}/people/token", {"email": "ann@shop.example", "audience": PEOPLE})
+        token = _post(
+            f"{url}{TOKEN_PATH}", {"email": "ann@shop.example", "audience": USER_AUDIENCE}
+        )
         headers = {"Authorization": f"Bearer {token['token']}"}
         _post(f"{self._stack.ports.url('deferred')}/execute/{cls.key}", values, headers)
 
