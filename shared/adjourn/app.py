@@ -15,7 +15,7 @@ from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.ports import Adapters
 from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec
@@ -215,11 +215,11 @@ class App(AutomaticTasks):
         Raises:
             DeclarationError: The class is wrong or its key is taken.
         """
-        from adjourn.callable_tasks.definitions import offer  # noqa: PLC0415 - for those who declare one
+        from adjourn.callable_tasks.definitions import define  # noqa: PLC0415 - for those who declare one
 
-        offered = offer(cls, self._enqueuer)
-        self._declared.offers.add(offered.key, offered)
-        self._declared.tasks.add(offered.task.name, offered.task)
+        definition = define(cls, self._enqueuer)
+        self._declared.callable_tasks.add(definition.key, definition)
+        self._declared.tasks.add(definition.task.name, definition.task)
         return cls
 
     def register(self, cls: V) -> V:

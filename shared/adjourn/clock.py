@@ -1,4 +1,4 @@
-"""The time, as everything in adjourn reads it, so that tests can set it."""
+"""The clock that all of adjourn reads, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What adjourn needs of time."""
+    """What adjourn needs of a clock."""
 
     def now(self) -> dt.datetime:
         """Return the present as an aware UTC datetime."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go backwards, for measuring."""
+        """Return seconds of a clock that never goes backwards, for measuring."""
 
 
 class SystemClock:

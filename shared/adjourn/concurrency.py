@@ -1,4 +1,4 @@
-"""Threads and processes: background work, batches in threads, one value for each process."""
+"""Threads and processes: work in the background and in parallel, one value for each process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scoped(Generic[T]):
 
 
 class PerProcess(Generic[T]):
-    """Makes something on first use, once in each process, and keeps it."""
+    """Makes a value on first use, once in each process, and keeps it."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -45,7 +45,7 @@ class PerProcess(Generic[T]):
         self._made: tuple[int, T] | None = None
 
     def __call__(self) -> T:
-        """Return this process's own."""
+        """Return the value of this process."""
         made = self._made
         if made is None or made[0] != os.getpid():
             with self._lock:
@@ -56,18 +56,18 @@ class PerProcess(Generic[T]):
 
 
 def is_stopping() -> bool:
-    """Whether the server of this process was told to stop and only ends its requests.
+    """Whether the server of this process was told to stop and only finishes its requests.
 
     Cloud Run sends SIGTERM and kills the instance ten seconds later
-    (https://cloud.google.com/run/docs/container-contract). Only the main thread can have a handler
-    of its own for it, and there gunicorn has one: a method of its worker, which clears `alive`.
+    (https://cloud.google.com/run/docs/container-contract). gunicorn handles the signal in the main
+    thread, by a method of its worker that clears the worker's `alive`.
     """
     worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return getattr(worker, "alive", True) is False
 
 
 def ahead(work: Callable[[], T]) -> Callable[[], T]:
-    """Begin some work in a thread; return what waits for its result."""
+    """Begin work in a thread; return a function that waits for its result."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
 
     pool = ThreadPoolExecutor(1, "adjourn-ahead")
@@ -76,8 +76,8 @@ def ahead(work: Callable[[], T]) -> Callable[[], T]:
     return future.result
 
 
-# BatchCreateTasks takes 100 (https://cloud.google.com/tasks/docs/quotas); gRPC servers take 4 MiB
-# unless told otherwise, and a single body may have a million bytes.
+# BatchCreateTasks takes 100 tasks (https://cloud.google.com/tasks/docs/quotas). gRPC servers take
+# 4 MiB by default, and a single body may have a million bytes.
 _ITEMS = 100
 _WEIGHT = 2_500_000
 
@@ -85,9 +85,9 @@ _THREADS = 8
 
 
 def batches(items: Iterable[T], weight: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yield the items in lists that are short and light enough for one request.
+    """Yield the items in lists that are small enough for one request.
 
-    If taking an item raises, those before it still come, and then the exception.
+    If taking an item raises, the items before it are yielded first; then the exception is raised.
     """
     batch: list[T] = []
     load = 0
@@ -109,10 +109,10 @@ def batches(items: Iterable[T], weight: Callable[[T], int]) -> Iterator[list[T]]
 def in_threads(
     work: Callable[[Sequence[T]], Sequence[R]], groups: Iterable[Sequence[T]]
 ) -> Iterator[R]:
-    """Yield the results of all groups in order while a few of them are worked on at once.
+    """Yield the results of all groups, in order; up to eight groups are worked on in parallel.
 
     Groups are taken as the results are, so that there may be any number of them. If taking one
-    raises, the results of those before it still come, and then the exception.
+    raises, the results of those before it are yielded first; then the exception is raised.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
 
@@ -123,9 +123,21 @@ def in_threads(
         while failure is None:
             try:
                 running.append(pool.submit(work, next(taken)))
-            except Exception as error:  # noqa: BLE001 - the user's; it is raised in the end
+            except Exception as error:  # noqa: BLE001 - whatever the items raise; it is raised in the end
                 failure = error
             while running and (len(running) >= _THREADS or failure or running[0].done()):
                 yield from running.popleft().result()
     if not isinstance(failure, StopIteration):
         raise failure
+
+
+def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results of work for each item, in order; up to eight are worked on in parallel."""
+    if not items:
+        return []
+    return list(in_threads(lambda group: [work(each) for each in group], ([i] for i in items)))
+
+
+def in_background(work: Callable[[T], object], items: Iterable[T]) -> list[threading.Thread]:
+    """Return a thread for each item, to be started; none of them keeps the process from ending."""
+    return [threading.Thread(target=work, args=(each,), daemon=True) for each in items]

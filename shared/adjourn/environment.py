@@ -1,4 +1,4 @@
-"""The settings as the variables of the environment tell them."""
+"""Read settings from environment variables, and find variables that are not settings."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-ATTEMPTS = 100  # of a queue that nobody configured (RetryConfig.max_attempts)
+ATTEMPTS = 100  # of a queue without configuration (RetryConfig.max_attempts)
 
 _PREFIX = "ADJOURN_"
-# Read by the command line, the functions' loader and `adjourn.viur`, so not a mistake when set.
+# Read by the command line, the loader of the functions and `adjourn.viur`, so not a mistake if set.
 _OTHER_NAMES = {"ADJOURN_APP", "ADJOURN_VIUR_INTERVALS"}
 
 Reader: TypeAlias = Callable[[Mapping[str, str]], object]
 
 
 def read(environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the settings that are told, by their names."""
-    told = {name: reader(environ) for name, reader in _READERS.items()}
-    return {name: value for name, value in told.items() if value not in ("", (), None)}
+    """Return the settings that are set, by name."""
+    values = {name: reader(environ) for name, reader in _READERS.items()}
+    return {name: value for name, value in values.items() if value not in ("", (), None)}
 
 
 def variable(field: str) -> str:
-    """Return which variable a setting is told by."""
+    """Return the environment variable of a setting."""
     return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"{_PREFIX}{field.upper()}"
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence, with the fix, for every variable that looks like a setting and is none."""
+    """Return a sentence with the fix for each variable that looks like a setting but is not one."""
     known = {variable(field) for field in _READERS} | _OTHER_NAMES
     endings = [name.removeprefix(_PREFIX) for name in known]
     found = []
@@ -41,7 +41,7 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _text(*names: str) -> Reader:
-    """Read the first of some variables that is not blank."""
+    """Return a reader of the first variable that is not blank."""
     return lambda environ: next(filter(None, (environ.get(each, "").strip() for each in names)), "")
 
 
@@ -60,12 +60,12 @@ def _number(name: str) -> Reader:
 
 
 def _count(text: str) -> int:
-    """Return a number from 1, 0 for anything else, which the settings then refuse."""
+    """Return a number from 1; for anything else return 0, which the settings then refuse."""
     return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
 
 
 def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
-    """Read `100,mail=20`; what cannot be read is -1, which the settings then refuse."""
+    """Parse `100,mail=20`; a part that cannot be parsed is -1, which the settings then refuse."""
     found = {"": ATTEMPTS}
     for part in _texts("ADJOURN_MAX_ATTEMPTS")(environ):
         queue, _, number = part.rpartition("=")
@@ -87,7 +87,7 @@ _READERS: Mapping[str, Reader] = {
     "queue": _text("ADJOURN_QUEUE"),
     "database": _text("ADJOURN_DATABASE"),
     "platform": _text("ADJOURN_PLATFORM"),
-    # What names the code that runs, on its own, on Cloud Run and on App Engine.
+    # The deployed version: our own variable, that of Cloud Run, that of App Engine.
     "revision": _text("ADJOURN_REVISION", "K_REVISION", "GAE_DEPLOYMENT_ID"),
     "keys_url": _url("ADJOURN_KEYS_URL"),
     "retry_warning": _number("ADJOURN_RETRY_WARNING"),

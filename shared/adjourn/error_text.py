@@ -1,4 +1,4 @@
-"""What an exception says, as text that can be stored, whatever an application raises."""
+"""The text of an exception, as it can be stored, whatever an application raises."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import traceback
 from collections.abc import Callable
 
 
-def said(error: BaseException, longest: int) -> str:
-    """Return type and message of an exception, cut to so many bytes of UTF-8."""
-    message = _had(lambda: str(error))
+def error_line(error: BaseException, longest: int) -> str:
+    """Return type and message of an exception, cut to `longest` bytes of UTF-8."""
+    message = _safely(lambda: str(error))
     return _bytes(f"{type(error).__name__}: {message}")[:longest].decode(errors="ignore")
 
 
-def traced(error: BaseException, longest: int) -> str:
-    """Return the traceback of an exception, of which so many bytes at the end are kept."""
-    text = _had(lambda: "".join(traceback.format_exception(error)))
+def traceback_text(error: BaseException, longest: int) -> str:
+    """Return the last `longest` bytes of the traceback of an exception."""
+    text = _safely(lambda: "".join(traceback.format_exception(error)))
     return _bytes(text)[-longest:].decode(errors="ignore")
 
 
-def _had(text: Callable[[], str]) -> str:
+def _safely(text: Callable[[], str]) -> str:
     try:
         return text()
-    except Exception as another:  # noqa: BLE001 - an application's __str__ must not cost the record
-        return f"(what it says cannot be had: {type(another).__name__})"
+    except Exception as another:  # noqa: BLE001 - a failing __str__ must not prevent the record
+        return f"(its text cannot be made: {type(another).__name__})"
 
 
 def _bytes(text: str) -> bytes:
-    # A file's name may have lone surrogates, which Datastore does not take.
+    # File names may contain lone surrogates, which Datastore refuses.
     return text.encode(errors="backslashreplace")

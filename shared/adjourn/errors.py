@@ -3,27 +3,27 @@
 AdjournError
 ├── ConfigurationError      settings or the application are wrong; nothing starts
 ├── DeclarationError        a decorator, option or registration is wrong
-├── EncodeError             a value cannot be carried in a task
-├── DecodeError             a body is not one of ours
+├── EncodeError             a value cannot be encoded in a task
+├── DecodeError             a body was not written by adjourn
 ├── EnqueueError            a task was not accepted
 │   ├── TaskExistsError     the name is taken, or was until recently
 │   ├── QueueNotFoundError  the queue does not exist
-│   └── UnavailableError    the service did not answer; trying again may help
+│   └── UnavailableError    the service did not answer; a retry may help
 ├── UnknownNameError        nothing is registered under a name
 ├── NoCurrentTaskError      no task is running here
-├── ConflictError           a transaction met another one
-├── StoreError              Datastore did not do what was asked
+├── ConflictError           a transaction or write lost to contention
+├── StoreError              Datastore could not be reached or refused
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
-└── CallerError             a request is not from a caller that we accept
+└── CallerError             a request is not from an accepted caller
     ├── UnauthenticatedError
     └── ForbiddenError
 
-Raised by the user's code, to steer the task that runs:
+Raised by the code of a running task, to control what happens to it:
 
-PermanentTaskFailure        do not try again; keep a dead letter
-Discard                     it is no longer wanted; acknowledge it
-RetryLater                  it failed; try again after a given time
-Snooze                      it is too early; come back later, no attempt is spent
+PermanentTaskFailure        do not retry; keep a dead letter
+Discard                     no longer wanted; end without a dead letter
+RetryLater                  failed; retry after a given time
+Snooze                      too early; run later, which does not count as an attempt
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONGEST_WAIT = dt.timedelta(days=36525)
 
 
 class AdjournError(Exception):
-    """Anything that adjourn raises, but for what steers a task."""
+    """The base of all errors that adjourn raises."""
 
 
 class ConfigurationError(AdjournError, ValueError):
@@ -42,15 +42,15 @@ class ConfigurationError(AdjournError, ValueError):
 
 
 class DeclarationError(AdjournError, ValueError):
-    """A decorator, an option or a registration is wrong; the message says how to mend it."""
+    """A decorator, an option or a registration is wrong; the message says the fix."""
 
 
 class EncodeError(AdjournError, TypeError):
-    """A value cannot be carried in a task; the message names the path at which it stands."""
+    """A value cannot be encoded in a task; the message names its path in the arguments."""
 
 
 class DecodeError(AdjournError, ValueError):
-    """A body is not one that this version of adjourn wrote or can read."""
+    """A body cannot be read by this version of adjourn."""
 
 
 class EnqueueError(AdjournError):
@@ -62,11 +62,11 @@ class TaskExistsError(EnqueueError):
 
 
 class QueueNotFoundError(EnqueueError):
-    """The queue does not exist; it is to be created before tasks can wait in it."""
+    """The queue does not exist; create it before tasks are enqueued."""
 
 
 class UnavailableError(EnqueueError):
-    """The queue service could not be reached or asked to be left alone; try again later."""
+    """The queue service could not be reached, or asked to be called less often; retry later."""
 
 
 class UnknownNameError(AdjournError, LookupError):
@@ -74,11 +74,11 @@ class UnknownNameError(AdjournError, LookupError):
 
 
 class NoCurrentTaskError(AdjournError, LookupError):
-    """`current_task()` was asked outside of a task."""
+    """`current_task()` was called outside of a task."""
 
 
 class ConflictError(AdjournError):
-    """A transaction was refused because another one changed what it had read."""
+    """A transaction or write was refused because of another one; nothing was written."""
 
 
 class StoreError(AdjournError):
@@ -86,31 +86,31 @@ class StoreError(AdjournError):
 
 
 class KeysUnavailableError(AdjournError):
-    """The keys that verify callers could not be fetched; the caller may well be one of ours."""
+    """The keys that verify callers could not be fetched; the caller may be an accepted one."""
 
 
 class CallerError(AdjournError):
-    """A request is not from a caller that we accept; the reason is for the log alone."""
+    """A request is not from an accepted caller; the reason is only for the log."""
 
 
 class UnauthenticatedError(CallerError):
-    """A request carries no identity that can be verified."""
+    """A request has no identity that can be verified."""
 
 
 class ForbiddenError(CallerError):
-    """A request carries a verified identity that may not call."""
+    """A request has a verified identity that is not accepted."""
 
 
 class PermanentTaskFailure(Exception):  # noqa: N818 - the name that App Engine and ViUR gave it
     """Raise it in a task to give up at once: there are no further attempts."""
 
 
-class Discard(Exception):  # noqa: N818 - it steers, it is no error
-    """Raise it in a task that is no longer wanted: it is acknowledged, without a dead letter."""
+class Discard(Exception):  # noqa: N818 - controls the task, is not an error
+    """Raise it in a task that is no longer wanted: it ends without a dead letter."""
 
 
-class RetryLater(Exception):  # noqa: N818 - it steers
-    """Raise it in a task that failed and knows when to try again; an execution is spent.
+class RetryLater(Exception):  # noqa: N818 - controls the task
+    """Raise it in a task that failed and knows when to retry; this counts as an attempt.
 
     Args:
         after: How long to wait, as a timedelta or in seconds.
@@ -118,11 +118,11 @@ class RetryLater(Exception):  # noqa: N818 - it steers
 
     def __init__(self, after: dt.timedelta | float) -> None:
         super().__init__(f"try again in {after}")
-        self.after = _waiting(after)
+        self.after = _checked_wait(after)
 
 
-class Snooze(Exception):  # noqa: N818 - it steers
-    """Raise it in a task that comes too early: it is put off and no attempt is spent.
+class Snooze(Exception):  # noqa: N818 - controls the task
+    """Raise it in a task that runs too early: it runs later, which does not count as an attempt.
 
     Args:
         for_: How long to wait, as a timedelta or in seconds.
@@ -130,11 +130,11 @@ class Snooze(Exception):  # noqa: N818 - it steers
 
     def __init__(self, for_: dt.timedelta | float) -> None:
         super().__init__(f"come back in {for_}")
-        self.after = _waiting(for_)
+        self.after = _checked_wait(for_)
 
 
-def _waiting(time: dt.timedelta | float) -> dt.timedelta:
+def _checked_wait(time: dt.timedelta | float) -> dt.timedelta:
     wait = time if isinstance(time, dt.timedelta) else dt.timedelta(seconds=time)
     if not dt.timedelta() <= wait <= _LONGEST_WAIT:
-        raise ValueError(f"a time to wait is between nothing and a hundred years, unlike {time}")
+        raise ValueError(f"a time to wait must be between nothing and a hundred years, not {time}")
     return wait

@@ -1,4 +1,4 @@
-"""Log lines as events, in the structure that Cloud Logging and Error Reporting lift.
+"""Structured log lines for Cloud Logging and Error Reporting, each with the name of an event.
 
 Source: https://cloud.google.com/logging/docs/structured-logging and
 https://cloud.google.com/error-reporting/docs/formatting-error-messages. Arguments and tokens are
@@ -25,20 +25,28 @@ _log = logging.getLogger("adjourn")
 def event(
     name: str, level: int, message: str, *, error: BaseException | None = None, **fields: object
 ) -> None:
-    """Log one event; `name` is fixed and documented, `fields` are flat JSON values."""
+    """Log one event.
+
+    Args:
+        name: Documented name of the event, which never changes.
+        level: Level of `logging`.
+        message: Text for people.
+        error: Exception whose traceback is logged, too.
+        fields: Further fields with flat JSON values.
+    """
     _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
 
 
 def bound(**fields: object) -> Scoped[Mapping[str, object]]:
-    """Add fields to every line that this thread of control logs meanwhile, the user's too."""
+    """Add fields to every line that is logged in a `with` block, also by the application."""
     return Scoped(_bound, {**_bound.get(_NOTHING), **fields})
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one line with a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as Cloud Logging wants it."""
+        """Return the record in the structure that Cloud Logging parses."""
         line: dict[str, object] = {
             "severity": record.levelname,
             "message": record.getMessage(),
@@ -52,10 +60,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: int = logging.INFO) -> logging.Handler | None:
-    """Send every log line of this process to stdout as JSON, unless handlers are set already.
+    """Log to stdout as JSON, unless the root logger already has handlers.
 
     Returns:
-        What was set; None if handlers were.
+        The handler that was added; None if there were others.
     """
     root = logging.getLogger()
     if root.handlers:
@@ -76,7 +84,7 @@ def keep(handler: logging.Handler, level: int = logging.INFO) -> None:
 
 
 def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
-    """Return the fields that tie a line to its trace (https://www.w3.org/TR/trace-context/)."""
+    """Return the fields that link a line to its trace (https://www.w3.org/TR/trace-context/)."""
     if not traceparent:
         return {}
     parts = traceparent.split("-")

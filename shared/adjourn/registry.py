@@ -1,4 +1,4 @@
-"""Names of what the application declared, and nothing else: only what stands here can ever run."""
+"""Registries of what the application declared, by name; nothing else can ever run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from adjourn.errors import DeclarationError, UnknownNameError
 
 T = TypeVar("T")
 
-# It stands in URLs (2,083 characters, each byte may take three), and in keys and indexes of
-# Datastore (1,500 bytes; https://cloud.google.com/datastore/docs/concepts/limits).
+# A name is part of URLs (2,083 characters, of which a byte may take three), and of keys and indexes
+# of Datastore (1,500 bytes; https://cloud.google.com/datastore/docs/concepts/limits).
 _LONGEST = 500
 
 
 class Registry(Generic[T]):
-    """Items of one sort by their unique names."""
+    """Items of one sort by their unique names.
+
+    Args:
+        sort: What an item is, for error messages.
+    """
 
     def __init__(self, sort: str) -> None:
         self._sort = sort
@@ -24,7 +28,7 @@ class Registry(Generic[T]):
         self._aliases: dict[str, str] = {}
 
     def add(self, name: str, item: T, aliases: Iterable[str] = ()) -> None:
-        """Register `item` under `name`, and let `get` find it under its former names.
+        """Register `item` under `name`; `get` finds it also under its aliases, its former names.
 
         Raises:
             DeclarationError: A name is empty or taken; nothing was registered.
@@ -64,7 +68,7 @@ class Registry(Generic[T]):
             raise UnknownNameError(f"No {self._sort} is named {name!r}{hint}") from None
 
     def remove(self, name: str) -> T:
-        """Forget the item registered under `name`, which is no alias, and return it.
+        """Remove the item registered under `name`, which is not an alias, and return it.
 
         Raises:
             UnknownNameError: There is none; the message suggests the nearest name.
@@ -92,7 +96,7 @@ def default_name(item: type | object) -> str:
     """Return the stable name `module.qualname` of a function or class.
 
     Raises:
-        DeclarationError: Another process could not find it by that name.
+        DeclarationError: The name is not stable, so another process could not find the item.
     """
     module, qualname = str(getattr(item, "__module__", "")), str(getattr(item, "__qualname__", ""))
     or_name = "" if isinstance(item, type) else " or give it name=..."

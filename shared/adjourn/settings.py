@@ -1,4 +1,4 @@
-"""What a deployment decides, read once from the environment and validated together."""
+"""The settings of a deployment, read once from the environment and validated together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _REGION = re.compile(r"[a-z0-9-]+")
 _URL = re.compile(r"[!-~]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-# What else Google would refuse, at the first call.
+# Other values that Google would refuse only at the first call.
 _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "project": (re.compile(r"[A-Za-z0-9:.-]*"), "the id of a project, such as my-shop"),
     "location": (re.compile(r"[a-z0-9-]*"), "a region, such as europe-west1"),
@@ -34,10 +34,10 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Platform(StrEnum):
-    """Who checks the callers."""
+    """Who verifies the callers."""
 
-    VERIFY = "verify"  # we do, by the signature of their tokens
-    CLOUD_RUN_IAM = "cloud-run-iam"  # Cloud Run did, and removed the signature
+    VERIFY = "verify"  # adjourn, by the signature of their tokens
+    CLOUD_RUN_IAM = "cloud-run-iam"  # Cloud Run, which then removes the signature
     APP_ENGINE = "app-engine"  # App Engine, by headers that it strips from outside requests
 
 
@@ -49,7 +49,7 @@ _REQUIRED: Mapping[str, str] = {
     "cron_url": "the URL of the cron function",
     "service_account": "the account whose identity tasks carry",
 }
-# What each platform sets in the environment of a process, any of them.
+# Variables of which each platform sets at least one.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     Platform.CLOUD_RUN_IAM: ("K_SERVICE",),
     Platform.APP_ENGINE: ("GAE_ENV", "GAE_APPLICATION"),
@@ -58,40 +58,41 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One deployment; `from_env` documents the variables.
+    """The settings of one deployment, with the variables from which `from_env` reads them.
 
     Attributes:
         project: Google Cloud project of the queues and of Datastore (`ADJOURN_PROJECT`, else
             `GOOGLE_CLOUD_PROJECT`).
         location: Region of the queues, such as `europe-west1` (`ADJOURN_LOCATION`).
         fallback_location: Region whose queues of the same names take the tasks while those of
-            `location` are out of reach (`ADJOURN_FALLBACK_LOCATION`); none if empty.
+            `location` are unavailable (`ADJOURN_FALLBACK_LOCATION`); none if empty.
         deferred_url: Base URL of the deferred function (`ADJOURN_DEFERRED_URL`).
         queryiter_url: Base URL of the queryiter function (`ADJOURN_QUERYITER_URL`).
         cron_url: Base URL of the cron function (`ADJOURN_CRON_URL`).
         service_account: Account whose token tasks and jobs carry (`ADJOURN_SERVICE_ACCOUNT`).
         callers: Accounts that may call the functions (`ADJOURN_CALLERS`, comma separated); the
             service account if empty.
-        audiences: Further audiences that the functions accept beside their own URL, such as a
+        audiences: Further audiences that the functions accept besides their own URL, such as a
             custom domain (`ADJOURN_AUDIENCES`, comma separated).
-        people_audiences: Audiences of the tokens with which people list and start callable tasks,
+        people_audiences: Audiences of the tokens with which users list and start callable tasks,
             such as the OAuth client of a web page (`ADJOURN_PEOPLE_AUDIENCES`, comma separated);
-            nobody can if empty.
-        queue: Queue of whatever names none (`ADJOURN_QUEUE`).
+            no user can if empty.
+        queue: Queue of tasks that name none (`ADJOURN_QUEUE`).
         database: Datastore database, empty for the default one (`ADJOURN_DATABASE`).
-        platform: Who checks the callers: `verify`, `cloud-run-iam` or `app-engine`
+        platform: Who verifies the callers: `verify`, `cloud-run-iam` or `app-engine`
             (`ADJOURN_PLATFORM`).
         revision: What changes with each deployment (`ADJOURN_REVISION`, else `K_REVISION` as Cloud
             Run sets it, else `GAE_DEPLOYMENT_ID`).
-        keys_url: Where the keys are that sign tokens (`ADJOURN_KEYS_URL`).
-        retry_warning: Retries after which a task is warned about, once (`ADJOURN_RETRY_WARNING`).
-        function_timeout: Seconds after which the platform stops a request to the deferred function,
-            its own `timeout_seconds`; no call may have a longer timeout
+        keys_url: URL of the public keys that verify tokens (`ADJOURN_KEYS_URL`).
+        retry_warning: Number of retries after which there is one warning about a task
+            (`ADJOURN_RETRY_WARNING`).
+        function_timeout: Seconds after which the platform stops a request to the deferred function
+            (its `timeout_seconds`); no call may have a longer timeout
             (`ADJOURN_FUNCTION_TIMEOUT`).
         max_attempts: `max_attempts` of the queues by their short names, "" for all others, 0 for
-            unlimited; what fails in the last one becomes a dead letter, before Cloud Tasks deletes
-            it (`ADJOURN_MAX_ATTEMPTS`, such as `100,mail=20`). 100, as queues have it that nobody
-            configured.
+            unlimited. A task that fails in the last attempt becomes a dead letter before Cloud
+            Tasks deletes it (`ADJOURN_MAX_ATTEMPTS`, such as `100,mail=20`). The default is 100, as
+            for a queue without configuration.
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
     """
@@ -118,27 +119,27 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings.
+        """Read the settings from environment variables.
 
         Raises:
             ConfigurationError: Some are missing or wrong; the message lists all of them.
         """
-        told: Mapping[str, Any] = dict.fromkeys(_REQUIRED, "") | environment.read(environ)
-        settings = cls(**told)
+        values: Mapping[str, Any] = dict.fromkeys(_REQUIRED, "") | environment.read(environ)
+        settings = cls(**values)
         unknown = environment.unknown(environ)
         _refuse([*unknown, *settings.mistakes(), *settings._misplaced(environ)])
         return settings
 
     def check(self, environ: Mapping[str, str]) -> None:
-        """Make sure that nothing is wrong, and a platform trusted only where we are on top of it.
+        """Make sure that the settings are valid, and that this process is on their platform.
 
         Raises:
-            ConfigurationError: Something is; the message lists all of it.
+            ConfigurationError: They are wrong; the message lists every mistake.
         """
         _refuse([*self.mistakes(), *self._misplaced(environ)])
 
     def mistakes(self) -> list[str]:
-        """Return a sentence, with the fix, for everything that is wrong."""
+        """Return a sentence with the fix for every mistake."""
         missing = (
             f"{variable(name)} is not set: {meaning}."
             for name, meaning in _REQUIRED.items()
@@ -191,7 +192,7 @@ class Settings:
                 )
 
     def attempts_of(self, queue: str) -> int:
-        """Return how often a queue tries a task; 0 for without end."""
+        """Return the `max_attempts` of a queue; 0 for unlimited."""
         return self.max_attempts.get(queue, self.max_attempts.get("", 0))
 
     def accepted_callers(self) -> frozenset[str]:
@@ -220,12 +221,12 @@ def _refuse(mistakes: list[str]) -> None:
 
 
 def is_queue(value: object) -> bool:
-    """Whether Cloud Tasks takes it as the short name of a queue (`Queue.name`)."""
+    """Whether a value is a valid short name of a queue of Cloud Tasks (`Queue.name`)."""
     return isinstance(value, str) and _QUEUE.fullmatch(value) is not None
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether a token can be sent there: over https, or to this machine."""
+    """Whether a token may be sent to a URL: over https, or to this machine."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

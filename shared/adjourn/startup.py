@@ -1,4 +1,4 @@
-"""Tasks that run soon after a process starts: each is enqueued on its own, and nobody waits."""
+"""Startup tasks: enqueued in the background soon after a process starts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from adjourn.clock import Clock
+from adjourn.concurrency import in_background
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.registry import Registry
+from adjourn.retrying import retry
 from adjourn.tasks.task import Task
 
 KIND = "AdjournStartup"
 
 Once = Literal["instance", "revision"]
 
-# Each attempt has Cloud Tasks tried for 20 seconds already.
+# Seconds between attempts, each of which has tried to reach Cloud Tasks for 20 seconds.
 _PAUSES = (1.0, 5.0, 25.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StartupTask:
-    """A task that was declared with `@app.startup_task`."""
+    """A task that was declared with `@app.startup_task`, and how often it is to run."""
 
     task: Task[[], Any]
     once_per: Once
@@ -38,7 +40,7 @@ def startup_task(task: Task[[], Any], once_per: Once) -> StartupTask:
     """Return the declaration of a startup task.
 
     Raises:
-        DeclarationError: An option contradicts it; the message says which.
+        DeclarationError: An option is wrong; the message says which.
     """
     if once_per not in {"instance", "revision"}:
         raise DeclarationError(f'once_per={once_per!r} must be "instance" or "revision".')
@@ -52,10 +54,10 @@ class Startup:
     """Enqueues the startup tasks of an application.
 
     Attributes:
-        instance: What the processes of an instance have in common: those that were forked from the
-            one in which this was made.
-        revision: What all instances of a revision have in common; "" if nobody knows.
-        sleep: Waits for so many seconds between attempts.
+        instance: Id of the instance, which all processes share that were forked from the one in
+            which this was made.
+        revision: Id of the revision, which all its instances share; "" if it is not known.
+        sleep: Waits for some seconds between attempts.
     """
 
     startups: Registry[StartupTask]
@@ -69,10 +71,10 @@ class Startup:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def check(self) -> None:
-        """Make sure that every task can be told apart from what ran before.
+        """Make sure that the revision is known if a task runs once per revision.
 
         Raises:
-            ConfigurationError: One runs once per revision, and nobody knows which revision this is.
+            ConfigurationError: It is not known.
         """
         per_revision = [each.task.name for each in self.startups if each.once_per == "revision"]
         if per_revision and not self.revision:
@@ -92,44 +94,45 @@ class Startup:
             if self._begun_in == os.getpid():
                 return self._threads
             self._begun_in = os.getpid()
-            self._threads = [
-                threading.Thread(target=self._persist, args=(each,), daemon=True)
-                for each in self.startups
-            ]
+            self._threads = in_background(self._enqueue_with_retries, self.startups)
         for thread in self._threads:
             thread.start()
         return self._threads
 
-    def _persist(self, startup: StartupTask) -> None:
-        name = startup.task.name
-        for pause in (*_PAUSES, None):
-            try:
-                self._enqueue(startup)
-            except Exception as error:  # noqa: BLE001 - whatever it is, a thread has nobody to tell
-                level = logging.ERROR if pause is None else logging.WARNING
-                text = f"{name} was not enqueued at the start"
-                event("startup.failed", level, text, error=error, task=name)
-            else:
-                return
-            if pause is not None:
-                self.sleep(pause)
+    def _enqueue_with_retries(self, startup: StartupTask) -> None:
+        def log(level: int, error: Exception) -> None:
+            name = startup.task.name
+            text = f"The startup task {name} was not enqueued"
+            event("startup.failed", level, text, error=error, task=name)
+
+        try:
+            retry(
+                lambda: self._enqueue(startup),
+                pauses=_PAUSES,
+                is_transient=lambda _: True,
+                sleep=self.sleep,
+                on_retry=lambda error: log(logging.WARNING, error),
+            )
+        except Exception as error:  # noqa: BLE001 - nobody waits for the thread, so the log has it
+            log(logging.ERROR, error)
 
     def _enqueue(self, startup: StartupTask) -> None:
         """Enqueue a task unless another process of the same instance or revision has done so.
 
-        The name of a task stays taken for an hour after its end; a revision lives longer, so what
-        was enqueued is noted besides. What crashed in between is enqueued again, by its name.
+        Cloud Tasks refuses the name of a task for an hour after its end. A revision lives longer,
+        so a record says that its task was enqueued. If the process dies before the record is
+        written, the next one enqueues the task again under the same name.
         """
-        is_for_long = startup.once_per == "revision"
-        of = self.revision if is_for_long else self.instance
-        name = digest(f"{startup.once_per}\n{of}\n{startup.task.name}")
+        has_record = startup.once_per == "revision"
+        owner = self.revision if has_record else self.instance
+        name = digest(f"{startup.once_per}\n{owner}\n{startup.task.name}")
         key = RecordKey(KIND, name)
-        if is_for_long and self.store.get([key])[0] is not None:
+        if has_record and self.store.get([key])[0] is not None:
             return
         handle = startup.task.options(name=f"{name}-startup").defer()
-        if is_for_long:
+        if has_record:
             now = self.clock.now()
-            self.store.put(key, {"task": startup.task.name, "revision": of, "enqueued_at": now})
+            self.store.put(key, {"task": startup.task.name, "revision": owner, "enqueued_at": now})
         if handle.is_new:
-            text = f"{startup.task.name} is queued, once per {startup.once_per}"
+            text = f"The startup task {startup.task.name} is queued, once per {startup.once_per}"
             event("startup.enqueued", logging.INFO, text, task=startup.task.name)

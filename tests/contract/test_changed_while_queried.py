@@ -15,8 +15,8 @@ from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
 
 from adjourn import App, QueryIter, Status
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.queries import DatastoreQueries
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.ports import Adapters
 from adjourn.testing import SETTINGS, sandbox
 

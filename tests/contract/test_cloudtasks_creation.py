@@ -8,8 +8,7 @@ import pytest
 from google.cloud.tasks_v2.types import cloudtasks
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
-from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.retrying import Persistence
+from adjourn.gcp.cloudtasks import CloudTaskQueue, UnavailableRetry
 from adjourn.ports import NewTask, Target
 from adjourn.testing import SETTINGS, FakeClock
 from adjourn_local.http import rpc
@@ -104,8 +103,8 @@ def pauses():
 @pytest.fixture
 def connect(pauses):
     def to(address, **settings):
-        persist = Persistence(clock=pauses.clock, sleep=pauses, chance=lambda: 1.0)
-        return CloudTaskQueue(replace(SETTINGS, tasks_host=address, **settings), persist)
+        retry = UnavailableRetry(clock=pauses.clock, sleep=pauses, chance=lambda: 1.0)
+        return CloudTaskQueue(replace(SETTINGS, tasks_host=address, **settings), retry)
 
     return to
 
@@ -194,8 +193,8 @@ def test_patience_has_an_end(queue, service, pauses):
 def test_pauses_vary(service, loop, pauses):
     service.script = [AWAY]
     with serving(loop, service.served("CreateTask")) as address:
-        persist = Persistence(clock=pauses.clock, sleep=pauses, chance=lambda: 0.0)
-        CloudTaskQueue(replace(SETTINGS, tasks_host=address), persist).enqueue(task("once"))
+        retry = UnavailableRetry(clock=pauses.clock, sleep=pauses, chance=lambda: 0.0)
+        CloudTaskQueue(replace(SETTINGS, tasks_host=address), retry).enqueue(task("once"))
 
     assert pauses == [0.05]
 
@@ -275,7 +274,7 @@ def test_the_fallback_takes_what_its_region_cannot(two_regions, service, pauses,
 
     assert name == f"projects/sandbox/locations/{FALLBACK}/queues/mail/tasks/once"
     assert 9 < sum(pauses) < 10
-    assert caplog.messages == ["Cloud Tasks is away in europe-west1"]
+    assert caplog.messages == ["Cloud Tasks is unavailable in europe-west1"]
 
 
 def test_the_fallback_takes_a_batch(two_regions, service):

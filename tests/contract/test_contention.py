@@ -12,9 +12,9 @@ from adjourn import App
 from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, StoreError
 from adjourn.execution.delivery import Outcome
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
-from adjourn.gcp.queries import DatastoreQueries
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, sandbox
 from adjourn_local.datastore.server import DatastoreServer
@@ -116,7 +116,7 @@ def test_a_deletion_that_met_others_is_done_again(contended, store):
 def test_a_write_that_meets_others_again_and_again_has_failed(contended, store, name):
     contended.left = ALWAYS
 
-    with pytest.raises(StoreError, match="it met others 6 times"):
+    with pytest.raises(StoreError, match="gave up after 6 attempts"):
         WRITES[name](store)
 
     assert store.get([KEY]) == [{"n": 1}]

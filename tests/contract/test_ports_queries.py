@@ -10,9 +10,9 @@ from google.cloud.datastore.helpers import GeoPoint
 from google.cloud.datastore.query import And, Or, PropertyFilter
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.testing import SETTINGS, MemoryQueries, MemoryQuery
 from tests.support import serving
@@ -139,7 +139,7 @@ class QuerySourceContract:
         self, subject, unordered, number, add, pieces
     ):
         split = subject.split(carried(subject, unordered), pieces)
-        told = carry(list(split.pieces))
+        told = carry(list(split.parts))
         sizes = [subject.count(piece) for piece in told]
         add(7)
         add(-1)
@@ -153,7 +153,7 @@ class QuerySourceContract:
     def test_one_piece_is_no_split(self, subject, unordered):
         split = subject.split(carried(subject, unordered), 1)
 
-        assert len(split.pieces) == 1
+        assert len(split.parts) == 1
 
     def test_what_has_hardly_any_entries_stays_whole(self, subject, unordered, remove):
         for each in range(6):
@@ -161,7 +161,7 @@ class QuerySourceContract:
 
         split = subject.split(carried(subject, unordered), 4)
 
-        assert len(split.pieces) == 1
+        assert len(split.parts) == 1
         assert "fewer than two" in split.reason
 
     def test_an_ordered_query_stays_whole_and_is_warned_about(self, subject, query, unordered):
@@ -169,7 +169,7 @@ class QuerySourceContract:
 
         split = subject.split(told, 4)
 
-        assert list(split.pieces) == [told]
+        assert list(split.parts) == [told]
         assert "order" in split.reason
         (warning,) = subject.warnings(told)
         assert "ordered by n" in warning
@@ -180,7 +180,7 @@ class QuerySourceContract:
         for name, value in (("limit", 5), ("start_cursor", cursor), ("end_cursor", cursor)):
             split = subject.split(carried(subject, unordered, **{name: value}), 4)
 
-            assert len(split.pieces) == 1
+            assert len(split.parts) == 1
             assert name.split("_")[0] in split.reason
 
     def test_an_entry_that_is_moved_behind_the_position_is_met_again(
@@ -568,7 +568,7 @@ class DatastoreQueriesContract(QuerySourceContract):
         told = carried(subject, form(client, FORMS[name]))
         split = subject.split(told, 3)
 
-        pieces = carry(list(split.pieces))
+        pieces = carry(list(split.parts))
         found = [row for piece in pieces for row in rows(walk(subject, piece, 2))]
 
         assert sorted(found, key=repr) == sorted(rows(walk(subject, told)), key=repr)
@@ -853,7 +853,7 @@ class TestMemoryEntities(RulesOfTheService, DatastoreQueriesContract):
 
     def test_what_is_not_there_cannot_be_removed(self, subject, client):
         for kind in ("Number", "Other"):
-            with pytest.raises(ValueError, match=f"none of the entries of the kind '{kind}'"):
+            with pytest.raises(ValueError, match=f"not an entry of the kind '{kind}'"):
                 subject.remove(kind, datastore.Entity(client.key(kind, 1)))
 
 
@@ -882,9 +882,9 @@ class AdapterContract(DatastoreQueriesContract):
             subject.describe(query)
 
     def test_a_service_that_gives_no_positions_is_told(self, subject, told, monkeypatch):
-        monkeypatch.setattr("adjourn.gcp.queries.urlsafe_b64encode", lambda _: b"")
+        monkeypatch.setattr("adjourn.gcp.datastore_api.urlsafe_b64encode", lambda _: b"")
 
-        with pytest.raises(StoreError, match="gave no position"):
+        with pytest.raises(StoreError, match="without a cursor"):
             subject.page(told, cursor="", limit=1)
 
     def test_a_service_that_does_not_do_it_is_told(self, loop, monkeypatch, client, query):
@@ -1000,9 +1000,9 @@ class TestLaptopQueries(RulesOfTheService, AdapterContract):
         assert changed[7] == 0
 
     def test_what_is_no_stored_entity_is_refused(self, subject):
-        with pytest.raises(DeclarationError, match="no entity"):
+        with pytest.raises(DeclarationError, match="is not an entity"):
             subject.delete([5])
-        with pytest.raises(DeclarationError, match="no entity"):
+        with pytest.raises(DeclarationError, match="is not an entity"):
             subject.change([datastore.Entity()], len)
 
     @pytest.fixture

@@ -244,7 +244,7 @@ class TestCloudTaskQueue(TaskQueueContract):
     def test_a_service_out_of_reach_is_told(self):
         subject = CloudTaskQueue(replace(SETTINGS, tasks_host="127.0.0.1:1"))
 
-        with pytest.raises(UnavailableError, match="Cloud Tasks did not answer"):
+        with pytest.raises(UnavailableError, match="Cloud Tasks is unavailable"):
             subject.enqueue(task())
 
     def test_a_service_that_does_not_know_the_call_is_told(self, loop):

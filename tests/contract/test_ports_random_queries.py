@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adjourn.errors import AdjournError
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.queries import DatastoreQueries
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.testing import SETTINGS, MemoryQueries
 from tests.contract.datastore_queries import fill, random_spec
 from tests.contract.test_ports_queries import carried, walk

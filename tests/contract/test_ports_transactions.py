@@ -11,8 +11,8 @@ from google.cloud import datastore
 
 from adjourn import App, DeclarationError
 from adjourn.execution.delivery import Outcome
-from adjourn.gcp.datastore import DatastoreStore
-from adjourn.gcp.transactions import DatastoreTransactions
+from adjourn.gcp.datastore_store import DatastoreStore
+from adjourn.gcp.datastore_transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.state.transaction_markers import KIND
@@ -224,7 +224,7 @@ def test_a_transaction_that_is_over_guards_nothing_more(client, work):
     with client.transaction() as transaction:
         transaction.put(counted(client, 1))
 
-    with pytest.raises(DeclarationError, match="cannot guard a call"):
+    with pytest.raises(DeclarationError, match="No call can depend on this transaction"):
         work.options(transaction=transaction).defer()
 
 

@@ -8,8 +8,8 @@ from google.cloud import datastore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.described_queries import between, sampled_cuts
-from adjourn.gcp.queries import DatastoreQueries
 from tests.contract.datastore_world import connect
 
 COUNT = 10_000
@@ -55,10 +55,10 @@ def test_every_entity_is_in_one_piece(datastore_address, before, after, pieces, 
     split = source.split(source.describe(client.query(kind="Row", ancestor=above)), pieces)
     put(client, later)
 
-    found = [key for piece in split.pieces for key in fetched(source, piece)]
+    found = [key for piece in split.parts for key in fetched(source, piece)]
     whole = [entity.key for entity in client.query(kind="Row", ancestor=above).fetch()]
     assert found == whole
-    assert bool(split.reason) == (len(split.pieces) == 1)
+    assert bool(split.reason) == (len(split.parts) == 1)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -103,7 +103,7 @@ def client(datastore_address):
 
 def sizes(source, client, kind, pieces):
     split = source.split(source.describe(client.query(kind=kind)), pieces)
-    found = [source.count(piece) for piece in split.pieces]
+    found = [source.count(piece) for piece in split.parts]
     assert (len(found), sum(found)) == (pieces, COUNT)
     return found
 
@@ -121,8 +121,8 @@ def test_probing_makes_pieces_of_the_same_size(client, kind, pieces):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pieces", [2, 4, 6])
 def test_a_sample_makes_pieces_of_about_the_same_size(client, kind, pieces, monkeypatch):
-    source = DatastoreQueries(lambda: client, probed=COUNT - 1)
-    monkeypatch.delattr(DatastoreQueries, "_probed")
+    source = DatastoreQueries(lambda: client, most_skipped=COUNT - 1)
+    monkeypatch.delattr(DatastoreQueries, "_skipped")
 
     found = sizes(source, client, kind, pieces)
 
@@ -130,7 +130,7 @@ def test_a_sample_makes_pieces_of_about_the_same_size(client, kind, pieces, monk
 
 
 def test_a_sample_that_is_too_small_is_not_relied_upon(client):
-    source = DatastoreQueries(lambda: client, probed=COUNT - 1)
+    source = DatastoreQueries(lambda: client, most_skipped=COUNT - 1)
 
     found = sizes(source, client, "dense ids", 32)
 

@@ -8,7 +8,7 @@ from google.cloud.datastore.helpers import GeoPoint, entity_from_protobuf, entit
 from proto.datetime_helpers import DatetimeWithNanoseconds
 
 from adjourn.errors import DecodeError, EncodeError
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 
 SHOP = Key("Shop", "berlin", project="p")

@@ -106,7 +106,7 @@ def test_neither_token_opens_the_others_door(stack: Stack, log: Log) -> None:
     assert ask(port, "GET", "/list", Authorization=service)[0] == 401
     assert ask(port, "GET", "/list", Authorization=disguised)[0] == 403
     assert ask(port, "POST", "/", {}, Authorization=person)[0] == 401
-    log.find("a service account is no person")
+    log.find("a service account is not a user")
 
 
 # The issuer

@@ -146,7 +146,7 @@ def test_a_service_that_does_not_do_it_is_said(
         done = dead(*action)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("adjourn: Datastore did not do it: ")
+    assert done.stderr.startswith("adjourn: A request to Datastore failed: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -247,4 +247,4 @@ def test_a_service_that_does_not_do_it_is_said(loop: LoopThread) -> None:
         done = runs("list", DATASTORE_EMULATOR_HOST=address)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("adjourn: Datastore did not do it: ")
+    assert done.stderr.startswith("adjourn: A request to Datastore failed: ")

@@ -3,10 +3,10 @@
 from adjourn import ports
 from adjourn.clock import Clock, SystemClock
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.gcp.oidc import OidcVerifier
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.ports.query_source import QuerySource
+from adjourn.ports import QuerySource
 from adjourn.testing import FakeClock, MemoryQueries, MemoryQueue, MemoryStore, MemoryVerifier
 
 

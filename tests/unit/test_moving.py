@@ -11,7 +11,7 @@ import pytest
 
 import adjourn.viur
 from adjourn.testing import sandbox
-from adjourn.testing.queries import MemoryQuery
+from adjourn.testing.query_source import MemoryQuery
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from adjourn.app import App
 from adjourn.cron.due import upcoming
 from adjourn.cron.periodic import Periodic
-from adjourn.cron.tick import Standing
+from adjourn.cron.tick import PeriodicStatus
 from adjourn_local.clients import scheduler_jobs
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 def _list(app: App, options: argparse.Namespace) -> int:
     cron = app.wiring().cron
     now = cron.clock.now()
-    rows = [_summary(cron.stand(each), now) for each in _sorted(app)]
+    rows = [_summary(cron.status(each), now) for each in _sorted(app)]
     if options.json:
         print_json({"periodic": rows})
     else:
@@ -76,7 +76,7 @@ def _next(app: App, options: argparse.Namespace) -> int:
     chosen = [_one(app, options.name)] if options.name else _sorted(app)
     rows = []
     for each in chosen:
-        times = islice(upcoming(each.timing, cron.stand(each).state, now), options.count)
+        times = islice(upcoming(each.timing, cron.status(each).state, now), options.count)
         rows += [{"due": iso(at), "name": each.name, "cron_name": _cron(each)} for at in times]
     rows.sort(key=lambda row: row["due"] or "")
     if options.json:
@@ -133,25 +133,25 @@ def _cron(periodic: Periodic) -> str:
     return periodic.timing.cron_name
 
 
-def _summary(standing: Standing, now: dt.datetime) -> Mapping[str, str | None]:
-    timing, state = standing.periodic.timing, standing.state
+def _summary(status: PeriodicStatus, now: dt.datetime) -> Mapping[str, str | None]:
+    timing, state = status.periodic.timing, status.state
     ran = state.slot if state and state.task else None
     return {
-        "name": standing.periodic.name,
+        "name": status.periodic.name,
         "cron_name": timing.cron_name,
-        "timing": timing.told,
+        "timing": timing.text,
         "last": iso(ran),
-        "state": _state(standing),
+        "state": _state(status),
         "next": iso(next(upcoming(timing, state, now), None)),
     }
 
 
-def _state(standing: Standing) -> str:
-    if standing.state is not None and not standing.state.is_enqueued:
+def _state(status: PeriodicStatus) -> str:
+    if status.state is not None and not status.state.is_enqueued:
         return "not enqueued"
-    if standing.task is None:
-        return "ended" if standing.state and standing.state.task else "never ran"
-    return f"attempt {standing.task.attempts}" if standing.task.attempts else "queued"
+    if status.task is None:
+        return "ended" if status.state and status.state.task else "never ran"
+    return f"attempt {status.task.attempts}" if status.task.attempts else "queued"
 
 
 def _print(rows: Sequence[Mapping[str, str | None]], nothing: str) -> None:

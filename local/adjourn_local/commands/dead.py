@@ -13,7 +13,7 @@ from rich.table import Table
 from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.gcp import google_adapters
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings

@@ -14,7 +14,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from adjourn import App
 from adjourn.settings import Settings
-from adjourn.testing.clock import destination
+from adjourn.testing.fake_clock import destination
 from adjourn_local.runtime.functions import Print
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import LOCATION, PROJECT, Ports, Stack

@@ -77,15 +77,15 @@ class AutomaticTasks(ABC):
         )
         periodic.check_options(options)
 
-        def declare(function: Callable[..., Any]) -> Task[..., Any]:
-            plain = undecorated(function)
-            check_plain(plain)
-            check_bare(plain, "periodic", given=is_method(function))
+        def declared(function: Callable[..., Any]) -> Task[..., Any]:
+            check_plain(undecorated(function))
+            check_bare(undecorated(function), "periodic", given=is_method(function))
             task: Task[..., Any] = self._declare(function, name, options)
-            self._declared.periodics.add(task.name, periodic.Declared(task=task, timing=timing))
+            declaration = periodic.PeriodicDeclaration(task=task, timing=timing)
+            self._declared.periodics.add(task.name, declaration)
             return task
 
-        return declare
+        return declared
 
     def remove_periodic(self, task: Task[..., Any]) -> None:
         """Stop a function from being periodic, such as an inherited one; it stays deferred.

@@ -19,8 +19,8 @@ from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from adjourn.callable_tasks.definitions import Offer
-    from adjourn.cron.periodic import Declared
+    from adjourn.callable_tasks.definitions import CallableTaskDefinition
+    from adjourn.cron.periodic import PeriodicDeclaration
     from adjourn.execution.runner import TaskRunner
     from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import StartupTask
@@ -39,11 +39,15 @@ class Declarations:
     codec: Codec
     objects: ObjectRegistry
     tasks: Registry[Task[..., Any]] = field(default_factory=lambda: Registry("task"))
-    periodics: Registry[Declared] = field(default_factory=lambda: Registry("periodic function"))
+    periodics: Registry[PeriodicDeclaration] = field(
+        default_factory=lambda: Registry("periodic function")
+    )
     iterations: Registry[type[QueryIter[Any]]] = field(
         default_factory=lambda: Registry("iteration")
     )
-    offers: Registry[Offer] = field(default_factory=lambda: Registry("callable task"))
+    callable_tasks: Registry[CallableTaskDefinition] = field(
+        default_factory=lambda: Registry("callable task")
+    )
     startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
     hooks: ApplicationHooks = field(default_factory=ApplicationHooks)
     propagator: ContextPropagator = field(default_factory=ContextPropagator)

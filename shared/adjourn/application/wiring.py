@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.application.declarations import Declarations
 from adjourn.execution.dead_letters import DeadLetterRecorder
-from adjourn.execution.delivery import Asked, Reply
+from adjourn.execution.delivery import UserRequest, UserResponse
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -21,8 +21,8 @@ from adjourn.tasks.task import Task
 from adjourn.tasks.unique import UniqueCalls
 
 if TYPE_CHECKING:
-    from adjourn.callable_tasks.endpoint import People
-    from adjourn.cron.tick import Cron
+    from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
+    from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
@@ -163,20 +163,20 @@ class Wiring:
 
             follow(self._adapters.store, envelope, task)
 
-    def receive_person(self, asked: Asked) -> Reply:
+    def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""
         return self._people(asked)
 
     @cached_property
-    def _people(self) -> People:
-        from adjourn.callable_tasks.endpoint import People  # noqa: PLC0415 - for those whom people ask
-        from adjourn.callable_tasks.identity import identifying  # noqa: PLC0415
+    def _people(self) -> CallableTaskEndpoint:
+        from adjourn.callable_tasks.endpoint import CallableTaskEndpoint  # noqa: PLC0415 - for those whom people ask
+        from adjourn.callable_tasks.identity import user_identifier  # noqa: PLC0415
 
         adapters = self._adapters
-        return People(
-            offers=self._declared.offers,
+        return CallableTaskEndpoint(
+            definitions=self._declared.callable_tasks,
             enqueuer=self.enqueuer,
-            identify=identifying(self.settings, adapters.verifier, adapters.clock),
+            identify=user_identifier(self.settings, adapters.verifier, adapters.clock),
         )
 
     @cached_property
@@ -202,20 +202,18 @@ class Wiring:
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
-        from adjourn.cron.ticks import CronRunner  # noqa: PLC0415 - for the cron function
-
-        return self._gate.admit_ticks(self.settings.cron_url, CronRunner(cron=self.cron))
+        return self._gate.admit_ticks(self.settings.cron_url, self.cron.receive)
 
     @cached_property
-    def cron(self) -> Cron:
+    def cron(self) -> PeriodicRunner:
         """Enqueues the periodic functions that are due."""
-        from adjourn.cron.periodic import found  # noqa: PLC0415
-        from adjourn.cron.tick import Cron  # noqa: PLC0415 - for the cron function
+        from adjourn.cron.periodic import expanded  # noqa: PLC0415
+        from adjourn.cron.tick import PeriodicRunner  # noqa: PLC0415 - for the cron function
 
         declared = self._declared
-        return Cron(
+        return PeriodicRunner(
             names=lambda: [each.timing.cron_name for each in declared.periodics],
-            periodics=lambda: found(declared.periodics, declared.objects),
+            periodics=lambda: expanded(declared.periodics, declared.objects),
             store=self._adapters.store,
             enqueuer=self.enqueuer,
             clock=self._adapters.clock,

@@ -1,1 +1,1 @@
-"""Callable tasks, which people list and start: definitions, forms, identity and endpoint."""
+"""Callable tasks, which users list and start: definitions, forms, identity and endpoint."""

@@ -1,4 +1,4 @@
-"""Tasks that people start: who may, with which parameters, and what then runs."""
+"""The definitions of callable tasks: who may start them, with which parameters, and what runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from adjourn.callable_tasks.forms import Form, InvalidError, form_of, form_of_class
+from adjourn.callable_tasks.forms import Form, InvalidParametersError, form_of, form_of_class
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
@@ -22,18 +22,18 @@ _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class CallableTask:
-    """A task that people start, with parameters that they fill in; a subclass says what it does.
+    """A task that users start with parameters; subclass it to define one.
 
-    Its parameters are those of `execute`, or of the class `Parameters`, a dataclass for instance:
-    then `execute` is given the attributes of a value of it, and a `ValueError` that making one
-    raises is told to whoever filled it in. A text in `Annotated[..., "text"]` describes one.
+    Its parameters are those of `execute`, or those of the class `Parameters`, such as a dataclass.
+    Then `execute` receives the attributes of an instance, and if the class raises `ValueError`, the
+    user sees its message. A text in `Annotated[..., "text"]` describes a parameter.
 
     Attributes:
-        key: Stands in the URL that starts it; the name of the class if empty.
-        name: What people read; the key if empty.
-        descr: What it does, for people.
+        key: Part of the URL that starts it; the name of the class if empty.
+        name: Name for users; the key if empty.
+        descr: Description for users.
         options: How its calls are queued and run; see `adjourn.tasks.options.Options`.
-        Parameters: What takes the parameters, if not `execute` itself.
+        Parameters: The class that takes the parameters; None if `execute` takes them.
     """
 
     key: ClassVar[str] = ""
@@ -43,17 +43,17 @@ class CallableTask:
     Parameters: ClassVar[type | None] = None
 
     def can_call(self, user: User) -> bool:  # noqa: ARG002 - a subclass decides by it
-        """Whether a person may see and start the task: nobody may, unless a subclass says so."""
+        """Whether a user may see and start the task; False unless a subclass overrides it."""
         return False
 
     def execute(self, *args: Any, **kwargs: Any) -> object:
-        """Do the work, in a task; `current_task().user` is the person's e-mail address."""
+        """Do the work, in a task; `current_task().user` is the e-mail address of the user."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Offer:
-    """A `CallableTask` class that was declared."""
+class CallableTaskDefinition:
+    """A declared `CallableTask` class, with its form and the task that runs it."""
 
     key: str
     cls: type[CallableTask]
@@ -61,21 +61,21 @@ class Offer:
     task: Task[[Mapping[str, object]], None]
 
     def allows(self, user: User) -> bool:
-        """Whether `can_call` says True; whatever else it returns or raises is a no."""
+        """Whether `can_call` returns True; anything else that it returns or raises means no."""
         try:
-            verdict: object = self.cls().can_call(user)
-            if not isinstance(verdict, bool):
-                raise TypeError(f"can_call returned a {type(verdict).__name__}, not True or False")  # noqa: TRY301
+            answer: object = self.cls().can_call(user)
+            if not isinstance(answer, bool):
+                raise TypeError(f"can_call returned a {type(answer).__name__}, not True or False")  # noqa: TRY301
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
+        except BaseException as error:  # noqa: BLE001 - whatever the application raises
             text = f"can_call of {self.key} failed, which counts as no"
             event("callable.can_call_failed", logging.ERROR, text, error=error, key=self.key)
             return False
-        return verdict
+        return answer
 
     def describe(self) -> Mapping[str, object]:
-        """Return what a form has to know."""
+        """Return what a client needs to show a form."""
         return {
             "key": self.key,
             "name": self.cls.name or self.key,
@@ -84,13 +84,13 @@ class Offer:
         }
 
 
-def offer(
+def define(
     cls: type[CallableTask], enqueuer: Callable[[], Enqueuer], form: Form | None = None
-) -> Offer:
-    """Return the declaration of a class.
+) -> CallableTaskDefinition:
+    """Return the definition of a callable task.
 
-    The parameters travel as the JSON that was sent and are read again where the task runs, so that
-    their types need no registration.
+    The task carries the parameters as the JSON that was sent, and parses them again when it runs.
+    So their types need no registration.
 
     Args:
         cls: The class.
@@ -98,7 +98,7 @@ def offer(
         form: Its parameters, if the class itself does not say them.
 
     Raises:
-        DeclarationError: Something of the class is wrong; the message says how to mend it.
+        DeclarationError: The class is wrong; the message says the fix.
     """
     _check(cls)
     key = cls.key or cls.__name__
@@ -109,8 +109,10 @@ def offer(
     def run(given: Mapping[str, object]) -> None:
         try:
             parameters = parameters_form.read(given)
-        except InvalidError as error:
-            raise PermanentTaskFailure(f"The parameters fit no more: {error.found}") from error
+        except InvalidParametersError as error:
+            raise PermanentTaskFailure(
+                f"The parameters are no longer valid: {error.errors}"
+            ) from error
         cls().execute(**parameters)
 
     task: Task[[Mapping[str, object]], None] = Task(
@@ -119,7 +121,7 @@ def offer(
         defaults=Options().changed(**cls.options),
         _enqueuer=enqueuer,
     )
-    return Offer(key=key, cls=cls, form=parameters_form, task=task)
+    return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)
 
 
 def _check(cls: object) -> None:
@@ -141,7 +143,7 @@ def _form(cls: type[CallableTask]) -> Form:
         return form_of(cls.execute, is_method=True)
     form = form_of_class(cls.Parameters)
     try:
-        inspect.signature(cls.execute).bind(None, **dict.fromkeys(form.kinds))
+        inspect.signature(cls.execute).bind(None, **dict.fromkeys(form.types))
     except TypeError as error:
         raise DeclarationError(
             f"{cls.__qualname__}.execute does not take its Parameters: {error}."

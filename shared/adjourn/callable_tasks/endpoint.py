@@ -1,4 +1,4 @@
-"""Answer people who list and start callable tasks: who they are, what they may, what they want."""
+"""The endpoint at which users list and start callable tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adjourn.callable_tasks.definitions import Offer
-from adjourn.callable_tasks.forms import InvalidError
+from adjourn.callable_tasks.definitions import CallableTaskDefinition
+from adjourn.callable_tasks.forms import InvalidParametersError
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.delivery import Asked, Outcome, Reply
+from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event
 from adjourn.registry import Registry
 from adjourn.requests.gate import with_outcome
@@ -20,81 +20,92 @@ from adjourn.tasks.handle import TaskHandle
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class People:
+class CallableTaskEndpoint:
     """Answers `GET /list` and `POST /execute/KEY`.
 
     Attributes:
-        identify: Tells who asks, or raises a `CallerError`; None where nobody is let in.
+        definitions: The declared callable tasks, by key.
+        enqueuer: Enqueues the tasks that users start.
+        identify: Returns the user of a request or raises a `CallerError`; None if no user is
+            accepted.
     """
 
-    offers: Registry[Offer]
+    definitions: Registry[CallableTaskDefinition]
     enqueuer: Enqueuer
-    identify: Callable[[Asked], User] | None
+    identify: Callable[[UserRequest], User] | None
 
-    def __call__(self, asked: Asked) -> Reply:
-        """Answer one request; no answer tells why somebody was refused."""
+    def __call__(self, request: UserRequest) -> UserResponse:
+        """Respond to a request; a response does not say why a user was refused."""
         if self.identify is None:
             return _refusal(404, "not found")
-        methods = ("GET", "HEAD") if asked.key is None else ("POST",)
-        if asked.method not in methods:
+        methods = ("GET", "HEAD") if request.key is None else ("POST",)
+        if request.method not in methods:
             return _refusal(405, "wrong method", Allow=", ".join(methods))
-        if asked.body is None:
+        if request.body is None:
             return _refusal(413, "body too long")
         identify = self.identify
-        answer = with_outcome(lambda: self._answer(asked, identify(asked)))
-        return answer if isinstance(answer, Reply) else _REFUSALS[answer]
+        answer = with_outcome(lambda: self._answer(request, identify(request)))
+        return answer if isinstance(answer, UserResponse) else _REFUSALS[answer]
 
-    def _answer(self, asked: Asked, user: User) -> Reply:
-        # The account's number tells an operator who it was, without an address in the log.
+    def _answer(self, request: UserRequest, user: User) -> UserResponse:
+        # The id of the account identifies the user to an operator without an address in the log.
         with bound(user=user.id):
-            return self._list(user) if asked.key is None else self._execute(asked, asked.key, user)
+            return (
+                self._list(user)
+                if request.key is None
+                else self._execute(request, request.key, user)
+            )
 
-    def _list(self, user: User) -> Reply:
-        offered = [offer.describe() for offer in self.offers if offer.allows(user)]
-        return Reply(status=200, content={"tasks": offered})
+    def _list(self, user: User) -> UserResponse:
+        tasks = [each.describe() for each in self.definitions if each.allows(user)]
+        return UserResponse(status=200, content={"tasks": tasks})
 
-    def _execute(self, asked: Asked, key: str, user: User) -> Reply:
+    def _execute(self, request: UserRequest, key: str, user: User) -> UserResponse:
         try:
-            offer = self.offers.get(key)
+            definition = self.definitions.get(key)
         except UnknownNameError:
             return _refusal(404, "not found")
-        if not offer.allows(user):
-            event("callable.refused", logging.WARNING, f"May not start {key}", key=key)
+        if not definition.allows(user):
+            event("callable.refused", logging.WARNING, f"The user may not start {key}", key=key)
             return _REFUSALS[Outcome.FORBIDDEN]
-        given = _given(asked, offer)
-        return given if isinstance(given, Reply) else self._enqueue(offer, given, user)
+        given = _parameters(request, definition)
+        return given if isinstance(given, UserResponse) else self._enqueue(definition, given, user)
 
-    def _enqueue(self, offer: Offer, given: object, user: User) -> Reply:
-        # Whom the token names, whatever the application says of its own users here.
+    def _enqueue(
+        self, definition: CallableTaskDefinition, given: object, user: User
+    ) -> UserResponse:
+        # The user of the token, whatever the application's own `user` returns here.
         propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
-        handle = replace(self.enqueuer, propagator=propagator).enqueue(offer.task, (given,), {})
-        event("callable.started", logging.INFO, f"{offer.key} is queued", task_id=handle.id)
-        return Reply(status=202, content=_told(handle))
+        handle = replace(self.enqueuer, propagator=propagator).enqueue(
+            definition.task, (given,), {}
+        )
+        event("callable.started", logging.INFO, f"{definition.key} is queued", task_id=handle.id)
+        return UserResponse(status=202, content=_described(handle))
 
 
-def _given(asked: Asked, offer: Offer) -> object | Reply:
-    """Return the parameters as they were sent, or what is wrong with them."""
-    # A task without parameters needs no body, and then no type of one.
-    if asked.body and asked.content_type != "application/json":
+def _parameters(request: UserRequest, definition: CallableTaskDefinition) -> object | UserResponse:
+    """Return the parameters as they were sent, or a response that says what is wrong."""
+    # A task without parameters needs no body and no content type.
+    if request.body and request.content_type != "application/json":
         return _refusal(415, "the body must be application/json")
     try:
-        given = from_json(asked.body or b"{}")
+        given = from_json(request.body or b"{}")
     except DecodeError as error:
         return _refusal(400, str(error))
     try:
-        offer.form.read(given)
-    except InvalidError as error:
-        return Reply(status=422, content={"error": "invalid", "fields": error.found})
+        definition.form.read(given)
+    except InvalidParametersError as error:
+        return UserResponse(status=422, content={"error": "invalid", "fields": error.errors})
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever the user's class of parameters raises
-        text = f"The parameters of {offer.key} failed"
-        event("callable.failed", logging.ERROR, text, error=error, key=offer.key)
+    except BaseException as error:  # noqa: BLE001 - whatever the application's class raises
+        text = f"The parameters of {definition.key} could not be made"
+        event("callable.failed", logging.ERROR, text, error=error, key=definition.key)
         return _refusal(500, "failed")
     return given
 
 
-def _told(handle: TaskHandle) -> Mapping[str, object]:
+def _described(handle: TaskHandle) -> Mapping[str, object]:
     return {
         "id": handle.id,
         "name": handle.name,
@@ -104,8 +115,8 @@ def _told(handle: TaskHandle) -> Mapping[str, object]:
     }
 
 
-def _refusal(status: int, error: str, **headers: str) -> Reply:
-    return Reply(status=status, content={"error": error}, headers=headers)
+def _refusal(status: int, error: str, **headers: str) -> UserResponse:
+    return UserResponse(status=status, content={"error": error}, headers=headers)
 
 
 _REFUSALS = {

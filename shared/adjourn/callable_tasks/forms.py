@@ -1,7 +1,7 @@
-"""Parameters that people fill in: what a form has to know of them, and what is wrong with them.
+"""The parameters of callable tasks: their JSON Schema for a form, and their validation.
 
-They are read from the annotations of whatever takes them: a function, or a class such as a
-dataclass. Each type has one JSON Schema (draft 2020-12) and one way to read a value.
+They are taken from the annotations of a function, or of a class such as a dataclass. Each type has
+one JSON Schema (draft 2020-12) and one way to parse a value.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from adjourn.errors import DeclarationError
 
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_SIGNATURE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-class InvalidError(Exception):
-    """Values do not fit.
+class InvalidParametersError(Exception):
+    """Parameters are not valid.
 
     Attributes:
-        found: What is wrong by the path at which it stands, "" for the whole.
+        errors: The error at each path, "" for the whole.
     """
 
-    def __init__(self, found: Mapping[str, str]) -> None:
-        super().__init__(f"{len(found)} values do not fit")
-        self.found = found
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(f"{len(errors)} parameters are not valid")
+        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kind:
-    """The values that a parameter takes.
+class ParameterType:
+    """A type of parameters.
 
     Attributes:
-        schema: Their JSON Schema.
-        read: Returns the value that JSON stands for, or raises `InvalidError`.
+        schema: Its JSON Schema.
+        read: Returns the value of a JSON value, or raises `InvalidParametersError`.
     """
 
     schema: Mapping[str, object]
@@ -53,73 +53,75 @@ class Form:
     """The parameters of a callable task, by name.
 
     Attributes:
-        kinds: The values that each one takes.
-        required: Those that have no default.
-        defaults: The defaults that JSON can tell.
+        types: The type of each parameter.
+        required: The parameters without a default.
+        defaults: The defaults that can be written as JSON.
         build: Makes keyword arguments of the values that were given.
     """
 
-    kinds: Mapping[str, Kind]
+    types: Mapping[str, ParameterType]
     required: frozenset[str]
     defaults: Mapping[str, object]
     build: Callable[[Mapping[str, object]], Mapping[str, object]] = dict
 
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema of the object that `read` takes."""
-        told = {name: {"default": default} for name, default in self.defaults.items()}
+        defaults = {name: {"default": value} for name, value in self.defaults.items()}
         return {
             "type": "object",
-            "properties": {n: {**kind.schema, **told.get(n, {})} for n, kind in self.kinds.items()},
-            "required": [name for name in self.kinds if name in self.required],
+            "properties": {n: {**t.schema, **defaults.get(n, {})} for n, t in self.types.items()},
+            "required": [name for name in self.types if name in self.required],
             "additionalProperties": False,
         }
 
     def read(self, given: object) -> Mapping[str, object]:
-        """Return the keyword arguments that a JSON object stands for.
+        """Return the keyword arguments for a JSON object of parameters.
 
         Raises:
-            InvalidError: It does not fit; all that is wrong is told at once.
+            InvalidParametersError: It is not valid; the exception has all errors.
         """
         if not isinstance(given, dict):
-            raise InvalidError({"": "must be an object"})
-        wrong = dict.fromkeys(given.keys() - self.kinds.keys(), "is not a parameter")
-        wrong |= dict.fromkeys(self.required - given.keys(), "is missing")
-        known = [(name, kind, given[name]) for name, kind in self.kinds.items() if name in given]
-        values = dict(zip((name for name, *_ in known), _read_all(known, wrong), strict=True))
+            raise InvalidParametersError({"": "must be an object"})
+        errors = dict.fromkeys(given.keys() - self.types.keys(), "is not a parameter")
+        errors |= dict.fromkeys(self.required - given.keys(), "is missing")
+        known = [(name, each, given[name]) for name, each in self.types.items() if name in given]
+        values = dict(zip((name for name, *_ in known), _read_all(known, errors), strict=True))
         try:
             return self.build(values)
         except ValueError as error:
-            raise InvalidError({"": str(error)}) from error
+            raise InvalidParametersError({"": str(error)}) from error
 
 
 def form_of(taker: Callable[..., Any], *, is_method: bool = False) -> Form:
-    """Return the parameters of a function, or of what makes values of a class.
+    """Return the form for the parameters of a function or of a constructor.
 
     Raises:
-        DeclarationError: One has no annotation, or one that no form can show.
+        DeclarationError: A parameter has no annotation, or one that no form can show.
     """
     name = getattr(taker, "__qualname__", repr(taker))
     try:
         parameters = list(inspect.signature(taker).parameters.values())[is_method:]
         hints = get_type_hints(_annotated(taker), include_extras=True)
     except (NameError, TypeError, ValueError) as error:
-        raise DeclarationError(f"The parameters of {name} cannot be told: {error}.") from error
+        raise DeclarationError(
+            f"The parameters of {name} cannot be determined: {error}."
+        ) from error
     for each in parameters:
-        if each.kind not in _SIGNATURE or each.name not in hints:
+        if each.kind not in _NAMED or each.name not in hints:
             raise DeclarationError(
                 f"{name} takes {each}; give it an annotation, and a name under which it is passed."
             )
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    told = {n: value for n, default in defaults.items() for value in _told(default)}
+    as_json = {n: value for n, default in defaults.items() for value in _as_json(default)}
     return Form(
-        kinds={p.name: _kind(hints[p.name], f"{p.name} of {name}") for p in parameters},
+        types={p.name: _type(hints[p.name], f"{p.name} of {name}") for p in parameters},
         required=frozenset(p.name for p in parameters if p.name not in defaults),
-        defaults=told,
+        defaults=as_json,
     )
 
 
 def form_of_class(cls: type) -> Form:
-    """Return the parameters from which values of a class are made, whose attributes they become.
+    """Return the form for the constructor of a class; `build` returns the attributes it sets.
 
     Raises:
         DeclarationError: As for `form_of`.
@@ -128,7 +130,7 @@ def form_of_class(cls: type) -> Form:
 
     def build(values: Mapping[str, object]) -> Mapping[str, object]:
         made = cls(**values)
-        return {name: getattr(made, name) for name in form.kinds}
+        return {name: getattr(made, name) for name in form.types}
 
     return dataclasses.replace(form, build=build)
 
@@ -139,33 +141,37 @@ def _annotated(taker: Any) -> Any:
 
 
 def _read_all(
-    parts: Iterable[tuple[str, Kind, object]], wrong: Mapping[str, str] | None = None
+    parts: Iterable[tuple[str, ParameterType, object]], errors: Mapping[str, str] | None = None
 ) -> list[object]:
-    """Return the values of all parts, or tell what is wrong with any of them."""
-    found, values = dict(wrong or {}), []
-    for path, kind, given in parts:
+    """Return the values of all parts.
+
+    Raises:
+        InvalidParametersError: Some are not valid; it has their errors and those given.
+    """
+    found, values = dict(errors or {}), []
+    for path, part, given in parts:
         try:
-            values.append(kind.read(given))
-        except InvalidError as error:
-            found |= {f"{path}{below}": message for below, message in error.found.items()}
+            values.append(part.read(given))
+        except InvalidParametersError as error:
+            found |= {f"{path}{below}": message for below, message in error.errors.items()}
     if found:
-        raise InvalidError(found)
+        raise InvalidParametersError(found)
     return values
 
 
-def _kind(hint: Any, of: str) -> Kind:
+def _type(hint: Any, of: str) -> ParameterType:
     if isinstance(hint, type) and hint in _SCALARS:
         return _SCALARS[hint]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        kind = _kind(arguments[0], of)
+        inner = _type(arguments[0], of)
         texts = [each for each in arguments[1:] if isinstance(each, str)]
-        return dataclasses.replace(kind, schema={**kind.schema, "description": " ".join(texts)})
+        return dataclasses.replace(inner, schema={**inner.schema, "description": " ".join(texts)})
     if origin is list:
-        return _list(_kind(arguments[0], of))
+        return _list(_type(arguments[0], of))
     if origin in {Union, UnionType} and len(arguments) == 2 and NoneType in arguments:  # noqa: PLR2004
         (other,) = (each for each in arguments if each is not NoneType)
-        return _optional(_kind(other, of))
+        return _optional(_type(other, of))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _enum(hint)
     raise DeclarationError(
@@ -174,23 +180,23 @@ def _kind(hint: Any, of: str) -> Kind:
     )
 
 
-def _list(item: Kind) -> Kind:
+def _list(item: ParameterType) -> ParameterType:
     def read(given: object) -> object:
         if not isinstance(given, list):
-            raise InvalidError({"": "must be a list"})
+            raise InvalidParametersError({"": "must be a list"})
         return _read_all((f"[{place}]", item, each) for place, each in enumerate(given))
 
-    return Kind(schema={"type": "array", "items": item.schema}, read=read)
+    return ParameterType(schema={"type": "array", "items": item.schema}, read=read)
 
 
-def _optional(kind: Kind) -> Kind:
+def _optional(inner: ParameterType) -> ParameterType:
     def read(given: object) -> object:
-        return None if given is None else kind.read(given)
+        return None if given is None else inner.read(given)
 
-    return Kind(schema={"anyOf": [kind.schema, {"type": "null"}]}, read=read)
+    return ParameterType(schema={"anyOf": [inner.schema, {"type": "null"}]}, read=read)
 
 
-def _enum(cls: type[enum.Enum]) -> Kind:
+def _enum(cls: type[enum.Enum]) -> ParameterType:
     values = [member.value for member in cls]
     if not values or not {str, int}.issuperset(map(type, values)):
         raise DeclarationError(f"The values of {cls.__qualname__} are not all str or int.")
@@ -199,24 +205,26 @@ def _enum(cls: type[enum.Enum]) -> Kind:
         for value in values:
             if type(given) is type(value) and given == value:
                 return cls(value)
-        raise InvalidError({"": f"must be one of {', '.join(map(str, values))}"})
+        raise InvalidParametersError({"": f"must be one of {', '.join(map(str, values))}"})
 
-    return Kind(schema={"enum": values}, read=read)
+    return ParameterType(schema={"enum": values}, read=read)
 
 
-def _scalar(schema: Mapping[str, object], wanted: str, read: Callable[[Any], object]) -> Kind:
+def _scalar(
+    schema: Mapping[str, object], wanted: str, read: Callable[[Any], object]
+) -> ParameterType:
     def checked(given: object) -> object:
         try:
             return read(given)
         except (TypeError, ValueError, OverflowError):
-            raise InvalidError({"": f"must be {wanted}"}) from None
+            raise InvalidParametersError({"": f"must be {wanted}"}) from None
 
-    return Kind(schema=schema, read=checked)
+    return ParameterType(schema=schema, read=checked)
 
 
-def _exactly(kind: type) -> Callable[[object], object]:
+def _exactly(wanted: type) -> Callable[[object], object]:
     def read(given: object) -> object:
-        if type(given) is not kind:
+        if type(given) is not wanted:
             raise TypeError
         return given
 
@@ -254,7 +262,7 @@ def _datetime(given: str) -> dt.datetime:
     return value
 
 
-_SCALARS: Mapping[object, Kind] = {
+_SCALARS: Mapping[object, ParameterType] = {
     str: _scalar({"type": "string"}, "text", _exactly(str)),
     bool: _scalar({"type": "boolean"}, "true or false", _exactly(bool)),
     int: _scalar({"type": "integer"}, "a whole number", _int),
@@ -268,8 +276,8 @@ _SCALARS: Mapping[object, Kind] = {
 }
 
 
-def _told(default: object) -> Iterable[object]:
-    """Yield a default as JSON has it; nothing if it cannot be told."""
+def _as_json(default: object) -> Iterable[object]:
+    """Yield a default as JSON; nothing if it cannot be written as JSON."""
     is_float = type(default) is float and math.isfinite(default)
     if default is None or is_float or type(default) in {str, int, bool}:
         yield default
@@ -278,6 +286,6 @@ def _told(default: object) -> Iterable[object]:
     elif isinstance(default, enum.Enum):
         yield default.value
     elif isinstance(default, list | tuple):
-        items = [value for each in default for value in _told(each)]
+        items = [value for each in default for value in _as_json(each)]
         if len(items) == len(default):
             yield items

@@ -1,5 +1,6 @@
-"""Periodic functions: what an application declares of them, and what becomes due when.
+"""Periodic functions: their declarations and schedules, and what is due at a call of the Scheduler.
 
-A call of Cloud Scheduler goes through `ticks` to `fanout`, which claims due times (`slots`) by what
-was declared (`periodic`) and its `schedule`.
+`tick` receives a call of Cloud Scheduler, claims the slots that are due and enqueues their tasks.
+`due` decides what is due, from the declaration (`periodic`) and its `schedule`. `expressions`
+parses schedules.
 """

@@ -1,4 +1,4 @@
-"""Which slot of a periodic function is due: one of its times, which is to be run once."""
+"""Decide which slot of a periodic function is due; a slot is a time at which it runs once."""
 
 from __future__ import annotations
 
@@ -12,62 +12,63 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.methods import ObjectPath
 
 KIND = "AdjournPeriodic"
-RUN = "-periodic"  # ends the ids of runs and the names of their tasks
+RUN = "-periodic"  # the end of the ids of runs and of the names of their tasks
 
-# Cloud Scheduler may be early against its last call by as much as that one was late, also through
-# retries. What becomes due within a tenth of its interval is enqueued now, to start when it is due.
+# If a call of Cloud Scheduler was late, for instance after retries, the next one follows it sooner
+# than after the interval. So a slot within the next tenth of its interval is enqueued now, to start
+# when it is due.
 _LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud Tasks allows
-# What our clock may be behind the Scheduler's.
+# By how much our clock may be behind that of the Scheduler.
 _SKEW = dt.timedelta(seconds=10)
-# The first call may well be for a time of the schedule: a daily one must not wait for another day.
+# The first call may be for a time of the schedule: a daily function must not wait for another day.
 _FIRST_WINDOW = dt.timedelta(minutes=1)
 
 
-class State(NamedTuple):
-    """What is stored of a periodic function.
+class PeriodicState(NamedTuple):
+    """The stored state of a periodic function.
 
     Attributes:
-        slot: The last slot that was claimed, or since when there can be one.
-        is_enqueued: Whether the slot needs no task any more.
+        slot: The last slot that was claimed; without one, the time after which slots count.
+        is_enqueued: Whether the task of the slot was enqueued.
         task: Full name of the task of the last run; "" if there was none.
-        call: The id of that run.
-        told: The interval or schedule of which it is a slot.
+        call: Id of that run.
+        timing: Text of the interval or schedule that the slot belongs to.
     """
 
     slot: dt.datetime
     is_enqueued: bool
     task: str = ""
     call: str = ""
-    told: str = ""
+    timing: str = ""
 
 
 class Decision(NamedTuple):
-    """What a call of the Scheduler does about one function.
+    """What a call of the Scheduler changes for one function.
 
     Attributes:
-        state: What is to be stored; None leaves it as it is.
+        state: The state to store; None to keep the stored one.
         slot: The slot to enqueue, if any.
-        skipped: The slots that are left out, each with the reason.
+        skipped: The slots that are skipped, each with the reason.
     """
 
-    state: State | None = None
+    state: PeriodicState | None = None
     slot: dt.datetime | None = None
     skipped: tuple[tuple[dt.datetime, str], ...] = ()
 
 
 def due(
-    timing: Timing, state: State | None, tick: dt.datetime, now: dt.datetime
+    timing: Timing, state: PeriodicState | None, tick: dt.datetime, now: dt.datetime
 ) -> dt.datetime | None:
     """Return the slot to enqueue now, None if nothing is due.
 
-    A slot that was claimed but not enqueued comes first. Of several that have passed, the latest is
-    due and the others are left out. An interval of zero is due once for each tick, however often
-    the Scheduler repeats it.
+    A slot that was claimed but not enqueued comes first. Of several slots that have passed, only
+    the latest is due. An interval of zero is due once for each tick, however often the Scheduler
+    repeats the call.
 
     Args:
-        timing: What was declared.
-        state: What is stored, None before the first call.
-        tick: When the Scheduler says that it called, never later than now.
+        timing: The declared timing.
+        state: The stored state, None before the first call.
+        tick: The time that the Scheduler gives for its call, never later than now.
         now: The present.
     """
     if state is not None and not state.is_enqueued:
@@ -85,27 +86,32 @@ def due(
 
 
 def decide(
-    timing: Timing, state: State | None, tick: dt.datetime, now: dt.datetime, *, is_running: bool
+    timing: Timing,
+    state: PeriodicState | None,
+    tick: dt.datetime,
+    now: dt.datetime,
+    *,
+    is_running: bool,
 ) -> Decision:
-    """Return what to do about the slot that is due.
+    """Decide what to do about the slot that is due.
 
-    While the last run has not ended, a time of a schedule passes; an interval is due until it has.
+    While the last run has not ended, a slot of a schedule is skipped; one of an interval waits.
 
     Args:
-        timing: What was declared.
-        state: What is stored, None before the first call.
-        tick: When the Scheduler says that it called, never later than now.
+        timing: The declared timing.
+        state: The stored state, None before the first call.
+        tick: The time that the Scheduler gives for its call, never later than now.
         now: The present.
         is_running: Whether the last run has not ended.
     """
     slot = due(timing, state, tick, now)
-    last = state or State(slot=now, is_enqueued=True)
+    last = state or PeriodicState(slot=now, is_enqueued=True)
     if slot is None:
         if isinstance(timing.when, dt.timedelta) or _is_known(timing, state):
             return Decision()
-        # Known from here on, so that no time of the schedule can fall between two calls.
-        return Decision(state=last._replace(slot=now, told=timing.told))
-    passed = last._replace(slot=slot, is_enqueued=True, told=timing.told)
+        # From now on slots count, so that none can fall between two calls.
+        return Decision(state=last._replace(slot=now, timing=timing.text))
+    passed = last._replace(slot=slot, is_enqueued=True, timing=timing.text)
     if timing.grace is not None and now - slot > timing.grace:
         then = decide(timing, passed, tick, now, is_running=is_running)
         skipped = ((slot, "it was found too late"), *then.skipped)
@@ -117,8 +123,10 @@ def decide(
     return Decision(state=passed._replace(is_enqueued=False), slot=slot)
 
 
-def upcoming(timing: Timing, state: State | None, now: dt.datetime) -> Iterator[dt.datetime]:
-    """Yield when slots will be due, from the first that was not enqueued; none for every call."""
+def upcoming(
+    timing: Timing, state: PeriodicState | None, now: dt.datetime
+) -> Iterator[dt.datetime]:
+    """Yield the next due times, beginning with a claimed slot; none if it is due at every call."""
     slot = state.slot if state and not state.is_enqueued else None
     if isinstance(timing.when, dt.timedelta):
         if not timing.when:
@@ -136,43 +144,54 @@ def upcoming(timing: Timing, state: State | None, now: dt.datetime) -> Iterator[
         yield slot
 
 
-def _since(timing: Timing, state: State | None, tick: dt.datetime) -> dt.datetime:
-    """Return after what a time of the schedule counts, which may have changed since."""
+def _since(timing: Timing, state: PeriodicState | None, tick: dt.datetime) -> dt.datetime:
+    """Return the time after which slots count; the schedule may have changed since the last."""
     if state is None:
         return tick - _FIRST_WINDOW
     return state.slot if _is_known(timing, state) else max(state.slot, tick - _FIRST_WINDOW)
 
 
-def _is_known(timing: Timing, state: State | None) -> bool:
-    return state is not None and state.told == timing.told
+def _is_known(timing: Timing, state: PeriodicState | None) -> bool:
+    return state is not None and state.timing == timing.text
 
 
-def _is_unfinished(state: State | None) -> bool:
+def _is_unfinished(state: PeriodicState | None) -> bool:
     return state is not None and not state.is_enqueued
 
 
 def key_of(periodic: Periodic) -> RecordKey:
-    """Return where the state of a periodic function is stored."""
+    """Return the key of the state of a periodic function."""
     return RecordKey(KIND, periodic.name)
 
 
-def state_of(record: Record | None) -> State | None:
-    """Return the state that a record holds."""
+def state_of(record: Record | None) -> PeriodicState | None:
+    """Return the state in a record."""
     if record is None:
         return None
     slot = record["slot"]
     assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
-    texts = {name: str(record.get(name, "")) for name in ("task", "call", "told")}
-    return State(slot=slot, is_enqueued=bool(record["is_enqueued"]), **texts)
+    return PeriodicState(
+        slot=slot,
+        is_enqueued=bool(record["is_enqueued"]),
+        task=str(record.get("task", "")),
+        call=str(record.get("call", "")),
+        timing=str(record.get("told", "")),
+    )
 
 
-def record_of(state: State) -> Record:
-    """Return what is stored of a state."""
-    return state._asdict()
+def record_of(state: PeriodicState) -> Record:
+    """Return the record of a state."""
+    return {
+        "slot": state.slot,
+        "is_enqueued": state.is_enqueued,
+        "task": state.task,
+        "call": state.call,
+        "told": state.timing,
+    }
 
 
 def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
-    """Note under which task a run goes on that has put itself off: it has not ended.
+    """Store the new task of a run that has postponed itself, since the run has not ended.
 
     Raises:
         StoreError: Datastore could not be reached.

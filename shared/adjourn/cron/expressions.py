@@ -1,4 +1,4 @@
-"""Schedules as people write them: unix-cron, and App Engine's forms.
+"""Parse schedules: unix-cron expressions and the forms of App Engine's cron.yaml.
 
 Rules: https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules.
 """
@@ -58,23 +58,23 @@ _FIELDS = (_MINUTE_OF_HOUR, _HOUR, _DAY_OF_MONTH, _MONTH, _WEEKDAY)
 
 
 def parse(text: str, time_zone: str = "UTC") -> Schedule:
-    """Read five fields, or a form of App Engine's such as `1st monday of sep,oct 09:00`.
+    """Parse five unix-cron fields, or a form of App Engine such as `1st monday of sep,oct 09:00`.
 
     Args:
         text: The expression.
-        time_zone: By the clock of which zone of the tz database it is meant.
+        time_zone: Zone of the tz database in which its times are meant.
 
     Raises:
-        ValueError: They break a rule, or no day ever matches; the message says which.
+        ValueError: The expression breaks a rule, or no day ever matches; the message says which.
     """
     schedule = _parsed(text, load_zone(time_zone))
     if schedule.next_after(_NOWADAYS) == NEVER:
-        raise ValueError(f"clocks in {time_zone} always jump over this time")
+        raise ValueError(f"clocks in {time_zone} always skip this time")
     return schedule
 
 
 def parse_interval(text: str) -> dt.timedelta | None:
-    """Return the interval of `every 5 minutes` and the like; None if it is another form."""
+    """Return the interval of a text like `every 5 minutes`; None if it has another form."""
     words = text.upper().split()
     if len(words) == 3 and words[0] == "EVERY" and words[1].isdecimal():  # noqa: PLR2004 - as above
         return dt.timedelta(minutes=_step(words[1:]))
@@ -110,7 +110,7 @@ def _parse_unix(words: Sequence[str], zone: ZoneInfo) -> Schedule:
 
 
 def _parse_days(words: Sequence[str], zone: ZoneInfo) -> Schedule:
-    """Read `every day 09:00`, `every mon,wed 09:00`, `1st,third monday of sep,oct 09:00`."""
+    """Parse `every day 09:00`, `every mon,wed 09:00`, `1st,third monday of sep,oct 09:00`."""
     which, weekdays, *of_months, time = words if len(words) in (3, 5) else ("", "", "", "")
     if not time or (of_months and of_months[0] != "OF"):
         raise ValueError('such a schedule reads "every day 09:00" or "1st monday of sep,oct 09:00"')
@@ -125,7 +125,7 @@ def _parse_days(words: Sequence[str], zone: ZoneInfo) -> Schedule:
 
 
 def _parse_dates(words: Sequence[str], zone: ZoneInfo) -> Schedule:
-    """Read `1,15 of month 09:00`, `1 of jan,april,july,oct 00:00`."""
+    """Parse `1,15 of month 09:00`, `1 of jan,april,july,oct 00:00`."""
     if len(words) != 4:  # noqa: PLR2004 - as above
         raise ValueError('such a schedule reads "1,15 of month 09:00"')
     schedule = Schedule(
@@ -141,7 +141,7 @@ def _parse_dates(words: Sequence[str], zone: ZoneInfo) -> Schedule:
 
 
 def _parse_steps(words: Sequence[str], zone: ZoneInfo) -> Schedule:
-    """Read `5 minutes from 10:00 to 14:00` and `5 minutes synchronized`."""
+    """Parse `5 minutes from 10:00 to 14:00` and `5 minutes synchronized`."""
     step = _step(words)
     match words[2:]:
         case ["FROM", first, "TO", last]:
@@ -150,9 +150,9 @@ def _parse_steps(words: Sequence[str], zone: ZoneInfo) -> Schedule:
         case ["SYNCHRONIZED"]:
             start, end = 0, _MINUTES_OF_DAY - 1
             if _MINUTES_OF_DAY % step:
-                raise ValueError("what is synchronized must divide the day evenly")
+                raise ValueError("a synchronized interval must divide the day evenly")
         case []:
-            raise ValueError("it is an interval of App Engine, which names no times of the day")
+            raise ValueError("it is an interval of App Engine, which has no times of the day")
         case _:
             raise ValueError('after the interval comes "from 10:00 to 14:00" or "synchronized"')
     return Schedule(
@@ -173,23 +173,23 @@ def _times(minutes: Iterable[int]) -> tuple[int, ...]:
 
 
 def _step(words: Sequence[str]) -> int:
-    """Return how many minutes `5 MINUTES` or `2 HOURS` are."""
+    """Return the number of minutes in `5 MINUTES` or `2 HOURS`."""
     number, unit = words[0], words[1] if len(words) > 1 else ""
     factor = {"MINUTE": 1, "MIN": 1, "HOUR": 60}.get(unit.removesuffix("S"))
     if factor is None or len(number) > 4 or not number.isascii() or not int(number):  # noqa: PLR2004 - a week
-        raise ValueError(f"'{' '.join(words[:2]).lower()}' is no number of minutes or hours")
+        raise ValueError(f"'{' '.join(words[:2]).lower()}' is not a number of minutes or hours")
     return int(number) * factor
 
 
 def _time(text: str) -> int:
     match = re.fullmatch("([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if match is None:
-        raise ValueError(f"{text!r} is no time of the day such as 09:00")
+        raise ValueError(f"{text!r} is not a time of the day such as 09:00")
     return int(match[1]) * 60 + int(match[2])
 
 
 def _named(text: str, field: _Field) -> list[int]:
-    """Read months or days of the week by their names, whole or shortened to three letters."""
+    """Parse names of months or days of the week, whole or shortened to three letters."""
     shortened = ",".join(name[:3] if name in _WHOLE_NAMES else name for name in text.split(","))
     return _looked_up(shortened, field.names, field.name)
 
@@ -197,7 +197,7 @@ def _named(text: str, field: _Field) -> list[int]:
 def _looked_up(text: str, names: Mapping[str, int], sort: str) -> list[int]:
     for name in text.split(","):
         if name not in names:
-            raise ValueError(f"{name.lower()!r} is no {sort}")
+            raise ValueError(f"{name.lower()!r} is not a valid {sort}")
     return [names[name] for name in text.split(",")]
 
 
@@ -208,7 +208,7 @@ def _numbers(text: str, field: _Field) -> frozenset[int]:
 def _values(term: str, field: _Field) -> range:
     match = _TERM.fullmatch(term)
     if match is None:
-        raise ValueError(f"{term!r} is no {field.name}")
+        raise ValueError(f"{term!r} is not a valid {field.name}")
     if match["star"]:
         first, last = field.lowest, field.highest
     else:
@@ -229,5 +229,5 @@ def _number(text: str, field: _Field) -> int:
     if number is None and re.fullmatch(r"[0-9]{1,2}", text):
         number = int(text)
     if number is None or not field.lowest <= number <= field.highest:
-        raise ValueError(f"{text!r} is no {field.name}")
+        raise ValueError(f"{text!r} is not a valid {field.name}")
     return number

@@ -1,4 +1,4 @@
-"""What an application declares to run again and again: functions, and methods on objects."""
+"""The declarations of periodic functions, and of periodic methods of registered objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ZERO = dt.timedelta()
 
 
 class Periodically(Protocol):
-    """What makes a function periodic; it takes no arguments, a method none but its object."""
+    """A decorator that makes a function periodic: one without arguments, or a method."""
 
     @overload
     def __call__(self, function: Callable[[], R], /) -> Task[[], R]: ...
@@ -32,18 +32,18 @@ class Periodically(Protocol):
 
 
 class Timing(NamedTuple):
-    """When a function is due, and when it is not to run all the same.
+    """When a periodic function is due, and when a due run is skipped.
 
     Attributes:
-        when: The time between two slots, never less, zero for every call; or a schedule.
-        told: The same for people.
-        cron_name: The call of Cloud Scheduler that looks after it.
-        skips_overlap: Whether it waits for the end of the last run.
-        grace: What is found due later than this is left out.
+        when: The shortest time between two slots, zero for every call; or a schedule.
+        text: The same as text.
+        cron_name: Name of the Cloud Scheduler job that makes it run.
+        skips_overlap: Whether it must not run before the last run has ended.
+        grace: A slot that is found later than this is skipped; None for no limit.
     """
 
     when: dt.timedelta | Schedule
-    told: str = ""
+    text: str = ""
     cron_name: str = "default"
     skips_overlap: bool = True
     grace: dt.timedelta | None = None
@@ -53,15 +53,15 @@ class Timing(NamedTuple):
 Place = tuple[str, object]
 
 
-class Declared(NamedTuple):
-    """A function or a method that was declared to run again and again.
+class PeriodicDeclaration(NamedTuple):
+    """A declared periodic function or method.
 
     Attributes:
-        task: The function.
+        task: The function or method.
         timing: When it is due.
-        without: Paths of the objects on which the method is not to run.
-        name: What it is declared and stored under; the task's own name if empty.
-        choose: Picks those of the objects, with their paths, on which the method runs; all if None.
+        without: Paths of the objects on which the method does not run.
+        name: Name under which it is declared and stored; that of the task if empty.
+        choose: Picks the objects, with their paths, on which the method runs; all if None.
     """
 
     task: Task[..., Any]
@@ -72,15 +72,17 @@ class Declared(NamedTuple):
 
 
 class Periodic(NamedTuple):
-    """A function, or a method on one object, that runs again and again."""
+    """A periodic function, or a periodic method of one object."""
 
     name: str
     task: Task[[], Any]
     timing: Timing
 
 
-def found(declared: Iterable[Declared], objects: ObjectRegistry) -> Iterator[Periodic]:
-    """Yield what runs: each function, and each method once for every object that has it."""
+def expanded(
+    declared: Iterable[PeriodicDeclaration], objects: ObjectRegistry
+) -> Iterator[Periodic]:
+    """Yield each declared function, and each declared method once for every object that has it."""
     for each in declared:
         task, timing, name = each.task, each.timing, each.name or each.task.name
         if not isinstance(task, Method):
@@ -95,9 +97,12 @@ def found(declared: Iterable[Declared], objects: ObjectRegistry) -> Iterator[Per
 
 
 def remove(
-    declared: Registry[Declared], objects: ObjectRegistry, task: object, name: str | None = None
+    declared: Registry[PeriodicDeclaration],
+    objects: ObjectRegistry,
+    task: object,
+    name: str | None = None,
 ) -> None:
-    """Let a function be periodic no more, or a method of one object.
+    """Stop a function, or a method of one object, from being periodic.
 
     Args:
         declared: What is periodic.
@@ -118,17 +123,19 @@ def remove(
         without = removed.without | ({path} if path else set())
         declared.add(name, removed._replace(without=without))
         if not path:
-            raise DeclarationError(f"{name} runs on registered objects; this one is none.")
+            raise DeclarationError(
+                f"{name} runs on registered objects; this one is not registered."
+            )
 
 
 def check_options(options: Mapping[str, object]) -> None:
-    """Refuse what would contradict the names and times of the slots.
+    """Refuse task options that contradict the names of the tasks of slots.
 
     Raises:
-        DeclarationError: It does.
+        DeclarationError: An option does.
     """
     if options.get("unique_by") is not None:
-        raise DeclarationError("Leave unique_by out: each due time has one task as it is.")
+        raise DeclarationError("Leave unique_by out: each due time has only one task anyway.")
 
 
 def declared_timing(
@@ -140,10 +147,10 @@ def declared_timing(
     overlap: object,
     grace: object,
 ) -> Timing:
-    """Return when a function is due.
+    """Validate the timing of a periodic function and return it.
 
     Raises:
-        DeclarationError: Something is wrong or contradicts another.
+        DeclarationError: An argument is wrong or contradicts another one.
     """
     if not isinstance(cron_name, str) or not _CRON_NAME.fullmatch(cron_name):
         raise DeclarationError(
@@ -152,12 +159,12 @@ def declared_timing(
     if overlap not in {"skip", "allow"}:
         raise DeclarationError(f'overlap={overlap!r} must be "skip" or "allow".')
     if grace is not None and not (isinstance(grace, dt.timedelta) and grace > _ZERO):
-        raise DeclarationError(f"grace={grace!r} must be a timedelta of more than nothing.")
+        raise DeclarationError(f"grace={grace!r} must be a timedelta greater than zero.")
     if (interval is None) == (cron is None):
         raise DeclarationError("Give either interval= or cron=: when is it due?")
-    when, told = _when(interval, time_zone) if cron is None else _parsed(cron, time_zone)
+    when, text = _when(interval, time_zone) if cron is None else _parsed(cron, time_zone)
     return Timing(
-        when=when, told=told, cron_name=cron_name, skips_overlap=overlap == "skip", grace=grace
+        when=when, text=text, cron_name=cron_name, skips_overlap=overlap == "skip", grace=grace
     )
 
 
@@ -170,7 +177,7 @@ def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
 
 
 def _parsed(cron: object, time_zone: object) -> tuple[dt.timedelta | Schedule, str]:
-    from adjourn.cron.expressions import parse, parse_interval  # noqa: PLC0415 - for those who use them
+    from adjourn.cron.expressions import parse, parse_interval  # noqa: PLC0415 - only if used
 
     if not isinstance(cron, str) or not isinstance(time_zone, str):
         raise DeclarationError('cron and time_zone are texts such as "0 3 * * *", "Europe/Berlin".')

@@ -1,4 +1,4 @@
-"""When something is due by the wall clock of a time zone, as Cloud Scheduler reckons.
+"""Schedules by the wall clock of a time zone, with the rules of Cloud Scheduler.
 
 https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules
 """
@@ -21,7 +21,7 @@ _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Minutes of the day, on some days, by the clock of a zone.
+    """Minutes of some days, in a time zone.
 
     Attributes:
         zone: The time zone.
@@ -29,7 +29,7 @@ class Schedule:
         days: Days of the month.
         months: Months, from 1.
         weekdays: Days of the week, Sunday is 0.
-        is_either: Whether a day need match only one of `days` and `weekdays`.
+        is_either: Whether a day needs to match only one of `days` and `weekdays`.
     """
 
     zone: ZoneInfo
@@ -42,8 +42,8 @@ class Schedule:
     def next_after(self, after: dt.datetime) -> dt.datetime:
         """Return the first instant after `after`, in UTC, at which the zone's clock matches.
 
-        Wall times that occur twice match twice, those that are left out do not match. What never
-        comes, since clocks always jump over it, is `NEVER`.
+        A wall time that occurs twice matches twice, one that is skipped does not match. If clocks
+        always skip the time, the result is `NEVER`.
         """
         start = after.astimezone(dt.UTC).replace(second=0, microsecond=0) + _MINUTE
         limit = start + _RAREST
@@ -90,10 +90,10 @@ class Schedule:
 
 
 def load_zone(name: str) -> ZoneInfo:
-    """Return a zone of the tz database; none named means UTC, which may be written `utc`.
+    """Return a zone of the tz database; the empty name and `utc` mean UTC.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no zone of that name.
     """
     if name.upper() in ("", "UTC"):
         return ZoneInfo("UTC")

@@ -1,8 +1,8 @@
-"""What happens when Cloud Scheduler calls: what is due is enqueued, each slot once.
+"""Receive a call of Cloud Scheduler: enqueue what is due, each slot once.
 
-A slot is claimed in a transaction before its task is enqueued under a name made from it, and marked
-when that is done: a crash in between leaves a claim that the next call completes, and no call,
-however often repeated, makes a second task.
+A slot is claimed in a transaction. Then its task is enqueued under a name that is derived from the
+slot, and the slot is marked as enqueued. If the process dies in between, the next call completes
+the claim. However often a call is repeated, there is no second task.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from adjourn.clock import Clock
-from adjourn.cron.due import RUN, Decision, State, decide, key_of, record_of, state_of
+from adjourn.concurrency import in_parallel
+from adjourn.cron.due import RUN, Decision, PeriodicState, decide, key_of, record_of, state_of
 from adjourn.cron.periodic import Periodic
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
@@ -24,41 +26,36 @@ from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
 
-T = TypeVar("T")
-R = TypeVar("R")
 
-_PARALLEL = 8
-
-
-class Claim(NamedTuple):
-    """A slot that this call has claimed."""
+class ClaimedSlot(NamedTuple):
+    """A slot that this call of the Scheduler has claimed."""
 
     periodic: Periodic
     slot: dt.datetime
 
 
-class Running(NamedTuple):
-    """Whether the task for whose end a function waits has not ended; "" if it waits for none."""
+class LastRun(NamedTuple):
+    """The task that must end before the next run, "" for none, and whether it is running."""
 
     task: str
     is_running: bool
 
 
-class Standing(NamedTuple):
-    """How a periodic function stands: what is stored, and its last task if that has not ended."""
+class PeriodicStatus(NamedTuple):
+    """The stored state of a periodic function, and its last task if that has not ended."""
 
     periodic: Periodic
-    state: State | None
+    state: PeriodicState | None
     task: TaskState | None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Cron:
-    """Answers the calls of Cloud Scheduler.
+class PeriodicRunner:
+    """Enqueues the runs of periodic functions when Cloud Scheduler calls.
 
     Attributes:
-        names: Returns the cron names that were declared.
-        periodics: Returns what runs under them; for methods, on the objects registered by then.
+        names: Returns the declared cron names.
+        periodics: Returns the periodic functions; methods on all objects registered by then.
     """
 
     names: Callable[[], Iterable[str]]
@@ -71,13 +68,27 @@ class Cron:
     def _queue(self) -> TaskQueue:
         return self.enqueuer.adapters.queue
 
+    def receive(self, delivery: Delivery) -> Outcome:
+        """Receive a call of Cloud Scheduler, whose path is the cron name.
+
+        Raises:
+            StoreError: Datastore failed; the Scheduler is to call again.
+            EnqueueError: Not everything due was enqueued; the Scheduler is to call again.
+        """
+        try:
+            self.tick(delivery.path.strip("/"), delivery.scheduled)
+        except UnknownNameError as error:
+            event("cron.unknown", logging.ERROR, str(error))
+            return Outcome.UNKNOWN
+        return Outcome.DONE
+
     def tick(self, cron_name: str, scheduled: dt.datetime | None) -> int:
-        """Enqueue what is due under a cron name and return how many tasks that were.
+        """Enqueue what is due under a cron name; return the number of tasks.
 
         Args:
-            cron_name: Which periodic functions are asked for.
+            cron_name: The cron name.
             scheduled: The time that the Scheduler gives for this call. It is the same when a call
-                is repeated, but may lie ahead when somebody ran the job by hand
+                is repeated, and may lie in the future when somebody ran the job by hand
                 (https://cloud.google.com/scheduler/docs/configuring/deduplicate-job-requests).
 
         Raises:
@@ -88,13 +99,13 @@ class Cron:
         now = self.clock.now()
         tick = min(scheduled or now, now)
         periodics = self._named(cron_name)
-        looked = self._look(periodics, tick, now)
-        failed = [(p, told) for p, told in looked.items() if isinstance(told, Exception)]
-        running = {p: told for p, told in looked.items() if not isinstance(told, Exception)}
-        claimed = self._claim(running, tick, now)
+        last_runs = self._last_runs(periodics, tick, now)
+        failed = [(p, last) for p, last in last_runs.items() if isinstance(last, Exception)]
+        known = {p: last for p, last in last_runs.items() if not isinstance(last, Exception)}
+        claimed = self._claim(known, tick, now)
         results = list(zip(claimed, self._enqueue_all(claimed), strict=True))
-        self._mark([(claim, told) for claim, told in results if isinstance(told, TaskHandle)], now)
-        failed += [(c.periodic, told) for c, told in results if isinstance(told, Exception)]
+        self._mark([(claim, each) for claim, each in results if isinstance(each, TaskHandle)], now)
+        failed += [(c.periodic, each) for c, each in results if isinstance(each, Exception)]
         for periodic, error in failed:
             event("cron.failed", logging.ERROR, f"{periodic.name}: {error}", error=error)
         event(
@@ -108,16 +119,16 @@ class Cron:
         return len(claimed)
 
     def run(self, periodic: Periodic) -> TaskHandle:
-        """Enqueue a run besides its slots, for which the next one waits as for any other.
+        """Enqueue a run outside of the slots; the next slot waits for its end, as for any run.
 
         Raises:
-            TaskExistsError: The last run has not ended, and it does not overlap.
+            TaskExistsError: The last run has not ended, and runs must not overlap.
             StoreError: The state could not be read or written.
             EnqueueError: It was not enqueued.
         """
-        standing = self.stand(periodic)
-        if standing.task and standing.state and periodic.timing.skips_overlap:
-            raise TaskExistsError(f"{periodic.name} has not ended its run {standing.state.task}.")
+        status = self.status(periodic)
+        if status.task and status.state and periodic.timing.skips_overlap:
+            raise TaskExistsError(f"{periodic.name} has not ended its run {status.state.task}.")
         now, key, name = (
             self.clock.now(),
             key_of(periodic),
@@ -125,7 +136,7 @@ class Cron:
         )
 
         def work(transaction: Transaction) -> None:
-            first = State(slot=now, is_enqueued=True, told=periodic.timing.told)
+            first = PeriodicState(slot=now, is_enqueued=True, timing=periodic.timing.text)
             state = state_of(transaction.get([key])[0]) or first
             task = self._full_name(periodic, name)
             transaction.put(key, record_of(state._replace(task=task, call=name)))
@@ -133,8 +144,8 @@ class Cron:
         self.store.transact(work)
         return self._put(periodic, name, None)
 
-    def stand(self, periodic: Periodic) -> Standing:
-        """Return how a function stands.
+    def status(self, periodic: Periodic) -> PeriodicStatus:
+        """Return the state of a periodic function and its last task.
 
         Raises:
             StoreError: The state could not be read.
@@ -142,63 +153,65 @@ class Cron:
         """
         state = state_of(self.store.get([key_of(periodic)])[0])
         task = self._queue.fetch(state.task) if state and state.task else None
-        return Standing(periodic, state, task)
+        return PeriodicStatus(periodic, state, task)
 
     def _named(self, cron_name: str) -> Sequence[Periodic]:
         names = sorted(set(self.names()))
         if cron_name not in names:
-            wrong = f"No periodic function has the cron name {cron_name!r}"
-            wrong = wrong if cron_name else "The URL of the call ends without a cron name"
-            raise UnknownNameError(f"{wrong}; there are: {', '.join(names) or 'none'}")
+            text = f"No periodic function has the cron name {cron_name!r}"
+            text = text if cron_name else "The URL of the call ends without a cron name"
+            raise UnknownNameError(f"{text}; there are: {', '.join(names) or 'none'}")
         return [p for p in self.periodics() if p.timing.cron_name == cron_name]
 
-    def _look(
+    def _last_runs(
         self, periodics: Sequence[Periodic], tick: dt.datetime, now: dt.datetime
-    ) -> Mapping[Periodic, Running | Exception]:
-        """Return what may be due, with what became of the last task, or why that is unknown."""
+    ) -> Mapping[Periodic, LastRun | Exception]:
+        """Return the last run of each function that may be due, or why it is unknown."""
         records = self.store.get([key_of(periodic) for periodic in periodics])
         candidates: dict[Periodic, str] = {}
         for periodic, state in zip(periodics, map(state_of, records), strict=True):
             if decide(periodic.timing, state, tick, now, is_running=False) != Decision():
                 candidates[periodic] = _awaited(periodic, state)
 
-        def ask(task: str) -> Running | Exception:
+        def last_run(task: str) -> LastRun | Exception:
             try:
-                return Running(task, bool(task) and self._queue.fetch(task) is not None)
+                return LastRun(task, bool(task) and self._queue.fetch(task) is not None)
             except EnqueueError as error:
                 return error
 
-        return dict(zip(candidates, _together(ask, list(candidates.values())), strict=True))
+        return dict(zip(candidates, in_parallel(last_run, list(candidates.values())), strict=True))
 
     def _claim(
-        self, looked: Mapping[Periodic, Running], tick: dt.datetime, now: dt.datetime
-    ) -> list[Claim]:
-        keys = [key_of(periodic) for periodic in looked]
+        self, last_runs: Mapping[Periodic, LastRun], tick: dt.datetime, now: dt.datetime
+    ) -> list[ClaimedSlot]:
+        keys = [key_of(periodic) for periodic in last_runs]
 
         def work(transaction: Transaction) -> list[tuple[Periodic, Decision]]:
             decided = []
-            for (periodic, seen), record in zip(looked.items(), transaction.get(keys), strict=True):
+            records = transaction.get(keys)
+            for (periodic, last), record in zip(last_runs.items(), records, strict=True):
                 state = state_of(record)
-                # A task that has come since then was enqueued a moment ago.
-                is_running = seen.is_running or _awaited(periodic, state) != seen.task
+                # Another task than the one that was looked up was enqueued a moment ago.
+                is_running = last.is_running or _awaited(periodic, state) != last.task
                 decision = decide(periodic.timing, state, tick, now, is_running=is_running)
                 decided.append((periodic, decision))
                 if decision.state:
-                    stored = self._begun(periodic, decision.state)
+                    stored = self._with_task(periodic, decision.state)
                     transaction.put(key_of(periodic), record_of(stored))
             return decided
 
-        decided = self.store.transact(work) if looked else []
+        decided = self.store.transact(work) if last_runs else []
         for periodic, decision in decided:
             for slot, reason in decision.skipped:
-                text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is left out: {reason}"
+                text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
                 event("cron.skipped", logging.WARNING, text)
-        return [Claim(periodic, each.slot) for periodic, each in decided if each.slot]
+        return [ClaimedSlot(periodic, each.slot) for periodic, each in decided if each.slot]
 
-    def _begun(self, periodic: Periodic, state: State) -> State:
-        """Return the state with the task of its slot, unless that is known or not wanted.
+    def _with_task(self, periodic: Periodic, state: PeriodicState) -> PeriodicState:
+        """Return the state with the name of the task of its slot, if the slot needs a task.
 
-        It is stored before there is one: a run that puts itself off at once is to be followed.
+        The name is stored before there is a task, so that a run that postpones itself at once is
+        followed.
         """
         name = _task_name(periodic, state.slot)
         if state.is_enqueued or state.call == name:
@@ -209,22 +222,22 @@ class Cron:
         queue = periodic.task.defaults.queue or self.enqueuer.settings.queue
         return self._queue.full_name(queue, name)
 
-    def _enqueue_all(self, claims: Sequence[Claim]) -> list[TaskHandle | Exception]:
-        return _together(self._enqueue, claims)
+    def _enqueue_all(self, claims: Sequence[ClaimedSlot]) -> list[TaskHandle | Exception]:
+        return in_parallel(self._enqueue, claims)
 
-    def _enqueue(self, claim: Claim) -> TaskHandle | Exception:
+    def _enqueue(self, claim: ClaimedSlot) -> TaskHandle | Exception:
         try:
             return self._put(claim.periodic, _task_name(claim.periodic, claim.slot), claim.slot)
-        except Exception as error:  # noqa: BLE001 - whatever keeps one, the others are enqueued
+        except Exception as error:  # noqa: BLE001 - the others are enqueued all the same
             return error
 
     def _put(self, periodic: Periodic, name: str, slot: dt.datetime | None) -> TaskHandle:
-        """Enqueue a call that has its name for an id, too: with `once`, it takes effect once."""
+        """Enqueue a call whose id is the name of its task, so that `once` applies to the slot."""
         task = periodic.task.options(name=name, eta=slot, delay=None)
         args = (task.receiver_argument(),) if isinstance(task, BoundTask) else ()
         return self.enqueuer.enqueue(task, args, {}, call=name)
 
-    def _mark(self, enqueued: Sequence[tuple[Claim, TaskHandle]], now: dt.datetime) -> None:
+    def _mark(self, enqueued: Sequence[tuple[ClaimedSlot, TaskHandle]], now: dt.datetime) -> None:
         keys = [key_of(claim.periodic) for claim, _ in enqueued]
 
         def work(transaction: Transaction) -> None:
@@ -232,12 +245,12 @@ class Cron:
                 enqueued, keys, transaction.get(keys), strict=True
             ):
                 state = state_of(record)
-                # A slow call must not mark over the slot that a later one has claimed meanwhile.
+                # A slow call must not overwrite the slot that a later call has claimed meanwhile.
                 if state and state.slot == claim.slot:
-                    slot = _began(claim, handle, now)
-                    # Another region may have taken it; or it has put itself off by now.
-                    is_there = state.task == self._full_name(claim.periodic, state.call)
-                    task = handle.name if is_there else state.task
+                    slot = _interval_start(claim, handle, now)
+                    # The fallback region may have the task; or the run has postponed itself by now.
+                    is_first = state.task == self._full_name(claim.periodic, state.call)
+                    task = handle.name if is_first else state.task
                     marked = state._replace(slot=slot, is_enqueued=True, task=task)
                     transaction.put(key, record_of(marked))
 
@@ -245,30 +258,20 @@ class Cron:
             self.store.transact(work)
 
 
-def _began(claim: Claim, handle: TaskHandle, now: dt.datetime) -> dt.datetime:
-    """Return from when an interval counts: what a former call has claimed may run only now."""
+def _interval_start(claim: ClaimedSlot, handle: TaskHandle, now: dt.datetime) -> dt.datetime:
+    """Return the start of the next interval: now, if an earlier call has claimed the slot."""
     when = claim.periodic.timing.when
     is_interval = isinstance(when, dt.timedelta) and bool(when)
     return max(claim.slot, now) if is_interval and handle.is_new else claim.slot
 
 
-def _together(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return the results of some work beside each other, in order."""
-    if not items:
-        return []
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
-
-    with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
-        return list(pool.map(work, items))
-
-
-def _awaited(periodic: Periodic, state: State | None) -> str:
-    """Return the task that has to end before the next run, "" if none has to."""
+def _awaited(periodic: Periodic, state: PeriodicState | None) -> str:
+    """Return the task that must end before the next run, "" for none."""
     return state.task if state and periodic.timing.skips_overlap else ""
 
 
 def _task_name(periodic: Periodic, slot: dt.datetime) -> str:
-    # Hashed, because names with a common or rising prefix slow Cloud Tasks down; in UTC, because
-    # the Scheduler gives a time in the job's zone, and the store gives it back in UTC.
+    # A digest, because names with a common or rising prefix slow Cloud Tasks down. In UTC, because
+    # the Scheduler gives times in the zone of the job, and the store returns them in UTC.
     text = f"{periodic.name} {slot.astimezone(dt.UTC).isoformat()}"
     return f"{digest(text)}{RUN}"

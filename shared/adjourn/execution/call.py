@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from adjourn.clock import Clock
-from adjourn.error_text import said
+from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
     DecodeError,
@@ -234,7 +234,7 @@ class CallExecutor:
             ):
                 _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
-            shown = said(reason, _LONGEST_REASON)
+            shown = error_line(reason, _LONGEST_REASON)
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
-from adjourn.error_text import said, traced
+from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import digest
@@ -89,30 +89,33 @@ class DeadLetterRecorder:
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
-        now = self.clock.now()
         letter = DeadLetter(
             task_id=task_id or _body_id(delivery.body),
             task=task,
             queue=delivery.queue,
             attempts=attempts or delivery.attempt.number,
-            error=said(error, _LONGEST_ERROR),
+            error=error_line(error, _LONGEST_ERROR),
         )
-        fields: Record = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
-        self.store.put(
-            RecordKey(KIND, letter.task_id),
-            {
-                **fields,
-                "body": _fitting(delivery.body),
-                "error": letter.error,
-                "traceback": traced(error, _LONGEST_TRACEBACK),
-                "buried_at": now,
-                "expires_at": now + KEPT,
-            },
-            unindexed=UNINDEXED,
-        )
+        traceback = traceback_text(error, _LONGEST_TRACEBACK)
+        record = _record(letter, delivery.body, traceback, self.clock.now())
+        self.store.put(RecordKey(KIND, letter.task_id), record, unindexed=UNINDEXED)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
+        fields = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **fields)
         self.notify(letter, hook)
+
+
+def _record(letter: DeadLetter, body: bytes, traceback: str, now: dt.datetime) -> Record:
+    return {
+        "task": letter.task,
+        "queue": letter.queue,
+        "attempts": letter.attempts,
+        "body": _fitting(body),
+        "error": letter.error,
+        "traceback": traceback,
+        "buried_at": now,
+        "expires_at": now + KEPT,
+    }
 
 
 def _body_id(body: bytes) -> str:

@@ -55,13 +55,13 @@ class Delivery(NamedTuple):
         return self._replace(queue=said.queue, task_name=said.task_name, attempt=said.attempt)
 
 
-class Asked(NamedTuple):
-    """One request of a person about callable tasks, independent of a web framework.
+class UserRequest(NamedTuple):
+    """A request of a user to list or start callable tasks, independent of any web framework.
 
     Attributes:
-        key: The task to start; None to list the tasks.
+        key: Key of the task to start; None for the list.
         content_type: Media type of the body, without parameters.
-        body: The body; None if it was too long.
+        body: The body; None if it was too long to be read.
     """
 
     authorization: Sequence[str]
@@ -71,8 +71,8 @@ class Asked(NamedTuple):
     body: bytes | None = b""
 
 
-class Reply(NamedTuple):
-    """The answer to a person, as JSON."""
+class UserResponse(NamedTuple):
+    """The response to a `UserRequest`, with JSON content."""
 
     status: int
     content: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""The edge to Google Cloud: the only modules that import google or grpc, and on first use."""
+"""The adapters to Google Cloud: the only modules that import google or grpc, on first use."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from typing import Any
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
 from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.connection import datastore_client
-from adjourn.gcp.datastore import DatastoreStore
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_store import DatastoreStore
+from adjourn.gcp.datastore_transactions import DatastoreTransactions
 from adjourn.gcp.oidc import OidcVerifier
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.settings import Platform, Settings
 
 
 def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) -> Adapters:
-    """Return the real services as the settings name them; nothing is connected yet.
+    """Return the adapters for the services of a deployment; nothing is connected yet.
 
     Args:
-        settings: The deployment.
-        users_client: The application's own Datastore client, whose transactions are noticed.
+        settings: The settings of the deployment.
+        users_client: Returns the application's own Datastore client, whose open transactions calls
+            depend on; None if there is none.
+
+    Raises:
+        ConfigurationError: The settings are wrong.
     """
     settings.check(os.environ)
     clock = SystemClock()

@@ -1,20 +1,24 @@
-"""Cloud Tasks through Google's own client."""
+"""The task queue in Cloud Tasks, through Google's client."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from adjourn.clock import Clock, SystemClock
 from adjourn.concurrency import PerProcess, batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
-from adjourn.gcp.retrying import Persistence
 from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
+from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,20 +27,57 @@ if TYPE_CHECKING:
 # Cloud Tasks rejects a call whose deadline lies more than 30 s ahead (Google's own bridge,
 # google/appengine/api/taskqueue/cloudtask.py, therefore waits 20 s).
 _TIMEOUT = 20.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 Result = str | EnqueueError
 
 
-class CloudTaskQueue:
-    """Puts HTTP tasks for our functions on the queues of one project and region.
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnavailableRetry:
+    """Retries a call while the service is unavailable, after growing random pauses."""
 
-    If the region stays out of reach for half of the time, the fallback region is tried for the
-    other half. A task whose creation was not answered may then be in both.
+    clock: Clock = field(default_factory=SystemClock)
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+    def __call__(self, call: Callable[[float], None], seconds: float) -> None:
+        """Make a call until it does not raise UnavailableError, for some seconds at most.
+
+        Args:
+            call: Takes its timeout in seconds. That is half of `seconds` at most, so that a request
+                that hangs leaves time for another.
+            seconds: No pause ends later than this; then the last UnavailableError is raised.
+
+        Raises:
+            UnavailableError: The service stayed unavailable.
+        """
+        until = self.clock.monotonic() + seconds
+
+        def pauses() -> Iterator[float]:
+            for pause in doubling(_FIRST_PAUSE, _LONGEST_PAUSE):
+                wait = pause * (0.5 + self.chance() / 2)
+                if self.clock.monotonic() + wait >= until:
+                    return
+                yield wait
+
+        retry(
+            lambda: call(min(seconds / 2, until - self.clock.monotonic())),
+            pauses=pauses(),
+            is_transient=lambda error: isinstance(error, UnavailableError),
+            sleep=self.sleep,
+        )
+
+
+class CloudTaskQueue:
+    """Creates HTTP tasks for our functions on the queues of one project and region.
+
+    If the region stays unavailable for half of the time, the fallback region is tried for the other
+    half. A task may then be in both regions, if a creation in the first succeeded unanswered.
     """
 
-    def __init__(self, settings: Settings, persist: Persistence | None = None) -> None:
+    def __init__(self, settings: Settings, retry: UnavailableRetry | None = None) -> None:
         self._settings = settings
-        self._persist = persist or Persistence()
+        self._retry_unavailable = retry or UnavailableRetry()
         self._client = PerProcess(self._connect)
         self._has_batches = True
         self._regions = [*filter(None, (settings.location, settings.fallback_location))]
@@ -50,9 +91,9 @@ class CloudTaskQueue:
         return self._client()
 
     def enqueue(self, task: NewTask) -> str:
-        """Create the task; it carries a token of the service account for the function's URL.
+        """Create the task, with a token of the service account for the function's URL.
 
-        Only a task with a name is tried again, since its name rules out a second one.
+        Only the creation of a named task is retried, since the name prevents a second task.
         """
         (result,) = self._create([task])
         if isinstance(result, EnqueueError):
@@ -65,8 +106,8 @@ class CloudTaskQueue:
         indexes = sorted(range(len(tasks)), key=lambda index: tasks[index].queue)
         for _, group in groupby(indexes, key=lambda index: tasks[index].queue):
             for batch in batches(group, weight=lambda index: len(tasks[index].body)):
-                told = self._create([tasks[index] for index in batch])
-                results |= zip(batch, told, strict=True)
+                created = self._create([tasks[index] for index in batch])
+                results |= zip(batch, created, strict=True)
         return [results[index] for index in range(len(tasks))]
 
     def _create(self, tasks: Sequence[NewTask]) -> Sequence[Result]:
@@ -74,23 +115,23 @@ class CloudTaskQueue:
         results: dict[int, Result] = {}
         waiting = list(range(len(tasks)))
         for region in self._regions:
-            told = self._create_in(region, [tasks[index] for index in waiting])
-            results |= zip(waiting, told, strict=True)
+            created = self._create_in(region, [tasks[index] for index in waiting])
+            results |= zip(waiting, created, strict=True)
             waiting = [i for i in waiting if isinstance(results[i], UnavailableError)]
             if not waiting:
                 break
-            event("queue.unavailable", logging.WARNING, f"Cloud Tasks is away in {region}")
+            event("queue.unavailable", logging.WARNING, f"Cloud Tasks is unavailable in {region}")
         return [results[index] for index in range(len(tasks))]
 
     def _create_in(self, region: str, tasks: Sequence[NewTask]) -> Sequence[Result]:
-        """Create tasks of one queue, those with a name again while the service is out of reach."""
+        """Create tasks of one queue; retry named ones while the service is unavailable."""
         results: dict[int, Result] = {}
         waiting = list(range(len(tasks)))
 
         def attempt(timeout: float) -> None:
-            told = self._request(region, [tasks[index] for index in waiting], timeout)
-            for index, result in zip(waiting, told, strict=True):
-                # A name that was free a moment ago is taken by the request whose answer was lost.
+            created = self._request(region, [tasks[index] for index in waiting], timeout)
+            for index, result in zip(waiting, created, strict=True):
+                # An earlier request, whose response was lost, has created the task.
                 is_ours = index in results and isinstance(result, TaskExistsError)
                 results[index] = self._name(region, tasks[index]) if is_ours else result
             waiting[:] = [
@@ -102,11 +143,11 @@ class CloudTaskQueue:
                 raise UnavailableError
 
         with suppress(UnavailableError):
-            self._persist(attempt, _TIMEOUT / len(self._regions))
+            self._retry_unavailable(attempt, _TIMEOUT / len(self._regions))
         return [results[index] for index in range(len(tasks))]
 
     def _request(self, region: str, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
-        """Return what became of each task; what fails as a whole fails for each."""
+        """Request the creation of tasks; an error of the whole request is the result of each."""
         from google.api_core.exceptions import MethodNotImplemented
 
         requests = [self._new(region, task) for task in tasks]
@@ -124,7 +165,7 @@ class CloudTaskQueue:
                 with _translated(request.parent):
                     created = self._client().create_task(request, timeout=timeout)
             except UnavailableError as error:
-                # The others would only spend the time that is left.
+                # Requests for the other tasks would only use up the remaining time.
                 return [*results, *[error] * (len(tasks) - len(results))]
             except EnqueueError as error:
                 results.append(error)
@@ -155,7 +196,7 @@ class CloudTaskQueue:
         return f"{self._queue(self._settings.location, queue)}/tasks/{name}"
 
     def fetch(self, full_name: str) -> TaskState | None:
-        """Return how a task stands, None if the service does not have it any more."""
+        """Return the state of a task, None if the service no longer has it."""
         from google.api_core.exceptions import NotFound
 
         with _translated(full_name):
@@ -168,7 +209,7 @@ class CloudTaskQueue:
         return TaskState(attempts=task.dispatch_count, last_status=status, next_start=start)
 
     def delete(self, full_name: str) -> bool:
-        """Delete the task; False if the service does not have it any more."""
+        """Delete the task; return False if the service no longer has it."""
         from google.api_core.exceptions import NotFound
 
         with _translated(full_name):
@@ -187,7 +228,7 @@ class CloudTaskQueue:
     def _new(self, region: str, task: NewTask) -> CreateTaskRequest:
         from google.cloud.tasks_v2 import CreateTaskRequest
 
-        # Filled in below the client's wrappers, which take as long as all the rest of a call.
+        # The bare message, since the client's wrappers take as long as the rest of a call.
         request = CreateTaskRequest.pb()(parent=self._queue(region, task.queue))
         new, url = request.task, self._urls[task.target]
         new.name = self._name(region, task)
@@ -212,7 +253,7 @@ class CloudTaskQueue:
 
         if not self._settings.tasks_host:
             return CloudTasksClient()
-        # The client knows no emulator variable, so the channel is made here.
+        # The client reads no emulator variable, so the channel is made here.
         import grpc
         from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
@@ -221,7 +262,7 @@ class CloudTaskQueue:
 
 
 def _path(label: str) -> str:
-    """Return what ends a task's URL: never /list nor /execute/KEY, where people ask."""
+    """Return the last part of a task's URL; never /list or /execute/KEY, which are for users."""
     return "" if label == "list" else quote(label.replace("/", "."))
 
 
@@ -247,9 +288,9 @@ def _ours(error: Exception, queue: str) -> EnqueueError:
         case google.NotFound():
             return QueueNotFoundError(f"Queue {queue!r} does not exist: {error.message}")
         case google.MethodNotImplemented():
-            pass  # a 5xx, too, but trying again is of no use
+            pass  # a 5xx status, too, but a retry would not help
         case (
             google.Aborted() | google.TooManyRequests() | google.RetryError() | google.ServerError()
         ):
-            return UnavailableError(f"Cloud Tasks did not answer: {error}")
+            return UnavailableError(f"Cloud Tasks is unavailable: {error}")
     return EnqueueError(f"Cloud Tasks refused the call: {error}")

@@ -1,4 +1,4 @@
-"""A user's query as plain values, and what they say about how it can be walked over."""
+"""A query of the application as plain values: described, checked, and cut into ranges of keys."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ if TYPE_CHECKING:
     from google.cloud.datastore import Key
     from google.cloud.datastore.query import BaseFilter
 
-Told = Mapping[str, Any]
+DescribedQuery = Mapping[str, Any]
+"""What `QuerySource.describe` returns."""
 
 KEY = "__key__"
 _EQUALITIES = {"=", "IN"}
 
 
-def told_filter(condition: Any) -> object:
+def describe_filter(condition: Any) -> object:
     """Return a filter as values: `[property, operator, value]` or `{"AND" or "OR": filters}`."""
     from google.cloud.datastore.query import BaseCompositeFilter, Or, PropertyFilter
 
     if isinstance(condition, BaseCompositeFilter):
         name = "OR" if isinstance(condition, Or) else "AND"
-        return {name: [told_filter(part) for part in condition.filters]}
+        return {name: [describe_filter(part) for part in condition.filters]}
     if isinstance(condition, PropertyFilter):
         return [condition.property_name, condition.operator, condition.value]
     return list(condition)
 
 
-def google_filter(told: Any) -> BaseFilter:
-    """Return the filter that `told_filter` told."""
+def google_filter(described: Any) -> BaseFilter:
+    """Return the filter that `describe_filter` has described."""
     from google.cloud.datastore.query import And, Or, PropertyFilter
 
-    if isinstance(told, dict):
-        ((name, parts),) = told.items()
+    if isinstance(described, dict):
+        ((name, parts),) = described.items()
         combine = Or if name == "OR" else And
         return combine([google_filter(part) for part in parts])
-    return PropertyFilter(*told)
+    return PropertyFilter(*described)
 
 
-def check_resumable(told: Told) -> None:
-    """Refuse a query whose results have no positions behind which it goes on.
+def check_resumable(query: DescribedQuery) -> None:
+    """Refuse a query whose cursors cannot be used to resume it.
 
-    Google's emulator is the witness; what it refuses or repeats stands in its contract tests.
+    The source is Google's emulator: contract tests show what it refuses and what
+    it repeats.
 
     Raises:
-        DeclarationError: It is such a query; the message says why and what to do.
+        DeclarationError: The query cannot be resumed; the message says why, and the fix.
     """
-    uneven = _inequalities(told) - {KEY}
-    if uneven and _ordered_by(told)[:1] == [KEY]:
+    uneven = _inequalities(query) - {KEY}
+    if uneven and _ordered_by(query)[:1] == [KEY]:
         raise DeclarationError(
             f"A query that filters {_listed(uneven)} by an inequality and is ordered by {KEY}"
             " cannot be resumed, since Datastore refuses its cursors; leave the order out."
         )
-    distinct = set(told["distinct_on"])
-    more = {*_ordered_by(told), *_inequalities(told), *told["projection"]} - distinct - {KEY}
+    distinct = set(query["distinct_on"])
+    more = {*_ordered_by(query), *_inequalities(query), *query["projection"]} - distinct - {KEY}
     if distinct and more:
         raise DeclarationError(
             f"A query that is distinct on {_listed(distinct)} and orders, compares or projects"
@@ -64,10 +66,10 @@ def check_resumable(told: Told) -> None:
         )
 
 
-def warnings(told: Told) -> list[str]:
-    """Name the properties that make the order of a query, and so must keep their values."""
-    why = {name: f"filters {name} by an inequality" for name in sorted(_inequalities(told))}
-    why |= {name: f"is ordered by {name}" for name in _ordered_by(told)}
+def warnings(query: DescribedQuery) -> list[str]:
+    """Return a warning for each property whose value must not change during an iteration."""
+    why = {name: f"filters {name} by an inequality" for name in sorted(_inequalities(query))}
+    why |= {name: f"is ordered by {name}" for name in _ordered_by(query)}
     why.pop(KEY, None)
     return [
         f"The query {each}: entities whose {name} is changed meanwhile may come twice or not at all"
@@ -75,51 +77,51 @@ def warnings(told: Told) -> list[str]:
     ]
 
 
-def unsplittable(told: Told) -> str:
+def unsplittable(query: DescribedQuery) -> str:
     """Return why a query cannot be cut into ranges of keys; "" if it can."""
-    if order := [name for name in told["order"] if name != KEY]:
+    if order := [name for name in query["order"] if name != KEY]:
         return f"it is ordered by {_listed(order)}"
-    if uneven := _inequalities(told) - {KEY}:
+    if uneven := _inequalities(query) - {KEY}:
         return f"it filters {_listed(uneven)} by an inequality"
-    if told["distinct_on"] or is_projected(told):
-        return f"it projects {_listed({*told['distinct_on'], *told['projection']})}"
+    if query["distinct_on"] or is_projected(query):
+        return f"it projects {_listed({*query['distinct_on'], *query['projection']})}"
     for name in ("limit", "start_cursor", "end_cursor"):
-        if told[name]:
+        if query[name]:
             return f"it has a {name.replace('_', ' ')}"
     return ""
 
 
-def is_sampled(told: Told) -> bool:
-    """Return whether the keys of the whole kind stand for those of the query."""
-    names = {name for each in told["filters"] for name, _ in _compared(each)}
-    return told["kind"] is not None and told["ancestor"] is None and KEY not in names
+def is_sampled(query: DescribedQuery) -> bool:
+    """Return whether a sample of all keys of the kind represents the keys of the query."""
+    names = {name for each in query["filters"] for name, _ in _compared(each)}
+    return query["kind"] is not None and query["ancestor"] is None and KEY not in names
 
 
-def sampled_cuts(sample: Iterable[Key], pieces: int) -> list[Key]:
-    """Return keys that cut the range of keys so that each piece has as many of a sample."""
+def sampled_cuts(sample: Iterable[Key], parts: int) -> list[Key]:
+    """Return the keys that cut a sample into parts of equal size."""
     keys = sorted(set(sample), key=_key_order)
-    return [keys[len(keys) * n // pieces] for n in range(1, pieces)]
+    return [keys[len(keys) * n // parts] for n in range(1, parts)]
 
 
-def between(told: Told, low: Key | None, high: Key | None) -> Told:
-    """Return the part of a query from one key on up to, and without, another one."""
+def between(query: DescribedQuery, low: Key | None, high: Key | None) -> DescribedQuery:
+    """Return the query for the keys from `low` (included) to `high` (excluded)."""
     ends = [[KEY, ">=", low]] if low is not None else []
     ends += [[KEY, "<", high]] if high is not None else []
-    return {**told, "filters": [*told["filters"], *ends]}
+    return {**query, "filters": [*query["filters"], *ends]}
 
 
-def is_projected(told: Told) -> bool:
-    """Return whether the results are not entities but some of their values."""
-    return bool(set(told["projection"]) - {KEY})
+def is_projected(query: DescribedQuery) -> bool:
+    """Return whether the results are projections: some values of an entity, not the entity."""
+    return bool(set(query["projection"]) - {KEY})
 
 
-def _ordered_by(told: Told) -> list[str]:
-    return [name.removeprefix("-") for name in told["order"]]
+def _ordered_by(query: DescribedQuery) -> list[str]:
+    return [name.removeprefix("-") for name in query["order"]]
 
 
-def _inequalities(told: Told) -> set[str]:
+def _inequalities(query: DescribedQuery) -> set[str]:
     return {
-        name for each in told["filters"] for name, op in _compared(each) if op not in _EQUALITIES
+        name for each in query["filters"] for name, op in _compared(each) if op not in _EQUALITIES
     }
 
 
@@ -133,7 +135,7 @@ def _compared(condition: Any) -> Iterator[tuple[str, str]]:
 
 
 def _key_order(key: Key) -> list[tuple[bytes, bool, int | bytes]]:
-    """Return what sorts as Datastore sorts keys: ids come before names, which go by UTF-8."""
+    """Return a sort key for the order of Datastore: ids before names, names by their UTF-8."""
     path = key.flat_path
     return [
         (kind.encode(), isinstance(last, str), last.encode() if isinstance(last, str) else last)

@@ -1,7 +1,7 @@
-"""Verify the signature of Google's identity tokens, with keys that are kept between requests.
+"""The token verifier for Google's identity tokens, which caches Google's public keys.
 
-Says only that the claims were signed by the holder of a published key; what they must contain is
-decided in `adjourn.requests.auth`. Nothing of Google is imported before the first token arrives.
+It only verifies the signature. `adjourn.requests.auth` decides which claims are accepted. No module
+of Google is imported before the first token arrives.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_TOKEN = 8192
 _MAX_PROVEN = 256
 # https://cloud.google.com/run/docs/troubleshooting#signature-removed
 _SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
-# Stricter than google.auth, which skips alien characters, so that one token has many spellings.
+# Stricter than google.auth, which skips other characters, so that one token has many spellings.
 _TOKEN = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _MAX_ANSWER = 1 << 20
 _FETCH_TIMEOUT = 5.0
@@ -59,7 +59,7 @@ class _Keys(NamedTuple):
     verifiers: Mapping[str, _Verifier]
     fetched_at: dt.datetime
     lifetime: dt.timedelta
-    proven: dict[str, Mapping[str, object]]  # claims of tokens that these keys have signed
+    proven: dict[str, Mapping[str, object]]  # claims of tokens that were verified with these keys
 
     def is_fresh(self, now: dt.datetime) -> bool:
         return self.fetched_at <= now < self.fetched_at + self.lifetime
@@ -74,14 +74,14 @@ class _Attempt(NamedTuple):
 
 
 class OidcVerifier:
-    """Turns a token into its claims, if one of the published keys has signed it.
+    """Returns the claims of a token that is signed with one of the published keys.
 
-    Keys are kept for as long as their answer allows (5 min to 24 h) and fetched again once when a
-    token names an unknown one, at most every 30 s. If fetching fails, known keys serve for another
-    6 h. The signature of a token that comes again is not checked again until keys are fetched anew:
-    a key that was withdrawn takes along what it has signed. Threads may share a verifier; they
-    never fetch at the same time. Where the platform has checked the token and removed the
-    signature, just such a token is taken as it is.
+    Keys are cached for as long as their response allows (5 min to 24 h). They are fetched again
+    when a token names an unknown key, at most every 30 s. If that fails, the known keys are used
+    for another 6 h. A verified token is not verified again until keys are fetched again; so a
+    token is refused once its key was withdrawn. Threads may share a verifier; only one of them
+    fetches keys at a time. Where the platform has verified the token and removed its signature,
+    only such a token is accepted without a signature.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class OidcVerifier:
         """Prepare; nothing is fetched yet.
 
         Args:
-            keys_url: Where a JSON object from key id to PEM certificate is published.
-            now: The time, aware.
-            fetch: Get a URL and return status, headers and body; raises OSError if nothing came.
-            platform_checks: Whether Cloud Run lets nobody through whose token it has not checked.
+            keys_url: URL of a JSON object from key ids to PEM certificates.
+            now: Returns the time as an aware datetime.
+            fetch: Gets a URL; returns status, headers and body; raises OSError without a response.
+            platform_checks: Whether Cloud Run has verified the token of every request.
 
         Raises:
-            ConfigurationError: The keys would travel in the clear over a network.
+            ConfigurationError: The URL is not encrypted and not on this machine.
         """
         if not is_safe_url(keys_url):
             raise ConfigurationError(
@@ -116,10 +116,10 @@ class OidcVerifier:
         self._attempt: _Attempt | None = None
 
     def verify(self, token: str) -> Mapping[str, object]:
-        """Return the claims of a token whose signature is good.
+        """Return the claims of a token with a valid signature.
 
         Raises:
-            UnauthenticatedError: It is malformed, or no published key has signed it.
+            UnauthenticatedError: It is malformed, or not signed with a published key.
             KeysUnavailableError: The keys could not be fetched.
         """
         keys = self._keys
@@ -150,11 +150,11 @@ class OidcVerifier:
         raise UnauthenticatedError("unknown key")
 
     def _renewed(self, key_id: str) -> _Keys:
-        """Return the keys after trying to fetch newer ones, unless another thread just did."""
+        """Try to fetch newer keys, unless another thread just did, and return the keys."""
         known = self._keys
         can_do = known is not None and known.is_usable(self._now()) and key_id in known.verifiers
         if not self._lock.acquire(blocking=not can_do):
-            # Another thread is fetching; its network trouble must not hold up known keys.
+            # Another thread is fetching; do not wait for it if the key is known.
             return cast("_Keys", known)
         try:
             now, keys = self._now(), self._keys
@@ -177,7 +177,7 @@ class OidcVerifier:
         try:
             status, headers, body = self._fetch(self._url)
             if status != _OK:
-                raise ValueError(f"status {status}")  # noqa: TRY301 - one place logs every trouble
+                raise ValueError(f"status {status}")  # noqa: TRY301 - one place logs every failure
             keys = _Keys(
                 _verifiers(body), fetched_at=self._now(), lifetime=_lifetime(headers), proven={}
             )
@@ -201,7 +201,7 @@ def _take_apart(token: str) -> _Token:
 @lru_cache(maxsize=16)  # all tokens of one key begin with the same header
 def _key_id(part: bytes) -> str:
     header = _object(part)
-    # Only ever what Google signs with: a token has no say in how it is verified (RFC 8725, 3.1).
+    # Only the algorithm of Google: the token must not choose how it is verified (RFC 8725, 3.1).
     if header.get("alg") != "RS256":
         raise UnauthenticatedError("wrong algorithm")
     if "crit" in header:

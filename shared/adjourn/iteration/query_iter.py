@@ -12,7 +12,7 @@ from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions, check_class
 from adjourn.log import event
-from adjourn.ports.query_source import QuerySource
+from adjourn.ports import QuerySource
 
 E = TypeVar("E")
 

@@ -158,7 +158,7 @@ def with_failure(encoded: bytes, failed: RunError) -> bytes:
 
 def error_summary(error: BaseException) -> str:
     """Return type and message of an exception, cut to the length that a shard keeps."""
-    return failure.said(error, _LONGEST_ERROR)
+    return failure.error_line(error, _LONGEST_ERROR)
 
 
 def retry_delay(failed: int) -> dt.timedelta:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from adjourn.log import event
-from adjourn.ports.query_source import QuerySource
+from adjourn.ports import QuerySource
 
 # More shards than are walked over at a time, so that uneven ones even out.
 _SHARDS_EACH = 4

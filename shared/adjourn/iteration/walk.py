@@ -20,8 +20,7 @@ from adjourn.iteration.shards import (
     with_failure,
 )
 from adjourn.log import event
-from adjourn.ports import Adapters
-from adjourn.ports.query_source import Page
+from adjourn.ports import Adapters, Page
 from adjourn.serialization.codec import Codec
 
 # Entities of a shard that can wait to be tried again. Then it reads no further ones.

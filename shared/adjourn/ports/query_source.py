@@ -1,7 +1,4 @@
-"""What iterations ask of the outside world: the user's queries and the entities that they have.
-
-As in `adjourn.ports`, an internal seam with an adapter, a twin and one contract suite for both.
-"""
+"""The port for the queries of the application, which iterations run page by page."""
 
 from __future__ import annotations
 
@@ -10,9 +7,13 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Page(NamedTuple):
-    """Some results of a query and, for each of them, the position behind it.
+    """Some results of a query.
 
-    A position stays where it is when entries before it are deleted or added.
+    Attributes:
+        entries: The results.
+        cursors: For each result, the position behind it. A position stays valid when entries
+            before it are deleted or added.
+        more: Whether there may be further results.
     """
 
     entries: Sequence[object]
@@ -21,19 +22,19 @@ class Page(NamedTuple):
 
 
 class Split(NamedTuple):
-    """A query in pieces that have all its results between them, each of them once.
+    """A query in parts: each of its results is a result of exactly one part.
 
     Attributes:
-        pieces: The queries; what is added later belongs to one of them, too.
-        reason: Why there is only one piece; "" if there are several.
+        parts: The described queries; an entity that is added later belongs to one of them, too.
+        reason: Why there is only one part; "" if there are several.
     """
 
-    pieces: Sequence[Mapping[str, object]]
+    parts: Sequence[Mapping[str, object]]
     reason: str = ""
 
 
 class QuerySource(Protocol):
-    """The user's queries, told as plain values so that they can wait in a run's entity."""
+    """Runs queries of the application, described as plain values that a run can store."""
 
     def describe(
         self,
@@ -44,21 +45,22 @@ class QuerySource(Protocol):
         end_cursor: str | bytes | None = None,
         keys_only: bool = False,
     ) -> Mapping[str, object]:
-        """Return all that is needed to run the query elsewhere, in values that the codec carries.
+        """Describe a query in values that the codec can encode, so that it can run elsewhere.
 
         Args:
             query: The query.
-            limit: How many results are wanted; stands under "limit", and whoever pages counts.
-            start_cursor: Position behind which the results begin, as the user's client gave it.
+            limit: Most results that are wanted, described under "limit". The callers of `page`
+                must count.
+            start_cursor: Position behind which the results begin, from Google's client.
             end_cursor: Position at which they end.
-            keys_only: Whether the keys of entities are enough, whatever the query asks for.
+            keys_only: Whether to fetch only keys, whatever the query asks for.
 
         Raises:
             DeclarationError: The query cannot be resumed; the message says why.
         """
 
     def warnings(self, query: Mapping[str, object]) -> Sequence[str]:
-        """Return what may surprise whoever changes entries while they are walked over."""
+        """Return warnings for those who change entities while the query is iterated."""
 
     def page(self, query: Mapping[str, object], *, cursor: str, limit: int) -> Page:
         """Return up to `limit` results behind `cursor` ("" is the start).
@@ -68,23 +70,23 @@ class QuerySource(Protocol):
         """
 
     def count(self, query: Mapping[str, object]) -> int:
-        """Return how many results the query has now, within its limit and cursors.
+        """Return the number of results that the query has now, within its limit and cursors.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
 
-    def split(self, query: Mapping[str, object], pieces: int) -> Split:
-        """Return the query in up to so many pieces of about the same size.
+    def split(self, query: Mapping[str, object], parts: int) -> Split:
+        """Return the query in up to so many parts of about the same size.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
 
     def refer(self, query: Mapping[str, object], entry: object) -> object:
-        """Return what the codec carries and `find` takes: the key of an entry.
+        """Return a reference to an entry for `find`, which the codec can encode: its key.
 
-        What a projection gives is no entity that could be found again, and stands for itself.
+        A projected result is not an entity that could be found again; it is its own reference.
         """
 
     def find(
@@ -92,35 +94,36 @@ class QuerySource(Protocol):
     ) -> Sequence[object | None]:
         """Return the entries as they are now, in order, None where they are gone.
 
-        They are found by what `refer` gave, whether or not the query still has them.
+        An entry is found by its reference, even if it is no longer a result of the query.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
 
     def delete(self, entries: Sequence[object]) -> None:
-        """Delete the entities that are there, in as few commits as there can be.
+        """Delete the entities that exist, in as few commits as possible.
 
         Raises:
-            ConflictError: Others kept interfering; some may be gone.
+            ConflictError: The last attempt lost to contention, too; some may be gone.
             StoreError: Datastore could not be reached or refused; some may be gone.
         """
 
     def change(
         self, entries: Sequence[object], function: Callable[[Any], object]
     ) -> Sequence[Exception | None]:
-        """Read entities, let `function` change each, and write it, in transactions.
+        """Read entities, let `function` change each of them, and write them, in transactions.
 
-        Those that others interfere with come again, in ever smaller groups, so that they keep
-        nobody else from being changed; `function` may be called for them several times.
+        A group of entities that loses to contention is tried again in smaller groups, so that one
+        contended entity does not block the others. `function` may be called for an entity several
+        times.
 
         Args:
-            entries: The entities; those that are gone are left out.
-            function: Gets an entity as it is now, and changes it in place. It stays as it is if
-                the answer is False, or if this raises.
+            entries: The entities; those that no longer exist are left out.
+            function: Receives an entity as it is now and changes it in place. If it returns False
+                or raises, the entity is not written.
 
         Returns:
-            For each entry, in order: None, or what kept it from being changed.
+            For each entry, in order: None, or the error because of which it was not changed.
 
         Raises:
             StoreError: Datastore could not be reached; some may have been changed.

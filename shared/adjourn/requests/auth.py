@@ -1,9 +1,8 @@
-"""Decide who may call the functions, from claims that have been verified or headers of App Engine.
+"""Decide who may call the functions, from verified claims of a token or headers of App Engine.
 
-The invariant: a caller is accepted for the account that Google vouches for, and for nothing else:
-a service for being on the list, a person for being no service and by what the task says. Headers
-such as `X-CloudTasks-QueueName` play no part; anyone can send them. On App Engine alone some can be
-trusted, because it strips them from outside requests.
+A caller is accepted only for the account that Google vouches for: a service if it is on the list, a
+person if the callable task admits them. Headers such as `X-CloudTasks-QueueName` are no evidence,
+because anyone can send them; only App Engine strips its own headers from outside requests.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedEr
 # Google signs with either (google.oauth2.id_token.verify_oauth2_token accepts both).
 GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
 
-# What App Engine gives as the source of its own requests, and cron jobs made long ago
+# The address from which App Engine sends its own requests, and that of older cron jobs
 # (https://cloud.google.com/appengine/docs/standard/scheduling-jobs-with-cron-yaml).
 _APP_ENGINE = "0.1.0.2"
 _OLD_CRON_JOBS = "0.1.0.1"
 _QUEUE_OF_CRON = "__cron"
 
-_SKEW = 10.0  # seconds that Google's clock may be from ours
+_SKEW = 10.0  # seconds by which Google's clock may differ from ours
 _MAX_HEADER = 8192
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
@@ -47,8 +46,8 @@ class CallerPolicy:
         """Return the email of the caller that verified claims identify.
 
         Raises:
-            UnauthenticatedError: The claims are not meant for us, or not now (401).
-            ForbiddenError: They identify somebody who may not call (403).
+            UnauthenticatedError: The claims are not valid now, or not meant for us (401).
+            ForbiddenError: The caller is not on the list (403).
         """
         email = verified_email(claims, self._audiences, now)
         if email not in self._emails:
@@ -59,11 +58,11 @@ class CallerPolicy:
 def verified_email(
     claims: Mapping[str, object], audiences: frozenset[str], now: dt.datetime
 ) -> str:
-    """Return the address that Google vouches for in claims that are meant for us, and now.
+    """Return the verified e-mail address in claims that are valid now and meant for us.
 
     Raises:
-        UnauthenticatedError: They are not (401).
-        ForbiddenError: They name no verified address (403).
+        UnauthenticatedError: The claims are not valid now, or not meant for us (401).
+        ForbiddenError: They contain no verified address (403).
     """
     if not _is_one_of(claims.get("iss"), GOOGLE_ISSUERS):
         raise UnauthenticatedError("wrong issuer")
@@ -93,11 +92,11 @@ def _check_times(claims: Mapping[str, object], now: float) -> None:
 def bearer_token(authorization: Sequence[str]) -> str:
     """Return the token in the values of a request's Authorization headers.
 
-    Two headers are refused, also where a server has joined them with a comma: which of them was
-    checked in front of us would be anyone's guess.
+    Two headers are refused, even if a server has joined them with a comma, because the platform may
+    have checked only one of them.
 
     Raises:
-        UnauthenticatedError: There is not exactly one, or it does not carry one signed token.
+        UnauthenticatedError: There is not exactly one header, or it holds no signed token.
     """
     if not authorization:
         raise UnauthenticatedError("token missing")
@@ -121,11 +120,11 @@ def app_engine_task(address: str, queue: str) -> str:
     """Return the queue that called, for a request of App Engine's task service to its own app.
 
     Raises:
-        UnauthenticatedError: It is not one.
+        UnauthenticatedError: It is no such request.
     """
     if address != _APP_ENGINE:
         raise UnauthenticatedError("not from the address of App Engine's tasks")
-    # Cron requests name a queue, too.
+    # Requests of cron name a queue, too.
     if not queue or queue == _QUEUE_OF_CRON:
         raise UnauthenticatedError("not from a queue of App Engine")
     return queue
@@ -135,7 +134,7 @@ def app_engine_cron(address: str, *, is_cron: bool) -> str:
     """Return the name of App Engine's cron service, for one of its requests to its own app.
 
     Raises:
-        UnauthenticatedError: It is not one.
+        UnauthenticatedError: It is no such request.
     """
     if address not in {_APP_ENGINE, _OLD_CRON_JOBS}:
         raise UnauthenticatedError("not from an address of App Engine's cron service")

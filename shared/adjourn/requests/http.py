@@ -1,4 +1,4 @@
-"""The only module that knows Flask: from headers to a delivery, from an outcome to a status."""
+"""Flask requests to deliveries, and outcomes to HTTP status; no other module uses Flask."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from flask import Request, Response, abort
 
 from adjourn.execution.attempt import Attempt
-from adjourn.execution.delivery import AppEngine, Asked, Delivery, Outcome, Reply
+from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event, trace_fields
 from adjourn.serialization.context import TRACEPARENT, propagating
 
-# Cloud Tasks itself accepts no more than a megabyte (https://cloud.google.com/tasks/docs/quotas).
+# Cloud Tasks itself accepts at most a megabyte (https://cloud.google.com/tasks/docs/quotas).
 LONGEST_BODY = 1 << 20
 
 # A 4xx other than 429 counts as an execution and does not slow the queue down; 503 does.
@@ -31,7 +31,7 @@ STATUS = {
 
 _LONGEST_COUNT = 9
 
-# Where people ask; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
+# The paths for people; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
 _LIST = "/list"
 _EXECUTE = "/execute/"
 
@@ -39,14 +39,14 @@ _EXECUTE = "/execute/"
 def function(
     receive: Callable[[Delivery], Outcome],
     project: str,
-    people: Callable[[Asked], Reply] | None = None,
+    people: Callable[[UserRequest], UserResponse] | None = None,
 ) -> Callable[[Request], Response]:
-    """Return a function as functions-framework wants it, around one of the app's receivers.
+    """Return an HTTP function for functions-framework that hands deliveries to a receiver.
 
     Args:
-        receive: Takes what services deliver.
-        project: The project of the traces.
-        people: Answers what people ask, where they may.
+        receive: Receives the deliveries of services.
+        project: The Google Cloud project of the traces.
+        people: Answers requests of people; None if this function has no paths for them.
     """
 
     def respond(request: Request) -> Response:
@@ -64,14 +64,14 @@ def function(
 
 
 def person(
-    people: Callable[[Asked], Reply], project: str, key: str | None
+    people: Callable[[UserRequest], UserResponse], project: str, key: str | None
 ) -> Callable[[Request], Response]:
-    """Return a function that answers a person about one callable task, whatever its URL.
+    """Return an HTTP function that answers a person about one callable task, at any URL.
 
     Args:
-        people: Answers what people ask.
-        project: The project of the traces.
-        key: The task to start; None to list those that there are.
+        people: Answers requests of people.
+        project: The Google Cloud project of the traces.
+        key: The task to start; None to list the tasks.
     """
 
     def respond(request: Request) -> Response:
@@ -81,7 +81,7 @@ def person(
 
 
 def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
-    """Let what is logged and enqueued while a request is answered belong to its trace."""
+    """Attach what is logged and enqueued during a request to the trace of the request."""
 
     def traced(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
@@ -101,28 +101,28 @@ def _text(status: int, text: str, **headers: str) -> Response:
     return Response(f"{text}\n", status=status, headers=headers, mimetype="text/plain")
 
 
-def _reply(reply: Reply) -> Response:
+def _reply(reply: UserResponse) -> Response:
     headers = {**reply.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     body = f"{json.dumps(reply.content)}\n"
     return Response(body, status=reply.status, headers=headers, mimetype="application/json")
 
 
 def _body(request: Request) -> bytes | None:
-    """Read a body to its end, which lets the caller read the answer; None if it is too long."""
+    """Return a body; None if it is too long. It is read to its end for the answer to arrive."""
     body = b""
     try:
         while piece := request.stream.read(LONGEST_BODY):
             if len(body) <= LONGEST_BODY:
                 body += piece
-    except Exception:  # noqa: BLE001 - each server has its own for what is no HTTP or breaks off
+    except Exception:  # noqa: BLE001 - each server raises its own errors for broken requests
         event("request.broken", logging.WARNING, "Refused a body that cannot be read")
         abort(_text(400, "the body cannot be read"))
     return body if len(body) <= LONGEST_BODY else None
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request) -> UserRequest:
     is_list = request.path == _LIST
-    return Asked(
+    return UserRequest(
         authorization=_authorization(request),
         method=request.method,
         key=None if is_list else request.path.removeprefix(_EXECUTE),
@@ -132,7 +132,7 @@ def _asked(request: Request) -> Asked:
 
 
 def _authorization(request: Request) -> list[str]:
-    # With both, Cloud Run checks the second alone, and anything may stand in the first.
+    # If both are sent, Cloud Run checks only the second, and the first may hold anything.
     return [
         request.environ[name]
         for name in ("HTTP_AUTHORIZATION", "HTTP_X_SERVERLESS_AUTHORIZATION")
@@ -141,10 +141,10 @@ def _authorization(request: Request) -> list[str]:
 
 
 def _delivery(request: Request, body: bytes) -> Delivery:
-    """Read the headers, several of one name joined by commas.
+    """Return the delivery in a request.
 
-    They are read where WSGI keeps them (PEP 3333): the framework's own mapping takes ten times as
-    long.
+    Headers are read from the WSGI environment (PEP 3333), which joins repeated ones with commas:
+    the framework's own mapping takes ten times as long.
     """
     header = request.environ.get
     return Delivery(
@@ -159,7 +159,7 @@ def _delivery(request: Request, body: bytes) -> Delivery:
         ),
         scheduled=_time(header("HTTP_X_CLOUDSCHEDULER_SCHEDULETIME", "")),
         app_engine=AppEngine(
-            # App Engine hands requests on through a proxy of its own.
+            # App Engine forwards requests through a proxy.
             address=header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", ""),
             is_cron=header("HTTP_X_APPENGINE_CRON") == "true",
             queue=header("HTTP_X_APPENGINE_QUEUENAME", ""),
@@ -173,12 +173,12 @@ def _delivery(request: Request, body: bytes) -> Delivery:
 
 
 def _is_cron_of_app_engine(request: Request) -> bool:
-    """Whether it says so; App Engine's cron can do nothing but GET."""
+    """Whether a request claims to come from App Engine's cron, which can only send GET."""
     return request.method == "GET" and request.environ.get("HTTP_X_APPENGINE_CRON") == "true"
 
 
 def _number(text: str) -> int:
-    # No count has ten digits, and Python refuses to read thousands of them.
+    # No count has ten digits, and Python refuses to parse thousands of them.
     is_one = len(text) <= _LONGEST_COUNT and text.isascii() and text.isdigit()
     return int(text) if is_one else 0
 

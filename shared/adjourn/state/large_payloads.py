@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from adjourn.clock import Clock
-from adjourn.concurrency import in_threads
+from adjourn.concurrency import in_parallel
 from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, UnavailableError
 from adjourn.log import event
 from adjourn.names import digest
@@ -109,7 +109,7 @@ class LargePayloads:
         def write(key: RecordKey, part: bytes) -> None:
             self.store.put(key, {"data": part, "expires_at": until}, unindexed=("data",))
 
-        _in_parallel(map(partial, [write] * len(written), _keys(name, len(written)), written))
+        _run_all(map(partial, [write] * len(written), _keys(name, len(written)), written))
         return _reference(body, until)
 
     def read(self, name: str, reference: PayloadReference) -> bytes:
@@ -121,7 +121,7 @@ class LargePayloads:
         """
         # One by one, because a gRPC client accepts replies up to 4 MiB by default.
         keys = _keys(name, reference.pieces)
-        records = _in_parallel(partial(self.store.get, [key]) for key in keys)
+        records = _run_all(partial(self.store.get, [key]) for key in keys)
         return joined([found[0] for found in records], reference)
 
     def fetch(self, envelope: Envelope, codec: Codec) -> Envelope:
@@ -185,7 +185,7 @@ class LargePayloads:
     ) -> None:
         """Run `work` for each part in a separate transaction, since one is limited to 10 MiB."""
         keys = _keys(name, reference.pieces)
-        _in_parallel(partial(self.store.transact, partial(work, key)) for key in keys)
+        _run_all(partial(self.store.transact, partial(work, key)) for key in keys)
 
 
 def _reference(body: bytes, until: dt.datetime) -> PayloadReference:
@@ -201,6 +201,6 @@ def _keys(name: str, count: int) -> list[RecordKey]:
     return [RecordKey(KIND, f"{name}-{number}") for number in range(1, count + 1)]
 
 
-def _in_parallel(steps: Iterable[Callable[[], T]]) -> list[T]:
+def _run_all(steps: Iterable[Callable[[], T]]) -> list[T]:
     """Run steps in threads; return their results in order."""
-    return list(in_threads(lambda group: [step() for step in group], ([step] for step in steps)))
+    return in_parallel(lambda step: step(), list(steps))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.errors import ConflictError
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction, TransactionGuard
+from adjourn.ports import ApplicationTransactions, EntityStore, Record, RecordKey, Transaction
 
 KIND = "AdjournOnce"
 # A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
@@ -68,7 +68,7 @@ class OnceRecords:
     """
 
     store: EntityStore
-    transactions: TransactionGuard
+    transactions: ApplicationTransactions
     clock: Clock
 
     def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claim:

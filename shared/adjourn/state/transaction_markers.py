@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from adjourn.clock import Clock
-from adjourn.ports import EntityStore, RecordKey, TransactionGuard
+from adjourn.ports import ApplicationTransactions, EntityStore, RecordKey
 
 KIND = "AdjournMarker"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
@@ -40,7 +40,7 @@ class TransactionMarkers:
     `expires_at` is meant for a TTL policy.
     """
 
-    transactions: TransactionGuard
+    transactions: ApplicationTransactions
     store: EntityStore
     clock: Clock
 

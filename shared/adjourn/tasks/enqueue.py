@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import BoundArguments
 from typing import Any, NamedTuple
 
 from adjourn.concurrency import batches, in_threads
@@ -130,12 +131,7 @@ class Enqueuer:
         eta = options.start(now, self.adapters.chance())
         call = call or self.adapters.new_id()
         if options.unique_by is not None:
-            if self.markers.transaction(options.transaction) is not None:
-                # If it were rolled back, later calls would still be refused.
-                raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
-            # By parameter: the same call may pass an argument by position or by name.
-            by_parameter = (accepted.args, accepted.kwargs)
-            name = unique_name(task.name, by_parameter, options, now, self.codec)
+            name = self._unique_name(task, accepted, now)
         marker = self.markers.put(call, options.transaction, eta)
         envelope = Envelope(
             id=call,
@@ -158,6 +154,14 @@ class Enqueuer:
         # A commit takes a moment: a delivery before that would only have to be repeated.
         start = max(eta or now, now + FIRST_WAIT) if marker else eta
         return self._with_task(envelope, name=name, eta=start)
+
+    def _unique_name(self, task: Task[..., Any], accepted: BoundArguments, now: dt.datetime) -> str:
+        if self.markers.transaction(task.defaults.transaction) is not None:
+            # If it were rolled back, later calls would still be refused.
+            raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
+        # By parameter, because the same argument may be passed by position or by name.
+        by_parameter = (accepted.args, accepted.kwargs)
+        return unique_name(task.name, by_parameter, task.defaults, now, self.codec)
 
     def _with_task(
         self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None

@@ -1,4 +1,4 @@
-"""How the tasks of a sandbox are delivered."""
+"""The delivery of the tasks of a sandbox."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adjourn.application.wiring import Wiring
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.ports import Target
-from adjourn.testing.clock import FakeClock
-from adjourn.testing.failures import listening
-from adjourn.testing.queue import MemoryQueue, Queued
-from adjourn.testing.verifier import MemoryVerifier
+from adjourn.testing.fake_clock import FakeClock
+from adjourn.testing.logged_failures import collecting
+from adjourn.testing.task_queue import MemoryQueue, Queued
+from adjourn.testing.token_verifier import MemoryVerifier
 
-# What Cloud Tasks waits before a first retry, and at most, unless a queue or task says otherwise.
+# The default backoff of Cloud Tasks, where neither queue nor task sets another.
 _MIN_BACKOFF, _MAX_BACKOFF = dt.timedelta(seconds=0.1), dt.timedelta(hours=1)
 _MOST = 1000
 _ENDED = {Outcome.DONE, Outcome.DEAD}
@@ -27,7 +27,7 @@ _ENDED = {Outcome.DONE, Outcome.DEAD}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliveries:
-    """What a sandbox does with its tasks; see `Sandbox`."""
+    """Delivers the tasks of a sandbox; see `Sandbox`."""
 
     app: App
     wiring: Wiring
@@ -39,22 +39,22 @@ class Deliveries:
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def deliver(self, queued: Queued) -> Outcome:
-        """Deliver a task once and settle it as Cloud Tasks would; a failed one stays queued.
+        """Deliver a task once, as Cloud Tasks would; a failed task stays queued.
 
         Args:
-            queued: One of `queue.tasks`, or one that was, whether or not it is due.
+            queued: A present or former task of `queue.tasks`, whether or not it is due.
 
         Returns:
-            What became of it.
+            The outcome.
 
         Raises:
             Exception: What the task raised, in a sandbox that fails fast.
-            AssertionError: The task was not reached, in a sandbox that fails fast.
-            RuntimeError: The sandbox is not at work.
+            AssertionError: The task did not run, in a sandbox that fails fast.
+            RuntimeError: The sandbox is not active.
         """
-        self._check_at_work()
-        with listening() as failures:
-            # In production it would run elsewhere, with none of this context's variables.
+        self._check_active()
+        with collecting() as failures:
+            # In production a task runs elsewhere, without the context variables of its caller.
             outcome = Context().run(self._receive, queued)
         if outcome in _ENDED:
             self.queue.settle(queued)
@@ -72,54 +72,55 @@ class Deliveries:
         return outcome
 
     def drain(self, limit: int = _MOST) -> list[Outcome]:
-        """Deliver what is due, and what that enqueues, until nothing is or something fails.
+        """Deliver the due tasks, and those that they enqueue, until none is due or one fails.
 
-        A task that fails stays queued, behind the others that are due; so another `drain` goes on
-        with those. An inline sandbox waits before it tries again, until `travel` gets there.
+        A failed task stays queued behind the others that are due, so that another `drain` goes on
+        with those. An inline sandbox retries it after its backoff, when `travel` reaches that time.
 
         Args:
-            limit: How many deliveries are too many, as of tasks that enqueue tasks for ever.
+            limit: Most deliveries, since tasks may enqueue tasks for ever.
 
         Returns:
-            What became of each delivery.
+            The outcome of each delivery.
 
         Raises:
             Exception: What a task raised, in a sandbox that fails fast.
-            AssertionError: A task was not reached, in a sandbox that fails fast, or the limit was.
-            RuntimeError: The sandbox is not at work.
+            AssertionError: The limit was reached; or a task did not run, in a sandbox that fails
+                fast.
+            RuntimeError: The sandbox is not active.
         """
         with self._alone():
             return self._deliver_due(limit)
 
     def delivery(self, url: str, body: bytes, path: str = "/") -> Delivery:
-        """Return a delivery to one of the functions, with a token that opens it.
+        """Return a delivery to one of the functions, with a token that it accepts.
 
         Args:
-            url: That of the function, as in `SETTINGS`.
-            body: That of the request.
-            path: Behind the URL.
+            url: URL of the function, as in `SETTINGS`.
+            body: Body of the request.
+            path: Path behind the URL.
         """
         token = self.verifier.token(self.wiring.settings.service_account, url)
         return Delivery(authorization=[f"Bearer {token}"], body=body, path=path)
 
     def run_due(self) -> None:
-        """Drain, unless that is being done: what a task enqueues comes after the task."""
+        """Deliver the due tasks, unless a task is being delivered; then its calls run after it."""
         is_first = True
         while is_first and self.queue.due():
             with self._alone() as is_first:
                 if is_first:
                     self._deliver_due(_MOST)
 
-    def _check_at_work(self) -> None:
-        if self.app._wiring is not self.wiring:  # noqa: SLF001 - it would wire a live application
+    def _check_active(self) -> None:
+        if self.app._wiring is not self.wiring:  # noqa: SLF001 - `wiring()` would wire a live application
             raise RuntimeError(
-                "This sandbox is not at work: its `with` block has ended, or another sandbox of"
+                "This sandbox is not active: its `with` block has ended, or another sandbox of"
                 " the application has begun in it. Let tasks run within the block."
             )
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Keep what is enqueued meanwhile from running at once; say whether nobody else does."""
+        """Keep calls from running at once in a `with` block; yield False if another block does."""
         is_first = self._busy.acquire(blocking=False)
         try:
             yield is_first

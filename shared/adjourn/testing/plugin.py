@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what can be said in pytest's configuration."""
+    """Declare the option `adjourn_app` of pytest's configuration."""
     parser.addini("adjourn_app", "the application under test, as package.module:app")
 
 
 @pytest.fixture(scope="session")
 def adjourn_spec(pytestconfig: pytest.Config) -> str:
-    """Return where the application under test is, as `package.module:app`.
+    """Return the location of the application under test, as `package.module:app`.
 
-    The configuration's `adjourn_app` says it, unless a fixture of this name overrides this one.
+    It is `adjourn_app` of the configuration, unless a fixture of this name overrides this one.
     """
     return str(pytestconfig.getini("adjourn_app") or "")
 
 
 @pytest.fixture
 def adjourn_app(adjourn_spec: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Yield the application under test in a sandbox that takes down its calls; see `fake`."""
-    from adjourn.testing.modes import fake  # noqa: PLC0415 - for those who use it
+    """Yield a sandbox that records the calls of the application under test; see `fake`."""
+    from adjourn.testing.context_managers import fake  # noqa: PLC0415 - only for tests that use it
 
     if "adjourn_stack" in request.fixturenames:
         pytest.fail(
@@ -45,7 +45,7 @@ def adjourn_app(adjourn_spec: str, request: pytest.FixtureRequest) -> Iterator[S
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell a test that calls tasks without a sandbox how it gets one."""
+    """Add a hint to the report of a test that calls tasks without a sandbox."""
     report = yield
     error = call.excinfo and call.excinfo.value
     if type(error).__name__ == "ConfigurationError" and "adjourn cannot start" in str(error):
@@ -55,9 +55,9 @@ def pytest_runtest_makereport(
 
 
 def app_under_test(spec: str) -> App:
-    """Return an application; if it cannot be found, the test fails with what is to be done."""
+    """Return an application; if it cannot be loaded, fail the test with the fix."""
     from adjourn.application.loading import load_app  # noqa: PLC0415
-    from adjourn.errors import ConfigurationError  # noqa: PLC0415 - for those who use a fixture
+    from adjourn.errors import ConfigurationError  # noqa: PLC0415 - only for tests that use it
 
     if not spec:
         pytest.fail(
@@ -68,6 +68,6 @@ def app_under_test(spec: str) -> App:
     try:
         return load_app({"ADJOURN_APP": spec})
     except ConfigurationError as error:
-        told = str(error).replace("ADJOURN_APP=", "adjourn_app=")
+        text = str(error).replace("ADJOURN_APP=", "adjourn_app=")
         hint = "With `pythonpath = .` in its configuration, pytest imports from its root folder."
-        pytest.fail(f"{told}\n{hint}", pytrace=False)
+        pytest.fail(f"{text}\n{hint}", pytrace=False)

@@ -1,4 +1,4 @@
-"""An application with its outside world in memory."""
+"""The sandbox: an application with in-memory twins of Google's services."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
-from adjourn.execution.delivery import Asked, Outcome, Reply
+from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
 from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.ports import Target
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.tasks.task import Task
-from adjourn.testing.calls import EnqueuedCall, Wanted
-from adjourn.testing.clock import destination
 from adjourn.testing.deliveries import Deliveries
-from adjourn.testing.failures import listening
-from adjourn.testing.queries import MemoryQueries
-from adjourn.testing.queue import Queued
-from adjourn.testing.store import MemoryStore
+from adjourn.testing.enqueued_calls import EnqueuedCall, ExpectedCall
+from adjourn.testing.entity_store import MemoryStore
+from adjourn.testing.fake_clock import destination
+from adjourn.testing.logged_failures import collecting
+from adjourn.testing.query_source import MemoryQueries
+from adjourn.testing.task_queue import Queued
 from adjourn.testing.transactions import MemoryTransactions
 
 P = ParamSpec("P")
 
-# The deployment that a sandbox stands for, unless another one is given; change it with
-# `dataclasses.replace`.
+# The settings of a sandbox by default; change them with `dataclasses.replace`.
 SETTINGS = Settings(
     project="sandbox",
     location="europe-west1",
@@ -41,19 +40,19 @@ SETTINGS = Settings(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox(Deliveries):
-    """An application with its outside world in memory.
+    """An application with in-memory twins of Google's services.
 
-    It is at work in its `with` block; behind that, `enqueued` and `assert_enqueued` still tell.
+    It is active in its `with` block; `enqueued` and `assert_enqueued` also work after that.
 
     Attributes:
         app: The application.
-        wiring: Its working parts in this sandbox.
+        wiring: Its services in this sandbox.
         clock: Its time, which stands still until `travel` moves it.
         queue: Cloud Tasks.
-        store: Datastore, as far as adjourn keeps state in it.
-        queries: What the iterations of the application find.
-        verifier: Who gives out tokens.
-        transactions: In which calls can be made that wait for its end.
+        store: Datastore, for the records of adjourn.
+        queries: Datastore, for the queries of the application; add entries to it.
+        verifier: Issues and verifies tokens.
+        transactions: The transactions of the application; `begin` begins one.
         is_inline: Whether tasks run as soon as they are due, without being drained.
         fails_fast: Whether what tasks raise is raised in the test.
     """
@@ -65,20 +64,21 @@ class Sandbox(Deliveries):
     def travel(
         self, *, to: dt.datetime | None = None, by: dt.timedelta | float | None = None
     ) -> None:
-        """Move the clock on, `to` a time or `by` a duration, which may be given in seconds.
+        """Move the clock forward, `to` a time or `by` a duration.
 
-        In an inline sandbox, what becomes due on the way runs, each at its own time. The clock is
-        that of adjourn; whatever else reads the time sees the machine's.
+        In an inline sandbox, tasks that become due on the way run, each at its own time. Only
+        adjourn reads this clock; all other code sees the machine's time.
 
-        Nobody calls the cron function on the way; that is what `tick` is for.
+        The cron function is not called on the way; call it with `tick`.
 
         Args:
             to: An aware datetime.
             by: A duration, in seconds if it is a number.
 
         Raises:
-            ValueError: It is not exactly one of them, naive, or in the past.
-            Exception: As for `drain`, in an inline sandbox; the clock stands where it was raised.
+            ValueError: Not exactly one of them is given, or the time is naive or in the past.
+            Exception: As for `drain`, in an inline sandbox; the clock then stands at the time of
+                the error.
         """
         goal = destination(self.clock.now(), to=to, by=by)
         while self.is_inline and (ahead := self.queue.next_due()) and ahead <= goal:
@@ -89,13 +89,13 @@ class Sandbox(Deliveries):
     def enqueued(self, task: Task[..., Any] | None = None) -> list[EnqueuedCall]:
         """Return the calls that were enqueued, in their order, whether or not they have run.
 
-        Those that were cancelled are left out.
+        Cancelled calls are left out.
 
         Args:
-            task: Only calls of this task are returned; with options, only those made with them.
+            task: Return only calls of this task; if it has options, only calls with these.
 
         Raises:
-            TypeError: It is no task.
+            TypeError: It is not a task.
             UnknownNameError: The task is not one of this application.
         """
         calls = [
@@ -104,7 +104,7 @@ class Sandbox(Deliveries):
             if queued.task.target is Target.DEFERRED
         ]
         firsts = [call for call in calls if not call.envelope.resumed]
-        return firsts if task is None else self._wanted(task, (...,), {}).among(firsts)
+        return firsts if task is None else self._expected(task, (...,), {}).among(firsts)
 
     @overload
     def assert_enqueued(self, task: Task[..., Any], whatever: EllipsisType, /) -> EnqueuedCall: ...
@@ -113,48 +113,48 @@ class Sandbox(Deliveries):
         self, task: Task[P, Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> EnqueuedCall: ...
     def assert_enqueued(self, task: Task[..., Any], /, *args: Any, **kwargs: Any) -> EnqueuedCall:
-        """Make sure that a call was enqueued, and return it; the last one, if there are several.
+        """Assert that a call was enqueued, and return it; the last one, if several match.
 
         Args:
             task: The task, or method. With options, the call must have been made with the same:
                 `assert_enqueued(send.options(queue="mail"), "A-1")`.
-            *args: The arguments, in any way in which the function takes them; defaults may be left
-                out. `...` alone stands for whatever arguments, and `unittest.mock.ANY` for one.
-            **kwargs: Those that are given by name.
+            *args: The positional arguments; defaults may be left out. `...` alone matches all
+                arguments, and `unittest.mock.ANY` matches one.
+            **kwargs: The keyword arguments.
 
         Raises:
-            AssertionError: There is none; the message tells which ones there are, nearest first.
-            TypeError: It is no task, or its function does not take these arguments.
+            AssertionError: None matches; the message lists the calls, the most similar first.
+            TypeError: It is not a task, or its function does not take these arguments.
             UnknownNameError: The task is not one of this application.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
-        wanted, calls = self._wanted(task, args, kwargs), self.enqueued()
-        found = wanted.among(calls)
+        expected, calls = self._expected(task, args, kwargs), self.enqueued()
+        found = expected.among(calls)
         if not found:
-            raise AssertionError(wanted.missing(calls))
+            raise AssertionError(expected.missing(calls))
         return found[-1]
 
     def dead_letters(self) -> list[StoredDeadLetter]:
-        """Return what was given up, the latest first."""
+        """Return the dead letters, the latest first."""
         letters = StoredDeadLetters(store=self.store, queue=self.queue, clock=self.clock)
         return list(letters.find(DeadLetterFilter()))
 
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
-        """Call the cron function as Cloud Scheduler does, which enqueues what is due.
+        """Call the cron function as Cloud Scheduler does, so that it enqueues what is due.
 
         Args:
-            cron_name: That of the periodic functions.
-            scheduled: When the call was due, for one that comes late; now if None.
+            cron_name: The cron name of the periodic functions.
+            scheduled: When the call was due, if it comes late; now if None.
 
         Raises:
             Exception: What a task raised, in an inline sandbox that fails fast.
-            AssertionError: It was not done, in a sandbox that fails fast.
-            RuntimeError: The sandbox is not at work.
+            AssertionError: The function failed, in a sandbox that fails fast.
+            RuntimeError: The sandbox is not active.
         """
-        self._check_at_work()
+        self._check_active()
         wiring = self.wiring
         delivery = self.delivery(wiring.settings.cron_url, b"", path=f"/{cron_name}")
-        with self._alone(), listening() as failures:  # what it enqueues runs after it
+        with self._alone(), collecting() as failures:  # the calls that it enqueues run after it
             outcome = wiring.receive_tick(delivery._replace(scheduled=scheduled))
         if self.fails_fast:
             failures.check(f"The tick {cron_name!r}", outcome)
@@ -164,24 +164,24 @@ class Sandbox(Deliveries):
 
     def ask(
         self, email: str, key: str | None = None, parameters: Mapping[str, object] | None = None
-    ) -> Reply:
-        """List the callable tasks as a person, or start the one with this key.
+    ) -> UserResponse:
+        """List the callable tasks as a user, or start the one with this key.
 
         Args:
-            email: Who asks.
-            key: Of a task; its path in the list.
-            parameters: What it is started with.
+            email: E-mail address of the user.
+            key: Key of a task; None for the list.
+            parameters: Parameters of the task.
 
         Returns:
-            The status and content that the person gets.
+            The status and content of the response.
 
         Raises:
-            RuntimeError: The sandbox is not at work.
+            RuntimeError: The sandbox is not active.
         """
-        self._check_at_work()
+        self._check_active()
         wiring = self.wiring
         audience = next(iter(wiring.settings.people_audiences), "")
-        asked = Asked(
+        asked = UserRequest(
             authorization=[f"Bearer {self.verifier.token(email, audience)}"],
             method="GET" if key is None else "POST",
             key=key,
@@ -190,16 +190,16 @@ class Sandbox(Deliveries):
         )
         return wiring.receive_person(asked)
 
-    def _wanted(
+    def _expected(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> Wanted:
+    ) -> ExpectedCall:
         __tracebackhide__ = True
         if not isinstance(task, Task):
             raise TypeError(
-                f"{task!r:.200} is no task; give what @app.deferred or @app.periodic has made, and"
-                " then the arguments."
+                f"{task!r:.200} is not a task; give what @app.deferred or @app.periodic has made,"
+                " and then the arguments."
             )
-        return Wanted(
+        return ExpectedCall(
             task=task,
             declared=self.wiring.tasks.get(task.name),
             args=args,

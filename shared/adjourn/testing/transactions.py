@@ -1,4 +1,4 @@
-"""The transactions of users, in memory."""
+"""The transactions of the application, in memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from contextvars import ContextVar
 
 from adjourn.errors import DeclarationError
 from adjourn.ports import Record, RecordKey
-from adjourn.testing.store import MemoryStore
+from adjourn.testing.entity_store import MemoryStore
 
 
 class MemoryTransactions:
-    """The transactions of a sandbox: what is put in one is written when it ends well.
+    """The transactions of a sandbox, whose writes take effect when a transaction commits.
 
-    As those of Google's client, they count in the thread that has opened them, and not in tasks.
+    As with Google's client, a transaction is current in the thread that has begun it, and not in
+    tasks.
 
     Args:
-        store: Where it is written.
+        store: Where the writes take effect.
     """
 
     def __init__(self, store: MemoryStore) -> None:
@@ -26,10 +27,10 @@ class MemoryTransactions:
 
     @contextmanager
     def begin(self) -> Iterator[object]:
-        """Open a transaction, for a `with` block; it is rolled back if that raises.
+        """Begin a transaction for a `with` block; it is rolled back if the block raises.
 
-        A call that is made in the block runs if it is committed, and only then: a second later at
-        the soonest, as in production, so `Sandbox.travel` on.
+        A call that is made in the block runs only if the transaction commits. As in production, it
+        runs a second later at the earliest: move the clock with `Sandbox.travel`.
         """
         before, transaction = self._open.get(), dict[RecordKey, Record]()
         self._open.set(transaction)
@@ -44,20 +45,20 @@ class MemoryTransactions:
         return self._open.get()
 
     def get(self, transaction: object, key: RecordKey) -> Record | None:
-        """Return a record as it is, which nobody changes within a sandbox's thread.
+        """Return a record of the store, which no other thread of a sandbox changes.
 
         Raises:
-            DeclarationError: It is no transaction of a sandbox.
+            DeclarationError: It is not a transaction of a sandbox.
         """
         if not isinstance(transaction, dict):
             raise DeclarationError(f"{transaction!r} is not a transaction of this sandbox.")
         return self._store.get([key])[0]
 
     def put(self, transaction: object, key: RecordKey, record: Record) -> None:
-        """Keep a record for when the transaction ends.
+        """Write a record when the transaction commits.
 
         Raises:
-            DeclarationError: It is no transaction of a sandbox.
+            DeclarationError: It is not a transaction of a sandbox.
         """
         if not isinstance(transaction, dict):
             raise DeclarationError(f"{transaction!r} is not a transaction of this sandbox.")

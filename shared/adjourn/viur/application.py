@@ -12,10 +12,10 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from adjourn.app import App
-from adjourn.cron.periodic import Declared
+from adjourn.cron.periodic import PeriodicDeclaration
 from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
-from adjourn.gcp.connection import datastore_client
+from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.iteration.control import RunHandle
 from adjourn.log import event
@@ -130,7 +130,7 @@ class ViurApp(App):
         """Return what was declared to run later."""
         return list(self._declared.tasks)
 
-    def declared_periodics(self) -> list[Declared]:
+    def declared_periodics(self) -> list[PeriodicDeclaration]:
         """Return what was declared to run again and again."""
         return list(self._declared.periodics)
 
@@ -174,13 +174,13 @@ class ViurApp(App):
         Raises:
             DeclarationError: The class is wrong or its key is taken.
         """
-        from adjourn.callable_tasks.definitions import offer  # noqa: PLC0415 - for those who have one
+        from adjourn.callable_tasks.definitions import define  # noqa: PLC0415 - for those who have one
 
         task_class, form = adapted(cls)
-        offered = offer(task_class, self._enqueuer, form)
-        self._declared.offers.add(offered.key, offered)
-        self._declared.tasks.add(offered.task.name, offered.task)
-        self.callable_classes[offered.key] = cls
+        definition = define(task_class, self._enqueuer, form)
+        self._declared.callable_tasks.add(definition.key, definition)
+        self._declared.tasks.add(definition.task.name, definition.task)
+        self.callable_classes[definition.key] = cls
 
     def start_run(
         self, iteration: Any, query: ViurQuery, custom_data: object, name: str | None = None

@@ -100,13 +100,13 @@ def _form_of_skeleton(cls: Any) -> Form:
             " days: int = 30."
         )
     return SkeletonForm(
-        kinds={}, required=frozenset(), defaults={}, skeleton=lambda: cls().dataSkel()
+        types={}, required=frozenset(), defaults={}, skeleton=lambda: cls().dataSkel()
     )
 
 
 def _form_of_execute(cls: Any) -> Form:
     """Return what people can fill in of the parameters of `execute`."""
-    from adjourn.callable_tasks.forms import Kind, form_of  # noqa: PLC0415 - for those who declare one
+    from adjourn.callable_tasks.forms import ParameterType, form_of  # noqa: PLC0415 - for those who declare one
 
     signature = inspect.signature(cls.execute)
     given = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
@@ -120,11 +120,11 @@ def _form_of_execute(cls: Any) -> Form:
 
     setattr(annotated, "__signature__", signature.replace(parameters=told))  # noqa: B010 - typed so
     form = form_of(annotated, is_method=True)
-    as_given = Kind(schema={}, read=lambda value: value)
+    as_given = ParameterType(schema={}, read=lambda value: value)
     defaults = {each.name: each.default for each in free if type(each.default) in _JSON}
     return replace(
         form,
-        kinds={**form.kinds, **{each.name: as_given for each in free}},
+        types={**form.types, **{each.name: as_given for each in free}},
         required=form.required | {each.name for each in free if each.default is each.empty},
         defaults={**form.defaults, **defaults},
     )

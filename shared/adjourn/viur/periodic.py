@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from adjourn.cron.periodic import Declared, Place, declared_timing, remove
+from adjourn.cron.periodic import PeriodicDeclaration, Place, declared_timing, remove
 from adjourn.errors import DeclarationError
 from adjourn.registry import Registry
 from adjourn.tasks.methods import BoundTask
@@ -59,7 +59,7 @@ def _timedelta(number: object, seconds: int) -> dt.timedelta:
 
 
 def add(
-    declared: Registry[Declared],
+    declared: Registry[PeriodicDeclaration],
     objects: ViurObjects,
     task: Task[..., Any],
     interval: object,
@@ -86,10 +86,10 @@ def add(
         name = known[cron_name].name
         declared.remove(name)
     choose = partial(_one, objects, task)
-    declared.add(name, Declared(task=task, timing=timing, name=name, choose=choose))
+    declared.add(name, PeriodicDeclaration(task=task, timing=timing, name=name, choose=choose))
 
 
-def remove_all(declared: Registry[Declared], objects: ViurObjects, task: object) -> None:
+def remove_all(declared: Registry[PeriodicDeclaration], objects: ViurObjects, task: object) -> None:
     """Let a function or a method be periodic no more, under whatever cron names.
 
     Raises:
@@ -102,7 +102,10 @@ def remove_all(declared: Registry[Declared], objects: ViurObjects, task: object)
 
 
 def replace_task(
-    declared: Registry[Declared], objects: ViurObjects, old: Task[..., Any], new: Task[..., Any]
+    declared: Registry[PeriodicDeclaration],
+    objects: ViurObjects,
+    old: Task[..., Any],
+    new: Task[..., Any],
 ) -> None:
     """Let another task run where one was declared."""
     for each in [each for each in declared if each.task is old]:

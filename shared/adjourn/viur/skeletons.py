@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn.callable_tasks.forms import Form, InvalidError
+from adjourn.callable_tasks.forms import Form, InvalidParametersError
 
 # By the first part of a bone's type; whatever else there is takes what ViUR takes.
 _TYPES: Mapping[str, Mapping[str, object]] = {
@@ -41,17 +41,17 @@ class SkeletonForm(Form):
         """Return what the bones have made of a JSON object.
 
         Raises:
-            InvalidError: ViUR does not take it.
+            InvalidParametersError: ViUR does not take it.
         """
         if not isinstance(given, dict):
-            raise InvalidError({"": "must be an object"})
+            raise InvalidParametersError({"": "must be an object"})
         skeleton = self.skeleton()
         bones = _bones(skeleton)
         unknown = given.keys() - bones.keys()
         if unknown:
-            raise InvalidError(dict.fromkeys(unknown, "is not a parameter"))
+            raise InvalidParametersError(dict.fromkeys(unknown, "is not a parameter"))
         if not skeleton.fromClient(dict(given)):
-            raise InvalidError(_errors(skeleton, bones))
+            raise InvalidParametersError(_errors(skeleton, bones))
         return {name: skeleton[name] for name in bones if name in skeleton.accessedValues}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import DeclarationError
-from adjourn.ports import Record, RecordKey, TransactionGuard
+from adjourn.ports import ApplicationTransactions, Record, RecordKey
 from adjourn.settings import Settings
 from adjourn.viur import installed
 
@@ -28,7 +28,7 @@ class ViurTransactions:
     speaks to Datastore itself, and what is put in one is put by its `Put`.
     """
 
-    def __init__(self, others: TransactionGuard, settings: Settings) -> None:
+    def __init__(self, others: ApplicationTransactions, settings: Settings) -> None:
         self._others = others
         self._settings = settings
 

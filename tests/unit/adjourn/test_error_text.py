@@ -8,7 +8,7 @@ from google.cloud.datastore import Entity, Key
 from google.cloud.datastore.helpers import entity_to_protobuf
 
 from adjourn import CallableTask, PermanentTaskFailure, QueryIter, RetryLater, Snooze, Status
-from adjourn.error_text import said, traced
+from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.dead_letters import KIND
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.shards import shard_key
@@ -77,7 +77,10 @@ def test_the_largest_call_with_the_longest_traceback_fits_into_a_dead_letter(app
         assert receive(delivery) is Outcome.DEAD
 
     for key, record in letters(box):
-        longest = {**record, "traceback": traced(RuntimeError("\U0001f600" * 90_000), 20_000)}
+        longest = {
+            **record,
+            "traceback": traceback_text(RuntimeError("\U0001f600" * 90_000), 20_000),
+        }
         assert size(key, longest, "body", "error", "traceback") < LARGEST_ENTITY
 
 
@@ -92,8 +95,8 @@ def test_a_body_that_is_too_long_for_a_dead_letter_is_kept_compressed(app, box):
 
 
 def test_text_is_cut_between_characters():
-    assert said(RuntimeError("ää"), 16) == "RuntimeError: ä"
-    assert traced(RuntimeError("ää"), 4) == "ä\n"
+    assert error_line(RuntimeError("ää"), 16) == "RuntimeError: ä"
+    assert traceback_text(RuntimeError("ää"), 4) == "ä\n"
 
 
 @pytest.mark.parametrize("error", LEAVING)

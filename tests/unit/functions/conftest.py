@@ -64,7 +64,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """Let the functions keep their state in memory."""
     kept = MemoryStore()
     for name in ("get", "put", "transact"):
-        monkeypatch.setattr(f"adjourn.gcp.datastore.DatastoreStore.{name}", _in_memory(kept, name))
+        monkeypatch.setattr(
+            f"adjourn.gcp.datastore_store.DatastoreStore.{name}", _in_memory(kept, name)
+        )
     return kept
 
 

@@ -69,7 +69,7 @@ def test_a_dead_letter_is_acknowledged(post, store):
 
 def test_a_store_out_of_reach_is_trouble(post, monkeypatch):
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
-    monkeypatch.setattr("adjourn.gcp.datastore.DatastoreStore.put", out_of_reach)
+    monkeypatch.setattr("adjourn.gcp.datastore_store.DatastoreStore.put", out_of_reach)
 
     assert post(body=b"{").status_code == 503
 

@@ -142,7 +142,7 @@ class TestTokens:
     )
     def test_a_service_account_is_no_person(self, client, forger, queue, reasons, email):
         assert both(client, bearer(forger.claiming(email=email))) == FORBIDDEN
-        assert reasons() == ["a service account is no person"] * 2
+        assert reasons() == ["a service account is not a user"] * 2
         assert not queue.tasks
 
     def test_the_token_of_a_task_does_not_open(self, client, forger, queue, reasons):
@@ -362,7 +362,7 @@ def test_a_body_too_long_is_refused(ask, queue):
 
 
 def test_a_body_of_the_greatest_length_is_queued(ask, queue, monkeypatch):
-    monkeypatch.setattr("adjourn.gcp.datastore.DatastoreStore.put", lambda *_, **__: None)
+    monkeypatch.setattr("adjourn.gcp.datastore_store.DatastoreStore.put", lambda *_, **__: None)
     article = "x" * (LONGEST_BODY - 100)
 
     assert ask(body=json.dumps({"article": article}).encode()).status_code == 202
@@ -395,7 +395,7 @@ def test_an_account_that_may_call_the_functions_is_no_person_wherever_it_is(serv
     client = serve(ADJOURN_CALLERS=f"{ACCOUNT},{PERSON}")
 
     assert answered(client.get("/list", headers=bearer(forger.token))) == FORBIDDEN
-    assert reasons() == ["a service account is no person"]
+    assert reasons() == ["a service account is not a user"]
 
 
 def test_several_audiences_may_be_set(serve, forger, queue):  # noqa: ARG001

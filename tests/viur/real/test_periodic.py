@@ -98,9 +98,9 @@ def test_a_method_is_found_where_viur_finds_it(shape):
 
 
 def periodics(own):
-    from adjourn.cron.periodic import found
+    from adjourn.cron.periodic import expanded
 
-    return list(found(own._declared.periodics, own._declared.objects))
+    return list(expanded(own._declared.periodics, own._declared.objects))
 
 
 def test_a_function_can_be_periodic_under_several_cron_names_and_removed_from_all():

@@ -8,7 +8,7 @@ from viur.core.skeleton import BaseSkeleton
 
 import adjourn
 import adjourn.viur as ours
-from adjourn.callable_tasks.forms import InvalidError
+from adjourn.callable_tasks.forms import InvalidParametersError
 from adjourn.testing import sandbox
 from adjourn.viur import CallableTaskBase, CustomEnvironmentHandler, ViurApp
 from adjourn.viur.calls import queues_of_configuration
@@ -38,7 +38,7 @@ def offer():
     app = ViurApp()
     app.offer_callable(Fill)
     ran.clear()
-    return app._declared.offers.get("fill")
+    return app._declared.callable_tasks.get("fill")
 
 
 def test_the_bones_of_a_skeleton_are_the_form(offer):
@@ -71,10 +71,10 @@ def test_the_task_gets_what_viur_makes_of_the_values(offer):
     ],
 )
 def test_what_viur_does_not_take_is_told_by_the_bone(offer, given, wrong):
-    with pytest.raises(InvalidError) as caught:
+    with pytest.raises(InvalidParametersError) as caught:
         offer.form.read(given)
 
-    assert set(caught.value.found) == wrong
+    assert set(caught.value.errors) == wrong
 
 
 class Handler(CustomEnvironmentHandler):

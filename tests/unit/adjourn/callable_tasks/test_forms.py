@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from adjourn.callable_tasks.forms import InvalidError, form_of, form_of_class
+from adjourn.callable_tasks.forms import InvalidParametersError, form_of, form_of_class
 from adjourn.errors import DeclarationError
 
 
@@ -33,9 +33,9 @@ def takes(hint):
 
 
 def wrong(form, given):
-    with pytest.raises(InvalidError) as caught:
+    with pytest.raises(InvalidParametersError) as caught:
         form.read(given)
-    return caught.value.found
+    return caught.value.errors
 
 
 HOUR = dt.timedelta(hours=1)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adjourn import App, current_task
-from adjourn.cron.due import KIND, RUN, State, follow, upcoming
-from adjourn.cron.tick import Cron
+from adjourn.cron.due import KIND, RUN, PeriodicState, follow, upcoming
+from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
@@ -50,16 +50,16 @@ def to(box, *parts):
         ({"interval": HOUR, "cron": "0 3 * * *"}, "Give either interval= or cron="),
         ({"interval": HOUR, "time_zone": BERLIN}, "An interval has no time zone"),
         ({"cron": "every 5 minutes", "time_zone": BERLIN}, "An interval has no time zone"),
-        ({"cron": "0 25 * * *"}, "cron='0 25 * * *': '25' is no hour"),
+        ({"cron": "0 25 * * *"}, "cron='0 25 * * *': '25' is not a valid hour"),
         ({"cron": "0 3 * * *", "time_zone": "Mars/Olympus"}, "'Mars/Olympus' is not a time zone"),
         ({"cron": 5}, 'texts such as "0 3 * * *"'),
         ({"cron": "0 3 * * *", "time_zone": None}, 'texts such as "0 3 * * *"'),
         ({"cron": "0 3 30 2 *"}, "no month has such a day"),
-        ({"cron": "every 0 minutes"}, "is no number of minutes"),
+        ({"cron": "every 0 minutes"}, "is not a number of minutes"),
         ({"interval": HOUR, "overlap": "never"}, 'must be "skip" or "allow"'),
         ({"interval": HOUR, "overlap": True}, 'must be "skip" or "allow"'),
-        ({"interval": HOUR, "grace": dt.timedelta()}, "a timedelta of more than nothing"),
-        ({"interval": HOUR, "grace": 60}, "a timedelta of more than nothing"),
+        ({"interval": HOUR, "grace": dt.timedelta()}, "a timedelta greater than zero"),
+        ({"interval": HOUR, "grace": 60}, "a timedelta greater than zero"),
         ({"interval": HOUR, "unique_by": "task"}, "Leave unique_by out"),
         ({"interval": HOUR, "qeue": "a"}, "did you mean 'queue'"),
     ],
@@ -242,7 +242,7 @@ def test_a_run_that_hangs_in_retries_has_not_ended(app, box, lines):
     (line,) = [line for line in lines() if line["event"] == "cron.skipped"]
     assert line["severity"] == "WARNING"
     assert (
-        "sweep, due 2026-01-01 01:00:00 UTC, is left out: the last run has not ended"
+        "sweep, due 2026-01-01 01:00:00 UTC, is skipped: the last run has not ended"
         in line["message"]
     )
     box.drain()
@@ -344,7 +344,7 @@ def test_a_task_that_another_call_enqueued_meanwhile_is_waited_for(box, declare,
 @pytest.mark.parametrize("steer", [RetryLater, Snooze])
 @pytest.mark.parametrize("is_marked_late", [False, True])
 def test_a_run_that_puts_itself_off_has_not_ended(app, box, monkeypatch, steer, is_marked_late):
-    attempts, mark = [], Cron._mark
+    attempts, mark = [], PeriodicRunner._mark
 
     @app.periodic(interval=HOUR, name="sweep")
     def sweep():
@@ -353,7 +353,7 @@ def test_a_run_that_puts_itself_off_has_not_ended(app, box, monkeypatch, steer, 
             raise steer(50 * MINUTE)
 
     if is_marked_late:  # the task runs before the cron function has noted that it is there
-        monkeypatch.setattr(Cron, "_mark", lambda *args: (box.drain(), mark(*args)))
+        monkeypatch.setattr(PeriodicRunner, "_mark", lambda *args: (box.drain(), mark(*args)))
 
     box.tick()
     box.drain()
@@ -426,7 +426,7 @@ def test_what_is_found_too_late_is_left_out_and_logged(box, declare, ran, lines)
 
     (line,) = [line for line in lines() if line["event"] == "cron.skipped"]
     assert (
-        "sweep, due 2026-05-01 03:00:00 UTC, is left out: it was found too late" in line["message"]
+        "sweep, due 2026-05-01 03:00:00 UTC, is skipped: it was found too late" in line["message"]
     )
     to(box, 2026, 5, 2, 4)
     box.tick()
@@ -468,7 +468,7 @@ def crash_after_the_queue_took_it(monkeypatch, box):
         raise CrashError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Cron, "_mark", crash)
+        patch.setattr(PeriodicRunner, "_mark", crash)
         with pytest.raises(CrashError):
             box.tick()
 
@@ -494,7 +494,7 @@ def test_a_claim_whose_task_is_there_is_only_marked(box, declare, monkeypatch, l
 
     assert box.tick() is Outcome.DONE
 
-    assert box.app.wiring().cron.stand(the_one(box)).state.is_enqueued
+    assert box.app.wiring().cron.status(the_one(box)).state.is_enqueued
     assert "cron.skipped" not in [line["event"] for line in lines()]
 
 
@@ -567,7 +567,9 @@ def test_an_interval_counts_from_when_a_claim_was_completed(box, declare, monkey
     declare(interval=HOUR)
     with monkeypatch.context() as patch:
         patch.setattr(
-            Cron, "_enqueue_all", lambda _, claims: [UnavailableError("away")] * len(claims)
+            PeriodicRunner,
+            "_enqueue_all",
+            lambda _, claims: [UnavailableError("away")] * len(claims),
         )
         assert box.tick() is Outcome.TROUBLE
     box.clock.advance(50 * MINUTE)
@@ -674,12 +676,12 @@ def test_a_run_by_hand_leaves_the_slots_alone(box, declare, ran):
     cron = box.app.wiring().cron
     box.tick()
     box.clock.advance(30 * MINUTE)
-    before = cron.stand(the_one(box)).state
+    before = cron.status(the_one(box)).state
 
     for _ in range(2):
         cron.run(the_one(box))
 
-    after = cron.stand(the_one(box)).state
+    after = cron.status(the_one(box)).state
     assert (after.slot, after.is_enqueued) == (before.slot, True)
     box.drain()
     assert len(ran) == 3
@@ -688,18 +690,18 @@ def test_a_run_by_hand_leaves_the_slots_alone(box, declare, ran):
 def test_how_one_stands_is_told(box, declare):
     declare(interval=HOUR)
     cron = box.app.wiring().cron
-    assert (cron.stand(the_one(box)).state, cron.stand(the_one(box)).task) == (None, None)
+    assert (cron.status(the_one(box)).state, cron.status(the_one(box)).task) == (None, None)
 
     box.tick()
 
     (name,) = box.queue.tasks
-    standing = cron.stand(the_one(box))
-    assert standing.state == State(
+    standing = cron.status(the_one(box))
+    assert standing.state == PeriodicState(
         slot=box.clock.now(),
         is_enqueued=True,
         task=name,
         call=name.rsplit("/", 1)[1],
-        told="every 1:00:00",
+        timing="every 1:00:00",
     )
     assert standing.task.attempts == 0
 
@@ -724,7 +726,7 @@ def test_what_comes_next_is_told(box, arguments, stored, hours):
     timing, now = the_one(box).timing, box.clock.now()
     state = None
     if slot is not None:
-        state = State(slot=now + slot * HOUR, is_enqueued=is_enqueued, told=timing.told)
+        state = PeriodicState(slot=now + slot * HOUR, is_enqueued=is_enqueued, timing=timing.text)
 
     found = [at for at, _ in zip(upcoming(timing, state, now), range(3), strict=False)]
 

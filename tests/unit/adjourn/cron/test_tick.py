@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn.cron.due import KIND, State, due
+from adjourn.cron.due import KIND, PeriodicState, due
 from adjourn.cron.periodic import Timing
-from adjourn.cron.tick import Cron
+from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import ConflictError, EnqueueError, StoreError, UnavailableError
 from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
@@ -28,7 +28,7 @@ def every(interval):
 
 
 def queued(slot):
-    return State(slot=slot, is_enqueued=True)
+    return PeriodicState(slot=slot, is_enqueued=True)
 
 
 # What is due
@@ -40,8 +40,8 @@ def queued(slot):
         # The first time.
         (HOUR, None, NOON, NOON + SECOND, NOON + SECOND),
         # A crash left a claim.
-        (HOUR, State(slot=NOON, is_enqueued=False), NOON + MINUTE, NOON + MINUTE, NOON),
-        (HOUR, State(slot=NOON, is_enqueued=False), NOON + DAY, NOON + DAY, NOON),
+        (HOUR, PeriodicState(slot=NOON, is_enqueued=False), NOON + MINUTE, NOON + MINUTE, NOON),
+        (HOUR, PeriodicState(slot=NOON, is_enqueued=False), NOON + DAY, NOON + DAY, NOON),
         # An interval is a lower bound.
         (HOUR, queued(NOON), NOON + MINUTE, NOON + MINUTE, None),
         (HOUR, queued(NOON), NOON + HOUR * 0.89, NOON + HOUR * 0.89, None),
@@ -57,7 +57,7 @@ def queued(slot):
         (0 * HOUR, queued(NOON), NOON, NOON + SECOND, None),
         (0 * HOUR, queued(NOON), NOON + MINUTE, NOON + MINUTE, NOON + MINUTE),
         (0 * HOUR, queued(NOON + MINUTE), NOON, NOON + 2 * MINUTE, None),
-        (0 * HOUR, State(slot=NOON, is_enqueued=False), NOON + MINUTE, NOON + MINUTE, NOON),
+        (0 * HOUR, PeriodicState(slot=NOON, is_enqueued=False), NOON + MINUTE, NOON + MINUTE, NOON),
     ],
 )
 def test_what_is_due(interval, state, tick, now, slot):
@@ -241,7 +241,7 @@ def test_a_crash_before_the_slot_was_marked_makes_no_second_task(
     declare(interval=0 * HOUR)
     scheduled = box.clock.now().astimezone(zone)
     with monkeypatch.context() as patch:
-        patch.setattr(Cron, "_mark", crash)
+        patch.setattr(PeriodicRunner, "_mark", crash)
         with pytest.raises(CrashError):
             box.tick(scheduled=scheduled)
 
@@ -263,7 +263,7 @@ def test_a_crash_before_the_task_was_enqueued_is_completed_by_the_next_call(
 ):
     declare()
     with monkeypatch.context() as patch:
-        patch.setattr(Cron, "_enqueue_all", crash)
+        patch.setattr(PeriodicRunner, "_enqueue_all", crash)
         with pytest.raises(CrashError):
             box.tick()
     assert not box.queue.tasks
@@ -318,7 +318,7 @@ def test_the_lines_of_a_failed_tick_carry_the_fields_of_the_request(box, declare
 
 def test_two_calls_that_overlap_make_one_task_for_each_slot(box, declare, enqueued, monkeypatch):
     declare()
-    enqueue_all, overlapped = Cron._enqueue_all, []
+    enqueue_all, overlapped = PeriodicRunner._enqueue_all, []
 
     def overlapping(cron, claims):
         if not overlapped:
@@ -326,7 +326,7 @@ def test_two_calls_that_overlap_make_one_task_for_each_slot(box, declare, enqueu
             overlapped[0] = box.tick()
         return enqueue_all(cron, claims)
 
-    monkeypatch.setattr(Cron, "_enqueue_all", overlapping)
+    monkeypatch.setattr(PeriodicRunner, "_enqueue_all", overlapping)
 
     assert box.tick() is Outcome.DONE
 
@@ -336,7 +336,7 @@ def test_two_calls_that_overlap_make_one_task_for_each_slot(box, declare, enqueu
 
 def test_a_slow_call_does_not_mark_over_a_later_slot(box, declare, ran, monkeypatch):
     declare(overlap="allow")
-    mark, slow = Cron._mark, []
+    mark, slow = PeriodicRunner._mark, []
 
     def late(cron, *args):
         if not slow:
@@ -345,12 +345,12 @@ def test_a_slow_call_does_not_mark_over_a_later_slot(box, declare, ran, monkeypa
             box.tick()
             box.clock.advance(HOUR)
             with monkeypatch.context() as patch:
-                patch.setattr(Cron, "_enqueue_all", crash)
+                patch.setattr(PeriodicRunner, "_enqueue_all", crash)
                 with pytest.raises(CrashError):
                     box.tick()
         return mark(cron, *args)
 
-    monkeypatch.setattr(Cron, "_mark", late)
+    monkeypatch.setattr(PeriodicRunner, "_mark", late)
     box.tick()
 
     # The claim that crashed is still to be completed.

@@ -640,7 +640,7 @@ def test_nothing_of_google_is_imported_unless_it_is_met():
 import sys
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 codec = Codec(DATASTORE_VALUES)
 codec.loads(codec.dumps([1, (2,), b"3"]))
 assert not {"google.cloud.datastore", "google.api_core"} & set(sys.modules)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from proto.datetime_helpers import DatetimeWithNanoseconds
 
 from adjourn.errors import DecodeError, EncodeError
-from adjourn.gcp.values import DATASTORE_VALUES
+from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import MAX_BODY, Envelope
 

@@ -12,7 +12,7 @@ import adjourn.viur
 from adjourn import Status
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import sandbox
-from adjourn.testing.queries import MemoryQuery
+from adjourn.testing.query_source import MemoryQuery
 from adjourn.viur import (
     CallableTask,
     CallableTaskBase,
@@ -403,7 +403,7 @@ def test_what_has_no_annotation_arrives_as_it_was_given(app):
             got.append((what, many, days))
 
     app.offer_callable(Free)
-    offer = app._declared.offers.get("free")
+    offer = app._declared.callable_tasks.get("free")
 
     assert offer.describe()["parameters"] == {
         "type": "object",

@@ -1,4 +1,4 @@
-"""How the values of Datastore are carried: keys, entities, points and their timestamps.
+"""The values of Datastore: how a task carries keys, entities, points and timestamps; copies.
 
 Google's packages are imported when such a value is decoded, so that no cold start pays for them.
 """
@@ -6,9 +6,13 @@ Google's packages are imported when such a value is decoded, so that no cold sta
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from adjourn.serialization.types import Extension
+
+if TYPE_CHECKING:
+    from google.cloud.datastore import Entity, Key
 
 
 def _encode_key(key: Any) -> object:
@@ -25,7 +29,7 @@ def _decode_key(state: list[Any]) -> object:
 
 
 def _encode_entity(entity: Any) -> object:
-    # A meaning counts for as long as the property holds the very object that was read with it.
+    # A meaning is valid as long as the property holds the same object that was read with it.
     meanings = {
         name: [meaning] if entity.get(name) is value else [meaning, value]
         for name, (meaning, value) in entity._meanings.items()  # noqa: SLF001 - equality has it
@@ -65,12 +69,12 @@ def _decode_point(state: list[Any]) -> object:
     return GeoPoint(latitude, longitude)
 
 
-def _encode_moment(moment: Any) -> object:
-    plain = dt.datetime.combine(moment.date(), moment.timetz())
-    return {"at": plain, "nanosecond": moment.nanosecond}
+def _encode_timestamp(timestamp: Any) -> object:
+    plain = dt.datetime.combine(timestamp.date(), timestamp.timetz())
+    return {"at": plain, "nanosecond": timestamp.nanosecond}
 
 
-def _decode_moment(state: dict[str, Any]) -> object:
+def _decode_timestamp(state: dict[str, Any]) -> object:
     from proto.datetime_helpers import (  # type: ignore[import-untyped]  # it has no types
         DatetimeWithNanoseconds,
     )
@@ -79,10 +83,10 @@ def _decode_moment(state: dict[str, Any]) -> object:
     if type(nanosecond) is not int or nanosecond // 1000 != at.microsecond:
         raise ValueError("the nanoseconds contradict the microseconds")
     parts = at.timetuple()[:6]
-    moment: object = DatetimeWithNanoseconds(
+    timestamp: object = DatetimeWithNanoseconds(
         *parts, nanosecond=nanosecond, tzinfo=at.tzinfo, fold=at.fold
     )
-    return moment
+    return timestamp
 
 
 DATASTORE_VALUES = (
@@ -97,7 +101,29 @@ DATASTORE_VALUES = (
         "moment",
         "proto.datetime_helpers.DatetimeWithNanoseconds",
         dict,
-        _encode_moment,
-        _decode_moment,
+        _encode_timestamp,
+        _decode_timestamp,
     ),
 )
+
+
+def as_read(entity: Entity) -> Entity:
+    """Return an entity as Datastore returns it after it was written.
+
+    Raises:
+        ValueError: A value cannot be stored in Datastore.
+    """
+    from google.cloud.datastore import helpers
+
+    written = helpers.entity_to_protobuf(entity)
+    read: Entity = helpers.entity_from_protobuf(written)
+    return read
+
+
+def with_values(key: Key, values: Mapping[str, object]) -> Entity:
+    """Return an entity with this key and these values, such as a projected result."""
+    from google.cloud.datastore import Entity
+
+    made = Entity(key)
+    made.update(values)
+    return made

@@ -1,4 +1,4 @@
-"""Cloud Tasks in memory."""
+"""The task queue in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError
 from adjourn.execution.attempt import Attempt
 from adjourn.ports import NewTask, TaskState
-from adjourn.testing.clock import FakeClock
+from adjourn.testing.fake_clock import FakeClock
 
 _TOMBSTONE = dt.timedelta(hours=1)
 
@@ -23,9 +23,9 @@ class Queued:
     Attributes:
         name: Its full name.
         task: What was enqueued.
-        due: Not before then is it delivered.
-        attempt: How often it was.
-        last_status: What became of it then, in lower case: the name of an `Outcome`.
+        due: Earliest time of its next delivery.
+        attempt: The number of deliveries so far.
+        last_status: Name of the last `Outcome`, in lower case; "" before the first delivery.
     """
 
     name: str
@@ -36,16 +36,16 @@ class Queued:
 
 
 class MemoryQueue:
-    """Cloud Tasks in memory: names stay taken for an hour after their task is gone.
+    """The task queue in memory; the name of a task stays taken for an hour after its end.
 
     Args:
-        clock: Says what is due.
+        clock: Its time decides which tasks are due.
         queues: The queues that exist; any queue if None.
 
     Attributes:
-        tasks: What waits, by full name.
-        accepted: Every task that was ever enqueued, but for those that were cancelled.
-        arrived: Is called when a task has been enqueued.
+        tasks: The waiting tasks, by full name.
+        accepted: Every task that was ever enqueued, without those that were cancelled.
+        arrived: Called after a task was enqueued.
     """
 
     def __init__(self, clock: FakeClock, queues: Collection[str] | None = None) -> None:
@@ -59,14 +59,14 @@ class MemoryQueue:
         self.arrived: Callable[[], None] = lambda: None
 
     def enqueue(self, task: NewTask) -> str:
-        """Keep the task until it is removed.
+        """Put a task on the queue.
 
         Returns:
             Its full name.
 
         Raises:
-            QueueNotFoundError: There is no such queue.
-            TaskExistsError: Its name is taken.
+            QueueNotFoundError: The queue does not exist.
+            TaskExistsError: The name is taken.
         """
         if self._queues is not None and task.queue not in self._queues:
             raise QueueNotFoundError(f"There is no queue {task.queue!r}.")
@@ -81,7 +81,7 @@ class MemoryQueue:
         return name
 
     def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str | EnqueueError]:
-        """Keep the tasks until they are removed; return what `enqueue` returns or raises."""
+        """Put tasks on the queue; return the result or error of `enqueue` for each."""
         results: list[str | EnqueueError] = []
         for task in tasks:
             try:
@@ -95,7 +95,7 @@ class MemoryQueue:
         return f"projects/sandbox/locations/europe-west1/queues/{queue}/tasks/{name}"
 
     def fetch(self, full_name: str) -> TaskState | None:
-        """Return how a task stands, None if it is gone."""
+        """Return the state of a task, None if it is gone."""
         queued = self.tasks.get(full_name)
         if queued is None:
             return None
@@ -103,7 +103,7 @@ class MemoryQueue:
         return TaskState(attempts=attempts, last_status=queued.last_status, next_start=queued.due)
 
     def delete(self, full_name: str) -> bool:
-        """Remove a task before its end, so that its name stays taken; False if there is none."""
+        """Delete a task, whose name stays taken; return False if it is gone."""
         queued = self.tasks.get(full_name)
         if queued is None:
             return False
@@ -112,24 +112,24 @@ class MemoryQueue:
         return True
 
     def settle(self, queued: Queued) -> None:
-        """Remove a task that has ended; its name stays taken for a while."""
+        """Remove a task that has ended; its name stays taken for an hour."""
         self.tasks.pop(queued.name, None)
         self._tombstones[queued.name] = self._clock.now() + _TOMBSTONE
 
     def put_back(self, queued: Queued, due: dt.datetime) -> None:
-        """Let a task that failed wait until it is due, behind the others of that time."""
+        """Queue a failed task again until it is due, behind others of the same time."""
         with self._lock:
             if self.tasks.pop(queued.name, None):
                 queued.due = due
                 self.tasks[queued.name] = queued
 
     def due(self) -> list[Queued]:
-        """Return the tasks whose time has come, the longest due first."""
+        """Return the tasks that are due, the longest due first."""
         now = self._clock.now()
-        waiting = list(self.tasks.values())  # which other threads may add to meanwhile
+        waiting = list(self.tasks.values())  # other threads may add to them
         return sorted((q for q in waiting if q.due <= now), key=lambda q: q.due)
 
     def next_due(self) -> dt.datetime | None:
-        """Return the next time, after now, at which a task is due; None if there is none."""
+        """Return the next time after now at which a task will be due; None if there is none."""
         now = self._clock.now()
         return min((q.due for q in list(self.tasks.values()) if q.due > now), default=None)

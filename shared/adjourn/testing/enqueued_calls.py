@@ -1,4 +1,4 @@
-"""The calls that were enqueued, and which of them a test looks for."""
+"""The calls that were enqueued in a sandbox, and the search for an expected one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adjourn.tasks.methods import BoundTask, ObjectPath
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 
-# What stands for every random number in a sandbox, such as that of `spread`.
+# The random number of a sandbox, such as that of `spread`.
 CHANCE = 0.5
 
 _SHOWN = 10
@@ -24,7 +24,7 @@ _LONGEST = 300
 
 @dataclass(frozen=True, slots=True)
 class EnqueuedCall:
-    """A call that was enqueued, with its arguments as they arrive: encoded and decoded.
+    """A call that was enqueued, with its arguments as the task receives them.
 
     Attributes:
         envelope: The call.
@@ -41,7 +41,7 @@ class EnqueuedCall:
 
     @property
     def args(self) -> tuple[object, ...]:
-        """Its positional arguments; a method's begin with what it was called on."""
+        """Its positional arguments; for a method, the first is a reference to its object."""
         return self.envelope.args
 
     @property
@@ -51,29 +51,29 @@ class EnqueuedCall:
 
     @property
     def queue(self) -> str:
-        """Short name of its queue, the default queue's too."""
+        """Short name of its queue, also if that is the default queue."""
         return self.envelope.queue
 
     @property
     def eta(self) -> dt.datetime | None:
-        """Its earliest start, aware; None for at once."""
+        """Its earliest start, an aware datetime; None for at once."""
         return self.envelope.eta
 
     def __str__(self) -> str:
         eta = {"eta": self.eta} if self.eta else {}
-        return _told(self.task, self.args, self.kwargs, {"queue": self.queue, **eta})
+        return _formatted(self.task, self.args, self.kwargs, {"queue": self.queue, **eta})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Wanted:
-    """A call that a test looks for.
+class ExpectedCall:
+    """A call that a test expects.
 
     Attributes:
-        task: The task; unless it is as declared, a call must have been made with its options.
+        task: The task. If it has other options than the declared one, a call must have them, too.
         declared: The task as declared.
-        args: The positional arguments of the call; `...` alone stands for whatever arguments.
+        args: The positional arguments of the call; `...` alone matches all arguments.
         kwargs: The keyword arguments.
-        default_queue: Where calls wait that name no queue.
+        default_queue: The queue of calls that name none.
     """
 
     task: Task[..., Any]
@@ -83,7 +83,7 @@ class Wanted:
     default_queue: str
 
     def among(self, calls: Sequence[EnqueuedCall]) -> list[EnqueuedCall]:
-        """Return the calls that are the one, in their order.
+        """Return the calls that match, in their order.
 
         Raises:
             TypeError: The function does not take these arguments.
@@ -94,24 +94,24 @@ class Wanted:
             of_task = [call for call in of_task if call.args[: len(on)] == on]
         else:
             self._check()
-            of_task = [call for call in of_task if not self._otherwise(call)]
+            of_task = [call for call in of_task if not self._wrong_arguments(call)]
         return [call for call in of_task if not self._differences(call)]
 
     def missing(self, calls: Sequence[EnqueuedCall]) -> str:
-        """Return a text that says what there is instead, nearest first."""
+        """Return a message that lists the calls that were enqueued, the most similar first."""
         if not calls:
             return f"{self} was not enqueued, nor was anything else."
-        told = [self._described(call) for call in sorted(calls, key=self._distance)]
-        more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+        found = [self._described(call) for call in sorted(calls, key=self._distance)]
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         head = f"{self} was not enqueued. These were, nearest first:"
-        return "\n  ".join([head, *told[:_SHOWN], *more])
+        return "\n  ".join([head, *found[:_SHOWN], *more])
 
     def __str__(self) -> str:
-        return _told(self.task.name, self._args, self.kwargs, self._changes)
+        return _formatted(self.task.name, self._args, self.kwargs, self._changes)
 
     @property
     def _is_open(self) -> bool:
-        """Whether any arguments will do."""
+        """Whether all arguments match."""
         return len(self.args) == 1 and self.args[0] is ... and not self.kwargs
 
     @property
@@ -124,26 +124,26 @@ class Wanted:
 
     @property
     def _changes(self) -> Mapping[str, object]:
-        """The options in which the task is not as it was declared."""
+        """The options that differ from those of the declared task."""
         given, declared = self.task.defaults, self.declared.defaults
         names = Options._fields if given is not declared else ()
         return {n: getattr(given, n) for n in names if getattr(given, n) != getattr(declared, n)}
 
     def _differences(self, call: EnqueuedCall) -> Mapping[str, object]:
-        """Return what would be otherwise in a call that was made with the task's options."""
+        """Return the options of the task that differ from those of a call."""
         options, made = self.task.defaults, call.envelope
         if options is self.declared.defaults:
             return {}
         eta = options.start(made.enqueued_at, CHANCE)
-        wanted = {
+        expected = {
             "name": options.name or call.name,
             "queue": options.queue or self.default_queue,
             "eta": eta,
             "expires_at": options.expires and (eta or made.enqueued_at) + options.expires,
             **{name: getattr(options, name) for name in _CARRIED},
         }
-        found = {"name": call.name, **{name: getattr(made, name) for name in list(wanted)[1:]}}
-        return {name: value for name, value in wanted.items() if value != found[name]}
+        found = {"name": call.name, **{name: getattr(made, name) for name in list(expected)[1:]}}
+        return {name: value for name, value in expected.items() if value != found[name]}
 
     def _check(self) -> None:
         try:
@@ -151,22 +151,22 @@ class Wanted:
         except TypeError as error:
             raise TypeError(f"{self.task.name}: {error}") from None
 
-    def _otherwise(self, call: EnqueuedCall) -> int:
-        """Return how many arguments of a call of this task are not the wanted ones."""
+    def _wrong_arguments(self, call: EnqueuedCall) -> int:
+        """Return how many arguments of a call of this task differ from the expected ones."""
         signature = signature_of(self.task.function)
-        wanted = _arguments(signature, self._args, self.kwargs)
+        expected = _arguments(signature, self._args, self.kwargs)
         try:
             found = _arguments(signature, call.args, call.kwargs)
         except TypeError:
-            return len(wanted) + 1  # the function does not take them, which shows when it runs
-        return sum(bool(value != found[name]) for name, value in wanted.items())
+            return len(expected) + 1  # the function does not take them, and will fail when it runs
+        return sum(bool(value != found[name]) for name, value in expected.items())
 
     def _distance(self, call: EnqueuedCall) -> tuple[bool, int, float]:
-        mine = _told(self.task.name, self._args, self.kwargs, {})[:_LONGEST]
-        other = _told(call.task, call.args, call.kwargs, {})[:_LONGEST]
+        mine = _formatted(self.task.name, self._args, self.kwargs, {})[:_LONGEST]
+        other = _formatted(call.task, call.args, call.kwargs, {})[:_LONGEST]
         ratio = difflib.SequenceMatcher(None, mine, other).ratio()
         is_other = call.task != self.task.name
-        return is_other, 0 if is_other or self._is_open else self._otherwise(call), -ratio
+        return is_other, 0 if is_other or self._is_open else self._wrong_arguments(call), -ratio
 
     def _described(self, call: EnqueuedCall) -> str:
         wrong = self._differences(call) if call.task == self.task.name else {}
@@ -179,13 +179,13 @@ _CARRIED = ("timeout", "max_retries", "min_backoff", "max_backoff", "once", "no_
 def _arguments(
     signature: inspect.Signature, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Mapping[str, object]:
-    """Return arguments by name, defaults included, however they were given."""
+    """Return arguments by name, including defaults."""
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
 
-def _told(
+def _formatted(
     name: str,
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
@@ -193,8 +193,8 @@ def _told(
 ) -> str:
     shown = ["..." if arg is ... else _shown(arg) for arg in args]
     shown += [f"{key}={_shown(value)}" for key, value in kwargs.items()]
-    told = f"{name}({', '.join(shown)})"
-    return f"{told} with {_listed(options)}" if options else told
+    text = f"{name}({', '.join(shown)})"
+    return f"{text} with {_listed(options)}" if options else text
 
 
 def _listed(options: Mapping[str, object]) -> str:

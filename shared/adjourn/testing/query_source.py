@@ -1,4 +1,4 @@
-"""Queries in memory."""
+"""The query source in memory."""
 
 from __future__ import annotations
 
@@ -10,32 +10,38 @@ from typing import Any
 
 from adjourn.errors import DeclarationError
 from adjourn.gcp import described_queries as queries
-from adjourn.gcp.described_queries import KEY, Told, is_projected
-from adjourn.gcp.queries import DatastoreQueries
-from adjourn.gcp.roundtrip import as_read
-from adjourn.ports.query_source import Page, Split
-from adjourn.testing.plans import plan_of
-from adjourn.testing.results import Reference, as_found, path_in, results, shown
-from adjourn.testing.values import key_of
+from adjourn.gcp.datastore_queries import DatastoreQueries
+from adjourn.gcp.datastore_values import as_read
+from adjourn.gcp.described_queries import KEY, DescribedQuery, is_projected
+from adjourn.ports import Page, Split
+from adjourn.testing.index_values import key_of
+from adjourn.testing.query_plan import plan_of
+from adjourn.testing.query_results import (
+    Reference,
+    as_found,
+    as_returned,
+    query_results,
+    sort_path,
+)
 
-# Ids that are given out are as large as those of Datastore, and so in nobody's way.
+# New ids are as large as those of Datastore, so that they do not collide with chosen ones.
 _FIRST_ID = 5_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryQuery:
-    """A query over the entries that `MemoryQueries` keeps under a kind, whatever they are.
+    """A query for all entries of a kind in `MemoryQueries`, whatever their type.
 
     Attributes:
         kind: The kind.
-        order: Name of the item by which the entries, which are mappings then, are sorted.
+        order: Name of the item by which the entries are sorted; they must be mappings then.
     """
 
     kind: str
     order: str = ""
 
-    def told(self, *, keys_only: bool = False) -> Told:
-        """Return the query as plain values, as `adjourn.gcp.queries` tells Google's."""
+    def describe(self, *, keys_only: bool = False) -> DescribedQuery:
+        """Return the query as plain values, as `QuerySource.describe` does."""
         return {
             "kind": self.kind,
             "namespace": None,
@@ -51,11 +57,11 @@ class MemoryQuery:
 
 
 class MemoryQueries:
-    """Queries in memory, which find the entries that they were given as Datastore finds entities.
+    """A query source in memory, which finds the entries that were added as Datastore would.
 
-    They understand `MemoryQuery`, and whatever google-cloud-datastore's queries say. An entry is
-    an entity, of which copies are kept and given out, or anything else. That has no key: it is
-    kept as it is, and stands behind the entities of its kind, in the order of being added.
+    It runs `MemoryQuery` and the queries of google-cloud-datastore. An entry is an entity or any
+    other object. Entities are copied when they are added and returned. Other objects have no key:
+    they are stored as they are and sorted behind the entities of their kind, as they were added.
     """
 
     def __init__(self) -> None:
@@ -63,16 +69,16 @@ class MemoryQueries:
         self._kinds: dict[str, dict[Reference, object]] = {}
 
     def add(self, kind: str, *entries: object) -> None:
-        """Let the queries of a kind find further entries.
+        """Add entries of a kind.
 
-        An entity takes the place of the one with its key, and is given an id if it has none.
+        An entity replaces the one with the same key; it receives an id if its key is partial.
 
         Args:
             kind: The kind.
             *entries: Entities of that kind, mappings, or anything else.
 
         Raises:
-            ValueError: An entity is of another kind, or has a value that Datastore cannot keep.
+            ValueError: An entity is of another kind, or has a value that Datastore cannot store.
         """
         kept = self._kinds.setdefault(kind, {})
         for entry, number in zip(entries, self._numbers, strict=False):
@@ -90,17 +96,17 @@ class MemoryQueries:
     def entries(self, kind: str) -> list[Any]:
         """Return the entries of a kind as they are now, in the order of their keys."""
         kept = self._kinds.get(kind, {})
-        return [_copied(kept[each]) for each in sorted(kept, key=lambda ref: path_in(kind, ref))]
+        return [_copied(kept[each]) for each in sorted(kept, key=lambda ref: sort_path(kind, ref))]
 
     def remove(self, kind: str, entry: object) -> None:
-        """Let the queries of a kind find an entity, or an entry and its equals, no more.
+        """Remove an entity, or an entry and all that equal it, from a kind.
 
         Raises:
-            ValueError: There is none.
+            ValueError: It is not an entry of the kind.
         """
         kept = self._kinds.get(kind, {})
         if (reference := _reference(kept, entry)) is None:
-            raise ValueError(f"{entry!r:.200} is none of the entries of the kind {kind!r}.")
+            raise ValueError(f"{entry!r:.200} is not an entry of the kind {kind!r}.")
         while reference is not None:
             del kept[reference]
             reference = _reference(kept, entry)
@@ -113,15 +119,15 @@ class MemoryQueries:
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
         keys_only: bool = False,
-    ) -> Told:
-        """Return what a `MemoryQuery`, or one of google-cloud-datastore, says.
+    ) -> DescribedQuery:
+        """Describe a `MemoryQuery`, or a query of google-cloud-datastore.
 
         Raises:
-            DeclarationError: It is none, or could not be resumed in Datastore.
+            DeclarationError: It is neither, or could not be resumed in Datastore.
         """
         if isinstance(query, MemoryQuery):
             cursors = {"start_cursor": start_cursor or "", "end_cursor": end_cursor or ""}
-            return {**query.told(keys_only=keys_only), **cursors, "limit": limit}
+            return {**query.describe(keys_only=keys_only), **cursors, "limit": limit}
         if not hasattr(query, "add_filter"):
             raise DeclarationError(
                 f"{query!r} is not a MemoryQuery, nor a query of google-cloud-datastore."
@@ -135,43 +141,43 @@ class MemoryQueries:
             keys_only=keys_only,
         )
 
-    def warnings(self, query: Told) -> Sequence[str]:
-        """Name the properties whose values must not change."""
+    def warnings(self, query: DescribedQuery) -> Sequence[str]:
+        """Return a warning for each property whose value must not change."""
         return queries.warnings(query)
 
-    def page(self, query: Told, *, cursor: str, limit: int) -> Page:
-        """Return the results behind a position."""
+    def page(self, query: DescribedQuery, *, cursor: str, limit: int) -> Page:
+        """Return up to `limit` results behind a cursor."""
         plan = plan_of(query)
-        found = results(query, plan, self._kinds, cursor)
+        found = query_results(query, plan, self._kinds, cursor)
         return Page(
-            entries=[shown(query, plan, each) for each in found[:limit]],
+            entries=[as_returned(query, plan, each) for each in found[:limit]],
             cursors=[plan.cursor(each.row) for each in found[:limit]],
             more=len(found) > limit,
         )
 
-    def count(self, query: Told) -> int:
-        """Return how many results there are."""
-        count = len(results(query, plan_of(query), self._kinds))
+    def count(self, query: DescribedQuery) -> int:
+        """Return the number of results."""
+        count = len(query_results(query, plan_of(query), self._kinds))
         return count if query["limit"] is None else min(count, query["limit"])
 
-    def split(self, query: Told, pieces: int) -> Split:
-        """Cut the query at the paths of entries."""
+    def split(self, query: DescribedQuery, parts: int) -> Split:
+        """Split the query at the paths of entries."""
         reason = queries.unsplittable(query)
-        found = [] if reason else results(query, plan_of(query), self._kinds)
-        number = min(pieces, len(found))
+        found = [] if reason else query_results(query, plan_of(query), self._kinds)
+        number = min(parts, len(found))
         if reason or number <= 1:
-            return Split(pieces=[query], reason=reason or "it has fewer than two entities")
+            return Split(parts=[query], reason=reason or "it has fewer than two entities")
         cuts: list[Any] = [found[len(found) * n // number].row[-1] for n in range(1, number)]
         ends = itertools.pairwise([None, *cuts, None])
-        return Split(pieces=[queries.between(query, low, high) for low, high in ends])
+        return Split(parts=[queries.between(query, low, high) for low, high in ends])
 
-    def refer(self, query: Told, entry: object) -> object:
+    def refer(self, query: DescribedQuery, entry: object) -> object:
         """Return the key of an entity, the number of another entry, 0 if it is gone."""
         if is_projected(query):
             return entry
         return key_of(entry) or next((ref for _, ref, _ in self._stored([entry])), 0)
 
-    def find(self, query: Told, references: Sequence[object]) -> Sequence[object | None]:
+    def find(self, query: DescribedQuery, references: Sequence[object]) -> Sequence[object | None]:
         """Return the entries as they are now."""
         if is_projected(query):
             return references
@@ -179,14 +185,14 @@ class MemoryQueries:
         return [as_found(query, found[ref]) if ref in found else None for ref in references]
 
     def delete(self, entries: Sequence[object]) -> None:
-        """Forget entries, of whatever kind."""
+        """Delete entries of any kind."""
         for kept, reference, _ in self._stored(entries):
             del kept[reference]
 
     def change(
         self, entries: Sequence[object], function: Callable[[Any], object]
     ) -> Sequence[Exception | None]:
-        """Put a changed copy in the place of each entry."""
+        """Replace each entry by a changed copy."""
         failed: dict[int, Exception] = {}
         for kept, reference, number in self._stored(entries):
             changed = copy.deepcopy(_copied(kept[reference]))
@@ -200,7 +206,7 @@ class MemoryQueries:
     def _stored(
         self, entries: Sequence[object]
     ) -> Iterator[tuple[dict[Reference, object], Reference, int]]:
-        """Yield where each entry is kept, under what, and its place in the sequence."""
+        """Yield the entries of its kind, the reference and the number of each stored entry."""
         for number, entry in enumerate(entries):
             for kept in self._kinds.values():
                 if (reference := _reference(kept, entry)) is not None:
@@ -209,7 +215,7 @@ class MemoryQueries:
 
 
 def _reference(kept: dict[Reference, object], entry: object) -> Reference | None:
-    """Return what an entry is kept under, None if it is not; of equals, the very object first."""
+    """Return the reference of an entry; the same object before an equal one; None if not stored."""
     key = key_of(entry)
     if key is not None:
         return key if key in kept else None

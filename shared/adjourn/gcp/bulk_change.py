@@ -1,4 +1,4 @@
-"""Change many entities of users, a group of them in each transaction."""
+"""Change many entities of the application, a group of them in each transaction."""
 
 from __future__ import annotations
 
@@ -8,60 +8,59 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.connection import lookup, translated
-from adjourn.gcp.contention import Contention
+from adjourn.gcp.datastore_api import ContentionRetry, lookup, translated
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
 
-# A transaction meets others the more often, the more entities it has, and each takes three calls.
+# The more entities a transaction has, the likelier is contention; and each takes three calls.
 _GROUP = 50
 _ATTEMPTS = 8
 
 
 class BulkChange:
-    """Reads, changes and writes entities; groups that meet others fall apart and come again.
+    """Reads, changes and writes entities; a group that fails is halved and tried again.
 
     Args:
         client: The client.
-        function: Changes an entity in place; it stays as it is if False is returned.
-        contention: Pauses before a group comes again.
+        function: Changes an entity in place; if it returns False, the entity is not written.
+        retry: Pauses before a group is tried again.
     """
 
     def __init__(
         self,
         client: Client,
         function: Callable[[Any], object],
-        contention: Contention,
+        retry: ContentionRetry,
     ) -> None:
         self._client = client
         self._function = function
-        self._contended = contention
+        self._retry = retry
         self._failed: dict[Key, Exception] = {}
 
     def run(self, keys: Sequence[Key]) -> dict[Key, Exception]:
-        """Change the entities that are there; return what kept the others from being changed.
+        """Change the entities that exist; return the error of each one that could not be changed.
 
         Raises:
-            StoreError: Datastore could not be reached; some may have been changed.
+            StoreError: Datastore could not be reached; some entities may have been changed.
         """
         distinct = list(dict.fromkeys(keys))
         groups = deque((0, distinct[at : at + _GROUP]) for at in range(0, len(distinct), _GROUP))
         while groups:
             attempt, group = groups.popleft()
-            self._contended.pause(attempt)
+            self._retry.pause(attempt)
             try:
                 self._failed |= self._change(group)
             except ConflictError as error:
-                groups += self._again(attempt + 1, group, error)
+                groups += self._smaller(attempt + 1, group, error)
             except _RefusedError as error:
-                groups += self._again(attempt, group, error)
+                groups += self._smaller(attempt, group, error)
         return self._failed
 
-    def _again(
+    def _smaller(
         self, attempt: int, group: list[Key], error: Exception
     ) -> list[tuple[int, list[Key]]]:
-        """Return the smaller groups in which the entities of one are tried again."""
+        """Return the groups in which the entities of a failed group are tried again."""
         middle = len(group) // 2
         if middle:
             return [(attempt, group[:middle]), (attempt, group[middle:])]
@@ -71,13 +70,13 @@ class BulkChange:
         return []
 
     def _change(self, group: list[Key]) -> dict[Key, Exception]:
-        """Change entities in a transaction; return what the function raised."""
+        """Change entities in a transaction; return what the function raised, by key."""
         failed: dict[Key, Exception] = {}
-        # Google's emulator does not commit a transaction that a read has begun.
+        # Google's emulator does not commit a transaction that was begun by a read.
         with translated(), _refusals(), self._client.transaction() as transaction:
             for key, (entity, _) in lookup(self._client, group, transaction).items():
                 try:
-                    # A put that cannot encode an entity would leave half of it in the transaction.
+                    # If `put` cannot encode an entity, it leaves half of it in the transaction.
                     transaction._mutations += self._mutations(entity)  # noqa: SLF001
                 except Exception as error:  # noqa: BLE001 - whatever the user's code raises
                     failed[key] = error
@@ -93,7 +92,7 @@ class BulkChange:
 
 
 class _RefusedError(StoreError):
-    """A commit cannot be done as it is, such as one with too much or a value that is too long."""
+    """Datastore refused a commit, such as one that is too large or has a value that is too long."""
 
 
 @contextmanager
@@ -103,4 +102,4 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (google.InvalidArgument, google.FailedPrecondition, google.ResourceExhausted) as error:
-        raise _RefusedError(f"Datastore refused it: {error}") from error
+        raise _RefusedError(f"Datastore refused the commit: {error}") from error

@@ -1,4 +1,4 @@
-"""Datastore in memory, as far as we keep state of our own in it."""
+"""The entity store in memory: our own records."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ATTEMPTS = 6
 
 
 class MemoryStore:
-    """Datastore in memory: a transaction is refused if what it read has changed.
+    """The entity store in memory; a transaction is retried if what it read has changed.
 
     Attributes:
-        records: What is kept, with its version; what the application itself writes is not.
+        records: Versions and records by key. What the application itself writes is not among them.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class MemoryStore:
         return [_copy(self.records.get(key)) for key in keys]
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:  # noqa: ARG002
-        """Keep a copy of the record."""
+        """Store a copy of the record."""
         self.commit({key: record})
 
     def replace(
@@ -49,10 +49,10 @@ class MemoryStore:
         version: int,
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> int:
-        """Keep a copy of the record if the one before has this version; return the new one.
+        """Store a copy of the record if the stored one has this version; return the new version.
 
         Raises:
-            ConflictError: It has another.
+            ConflictError: The stored record has another version, or does not exist.
         """
         with self._lock:
             if self._version(key) != version:
@@ -66,11 +66,11 @@ class MemoryStore:
         *,
         unindexed: Collection[str] = (),  # noqa: ARG002
     ) -> None:
-        """Keep copies of the records."""
+        """Store copies of the records."""
         self.commit(records)
 
     def delete_many(self, keys: Sequence[RecordKey]) -> None:
-        """Forget records."""
+        """Delete records."""
         self.commit(dict.fromkeys(keys))
 
     def query(
@@ -81,7 +81,7 @@ class MemoryStore:
         since: dt.datetime | None = None,
         before: dt.datetime | None = None,
     ) -> Iterator[tuple[str, Record]]:
-        """Yield copies of the records, as they are now, the latest first."""
+        """Yield copies of the present records, the latest first."""
         found = [
             (at, key.name, copy.deepcopy(record))
             for key, (_, record) in list(self.records.items())
@@ -94,10 +94,10 @@ class MemoryStore:
         return ((name, record) for _, name, record in found)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work`, again if something that it read was changed meanwhile.
+        """Run `work` in a transaction; retry it if something that it read has changed.
 
         Raises:
-            ConflictError: It was, six times.
+            ConflictError: That was so in six attempts.
         """
         for _ in range(_ATTEMPTS):
             transaction = _MemoryTransaction(dict(self.records))
@@ -106,21 +106,21 @@ class MemoryStore:
                 if all(self._version(key) == seen for key, seen in transaction.seen.items()):
                     self.commit(transaction.writes)
                     return result
-        raise ConflictError(f"A transaction met others {_ATTEMPTS} times in a row.")
+        raise ConflictError(f"Contention: gave up after {_ATTEMPTS} attempts.")
 
     def commit(self, changes: Mapping[RecordKey, Record | None]) -> None:
-        """Keep copies of records, with their times in UTC, and forget those that are None.
+        """Store copies of records, with their times in UTC, and delete those that are None.
 
-        Every write comes here, whole; what is as it was keeps its version.
+        Every write calls this. A record that equals the stored one keeps its version.
         """
         with self._lock:
             for key, record in changes.items():
                 if record is None:
                     self.records.pop(key, None)
                     continue
-                kept = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
-                if self.records.get(key, (0, None))[1] != kept:
-                    self.records[key] = (next(self._versions), kept)
+                stored = {name: _in_utc(copy.deepcopy(value)) for name, value in record.items()}
+                if self.records.get(key, (0, None))[1] != stored:
+                    self.records[key] = (next(self._versions), stored)
 
     def _version(self, key: RecordKey) -> int:
         return self.records.get(key, (0, None))[0]

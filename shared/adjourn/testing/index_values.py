@@ -1,9 +1,9 @@
-"""The values of entries as Datastore's indexes have them: sorted by their types, then by value.
+"""Values as in an index of Datastore: sorted by their types, then by value.
 
-Null, whole numbers and times (as microseconds) together, booleans, texts and bytes together,
+The order of the types is: null, integers and times (as microseconds), booleans, texts and bytes,
 floating point numbers, points, keys
-(https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering). A value becomes a
-list that sorts so and that JSON carries.
+(https://cloud.google.com/datastore/docs/concepts/entities#value_type_ordering). A ranked value is
+a list that sorts in this order and that JSON can encode.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def key_of(entry: Any) -> Any:
 
 
 def path_of(key: Any) -> Ranked:
-    """Return the path of a key: by kind, numbers before names, ancestors before descendants."""
+    """Return a sort key for a key: by kind, ids before names, ancestors before descendants."""
     path = key.flat_path
     steps = zip(path[::2], path[1::2], strict=True)
     return [[kind, int(isinstance(last, str)), last] for kind, last in steps]
 
 
 def ranked(value: Any) -> Ranked:
-    """Return what stands for a value in an index.
+    """Return the ranked value of a value.
 
     Raises:
-        StoreError: There are no such values in an index.
+        StoreError: Datastore does not index such values.
     """
     for kind, rank in _RANKS.items():
         if isinstance(value, kind):
@@ -47,13 +47,13 @@ def ranked(value: Any) -> Ranked:
         return [5, _bits(value.latitude), _bits(value.longitude)]
     if hasattr(value, "flat_path"):
         return [6, value.project, value.database or "", value.namespace or "", path_of(value)]
-    raise StoreError(f"{value!r:.200} is no value that Datastore could look for or sort by.")
+    raise StoreError(f"{value!r:.200} is not a value that Datastore can filter or sort by.")
 
 
 def scalars(entry: object, wanted: Collection[str]) -> Mapping[str, Sequence[object]]:
-    """Return the values of the wanted properties of an entry, as far as they are indexed.
+    """Return the indexed values of the wanted properties of an entry.
 
-    An array counts by its elements, and what is in an embedded entity stands under a dotted name.
+    Of a list, each element is indexed. A property of an embedded entity has a dotted name.
     """
     found: dict[str, list[object]] = {}
     if wanted and isinstance(entry, Mapping):
@@ -62,7 +62,7 @@ def scalars(entry: object, wanted: Collection[str]) -> Mapping[str, Sequence[obj
 
 
 def projected(value: object) -> object:
-    """Return a value as an index gives it: times as microseconds, bytes as text if they are."""
+    """Return a value as a projection does: times as microseconds, bytes as text if possible."""
     if isinstance(value, dt.datetime):
         return _micros(value)
     try:
@@ -93,12 +93,12 @@ def _bits(number: float) -> int:
     return bits ^ (_ALL if bits & _SIGN else _SIGN)
 
 
-def _micros(moment: dt.datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+def _micros(timestamp: dt.datetime) -> int:
+    aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=dt.UTC)
     return (aware - _EPOCH) // dt.timedelta(microseconds=1)
 
 
-# A bool is an int, so it comes before. Latin-1 keeps the order of the bytes.
+# A bool is an int, so bool comes first. Latin-1 keeps the order of the bytes.
 _RANKS: Mapping[type, Callable[[Any], Ranked]] = {
     NoneType: lambda _: [0],
     bool: lambda value: [2, value],

@@ -1,4 +1,4 @@
-"""The transactions of users, as `google.cloud.datastore` has them."""
+"""The transactions of the application, in `google.cloud.datastore`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class DatastoreTransactions:
-    """Finds the transaction that is open and puts our entities in it.
+    """Finds the open transaction of the application, and reads and writes our entities in it.
 
     Args:
         settings: The project and database that our own entities are in.
-        client: The application's client, whose transactions are noticed by themselves; without it
-            they are given with the call.
+        client: Returns the application's client, whose open transaction `current` finds; without
+            it, a call is given its transaction.
     """
 
     def __init__(self, settings: Settings, client: Callable[[], Client] | None) -> None:
@@ -28,23 +28,23 @@ class DatastoreTransactions:
         self._client = client
 
     def current(self) -> object | None:
-        """Return the transaction that is open in this thread."""
+        """Return the transaction that is open in this thread, None if there is none."""
         if self._client is None:
             return None
         transaction = self._client().current_transaction
-        # A read-only one takes no marker, and has nothing to commit that a call could depend on.
+        # A read-only transaction commits nothing that a call could depend on, and takes no marker.
         is_read_only = transaction is not None and "read_only" in transaction._options  # noqa: SLF001
         return None if is_read_only else transaction
 
     def get(self, transaction: object, key: RecordKey) -> Record | None:
-        """Look an entity up in a transaction."""
+        """Look up an entity in a transaction."""
         own = self._checked(transaction)
         client: Client = own._client  # noqa: SLF001 - nothing else leads from one to the other
         found = client.get(_key(key, own), transaction=own)
         return None if found is None else dict(found)
 
     def put(self, transaction: object, key: RecordKey, record: Record) -> None:
-        """Put an entity in a transaction, to be written with it."""
+        """Write an entity when a transaction commits."""
         from google.cloud.datastore import Entity
 
         own = self._checked(transaction)
@@ -53,7 +53,7 @@ class DatastoreTransactions:
         try:
             own.put(entity)
         except (RuntimeError, ValueError) as error:
-            raise DeclarationError(f"The transaction cannot guard a call: {error}") from error
+            raise DeclarationError(f"No call can depend on this transaction: {error}") from error
 
     def _checked(self, transaction: object) -> Transaction:
         from google.cloud.datastore.transaction import Transaction

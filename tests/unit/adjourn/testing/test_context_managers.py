@@ -178,11 +178,11 @@ class TestFake:
         shop.receipt("A-1")
         shop.app._declared.tasks.remove("receipt")
 
-        with pytest.raises(AssertionError, match=r"receipt came to UNKNOWN: No task is named"):
+        with pytest.raises(AssertionError, match=r"receipt ended as UNKNOWN: No task is named"):
             faked.drain()
 
     def test_a_tick_under_a_wrong_name_fails_the_test(self, faked):
-        with pytest.raises(AssertionError, match=r"'nightly' came to UNKNOWN: .*there are:"):
+        with pytest.raises(AssertionError, match=r"'nightly' ended as UNKNOWN: .*there are:"):
             faked.tick("nightly")
 
     def test_a_sandbox_tells_outcomes_instead(self, shop):
@@ -229,7 +229,7 @@ class TestFake:
             fake(shop.app, now=dt.datetime(2026, 3, 1)),  # noqa: DTZ001 - that is the mistake
         ):
             pass
-        with pytest.raises(TypeError, match=r"'shop:app' is no adjourn\.App"), fake("shop:app"):
+        with pytest.raises(TypeError, match=r"'shop:app' is not an adjourn\.App"), fake("shop:app"):
             pass
 
     def test_hours_pass_also_where_clocks_are_changed(self, shop):
@@ -419,11 +419,11 @@ class TestAssertEnqueued:
         assert [call.args for call in faked.enqueued(slow)] == [("A-2",)]
 
     def test_that_there_is_none_cannot_be_said_of_what_is_no_task(self, faked, shop):
-        with pytest.raises(TypeError, match="is no task"):
+        with pytest.raises(TypeError, match="is not a task"):
             faked.enqueued(shop.visit)
 
     def test_a_function_that_is_no_task_is_a_mistake(self, faked):
-        with pytest.raises(TypeError, match=r"is no task; give what @app\.deferred or"):
+        with pytest.raises(TypeError, match=r"is not a task; give what @app\.deferred or"):
             faked.assert_enqueued(len, ...)
 
     def test_a_task_of_another_application_is_a_mistake(self, faked):

@@ -176,7 +176,7 @@ def test_a_walk_begins_and_ends_at_cursors(client, box, visit, ran):
 @pytest.mark.usefixtures("box")
 @pytest.mark.parametrize("cursor", ["CkEKDgoEbmFtZRIGaWdub3Jl", "5", "[1]", "[[], []]"])
 def test_a_cursor_of_another_query_is_refused(client, visit, cursor):
-    with pytest.raises(StoreError, match=r"is not a cursor of this query in memory; take what"):
+    with pytest.raises(StoreError, match=r"is not a cursor of this query in memory; take one that"):
         visit.start(client.query(kind="Product"), start_cursor=cursor)
 
 
@@ -200,5 +200,5 @@ def test_what_datastore_cannot_keep_or_sort_is_refused(client, box, visit):
         box.queries.add("Product", entity)
 
     box.queries.add("Note", {"text": 1 + 2j})
-    with pytest.raises(StoreError, match=r"\(1\+2j\) is no value that Datastore could look for"):
+    with pytest.raises(StoreError, match=r"\(1\+2j\) is not a value that Datastore can filter"):
         visit.start(MemoryQuery("Note", order="text"))

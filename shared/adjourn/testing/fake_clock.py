@@ -1,4 +1,4 @@
-"""A clock that tests move."""
+"""A clock that tests set."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move.
+    """A clock that stands still until a test moves it.
 
     Args:
-        start: The time at which it stands.
+        start: Its first time.
 
     Raises:
-        ValueError: That is naive.
+        ValueError: `start` is naive.
     """
 
     def __init__(self, start: dt.datetime = START) -> None:
-        # In UTC, where adding hours is the same as waiting for them.
+        # In UTC, since adding hours in a zone with daylight saving time is not the same as waiting.
         self._now = in_utc("now", start)
         self._monotonic = 0.0
 
@@ -33,7 +33,7 @@ class FakeClock:
         return self._monotonic
 
     def advance(self, by: dt.timedelta) -> None:
-        """Move the clock on; nothing runs, as it does when `Sandbox.travel` moves it."""
+        """Move the clock forward. Unlike `Sandbox.travel`, this runs no task."""
         self._now += by
         self._monotonic += by.total_seconds()
 
@@ -41,10 +41,15 @@ class FakeClock:
 def destination(
     now: dt.datetime, *, to: dt.datetime | None, by: dt.timedelta | float | None
 ) -> dt.datetime:
-    """Return the time, in UTC, to which a clock shall be moved, `by` a duration or in seconds.
+    """Return the time in UTC to which a clock is to be moved.
+
+    Args:
+        now: The present time of the clock.
+        to: The time; give it or `by`.
+        by: How far to move, in seconds if it is a number.
 
     Raises:
-        ValueError: It is not exactly one of both, naive, or in the past.
+        ValueError: Not exactly one of them is given, or the time is naive or in the past.
     """
     if (to is None) == (by is None):
         raise ValueError("Give either to= or by=.")
@@ -56,15 +61,15 @@ def destination(
     return goal
 
 
-def in_utc(name: str, moment: dt.datetime | None) -> dt.datetime:
+def in_utc(name: str, time: dt.datetime | None) -> dt.datetime:
     """Return an aware datetime in UTC.
 
     Raises:
-        ValueError: It is naive, or nothing of the kind.
+        ValueError: It is naive, or not a datetime.
     """
-    if not isinstance(moment, dt.datetime) or not is_aware(moment):
+    if not isinstance(time, dt.datetime) or not is_aware(time):
         raise ValueError(
-            f"{name}={moment!r} must be an aware datetime; add a time zone, such as"
+            f"{name}={time!r} must be an aware datetime; add a time zone, such as"
             " tzinfo=datetime.UTC."
         )
-    return moment.astimezone(dt.UTC)
+    return time.astimezone(dt.UTC)

@@ -1,4 +1,4 @@
-"""Our own records in Datastore, through Google's own client."""
+"""The entity store in Datastore: our own records, through Google's client."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError
-from adjourn.gcp.connection import commit, commit_all, lookup, translated
-from adjourn.gcp.contention import Contention
+from adjourn.gcp.datastore_api import (
+    ContentionRetry,
+    commit,
+    commit_all,
+    lookup,
+    translated,
+)
 from adjourn.ports import Record, RecordKey, Transaction, Versioned
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ T = TypeVar("T")
 
 
 class DatastoreStore:
-    """Keeps records as entities, without a parent, in the default namespace."""
+    """Stores records as entities without a parent, in the default namespace."""
 
     def __init__(
         self,
@@ -31,14 +36,14 @@ class DatastoreStore:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
-        self._contended = Contention(sleep, jitter)
+        self._retry = ContentionRetry(sleep, jitter)
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
-        """Look the records up in one call."""
+        """Look up the records in one call."""
         return [found.record if found else None for found in self.read(keys)]
 
     def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
-        """Look the records up in one call."""
+        """Look up the records in one call."""
         with translated():
             return _read(self._client(), keys)
 
@@ -49,12 +54,12 @@ class DatastoreStore:
             client = self._client()
             client.put(_entity(client, key, record, unindexed))
 
-        self._contended(put)
+        self._retry(put)
 
     def replace(
         self, key: RecordKey, record: Record, *, version: int, unindexed: Collection[str] = ()
     ) -> int:
-        """Write one entity in a commit that fails if the version is another."""
+        """Write one entity in a commit that fails if the stored version differs."""
         from google.api_core.exceptions import Aborted
         from google.cloud.datastore_v1.types import Mutation
 
@@ -63,7 +68,7 @@ class DatastoreStore:
             mutation = {
                 "update": _message(client, key, record, unindexed),
                 "base_version": version,
-                # Google's emulator detects no conflict but with this strategy.
+                # With any other strategy, Google's emulator detects no conflict.
                 "conflict_resolution_strategy": Mutation.ConflictResolutionStrategy.FAIL,
             }
             try:
@@ -76,29 +81,29 @@ class DatastoreStore:
                 raise
             return new_version
 
-        return self._contended(replace)
+        return self._retry(replace)
 
     def put_many(
         self, records: Mapping[RecordKey, Record], *, unindexed: Collection[str] = ()
     ) -> None:
-        """Write the entities, 500 in a commit."""
+        """Write the entities, up to 500 in a commit."""
 
         def put_many() -> None:
             client = self._client()
             messages = (_message(client, *each, unindexed) for each in records.items())
             commit_all(client, ({"upsert": message} for message in messages))
 
-        self._contended(put_many)
+        self._retry(put_many)
 
     def delete_many(self, keys: Sequence[RecordKey]) -> None:
-        """Delete the entities, 500 in a commit."""
+        """Delete the entities, up to 500 in a commit."""
 
         def delete_many() -> None:
             client = self._client()
             distinct = dict.fromkeys(keys)
             commit_all(client, ({"delete": _key(client, key).to_protobuf()} for key in distinct))
 
-        self._contended(delete_many)
+        self._retry(delete_many)
 
     def query(
         self,
@@ -108,7 +113,7 @@ class DatastoreStore:
         since: dt.datetime | None = None,
         before: dt.datetime | None = None,
     ) -> Iterator[tuple[str, Record]]:
-        """Run one query, page by page; the index of each single property serves it."""
+        """Run one query, page by page; the automatic index of the property serves it."""
         from google.cloud.datastore.query import PropertyFilter
 
         with translated():
@@ -120,17 +125,17 @@ class DatastoreStore:
                 yield str(entity.key.name), dict(entity)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction; on contention again, after a growing random pause."""
-        return self._contended(lambda: self._transact_once(work), ConflictError)
+        """Run `work` in a transaction; retry it if it lost to contention."""
+        return self._retry(lambda: self._transact_once(work), ConflictError)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
-        # begin_later lets the first read open the transaction, which saves a round trip.
+        # With begin_later the first read begins the transaction, which saves a round trip.
         with self._client().transaction(begin_later=True):
             return work(_Transaction(self._client()))
 
 
 class _Transaction:
-    """What happens inside `client.transaction()`, which the client applies by itself."""
+    """Reads and writes in the client's current transaction; the client commits them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -179,7 +184,7 @@ def _message(client: Client, key: RecordKey, record: Record, unindexed: Collecti
 
 @contextmanager
 def _conflicts(key: RecordKey) -> Iterator[None]:
-    """Raise ConflictError where a commit found another version, or nothing."""
+    """Raise ConflictError if a commit found another version, or no entity."""
     from google.api_core.exceptions import FailedPrecondition, NotFound
 
     try:

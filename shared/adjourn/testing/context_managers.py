@@ -1,4 +1,4 @@
-"""The ways in which an application is given a sandbox."""
+"""The context managers that put an application in a sandbox: `fake`, `inline` and `sandbox`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from contextlib import AbstractContextManager, contextmanager
 from adjourn.app import App
 from adjourn.ports import Adapters
 from adjourn.settings import Settings
-from adjourn.testing.calls import CHANCE
-from adjourn.testing.clock import START, FakeClock
-from adjourn.testing.queries import MemoryQueries
-from adjourn.testing.queue import MemoryQueue
+from adjourn.testing.enqueued_calls import CHANCE
+from adjourn.testing.entity_store import MemoryStore
+from adjourn.testing.fake_clock import START, FakeClock
+from adjourn.testing.query_source import MemoryQueries
 from adjourn.testing.sandbox import SETTINGS, Sandbox
-from adjourn.testing.store import MemoryStore
+from adjourn.testing.task_queue import MemoryQueue
+from adjourn.testing.token_verifier import MemoryVerifier
 from adjourn.testing.transactions import MemoryTransactions
-from adjourn.testing.verifier import MemoryVerifier
 
 
 def fake(
     app: App, settings: Settings = SETTINGS, *, now: dt.datetime = START
 ) -> AbstractContextManager[Sandbox]:
-    """Give an application an outside world that takes down its calls, and runs none.
+    """Put an application in a sandbox that records its calls and does not run them by itself.
 
-    They run when the sandbox is drained; what they raise is then raised in the test.
+    The calls run when the test drains the sandbox; what they raise is then raised in the test.
 
     Args:
         app: The application.
-        settings: Its deployment.
-        now: The time at which the sandbox's clock stands.
+        settings: Its settings.
+        now: The first time of the sandbox's clock.
 
     Raises:
-        TypeError: It is no application.
+        TypeError: It is not an application.
         ValueError: `now` is naive.
     """
     return sandbox(app, settings, now=now, fails_fast=True)
@@ -42,19 +42,19 @@ def fake(
 def inline(
     app: App, settings: Settings = SETTINGS, *, now: dt.datetime = START
 ) -> AbstractContextManager[Sandbox]:
-    """Give an application an outside world in which its calls run at once.
+    """Put an application in a sandbox that runs its calls at once.
 
-    They take the same way as in production: they are encoded, verified, decoded and dispatched.
-    Those of a task run after it, and those with a later start when `Sandbox.travel` gets there.
-    What they raise is raised where they are made.
+    Calls go the same way as in production: they are encoded, verified, decoded and dispatched.
+    Calls that a task makes run after the task. Calls with a later start run when `Sandbox.travel`
+    reaches it. What a call raises is raised where the call is made.
 
     Args:
         app: The application.
-        settings: Its deployment.
-        now: The time at which the sandbox's clock stands.
+        settings: Its settings.
+        now: The first time of the sandbox's clock.
 
     Raises:
-        TypeError: It is no application.
+        TypeError: It is not an application.
         ValueError: `now` is naive.
     """
     return sandbox(app, settings, now=now, fails_fast=True, is_inline=True)
@@ -69,22 +69,22 @@ def sandbox(
     is_inline: bool = False,
     fails_fast: bool = False,
 ) -> Iterator[Sandbox]:
-    """Give an application an outside world in memory for a while.
+    """Put an application in a sandbox for a `with` block.
 
     Args:
         app: The application.
-        settings: Its deployment.
-        now: The time at which the sandbox's clock stands.
+        settings: Its settings.
+        now: The first time of the sandbox's clock.
         is_inline: Whether calls run at once; see `inline`.
         fails_fast: Whether what tasks raise is raised in the test. Otherwise `Sandbox.drain` and
-            the like return outcomes.
+            similar methods return outcomes.
 
     Raises:
-        TypeError: It is no application.
+        TypeError: It is not an application.
         ValueError: `now` is naive.
     """
     if not isinstance(app, App):
-        raise TypeError(f"{app!r} is no adjourn.App.")
+        raise TypeError(f"{app!r} is not an adjourn.App.")
     clock, store, queries = FakeClock(now), MemoryStore(), MemoryQueries()
     queue, verifier = MemoryQueue(clock), MemoryVerifier(clock)
     transactions = MemoryTransactions(store)
@@ -98,7 +98,7 @@ def sandbox(
         clock=clock,
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: CHANCE,
-        ahead=lambda work: work,  # and so a test has but one thread
+        ahead=lambda work: work,  # so that a test has only one thread
     )
     with app.rewired(settings, adapters) as wiring:
         box = Sandbox(

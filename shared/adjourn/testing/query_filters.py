@@ -1,4 +1,4 @@
-"""Filters of queries in disjunctive normal form; see `adjourn.gcp.described_queries`."""
+"""Filters of described queries in disjunctive normal form: conjunctions, joined by OR."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from adjourn.errors import StoreError
 from adjourn.gcp.described_queries import KEY
-from adjourn.testing.values import Ranked, path_of, ranked
+from adjourn.testing.index_values import Ranked, path_of, ranked
 
 # https://cloud.google.com/datastore/docs/concepts/queries#limitations
 _MOST_CONJUNCTIONS = 30
 _MOST_NOT_IN = 10
 
-_MET: Mapping[str, Callable[[Any, Any], bool]] = {
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -26,28 +26,28 @@ _MET: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Check(NamedTuple):
-    """A comparison of a property, or of the key, with a ranked value, or several for NOT_IN."""
+class Comparison(NamedTuple):
+    """A comparison of a property or the key with a ranked value, or with several for NOT_IN."""
 
     name: str
     sign: str
     operand: Any
 
-    def meets(self, value: Ranked) -> bool:
-        """Whether a ranked value is one of those that the comparison is for."""
-        return _MET[self.sign](value, self.operand)
+    def matches(self, value: Ranked) -> bool:
+        """Whether the comparison is true for a ranked value."""
+        return _OPERATORS[self.sign](value, self.operand)
 
     @property
-    def fixes(self) -> bool:
-        """Whether it leaves the property but one value."""
+    def is_equality(self) -> bool:
+        """Whether only one value of the property matches."""
         return self.sign == "=" and self.name != KEY
 
 
-Conjunction = Sequence[Check]
+Conjunction = Sequence[Comparison]
 
 
 def conjunctions(filters: Sequence[Any]) -> Sequence[Conjunction]:
-    """Return the conjunctions of which entries have to meet one.
+    """Return the conjunctions, one of which an entry must match.
 
     Raises:
         StoreError: Datastore would refuse such filters.
@@ -56,7 +56,7 @@ def conjunctions(filters: Sequence[Any]) -> Sequence[Conjunction]:
     found = _all_of(filters)
     if len(found) > _MOST_CONJUNCTIONS:
         raise StoreError(
-            f"The query comes to {len(found)} conjunctions that are joined by OR; Datastore takes"
+            f"The query has {len(found)} conjunctions that are joined by OR; Datastore takes"
             f" {_MOST_CONJUNCTIONS}."
         )
     return found
@@ -92,15 +92,15 @@ def _any_of(condition: Any) -> Sequence[Conjunction]:
         return [c for part in parts for c in _any_of(part)] if name == "OR" else _all_of(parts)
     name, sign, value = condition
     if sign not in {"IN", "NOT_IN"}:
-        return [[Check(name, sign, _operand(name, value))]]
+        return [[Comparison(name, sign, _operand(name, value))]]
     if not isinstance(value, list) or not value:
         raise StoreError(f"{sign} {value!r:.200}: Datastore takes a list that is not empty.")
     operands = [_operand(name, each) for each in value]
     if sign == "IN":
-        return [[Check(name, "=", each)] for each in operands]
+        return [[Comparison(name, "=", each)] for each in operands]
     if len(operands) > _MOST_NOT_IN:
         raise StoreError(f"Datastore takes {_MOST_NOT_IN} values in NOT_IN.")
-    return [[Check(name, sign, operands)]]
+    return [[Comparison(name, sign, operands)]]
 
 
 def _operand(name: str, value: Any) -> Ranked:

@@ -1,4 +1,4 @@
-"""What adjourn tells its log while a delivery is handled: the errors of the user's code."""
+"""The failures that adjourn logs during a delivery, such as errors of the application's code."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from adjourn.execution.delivery import Outcome
 
 
 @dataclass(eq=False, repr=False)
-class Failures:
-    """What was told of failures during a delivery."""
+class LoggedFailures:
+    """Errors and messages that were logged as a warning or worse during a delivery."""
 
     errors: list[BaseException] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
     def check(self, what: str, outcome: Outcome) -> None:
-        """Raise what the user's code raised, unless it only steered its task.
+        """Raise the first logged error, if any, unless it is a `RetryLater` of a task that is done.
 
         Raises:
-            AssertionError: The delivery was not done for another reason.
+            AssertionError: The delivery failed without a logged error.
         """
         is_done = outcome is Outcome.DONE
         for error in self.errors:
             if not (is_done and isinstance(error, RetryLater)):
                 raise error
         if not is_done:
-            told = "; ".join(self.messages) or "nothing was logged"
-            raise AssertionError(f"{what} came to {outcome.name}: {told}")
+            logged = "; ".join(self.messages) or "nothing was logged"
+            raise AssertionError(f"{what} ended as {outcome.name}: {logged}")
 
 
 @contextmanager
-def listening() -> Iterator[Failures]:
-    """Gather what is logged of failures meanwhile."""
-    log, handler = logging.getLogger("adjourn"), _Gatherer(logging.WARNING)
+def collecting() -> Iterator[LoggedFailures]:
+    """Collect the failures that are logged in a `with` block."""
+    log, handler = logging.getLogger("adjourn"), _Collector(logging.WARNING)
     log.addHandler(handler)
     try:
         yield handler.failures
@@ -44,10 +44,10 @@ def listening() -> Iterator[Failures]:
         log.removeHandler(handler)
 
 
-class _Gatherer(logging.Handler):
+class _Collector(logging.Handler):
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.failures = Failures()
+        self.failures = LoggedFailures()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.failures.messages.append(record.getMessage())

@@ -1,4 +1,4 @@
-"""Tokens that are trusted because they were given out here."""
+"""The token verifier in memory, which issues the tokens that it accepts."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import json
 from collections.abc import Mapping
 
 from adjourn.errors import UnauthenticatedError
-from adjourn.testing.clock import FakeClock
+from adjourn.testing.fake_clock import FakeClock
 
 
 class MemoryVerifier:
-    """Trusts the tokens that it gave out, and no others.
+    """Accepts only the tokens that it has issued.
 
     Args:
-        clock: Says when a token is given out; it is good for an hour.
+        clock: Its time is that of issue; a token is valid for an hour.
     """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self._given: dict[str, Mapping[str, object]] = {}
+        self._issued: dict[str, Mapping[str, object]] = {}
 
     def token(self, email: str, audience: str) -> str:
-        """Return a token with the claims that Google's have.
+        """Issue a token with the claims of a Google identity token.
 
         Args:
-            email: Whose it is.
-            audience: For whom it is, such as the URL of a function.
+            email: Whom it identifies.
+            audience: Its audience, such as the URL of a function.
         """
         now = int(self._clock.now().timestamp())
         claims = {
@@ -38,17 +38,17 @@ class MemoryVerifier:
             "exp": now + 3600,
         }
         payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        token = f"memory.{payload}.{len(self._given)}"
-        self._given[token] = claims
+        token = f"memory.{payload}.{len(self._issued)}"
+        self._issued[token] = claims
         return token
 
     def verify(self, token: str) -> Mapping[str, object]:
-        """Return the claims of a token that was given out.
+        """Return the claims of a token that was issued here.
 
         Raises:
-            UnauthenticatedError: It was not.
+            UnauthenticatedError: It was not issued here.
         """
         try:
-            return self._given[token]
+            return self._issued[token]
         except KeyError:
             raise UnauthenticatedError("bad signature") from None

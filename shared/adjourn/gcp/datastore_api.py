@@ -1,0 +1,231 @@
+"""The Datastore client, the calls that it lacks, and what is done about contention and errors."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from adjourn.errors import ConflictError, StoreError
+from adjourn.retrying import doubling, retry
+from adjourn.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud.datastore import Client, Entity, Key
+    from google.cloud.datastore.transaction import Transaction
+
+T = TypeVar("T")
+
+# https://cloud.google.com/datastore/docs/concepts/limits: 1,000 keys in a lookup, 10 MiB in a
+# request. 500 mutations were the limit until lately; Google's emulator takes 4 MiB.
+_LOOKUP = 1000
+_MUTATIONS = 500
+_BYTES = 3_000_000
+
+_ATTEMPTS = 6
+_FIRST_PAUSE = 0.1  # seconds, before the second attempt
+
+
+def datastore_client(settings: Settings) -> Client:
+    """Return a client for the settings' project and database.
+
+    Raises:
+        StoreError: There are no credentials.
+    """
+    from google.cloud.datastore import Client
+
+    with translated():
+        return Client(project=settings.project, database=settings.database or None)
+
+
+def lookup(
+    client: Client, keys: Iterable[Key], transaction: Transaction | None = None
+) -> dict[Key, tuple[Entity, int]]:
+    """Return the entities that exist, with their versions, which Google's client drops."""
+    from google.cloud.datastore.helpers import entity_from_protobuf
+
+    found: dict[Key, tuple[Entity, int]] = {}
+    pending = [key.to_protobuf() for key in dict.fromkeys(keys)]
+    while pending:
+        request = {"keys": pending[:_LOOKUP], "read_options": _read_options(transaction)}
+        answer = client._datastore_api.lookup(request=addressed(client, request))  # noqa: SLF001
+        if transaction is not None and answer.transaction:
+            transaction._begin_with_id(answer.transaction)  # noqa: SLF001 - as the client does
+        for result in answer.found:
+            entity = entity_from_protobuf(result.entity)
+            found[entity.key] = (entity, result.version)
+        pending = [*answer.deferred, *pending[_LOOKUP:]]
+    return found
+
+
+def commit(client: Client, mutations: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """Commit mutations of distinct entities without a transaction; return their results."""
+    from google.cloud.datastore_v1.types import CommitRequest
+
+    request = {"mode": CommitRequest.Mode.NON_TRANSACTIONAL, "mutations": mutations}
+    answer = client._datastore_api.commit(request=addressed(client, request))  # noqa: SLF001
+    results: Sequence[Any] = answer.mutation_results
+    return results
+
+
+def commit_all(client: Client, mutations: Iterable[Mapping[str, Any]]) -> None:
+    """Commit mutations of distinct entities in as few commits as the limits allow."""
+    batch: list[Mapping[str, Any]] = []
+    load = 0
+    for mutation in mutations:
+        size = sum(message._pb.ByteSize() for message in mutation.values())  # noqa: SLF001
+        if batch and (len(batch) == _MUTATIONS or load + size > _BYTES):
+            commit(client, batch)
+            batch, load = [], 0
+        batch.append(mutation)
+        load += size
+    if batch:
+        commit(client, batch)
+
+
+@cache
+def results_with_cursors() -> Any:
+    """Return the class of a query's results, which keeps the cursor of each result."""
+    from google.cloud.datastore.query import Iterator
+    from google.cloud.datastore_v1.types import QueryResultBatch, RunQueryResponse
+
+    base: Any = Iterator  # its methods have no types
+    over = {
+        QueryResultBatch.MoreResultsType.NO_MORE_RESULTS,
+        QueryResultBatch.MoreResultsType.MORE_RESULTS_AFTER_CURSOR,
+    }
+
+    class Results(base):  # type: ignore[misc]
+        """Keeps the cursor behind each result, and the end cursor; the client drops both."""
+
+        _end_cursor: Any
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.cursors: list[str] = []
+            self.more = True
+
+        def _process_query_results(self, answer: Any) -> Any:
+            end = self._end_cursor
+            # The bare messages, since wrapping each of them takes a third of the reading time.
+            batch = answer.batch._pb  # noqa: SLF001
+            found = batch.entity_results
+            self.cursors += [urlsafe_b64encode(result.cursor).decode() for result in found]
+            self.more = batch.more_results not in over
+            rest = QueryResultBatch(
+                more_results=batch.more_results,
+                end_cursor=batch.end_cursor,
+                skipped_results=batch.skipped_results,
+            )
+            super()._process_query_results(RunQueryResponse(batch=rest))
+            self._end_cursor = end
+            return [result.entity for result in found]
+
+    return Results
+
+
+def _read_options(transaction: Transaction | None) -> Any:
+    from google.cloud.datastore.helpers import get_read_options, get_transaction_options
+
+    known, new = get_transaction_options(transaction)
+    return get_read_options(eventual=False, transaction_id=known, new_transaction_options=new)
+
+
+def addressed(client: Client, request: dict[str, Any]) -> dict[str, Any]:
+    """Set the project and database of the client in a request, and return it."""
+    from google.cloud.datastore.helpers import set_database_id_to_request
+
+    request["project_id"] = client.project
+    set_database_id_to_request(request, client.database)
+    return request
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our own errors instead of Google's.
+
+    Raises:
+        ConflictError: The transaction or write lost to contention (ABORTED).
+        StoreError: Datastore could not be reached, or refused the request.
+    """
+    from google.api_core import exceptions as google
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except google.Aborted as error:
+        raise ConflictError(str(error)) from error
+    except (google.GoogleAPIError, GoogleAuthError) as error:
+        # The client rolls an aborted transaction back; an error of the rollback hides ABORTED.
+        hidden: BaseException | None = error
+        while hidden and not isinstance(hidden, google.Aborted):
+            hidden = hidden.__context__
+        if hidden:
+            raise ConflictError(str(hidden)) from hidden
+        raise StoreError(f"A request to Datastore failed: {error}") from error
+
+
+class ContentionRetry:
+    """Retries a transaction or a write that lost to contention, after growing random pauses.
+
+    Datastore answers ABORTED when a transaction read what others have changed since. With
+    pessimistic locks, which are its default, it also aborts plain writes of what other transactions
+    have read (https://cloud.google.com/datastore/docs/concepts/transactions). In both cases nothing
+    was written.
+
+    Args:
+        sleep: Waits for some seconds.
+        jitter: Returns random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def __call__(
+        self, work: Callable[[], T], failure: type[ConflictError | StoreError] = StoreError
+    ) -> T:
+        """Return the result of work, of which there are up to six attempts.
+
+        Args:
+            work: Calls Datastore; Google's errors are translated here.
+            failure: What is raised if the last attempt lost to contention, too.
+
+        Raises:
+            ConflictError: The work raised it for another reason than contention.
+            StoreError: Datastore could not be reached, or refused the request.
+        """
+
+        def attempt() -> T:
+            with translated():
+                return work()
+
+        seconds = itertools.islice(doubling(_FIRST_PAUSE), _ATTEMPTS - 1)
+        pauses = (each * self._jitter() for each in seconds)
+        try:
+            return retry(attempt, pauses=pauses, is_transient=_is_contention, sleep=self._sleep)
+        except ConflictError as error:
+            if not _is_contention(error):
+                raise
+            text = f"Contention in Datastore: gave up after {_ATTEMPTS} attempts."
+            raise failure(text) from error
+
+    def pause(self, attempt: int) -> None:
+        """Wait before an attempt; the first one has the number 0 and waits for nothing."""
+        if attempt:
+            self._sleep(_FIRST_PAUSE * 2 ** (attempt - 1) * self._jitter())
+
+
+def _is_contention(error: Exception) -> bool:
+    from google.api_core.exceptions import Aborted
+
+    return isinstance(error, ConflictError) and isinstance(error.__cause__, Aborted)

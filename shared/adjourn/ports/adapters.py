@@ -1,0 +1,44 @@
+"""All ports of a deployment together: Google's services, or their twins in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from adjourn.clock import Clock
+from adjourn.concurrency import ahead, is_stopping
+from adjourn.ports.application_transactions import ApplicationTransactions
+from adjourn.ports.entity_store import EntityStore
+from adjourn.ports.query_source import QuerySource
+from adjourn.ports.task_queue import TaskQueue
+from adjourn.ports.token_verifier import TokenVerifier
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Adapters:
+    """Everything outside of the process that adjourn uses, and what tests replace.
+
+    Attributes:
+        queue: Cloud Tasks.
+        store: Datastore, for our own records.
+        queries: Datastore, for the queries of the application.
+        verifier: Verifies the tokens of callers.
+        transactions: The transactions of the application.
+        clock: The time.
+        new_id: Returns a new unique id.
+        chance: Returns random numbers from 0 to 1.
+        ahead: Begins work in the background; returns what waits for the result.
+        is_stopping: Whether the server of this process was told to stop.
+    """
+
+    queue: TaskQueue
+    store: EntityStore
+    queries: QuerySource
+    verifier: TokenVerifier
+    transactions: ApplicationTransactions
+    clock: Clock
+    new_id: Callable[[], str]
+    chance: Callable[[], float]
+    ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
+    is_stopping: Callable[[], bool] = is_stopping
