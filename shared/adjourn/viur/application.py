@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -18,11 +15,9 @@ from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.iteration.control import RunHandle
-from adjourn.log import event
 from adjourn.ports import Adapters
-from adjourn.registry import default_name
-from adjourn.settings import Settings, is_queue
-from adjourn.tasks.methods import Method, TaskClasses, is_method, undecorated
+from adjourn.settings import Settings
+from adjourn.tasks.methods import Method, TaskClasses, undecorated
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 from adjourn.viur import installed, periodic, queues, region
@@ -38,6 +33,7 @@ from adjourn.viur.calls import (
 )
 from adjourn.viur.codec import ViurCodec
 from adjourn.viur.environment import ViurPropagator
+from adjourn.viur.functions import as_function, check_bare, name_of
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
 from adjourn.viur.modules import ViurObjects, find_bound, unwrapped, with_methods
 from adjourn.viur.people import adapted
@@ -147,7 +143,7 @@ class ViurApp(App):
     def periodic_task(self, function: Any, interval: object, cron_name: str) -> Any:
         """Declare a function that runs again and again; one that was not deferred stays so."""
         task = self._task(function)
-        _check_bare(task)
+        check_bare(task)
         periodic.add(self._declared.periodics, self.objects, task, interval, cron_name)
         return task
 
@@ -164,7 +160,7 @@ class ViurApp(App):
         from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
 
         task = self._task(function)
-        _check_bare(task)
+        check_bare(task)
         self._declared.startups.add(task.name, startup_task(task, "instance"))
         return task
 
@@ -231,14 +227,7 @@ class ViurApp(App):
         """
         modules = {task.function.__module__ for task in self._declared.tasks}
         modules |= {cls.__module__ for cls in self._declared.iterations}
-        found = list(queues.in_modules(m for m in modules if not m.startswith("adjourn.")))
-        for each in found:
-            if each.queue is None:
-                text = (
-                    f"{each.place}: the queue is known only at the call; see that Terraform has it"
-                )
-                event("viur.queue_unknown", logging.WARNING, text)
-        named = {each.queue for each in found if each.queue and is_queue(each.queue)}
+        named = queues.named_in(m for m in modules if not m.startswith("adjourn."))
         return super().queues(default) | (named | queues_of_configuration()) - {DEFAULT_QUEUE}
 
     def _environ(self) -> Mapping[str, str]:
@@ -259,8 +248,8 @@ class ViurApp(App):
 
     def _declared_as(self, classes: TaskClasses, function: Any) -> Any:
         limit = limit_of(function)
-        given = _as_function(function)
-        name = _name_of(undecorated(given))
+        given = as_function(function)
+        name = name_of(undecorated(given))
         if "<locals>" in name and any(each.name == name for each in self._declared.tasks):
             self._declared.tasks.remove(name)  # as in ViUR, the last one counts
         task = self._declared.declare(
@@ -292,48 +281,6 @@ class ViurApp(App):
             declared.startups.remove(task.name)
             declared.startups.add(task.name, replace(startup, task=task))
         return task
-
-
-def _as_function(function: Any) -> Any:
-    """Return what is to be declared: a function, or what decorators of ViUR have made of one.
-
-    A method without parameters can only be a static one, whatever stands above it.
-    """
-    inner = getattr(function, "__dict__", {}).get("_func")
-    if inner is not None:
-
-        @functools.wraps(inner)
-        def through(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs)
-
-        return through
-    if inspect.isfunction(function) and is_method(function):
-        return function if inspect.signature(function).parameters else staticmethod(function)
-    return function
-
-
-def _name_of(function: Any) -> str:
-    """Return the name under which a function is known; nested ones are known while they are there.
-
-    Raises:
-        DeclarationError: Another process could not find it.
-    """
-    if "<locals>" in getattr(function, "__qualname__", ""):
-        return f"{function.__module__}.{function.__qualname__}"
-    return default_name(function)
-
-
-def _check_bare(task: Task[..., Any]) -> None:
-    """Refuse a function that cannot be called without arguments.
-
-    Raises:
-        DeclarationError: It needs some.
-    """
-    receiver = (None,) if isinstance(task, Method) else ()
-    try:
-        inspect.signature(task.function).bind(*receiver)
-    except TypeError as error:
-        raise DeclarationError(f"{task.name} is called without arguments: {error}.") from error
 
 
 app = ViurApp()

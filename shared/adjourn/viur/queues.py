@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from adjourn.log import event
+from adjourn.settings import is_queue
 
 _OPTION = "_queue"
 _FOREIGN = {"site-packages", "dist-packages"}
@@ -22,6 +26,16 @@ class NamedQueue(NamedTuple):
 
     place: str
     queue: str | None
+
+
+def named_in(modules: Iterable[str]) -> frozenset[str]:
+    """Return the queues that are named in modules; a log event tells of each unknown one."""
+    found = list(in_modules(modules))
+    for each in found:
+        if each.queue is None:
+            text = f"{each.place}: the queue is known only at the call; see that Terraform has it"
+            event("viur.queue_unknown", logging.WARNING, text)
+    return frozenset(each.queue for each in found if each.queue and is_queue(each.queue))
 
 
 def in_modules(names: Iterable[str]) -> Iterator[NamedQueue]:
