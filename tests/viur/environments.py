@@ -9,9 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +46,7 @@ class Environment:
         if not (ready.exists() and ready.read_text() == wanted):
             shutil.rmtree(self.folder, ignore_errors=True)
             _run(base_python(self.generation), "-m", "venv", str(self.folder))
-            pip = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
+            pip = ("-m", "pip", "install", "-q", "--disable-pip-version-check", "--retries", "1")
             _run(str(interpreter), *pip, "--require-hashes", "-r", str(self.requirements))
             ready.write_text(wanted)
         return interpreter
@@ -93,22 +91,6 @@ def _run(*command: str) -> None:
         raise UnavailableError(f"{' '.join(command)}: {done.stderr[-2000:]}")
 
 
-@cache
-def _beginning() -> dict[str, Future[Path]]:
-    """Begin to make all environments at the same time."""
-    pool = ThreadPoolExecutor(len(GENERATIONS))
-    return {each: pool.submit(Environment(each).python) for each in GENERATIONS}
-
-
-def python_of(generation: str) -> Path:
-    """Return the interpreter of an environment with a generation of ViUR.
-
-    Raises:
-        UnavailableError: It cannot be made.
-    """
-    return _beginning()[generation].result()
-
-
 if __name__ == "__main__":
     for each in GENERATIONS:
-        sys.stdout.write(f"{each} {python_of(each)}\n")
+        sys.stdout.write(f"{each} {Environment(each).python()}\n")

@@ -2,23 +2,26 @@
 
 import os
 import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.viur.environments import GENERATIONS, ROOT, UnavailableError, python_of
+from tests.viur.environments import GENERATIONS, ROOT, Environment, UnavailableError
 
-_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:logging")
 REAL = Path(__file__).parent / "real"
+_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:logging")
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
-def test_what_adjourn_promises_holds_beside_viur_itself(generation):
-    try:
-        python = python_of(generation)
-    except UnavailableError as error:
-        pytest.skip(f"NOT TESTED against viur-core {generation}: {error}")
-    done = subprocess.run(
+def run(generation: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests with a generation of ViUR.
+
+    Raises:
+        UnavailableError: Its environment cannot be made.
+    """
+    python = Environment(generation).python()
+    return subprocess.run(
         [python, "-m", "pytest", str(REAL), "-q", "-W", "ignore", *_WITHOUT],
         cwd=ROOT,
         env={**os.environ, "VIUR_GENERATION": generation},
@@ -26,4 +29,19 @@ def test_what_adjourn_promises_holds_beside_viur_itself(generation):
         text=True,
         check=False,
     )
+
+
+@cache
+def runs() -> dict[str, Future[subprocess.CompletedProcess[str]]]:
+    """Begin to run them with all generations at the same time."""
+    pool = ThreadPoolExecutor(len(GENERATIONS))
+    return {each: pool.submit(run, each) for each in GENERATIONS}
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_what_adjourn_promises_holds_beside_viur_itself(generation):
+    try:
+        done = runs()[generation].result()
+    except UnavailableError as error:
+        pytest.skip(f"NOT TESTED against viur-core {generation}: {error}")
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
