@@ -17,6 +17,19 @@ class Clock(Protocol):
         """Return seconds of a clock that never goes backwards, for measuring."""
 
 
+def in_utc(instant: dt.datetime) -> dt.datetime:
+    """Return an aware datetime as a plain one in UTC, where arithmetic is that of elapsed time.
+
+    In a time zone with clock changes Python adds to the wall clock, and a subclass or the zone of
+    another library may not be encodable.
+
+    Raises:
+        OverflowError: In UTC it lies outside of the years 1 to 9999.
+    """
+    moved = instant.astimezone(dt.UTC)
+    return dt.datetime.combine(moved.date(), moved.time(), dt.UTC)
+
+
 class SystemClock:
     """The machine's own clocks."""
 

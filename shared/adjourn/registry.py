@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
+
+if sys.version_info >= (3, 14):
+    import annotationlib
 
 T = TypeVar("T")
 
@@ -111,3 +116,18 @@ def default_name(item: type | object) -> str:
             f"import it; move it into a module{or_name}."
         )
     return f"{module}.{qualname}"
+
+
+def signature(declared: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+    """Return the parameters of a function or class, whose annotations may name what is not there.
+
+    Python 3.14 evaluates annotations only here, and what they name may be imported for type
+    checkers alone.
+    """
+    if sys.version_info >= (3, 14):
+        return inspect.signature(
+            declared,
+            follow_wrapped=follow_wrapped,
+            annotation_format=annotationlib.Format.FORWARDREF,
+        )
+    return inspect.signature(declared, follow_wrapped=follow_wrapped)

@@ -1,4 +1,5 @@
 import os
+import pty
 import socket
 import threading
 from collections.abc import Iterator
@@ -87,3 +88,12 @@ def environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in stack.ports.environment().items():
         monkeypatch.setenv(name, value)
     assert os.environ["GOOGLE_CLOUD_PROJECT"]
+
+
+@pytest.fixture
+def terminal() -> tuple[int, int]:
+    """Return both ends of a pseudo-terminal: what is typed on the first is read from the second."""
+    try:
+        return pty.openpty()
+    except OSError as error:  # such as in a container without /dev/pts
+        pytest.skip(f"there is no pseudo-terminal here: {error}")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -123,9 +122,11 @@ def test_all_that_the_filters_leave(mood: Path, ear: Ear, log: Log) -> None:
 
 
 @pytest.mark.parametrize(("answer", "is_gone"), [("y", True), ("", False)])
-def test_a_terminal_is_asked(mood: Path, ear: Ear, log: Log, answer: str, *, is_gone: bool) -> None:
+def test_a_terminal_is_asked(
+    terminal: tuple[int, int], mood: Path, ear: Ear, log: Log, answer: str, *, is_gone: bool
+) -> None:
     task_id = die(mood, ear, log)
-    ours, theirs = pty.openpty()
+    ours, theirs = terminal
     os.write(ours, f"{answer}\n".encode())
 
     done = dead("discard", task_id, stdin=theirs)

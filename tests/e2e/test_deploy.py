@@ -2,7 +2,7 @@
 
 import json
 import os
-import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -210,11 +210,11 @@ def test_a_python_that_cannot_do_it_is_said(checkout: Path, tmp_path: Path) -> N
     for python, said in (
         ("no", "deploy.sh: There is no Python no; run `make venv` in "),
         (str(tmp_path / "old"), "old is not Python 3.11 or newer."),
-        (str(tmp_path / "bare" / "bin" / "python"), "adjourn: No module named 'packaging'; `make"),
+        (str(tmp_path / "bare" / "bin" / "python"), "adjourn: No module named '[a-z]+'; `make"),
     ):
         done = deploy(checkout, "package", APP, environment={"PYTHON": python})
         assert done.returncode == 2
-        assert said in done.stderr
+        assert re.search(said, done.stderr)
 
 
 @pytest.mark.parametrize("arguments", [["plan", APP], ["deploy", APP, "--yes"], ["destroy"]])
@@ -313,9 +313,11 @@ def test_another_configuration_can_be_chosen(checkout: Path, variables: Path) ->
 
 @pytest.mark.parametrize(("answer", "left"), [("y", []), ("n", [7]), ("", [7])])
 @needs_terraform
-def test_a_terminal_is_asked(checkout: Path, variables: Path, answer: str, left: list[int]) -> None:
+def test_a_terminal_is_asked(
+    terminal: tuple[int, int], checkout: Path, variables: Path, answer: str, left: list[int]
+) -> None:
     apply(checkout, 7)
-    ours, theirs = pty.openpty()
+    ours, theirs = terminal
     os.write(ours, f"{answer}\n".encode())
 
     done = deploy(checkout, "destroy", "-var-file", variables.name, stdin=theirs)

@@ -3,6 +3,7 @@
 import datetime as dt
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -70,6 +71,20 @@ def test_a_verified_stranger_is_forbidden(stack: Stack, door: Door, log: Log) ->
 
     assert door.ask(b"{}", Authorization=f"Bearer {stranger}") == (403, "forbidden\n")
     assert log.find("caller not on the list")
+
+
+def test_a_body_that_breaks_off_is_no_dead_letter(stack: Stack, door: Door) -> None:
+    whole = b'{"v": 1, "id": "cut-short", "task": "x", "enqueued_at": null}'
+    head = (
+        f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\n"
+        f"Content-Length: {len(whole)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", stack.ports.deferred), 30) as connection:
+        connection.sendall(head.encode() + whole[:-10])
+        connection.shutdown(socket.SHUT_WR)
+        reply = connection.makefile("rb").read()
+
+    assert b" 400 " in reply.splitlines()[0]
 
 
 def test_a_forged_signature_does_not_open(door: Door) -> None:

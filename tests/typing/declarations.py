@@ -116,7 +116,10 @@ def calls() -> None:
     assert_type(send.options(eta=dt.datetime.now(dt.UTC)).defer(5), adjourn.TaskHandle)
     assert_type(sweep(), adjourn.TaskHandle)
     assert_type(
-        send.map([5]), Iterator[adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError]
+        send.imap([5]), Iterator[adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError]
+    )
+    assert_type(
+        send.map([5]), list[adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError]
     )
     assert_type(send(5).cancel(), bool)
     assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)

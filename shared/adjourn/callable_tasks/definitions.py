@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from adjourn.callable_tasks.forms import Form, InvalidParametersError, form_of, 
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
+from adjourn.registry import signature
 from adjourn.tasks.arguments import is_lazy
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.options import DeclaredOptions, Options
@@ -133,7 +133,7 @@ def _check(cls: object) -> None:
         if is_lazy(getattr(cls, name)):
             raise DeclarationError(f"{cls.__qualname__}.{name} is not a plain method (def ...).")
     try:
-        inspect.signature(cls).bind()
+        signature(cls).bind()
     except TypeError as error:
         raise DeclarationError(f"{cls.__qualname__}() cannot be made: {error}.") from error
 
@@ -143,7 +143,7 @@ def _form(cls: type[CallableTask]) -> Form:
         return form_of(cls.execute, is_method=True)
     form = form_of_class(cls.Parameters)
     try:
-        inspect.signature(cls.execute).bind(None, **dict.fromkeys(form.types))
+        signature(cls.execute).bind(None, **dict.fromkeys(form.types))
     except TypeError as error:
         raise DeclarationError(
             f"{cls.__qualname__}.execute does not take its Parameters: {error}."

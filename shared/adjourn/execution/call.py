@@ -16,10 +16,13 @@ from adjourn.errors import (
     ConflictError,
     DecodeError,
     Discard,
+    EncodeError,
+    EnqueueError,
     PermanentTaskFailure,
     RetryLater,
     Snooze,
     StoreError,
+    UnavailableError,
 )
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.current_task import CurrentTask, running
@@ -145,7 +148,7 @@ class CallExecutor:
         if call.envelope.stowed:
             self.enqueuer.payloads.discard(call.envelope)
 
-    def resume(self, call: Call, at: dt.datetime, *, counts: bool) -> None:
+    def resume(self, call: Call, at: dt.datetime, *, counts: bool) -> Outcome | None:
         """Enqueue a call again, under a name that makes repetitions harmless.
 
         Args:
@@ -153,21 +156,28 @@ class CallExecutor:
             at: Earliest start of the new task.
             counts: Whether this attempt counts towards the call's limits.
 
+        Returns:
+            None; or the outcome if no such task can ever be created, as when its queue is gone.
+
         Raises:
-            EnqueueError: Cloud Tasks did not accept the task.
+            UnavailableError: Cloud Tasks could not be reached.
             StoreError: Datastore could not be reached.
         """
         envelope = call.envelope
-        handle = self.enqueuer.resume(
-            envelope._replace(
-                queue=envelope.queue or call.delivery.queue,
-                resumed=envelope.resumed + 1,
-                attempts=call.attempt.retry_count + counts,
-                executions=call.attempt.execution_count + counts,
-            ),
-            at,
+        resumed = envelope._replace(
+            queue=envelope.queue or call.delivery.queue,
+            resumed=envelope.resumed + 1,
+            attempts=call.attempt.retry_count + counts,
+            executions=call.attempt.execution_count + counts,
         )
+        try:
+            handle = self.enqueuer.resume(resumed, at)
+        except UnavailableError:
+            raise
+        except (EnqueueError, EncodeError) as error:
+            return self.give_up(call, error)
         self.on_resumed(envelope, handle.name)
+        return None
 
     def give_up(
         self, call: Call, error: BaseException, task: Task[..., Any] | None = None
@@ -227,6 +237,8 @@ class CallExecutor:
         name, clock = call.envelope.task, self.adapters.clock
         if call.unreadable:
             return self.give_up(call, call.unreadable, task)
+        # From here on the call has begun, and no longer expires when it is resumed.
+        call = call._replace(envelope=call.envelope._replace(expires_at=None))
         try:
             with (
                 running(call.current(clock, self.settings.function_timeout, settle)),
@@ -238,8 +250,7 @@ class CallExecutor:
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")
-            self.resume(call, clock.now() + snooze.after, counts=False)
-            return None
+            return self.resume(call, clock.now() + snooze.after, counts=False)
         except PermanentTaskFailure as error:
             return self.give_up(call, error, task)
         except KeyboardInterrupt:
@@ -257,8 +268,7 @@ class CallExecutor:
             return self.give_up(call, error, task)
         event("task.failed", logging.WARNING, f"{call.envelope.task} failed", error=error)
         if isinstance(error, RetryLater):
-            self.resume(call, self.adapters.clock.now() + error.after, counts=True)
-            return None
+            return self.resume(call, self.adapters.clock.now() + error.after, counts=True)
         return Outcome.FAILED
 
 

@@ -81,8 +81,7 @@ class TaskRunner:
             return outcome
         message = f"{call.envelope.task} goes on as a new task: its queue makes no more attempts"
         event("task.rescued", logging.WARNING, message, error=failure)
-        self.executor.resume(call, self.adapters.clock.now() + _PAUSE, counts=False)
-        return None
+        return self.executor.resume(call, self.adapters.clock.now() + _PAUSE, counts=False)
 
     def _admit(self, call: Call) -> Outcome | None:
         """Run a call unless it is expired, early, unknown or of a transaction without commit.
@@ -91,13 +90,13 @@ class TaskRunner:
             The outcome; None if the call was enqueued again.
         """
         envelope, now = call.envelope, self.adapters.clock.now()
-        if envelope.expires_at is not None and now >= envelope.expires_at:
+        has_begun = call.attempt.execution_count > 0
+        if envelope.expires_at is not None and now >= envelope.expires_at and not has_begun:
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
             self.executor.drop(call)
             return Outcome.DONE
         if envelope.eta is not None and envelope.eta - now > SKEW:
-            self.executor.resume(call, envelope.eta, counts=False)
-            return None
+            return self.executor.resume(call, envelope.eta, counts=False)
         if envelope.marker:
             return self._admit_committed(call)
         if envelope.stowed:
@@ -117,8 +116,7 @@ class TaskRunner:
         envelope, now = call.envelope, self.adapters.clock.now()
         transaction = self.markers.outcome_of(envelope.marker, envelope.enqueued_at)
         if transaction is TransactionOutcome.OPEN:
-            self.executor.resume(call, now + wait(envelope.resumed), counts=False)
-            return None
+            return self.executor.resume(call, now + wait(envelope.resumed), counts=False)
         if transaction is TransactionOutcome.ROLLED_BACK:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
             self.executor.drop(call)

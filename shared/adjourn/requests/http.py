@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from flask import Request, Response, abort
 
+from adjourn.clock import in_utc
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
 from adjourn.log import bound, event, trace_fields
@@ -30,6 +31,7 @@ STATUS = {
 }
 
 _LONGEST_COUNT = 9
+_YEARS = (1970, 9000)  # times outside of these could not be computed with
 
 # The paths for people; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
 _LIST = "/list"
@@ -114,7 +116,11 @@ def _body(request: Request) -> bytes | None:
         while piece := request.stream.read(LONGEST_BODY):
             if len(body) <= LONGEST_BODY:
                 body += piece
+        # gunicorn ends a body that breaks off as if it were whole.
+        is_broken = len(body) < min(request.content_length or 0, LONGEST_BODY)
     except Exception:  # noqa: BLE001 - each server raises its own errors for broken requests
+        is_broken = True
+    if is_broken:
         event("request.broken", logging.WARNING, "Refused a body that cannot be read")
         abort(_text(400, "the body cannot be read"))
     return body if len(body) <= LONGEST_BODY else None
@@ -188,6 +194,7 @@ def _time(text: str) -> dt.datetime | None:
         return None
     try:
         time = dt.datetime.fromisoformat(text)
-        return time.astimezone(dt.UTC) if time.utcoffset() is not None else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    is_computable = time.utcoffset() is not None and _YEARS[0] <= time.year <= _YEARS[1]
+    return in_utc(time) if is_computable else None

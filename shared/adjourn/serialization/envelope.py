@@ -32,6 +32,11 @@ _LONGEST_JSON = 64 << 20
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
+# A body within these can be computed with and enqueued again; options are within them, too.
+_LARGEST_COUNT = 2**63 - 1
+_YEARS = (2, 9000)
+_LONGEST_WAIT = dt.timedelta(days=36_525)
+_TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -212,11 +217,19 @@ def _is_name(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= _LARGEST_COUNT
 
 
-def _is_aware(value: object) -> bool:
-    return isinstance(value, dt.datetime) and value.utcoffset() is not None
+def _is_instant(value: object) -> bool:
+    return (
+        isinstance(value, dt.datetime)
+        and value.utcoffset() is not None
+        and _YEARS[0] <= value.year <= _YEARS[1]
+    )
+
+
+def _is_wait(value: object) -> bool:
+    return isinstance(value, dt.timedelta) and dt.timedelta() <= value <= _LONGEST_WAIT
 
 
 def _has_names(kwargs: object) -> bool:
@@ -230,24 +243,29 @@ _RULES = (
     (("marker",), lambda value: value == "" or _is_id(value), "an id, or ''"),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
-    (("enqueued_at",), _is_aware, "an aware datetime"),
+    (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
     (
         ("eta", "expires_at"),
-        lambda value: value is None or _is_aware(value),
-        "None or an aware datetime",
+        lambda value: value is None or _is_instant(value),
+        "None or an aware datetime of the years 2 to 9000",
     ),
     (
-        ("timeout", "min_backoff", "max_backoff"),
-        lambda value: value is None or isinstance(value, dt.timedelta),
-        "None or a timedelta",
+        ("timeout",),
+        lambda value: value is None or (_is_wait(value) and _TIMEOUTS[0] <= value <= _TIMEOUTS[1]),
+        "None or a timedelta of 15 seconds to 30 minutes",
+    ),
+    (
+        ("min_backoff", "max_backoff"),
+        lambda value: value is None or _is_wait(value),
+        "None or a timedelta of up to a hundred years",
     ),
     (
         ("max_retries",),
-        lambda value: value is None or _is_count(value),
+        lambda value: value is None or (type(value) is int and value >= 0),
         "None or an int from 0",
     ),
     (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
-    (("resumed", "attempts", "executions"), _is_count, "an int from 0"),
+    (("resumed", "attempts", "executions"), _is_count, "an int from 0 of at most 63 bits"),
     (
         ("stowed",),
         lambda value: value is None or type(value) is PayloadReference,

@@ -7,12 +7,12 @@ import dataclasses
 import datetime as dt
 import enum
 import importlib
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
+from adjourn.registry import signature
 
 
 class Extension(NamedTuple):
@@ -48,6 +48,28 @@ def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     if len(value) < len(members):
         raise ValueError("a key or member comes twice")
     return value
+
+
+def exact(
+    tag: str,
+    type_name: str,
+    state: type | tuple[type, ...],
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+) -> Extension:
+    """Return an extension that decodes only states that it encodes again as they are.
+
+    What Python's own readers accept, and silently lose, depends on its patch version: a Flag of
+    3.11.2 drops the bits that it does not know.
+    """
+
+    def decoded(given: Any) -> object:
+        value = decode(given)
+        if encode(value) != given:
+            raise ValueError("it would be encoded as something else")
+        return value
+
+    return Extension(tag, type_name, state, encode, decoded)
 
 
 def _base64(value: bytes) -> str:
@@ -88,7 +110,7 @@ def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -
     def decode(state: str) -> object:
         return getattr(importlib.import_module(module), name)(state)
 
-    return Extension(tag, type_name, str, encode, decode)
+    return exact(tag, type_name, str, encode, decode)
 
 
 def registered(cls: Any, tag: str) -> Extension:
@@ -98,7 +120,7 @@ def registered(cls: Any, tag: str) -> Extension:
         DeclarationError: It is neither, or its fields do not hold all of its state.
     """
     if isinstance(cls, type) and issubclass(cls, enum.Flag):
-        return Extension(tag, type_name(cls), int, lambda it: it.value, cls)
+        return exact(tag, type_name(cls), int, lambda it: it.value, cls)
     if isinstance(cls, enum.EnumMeta):
         return Extension(tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name])
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):
@@ -109,7 +131,7 @@ def registered(cls: Any, tag: str) -> Extension:
 def _dataclass(cls: Any, tag: str) -> Extension:
     fields = {field.name: field.init for field in dataclasses.fields(cls)}
     try:
-        inspect.signature(cls).bind(**{name: None for name, init in fields.items() if init})
+        signature(cls).bind(**{name: None for name, init in fields.items() if init})
     except TypeError as error:
         raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
     if cls.__new__ is not object.__new__:
@@ -129,27 +151,27 @@ def _dataclass(cls: Any, tag: str) -> Extension:
 
 
 STANDARD_VALUES = (
-    Extension("int", "builtins.int", str, hex, partial(int, base=16)),
-    Extension("float", "builtins.float", str, str, float),
-    Extension(
+    exact("int", "builtins.int", str, hex, partial(int, base=16)),
+    exact("float", "builtins.float", str, str, float),
+    exact(
         "str",
         "builtins.str",
         str,
         lambda value: _base64(value.encode("utf-8", "surrogatepass")),
         lambda state: _unbase64(state).decode("utf-8", "surrogatepass"),
     ),
-    Extension("bytes", "builtins.bytes", str, _base64, _unbase64),
+    exact("bytes", "builtins.bytes", str, _base64, _unbase64),
     Extension("tuple", "builtins.tuple", list, list, tuple),
     Extension("set", "builtins.set", list, list, partial(distinct, set)),
     Extension("frozenset", "builtins.frozenset", list, list, partial(distinct, frozenset)),
     Extension("dict", "builtins.dict", list, dict.items, _pairs),
-    Extension("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
-    Extension("time", "datetime.time", object, _encode_clock, partial(_decode_clock, dt.time)),
-    Extension(
+    exact("date", "datetime.date", str, dt.date.isoformat, dt.date.fromisoformat),
+    exact("time", "datetime.time", object, _encode_clock, partial(_decode_clock, dt.time)),
+    exact(
         "datetime", "datetime.datetime", object, _encode_clock, partial(_decode_clock, dt.datetime)
     ),
-    Extension("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
-    Extension("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
+    exact("timedelta", "datetime.timedelta", list, _arguments, lambda it: dt.timedelta(*it)),
+    exact("timezone", "datetime.timezone", list, _arguments, lambda it: dt.timezone(*it)),
     _from_str("zone", "zoneinfo.ZoneInfo", lambda zone: zone.key),
     _from_str("decimal", "decimal.Decimal"),
     _from_str("uuid", "uuid.UUID"),

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from adjourn import registry
 from adjourn.errors import DeclarationError, EncodeError
 
 
 @cache
 def signature(function: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of a function itself, even if it wraps another function."""
-    return inspect.signature(function, follow_wrapped=False)
+    return registry.signature(function, follow_wrapped=False)
 
 
 def check_arguments(
@@ -49,7 +50,7 @@ def check_bare(function: Callable[..., Any], what: str, *, given: int = 0) -> No
     Raises:
         DeclarationError: It has more parameters than `given`.
     """
-    if len(inspect.signature(function).parameters) > given:
+    if len(registry.signature(function).parameters) > given:
         raise DeclarationError(f"{function.__name__} is {what}, so it takes no arguments.")
 
 

@@ -87,8 +87,8 @@ class Enqueuer:
         self.unique_calls.mark_enqueued(name, options)
         return handle
 
-    def map(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
-        """Enqueue one call for each tuple of arguments; see `Task.map`."""
+    def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
+        """Enqueue one call for each tuple of arguments; see `Task.imap`."""
         if task.defaults.unique_by is not None:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 

@@ -193,11 +193,11 @@ class BoundTask(Task[P, R]):
         """Enqueue a call of the method; see `Task.defer`."""
         return self._enqueuer().enqueue(self, (self.receiver_argument(), *args), kwargs)
 
-    def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
-        """Enqueue a call of the method for each item; see `Task.map`."""
+    def imap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
+        """Enqueue a call of the method for each item; see `Task.imap`."""
         on = self.receiver_argument()
         calls = ((on, *each) for each in zip(first, *others, strict=False))
-        return self._enqueuer().map(self, calls)
+        return self._enqueuer().imap(self, calls)
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the method here and now."""

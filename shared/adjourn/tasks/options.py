@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
+from adjourn.clock import in_utc
 from adjourn.errors import DeclarationError
 from adjourn.names import TASK_NAME
 from adjourn.settings import is_queue
@@ -51,7 +52,7 @@ class Options(NamedTuple):
     Attributes:
         queue: Short name of the queue; the application's default queue if None.
         delay: Earliest start, counted from the call.
-        eta: Earliest start, an aware datetime; it may be years ahead.
+        eta: Earliest start, an aware datetime; it may be years ahead. It is kept in UTC.
         name: Name of the task; a second call under the same name enqueues nothing.
         expires: A call that has not run this long after its earliest start is dropped.
         timeout: How long an attempt may take, 15 seconds to 30 minutes and no longer than the
@@ -206,7 +207,12 @@ _DURATIONS = frozenset(
 
 
 def _converted(name: str, value: Any) -> Any:
-    """Return a duration as a timedelta and anything else as it is."""
+    """Return a duration as a timedelta, an instant in UTC, and anything else as it is."""
+    if name == "eta" and is_aware(value):
+        try:
+            return in_utc(value)
+        except OverflowError:
+            return _NEVER
     if name not in _DURATIONS or value is None or isinstance(value, dt.timedelta):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

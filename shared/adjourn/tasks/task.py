@@ -22,7 +22,7 @@ class EnqueuesCalls(Protocol):
     ) -> TaskHandle:
         """Enqueue one call."""
 
-    def map(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
+    def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of positional arguments."""
 
 
@@ -61,21 +61,29 @@ class Task(Generic[P, R]):
         """
         return self._enqueuer().enqueue(self, args, kwargs)
 
-    def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
-        """Enqueue a call for each item, in batches, while the results are consumed.
+    def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> list[Enqueued]:
+        """Enqueue a call for each item, in batches, and return when all are enqueued.
 
-        Each iterable supplies one positional argument, as with Python's own `map`. It is read only
-        slightly ahead of the results, so it may be endless. Calls are enqueued only as far as the
-        results are consumed.
+        Each iterable supplies one positional argument, as with Python's own `map`.
 
         Here the option `name` names the batch, and each task is named after the batch and its
         index in it. Enqueuing the same batch again adds only the calls that are missing.
 
         Returns:
             For each item, in order: a handle, or the error because of which it was not enqueued.
-            If an iterable raises, its exception follows the results of all earlier items.
+
+        Raises:
+            Exception: What an iterable raised, after the calls of all earlier items were enqueued.
         """
-        return self._enqueuer().map(self, zip(first, *others, strict=False))
+        return list(self.imap(first, *others))
+
+    def imap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
+        """Enqueue a call for each item, in batches, while the results are consumed; see `map`.
+
+        The iterables are read only slightly ahead of the results, so they may be endless. Calls are
+        enqueued only as far as the results are consumed: without a consumer, none is.
+        """
+        return self._enqueuer().imap(self, zip(first, *others, strict=False))
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""

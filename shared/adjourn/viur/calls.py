@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import inspect
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from adjourn.log import event
 from adjourn.names import digest
+from adjourn.registry import signature
 from adjourn.tasks.methods import BoundTask, Method, TaskClasses
 from adjourn.tasks.options import CallOptions
 from adjourn.tasks.task import Task
@@ -101,7 +101,7 @@ class _LikeItsMethod(BoundTask[P, R]):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__signature__":
-            whole = inspect.signature(self.function)
+            whole = signature(self.function)
             return whole.replace(parameters=list(whole.parameters.values())[1:])
         is_special = name.startswith("__") and name.endswith("__")
         if is_special and name not in _NAMING:
@@ -220,7 +220,7 @@ def _check_own(task: Task[..., Any], names: Iterable[str]) -> None:
     hidden = [name for name in names if name.startswith("_")]
     if not hidden:
         return
-    parameters = inspect.signature(task.function).parameters
+    parameters = signature(task.function).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return
     for name in hidden:

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from adjourn.errors import DeclarationError
-from adjourn.registry import default_name
+from adjourn.registry import default_name, signature
 from adjourn.tasks.methods import Method, is_method
 from adjourn.tasks.task import Task
 
@@ -26,7 +26,7 @@ def as_function(function: Any) -> Any:
 
         return through
     if inspect.isfunction(function) and is_method(function):
-        return function if inspect.signature(function).parameters else staticmethod(function)
+        return function if signature(function).parameters else staticmethod(function)
     return function
 
 
@@ -49,6 +49,6 @@ def check_bare(task: Task[..., Any]) -> None:
     """
     receiver = (None,) if isinstance(task, Method) else ()
     try:
-        inspect.signature(task.function).bind(*receiver)
+        signature(task.function).bind(*receiver)
     except TypeError as error:
         raise DeclarationError(f"{task.name} is called without arguments: {error}.") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError
+from adjourn.registry import signature
 from adjourn.tasks.options import DeclaredOptions
 from adjourn.viur import installed
 
@@ -108,8 +109,8 @@ def _form_of_execute(cls: Any) -> Form:
     """Return what people can fill in of the parameters of `execute`."""
     from adjourn.callable_tasks.forms import ParameterType, form_of  # noqa: PLC0415 - for those who declare one
 
-    signature = inspect.signature(cls.execute)
-    given = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
+    taken = signature(cls.execute)
+    given = [each for each in taken.parameters.values() if each.kind not in _VARIABLE]
     # The first one is the task itself.
     free = [each for each in given[1:] if each.annotation is each.empty]
     told = [each for each in given if each not in free]
@@ -118,7 +119,7 @@ def _form_of_execute(cls: Any) -> Form:
     def annotated() -> None:
         """Take what has an annotation."""
 
-    setattr(annotated, "__signature__", signature.replace(parameters=told))  # noqa: B010 - typed so
+    setattr(annotated, "__signature__", taken.replace(parameters=told))  # noqa: B010 - typed so
     form = form_of(annotated, is_method=True)
     as_given = ParameterType(schema={}, read=lambda value: value)
     defaults = {each.name: each.default for each in free if type(each.default) in _JSON}

@@ -25,7 +25,7 @@ def send(app, calls):
 
 
 def test_each_item_is_a_call(box, send, calls):
-    handles = list(send.map(["a", ["b"], ("c", "d")]))
+    handles = list(send.imap(["a", ["b"], ("c", "d")]))
 
     assert [each.is_new for each in handles] == [True] * 3
     assert [each.name for each in handles] == list(box.queue.tasks)
@@ -34,16 +34,33 @@ def test_each_item_is_a_call(box, send, calls):
 
 
 def test_several_iterables_give_an_argument_each(box, send, calls):
-    list(send.map("ab", itertools.repeat("c")))
+    list(send.imap("ab", itertools.repeat("c")))
 
     box.drain()
     assert calls == [("a", "c"), ("b", "c")]
 
 
-def test_nothing_is_enqueued_before_the_results_are_taken(box, send):
-    send.map(["a"])
+def test_nothing_is_enqueued_lazily_before_the_results_are_consumed(box, send):
+    send.imap(["a"])
 
     assert not box.queue.tasks
+
+
+def test_everything_is_enqueued_if_nobody_looks_at_the_results(box, send):
+    send.map(range(250))
+
+    assert len(box.queue.tasks) == 250
+
+
+def test_a_failing_iterable_raises_once_all_earlier_items_are_enqueued(box, send):
+    def items():
+        yield from range(250)
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        send.map(items())
+
+    assert len(box.queue.tasks) == 250
 
 
 def test_options_hold_for_every_call(box, send):
@@ -93,7 +110,7 @@ def test_batches_of_other_names_are_other_batches(box, send):
 def test_an_endless_iterable_is_read_only_a_little_ahead(box, send):
     numbers = itertools.count()
 
-    taken = list(itertools.islice(send.map(numbers), 10))
+    taken = list(itertools.islice(send.imap(numbers), 10))
 
     assert [each.is_new for each in taken] == [True] * 10
     assert next(numbers) <= 1000
@@ -106,7 +123,7 @@ def test_a_failing_iterable_is_told_after_all_results(send):
         yield from range(250)
         raise LookupError("no more")
 
-    results = send.map(items())
+    results = send.imap(items())
 
     assert len([next(results) for _ in range(250)]) == 250
     with pytest.raises(LookupError, match="no more"):
@@ -115,7 +132,7 @@ def test_a_failing_iterable_is_told_after_all_results(send):
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 1234])
 def test_no_result_is_missing(box, send, count):
-    assert len(list(send.map(range(count)))) == count
+    assert len(list(send.imap(range(count)))) == count
     assert len(box.queue.tasks) == count
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -171,6 +172,68 @@ def test_an_expired_call_is_dropped_with_a_log_event(box, work, ran, caplog):
 
     assert len(ran) == 1  # the one whose hour began an hour later
     assert "work has expired" in caplog.text
+
+
+@pytest.mark.parametrize("first", ["fail", "snooze", "retry"])
+def test_a_call_that_has_begun_expires_no_more(box, work, ran, first):
+    work.options(expires=HOUR).defer(first)
+    box.drain()
+
+    box.clock.advance(2 * HOUR)
+    assert box.drain() == [Outcome.DONE]
+
+    assert len(ran) == 2
+
+
+def test_a_call_whose_queue_is_gone_becomes_a_dead_letter_when_it_snoozes(app, work):
+    with sandbox(app) as box:
+        work.options(queue="mail").defer("snooze")
+        box.queue._queues = {"default"}
+
+        assert box.drain() == [Outcome.DEAD]
+
+        (letter,) = letters(box)
+        assert "mail" in letter["error"]
+
+
+def test_an_eta_in_the_second_of_two_equal_hours_is_an_instant(box, work, ran):
+    # Clocks in Berlin go from 3:00 back to 2:00; fold=1 is the second 2:30.
+    eta = dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
+    handle = work.options(eta=eta, expires=600).defer()
+
+    assert handle.eta == dt.datetime(2026, 10, 25, 1, 30, tzinfo=dt.UTC)
+    box.clock.advance(handle.eta - box.clock.now())
+    assert box.drain() == [Outcome.DONE]
+
+    assert len(ran) == 1
+    assert ran[0].eta == handle.eta
+
+
+@pytest.mark.usefixtures("box")
+def test_a_spread_start_is_never_before_its_eta(work):
+    eta = dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    handle = work.options(eta=eta, spread=60).defer()
+
+    assert dt.timedelta() <= handle.eta - eta.astimezone(dt.UTC) <= MINUTE
+
+
+def test_a_zone_or_a_subclass_of_another_library_is_an_instant_too(box, work):
+    class Zone(dt.tzinfo):
+        def utcoffset(self, _):
+            return HOUR
+
+        def dst(self, _):
+            return dt.timedelta()
+
+    class Moment(dt.datetime):
+        pass
+
+    handle = work.options(eta=Moment(2026, 1, 2, tzinfo=Zone())).defer()
+
+    assert handle.eta == dt.datetime(2026, 1, 1, 23, tzinfo=dt.UTC)
+    box.clock.advance(handle.eta - box.clock.now())
+    assert box.drain() == [Outcome.DONE]
 
 
 def test_a_call_is_spread_at_random(box, work):

@@ -41,6 +41,14 @@ class Bits(enum.IntFlag):
     ONE = 1
 
 
+class Masked(enum.Flag, boundary=enum.CONFORM):
+    ONE = 1
+
+
+class Loose(enum.Flag, boundary=enum.EJECT):
+    ONE = 1
+
+
 @dataclasses.dataclass
 class Line:
     sku: object
@@ -82,7 +90,7 @@ def codec():
 
 def make_codec():
     codec = Codec()
-    for cls in (Color, Level, Rights, Bits, Line, Order, Counted, Positive):
+    for cls in (Color, Level, Rights, Bits, Masked, Loose, Line, Order, Counted, Positive):
         codec.register(cls, cls.__name__.lower())
     return codec
 
@@ -459,6 +467,10 @@ def test_little_stack_left_is_no_recursion_error(codec):
         b'{"$:color":"__class__"}',
         b'{"$:color":1}',
         b'{"$:rights":4}',
+        b'{"$:rights":-1}',
+        b'{"$:bits":-2}',
+        b'{"$:masked":3}',
+        b'{"$:loose":3}',
         b'{"$:line":{}}',
         b'{"$:line":[]}',
         b'{"$:positive":{"number":-1}}',
@@ -512,6 +524,45 @@ def test_forged_json_is_a_value_or_a_decode_error(tree):
     except DecodeError:
         return
     CODEC.dumps(value)
+
+
+FORMS = {
+    "date": r"2026-?(01|W01)-?0?[1-9]?",
+    "time": r"T?(01|24)(:?00){0,2}([:.,]0{0,7}1?)?(Z|[+-]0[01](:?[06]0){0,2})?",
+    "datetime": r"2026-?(12-?31|W01-?1)[T ]?((01|24)(:?00){0,2}(\.0{0,7}1?)?(Z|[+-]0[01]:?00)?)?",
+    "bytes": r"(YWJj)?(YW[IJ]=?|Y[QR]={0,3})?[=\n]?",
+    "decimal": r"[+-]?[01_]{1,2}\.?([eE][+-]?1)?|-?s?NaN0?1?|inf(inity)?",
+    "uuid": r"\{?(0{8}-?)(0{4}-?){3}(0{12}|A{12})\}?|[0_]{32}",
+}
+FORGED = st.one_of(
+    [
+        st.builds(lambda tag, text: {f"${tag}": text}, st.just(t), st.from_regex(r, fullmatch=True))
+        for t, r in FORMS.items()
+    ]
+    + [
+        st.builds(
+            lambda tag, bits: {f"$:{tag}": bits},
+            st.sampled_from(["rights", "bits", "masked", "loose"]),
+            st.integers(-9, 9),
+        ),
+        st.lists(st.sampled_from([-1, 0, 1, 1.5, 86400, 10**6]), max_size=4).map(
+            lambda parts: {"$timedelta": parts}
+        ),
+    ]
+)
+
+
+@given(FORGED)
+@example({"$time": "24:00:00"})  # midnight for Python 3.14
+@example({"$time": "01:02:03:04"})  # had a fraction until 3.13
+@example({"$datetime": "2026-12-31T00:00:00.0000001"})
+@example({"$bytes": "YWJj="})
+def test_what_is_decoded_is_encoded_as_it_was_read(tree):
+    try:
+        value = CODEC.decode(tree)
+    except DecodeError:
+        return
+    assert CODEC.encode(value) == tree
 
 
 @given(st.binary() | st.tuples(VALUES, st.integers(0), st.binary(max_size=3)))

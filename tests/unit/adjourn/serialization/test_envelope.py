@@ -148,12 +148,18 @@ def test_every_golden_body_is_tested():
     } == EXPECTED.keys() | READ_ONLY.keys() | WRITTEN.keys()
 
 
+instants = st.datetimes(
+    *(dt.datetime.fromisoformat(f"{year:04}-01-01") for year in (2, 9000)),
+    timezones=st.just(dt.UTC),
+)
+
+
 @given(
     args=st.lists(st.integers() | st.text()).map(tuple),
     kwargs=st.dictionaries(st.text(st.characters(exclude_categories=())), st.binary()),
     id=st.from_regex("[A-Za-z0-9][A-Za-z0-9_-]{0,499}", fullmatch=True),
-    enqueued_at=st.datetimes(timezones=st.just(dt.UTC)),
-    eta=st.none() | st.datetimes(timezones=st.just(dt.UTC)),
+    enqueued_at=instants,
+    eta=st.none() | instants,
     max_retries=st.none() | st.integers(0),
 )
 def test_an_envelope_comes_back(codec, **fields):
@@ -222,6 +228,28 @@ WRONG = [
     ("max_retries", True),
     ("max_retries", 1.0),
 ]
+
+
+OUT_OF_RANGE = [
+    ("timeout", dt.timedelta(seconds=14)),
+    ("timeout", dt.timedelta(minutes=31)),
+    ("min_backoff", dt.timedelta(seconds=-1)),
+    ("max_backoff", dt.timedelta.max),
+    ("attempts", 2**63),
+    ("executions", 10**400),
+    ("resumed", -1),
+    ("eta", dt.datetime.max.replace(tzinfo=dt.UTC)),
+    ("expires_at", dt.datetime.min.replace(tzinfo=dt.UTC)),
+    ("enqueued_at", dt.datetime.max.replace(tzinfo=dt.UTC)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_a_field_that_could_not_be_computed_with_is_refused(codec, name, value):
+    body = json.loads(envelope().encode(codec))
+
+    with pytest.raises(DecodeError, match=f"{name} of an envelope must be"):
+        Envelope.decode(json.dumps({**body, name: codec.encode(value, name)}).encode(), codec)
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
