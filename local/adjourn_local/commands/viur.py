@@ -40,9 +40,9 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if must else 0
 
 
-def _version(told: str | None) -> tuple[int, int] | None:
+def _version(named: str | None) -> tuple[int, int] | None:
     try:
-        text = told or version("viur-core")
+        text = named or version("viur-core")
     except PackageNotFoundError:
         return None
     major, _, rest = text.partition(".")

@@ -13,8 +13,8 @@ from adjourn_local.viur_check.syntax import (
     number,
 )
 
-Told = tuple[ast.AST, Weight, str]
-Rule = Callable[[ast.AST, Context], Iterator[Told]]
+Match = tuple[ast.AST, Weight, str]
+Rule = Callable[[ast.AST, Context], Iterator[Match]]
 
 CHANGE, KNOW = Weight.CHANGE, Weight.KNOW
 _DEFERRING = {"CallDeferred", "callDeferred"}
@@ -26,22 +26,22 @@ _SECONDS_SINCE = (3, 8)
 _TEMPLATE = "every 4 hours"
 
 
-def numeric_interval(node: ast.AST, context: Context) -> Iterator[Told]:
+def numeric_interval(node: ast.AST, context: Context) -> Iterator[Match]:
     """A number as interval: minutes up to 3.7, seconds since 3.8."""
     for call in _decorating(node, "PeriodicTask"):
         value = number(argument(call, "interval", 0))
         if not value:
             continue
-        told = f"PeriodicTask({value:g}) is"
+        subject = f"PeriodicTask({value:g}) is"
         if context.version is None:
             either = "minutes up to ViUR 3.7, seconds since 3.8"
-            yield call, CHANGE, f"{told} {either}: write a timedelta, or say it by --viur"
+            yield call, CHANGE, f"{subject} {either}: write a timedelta, or say it by --viur"
             continue
         unit = "seconds" if context.version >= _SECONDS_SINCE else "minutes"
-        yield call, CHANGE, f"{told} {unit} in this ViUR: write timedelta({unit}={value:g})"
+        yield call, CHANGE, f"{subject} {unit} in this ViUR: write timedelta({unit}={value:g})"
 
 
-def interval_zero(node: ast.AST, context: Context) -> Iterator[Told]:
+def interval_zero(node: ast.AST, context: Context) -> Iterator[Match]:
     """No interval: at each call of its cron name, so the job has to keep that one's rhythm."""
     for call in _decorating(node, "PeriodicTask"):
         value = argument(call, "interval", 0)
@@ -51,21 +51,22 @@ def interval_zero(node: ast.AST, context: Context) -> Iterator[Told]:
         name = str(given.value) if isinstance(given, ast.Constant) else "default"
         rhythm = context.rhythms.get(name)
         where = "cron.yaml says" if rhythm else "ViUR's cron.yaml says, unless yours does not,"
-        told = rhythm or _TEMPLATE
+        schedule = rhythm or _TEMPLATE
+        setting = f'crons = {{ {name} = {{ schedule = "{schedule}" }} }}'
         text = (
-            f"no interval means each call of cron {name!r}: {where} {told!r}, adjourn's job calls"
-            f' every minute. Keep it in Terraform: crons = {{ {name} = {{ schedule = "{told}" }} }}'
+            f"no interval means each call of cron {name!r}: {where} {schedule!r}, adjourn's job"
+            f" calls every minute. Keep it in Terraform: {setting}"
         )
         yield call, CHANGE, text
 
 
-def naive_eta(node: ast.AST, _context: Context) -> Iterator[Told]:
+def naive_eta(node: ast.AST, _context: Context) -> Iterator[Match]:
     """A time without a zone: taken for UTC, as there."""
     if isinstance(node, ast.Call) and is_naive(argument(node, "_eta")):
         yield node, KNOW, "_eta has no time zone and is taken for UTC, as in ViUR: add tzinfo"
 
 
-def queue_at_call(node: ast.AST, _context: Context) -> Iterator[Told]:
+def queue_at_call(node: ast.AST, _context: Context) -> Iterator[Match]:
     """A queue that is named only at a call."""
     value = argument(node, "_queue") if isinstance(node, ast.Call) else None
     match value:
@@ -79,7 +80,7 @@ def queue_at_call(node: ast.AST, _context: Context) -> Iterator[Told]:
             yield node, CHANGE, text
 
 
-def mapped_name(node: ast.AST, _context: Context) -> Iterator[Told]:
+def mapped_name(node: ast.AST, _context: Context) -> Iterator[Match]:
     """A name that Cloud Tasks does not take."""
     value = argument(node, "_name") if isinstance(node, ast.Call) else None
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -93,14 +94,14 @@ def mapped_name(node: ast.AST, _context: Context) -> Iterator[Told]:
         )
 
 
-def target_version(node: ast.AST, _context: Context) -> Iterator[Told]:
+def target_version(node: ast.AST, _context: Context) -> Iterator[Match]:
     """A version on which a task is to run."""
     value = argument(node, "_target_version") if isinstance(node, ast.Call) else None
     if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
         yield node, CHANGE, "_target_version has no effect: tasks run on the revision that is there"
 
 
-def own_steps(node: ast.AST, context: Context) -> Iterator[Told]:
+def own_steps(node: ast.AST, context: Context) -> Iterator[Match]:
     """Steps of an iteration's own."""
     is_iteration = context.in_class is not None and context.in_class.name in context.iterations
     if isinstance(node, ast.FunctionDef) and node.name in _OWN_STEPS and is_iteration:
@@ -112,7 +113,7 @@ def own_steps(node: ast.AST, context: Context) -> Iterator[Told]:
         yield node, KNOW, f"a call of {node.attr} begins a run where the given step stands"
 
 
-def transaction_of_older(node: ast.AST, context: Context) -> Iterator[Told]:
+def transaction_of_older(node: ast.AST, context: Context) -> Iterator[Match]:
     """Deferred calls in a transaction of a ViUR that cannot be guarded."""
     if not isinstance(node, ast.Call):
         return
@@ -131,7 +132,7 @@ def transaction_of_older(node: ast.AST, context: Context) -> Iterator[Told]:
         )
 
 
-def decorators_order(node: ast.AST, _context: Context) -> Iterator[Told]:
+def decorators_order(node: ast.AST, _context: Context) -> Iterator[Match]:
     """Decorators in an order that is refused."""
     above = decorators(node)
     for place, name in enumerate(above):
@@ -142,7 +143,7 @@ def decorators_order(node: ast.AST, _context: Context) -> Iterator[Told]:
             yield node, CHANGE, "@classmethod must stand below the decorator that defers"
 
 
-def own_environment(node: ast.AST, _context: Context) -> Iterator[Told]:
+def own_environment(node: ast.AST, _context: Context) -> Iterator[Match]:
     """What ViUR restores around a call and adjourn does not."""
     if not set(decorators(node)) & _DEFERRING:
         return
@@ -153,7 +154,7 @@ def own_environment(node: ast.AST, _context: Context) -> Iterator[Told]:
                 yield call, CHANGE, text
 
 
-def yielding(node: ast.AST, _context: Context) -> Iterator[Told]:
+def yielding(node: ast.AST, _context: Context) -> Iterator[Match]:
     """A deferred function that is asynchronous or a generator."""
     if not set(decorators(node)) & _DEFERRING:
         return
@@ -164,7 +165,7 @@ def yielding(node: ast.AST, _context: Context) -> Iterator[Told]:
         yield node, CHANGE, "a deferred function must be a plain one: nothing of it would run"
 
 
-def keys_of_dicts(node: ast.AST, context: Context) -> Iterator[Told]:
+def keys_of_dicts(node: ast.AST, context: Context) -> Iterator[Match]:
     """Dicts with other keys than text, which ViUR turns into text."""
     if not (isinstance(node, ast.Call) and last_name(node) in context.deferred):
         return
@@ -177,7 +178,7 @@ def keys_of_dicts(node: ast.AST, context: Context) -> Iterator[Told]:
             yield each, KNOW, "a tuple arrives as a tuple; in ViUR it becomes a list"
 
 
-def private_names(node: ast.AST, _context: Context) -> Iterator[Told]:
+def private_names(node: ast.AST, _context: Context) -> Iterator[Match]:
     """Variables of ViUR's task module that are only read here."""
     match node:
         case ast.ImportFrom(module="viur.core.tasks" | "viur.core", names=names):

@@ -129,8 +129,8 @@ def retry_n_times(
         email_recipients: Whom to tell of a call that was given up; `app.on_mail` sends it.
         tpl: Name of the mail's template.
     """
-    told = email_recipients or ()
-    recipients = (told,) if isinstance(told, str) else tuple(told)
+    given = email_recipients or ()
+    recipients = (given,) if isinstance(given, str) else tuple(given)
     limit = Limit(retries=retries, recipients=recipients, tpl=tpl)
     return lambda function: limited(function, limit)
 

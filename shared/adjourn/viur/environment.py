@@ -59,7 +59,7 @@ class _Restoring:
 class ViurPropagator(ContextPropagator):
     """Packs the context of a call in ViUR's way, where the application says nothing else.
 
-    The handler is that of ViUR's `conf`. The user is told by the text of the key, and the language
+    The handler is that of ViUR's `conf`. The user is the text of the user's key, and the language
     is ViUR's current one, which is set again where the call runs.
     """
 

@@ -141,7 +141,7 @@ def _older_project() -> str:
 
 
 def _is_one_of(names: set[str], value: object) -> bool:
-    # Told by name: ViUR may not be there, and importing it would take a second.
+    # Compared by name: ViUR may not be there, and importing it would take a second.
     return any(f"{cls.__module__}.{cls.__qualname__}" in names for cls in type(value).__mro__)
 
 

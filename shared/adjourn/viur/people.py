@@ -113,13 +113,13 @@ def _form_of_execute(cls: Any) -> Form:
     given = [each for each in taken.parameters.values() if each.kind not in _VARIABLE]
     # The first one is the task itself.
     free = [each for each in given[1:] if each.annotation is each.empty]
-    told = [each for each in given if each not in free]
+    annotated_ones = [each for each in given if each not in free]
 
     @functools.wraps(cls.execute)
     def annotated() -> None:
         """Take what has an annotation."""
 
-    setattr(annotated, "__signature__", taken.replace(parameters=told))  # noqa: B010 - typed so
+    setattr(annotated, "__signature__", taken.replace(parameters=annotated_ones))  # noqa: B010 - typed so
     form = form_of(annotated, is_method=True)
     as_given = ParameterType(schema={}, read=lambda value: value)
     defaults = {each.name: each.default for each in free if type(each.default) in _JSON}

@@ -52,7 +52,7 @@ def _timedelta(number: object, seconds: int) -> dt.timedelta:
     try:
         value = float(number)  # type: ignore[arg-type]  # what is none is a ValueError
         if not math.isfinite(value):
-            raise ValueError("it is not finite")  # noqa: TRY301 - told as any other mistake
+            raise ValueError("it is not finite")  # noqa: TRY301 - reported as any other mistake
         return dt.timedelta(seconds=value * seconds)
     except (ValueError, OverflowError) as error:
         raise DeclarationError(f"interval={number!r} is no length of time: {error}.") from None
