@@ -17,6 +17,12 @@ class Provider(Module):
         log(self, order_key, {}, by="notify")
 
 
+    @CallDeferred
+    @exposed
+    def recheck(self, order_key):
+        log(self, order_key, {}, by="recheck")
+
+
 class Invoice(Provider):
     pass
 
@@ -54,3 +60,4 @@ def exercise(world):
     Provider.check_state(shop.invoice, db.Key("order", "o2"))
     Card("card", "shop/card").check_state(db.Key("order", "o3"))
     shop.card.notify(order_key=db.Key("order", "o4"))
+    shop.card.recheck(db.Key("order", "o5"))
