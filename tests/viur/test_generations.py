@@ -1,6 +1,5 @@
 """The tests in `real`, each in an environment with ViUR itself, of either generation."""
 
-import os
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -24,7 +23,6 @@ def run(generation: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, "-m", "pytest", str(REAL), "-q", "-W", "ignore", *_WITHOUT],
         cwd=ROOT,
-        env={**os.environ, "VIUR_GENERATION": generation},
         capture_output=True,
         text=True,
         check=False,

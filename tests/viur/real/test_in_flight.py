@@ -4,6 +4,7 @@ ViUR's own decorators and iterations write the tasks, to the queues of the lapto
 them as App Engine does, its address included, to the endpoints of `adjourn.viur.TaskHandler`.
 """
 
+import base64
 import dataclasses
 import datetime as dt
 import urllib.error
@@ -164,6 +165,28 @@ def test_an_iteration_that_viur_began_goes_on_at_its_cursor(adjourn_world):
 
     walked = db.Get(db.Key("walked", "in-flight"))
     assert list(walked["keys"]) == keys[5:]
+
+
+@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.parametrize(
+    ("cursor", "reason"),
+    [("no cursor", "cursor"), (base64.urlsafe_b64encode(b"bm90IGEgY3Vyc29y").decode(), "refuses")],
+)
+def test_a_cursor_that_nobody_can_read_is_a_dead_letter_with_the_reason(
+    adjourn_world, cursor, reason
+):
+    walk = type("Walk", (theirs.QueryIter,), {"__module__": "moved.probe"})
+    steps = []
+    requeue = walk._requeueStep
+    walk._requeueStep = steps.append
+    walk.startIterOnQuery(db.Query("walkable"), {"name": "unreadable", "keys": []})
+    known = {letter.key for letter in letters()}
+
+    requeue({**steps.pop(), "startCursor": cursor})
+    adjourn_world.settle()
+
+    (letter,) = (each for each in letters() if each.key not in known)
+    assert reason in letter["error"]
 
 
 @pytest.mark.usefixtures("rehearsed")

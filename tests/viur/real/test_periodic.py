@@ -1,7 +1,6 @@
 """Periodic functions: how long a number is, on whom a method runs, and in which order."""
 
 import datetime as dt
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +10,9 @@ from viur.core.decorators import exposed
 
 from adjourn.viur import TaskHandler, ViurApp
 from adjourn.viur.periodic import interval_of
+from tests.viur.real import world
 
-OLDER = os.environ["VIUR_GENERATION"] == "3.7"
+OLDER = world.is_older()
 
 
 @pytest.mark.parametrize(

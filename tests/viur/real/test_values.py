@@ -4,7 +4,6 @@ import collections
 import datetime as dt
 import enum
 import json
-import os
 
 import pytest
 import pytz
@@ -15,7 +14,7 @@ from viur.core.utils import json as viur_json
 from adjourn.errors import EncodeError
 from adjourn.serialization.codec import Codec
 from adjourn.viur import JsonKeyEncoder, app, jsonDecodeObjectHook
-from tests.viur.real import worlds
+from tests.viur.real import world, worlds
 
 KEY = db.Key("order", 7, parent=db.Key("shop", "north"))
 BERLIN = pytz.timezone("Europe/Berlin")
@@ -158,8 +157,6 @@ def test_an_argument_arrives_in_the_function_as_viurs_own(stack, adjourn_world):
     adjourn_world.run(lambda: probe.remember("entity", entity(n=1)))
 
     found = worlds.effects("values")
-    package = (
-        "viur.datastore.types" if os.environ["VIUR_GENERATION"] == "3.7" else "viur.core.db.types"
-    )
+    package = "viur.datastore.types" if world.is_older() else "viur.core.db.types"
     assert found["remembered/key"] == {"text": repr(str(KEY)), "type": f"'{package}.Key'"}
     assert found["remembered/entity"]["type"] == f"'{package}.Entity'"

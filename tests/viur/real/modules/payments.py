@@ -16,7 +16,6 @@ class Provider(Module):
     def notify(self, order_key):
         log(self, order_key, {}, by="notify")
 
-
     @CallDeferred
     @exposed
     def recheck(self, order_key):
