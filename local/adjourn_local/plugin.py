@@ -14,6 +14,16 @@ _SHOWN = 200
 _printed: pytest.StashKey[deque[str]] = pytest.StashKey()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option `adjourn_enforce_iam` of pytest's configuration."""
+    parser.addini(
+        "adjourn_enforce_iam",
+        "let functions and application do on the laptop stack only what Terraform grants them",
+        type="bool",
+        default=False,
+    )
+
+
 @pytest.fixture(scope="session")
 def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[RunningStack]":
     """Yield a laptop stack that runs for the application under test on free ports.
@@ -34,7 +44,8 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
         lines.append(f"[{name}] {readable(line)}")
 
     try:
-        with running_for_tests(app, adjourn_spec, write) as running:
+        enforces_iam = bool(pytestconfig.getini("adjourn_enforce_iam"))
+        with running_for_tests(app, adjourn_spec, write, enforces_iam=enforces_iam) as running:
             yield running
     except (ConfigurationError, StackError) as error:
         pytest.fail(str(error), pytrace=False)

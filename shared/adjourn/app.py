@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, overload
 
+from adjourn import environment
 from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.declarations import Declarations
 from adjourn.application.wiring import Wiring
@@ -244,8 +245,29 @@ class App(AutomaticTasks):
         return self._declared.queues(default)
 
     def cron_names(self) -> frozenset[str]:
-        """Return the cron names for which Cloud Scheduler jobs are needed."""
+        """Return the cron names for which Cloud Scheduler jobs are needed.
+
+        That of the clean-up is among them where `ADJOURN_CLEANUP` turns it on.
+        """
+        settings = self._settings
+        if settings.cleanup if settings else environment.read(os.environ).get("cleanup"):
+            self._declare_cleanup()
         return self._declared.cron_names()
+
+    def _declare_cleanup(self) -> None:
+        """Declare the periodic function that deletes expired records, unless it is declared."""
+        from adjourn.state import cleanup  # noqa: PLC0415 - for those who turn it on
+
+        if any(each.task.name == cleanup.NAME for each in self._declared.periodics):
+            return
+
+        def clean_up() -> None:
+            self.wiring().cleaner.clean_up()
+
+        declare = self.periodic(
+            interval=cleanup.INTERVAL, cron_name=cleanup.CRON_NAME, name=cleanup.NAME, max_retries=1
+        )
+        declare(clean_up)
 
     def wiring(self) -> Wiring:
         """Return the services of this application, made on first use.
@@ -256,7 +278,7 @@ class App(AutomaticTasks):
         with self._lock:
             if self._wiring is None:
                 settings = self._settings or Settings.from_env(self._environ())
-                self._wiring = Wiring(self._declared, settings, self._adapters(settings))
+                self._wiring = self._wired(settings, self._adapters(settings))
             return self._wiring
 
     def _environ(self) -> Mapping[str, str]:
@@ -265,13 +287,18 @@ class App(AutomaticTasks):
     def _adapters(self, settings: Settings) -> Adapters:
         return google_adapters(settings, self._datastore)
 
+    def _wired(self, settings: Settings, adapters: Adapters) -> Wiring:
+        if settings.cleanup:
+            self._declare_cleanup()
+        return Wiring(self._declared, settings, adapters)
+
     def _enqueuer(self) -> Enqueuer:
         return self.wiring().enqueuer
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:
         """Use other settings and adapters within a `with` block, as tests do."""
-        before, self._wiring = self._wiring, Wiring(self._declared, settings, adapters)
+        before, self._wiring = self._wiring, self._wired(settings, adapters)
         try:
             yield self._wiring
         finally:

@@ -12,6 +12,10 @@ ATTEMPTS = 100  # of a queue without configuration (RetryConfig.max_attempts)
 _PREFIX = "ADJOURN_"
 # Read by the command line, the loader of the functions and `adjourn.viur`, so not a mistake if set.
 _OTHER_NAMES = {"ADJOURN_APP", "ADJOURN_VIUR_INTERVALS"}
+_HOSTS = {
+    "tasks_host": "CLOUDTASKS_EMULATOR_HOST",
+    "scheduler_host": "CLOUDSCHEDULER_EMULATOR_HOST",
+}
 
 Reader: TypeAlias = Callable[[Mapping[str, str]], object]
 
@@ -24,7 +28,7 @@ def read(environ: Mapping[str, str]) -> dict[str, object]:
 
 def variable(field: str) -> str:
     """Return the environment variable of a setting."""
-    return "CLOUDTASKS_EMULATOR_HOST" if field == "tasks_host" else f"{_PREFIX}{field.upper()}"
+    return _HOSTS.get(field, f"{_PREFIX}{field.upper()}")
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
@@ -32,6 +36,9 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
     known = {variable(field) for field in _READERS} | _OTHER_NAMES
     endings = [name.removeprefix(_PREFIX) for name in known]
     found = []
+    cleanup = environ.get("ADJOURN_CLEANUP", "")
+    if cleanup.strip().lower() not in {"", "true", "false"}:
+        found.append(f"ADJOURN_CLEANUP={cleanup!r} must be true or false.")
     for name in environ:
         if name.startswith(_PREFIX) and name not in known:
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
@@ -55,6 +62,10 @@ def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
     )
 
 
+def _is_true(text: str) -> bool:
+    return text.strip().lower() == "true"
+
+
 def _number(name: str) -> Reader:
     return lambda environ: _count(environ[name]) if name in environ else None
 
@@ -76,6 +87,7 @@ def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
 _READERS: Mapping[str, Reader] = {
     "project": _text("ADJOURN_PROJECT", "GOOGLE_CLOUD_PROJECT"),
     "location": _text("ADJOURN_LOCATION"),
+    "job_location": _text("ADJOURN_JOB_LOCATION"),
     "fallback_location": _text("ADJOURN_FALLBACK_LOCATION"),
     "deferred_url": _url("ADJOURN_DEFERRED_URL"),
     "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
@@ -93,5 +105,7 @@ _READERS: Mapping[str, Reader] = {
     "retry_warning": _number("ADJOURN_RETRY_WARNING"),
     "function_timeout": _number("ADJOURN_FUNCTION_TIMEOUT"),
     "max_attempts": _attempts,
+    "cleanup": lambda environ: _is_true(environ.get("ADJOURN_CLEANUP", "")) or None,
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
+    "scheduler_host": _text("CLOUDSCHEDULER_EMULATOR_HOST"),
 }

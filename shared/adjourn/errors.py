@@ -13,6 +13,7 @@ AdjournError
 ├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
+├── SchedulerError          Cloud Scheduler could not be reached or refused
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
 └── CallerError             a request is not from an accepted caller
     ├── UnauthenticatedError
@@ -83,6 +84,10 @@ class ConflictError(AdjournError):
 
 class StoreError(AdjournError):
     """Datastore could not be reached or refused the operation."""
+
+
+class SchedulerError(AdjournError):
+    """Cloud Scheduler could not be reached, refused, or has no such job."""
 
 
 class KeysUnavailableError(AdjournError):

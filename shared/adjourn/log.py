@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import Any, TextIO, cast
 
 from adjourn.concurrency import Scoped
+
+LABELS = "logging.googleapis.com/labels"
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -59,19 +63,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: int = logging.INFO) -> logging.Handler | None:
-    """Log to stdout as JSON, unless the root logger already has handlers.
+def configure(level: int = logging.INFO) -> logging.Handler:
+    """Send every log line of this process to stdout as JSON, in the place of functions-framework.
+
+    Where Cloud Run sets `LOG_EXECUTION_ID`, the framework installs a handler of its own before it
+    loads the function, which writes neither events nor severities and nothing below WARNING. It is
+    removed; handlers of others are kept.
 
     Returns:
-        The handler that was added; None if there were others.
+        The handler that does it.
     """
     root = logging.getLogger()
-    if root.handlers:
-        return None
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    root.addHandler(handler)
+    root.handlers[:] = [*(each for each in root.handlers if not _is_frameworks(each)), handler]
     root.setLevel(level)
+    sys.stdout = cast(TextIO, _WholeLines(sys.stdout, handler))
     return handler
 
 
@@ -81,6 +88,51 @@ def keep(handler: logging.Handler, level: int = logging.INFO) -> None:
         _log.addHandler(handler)
         _log.setLevel(level)
         _log.propagate = False
+
+
+def _is_frameworks(handler: logging.Handler) -> bool:
+    stream = getattr(handler, "stream", None)
+    # Not `type(...)`, which is that of a proxy.
+    return stream.__class__.__module__.startswith("functions_framework")
+
+
+class _WholeLines:
+    """Text stream that passes each line on in one write, never amid a line of the log.
+
+    `print`, and the framework that adds an execution id to what it prints, write a line and its end
+    one after the other. A log line of another thread in between would be no JSON, and its event
+    lost.
+    """
+
+    def __init__(self, stream: TextIO, handler: logging.Handler) -> None:
+        self._stream = stream
+        self._handler = handler
+        self._begun = threading.local()
+
+    def write(self, text: str) -> int:
+        """Pass on the whole lines; keep the rest until its end is written."""
+        lines, end, self._begun.text = (self._kept() + text).rpartition("\n")
+        self._pass_on(lines + end)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what this thread has begun, and flush the stream."""
+        begun, self._begun.text = self._kept(), ""
+        self._pass_on(begun)
+        self._stream.flush()
+
+    def _kept(self) -> str:
+        return getattr(self._begun, "text", "")
+
+    def _pass_on(self, text: str) -> None:
+        self._handler.acquire()
+        try:
+            self._stream.write(text)
+        finally:
+            self._handler.release()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
@@ -94,3 +146,8 @@ def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
         "logging.googleapis.com/trace": f"projects/{project}/traces/{parts[1]}",
         "logging.googleapis.com/spanId": parts[2],
     }
+
+
+def execution_fields(execution_id: str | None) -> dict[str, object]:
+    """Return the label under which Google's own runtime tells the lines of one request apart."""
+    return {LABELS: {"execution_id": execution_id}} if execution_id else {}

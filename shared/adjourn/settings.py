@@ -19,13 +19,16 @@ _QUEUE = re.compile(r"[A-Za-z0-9-]{1,100}")
 _REGION = re.compile(r"[a-z0-9-]+")
 _URL = re.compile(r"[!-~]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_HOST = r"([^\s/]+:[0-9]+)?"
 # Other values that Google would refuse only at the first call.
 _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "project": (re.compile(r"[A-Za-z0-9:.-]*"), "the id of a project, such as my-shop"),
     "location": (re.compile(r"[a-z0-9-]*"), "a region, such as europe-west1"),
     "database": (re.compile(r"[A-Za-z0-9-]*"), "the id of a database, not set for the default one"),
     "queue": (_QUEUE, "1 to 100 letters, digits or hyphens"),
-    "tasks_host": (re.compile(r"([^\s/]+:[0-9]+)?"), "host:port, such as 127.0.0.1:8080"),
+    "job_location": (re.compile(r"[a-z0-9-]*"), "a region, such as europe-west1"),
+    "tasks_host": (re.compile(_HOST), "host:port, such as 127.0.0.1:8080"),
+    "scheduler_host": (re.compile(_HOST), "host:port, such as 127.0.0.1:8080"),
 }
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
@@ -66,6 +69,7 @@ class Settings:
         location: Region of the queues, such as `europe-west1` (`ADJOURN_LOCATION`).
         fallback_location: Region whose queues of the same names take the tasks while those of
             `location` are unavailable (`ADJOURN_FALLBACK_LOCATION`); none if empty.
+        job_location: Region of the jobs; that of the queues if empty (`ADJOURN_JOB_LOCATION`).
         deferred_url: Base URL of the deferred function (`ADJOURN_DEFERRED_URL`).
         queryiter_url: Base URL of the queryiter function (`ADJOURN_QUERYITER_URL`).
         cron_url: Base URL of the cron function (`ADJOURN_CRON_URL`).
@@ -93,8 +97,12 @@ class Settings:
             unlimited. A task that fails in the last attempt becomes a dead letter before Cloud
             Tasks deletes it (`ADJOURN_MAX_ATTEMPTS`, such as `100,mail=20`). The default is 100, as
             for a queue without configuration.
+        cleanup: Whether a periodic function of the cron name "adjourn" deletes adjourn's expired
+            records, for databases without TTL policies (`ADJOURN_CLEANUP`, `true` or `false`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
+        scheduler_host: `host:port` of a local Cloud Scheduler server
+            (`CLOUDSCHEDULER_EMULATOR_HOST`); empty for the real service.
     """
 
     project: str
@@ -104,6 +112,7 @@ class Settings:
     cron_url: str
     service_account: str
     fallback_location: str = ""
+    job_location: str = ""
     callers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     people_audiences: tuple[str, ...] = ()
@@ -115,7 +124,9 @@ class Settings:
     retry_warning: int = 25
     function_timeout: int = 1800
     max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
+    cleanup: bool = False
     tasks_host: str = ""
+    scheduler_host: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -194,6 +205,10 @@ class Settings:
     def attempts_of(self, queue: str) -> int:
         """Return the `max_attempts` of a queue; 0 for unlimited."""
         return self.max_attempts.get(queue, self.max_attempts.get("", 0))
+
+    def region_of_jobs(self) -> str:
+        """Return the region of the Cloud Scheduler jobs."""
+        return self.job_location or self.location
 
     def accepted_callers(self) -> frozenset[str]:
         """Return the accounts that may call the functions."""

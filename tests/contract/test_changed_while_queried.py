@@ -18,7 +18,7 @@ from adjourn import App, QueryIter, Status
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.ports import Adapters
-from adjourn.testing import SETTINGS, sandbox
+from adjourn.testing import SETTINGS, MemoryJobs, sandbox
 
 NUMBERS = range(10, 130, 10)
 ALL = list(NUMBERS)
@@ -46,6 +46,7 @@ def outside(app, client):
             queue=box.queue,
             store=box.store,
             queries=DatastoreQueries(lambda: client),
+            jobs=MemoryJobs(),
             verifier=box.verifier,
             transactions=box.transactions,
             clock=box.clock,

@@ -1,6 +1,7 @@
 """Datastore answers ABORTED also to a plain write of what transactions of others have read."""
 
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
 import grpc
@@ -28,12 +29,16 @@ ALWAYS = 1000
 
 
 class Contended(grpc.GenericRpcHandler):
-    """Serves Datastore, but answers so many calls ABORTED, which ends their transactions."""
+    """Serves Datastore, but ends the transactions of so many calls before it serves them.
+
+    They are answered ABORTED, or if `expires`, by the server itself, which knows them no more.
+    """
 
     def __init__(self, inner):
         self._inner = inner
         self.left = 0
         self.method = "/Commit"
+        self.expires = False
         self.refuses_rollbacks = False
 
     def service(self, details):
@@ -52,7 +57,10 @@ class Contended(grpc.GenericRpcHandler):
             if number and status is grpc.StatusCode.ABORTED:
                 ended = RollbackRequest.pb()(project_id=request.project_id, transaction=number)
                 await self._inner.service(ROLLBACK).unary_unary(ended, context)
-            await context.abort(status, text)
+            self.left += self.expires and not number
+            if self.expires:
+                return await handler.unary_unary(request, context)
+            return await context.abort(status, text)
 
         return grpc.unary_unary_rpc_method_handler(
             answer, handler.request_deserializer, handler.response_serializer
@@ -102,6 +110,34 @@ def test_a_write_that_met_others_is_done_again(contended, store, pauses, name):
 
     assert store.get([KEY]) == [{"n": 2}]
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8]
+
+
+@pytest.mark.parametrize("refuses_rollbacks", [False, True])
+@pytest.mark.parametrize("method", ["/Commit", "/Lookup"])
+def test_a_transaction_that_expired_is_begun_anew(contended, store, method, refuses_rollbacks):
+    contended.method, contended.refuses_rollbacks = method, refuses_rollbacks
+    reads = []
+
+    def work(transaction):
+        reads.append(transaction.get([KEY]))
+        contended.expires, contended.left = True, 1 if len(reads) == 1 else 0
+        transaction.get([KEY])
+        transaction.put(KEY, {"n": 2})
+
+    store.transact(work)
+
+    assert len(reads) == 2
+    assert store.get([KEY]) == [{"n": 2}]
+
+
+def test_a_transaction_that_expires_again_and_again_has_failed(contended, store, pauses):
+    contended.expires, contended.left = True, ALWAYS
+
+    with pytest.raises(ConflictError, match="gave up after 6 attempts"):
+        WRITES["transact"](store)
+
+    assert len(pauses) == 5
+    assert store.get([KEY]) == [{"n": 1}]
 
 
 def test_a_deletion_that_met_others_is_done_again(contended, store):
@@ -159,6 +195,46 @@ def test_entities_that_others_have_locked_are_deleted_after_all(contended, clien
 
     assert client().get(entity.key) is None
     assert pauses == [0.05, 0.1]
+
+
+def test_an_entity_is_changed_after_all_when_a_transaction_expired(contended, client, pauses):
+    queries = DatastoreQueries(client, sleep=pauses.append, jitter=lambda: 0.5)
+    entity = datastore.Entity(client().key("Order", 1))
+    client().put(entity)
+    contended.expires, contended.left = True, 1
+
+    failed = queries.change([entity], lambda entity: entity.update(n=2))
+
+    assert failed == [None]
+    assert client().get(entity.key)["n"] == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_end_of_a_once_call_is_written_again_when_its_transaction_expired(
+    contended, store, fails
+):
+    app, ran = App(), []
+
+    @app.deferred(name="pay", once=True, max_retries=0)
+    def pay():
+        ran.append(1)
+        contended.expires, contended.left = True, 1
+        if fails:
+            raise RuntimeError("broken")
+
+    with sandbox(app) as box:
+        pay()
+        (queued,) = box.queue.due()
+        delivery = box.delivery(SETTINGS.deferred_url, queued.task.body)
+        adapters = replace(app.wiring().adapters, store=store)
+        with app.rewired(SETTINGS, adapters) as wiring:
+            first = wiring.receive_task(delivery)
+            box.clock.advance(timedelta(hours=1))
+            second = wiring.receive_task(delivery)
+
+    assert (first, second) == (Outcome.DEAD if fails else Outcome.DONE, Outcome.DONE)
+    assert ran == [1]
+    assert contended.left == 0
 
 
 def test_a_call_that_could_not_be_recorded_is_not_acknowledged(contended, store):

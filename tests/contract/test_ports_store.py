@@ -344,6 +344,18 @@ class EntityStoreContract(VersionsContract):
 
         assert "".join(name for name, _ in found) == names
 
+    def test_names_are_those_whose_time_has_passed_the_earliest_first(self, subject):
+        for name, minute in (("a", 5), ("c", 3), ("b", 4), ("d", 1)):
+            subject.put(RecordKey("Run", name), {"at": at(minute)})
+        subject.put(RecordKey("Other", "x"), {"at": at(1)})
+        subject.put(RecordKey("Run", "timeless"), {"n": 1})
+
+        found = subject.names("Run", by="at", before=at(5), limit=2)
+
+        assert list(found) == ["d", "c"]
+        assert list(subject.names("Run", by="at", before=at(5), limit=9)) == ["d", "c", "b"]
+        assert list(subject.names("Nothing", by="at", before=at(5), limit=9)) == []
+
     def test_what_a_query_has_found_can_be_deleted_on_the_way(self, subject):
         keys = [RecordKey("Run", f"{n:03}") for n in range(40)]
         for key in keys:

@@ -16,7 +16,15 @@ from adjourn.gcp.datastore_transactions import DatastoreTransactions
 from adjourn.ports import Adapters
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.state.transaction_markers import KIND
-from adjourn.testing import SETTINGS, FakeClock, MemoryQueries, MemoryQueue, MemoryVerifier, Sandbox
+from adjourn.testing import (
+    SETTINGS,
+    FakeClock,
+    MemoryJobs,
+    MemoryQueries,
+    MemoryQueue,
+    MemoryVerifier,
+    Sandbox,
+)
 
 SECOND = dt.timedelta(seconds=1)
 
@@ -54,6 +62,7 @@ def box(app, client, settings):
         queue=queue,
         store=store,
         queries=queries,
+        jobs=MemoryJobs(),
         verifier=verifier,
         transactions=DatastoreTransactions(settings, lambda: client),
         clock=clock,

@@ -77,7 +77,7 @@ def log() -> Log:
 
 @pytest.fixture(scope="session")
 def stack(ear: Ear, log: Log) -> Iterator[Stack]:  # noqa: ARG001 - the functions inherit the ear
-    stack = Stack(app, "tests.e2e.application:app", write=log.write)
+    stack = Stack(app, "tests.e2e.application:app", write=log.write, enforces_iam=True)
     with running(stack):
         yield stack
 

@@ -157,6 +157,27 @@ def test_jobs_and_cron_names_agree_until_one_is_changed(
     assert cron("diff").returncode == 0
 
 
+def test_the_jobs_of_a_cron_name_are_paused_resumed_and_triggered(
+    scheduler: scheduler_v1.CloudSchedulerClient,
+) -> None:
+    name, before = f"{PARENT}/jobs/garden", dt.datetime.now(dt.UTC)
+    for _ in range(2):  # to say it again does no harm
+        assert told("pause", "garden")["jobs"][0]["state"] == "PAUSED"
+    assert scheduler.get_job(name=name).state == scheduler_v1.Job.State.PAUSED
+    assert cron("trigger", "garden").returncode == 1
+
+    done = cron("resume", "garden")
+    assert done.stdout == "The job garden (* * * * * (Etc/UTC)) calls again.\n"
+    assert scheduler.get_job(name=name).state == scheduler_v1.Job.State.ENABLED
+    (job,) = told("trigger", "garden")["jobs"]
+    assert (job["name"], job["cron_name"]) == ("garden", "garden")
+    assert dt.datetime.fromisoformat(job["last_attempt"]) > before
+
+    done = cron("pause", "gardn")
+    assert done.returncode == 2
+    assert "No job calls the cron name 'gardn'; called are: adjourn, bell" in done.stderr
+
+
 def test_a_scheduler_that_does_not_do_it_is_said(
     loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from adjourn.app import App
 from adjourn.cron.due import upcoming
+from adjourn.cron.jobs import differences
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.tick import PeriodicStatus
-from adjourn_local.clients import scheduler_jobs
+from adjourn.ports import Job
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import count
@@ -46,6 +48,14 @@ def add(add: Add) -> None:
     actions.add_parser(
         "diff", parents=[shared], help="compare cron names with Cloud Scheduler; 1 if they differ"
     )
+
+    for name, help_ in (
+        ("pause", "let the jobs of a cron name call no more; what falls due waits"),
+        ("resume", "let the jobs of a cron name call again"),
+        ("trigger", "let the jobs of a cron name call now"),
+    ):
+        change = actions.add_parser(name, parents=[shared], help=help_)
+        change.add_argument("cron_name", help="as `list` has it")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,13 +108,13 @@ def _run(app: App, options: argparse.Namespace) -> int:
 def _diff(app: App, options: argparse.Namespace) -> int:
     settings = app.wiring().settings
     declared = app.cron_names()
-    found = scheduler_jobs.find_jobs(settings, os.environ)
-    different = list(scheduler_jobs.differences(found, declared, settings))
+    found = app.wiring().adapters.jobs.list()
+    different = [each.text for each in differences(found, declared, settings)]
     if options.json:
         print_json(
             {
                 "declared": sorted(declared),
-                "jobs": [asdict(job) for job in found],
+                "jobs": [_told(job) for job in found],
                 "differences": different,
             }
         )
@@ -114,7 +124,38 @@ def _diff(app: App, options: argparse.Namespace) -> int:
     return 1 if different else 0
 
 
-_COMMANDS = {"list": _list, "next": _next, "run": _run, "diff": _diff}
+def _change(app: App, options: argparse.Namespace) -> int:
+    """Pause, resume or trigger the jobs of a cron name."""
+    scheduler = app.wiring().adapters.jobs
+    chosen = [job for job in scheduler.list() if job.cron_name == options.cron_name]
+    if not chosen:
+        known = ", ".join(sorted({job.cron_name for job in scheduler.list()})) or "none"
+        raise UsageError(f"No job calls the cron name {options.cron_name!r}; called are: {known}.")
+    change = {"pause": scheduler.pause, "resume": scheduler.resume, "trigger": scheduler.run}
+    changed = [change[options.cron](job.name) for job in chosen]
+    if options.json:
+        print_json({"jobs": [_told(job) for job in changed]})
+    else:
+        for job in changed:
+            say(f"The job {job.name} ({job.schedule}) {_CHANGED[options.cron]}")
+    return 0
+
+
+_CHANGED = {"pause": "is paused.", "resume": "calls again.", "trigger": "calls now."}
+_COMMANDS = {
+    "list": _list,
+    "next": _next,
+    "run": _run,
+    "diff": _diff,
+    "pause": _change,
+    "resume": _change,
+    "trigger": _change,
+}
+
+
+def _told(job: Job) -> Mapping[str, Any]:
+    times = {"last_attempt": iso(job.last_attempt), "next_start": iso(job.next_start)}
+    return asdict(job) | times
 
 
 def _sorted(app: App) -> Sequence[Periodic]:

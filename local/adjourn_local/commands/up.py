@@ -76,6 +76,11 @@ def _add_tasks(up: argparse.ArgumentParser) -> None:
 
 def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
     up.add_argument(
+        "--enforce-iam",
+        action="store_true",
+        help="let functions and application do only what Terraform grants to their accounts",
+    )
+    up.add_argument(
         "--app-engine",
         type=_service,
         action="append",
@@ -138,6 +143,7 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
+        enforces_iam=options.enforce_iam,
         write=_write,
     )
     stopped = asyncio.Event()
@@ -160,10 +166,15 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
+        f"  IAM                                             {_iam(stack)}",
         "Set these where your application runs:",
         *(f"  export {name}={value}" for name, value in stack.environment().items()),
     ]
     return "\n".join(lines)
+
+
+def _iam(stack: Stack) -> str:
+    return "enforced, but for these ports" if stack.accounts else "not enforced"
 
 
 def _write(name: str, line: str) -> None:

@@ -79,13 +79,16 @@ class Functions:
         }
 
     async def start(
-        self, ports: Mapping[str, int], environment: Mapping[str, str], clock: Path
+        self,
+        ports: Mapping[str, int],
+        environments: Mapping[str, Mapping[str, str]],
+        clock: Path,
     ) -> None:
         """Start all functions; `ready` waits until they accept connections.
 
         Args:
             ports: The port of each function.
-            environment: Their environment variables.
+            environments: The environment variables of each function.
             clock: The file through which functions of the checkout follow the stack's clock.
         """
         # -I -S: without site packages the process starts fast.
@@ -95,7 +98,7 @@ class Functions:
             start_new_session=True,
         )
         for name in NAMES:
-            self._running.append(await self._spawn(name, ports[name], environment, clock))
+            self._running.append(await self._spawn(name, ports[name], environments[name], clock))
 
     async def ready(self) -> None:
         """Wait until every function accepts connections.

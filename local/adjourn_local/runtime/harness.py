@@ -115,18 +115,21 @@ class _ApplicationClock:
 
 
 @contextmanager
-def running_for_tests(app: App, spec: str, write: Print) -> Iterator[RunningStack]:
+def running_for_tests(
+    app: App, spec: str, write: Print, *, enforces_iam: bool = False
+) -> Iterator[RunningStack]:
     """Run a stack without state on free ports, and connect the application to it.
 
     Args:
         app: The application.
         spec: The import path of the application for the functions, `package.module:app`.
         write: Called with a function's name and each line that the function prints.
+        enforces_iam: Let the functions and the application do only what Terraform grants them.
     """
     with LoopThread() as loop:
         # The functions can import whatever this process can.
         with _variables({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
-            stack = Stack(app, spec, write=write)
+            stack = Stack(app, spec, write=write, enforces_iam=enforces_iam)
             loop.run(stack.__aenter__())
         try:
             with _connected(stack, app, loop) as handle:

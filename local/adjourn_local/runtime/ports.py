@@ -65,11 +65,16 @@ def _file(state: Path) -> Path:
     return state / "ports.json"
 
 
-def _any() -> Sequence[int]:
+def find_free(count: int) -> Sequence[int]:
+    """Return some ports that nothing listens on."""
+    return _any(count)
+
+
+def _any(count: int = _COUNT) -> Sequence[int]:
     for _ in range(_TRIES):
         with suppress(StackError):
-            return _free(SystemRandom().sample(_CANDIDATES, _COUNT))
-    return _free([0] * _COUNT)
+            return _free(SystemRandom().sample(_CANDIDATES, count))
+    return _free([0] * count)
 
 
 def _free(ports: Sequence[int]) -> Sequence[int]:

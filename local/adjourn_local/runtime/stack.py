@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import grpc.aio
 from aiohttp import web
 
 from adjourn import App
@@ -18,7 +17,9 @@ from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
+from adjourn_local.iam.laptop import APPLICATION, bindings, laptop
 from adjourn_local.runtime import ports
+from adjourn_local.runtime.accounts import Accounts, emulators, serve_grpc
 from adjourn_local.runtime.control import control_routes
 from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.functions import NAMES, Functions, Print, Staged
@@ -38,9 +39,8 @@ QUEUE = "default"
 USER_AUDIENCE = "people.adjourn-local.apps.googleusercontent.com"
 
 _PORTS = ("grpc", "http", *NAMES)
+_PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 _LARGEST_REQUEST = 16 << 20
-# Time for clients that are still connected to end their calls.
-_GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,7 @@ class Ports:
             "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
             "ADJOURN_PEOPLE_AUDIENCES": USER_AUDIENCE,
             "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
-            "CLOUDTASKS_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
-            "CLOUDSCHEDULER_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
-            "DATASTORE_EMULATOR_HOST": f"{ports.HOST}:{self.grpc}",
+            **emulators(f"{ports.HOST}:{self.grpc}"),
             "DATASTORE_DATASET": PROJECT,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
         }
@@ -94,6 +92,9 @@ class Stack:
         concurrency: The concurrency mode of Datastore's transactions.
         faults: The faults to inject into deliveries.
         sender: Sends requests to the functions; tests pass one that sends them elsewhere.
+        accounts: The accounts whose calls are checked, which tests pass; those of the functions
+            and of the application if `enforces_iam`.
+        enforces_iam: Let functions and application do only what Terraform grants to their accounts.
         staged: The packaged functions to run, without the checkout on their path; None for the
             functions of the checkout.
     """
@@ -111,6 +112,8 @@ class Stack:
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
         faults: Faults = NO_FAULTS,
         sender: FaultInjectingSender | None = None,
+        accounts: Accounts | None = None,
+        enforces_iam: bool = False,
         staged: Staged | None = None,
     ) -> None:
         self._app = app
@@ -121,6 +124,7 @@ class Stack:
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
         self._functions = Functions(spec, write, staged)
+        self.accounts = _accounts(app) if app and enforces_iam else accounts
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
         self._folder = StateFolder(state)
@@ -132,11 +136,12 @@ class Stack:
             # The functions are started first because they take longest.
             closing.push_async_callback(self._functions.stop)
             if self._app is not None:
-                environment = self._functions.environment(self.environment())
-                Settings.from_env(environment)  # report an invalid setting once, not per function
+                environments = {name: self._environment_of(name) for name in NAMES}
+                # Report an invalid setting once, not per function.
+                Settings.from_env(environments[NAMES[0]])
                 await self._functions.start(
                     {name: getattr(self.ports, name) for name in NAMES},
-                    environment,
+                    environments,
                     self._shared_clock(closing),
                 )
             await self._serve(closing, folder / "adjourn.sqlite3")
@@ -174,7 +179,10 @@ class Stack:
         closing.callback(servers.close)
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
         await self._serve_http(closing, [*control, *servers.http_routes(), rest.unknown()])
-        await self._serve_grpc(closing, servers.grpc_services())
+        services = servers.grpc_services()
+        await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
+        if self.accounts:
+            await self.accounts.serve(closing, services)
         # The functions stop before the servers: what they are finishing may still need them.
         closing.push_async_callback(self._functions.stop)
         if self._app is not None:
@@ -194,27 +202,17 @@ class Stack:
 
     def _provide(self, app: App) -> None:
         """Create the application's queues and jobs, as Terraform does in the cloud."""
-        parent = f"projects/{PROJECT}/locations/{LOCATION}"
-        for queue in app.queues(QUEUE):
-            self.tasks.ensure_queue(f"{parent}/queues/{queue}")
+        for queue in _queues(app):
+            self.tasks.ensure_queue(queue)
         for name in app.cron_names():
             self.scheduler.ensure_job(
-                name=f"{parent}/jobs/{name}",
+                name=f"{_PARENT}/jobs/{name}",
                 schedule="* * * * *",
                 time_zone="Etc/UTC",
                 uri=f"{self.ports.url('cron')}/{name}",
                 service_account=SERVICE_ACCOUNT,
                 audience=self.ports.url("cron"),
             )
-
-    async def _serve_grpc(
-        self, closing: AsyncExitStack, services: Sequence[grpc.GenericRpcHandler]
-    ) -> None:
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", _LARGEST_REQUEST)])
-        server.add_generic_rpc_handlers(services)
-        server.add_insecure_port(f"{ports.HOST}:{self.ports.grpc}")
-        await server.start()
-        closing.push_async_callback(server.stop, _GRACE)
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
         application = web.Application(client_max_size=_LARGEST_REQUEST)
@@ -225,8 +223,36 @@ class Stack:
         await web.TCPSite(runner, ports.HOST, self.ports.http).start()
 
     def environment(self) -> Mapping[str, str]:
-        """Return the variables that point to this stack; each start has a revision of its own."""
-        return {"ADJOURN_REVISION": self._revision, **self.ports.environment()}
+        """Return the variables that point an application to this stack.
+
+        Each start has a revision of its own. Where IAM is enforced, the application calls as its
+        own account.
+        """
+        return {
+            "ADJOURN_REVISION": self._revision,
+            **self.ports.environment(),
+            **self._calling_as(APPLICATION),
+        }
+
+    def _environment_of(self, function: str) -> Mapping[str, str]:
+        environment = self._functions.environment(self.environment())
+        return {**environment, **self._calling_as(function)}
+
+    def _calling_as(self, name: str) -> Mapping[str, str]:
+        email = laptop(PROJECT, ()).email(name)
+        accounts = self.accounts
+        return accounts.environment(email) if accounts and email in accounts else {}
+
+
+def _queues(app: App) -> Sequence[str]:
+    return [f"{_PARENT}/queues/{name}" for name in sorted(app.queues(QUEUE))]
+
+
+def _accounts(app: App) -> Accounts:
+    """Return the accounts of the functions and of the application, with what they may do."""
+    deployment = laptop(PROJECT, _queues(app))
+    emails = [deployment.email(name) for name in (*NAMES, APPLICATION)]
+    return Accounts(emails, bindings(deployment))
 
 
 @contextmanager

@@ -21,8 +21,7 @@ def start() -> Wiring:
     handler = configure()
     try:
         app = load_app(os.environ)
-        if handler is not None:
-            keep(handler)  # importing ViUR, for one, replaces all
+        keep(handler)  # importing ViUR, for one, replaces all
         wiring = app.wiring()
         wiring.check()
     except AdjournError as error:

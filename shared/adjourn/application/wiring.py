@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.start import Starter
     from adjourn.startup import Startup
+    from adjourn.state.cleanup import Cleaner
 
 
 class Wiring:
@@ -122,6 +123,13 @@ class Wiring:
         return Reviver(runs=self.runs)
 
     @cached_property
+    def cleaner(self) -> Cleaner:
+        """What deletes expired records."""
+        from adjourn.state.cleanup import Cleaner  # noqa: PLC0415 - for the task that does it
+
+        return Cleaner(store=self.adapters.store, clock=self.adapters.clock)
+
+    @cached_property
     def receive_task(self) -> Receiver:
         """Runs the deferred calls that Cloud Tasks delivers."""
         from adjourn.execution.runner import TaskRunner  # noqa: PLC0415 - for the deferred function
@@ -136,6 +144,7 @@ class Wiring:
             markers=self._markers,
             retry_warnings=self._retry_warnings,
             executor=self._executor(),
+            on_periodic=self._note_periodic,
         )
         receiver = declared.wrap_task_runner(runner)
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
@@ -162,6 +171,12 @@ class Wiring:
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 
             follow(self._adapters.store, envelope, task)
+
+    def _note_periodic(self, envelope: Envelope) -> None:
+        if len(self._declared.periodics):
+            from adjourn.cron.due import note_delivery  # noqa: PLC0415 - for periodic functions
+
+            note_delivery(self._adapters.store, envelope)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
+from adjourn.gcp.cloudscheduler import CloudSchedulerJobs
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
@@ -38,6 +39,7 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         queue=CloudTaskQueue(settings),
         store=DatastoreStore(client),
         queries=DatastoreQueries(client),
+        jobs=CloudSchedulerJobs(settings),
         verifier=OidcVerifier(
             settings.keys_url,
             now=clock.now,

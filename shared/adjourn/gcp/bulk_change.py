@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.datastore_api import ContentionRetry, lookup, translated
+from adjourn.gcp.datastore_api import ContentionRetry, has_ended_transaction, lookup, translated
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
@@ -102,4 +102,6 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (google.InvalidArgument, google.FailedPrecondition, google.ResourceExhausted) as error:
+        if has_ended_transaction(error):
+            raise
         raise _RefusedError(f"Datastore refused the commit: {error}") from error

@@ -150,7 +150,7 @@ def translated() -> Iterator[None]:
     """Raise our own errors instead of Google's.
 
     Raises:
-        ConflictError: The transaction or write lost to contention (ABORTED).
+        ConflictError: The transaction or write lost to contention, or the transaction expired.
         StoreError: Datastore could not be reached, or refused the request.
     """
     from google.api_core import exceptions as google
@@ -158,20 +158,34 @@ def translated() -> Iterator[None]:
 
     try:
         yield
-    except google.Aborted as error:
-        raise ConflictError(str(error)) from error
     except (google.GoogleAPIError, GoogleAuthError) as error:
-        # The client rolls an aborted transaction back; an error of the rollback hides ABORTED.
-        hidden: BaseException | None = error
-        while hidden and not isinstance(hidden, google.Aborted):
-            hidden = hidden.__context__
-        if hidden:
-            raise ConflictError(str(hidden)) from hidden
+        # The client rolls a failed transaction back; an error of the rollback hides the first one.
+        ended: BaseException | None = error
+        while ended and not has_ended_transaction(ended):
+            ended = ended.__context__
+        if ended:
+            raise ConflictError(str(ended)) from ended
         raise StoreError(f"A request to Datastore failed: {error}") from error
 
 
+def has_ended_transaction(error: BaseException) -> bool:
+    """Whether Datastore has aborted a transaction, or let it expire, without writing anything.
+
+    It answers INVALID_ARGUMENT, whose text alone tells, when a transaction was open for 270 seconds
+    or idle for 60, as it is if the process was suspended
+    (https://cloud.google.com/datastore/docs/concepts/transactions,
+    https://github.com/googleapis/nodejs-firestore/pull/1347).
+    """
+    from google.api_core.exceptions import Aborted, BadRequest
+
+    has_expired = isinstance(error, BadRequest) and "transaction has expired" in str(error)
+    return has_expired or isinstance(error, Aborted)
+
+
 class ContentionRetry:
-    """Retries a transaction or a write that lost to contention, after growing random pauses.
+    """Retries a transaction that was aborted or expired, or a write that lost to contention.
+
+    It pauses in between, for a random and growing time.
 
     Datastore answers ABORTED when a transaction read what others have changed since. With
     pessimistic locks, which are its default, it also aborts plain writes of what other transactions
@@ -198,10 +212,10 @@ class ContentionRetry:
 
         Args:
             work: Calls Datastore; Google's errors are translated here.
-            failure: What is raised if the last attempt lost to contention, too.
+            failure: What is raised if the last attempt was in vain for the same reason.
 
         Raises:
-            ConflictError: The work raised it for another reason than contention.
+            ConflictError: The work raised it for another reason.
             StoreError: Datastore could not be reached, or refused the request.
         """
 
@@ -212,11 +226,11 @@ class ContentionRetry:
         seconds = itertools.islice(doubling(_FIRST_PAUSE), _ATTEMPTS - 1)
         pauses = (each * self._jitter() for each in seconds)
         try:
-            return retry(attempt, pauses=pauses, is_transient=_is_contention, sleep=self._sleep)
+            return retry(attempt, pauses=pauses, is_transient=_is_passing, sleep=self._sleep)
         except ConflictError as error:
-            if not _is_contention(error):
+            if not _is_passing(error):
                 raise
-            text = f"Contention in Datastore: gave up after {_ATTEMPTS} attempts."
+            text = f"Datastore: gave up after {_ATTEMPTS} attempts: {error}"
             raise failure(text) from error
 
     def pause(self, attempt: int) -> None:
@@ -225,7 +239,6 @@ class ContentionRetry:
             self._sleep(_FIRST_PAUSE * 2 ** (attempt - 1) * self._jitter())
 
 
-def _is_contention(error: Exception) -> bool:
-    from google.api_core.exceptions import Aborted
-
-    return isinstance(error, ConflictError) and isinstance(error.__cause__, Aborted)
+def _is_passing(error: Exception) -> bool:
+    cause = error.__cause__
+    return isinstance(error, ConflictError) and cause is not None and has_ended_transaction(cause)

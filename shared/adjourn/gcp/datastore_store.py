@@ -124,8 +124,18 @@ class DatastoreStore:
             for entity in query.fetch():
                 yield str(entity.key.name), dict(entity)
 
+    def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
+        """Run one keys-only query, which is billed as one read."""
+        from google.cloud.datastore.query import PropertyFilter
+
+        with translated():
+            query = self._client().query(kind=kind, order=[by])
+            query.keys_only()
+            query.add_filter(filter=PropertyFilter(by, "<", before))
+            return [str(entity.key.name) for entity in query.fetch(limit=limit)]
+
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction; retry it if it lost to contention."""
+        """Run `work` in a transaction; retry it if it was aborted or expired."""
         return self._retry(lambda: self._transact_once(work), ConflictError)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:

@@ -17,6 +17,7 @@ from adjourn.ports.entity_store import (
     Value,
     Versioned,
 )
+from adjourn.ports.job_scheduler import Job, JobScheduler
 from adjourn.ports.query_source import Page, QuerySource, Split
 from adjourn.ports.task_queue import NewTask, Target, TaskQueue, TaskState
 from adjourn.ports.token_verifier import TokenVerifier
@@ -25,6 +26,8 @@ __all__ = [
     "Adapters",
     "ApplicationTransactions",
     "EntityStore",
+    "Job",
+    "JobScheduler",
     "NewTask",
     "Page",
     "QuerySource",

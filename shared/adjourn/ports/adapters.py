@@ -10,6 +10,7 @@ from adjourn.clock import Clock
 from adjourn.concurrency import ahead, is_stopping
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
+from adjourn.ports.job_scheduler import JobScheduler
 from adjourn.ports.query_source import QuerySource
 from adjourn.ports.task_queue import TaskQueue
 from adjourn.ports.token_verifier import TokenVerifier
@@ -23,6 +24,7 @@ class Adapters:
         queue: Cloud Tasks.
         store: Datastore, for our own records.
         queries: Datastore, for the queries of the application.
+        jobs: Cloud Scheduler.
         verifier: Verifies the tokens of callers.
         transactions: The transactions of the application.
         clock: The time.
@@ -35,6 +37,7 @@ class Adapters:
     queue: TaskQueue
     store: EntityStore
     queries: QuerySource
+    jobs: JobScheduler
     verifier: TokenVerifier
     transactions: ApplicationTransactions
     clock: Clock

@@ -121,10 +121,25 @@ class EntityStore(Protocol):
             StoreError: Datastore could not be reached or refused.
         """
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction and return its result; retry it if it lost to contention.
+    def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
+        """Return the names of records of a kind whose time in the property `by` has passed.
+
+        Only the names are fetched, those with the earliest times first.
+
+        Args:
+            kind: The kind.
+            by: The property.
+            before: The time in it is earlier.
+            limit: How many names at most.
 
         Raises:
-            ConflictError: The last attempt lost to contention, too.
+            StoreError: Datastore could not be reached or refused.
+        """
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction and return its result; retry it if it is aborted or expires.
+
+        Raises:
+            ConflictError: The last attempt was aborted or expired, too.
             StoreError: Datastore could not be reached or refused.
         """

@@ -12,7 +12,7 @@ from flask import Request, Response, abort
 from adjourn.clock import in_utc
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, execution_fields, trace_fields
 from adjourn.serialization.context import TRACEPARENT, propagating
 
 # Cloud Tasks itself accepts at most a megabyte (https://cloud.google.com/tasks/docs/quotas).
@@ -83,12 +83,13 @@ def person(
 
 
 def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
-    """Attach what is logged and enqueued during a request to the trace of the request."""
+    """Attach what is logged and enqueued during a request to its trace and its execution."""
 
     def traced(request: Request) -> Response:
         traceparent = request.environ.get("HTTP_TRACEPARENT", "")
         context = {TRACEPARENT: traceparent} if traceparent else {}
-        with bound(**trace_fields(project, traceparent)), propagating(context):
+        execution = execution_fields(request.environ.get("HTTP_FUNCTION_EXECUTION_ID"))
+        with bound(**trace_fields(project, traceparent), **execution), propagating(context):
             return respond(request)
 
     return traced

@@ -15,6 +15,7 @@ from adjourn.testing.context_managers import fake, inline, sandbox
 from adjourn.testing.enqueued_calls import EnqueuedCall
 from adjourn.testing.entity_store import MemoryStore
 from adjourn.testing.fake_clock import FakeClock
+from adjourn.testing.job_scheduler import MemoryJobs
 from adjourn.testing.query_source import MemoryQueries, MemoryQuery
 from adjourn.testing.sandbox import SETTINGS, Sandbox
 from adjourn.testing.task_queue import MemoryQueue, Queued
@@ -25,6 +26,7 @@ __all__ = [
     "SETTINGS",
     "EnqueuedCall",
     "FakeClock",
+    "MemoryJobs",
     "MemoryQueries",
     "MemoryQuery",
     "MemoryQueue",

@@ -13,6 +13,7 @@ from adjourn.settings import Settings
 from adjourn.testing.enqueued_calls import CHANCE
 from adjourn.testing.entity_store import MemoryStore
 from adjourn.testing.fake_clock import START, FakeClock
+from adjourn.testing.job_scheduler import MemoryJobs
 from adjourn.testing.query_source import MemoryQueries
 from adjourn.testing.sandbox import SETTINGS, Sandbox
 from adjourn.testing.task_queue import MemoryQueue
@@ -93,6 +94,7 @@ def sandbox(
         queue=queue,
         store=store,
         queries=queries,
+        jobs=MemoryJobs(),
         verifier=verifier,
         transactions=transactions,
         clock=clock,

@@ -93,6 +93,15 @@ class MemoryStore:
         found.sort(key=lambda each: each[:2], reverse=True)
         return ((name, record) for _, name, record in found)
 
+    def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
+        """Return names, those with the earliest times first."""
+        found = [
+            (at, key.name)
+            for key, (_, record) in list(self.records.items())
+            if key.kind == kind and isinstance(at := record.get(by), dt.datetime) and at < before
+        ]
+        return [name for _, name in sorted(found)[:limit]]
+
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; retry it if something that it read has changed.
 

@@ -2,12 +2,22 @@
 
 import json
 import logging
+import sys
 import threading
 from contextlib import contextmanager
 
+import functions_framework
 import pytest
 
-from adjourn.log import JsonFormatter, bound, configure, event, keep, trace_fields
+from adjourn.log import (
+    JsonFormatter,
+    bound,
+    configure,
+    event,
+    execution_fields,
+    keep,
+    trace_fields,
+)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -16,11 +26,18 @@ SPAN = "b7ad6b7169203331"
 @contextmanager
 def bare_root():
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, stdout = root.handlers[:], root.level, sys.stdout
+    loggers = [
+        each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
+    ]
+    enabled = [each for each in loggers if not each.disabled]
     root.handlers.clear()
     try:
         yield root
     finally:
+        sys.stdout = stdout
+        for logger in enabled:
+            logger.disabled = False
         root.handlers[:] = handlers
         root.setLevel(level)
 
@@ -95,14 +112,69 @@ def test_lines_go_to_stdout_as_json(capsys):
     ]
 
 
-def test_handlers_that_are_set_already_are_left_alone():
+def test_the_handler_of_functions_framework_gives_way(capsys, monkeypatch):
+    monkeypatch.setenv("LOG_EXECUTION_ID", "true")  # as Cloud Run has it
+    with bare_root() as root:
+        functions_framework._configure_app_execution_id_logging()
+        assert root.handlers, "it installs none any more"
+        logging.getLogger("adjourn").disabled = False  # a function imports it later
+        configure()
+
+        event("task.done", logging.INFO, "done", task="shop.send")
+
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["event"], line["severity"], line["task"]) == ("task.done", "INFO", "shop.send")
+
+
+def test_handlers_of_others_are_kept():
     mine = logging.NullHandler()
 
     with bare_root() as root:
         root.addHandler(mine)
         configure()
 
-        assert root.handlers == [mine]
+        assert root.handlers[0] is mine
+        assert isinstance(root.handlers[1].formatter, JsonFormatter)
+
+
+def test_what_others_print_never_breaks_a_line_of_the_log(capsys):
+    printed, logged = threading.Event(), threading.Event()
+
+    def write_in_two_parts():
+        sys.stdout.write("half a ")
+        printed.set()
+        logged.wait(10)
+        sys.stdout.write("line\n")
+
+    with bare_root():
+        configure()
+        other = threading.Thread(target=write_in_two_parts)
+        other.start()
+        printed.wait(10)
+        event("task.done", logging.INFO, "done")
+        logged.set()
+        other.join()
+
+    line, text = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "task.done"
+    assert text == "half a line"
+
+
+def test_what_is_printed_without_an_end_comes_out_when_it_is_flushed(capsys):
+    with bare_root():
+        configure()
+
+        print("50 %", end="", flush=True)  # noqa: T201
+        print(" and the rest")  # noqa: T201
+
+    assert capsys.readouterr().out == "50 % and the rest\n"
+
+
+def test_a_line_carries_the_id_of_its_request():
+    assert execution_fields("abc123") == {
+        "logging.googleapis.com/labels": {"execution_id": "abc123"}
+    }
+    assert execution_fields(None) == {}
 
 
 def test_our_own_lines_keep_their_handler_when_the_application_replaces_it(capsys):

@@ -55,6 +55,9 @@ def test_everything_can_be_set():
         ADJOURN_DATABASE="orders",
         ADJOURN_FUNCTION_TIMEOUT="540",
         ADJOURN_KEYS_URL="http://127.0.0.1:8081/certs",
+        ADJOURN_CLEANUP="true",
+        ADJOURN_JOB_LOCATION="europe-west3",
+        CLOUDSCHEDULER_EMULATOR_HOST="127.0.0.1:8081",
         CLOUDTASKS_EMULATOR_HOST="127.0.0.1:8080",
     )
 
@@ -65,7 +68,10 @@ def test_everything_can_be_set():
     assert (settings.function_timeout, read().function_timeout) == (540, 1800)
     assert settings.platform == Platform.CLOUD_RUN_IAM
     assert settings.keys_url == "http://127.0.0.1:8081/certs"
+    assert (settings.cleanup, read().cleanup) == (True, False)
+    assert (settings.region_of_jobs(), read().region_of_jobs()) == ("europe-west3", "europe-west1")
     assert settings.tasks_host == "127.0.0.1:8080"
+    assert settings.scheduler_host == "127.0.0.1:8081"
 
 
 def test_the_project_may_be_named_as_google_does():
@@ -241,6 +247,9 @@ def test_attempts_that_are_no_number_are_refused(text):
         ("ADJOURN_DATABASE", "(default)", "the id of a database, not set for the default one"),
         ("CLOUDTASKS_EMULATOR_HOST", "http://127.0.0.1:8080", "host:port"),
         ("CLOUDTASKS_EMULATOR_HOST", "localhost", "host:port"),
+        ("CLOUDSCHEDULER_EMULATOR_HOST", "localhost", "host:port"),
+        ("ADJOURN_JOB_LOCATION", "Europe", "a region"),
+        ("ADJOURN_CLEANUP", "yes", "true or false"),
     ],
 )
 def test_what_google_would_refuse_is_told_at_the_start(name, value, wanted):

@@ -1,4 +1,5 @@
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, keys_url: str, clock: FakeClock) -> I
     """Return what starts a function and gives a client of it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
     shop.sent.clear()
 
     def start(name: str = "deferred", **environment: str) -> FlaskClient:

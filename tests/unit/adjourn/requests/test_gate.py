@@ -17,7 +17,7 @@ from adjourn.ports import Adapters
 from adjourn.requests.http import STATUS
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
-from adjourn.testing import SETTINGS, MemoryStore, MemoryVerifier, sandbox
+from adjourn.testing import SETTINGS, MemoryJobs, MemoryStore, MemoryVerifier, sandbox
 
 SECOND = dt.timedelta(seconds=1)
 
@@ -94,6 +94,7 @@ def untouched(box, store):
         queue=box.queue,
         store=store,
         queries=box.queries,
+        jobs=MemoryJobs(),
         verifier=box.verifier,
         transactions=box.transactions,
         clock=box.clock,
