@@ -13,7 +13,8 @@ def test_the_functions_write_events_as_json_though_viur_replaced_all_handlers(
     def found():
         for line in printed.lines:
             name, _, text = line.partition(" ")
-            if name == "deferred" and '"event": "task.dead"' in text:
+            is_wanted = '"event": "task.dead"' in text and "import_broken" in text
+            if name == "deferred" and is_wanted:
                 return json.loads(text)
         return None
 
