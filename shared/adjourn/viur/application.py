@@ -20,7 +20,7 @@ from adjourn.settings import Settings
 from adjourn.tasks.methods import Method, TaskClasses, undecorated
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
-from adjourn.viur import installed, periodic, queues, region
+from adjourn.viur import installed, periodic, region
 from adjourn.viur.arrivals import Arrivals
 from adjourn.viur.calls import (
     DEFAULT_QUEUE,
@@ -225,9 +225,11 @@ class ViurApp(App):
         Calls are found in the source of the application's modules; of one whose queue is not
         written there, a log event says where it is.
         """
+        from adjourn.viur.queues import named_in  # noqa: PLC0415 - for the command line
+
         modules = {task.function.__module__ for task in self._declared.tasks}
         modules |= {cls.__module__ for cls in self._declared.iterations}
-        named = queues.named_in(m for m in modules if not m.startswith("adjourn."))
+        named = named_in(m for m in modules if not m.startswith("adjourn."))
         return super().queues(default) | (named | queues_of_configuration()) - {DEFAULT_QUEUE}
 
     def _environ(self) -> Mapping[str, str]:

@@ -14,16 +14,15 @@ made of it, or nearer to what it was:
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.types import Extension
+from adjourn.serialization.types import Extension, type_name
 from adjourn.viur.keys import VIUR_VALUES, entity_parts, is_entity, is_key, key_parts
 from adjourn.viur.queries import VIUR_RUN
 
-_EXACT_ZONES = (type(None), dt.timezone, zoneinfo.ZoneInfo)
+_EXACT_ZONES = {"builtins.NoneType", "datetime.timezone", "zoneinfo.ZoneInfo"}
 
 
 class ViurCodec(Codec):
@@ -50,7 +49,8 @@ class ViurCodec(Codec):
 
 
 def _moment(value: dt.datetime) -> dt.datetime:
-    return value if isinstance(value.tzinfo, _EXACT_ZONES) else value.astimezone(dt.UTC)
+    is_exact = type_name(type(value.tzinfo)) in _EXACT_ZONES
+    return value if is_exact else value.astimezone(dt.UTC)
 
 
 def _plain_moment(value: dt.datetime) -> dt.datetime:

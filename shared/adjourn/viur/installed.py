@@ -7,7 +7,6 @@ on it is `viur.core.db`, on `google.cloud.datastore`. Nothing here imports ViUR.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 MINUTES, SECONDS = "minutes", "seconds"
@@ -62,6 +61,8 @@ def is_installed() -> bool:
 
 
 def _version() -> tuple[int, int] | None:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import
+
     try:
         major, minor, *_ = version("viur-core").split(".")
     except PackageNotFoundError:
