@@ -27,6 +27,10 @@ def is_reserved_kind(kind: str) -> bool:
     return _RESERVED_KIND.fullmatch(kind) is not None
 
 
+# The end of the ids of periodic runs and of the names of their tasks.
+RUN = "-periodic"
+
+
 def digest(content: str | bytes, length: int = 32) -> str:
     """Return the first hexadecimal digits of a content's SHA-256, text as UTF-8.
 
