@@ -11,6 +11,9 @@ import re
 # Short names of tasks, by the reference of Task.name.
 TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 
+# The end of the ids of periodic runs and of the names of their tasks.
+RUN = "-periodic"
+
 
 def digest(content: str | bytes, length: int = 32) -> str:
     """Return the first hexadecimal digits of a content's SHA-256, text as UTF-8.

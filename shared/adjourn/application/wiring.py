@@ -144,6 +144,7 @@ class Wiring:
             markers=self._markers,
             retry_warnings=self._retry_warnings,
             executor=self._executor(),
+            on_periodic=self._note_periodic,
         )
         receiver = declared.wrap_task_runner(runner)
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
@@ -170,6 +171,12 @@ class Wiring:
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 
             follow(self._adapters.store, envelope, task)
+
+    def _note_periodic(self, envelope: Envelope) -> None:
+        if len(self._declared.periodics):
+            from adjourn.cron.due import note_delivery  # noqa: PLC0415 - for periodic functions
+
+            note_delivery(self._adapters.store, envelope)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""

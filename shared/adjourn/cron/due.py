@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from adjourn.cron.periodic import Periodic, Timing
+from adjourn.names import RUN
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.methods import ObjectPath
 
 KIND = "AdjournPeriodic"
-RUN = "-periodic"  # the end of the ids of runs and of the names of their tasks
 
 # If a call of Cloud Scheduler was late, for instance after retries, the next one follows it sooner
 # than after the interval. So a slot within the next tenth of its interval is enqueued now, to start
@@ -20,6 +20,10 @@ RUN = "-periodic"  # the end of the ids of runs and of the names of their tasks
 _LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud Tasks allows
 # By how much our clock may be behind that of the Scheduler.
 _SKEW = dt.timedelta(seconds=10)
+# Once a claim is older, the call that made it has ended (a call of Cloud Scheduler may take 30
+# minutes, https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs), and
+# the name of its task may be free again.
+_CLAIM_LASTS = dt.timedelta(hours=1)
 # The first call may be for a time of the schedule: a daily function must not wait for another day.
 _FIRST_WINDOW = dt.timedelta(minutes=1)
 
@@ -29,7 +33,7 @@ class PeriodicState(NamedTuple):
 
     Attributes:
         slot: The last slot that was claimed; without one, the time after which slots count.
-        is_enqueued: Whether the task of the slot was enqueued.
+        is_enqueued: Whether the task of the slot is known to have been enqueued.
         task: Full name of the task of the last run; "" if there was none.
         call: Id of that run.
         timing: Text of the interval or schedule that the slot belongs to.
@@ -102,8 +106,10 @@ def decide(
         state: The stored state, None before the first call.
         tick: The time that the Scheduler gives for its call, never later than now.
         now: The present.
-        is_running: Whether the last run has not ended.
+        is_running: Whether the last run has not ended; of a claimed slot, whether it has a task.
     """
+    if state is not None and not state.is_enqueued and is_running:  # only the mark was lost
+        return _passing(timing, state._replace(is_enqueued=True), tick, now, is_running=True)
     slot = due(timing, state, tick, now)
     last = state or PeriodicState(slot=now, is_enqueued=True)
     if slot is None:
@@ -112,15 +118,54 @@ def decide(
         # From now on slots count, so that none can fall between two calls.
         return Decision(state=last._replace(slot=now, timing=timing.text))
     passed = last._replace(slot=slot, is_enqueued=True, timing=timing.text)
-    if timing.grace is not None and now - slot > timing.grace:
-        then = decide(timing, passed, tick, now, is_running=is_running)
-        skipped = ((slot, "it was found too late"), *then.skipped)
-        return then._replace(state=then.state or passed, skipped=skipped)
+    if reason := _reason_to_skip(timing, passed, tick, now, is_claimed=_is_unfinished(state)):
+        then = _passing(timing, passed, tick, now, is_running=is_running)
+        return then._replace(skipped=((slot, reason), *then.skipped))
+    skipped = _overtaken(timing, state, tick, slot)
     if is_running and timing.skips_overlap and not _is_unfinished(state):
         waits = isinstance(timing.when, dt.timedelta)
-        skipped = ((slot, "the last run has not ended"),)
+        skipped = (*skipped, (slot, "the last run has not ended"))
         return Decision(state=None if waits else passed, skipped=skipped)
-    return Decision(state=passed._replace(is_enqueued=False), slot=slot)
+    return Decision(state=passed._replace(is_enqueued=False), slot=slot, skipped=skipped)
+
+
+def _passing(
+    timing: Timing, passed: PeriodicState, tick: dt.datetime, now: dt.datetime, *, is_running: bool
+) -> Decision:
+    """Decide what follows a slot that is settled, and store at least that it is."""
+    then = decide(timing, passed, tick, now, is_running=is_running)
+    return then._replace(state=then.state or passed)
+
+
+def _reason_to_skip(
+    timing: Timing, passed: PeriodicState, tick: dt.datetime, now: dt.datetime, *, is_claimed: bool
+) -> str:
+    """Return why the slot that is due is left out, "" if it is not."""
+    if timing.grace is not None and now - passed.slot > timing.grace:
+        return "it was found too late"
+    # Not an interval, which begins anew with a claim that is completed.
+    is_schedule = not isinstance(timing.when, dt.timedelta)
+    is_old = is_claimed and is_schedule and now - passed.slot >= _CLAIM_LASTS
+    if is_old and due(timing, passed, tick, now) is not None:
+        return "the call that was to enqueue it did not, and a later time is due"
+    return ""
+
+
+def _overtaken(
+    timing: Timing, state: PeriodicState | None, tick: dt.datetime, slot: dt.datetime
+) -> tuple[tuple[dt.datetime, str], ...]:
+    """Return the first time of a schedule that is left out because a later one is due, if any."""
+    if (
+        isinstance(timing.when, dt.timedelta)
+        or not _is_known(timing, state)
+        or _is_unfinished(state)
+    ):
+        return ()
+    first = timing.when.next_after(_since(timing, state, tick))
+    if first == slot:
+        return ()
+    reason = f"like all times before {slot:%Y-%m-%d %H:%M} UTC, it passed without a call"
+    return ((first, reason),)
 
 
 def upcoming(
@@ -196,6 +241,23 @@ def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
     Raises:
         StoreError: Datastore could not be reached.
     """
+    _note(store, envelope, {"task": task, "is_enqueued": True})
+
+
+def note_delivery(store: EntityStore, envelope: Envelope) -> None:
+    """Store that the task of a slot was enqueued, if the call of the Scheduler has not.
+
+    Without that, a slot whose mark was lost would be enqueued again when Cloud Tasks has forgotten
+    the name of its task. It costs a run one lookup.
+
+    Raises:
+        StoreError: Datastore could not be reached; the run must not begin.
+    """
+    _note(store, envelope, {"is_enqueued": True})
+
+
+def _note(store: EntityStore, envelope: Envelope, changes: Record) -> None:
+    """Change the state to which a run belongs, unless another run has followed."""
     if not envelope.id.endswith(RUN):
         return
     names = [envelope.task]
@@ -203,9 +265,18 @@ def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
         names.append(f"{envelope.task} on {envelope.args[0].path}")
     keys = [RecordKey(KIND, name) for name in names]
 
-    def work(transaction: Transaction) -> None:
-        for key, record in zip(keys, transaction.get(keys), strict=True):
-            if record is not None and record.get("call") == envelope.id:
-                transaction.put(key, {**record, "task": task})
+    def changed(records: Sequence[Record | None]) -> dict[RecordKey, Record]:
+        return {
+            key: {**record, **changes}
+            for key, record in zip(keys, records, strict=True)
+            if record
+            and record.get("call") == envelope.id
+            and not changes.items() <= record.items()
+        }
 
-    store.transact(work)
+    def work(transaction: Transaction) -> None:
+        for key, record in changed(transaction.get(keys)).items():
+            transaction.put(key, record)
+
+    if changed(store.get(keys)):
+        store.transact(work)

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
-from adjourn.cron.due import RUN, Decision, PeriodicState, decide, key_of, record_of, state_of
+from adjourn.cron.due import Decision, PeriodicState, decide, key_of, record_of, state_of
 from adjourn.cron.periodic import Periodic
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
-from adjourn.names import digest
+from adjourn.names import RUN, digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
@@ -35,7 +35,7 @@ class ClaimedSlot(NamedTuple):
 
 
 class LastRun(NamedTuple):
-    """The task that must end before the next run, "" for none, and whether it is running."""
+    """The task that decides about the next run, "" for none, and whether it is there."""
 
     task: str
     is_running: bool
@@ -191,20 +191,19 @@ class PeriodicRunner:
             records = transaction.get(keys)
             for (periodic, last), record in zip(last_runs.items(), records, strict=True):
                 state = state_of(record)
-                # Another task than the one that was looked up was enqueued a moment ago.
-                is_running = last.is_running or _awaited(periodic, state) != last.task
+                is_running = last.is_running
+                if _awaited(periodic, state) != last.task:
+                    # Another call claimed a slot a moment ago; it is enqueued by its name.
+                    is_running = state is None or state.is_enqueued
                 decision = decide(periodic.timing, state, tick, now, is_running=is_running)
                 decided.append((periodic, decision))
+                _tell_skipped(periodic, decision)
                 if decision.state:
                     stored = self._with_task(periodic, decision.state)
                     transaction.put(key_of(periodic), record_of(stored))
             return decided
 
         decided = self.store.transact(work) if last_runs else []
-        for periodic, decision in decided:
-            for slot, reason in decision.skipped:
-                text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
-                event("cron.skipped", logging.WARNING, text)
         return [ClaimedSlot(periodic, each.slot) for periodic, each in decided if each.slot]
 
     def _with_task(self, periodic: Periodic, state: PeriodicState) -> PeriodicState:
@@ -258,6 +257,13 @@ class PeriodicRunner:
             self.store.transact(work)
 
 
+def _tell_skipped(periodic: Periodic, decision: Decision) -> None:
+    """Log what is skipped, before that is stored: a process may die in between."""
+    for slot, reason in decision.skipped:
+        text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
+        event("cron.skipped", logging.WARNING, text)
+
+
 def _interval_start(claim: ClaimedSlot, handle: TaskHandle, now: dt.datetime) -> dt.datetime:
     """Return the start of the next interval: now, if an earlier call has claimed the slot."""
     when = claim.periodic.timing.when
@@ -266,8 +272,9 @@ def _interval_start(claim: ClaimedSlot, handle: TaskHandle, now: dt.datetime) ->
 
 
 def _awaited(periodic: Periodic, state: PeriodicState | None) -> str:
-    """Return the task that must end before the next run, "" for none."""
-    return state.task if state and periodic.timing.skips_overlap else ""
+    """Return the task that decides about the next run: it must end, or it is that of a claim."""
+    is_awaited = state is not None and (periodic.timing.skips_overlap or not state.is_enqueued)
+    return state.task if state and is_awaited else ""
 
 
 def _task_name(periodic: Periodic, slot: dt.datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from adjourn.execution.call import SKEW, Call, CallExecutor
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, trace_fields
+from adjourn.names import RUN
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
@@ -32,7 +34,11 @@ _PAUSE = dt.timedelta(minutes=1)
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TaskRunner:
-    """Runs the calls that Cloud Tasks delivers to the deferred function."""
+    """Runs the calls that Cloud Tasks delivers to the deferred function.
+
+    Attributes:
+        on_periodic: Called with each periodic run before it begins.
+    """
 
     tasks: Registry[Task[..., Any]]
     adapters: Adapters
@@ -42,6 +48,7 @@ class TaskRunner:
     markers: TransactionMarkers
     retry_warnings: RetryWarnings
     executor: CallExecutor
+    on_periodic: Callable[[Envelope], None]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run a delivered call, or make it a dead letter if it can never run.
@@ -107,8 +114,14 @@ class TaskRunner:
                 task = resolved(task, call.envelope.args)
         except UnknownNameError as error:
             return self._unknown(call, error)
+        return self._execute(call, task)
+
+    def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
+        envelope = call.envelope
         if call.attempt.retry_count:
             self.retry_warnings.check(envelope.id, envelope.task, call.attempt)
+        if envelope.id.endswith(RUN):
+            self.on_periodic(envelope)
         return self.executor.execute(call, task)
 
     def _admit_committed(self, call: Call) -> Outcome | None:

@@ -1,20 +1,24 @@
 """What can be declared periodic, and what its slots do: schedules, overlap, grace and methods."""
 
+import contextlib
 import datetime as dt
 import random
+import re
 import threading
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from adjourn import App, current_task
-from adjourn.cron.due import KIND, RUN, PeriodicState, follow, upcoming
+from adjourn.cron.due import KIND, PeriodicState, follow, upcoming
 from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.execution.delivery import Outcome
+from adjourn.names import RUN
 from adjourn.ports import RecordKey
 from adjourn.serialization.envelope import Envelope
 from adjourn.testing import MemoryQueue, sandbox
+from tests.faults import CrashError, Faults
 
 SECOND = dt.timedelta(seconds=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -460,32 +464,173 @@ def test_a_claim_that_is_too_old_makes_room_for_what_is_due(box, declare):
 # Once
 
 
+def crash(*_):
+    raise CrashError
+
+
+def etas_of(app, **arguments):
+    """Declare a periodic function; return the list of the times for which it ran."""
+    ran = []
+
+    @app.periodic(name="sweep", **arguments)
+    def function():
+        ran.append(current_task().eta)
+
+    return ran
+
+
 def crash_after_the_queue_took_it(monkeypatch, box):
-    class CrashError(KeyboardInterrupt):
-        pass
-
-    def crash(*_):
-        raise CrashError
-
     with monkeypatch.context() as patch:
         patch.setattr(PeriodicRunner, "_mark", crash)
         with pytest.raises(CrashError):
             box.tick()
 
 
-@pytest.mark.parametrize("once", [True, False])
-def test_a_slot_that_the_queue_has_forgotten_takes_effect_once_if_asked_for(
-    box, declare, monkeypatch, once, ran
+@pytest.mark.parametrize("arguments", [{"interval": DAY}, {"cron": "0 3 * * *"}])
+def test_a_rare_slot_whose_mark_was_lost_runs_once_and_so_does_the_next(
+    app, box, monkeypatch, arguments
 ):
-    declare(interval=DAY, once=once)
+    ran = etas_of(app, **arguments)
+    to(box, 2026, 5, 4, 3)
     crash_after_the_queue_took_it(monkeypatch, box)
     box.drain()
-    box.clock.advance(3 * HOUR)  # Cloud Tasks remembers names for an hour
+
+    for _ in range(3):
+        box.clock.advance(DAY)  # Cloud Tasks remembers names for an hour
+        box.tick()
+        box.drain()
+
+    assert [at.day for at in ran] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("arguments", [{"interval": DAY}, {"cron": "0 3 * * *"}])
+def test_a_rare_slot_whose_mark_was_lost_and_that_waits_is_known(
+    app, box, monkeypatch, arguments, lines
+):
+    ran = etas_of(app, **arguments)
+    to(box, 2026, 5, 4, 3)
+    crash_after_the_queue_took_it(monkeypatch, box)
+    box.clock.advance(DAY)
 
     box.tick()
 
+    assert len(box.queue.tasks) == 1
     box.drain()
-    assert len(ran) == (1 if once else 2)
+    assert [at.day for at in ran] == [4]
+    assert [line["message"] for line in lines() if line["event"] == "cron.skipped"] == [
+        "sweep, due 2026-05-05 03:00:00 UTC, is skipped: the last run has not ended"
+    ]
+
+
+def test_a_rare_slot_whose_mark_was_lost_and_that_waits_makes_no_other_wait(app, box, monkeypatch):
+    ran = etas_of(app, overlap="allow", cron="0 3 * * *")
+    to(box, 2026, 5, 4, 3)
+    crash_after_the_queue_took_it(monkeypatch, box)
+    box.clock.advance(DAY)
+
+    box.tick()
+    box.drain()
+
+    assert [at.day for at in ran] == [4, 5]
+
+
+def test_a_rare_slot_that_was_claimed_and_never_enqueued_makes_room_and_is_told(
+    app, box, monkeypatch, lines
+):
+    ran = etas_of(app, cron="0 3 * * *")
+    to(box, 2026, 5, 4, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryQueue, "enqueue", crash)
+        with pytest.raises(CrashError):
+            box.tick()
+    box.clock.advance(DAY)
+
+    box.tick()
+    box.drain()
+
+    assert [at.day for at in ran] == [5]
+    assert "due 2026-05-04 03:00:00 UTC, is skipped" in str(lines())
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+@pytest.mark.parametrize("step", [5 * MINUTE, HOUR, DAY])
+def test_wherever_calls_die_each_time_runs_once_or_is_told(app, box, lines, overlap, step):
+    """The call, or the run that it has enqueued, dies at each of its writes in turn."""
+    expression = {5 * MINUTE: "*/5 * * * *", HOUR: "0 * * * *", DAY: "0 3 * * *"}[step]
+    ran = etas_of(app, cron=expression, overlap=overlap)
+    to(box, 2026, 5, 4, 3)
+    faults, chance, slots = Faults(box), random.Random(7), []
+    for _ in range(60):
+        slots.append(box.clock.now())
+        faults.die_at = faults.passed + chance.randrange(12)
+        for receive in (box.tick, box.drain):
+            with contextlib.suppress(CrashError):
+                receive()
+        faults.die_at = None
+        if chance.random() < 0.5:
+            box.drain()
+        box.clock.advance(step)
+    box.tick()
+    box.drain()
+
+    told = {text for line in lines() if line["event"] == "cron.skipped" for text in skipped(line)}
+    assert len(ran) == len(set(ran)) >= 35
+    assert {f"{at:%F %H:%M}" for at in slots if at not in ran} <= told
+
+
+def skipped(line):
+    """Yield the minutes that a log line says are skipped."""
+    first, end = re.search(r"due (.{16})(?:.*before (.{16}))?", line["message"]).groups()
+    at = dt.datetime.fromisoformat(first)
+    yield first
+    while end and f"{at:%F %H:%M}" < end:
+        yield f"{at:%F %H:%M}"
+        at += MINUTE
+
+
+def test_the_first_of_the_times_that_had_no_call_is_told(app, box, lines):
+    ran = etas_of(app, cron="0 3 * * *")
+    to(box, 2026, 5, 4, 3)
+    box.tick()
+    box.drain()
+    box.clock.advance(3 * DAY)
+
+    box.tick()
+    box.drain()
+
+    assert [at.day for at in ran] == [4, 7]
+    (text,) = [line["message"] for line in lines() if line["event"] == "cron.skipped"]
+    assert "due 2026-05-05 03:00:00 UTC, is skipped: like all times before 2026-05-07" in text
+
+
+def test_a_run_costs_one_lookup_and_no_other_call_costs_any(app, box, declare, monkeypatch):
+    declare(interval=DAY)
+    calls, get = [], type(box.store).get
+    app.deferred(name="plain")(lambda: None)()
+    box.tick()
+    monkeypatch.setattr(type(box.store), "get", lambda *args: calls.append(args) or get(*args))
+    monkeypatch.setattr(type(box.store), "commit", crash)
+
+    box.drain()
+
+    assert len(calls) == 1
+    assert not box.queue.tasks
+
+
+def test_a_slot_that_went_on_as_another_task_was_enqueued(app, box, monkeypatch):
+    ran = etas_of(app, interval=DAY)
+    box.tick()
+    box.drain()
+    box.clock.advance(0.95 * DAY)
+    crash_after_the_queue_took_it(monkeypatch, box)
+    (early,) = box.queue.tasks.values()
+
+    box.deliver(early)  # as when it is run by hand
+    box.clock.advance(2 * HOUR)
+    box.tick()
+    box.drain()
+
+    assert len(ran) == 2
 
 
 def test_a_claim_whose_task_is_there_is_only_marked(box, declare, monkeypatch, lines):
