@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.concurrency import ahead, is_stopping, time_limit
+from adjourn.concurrency import ahead, is_stopping, repeating, time_limit
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
@@ -35,6 +35,7 @@ class Adapters:
         is_stopping: Whether the server of this process was told to stop.
         time_limit: Returns a context manager that ends its block after some seconds, by an
             exception of a type.
+        repeating: Calls something every so many seconds while a context is open.
     """
 
     queue: TaskQueue
@@ -49,3 +50,4 @@ class Adapters:
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
     time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit
+    repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating

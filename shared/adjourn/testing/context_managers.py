@@ -102,6 +102,7 @@ def sandbox(
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # so that a test has only one thread
         time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
+        repeating=clock.repeating,
     )
     with app.rewired(settings, adapters) as wiring:
         box = Sandbox(
