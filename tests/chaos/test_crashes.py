@@ -1,6 +1,10 @@
 """Tasks that end the process of the function, or never end, beside tasks that are well."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
+from google.cloud import datastore
 
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
@@ -9,6 +13,12 @@ from tests.chaos.application import die, plain, spin
 from tests.chaos.world import Ear, dead_letters, settle
 
 CALLS = int(os.environ.get("CHAOS_CALLS", "1000")) // 10
+
+
+@pytest.fixture(autouse=True)
+def _no_letters_are_left(stack: Stack) -> Iterator[None]:  # noqa: ARG001 - it has to run
+    yield
+    datastore.Client().delete_multi([letter.key for letter in dead_letters()])
 
 
 def test_a_task_that_ends_its_process_is_given_up_and_takes_no_other_along(
