@@ -52,6 +52,12 @@ lock: $(READY) ## Pin the newest dependencies, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" \
 	  requirements.txt requirements-dev.in -o requirements-dev.txt
+	@echo "viur-core~=3.7.0" | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+	  shared/pyproject.toml requirements-viur.in - -o requirements-viur-3.7.txt
+	@echo "viur-core~=3.9.0" | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.12 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+	  shared/pyproject.toml requirements-viur.in - -o requirements-viur-3.9.txt
 
 clean: ## Remove the virtual environment, state and caches
 	@rm -rf $(VENV) .adjourn build .mypy_cache .ruff_cache .pytest_cache .hypothesis

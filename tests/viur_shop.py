@@ -58,7 +58,7 @@ def giveUp():
     raise PermanentTaskFailure("never")
 
 
-@PeriodicTask(interval=30)
+@PeriodicTask(interval=timedelta(minutes=30))
 def sweep():
     note("sweep")
     return "swept"
@@ -84,7 +84,7 @@ class Module:
     def lazy(self):
         raise RuntimeError("nobody asked")
 
-    @PeriodicTask(60 * 24, "nightly")
+    @PeriodicTask(timedelta(days=1), "nightly")
     def cleanup(self):
         note("cleanup", self.modulePath)
 

@@ -16,7 +16,19 @@ INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 _HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
 
-_COMMANDS = ("up", "clock", "faults", "runs", "cron", "dead", "call", "package", "export", "doctor")
+_COMMANDS = (
+    "up",
+    "clock",
+    "faults",
+    "runs",
+    "cron",
+    "dead",
+    "call",
+    "package",
+    "export",
+    "doctor",
+    "viur",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn import environment
 from adjourn.application.automatic import AutomaticTasks
@@ -53,6 +53,10 @@ class App(AutomaticTasks):
         environment: Passes further context on to the calls.
     """
 
+    # What another library's names on adjourn do in a way of their own.
+    _codec_class: ClassVar[type[Codec]] = Codec
+    _objects_class: ClassVar[type[ObjectRegistry]] = ObjectRegistry
+
     def __init__(
         self,
         settings: Settings | None = None,
@@ -65,8 +69,8 @@ class App(AutomaticTasks):
         self._settings = settings
         self._datastore = datastore
         propagator = ContextPropagator(user=user, language=language, environment=environment)
-        codec = Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH))
-        self._declared = Declarations(codec, ObjectRegistry(codec), propagator=propagator)
+        codec = self._codec_class(extensions=(*DATASTORE_VALUES, OBJECT_PATH))
+        self._declared = Declarations(codec, self._objects_class(codec), propagator=propagator)
         self._wiring: Wiring | None = None
         self._lock = threading.Lock()
 
@@ -273,10 +277,15 @@ class App(AutomaticTasks):
         """
         with self._lock:
             if self._wiring is None:
-                settings = self._settings or Settings.from_env(os.environ)
-                adapters = google_adapters(settings, self._datastore)
-                self._wiring = self._wired(settings, adapters)
+                settings = self._settings or Settings.from_env(self._environ())
+                self._wiring = self._wired(settings, self._adapters(settings))
             return self._wiring
+
+    def _environ(self) -> Mapping[str, str]:
+        return os.environ
+
+    def _adapters(self, settings: Settings) -> Adapters:
+        return google_adapters(settings, self._datastore)
 
     def _wired(self, settings: Settings, adapters: Adapters) -> Wiring:
         if settings.cleanup:

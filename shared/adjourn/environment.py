@@ -10,8 +10,8 @@ from typing import TypeAlias
 ATTEMPTS = 100  # of a queue without configuration (RetryConfig.max_attempts)
 
 _PREFIX = "ADJOURN_"
-# Read by the command line and the loader of the functions, so not a mistake if set.
-_OTHER_NAMES = {"ADJOURN_APP"}
+# Read by the command line, the loader of the functions and `adjourn.viur`, so not a mistake if set.
+_OTHER_NAMES = {"ADJOURN_APP", "ADJOURN_VIUR_INTERVALS"}
 _HOSTS = {
     "tasks_host": "CLOUDTASKS_EMULATOR_HOST",
     "scheduler_host": "CLOUDSCHEDULER_EMULATOR_HOST",

@@ -126,12 +126,15 @@ def _shortened(text: str, longest: int) -> str:
     return f"{text[:half]} ... ({left_out} characters are left out) ... {text[-half:]}"
 
 
-def configure(level: int = logging.INFO) -> None:
+def configure(level: int = logging.INFO) -> logging.Handler:
     """Send every log line of this process to stdout as JSON, in the place of functions-framework.
 
     Where Cloud Run sets `LOG_EXECUTION_ID`, the framework installs a handler of its own before it
     loads the function, which writes neither events nor severities and nothing below WARNING. It is
     removed; handlers of others are kept.
+
+    Returns:
+        The handler that does it.
     """
     root = logging.getLogger()
     handler = logging.StreamHandler(sys.stdout)
@@ -139,6 +142,15 @@ def configure(level: int = logging.INFO) -> None:
     root.handlers[:] = [*(each for each in root.handlers if not _is_frameworks(each)), handler]
     root.setLevel(level)
     sys.stdout = cast(TextIO, _WholeLines(sys.stdout, handler))
+    return handler
+
+
+def keep(handler: logging.Handler, level: int = logging.INFO) -> None:
+    """Send adjourn's own lines to a handler if the application has replaced it meanwhile."""
+    if handler not in logging.getLogger().handlers:
+        _log.addHandler(handler)
+        _log.setLevel(level)
+        _log.propagate = False
 
 
 def _is_frameworks(handler: logging.Handler) -> bool:

@@ -168,8 +168,8 @@ def test_a_job_belongs_to_the_location_in_which_it_is_created(client, stack):
     ("change", "reason"),
     [
         ({"schedule": ""}, "Schedule or time zone is invalid."),
-        ({"schedule": "61 * * * *"}, "'61' is no minute"),
-        ({"schedule": "every 0 minutes"}, "no number of minutes"),
+        ({"schedule": "61 * * * *"}, "'61' is not a valid minute"),
+        ({"schedule": "every 0 minutes"}, "'0 minutes' is not a number of minutes or hours"),
         ({"schedule": "every 5 minutes", "time_zone": "Mars/Olympus"}, "Mars/Olympus"),
         ({"schedule": "every 6 hours mon,wed"}, 'comes "from 10:00 to 14:00"'),
         ({"schedule": "every 5 hours synchronized"}, "divide the day"),

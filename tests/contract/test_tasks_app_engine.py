@@ -47,6 +47,7 @@ def test_a_task_reaches_the_default_service_with_app_engine_s_headers(world):
         "Content-Type": "application/octet-stream",
         "Content-Length": "5",
         "User-Agent": AGENT,
+        "X-AppEngine-User-IP": "0.1.0.2",
         "X-AppEngine-QueueName": "mail",
         "X-AppEngine-TaskName": "t",
         "X-AppEngine-TaskRetryCount": "0",

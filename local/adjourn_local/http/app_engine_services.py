@@ -11,6 +11,9 @@ from adjourn_local.http.rpc import RpcError
 Services = Mapping[str, str]
 
 USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
+# Where App Engine says that its tasks and cron jobs come from; it strips the header from all other
+# requests (https://cloud.google.com/appengine/docs/standard/services/access).
+ADDRESS = ("X-AppEngine-User-IP", "0.1.0.2")
 
 _DEFAULT_SERVICE = "default"
 

@@ -13,7 +13,6 @@ from google.cloud.tasks_v2 import CloudTasksClient, Task
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn import App
-from adjourn.gcp import google_adapters
 from adjourn.settings import Settings
 from adjourn.testing.fake_clock import destination
 from adjourn_local.runtime.functions import Print
@@ -147,7 +146,7 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
         _variables(environment),
         grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}") as channel,
     ):
-        adapters = google_adapters(settings, app._datastore)  # noqa: SLF001 - of our own package
+        adapters = app._adapters(settings)  # noqa: SLF001 - of our own package
         with app.rewired(settings, replace(adapters, clock=_ApplicationClock(stack))):
             yield RunningStack(
                 app=app,

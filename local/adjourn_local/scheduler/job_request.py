@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from google.cloud.scheduler_v1.types import HttpMethod
 
 from adjourn.cron.schedule import load_zone
-from adjourn_local.http.app_engine_services import USER_AGENT, Services, address
+from adjourn_local.http.app_engine_services import ADDRESS, USER_AGENT, Services, address
 from adjourn_local.http.sender import Outgoing, replace_headers
 from adjourn_local.scheduler.job_names import split_job
 from adjourn_local.tokens.bearer import Mint, authorization
@@ -68,7 +68,7 @@ def _app_engine_headers(target: Any) -> list[tuple[str, str]]:
     given = {name.lower(): value for name, value in target.headers.items()}
     agent = f"{given.get('user-agent', '')} {USER_AGENT}".strip()
     # App Engine applications recognize cron requests by this header.
-    return [("User-Agent", agent), ("X-AppEngine-Cron", "true")]
+    return [("User-Agent", agent), ADDRESS, ("X-AppEngine-Cron", "true")]
 
 
 def rfc3339(at: dt.datetime, zone: ZoneInfo) -> str:

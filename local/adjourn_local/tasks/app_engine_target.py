@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adjourn_local.http.app_engine_services import USER_AGENT, set_host
+from adjourn_local.http.app_engine_services import ADDRESS, USER_AGENT, set_host
 from adjourn_local.http.resource_names import invalid
 from adjourn_local.http.sender import Outgoing, replace_headers
 from adjourn_local.tasks.limits import MAX_URL, POST, PUT, check_headers, check_method, method_name
@@ -72,6 +72,7 @@ def _headers(record: TaskRecord, due: str, agent: str) -> list[tuple[str, str]]:
     retries = record.task.dispatch_count - 1
     headers = [
         ("User-Agent", agent),
+        ADDRESS,
         ("X-AppEngine-QueueName", short(record.queue)),
         ("X-AppEngine-TaskName", record.task_id),
         ("X-AppEngine-TaskRetryCount", str(retries)),

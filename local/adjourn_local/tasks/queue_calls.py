@@ -1,5 +1,6 @@
 """The API methods for queues."""
 
+import logging
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,8 @@ _MAX_QUEUES = 1000
 
 _ListQueuesResponse: Any = cloudtasks.ListQueuesResponse.pb()
 _Queue: Any = queue_types.Queue.pb()
+
+_log = logging.getLogger(__name__)
 
 
 class QueueCalls:
@@ -69,6 +72,8 @@ class QueueCalls:
         """
         if self._options.creates_queues:
             self.ensure(name)
+        elif name not in self._queues:
+            _log.warning("No queue %s; `adjourn up --create-queues` makes it with a task.", name)
         return self.require(name)
 
     def ensure(self, name: str) -> None:

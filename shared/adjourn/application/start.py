@@ -8,7 +8,7 @@ from adjourn.application.loading import load_app
 from adjourn.application.wiring import Wiring
 from adjourn.errors import AdjournError
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.log import configure
+from adjourn.log import configure, keep
 from adjourn.requests.gate import Receiver
 
 
@@ -18,9 +18,11 @@ def start() -> Wiring:
     Raises:
         SystemExit: The application or a setting is wrong; the message says what to change.
     """
-    configure()
+    handler = configure()
     try:
-        wiring = load_app(os.environ).wiring()
+        app = load_app(os.environ)
+        keep(handler)  # importing ViUR, for one, replaces all
+        wiring = app.wiring()
         wiring.check()
     except AdjournError as error:
         raise SystemExit(str(error)) from None

@@ -84,11 +84,18 @@ class CallableTaskDefinition:
         }
 
 
-def define(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> CallableTaskDefinition:
+def define(
+    cls: type[CallableTask], enqueuer: Callable[[], Enqueuer], form: Form | None = None
+) -> CallableTaskDefinition:
     """Return the definition of a callable task.
 
     The task carries the parameters as the JSON that was sent, and parses them again when it runs.
     So their types need no registration.
+
+    Args:
+        cls: The class.
+        enqueuer: Puts the calls on their queue.
+        form: Its parameters, if the class itself does not say them.
 
     Raises:
         DeclarationError: The class is wrong; the message says the fix.
@@ -97,11 +104,11 @@ def define(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> Callabl
     key = cls.key or cls.__name__
     if not _KEY.fullmatch(key):
         raise DeclarationError(f"key={key!r} must be 1 to 100 letters, digits, '.', '_' and '-'.")
-    form = _form(cls)
+    parameters_form = form or _form(cls)
 
     def run(given: Mapping[str, object]) -> None:
         try:
-            parameters = form.read(given)
+            parameters = parameters_form.read(given)
         except InvalidParametersError as error:
             raise PermanentTaskFailure(
                 f"The parameters are no longer valid: {error.errors}"
@@ -114,7 +121,7 @@ def define(cls: type[CallableTask], enqueuer: Callable[[], Enqueuer]) -> Callabl
         defaults=Options().changed(**cls.options),
         _enqueuer=enqueuer,
     )
-    return CallableTaskDefinition(key=key, cls=cls, form=form, task=task)
+    return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)
 
 
 def _check(cls: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.errors import DeclarationError, UnknownNameError
@@ -49,6 +49,10 @@ class Timing(NamedTuple):
     grace: dt.timedelta | None = None
 
 
+# An object and the path at which it is registered.
+Place = tuple[str, object]
+
+
 class PeriodicDeclaration(NamedTuple):
     """A declared periodic function or method.
 
@@ -56,11 +60,15 @@ class PeriodicDeclaration(NamedTuple):
         task: The function or method.
         timing: When it is due.
         without: Paths of the objects on which the method does not run.
+        name: Name under which it is declared and stored; that of the task if empty.
+        choose: Picks the objects, with their paths, on which the method runs; all if None.
     """
 
     task: Task[..., Any]
     timing: Timing
     without: frozenset[str] = frozenset()
+    name: str = ""
+    choose: Callable[[Sequence[Place]], Sequence[Place]] | None = None
 
 
 class Periodic(NamedTuple):
@@ -76,26 +84,36 @@ def expanded(
 ) -> Iterator[Periodic]:
     """Yield each declared function, and each declared method once for every object that has it."""
     for each in declared:
-        task, timing = each.task, each.timing
+        task, timing, name = each.task, each.timing, each.name or each.task.name
         if not isinstance(task, Method):
-            yield Periodic(name=task.name, task=task, timing=timing)
+            yield Periodic(name=name, task=task, timing=timing)
         elif task.is_on_class:
             owner = objects.owner(task.name)
-            yield Periodic(name=task.name, task=task.on(owner), timing=timing)
+            yield Periodic(name=name, task=task.on(owner), timing=timing)
         else:
-            for path, item in objects.having(task):
-                if path not in each.without:
-                    name = f"{task.name} on {path}"
-                    yield Periodic(name=name, task=task.on(item), timing=timing)
+            places = [place for place in objects.having(task) if place[0] not in each.without]
+            for path, item in each.choose(places) if each.choose else places:
+                yield Periodic(name=f"{name} on {path}", task=task.on(item), timing=timing)
 
 
-def remove(declared: Registry[PeriodicDeclaration], objects: ObjectRegistry, task: object) -> None:
+def remove(
+    declared: Registry[PeriodicDeclaration],
+    objects: ObjectRegistry,
+    task: object,
+    name: str | None = None,
+) -> None:
     """Stop a function, or a method of one object, from being periodic.
+
+    Args:
+        declared: What is periodic.
+        objects: The registered objects.
+        task: The function or method.
+        name: What it is declared under; its own name if None.
 
     Raises:
         DeclarationError: It is not periodic.
     """
-    name = task.name if isinstance(task, Task) else repr(task)
+    name = name or (task.name if isinstance(task, Task) else repr(task))
     try:
         removed = declared.remove(name)
     except UnknownNameError as error:

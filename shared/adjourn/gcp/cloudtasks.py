@@ -86,6 +86,10 @@ class CloudTaskQueue:
             Target.QUERYITER: settings.queryiter_url,
         }
 
+    def client(self) -> CloudTasksClient:
+        """Return the client of this process."""
+        return self._client()
+
     def enqueue(self, task: NewTask) -> str:
         """Create the task, with a token of the service account for the function's URL.
 

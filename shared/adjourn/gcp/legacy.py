@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,21 +54,61 @@ def entity_of(text: str | None, properties: Mapping[str, object]) -> Entity:
     return entity
 
 
-def query_of(client: Client, told: Mapping[str, Any]) -> Query:
+def query_of(client: Client, described: Mapping[str, Any]) -> Query:
     """Return the query that has this kind, and these filters, orders and distinct properties.
 
     Raises:
         ValueError: It is none.
         TypeError: It is none.
     """
-    from google.cloud.datastore.query import PropertyFilter
+    from google.cloud.datastore.query import Or, PropertyFilter
 
-    query: Query = client.query(kind=told["kind"])
-    for condition, value in (told["filters"] or {}).items():
+    query: Query = client.query(kind=described["kind"])
+    for condition, value in (described["filters"] or {}).items():
         name, operator = condition.split(" ")
         are_several = isinstance(value, list) and operator not in _OF_LISTS
         for each in value if are_several else [value]:
             query.add_filter(filter=PropertyFilter(name, operator, each))
-    query.order = [n if number in _UPWARDS else f"-{n}" for n, number in told["orders"] or ()]
-    query.distinct_on = told["distinct"] or ()
+    for group in described.get("or_filters") or ():
+        pairs = [(condition.split(" "), value) for condition, value in group]
+        each_of = [PropertyFilter(name, operator, value) for (name, operator), value in pairs]
+        query.add_filter(filter=Or(each_of))
+    orders = described["orders"] or ()
+    query.order = [n if number in _UPWARDS else f"-{n}" for n, number in orders]
+    query.distinct_on = described["distinct"] or ()
     return query
+
+
+def key_at(
+    path: Sequence[str | int], *, project: str, namespace: str | None, database: str | None
+) -> Key:
+    """Return the key with this path of kinds and ids or names, from the root on."""
+    from google.cloud.datastore import Key
+
+    return Key(*path, project=project, namespace=namespace, database=database)
+
+
+def entity_with(
+    key: object, exclude_from_indexes: Sequence[str], properties: Mapping[str, object]
+) -> Entity:
+    """Return an entity, or an embedded one if the key is None."""
+    from google.cloud.datastore import Entity
+
+    entity = Entity(key, exclude_from_indexes=list(exclude_from_indexes))
+    entity.update(properties)
+    return entity
+
+
+def is_google_key(value: object) -> bool:
+    """Whether a value is a key of `google.cloud.datastore`."""
+    return _is(value, "google.cloud.datastore.key.Key")
+
+
+def is_google_entity(value: object) -> bool:
+    """Whether a value is an entity of `google.cloud.datastore`."""
+    return _is(value, "google.cloud.datastore.entity.Entity")
+
+
+def _is(value: object, name: str) -> bool:
+    # Told by name, so that Google's package need not be imported for it.
+    return any(f"{cls.__module__}.{cls.__qualname__}" == name for cls in type(value).__mro__)

@@ -28,7 +28,7 @@ _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A value cannot be encoded; the path to it grows while the stack unwinds."""
 
     def __init__(self, reason: str) -> None:
@@ -76,7 +76,7 @@ class Codec:
         """
         try:
             return self._encode(value, 0)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             where = "".join([path, *reversed(refused.path)])
             raise EncodeError(f"{where:.200}: {refused}.") from refused.__cause__
         except RecursionError:
@@ -103,6 +103,15 @@ class Codec:
         """Return the value of a body that `dumps` made; raises what `decode` raises."""
         return self.decode(from_json(body))
 
+    def substitute(self, value: object) -> object:
+        """Return what is carried in place of a value of an unknown type; here, nothing is.
+
+        Raises:
+            RefusedError: Nothing can be.
+        """
+        kind = type(value)
+        raise RefusedError(f"{type_name(kind)} cannot be encoded; {self._hint(kind)}")
+
     def _add(self, tag: str, extension: Extension) -> None:
         if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
             raise DeclarationError(
@@ -119,7 +128,7 @@ class Codec:
         if not encoder:
             extension = self._by_type_name.get(type_name(kind))
             if not extension:
-                raise _RefusedError(f"{type_name(kind)} cannot be encoded; {self._hint(kind)}")
+                return self._encode(self.substitute(value), depth)
             encoder = self._encoders[kind] = partial(self._encode_extension, extension)
         return encoder(value, depth)
 
@@ -129,7 +138,7 @@ class Codec:
         try:
             for item in items:
                 tree.append(self._encode(item, depth + 1))  # noqa: PERF401 - on an error, its length is the index
-        except _RefusedError as refused:
+        except RefusedError as refused:
             refused.path.append(place.format(len(tree)))
             raise
         return tree
@@ -147,7 +156,7 @@ class Codec:
                     tree[key] = self._encode(item, depth + 1)
                 else:
                     pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
-            except _RefusedError as refused:
+            except RefusedError as refused:
                 refused.path.append(f".{key}" if are_fields else f"[{_shown(key)}]")
                 raise
         return tree if is_object else {"$dict": pairs}
@@ -162,9 +171,9 @@ class Codec:
         try:
             state = extension.encode(value)
         except Exception as error:
-            raise _RefusedError(f"{type_name(type(value))} cannot be encoded: {error}") from error
+            raise RefusedError(f"{type_name(type(value))} cannot be encoded: {error}") from error
         if not isinstance(state, extension.state):
-            raise _RefusedError(
+            raise RefusedError(
                 f"{type_name(type(value))} cannot be encoded: its state is a {type(state).__name__}"
             )
         if type(state) is dict:
@@ -257,7 +266,7 @@ def _shown(key: object) -> str:
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise _RefusedError(_TOO_DEEP)
+        raise RefusedError(_TOO_DEEP)
 
 
 def _is_unicode(text: str) -> bool:

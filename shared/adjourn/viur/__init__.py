@@ -13,16 +13,20 @@ from typing import Any, TypeVar
 from adjourn.errors import PermanentTaskFailure
 from adjourn.tasks.task import Task
 from adjourn.viur.application import ViurApp, app
+from adjourn.viur.environment import CUSTOM_OBJ, CustomEnvironmentHandler
 from adjourn.viur.handler import TaskHandler
 from adjourn.viur.iterations import DeleteEntitiesIter, MetaQueryIter, QueryIter
 from adjourn.viur.limits import Limit, Mail, limited
-from adjourn.viur.people import CallableTaskBase, adapted
+from adjourn.viur.module_names import VARIABLES
+from adjourn.viur.people import CallableTaskBase
 from adjourn.viur.values import JsonKeyEncoder, jsonDecodeObjectHook
 
 __all__ = [
+    "CUSTOM_OBJ",
     "CallDeferred",
     "CallableTask",
     "CallableTaskBase",
+    "CustomEnvironmentHandler",
     "DeleteEntitiesIter",
     "JsonKeyEncoder",
     "Mail",
@@ -47,6 +51,13 @@ R = TypeVar("R")
 K = TypeVar("K", bound=type)
 
 
+def __getattr__(name: str) -> Any:
+    """Return a variable of ViUR's task module, with the value that it has now."""
+    if name not in VARIABLES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return VARIABLES[name]()
+
+
 def CallDeferred(func: Callable[..., R]) -> Task[..., R]:
     """Declare a function or a method that runs later when it is called.
 
@@ -67,8 +78,9 @@ def PeriodicTask(interval: float | dt.timedelta = 0, cronName: str = "default") 
     """Declare a function or a method that runs again and again; called, it runs at once.
 
     Args:
-        interval: Time between two runs, never less: in minutes, or a timedelta. Zero for every
-            call of Cloud Scheduler.
+        interval: Time between two runs, never less: a timedelta; a number of minutes or seconds, as
+            the installed ViUR has it or `ADJOURN_VIUR_INTERVALS` says; a text, which is a number of
+            seconds. Zero for every call of Cloud Scheduler.
         cronName: Which Cloud Scheduler job asks for it.
 
     Raises:
@@ -117,8 +129,8 @@ def retry_n_times(
         email_recipients: Whom to tell of a call that was given up; `app.on_mail` sends it.
         tpl: Name of the mail's template.
     """
-    told = email_recipients or ()
-    recipients = (told,) if isinstance(told, str) else tuple(told)
+    given = email_recipients or ()
+    recipients = (given,) if isinstance(given, str) else tuple(given)
     limit = Limit(retries=retries, recipients=recipients, tpl=tpl)
     return lambda function: limited(function, limit)
 
@@ -134,5 +146,5 @@ def CallableTask(fn: K) -> K:
     Raises:
         DeclarationError: The class is wrong or its key is taken.
     """
-    app.callable_task(adapted(fn))
+    app.offer_callable(fn)
     return fn

@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from adjourn.app import App
-from adjourn.cron.periodic import PeriodicDeclaration, declared_timing
-from adjourn.errors import (
-    DeclarationError,
-    EncodeError,
-    PermanentTaskFailure,
-    UnknownNameError,
-)
-from adjourn.execution.current_task import current_task
+from adjourn.cron.periodic import PeriodicDeclaration
+from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
-from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
-from adjourn.registry import signature
-from adjourn.requests.gate import Receiver
-from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
+from adjourn.iteration.control import RunHandle
+from adjourn.ports import Adapters
 from adjourn.settings import Settings
-from adjourn.tasks.methods import Method, TaskClasses
+from adjourn.tasks.methods import Method, TaskClasses, undecorated
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
-from adjourn.viur import takeover
-from adjourn.viur.bodies import TAKE_OVER, identity, translating
-from adjourn.viur.calls import DEFAULT_QUEUE, DEFERRED, DIRECT, DirectMethod, DirectTask
+from adjourn.viur import installed, periodic, region
+from adjourn.viur.arrivals import Arrivals
+from adjourn.viur.calls import (
+    DEFAULT_QUEUE,
+    DEFERRED,
+    DIRECT,
+    DirectMethod,
+    DirectTask,
+    like_function,
+    queues_of_configuration,
+)
+from adjourn.viur.codec import ViurCodec
+from adjourn.viur.environment import ViurPropagator
+from adjourn.viur.functions import as_function, check_bare, name_of
 from adjourn.viur.limits import Limit, Mailer, limit_of, tell
-from adjourn.viur.steps import CARRY_ON, ViurStep, content_of
+from adjourn.viur.modules import ViurObjects, find_bound, unwrapped, with_methods
+from adjourn.viur.people import adapted
+from adjourn.viur.queries import ViurQuery, ViurRun
+from adjourn.viur.transactions import ViurTransactions
 
-_DEPTH = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Below:
-    """An object of the application's tree of modules, and where it stands."""
-
-    path: str
-    item: object
+if TYPE_CHECKING:
+    from adjourn.startup import StartupTask
 
 
 class ViurApp(App):
     """An `App` that is declared on by ViUR's names and understands calls that ViUR enqueued."""
 
+    _codec_class = ViurCodec
+    _objects_class = ViurObjects
+
     def __init__(self) -> None:
         super().__init__()
+        self.callable_classes: dict[str, type] = {}
         self._mailers: list[Mailer] = []
-        declared = self._declared
-        declared.wrap_task_runner = translating
-        declared.wrap_step_receiver = self._receiving_steps
-        for name, function in ((TAKE_OVER, self._take_over), (CARRY_ON, self._carry_on)):
-            task: Task[..., None] = Task(
-                name=name, function=function, defaults=Options(), _enqueuer=self._enqueuer
-            )
-            declared.tasks.add(name, task)
+        self._declared.propagator = ViurPropagator()
+        Arrivals(
+            declared=self._declared,
+            wiring=self.wiring,
+            start_run=self.start_run,
+            run_startup_tasks=self.run_startup_tasks,
+        ).declare()
 
     def configure(
         self,
@@ -69,9 +69,17 @@ class ViurApp(App):
         datastore: Callable[[], Any] | None = None,
         user: Callable[[], str | None] | None = None,
         language: Callable[[], str | None] | None = None,
-        environment: CustomEnvironmentHandler | None = None,
+        environment: Any = None,
     ) -> None:
         """Say what is said of other applications where they are made; see `adjourn.App`.
+
+        Args:
+            settings: As there.
+            datastore: As there; not needed for the transactions of ViUR's own db module.
+            user: As there.
+            language: As there.
+            environment: A handler as there, or one whose `restore` returns nothing, as ViUR's do;
+                ViUR's own `conf.tasks_custom_environment_handler` if None.
 
         Raises:
             DeclarationError: The application is in use already.
@@ -79,7 +87,7 @@ class ViurApp(App):
         if self._wiring is not None:
             raise DeclarationError("Configure the application before anything is enqueued.")
         self._settings, self._datastore = settings, datastore
-        self._declared.propagator = ContextPropagator(
+        self._declared.propagator = ViurPropagator(
             user=user, language=language, environment=environment
         )
 
@@ -97,8 +105,34 @@ class ViurApp(App):
         Raises:
             DeclarationError: Two of them have the same path.
         """
-        for below in _with_methods(main_app):
-            self.add_object(below.path, below.item)
+        self.objects.set_main_app(main_app)
+        for placed in with_methods(main_app):
+            self.add_object(placed.path, placed.item)
+
+    @property
+    def objects(self) -> ViurObjects:
+        """The modules that are known."""
+        known = self._declared.objects
+        if not isinstance(known, ViurObjects):
+            raise TypeError("The objects are none of ViUR's.")
+        return known
+
+    @property
+    def configured(self) -> Settings | None:
+        """The settings that were given to `configure`."""
+        return self._settings
+
+    def declared_tasks(self) -> list[Task[..., Any]]:
+        """Return what was declared to run later."""
+        return list(self._declared.tasks)
+
+    def declared_periodics(self) -> list[PeriodicDeclaration]:
+        """Return what was declared to run again and again."""
+        return list(self._declared.periodics)
+
+    def declared_startups(self) -> list[StartupTask]:
+        """Return what was declared to run soon after an instance starts."""
+        return list(self._declared.startups)
 
     def call_deferred(self, function: Any) -> Any:
         """Declare a function or method that runs later when it is called."""
@@ -108,43 +142,105 @@ class ViurApp(App):
 
     def periodic_task(self, function: Any, interval: object, cron_name: str) -> Any:
         """Declare a function that runs again and again; one that was not deferred stays so."""
-        timing = declared_timing(
-            interval=_interval(interval),
-            cron=None,
-            cron_name=cron_name,
-            time_zone="UTC",
-            overlap="skip",
-            grace=None,
-        )
         task = self._task(function)
-        _check_bare(task)
-        self._declared.periodics.add(task.name, PeriodicDeclaration(task=task, timing=timing))
+        check_bare(task)
+        periodic.add(self._declared.periodics, self.objects, task, interval, cron_name)
         return task
+
+    def remove_periodic(self, task: Any) -> None:
+        """Let a function be periodic no more, under whatever cron names, or on one object.
+
+        Raises:
+            DeclarationError: It is not periodic.
+        """
+        periodic.remove_all(self._declared.periodics, self.objects, unwrapped(task) or task)
 
     def start_with(self, function: Any) -> Any:
         """Declare a function that runs, as a task, soon after an instance starts."""
         from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
 
         task = self._task(function)
-        _check_bare(task)
+        check_bare(task)
         self._declared.startups.add(task.name, startup_task(task, "instance"))
         return task
 
-    def query(self, told: Mapping[str, Any]) -> object:
-        """Return a query of Google's client for kind, filters, orders and distinct of ViUR's.
+    def offer_callable(self, cls: Any) -> None:
+        """Let people start what a class in ViUR's style does.
 
         Raises:
-            ValueError: It is none.
-            TypeError: It is none.
+            DeclarationError: The class is wrong or its key is taken.
         """
-        client = self._datastore or partial(datastore_client, self.wiring().settings)
-        return query_of(client(), told)
+        from adjourn.callable_tasks.definitions import define  # noqa: PLC0415 - for those who have one
+
+        task_class, form = adapted(cls)
+        definition = define(task_class, self._enqueuer, form)
+        self._declared.callable_tasks.add(definition.key, definition)
+        self._declared.tasks.add(definition.task.name, definition.task)
+        self.callable_classes[definition.key] = cls
+
+    def start_run(
+        self, iteration: Any, query: ViurQuery, custom_data: object, name: str | None = None
+    ) -> RunHandle:
+        """Begin to walk over a query of ViUR's; see `adjourn.QueryIter.start`.
+
+        Raises:
+            DeclarationError: The query cannot be walked over.
+        """
+        has_skeleton = isinstance(custom_data, ViurRun) and custom_data.skeleton is not None
+        if has_skeleton and not installed.is_installed():
+            raise DeclarationError("It walks over a skeleton of ViUR, which is not installed here.")
+        try:
+            asked = query_of(self._client(), query._asdict())
+        except (ValueError, TypeError) as error:
+            raise DeclarationError(f"The query cannot be walked over: {error}") from error
+        handle: RunHandle = iteration.start(
+            asked,
+            custom_data,
+            name=name,
+            start_cursor=query.start_cursor,
+            end_cursor=query.end_cursor,
+        )
+        return handle
+
+    def _client(self) -> Any:
+        if self._datastore is not None:
+            return self._datastore()
+        own = getattr(sys.modules.get("viur.core.db.transport"), "__client__", None)
+        return datastore_client(self.wiring().settings) if own is None else own
 
     def bound_to(self, task: Method[..., Any], item: object | None) -> tuple[Any, object] | None:
-        """Return a method on the object, or on the first one registered, that has it."""
-        found = (each for _, each in self._declared.objects.having(task))
-        wanted = next((each for each in found if item is None or each is item), None)
-        return None if wanted is None else (task.on(wanted), wanted)
+        """Return a method with the object on which ViUR would call it, at or below another one.
+
+        Without that, all modules of the application are looked through.
+        """
+        top = self.objects.main_app if item is None else item
+        found = None if top is None else find_bound(task, top)
+        if found is None and item is None:
+            found = next((each for _, each in self.objects.having(task)), None)
+        return None if found is None else (task.on(found), found)
+
+    def queues(self, default: str) -> frozenset[str]:
+        """Return the short names of the queues that the declarations and the calls name.
+
+        Calls are found in the source of the application's modules; of one whose queue is not
+        written there, a log event says where it is.
+        """
+        from adjourn.viur.queues import named_in  # noqa: PLC0415 - for the command line
+
+        modules = {task.function.__module__ for task in self._declared.tasks}
+        modules |= {cls.__module__ for cls in self._declared.iterations}
+        named = named_in(m for m in modules if not m.startswith("adjourn."))
+        return super().queues(default) | (named | queues_of_configuration()) - {DEFAULT_QUEUE}
+
+    def _environ(self) -> Mapping[str, str]:
+        own = region.of(os.environ)
+        is_told = os.environ.get("ADJOURN_LOCATION") or not own
+        return os.environ if is_told else {**os.environ, "ADJOURN_LOCATION": own}
+
+    def _adapters(self, settings: Settings) -> Adapters:
+        adapters = super()._adapters(settings)
+        transactions = ViurTransactions(adapters.transactions, settings)
+        return replace(adapters, transactions=transactions)
 
     def _task(self, function: Any) -> Task[..., Any]:
         if isinstance(function, Task):
@@ -154,13 +250,19 @@ class ViurApp(App):
 
     def _declared_as(self, classes: TaskClasses, function: Any) -> Any:
         limit = limit_of(function)
-        return self._declared.declare(
-            function,
+        given = as_function(function)
+        name = name_of(undecorated(given))
+        if "<locals>" in name and any(each.name == name for each in self._declared.tasks):
+            self._declared.tasks.remove(name)  # as in ViUR, the last one counts
+        task = self._declared.declare(
+            given,
             classes,
             self._enqueuer,
+            name=name,
             defaults=Options().changed(**limit.options()) if limit else Options(),
             on_dead=self._mailing(limit) if limit and limit.recipients else None,
         )
+        return like_function(task, undecorated(given))
 
     def _mailing(self, limit: Limit) -> DeadHook:
         def mail(letter: DeadLetter) -> None:
@@ -172,125 +274,15 @@ class ViurApp(App):
         """Put a task that is called deferred in the place of one that was declared periodic."""
         sort = DEFERRED.method if isinstance(direct, Method) else DEFERRED.task
         of = {each.name: getattr(direct, each.name) for each in fields(direct)}
-        task: Task[..., Any] = sort(**of)
+        task: Task[..., Any] = like_function(sort(**of), direct.function)
         declared = self._declared
         declared.tasks.remove(task.name)
         declared.tasks.add(task.name, task)
-        for periodic in [each for each in declared.periodics if each.task is direct]:
-            declared.periodics.remove(task.name)
-            declared.periodics.add(task.name, periodic._replace(task=task))
+        periodic.replace_task(declared.periodics, self.objects, direct, task)
         for startup in [each for each in declared.startups if each.task is direct]:
             declared.startups.remove(task.name)
             declared.startups.add(task.name, replace(startup, task=task))
         return task
-
-    def _take_over(
-        self,
-        command: str,
-        path: str,
-        args: Sequence[object],
-        kwargs: dict[str, object],
-        marker: str,
-    ) -> None:
-        """Enqueue the call that ViUR meant, as one of ours."""
-        this, adapters = current_task(), self.wiring().adapters
-        age = adapters.clock.now() - this.enqueued_at
-        takeover.await_commit(marker, age, adapters.store)
-        try:
-            found = takeover.find(command, path, self._declared.tasks, self._declared.objects)
-        except UnknownNameError as error:
-            takeover.or_later(error, age)
-        else:
-            task, told = found
-            if this.queue != DEFAULT_QUEUE:
-                task = task.options(queue=this.queue)
-            self._enqueuer().enqueue(task, (*told, *args), kwargs, call=f"{this.id}-viur")
-
-    def _receiving_steps(self, receive: Receiver) -> Receiver:
-        """Return a receiver of steps that has iterations carried on that ViUR began."""
-        task = self._declared.tasks.get(CARRY_ON)
-
-        def receive_either(delivery: Delivery) -> Outcome:
-            content = content_of(delivery.body)
-            if content is not None:
-                with suppress(EncodeError):
-                    self._enqueuer().enqueue(task, (content,), {}, call=identity(delivery))
-                    return Outcome.DONE
-            return receive(delivery)
-
-        return receive_either
-
-    def _carry_on(self, content: Mapping[str, Any]) -> None:
-        """Begin a run where ViUR's stood, once however often its step was delivered."""
-        this, wiring = current_task(), self.wiring()
-        try:
-            step = ViurStep.read(content)
-            if step.skeleton:
-                raise PermanentTaskFailure(f"{step.iteration} walks over skeletons of ViUR.")
-            iteration = self._declared.iterations.get(step.iteration)
-            iteration.start(
-                self.query(step.query),
-                step.custom_data,
-                name=this.id,
-                start_cursor=step.start_cursor,
-                end_cursor=step.end_cursor,
-            )
-        except UnknownNameError as error:
-            takeover.or_later(error, wiring.adapters.clock.now() - this.enqueued_at)
-        except (ValueError, TypeError) as error:  # what was delivered does not get better
-            raise PermanentTaskFailure(f"ViUR's iteration cannot be carried on: {error}") from error
-
-
-def _with_methods(main_app: object) -> Iterator[_Below]:
-    """Yield the objects that have methods of ours, the application itself and those below it."""
-    seen: set[int] = set()
-    level = [_Below(takeover.ROOT, main_app)]
-    for _ in range(_DEPTH + 1):
-        below: list[_Below] = []
-        for each in level:
-            if id(each.item) not in seen:
-                seen.add(id(each.item))
-                below += _below(each)
-                if _has_methods(each.item):
-                    yield each
-        level = below
-
-
-def _below(above: _Below) -> Iterator[_Below]:
-    for name, item in getattr(above.item, "__dict__", {}).items():
-        if not name.startswith("_") and not isinstance(item, type) and hasattr(item, "__dict__"):
-            attributes = f"{above.path}/{name}"
-            path = vars(item).get("modulePath", getattr(type(item), "modulePath", attributes))
-            is_path = isinstance(path, str) and path
-            yield _Below(takeover.canonical(path if is_path else attributes), item)
-
-
-def _has_methods(item: object) -> bool:
-    return any(
-        isinstance(each, Method) for cls in type(item).__mro__ for each in vars(cls).values()
-    )
-
-
-def _interval(interval: object) -> object:
-    """Return a number of minutes as a timedelta, and anything else for others to judge."""
-    if isinstance(interval, bool) or not isinstance(interval, int | float):
-        return interval
-    if not math.isfinite(interval):
-        raise DeclarationError(f"interval={interval!r} must be a number of minutes.")
-    return dt.timedelta(minutes=interval)
-
-
-def _check_bare(task: Task[..., Any]) -> None:
-    """Refuse a function that cannot be called without arguments.
-
-    Raises:
-        DeclarationError: It needs some.
-    """
-    receiver = (None,) if isinstance(task, Method) else ()
-    try:
-        signature(task.function).bind(*receiver)
-    except TypeError as error:
-        raise DeclarationError(f"{task.name} is called without arguments: {error}.") from error
 
 
 app = ViurApp()

@@ -17,7 +17,7 @@ from adjourn.names import digest
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import LANGUAGE, USER
 from adjourn.serialization.envelope import Envelope
-from adjourn.viur.values import KEY, jsonDecodeObjectHook
+from adjourn.viur.values import KEY, UnreadableError, jsonDecodeObjectHook
 
 if TYPE_CHECKING:
     from adjourn.execution.runner import TaskRunner
@@ -56,6 +56,8 @@ def translated(delivery: Delivery, now: dt.datetime, codec: Codec) -> Delivery:
         command, (path, args, kwargs, *_) = json.loads(
             delivery.body, object_hook=jsonDecodeObjectHook
         )
+    except UnreadableError as error:
+        raise DecodeError(f"The call of ViUR cannot be read: {error}.") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise DecodeError(f"The body is not a call of ViUR: {type(error).__name__}.") from error
     _check(raw, command, path, args, kwargs)

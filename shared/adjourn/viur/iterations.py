@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import adjourn.iteration.bulk
 import adjourn.iteration.query_iter
-from adjourn.errors import DeclarationError
+from adjourn.errors import DeclarationError, StoreError
 from adjourn.iteration.control import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
+from adjourn.viur.keys import is_entity, to_google_entry
+from adjourn.viur.queries import (
+    ViurRun,
+    entry_of,
+    is_query,
+    own_data,
+    query_of,
+    run_of,
+    skeleton_of,
+)
+from adjourn.viur.steps import ViurStep
+
+_OWN_STEPS = ("_qryStep", "_requeueStep")
 
 
 class MetaQueryIter(type):
-    """Registers each subclass of `QueryIter` where it is defined."""
+    """Registers each subclass of `QueryIter` where it is defined.
+
+    Raises:
+        DeclarationError: It has steps of its own, which nothing would call.
+    """
+
+    _classCache: ClassVar[dict[str, type]] = {}
+
+    __classID__: str
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
+        cls.__classID__ = str(cls)
+        MetaQueryIter._classCache[cls.__classID__] = cls
         if any(isinstance(base, MetaQueryIter) for base in bases):
+            _refuse_own_steps(name, namespace)
             subclass: Any = cls
             queue = subclass.queueName
             subclass.queue_name = None if queue == DEFAULT_QUEUE else queue
             known_as = f"viur.core.tasks.{name}" if cls.__module__ == __name__ else ""
             app.query_iter(aliases=[known_as] if known_as else [])(subclass)
+
+
+def _refuse_own_steps(name: str, namespace: dict[str, Any]) -> None:
+    own = [each for each in _OWN_STEPS if each in namespace]
+    if own:
+        raise DeclarationError(
+            f"{name}.{own[0]} would never be called: adjourn reads and counts by itself. Move what"
+            " it does into handleEntry, or into a hook of adjourn.QueryIter such as handle_batch."
+        )
 
 
 class QueryIter(adjourn.iteration.query_iter.QueryIter[Any], metaclass=MetaQueryIter):
@@ -35,20 +69,34 @@ class QueryIter(adjourn.iteration.query_iter.QueryIter[Any], metaclass=MetaQuery
     queueName = DEFAULT_QUEUE
 
     @classmethod
-    def startIterOnQuery(cls, query: object, customData: object = None) -> RunHandle:
+    def startIterOnQuery(cls, query: Any, customData: object = None) -> RunHandle:
         """Begin to walk over a query; see `adjourn.QueryIter.start`.
 
         Args:
-            query: One of `google.cloud.datastore`, or a `db.Query` of ViUR's without a skeleton.
+            query: One of `google.cloud.datastore`, or a `db.Query` of ViUR's.
             customData: Anything that a task's arguments may be; hooks may change it.
+
+        Raises:
+            DeclarationError: The query is one that Datastore does not answer by itself.
         """
-        if not hasattr(query, "queries"):
+        if not is_query(query):
             return cls.start(query, customData)
-        told = _definition(query)
-        cursors = {"start_cursor": told.startCursor, "end_cursor": told.endCursor}
-        orders = [(name, order.value) for name, order in told.orders or ()]
-        google = app.query({**vars(told), "kind": told.kind, "orders": orders})
-        return cls.start(google, customData, **cursors)
+        try:
+            asked = query_of(query)
+        except ValueError as error:
+            raise DeclarationError(f"The query cannot be walked over: {error}") from error
+        return app.start_run(cls, asked, run_of(query, customData))
+
+    @classmethod
+    def _requeueStep(cls, qryDict: dict[str, Any]) -> None:
+        """Begin a run where a step of ViUR's stands, with its custom data."""
+        step = ViurStep.read(qryDict)
+        app.start_run(cls, step.query, step.custom_data)
+
+    @classmethod
+    def _qryStep(cls, qryDict: dict[str, Any]) -> None:
+        """Begin a run where a step of ViUR's stands, with its custom data."""
+        cls._requeueStep(qryDict)
 
     @classmethod
     def handleEntry(cls, entry: Any, customData: Any) -> None:
@@ -64,16 +112,19 @@ class QueryIter(adjourn.iteration.query_iter.QueryIter[Any], metaclass=MetaQuery
         return True
 
     def handle_entry(self, entry: Any, custom_data: Any) -> None:
-        """Call `handleEntry`."""
-        self.handleEntry(entry, custom_data)
+        """Call `handleEntry` with the entry as ViUR has it, unless what it refers to is gone."""
+        meant = entry_of(entry, custom_data)
+        if meant is not None:
+            self.handleEntry(meant, own_data(custom_data))
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:
         """Call `handleFinish`."""
-        self.handleFinish(total_count, custom_data)
+        self.handleFinish(total_count, own_data(custom_data))
 
     def handle_error(self, entry: Any, custom_data: Any, exception: Exception) -> bool:
-        """Call `handleError`."""
-        return bool(self.handleError(entry, custom_data, exception))
+        """Call `handleError` with the entry as ViUR has it."""
+        meant = entry_of(entry, custom_data)
+        return bool(self.handleError(meant, own_data(custom_data), exception))
 
 
 class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
@@ -81,6 +132,14 @@ class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
 
     # Of this and handle_batch, a class has one.
     handle_entry = adjourn.iteration.query_iter.QueryIter.handle_entry
+
+    def handle_batch(
+        self, entries: Sequence[Any], custom_data: Any
+    ) -> Sequence[Exception | None] | None:
+        """Delete entities, those of a skeleton by its own `delete`."""
+        if not isinstance(custom_data, ViurRun):
+            return super().handle_batch(entries, custom_data)
+        return [_deleted(each, custom_data) for each in entries]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -92,26 +151,33 @@ class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
 
     @classmethod
     def handleEntry(cls, entry: Any, customData: Any) -> None:  # noqa: ARG003 - as its base has it
-        """Delete one entity."""
-        app.wiring().adapters.queries.delete([entry])
+        """Delete one entity, or what a skeleton's instance stands for."""
+        if hasattr(entry, "skeletonCls"):
+            entry.delete()
+        else:
+            google = to_google_entry(entry) if is_entity(entry) else entry
+            app.wiring().adapters.queries.delete([google])
+
+
+def _deleted(entry: Any, run: ViurRun) -> Exception | None:
+    """Delete what a skeleton has under the key of an entry; return why it could not be."""
+    meant = entry_of(entry, run._replace(skeleton=None))
+    if meant is None:
+        return None
+    try:
+        if run.skeleton is None:
+            DeleteEntitiesIter.handleEntry(meant, None)
+            return None
+        instance = skeleton_of(run.skeleton)
+        read = getattr(instance, "read", None) or instance.fromDB
+        if read(meant.key):
+            instance.delete()
+    except StoreError:
+        raise  # no entity is to blame
+    except Exception as error:  # noqa: BLE001 - whatever the skeleton raises
+        return error
+    return None
 
 
 def _plain(hook: Any) -> object:
     return getattr(hook, "__func__", hook)
-
-
-def _definition(query: Any) -> Any:
-    """Return what a `db.Query` of ViUR's asks of Datastore.
-
-    Raises:
-        DeclarationError: ViUR does more with it than to ask Datastore.
-    """
-    told = query.queries
-    if getattr(query, "srcSkel", None) is not None:
-        raise DeclarationError("A query of a skeleton is ViUR's own; give one of its kind.")
-    if isinstance(told, list) or told is None or getattr(told, "or_filters", None):
-        raise DeclarationError(
-            "A query that cannot be met, or that is made of several, cannot be walked over; give"
-            " one of google.cloud.datastore, which knows IN and OR."
-        )
-    return told

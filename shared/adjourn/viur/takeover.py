@@ -13,8 +13,10 @@ from adjourn.ports import EntityStore, RecordKey
 from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
 from adjourn.tasks.task import Task
 from adjourn.viur.calls import DeferredMethod, DeferredTask
+from adjourn.viur.modules import ROOT, canonical, task_of
 
-ROOT = "/"
+STARTUP = "viur:startup"
+_STARTUP_THERE = "runStartupTasks.viur.core.tasks"
 
 # As long as a task of ours is tried whose name is unknown: a deploy may be rolling.
 GRACE = dt.timedelta(hours=1)
@@ -24,11 +26,6 @@ _MARKER_PAUSE = dt.timedelta(seconds=30)
 # ViUR delivers such a call 90 seconds after it was made, and a transaction lives 270 at most
 # (https://cloud.google.com/datastore/docs/concepts/transactions); the rest is for clocks.
 _MARKER_PATIENCE = dt.timedelta(seconds=200)
-
-
-def canonical(path: str) -> str:
-    """Return a path of modules in the one form in which we keep it."""
-    return "/".join(part for part in path.split("/") if part) or ROOT
 
 
 def await_commit(marker: str, age: dt.timedelta, store: EntityStore) -> None:
@@ -62,6 +59,9 @@ def find(
     """
     if command == "rel":
         return _find_method(path, objects)
+    tasks = list(tasks)
+    if path == _STARTUP_THERE:
+        return next(each for each in tasks if each.name == STARTUP), ()
     named = [each for each in tasks if _is_deferred(each) and _name(each) == path]
     at_top = [each for each in named if not isinstance(each, Method)]
     found = at_top or named
@@ -89,9 +89,8 @@ def or_later(error: UnknownNameError, age: dt.timedelta) -> None:
 def _find_method(path: str, objects: ObjectRegistry) -> tuple[Task[..., Any], Sequence[object]]:
     parent, _, name = canonical(path).rpartition("/")
     item = objects.find(parent or ROOT)
-    line = type(item).__mro__  # not getattr, which would run properties
-    task = next((vars(cls)[name] for cls in line if name in vars(cls)), None)
-    if not (isinstance(task, Task) and _is_deferred(task)):
+    task = task_of(type(item), name)
+    if task is None or not _is_deferred(task):
         raise UnknownNameError(f"No method that ViUR would call {path!r} is deferred here.")
     bound = task.on(item) if isinstance(task, Method) else task
     return bound, (bound.receiver_argument(),) if isinstance(bound, BoundTask) else ()

@@ -9,86 +9,122 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from adjourn.gcp.legacy import entity_of, key_of, text_of
+from adjourn.gcp.legacy import entity_of, is_google_entity, is_google_key, key_of, text_of
+from adjourn.viur.keys import is_entity, is_key, to_viur
 
 KEY = ".__key__"
 _ENTITY = ".__entity__"
 _OLDER_KEY = ".__ekey__"
 _OLDER_TIME = "%d.%m.%Y %H:%M:%S"
+# Up to 3.2.0 the format lacked a percent sign, and so the text the day: it says the first.
+_OLDEST_TIME = "d.%m.%Y %H:%M:%S"
 
 
 class JsonKeyEncoder(json.JSONEncoder):
     """Writes what ViUR's newer decoder and `jsonDecodeObjectHook` read.
 
     Deferred calls do not use it: they are written by adjourn's own codec. Tuples come back as
-    lists and integer keys as text, as in ViUR. A dict that would come back as something else, or a
-    time without a zone, is a TypeError.
+    lists and integer keys as text, as in ViUR; a time without a zone is taken for UTC. A subclass
+    can extend `default`.
+
+    Raises:
+        TypeError: ViUR's JSON has nothing for a value, or a dict would come back as another value.
     """
+
+    def default(self, o: Any) -> Any:
+        """Return what is written for a value that JSON does not have.
+
+        Raises:
+            TypeError: ViUR's JSON has nothing for it.
+        """
+        if is_key(o) or is_google_key(o):
+            return {KEY: text_of(o)}
+        for kind, marker, write in _WRITERS:
+            if isinstance(o, kind):
+                return {marker: write(o)}
+        if hasattr(o, "__iter__"):
+            return list(o)
+        raise TypeError(f"ViUR's JSON has nothing for {type(o).__qualname__}.")
 
     def iterencode(self, o: Any, _one_shot: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002 - as in json
         """Encode what JSON does not have, entities included, which json takes for dicts."""
-        return super().iterencode(_told(o), _one_shot)
+        return super().iterencode(self._written(o), _one_shot)
+
+    def _written(self, value: Any) -> Any:
+        if value is None or isinstance(value, str | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return self._written_mapping(value)
+        if isinstance(value, list | tuple):
+            return [self._written(each) for each in value]
+        instead = self.default(value)
+        if isinstance(instead, dict) and instead.keys() & _READERS.keys():
+            return {name: self._content(each) for name, each in instead.items()}
+        return self._written(instead)
+
+    def _content(self, content: Any) -> Any:
+        return [self._written(each) for each in content] if isinstance(content, list) else content
+
+    def _written_mapping(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
+        plain = {key: self._written(each) for key, each in value.items()}
+        if is_entity(value) or is_google_entity(value):
+            key = getattr(value, "key", None)
+            return {_ENTITY: plain, KEY: text_of(key) if key else None}
+        if any(name in {*_READERS, _ENTITY} for name in value):
+            raise TypeError(
+                "A dict with a key such as '.__key__' would come back as another value."
+            )
+        return plain
 
 
 def jsonDecodeObjectHook(obj: dict[str, Any]) -> Any:
     """Return what ViUR's encoders wrote as this object, for `json.loads(..., object_hook=...)`.
 
-    An object that only looks like one of theirs stays a dict.
+    Keys and entities are ViUR's own where the application has imported it.
+
+    Raises:
+        UnreadableError: It has one of their markers, but its content cannot be read; a ValueError.
     """
-    try:
-        if len(obj) == 1:
-            ((marker, content),) = obj.items()
-            return _READERS[marker](content) if marker in _READERS else obj
-        for key in (KEY, _OLDER_KEY):
-            if obj.keys() == {_ENTITY, key}:
-                return entity_of(obj[key], obj[_ENTITY])
-    except (ValueError, TypeError, ArithmeticError):
-        return obj
+    if len(obj) == 1:
+        ((marker, content),) = obj.items()
+        return _read(marker, content) if marker in _READERS else obj
+    for key in (KEY, _OLDER_KEY):
+        if obj.keys() == {_ENTITY, key}:
+            return _read_entity(obj[key], obj[_ENTITY])
     return obj
 
 
-def _told(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return _told_mapping(value)
-    if isinstance(value, list | tuple):
-        return [_told(each) for each in value]
-    for kind, marker, tell in _WRITERS:
-        if isinstance(value, kind):
-            return {marker: tell(value)}
-    if _is(value, "key.Key"):
-        return {KEY: text_of(value)}
-    raise TypeError(f"ViUR's JSON has nothing for {type(value).__qualname__}.")
+class UnreadableError(ValueError):
+    """The content of one of ViUR's markers cannot be read; the text does not quote it."""
 
 
-def _told_mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
-    plain = {key: _told(each) for key, each in value.items()}
-    if _is(value, "entity.Entity"):
-        key = getattr(value, "key", None)
-        return {_ENTITY: plain, KEY: text_of(key) if key else None}
-    if any(name in {*_READERS, _ENTITY} for name in value):
-        raise TypeError("A dict with a key such as '.__key__' would come back as something else.")
-    return plain
+def _read(marker: str, content: Any) -> Any:
+    try:
+        return _READERS[marker](content)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        kind = marker.strip("._")
+        raise UnreadableError(f"a {kind} cannot be read ({type(error).__name__})") from error
 
 
-def _is(value: object, name: str) -> bool:
-    # Told by name, so that Google's package need not be imported for it.
-    whole = f"google.cloud.datastore.{name}"
-    return any(f"{cls.__module__}.{cls.__qualname__}" == whole for cls in type(value).__mro__)
+def _read_entity(key: Any, properties: Any) -> Any:
+    try:
+        return to_viur(entity_of(key, properties))
+    except (ValueError, TypeError) as error:
+        raise UnreadableError(f"an entity cannot be read ({type(error).__name__})") from error
 
 
 def _moment(value: dt.datetime) -> str:
-    if value.utcoffset() is None:
-        raise TypeError(f"{value} has no time zone.")
-    return value.astimezone(dt.UTC).isoformat()
+    aware = value if value.utcoffset() is not None else value.replace(tzinfo=dt.UTC)
+    return aware.astimezone(dt.UTC).isoformat()
 
 
 def _read_moment(text: str) -> dt.datetime:
-    try:
-        return dt.datetime.strptime(text, _OLDER_TIME).replace(tzinfo=dt.UTC)
-    except ValueError:
-        return dt.datetime.fromisoformat(text)
+    for form in (_OLDER_TIME, _OLDEST_TIME):
+        try:
+            return dt.datetime.strptime(text, form).replace(tzinfo=dt.UTC)
+        except ValueError:
+            continue
+    return dt.datetime.fromisoformat(text)
 
 
 def _read_bytes(text: str) -> bytes:
@@ -105,11 +141,11 @@ _WRITERS: tuple[tuple[Any, str, Callable[[Any], object]], ...] = (
     (dt.timedelta, ".__timedelta__", lambda value: value / dt.timedelta(microseconds=1)),
     (bytes, ".__bytes__", lambda value: base64.b64encode(value).decode("ascii")),
     (Decimal, ".__decimal__", str),
-    (set | frozenset, ".__set__", lambda value: [_told(each) for each in value]),
+    (set | frozenset, ".__set__", list),
 )
 
 _READERS: Mapping[str, Callable[[Any], object]] = {
-    KEY: key_of,
+    KEY: lambda content: to_viur(key_of(content)),
     ".__datetime__": _read_moment,
     ".__timedelta__": lambda content: dt.timedelta(microseconds=content),
     ".__bytes__": _read_bytes,

@@ -17,6 +17,7 @@ from adjourn.log import (
     configure,
     event,
     execution_fields,
+    keep,
     trace_fields,
 )
 
@@ -262,6 +263,26 @@ def test_a_line_carries_the_id_of_its_request():
         "logging.googleapis.com/labels": {"execution_id": "abc123"}
     }
     assert execution_fields(None) == {}
+
+
+def test_our_own_lines_keep_their_handler_when_the_application_replaces_it(capsys):
+    own = logging.getLogger("adjourn")
+    with bare_root() as root:
+        handler = configure()
+        keep(handler)
+        assert own.handlers == []
+        root.handlers[:] = [logging.NullHandler()]
+        keep(handler)
+        try:
+            event("task.failed", logging.WARNING, "still here")
+            event("task.done", logging.DEBUG, "too quiet")
+        finally:
+            own.handlers.clear()
+            own.propagate = True
+            own.setLevel(logging.NOTSET)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "task.failed"
 
 
 def test_a_line_is_tied_to_the_trace_of_its_request():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime as dt
+import importlib
+import inspect
 import types
 
 import pytest
@@ -12,6 +14,7 @@ from adjourn.testing import sandbox
 from adjourn.testing.sandbox import SETTINGS
 from adjourn.viur import CallDeferred, ViurApp, callDeferred, noRetry, retry_n_times
 from adjourn.viur.limits import Mail
+from adjourn.viur.queues import in_source
 from tests import viur_shop as shop
 from tests.viur_notes import notes
 
@@ -75,9 +78,8 @@ def test_a_name_that_is_taken_enqueues_nothing_and_is_no_error(box):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"_eta": dt.datetime(2030, 1, 1)}, "aware"),  # noqa: DTZ001 - naive on purpose
         ({"_eta": dt.datetime(2030, 1, 1, tzinfo=dt.UTC), "_countdown": 5}, "not both"),
-        ({"_name": "with:colon"}, "hyphens"),
+        ({"_name": "with space"}, "hyphens"),
         ({"_queue": "no_queue"}, "queue="),
         ({"_countdown": "soon"}, "seconds"),
     ],
@@ -192,7 +194,7 @@ def test_a_function_is_no_method_for_what_it_is_given_first_nor_for_what_that_is
 
 def test_an_object_that_no_process_could_find_is_refused_at_the_call(box):
     with pytest.raises(adjourn.EncodeError, match="add_object"):
-        shop.Order("order", "order").sync("k")
+        shop.Order("order", "nowhere").sync("k")
 
 
 def test_objects_are_found_below_the_application_by_their_paths_and_no_property_is_run():
@@ -321,3 +323,181 @@ def test_the_application_says_what_goes_along():
             app.configure()
 
     assert notes == ["ann"]
+
+
+# Calls as ViUR takes them
+
+
+def test_a_countdown_of_nothing_goes_with_a_time(box):
+    start = box.clock.now() + MINUTE
+
+    assert shop.sendReceipt("a", _countdown=0, _eta=start).eta == start
+
+
+@pytest.mark.parametrize("countdown", [-1, -0.5, -MINUTE, 0, dt.timedelta()])
+def test_a_countdown_that_is_not_positive_is_none(box, countdown):
+    assert shop.sendReceipt("a", _countdown=countdown).eta is None
+    assert box.drain() == [Outcome.DONE]
+
+
+def test_a_time_without_a_zone_is_utc(box):
+    naive = dt.datetime(2030, 1, 1, 12)  # noqa: DTZ001 - naive on purpose
+
+    assert shop.sendReceipt("a", _eta=naive).eta == naive.replace(tzinfo=dt.UTC)
+
+
+def test_a_name_that_only_viur_takes_is_mapped_and_stays_distinct(box):
+    names = ["mail:7.1", "mail.7:1", "mail-7-1"]
+    handles = [shop.sendReceipt("a", _name=name) for name in names]
+    mapped = [handle.name.rpartition("/")[2] for handle in handles]
+
+    assert mapped[0].startswith("mail-7-1-")
+    assert mapped[2] == "mail-7-1"
+    assert len(set(mapped)) == 3
+    assert not shop.sendReceipt("a", _name=names[0]).is_new
+
+
+def test_a_decorated_function_is_one_as_far_as_its_users_can_see():
+    def send(order, *, copy=False):
+        """Send it."""
+
+    send.rights = "admin"
+    _, task = deferred(send, "shop.mail.send")
+    task.exposed = True
+
+    assert (task.__name__, task.__qualname__, task.__module__) == ("send", "send", "shop.mail")
+    assert (task.__doc__, task.__wrapped__) == ("Send it.", send)
+    assert (task.exposed, task.rights) == (True, "admin")
+    assert str(inspect.signature(task)) == "(order, *, copy=False)"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        task.name = "other"
+
+
+def test_a_decorated_method_is_one_with_the_attributes_of_its_function():
+    method = shop.main_app.order.sync
+
+    assert (method.__name__, method.__qualname__) == ("sync", "Order.sync")
+    assert str(inspect.signature(method)) == "(key)"
+    with pytest.raises(AttributeError):
+        _ = method.exposed
+
+
+def test_a_nested_function_is_called_where_it_is_and_the_last_one_counts():
+    app = ViurApp()
+
+    def make(said):
+        @app.call_deferred
+        def inner(word):
+            notes.append((said, word))
+
+        return inner
+
+    make("first")
+    inner = make("second")
+    with sandbox(app) as box:
+        inner("a")
+        assert box.drain() == [Outcome.DONE]
+
+    assert notes == [("second", "a")]
+
+
+def test_a_method_is_called_on_its_first_argument(box, noted):
+    shop.Order.sync(shop.main_app.order, "k")
+
+    assert box.drain() == [Outcome.DONE]
+    assert noted == [("sync", "order", "k")]
+
+
+def test_a_copy_of_a_module_is_found_by_its_path(box, noted):
+    shop.Order("order", "/vi/order/").sync("k")
+
+    assert box.drain() == [Outcome.DONE]
+    assert noted == [("sync", "vi/order", "k")]
+
+
+def test_a_module_that_is_kept_in_a_list_is_found_by_the_attributes_of_its_path():
+    app = ViurApp()
+
+    class Provider:
+        def __init__(self, path):
+            self.modulePath = path
+
+        def check(self):
+            notes.append(self.modulePath)
+
+        check.__module__, check.__qualname__ = "shop", "Provider.check"
+        check = app.call_deferred(check)
+
+    providers = [Provider("deep/er/in/the/shop"), Provider("lost")]
+    level = types.SimpleNamespace(shop=providers[0])
+    for name in ("the", "in", "er", "deep"):
+        level = types.SimpleNamespace(**{name: level})
+    app.add_main_app(level)
+
+    with sandbox(app) as box:
+        providers[0].check()
+        with pytest.raises(adjourn.EncodeError, match="add_object"):
+            providers[1].check()
+        box.drain()
+    assert notes == ["deep/er/in/the/shop"]
+
+
+@pytest.mark.parametrize("is_above", [True, False])
+def test_a_static_method_is_deferred_in_either_order(is_above):
+    app = ViurApp()
+
+    def note(word):
+        notes.append(word)
+
+    note.__module__, note.__qualname__ = "shop", "Order.note"
+    if is_above:
+        attribute = staticmethod(app.call_deferred(note))
+    else:
+        attribute = app.call_deferred(staticmethod(note))
+    order = type("Order", (), {"note": attribute})
+
+    with sandbox(app) as box:
+        order.note("class")
+        order().note("object")
+        assert box.drain() == [Outcome.DONE] * 2
+    assert notes == ["class", "object"]
+
+
+# Queues that are named where a call is made
+
+SOURCE = """
+send(7, _queue="mail")
+order.sync(key, _queue="slow")
+send(7, _queue=None)
+send(7, _queue=queue)
+send(7, _queue="")
+"""
+
+
+def test_queues_are_found_in_the_source_with_the_places_where_they_are_not_known():
+    found = list(in_source(SOURCE, "shop.py"))
+
+    assert [(each.place, each.queue) for each in found] == [
+        ("shop.py:2", "mail"),
+        ("shop.py:3", "slow"),
+        ("shop.py:5", None),
+        ("shop.py:6", None),
+    ]
+    assert list(in_source("def (", "broken.py")) == []
+
+
+def test_the_queues_of_an_application_are_those_of_its_calls_too(tmp_path, monkeypatch, lines):
+    (tmp_path / "queued_shop").mkdir()
+    (tmp_path / "queued_shop" / "__init__.py").write_text("")
+    (tmp_path / "queued_shop" / "mails.py").write_text(
+        "def send(task, queue):\n    task(1, _queue='mail')\n    task(1, _queue=queue)\n"
+    )
+    (tmp_path / "queued_shop" / "main.py").write_text(
+        "from adjourn.viur import ViurApp\nfrom queued_shop import mails\n"
+        "app = ViurApp()\n@app.call_deferred\ndef send(): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = importlib.import_module("queued_shop.main").app
+
+    assert app.queues("default") == {"default", "mail"}
+    assert any("mails.py:3" in line["message"] for line in lines())

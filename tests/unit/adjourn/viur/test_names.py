@@ -54,9 +54,11 @@ def named(name):
 
 def test_every_public_name_of_viurs_tasks_is_there():
     theirs = {
+        "CUSTOM_OBJ",
         "CallDeferred",
         "CallableTask",
         "CallableTaskBase",
+        "CustomEnvironmentHandler",
         "DeleteEntitiesIter",
         "JsonKeyEncoder",
         "MetaQueryIter",
@@ -87,15 +89,47 @@ def timing(app, name):
 
 @pytest.mark.parametrize(
     ("interval", "expected"),
-    [(0, dt.timedelta()), (30, 30 * MINUTE), (0.5, MINUTE / 2), (2 * HOUR, 2 * HOUR)],
+    [
+        (0, dt.timedelta()),
+        (0.0, dt.timedelta()),
+        (2 * HOUR, 2 * HOUR),
+        ("90", 1.5 * MINUTE),
+        ("0.5", MINUTE / 120),
+    ],
 )
-def test_an_interval_is_in_minutes_or_a_timedelta(app, interval, expected):
+def test_an_interval_is_a_timedelta_or_nothing_and_a_text_is_seconds(app, interval, expected):
     app.periodic_task(named("sweep"), interval, "default")
 
     assert timing(app, "shop.sweep").when == expected
 
 
-@pytest.mark.parametrize("interval", [-1, float("nan"), float("inf"), True, "30", None])
+@pytest.mark.parametrize(("unit", "length"), [("minutes", MINUTE), ("seconds", MINUTE / 60)])
+def test_a_number_is_of_the_unit_that_the_environment_says(app, monkeypatch, unit, length):
+    monkeypatch.setenv("ADJOURN_VIUR_INTERVALS", unit)
+
+    app.periodic_task(named("sweep"), 30, "default")
+
+    assert timing(app, "shop.sweep").when == 30 * length
+
+
+@pytest.mark.parametrize("unit", [None, "", "hours"])
+def test_a_number_is_refused_with_both_ways_to_write_it_if_nobody_says_of_what(
+    app, monkeypatch, unit
+):
+    if unit is not None:
+        monkeypatch.setenv("ADJOURN_VIUR_INTERVALS", unit)
+
+    with pytest.raises(adjourn.DeclarationError) as caught:
+        app.periodic_task(named("sweep"), 30, "default")
+    for text in ("timedelta(minutes=30)", "timedelta(seconds=30)", "ADJOURN_VIUR_INTERVALS"):
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [-1 * MINUTE, float("nan"), float("inf"), True, "-1", "often", "nan", None],
+    ids=repr,
+)
 def test_any_other_interval_is_refused(app, interval):
     with pytest.raises(adjourn.DeclarationError):
         app.periodic_task(named("sweep"), interval, "default")
@@ -112,7 +146,7 @@ def test_without_arguments_a_function_runs_with_every_call_of_the_default_job(mo
 
 def test_a_decorator_that_is_used_again_keeps_its_interval(monkeypatch, app):
     monkeypatch.setattr(adjourn.viur, "app", app)
-    decorator = PeriodicTask(30, "nightly")
+    decorator = PeriodicTask(30 * MINUTE, "nightly")
 
     decorator(named("one"))
     decorator(named("two"))
@@ -126,17 +160,12 @@ def test_a_periodic_function_that_is_called_runs_here_and_now(box, noted):
     assert (noted, box.queue.tasks) == (["sweep", ("cleanup", "order")], {})
 
 
-def test_each_periodic_function_is_a_task_and_a_method_one_for_each_module(box, noted):
+def test_each_periodic_function_is_a_task_and_a_method_runs_where_viur_finds_it(box, noted):
     assert box.tick("nightly") is Outcome.DONE
 
-    assert len(box.queue.due()) == 4
+    assert len(box.queue.due()) == 2
     box.drain()
-    assert sorted(noted) == [
-        ("cleanup", "archive"),
-        ("cleanup", "order"),
-        ("cleanup", "vi/order"),
-        ("report", "today"),
-    ]
+    assert sorted(noted) == [("cleanup", "archive"), ("report", "today")]
 
 
 def test_an_interval_is_a_lower_bound(box, noted):
@@ -356,12 +385,38 @@ def test_a_skeleton_a_missing_method_and_an_unknown_type_are_refused(app):
         pass
 
     class Untyped(Fill):
-        def execute(self, active):
+        def execute(self, active: object):
             pass
 
-    for wrong, text in ((Skeleton, "dataSkel"), (Bare, "canCall"), (Untyped, "annotation")):
+    for wrong, text in ((Skeleton, "install viur-core"), (Bare, "canCall"), (Untyped, "no form")):
         with pytest.raises(adjourn.DeclarationError, match=text):
-            app.callable_task(adjourn.viur.adapted(wrong))
+            app.offer_callable(wrong)
+
+
+def test_what_has_no_annotation_arrives_as_it_was_given(app):
+    got = []
+
+    class Free(Fill):
+        key = "free"
+
+        def execute(self, what, many=3, *, days: int = 30, **more):
+            got.append((what, many, days))
+
+    app.offer_callable(Free)
+    offer = app._declared.callable_tasks.get("free")
+
+    assert offer.describe()["parameters"] == {
+        "type": "object",
+        "properties": {
+            "days": {"type": "integer", "default": 30},
+            "what": {},
+            "many": {"default": 3},
+        },
+        "required": ["what"],
+        "additionalProperties": False,
+    }
+    offer.task.function({"what": ["7", {"a": None}], "many": "4", "days": 2})
+    assert got == [(["7", {"a": None}], "4", 2)]
 
 
 # Iterations
@@ -395,13 +450,27 @@ def test_an_iteration_that_is_stopped_keeps_its_place(box, noted):
     assert noted == [("error", -100)]
 
 
+def definition(**changes):
+    of = {"kind": "A", "filters": {}, "orders": [], "distinct": None}
+    return SimpleNamespace(**{**of, "startCursor": None, "endCursor": None, **changes})
+
+
+def several(*filters):
+    return [definition(filters=each) for each in filters]
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        SimpleNamespace(srcSkel=object(), queries=SimpleNamespace()),
-        SimpleNamespace(srcSkel=None, queries=[]),
-        SimpleNamespace(srcSkel=None, queries=None),
-        SimpleNamespace(srcSkel=None, queries=SimpleNamespace(or_filters=[1])),
+        SimpleNamespace(queries=None),
+        SimpleNamespace(queries=[]),
+        SimpleNamespace(queries=definition(), _customMultiQueryMerge=print),
+        SimpleNamespace(queries=definition(), _fulltextQueryString="ink"),
+        SimpleNamespace(queries=several({"a =": 1}, {"b =": 1})),
+        SimpleNamespace(queries=several({"a =": 1}, {"a >": 1})),
+        SimpleNamespace(queries=several({"a <": 1}, {"a >": 2})),
+        SimpleNamespace(queries=several({"a =": 1}, {"a =": 2, "b =": 3})),
+        SimpleNamespace(queries=definition(startCursor="a")),
     ],
 )
 def test_a_query_that_viur_would_work_on_itself_is_refused(box, query):
@@ -490,7 +559,7 @@ def test_the_endpoints_answer_what_the_functions_answer(box, noted):
         assert handler.cron(context.request, "gone").status_code == 404
 
     assert noted == [("receipt", "a", False, "de")]
-    assert len(box.queue.due()) == 1 + 5
+    assert len(box.queue.due()) == 1 + 3
 
 
 def test_the_endpoint_of_iterations_carries_out_a_step(box, noted):
@@ -533,7 +602,9 @@ def test_a_bound_task_is_found_on_registered_modules_and_no_property_is_run(box)
     find = TaskHandler().findBoundTask
 
     task, item = find(shop.Module.cleanup)
-    assert (item, task.name) == (shop.main_app.order, "tests.viur_shop.Module.cleanup")
+    assert (item, task.name) == (shop.main_app.archive, "tests.viur_shop.Module.cleanup")
+    assert find(shop.Module.cleanup, shop.main_app.vi)[1] is shop.main_app.vi.order
+    assert find(shop.Module.cleanup, shop.main_app.vi, 4) is None
     assert find(shop.Module.cleanup, shop.main_app.archive)[1] is shop.main_app.archive
     assert find(shop.Module.cleanup, object()) is None
     assert find(shop.Archive.sync)[1] is shop.main_app.archive

@@ -30,6 +30,10 @@ def step(**changes):
     return json.dumps({**json.loads(STEP), **changes}).encode()
 
 
+def text(**changes):
+    return step(**changes).decode()
+
+
 def arrive(box, body, name="0123"):
     new = NewTask(target=Target.QUERYITER, label="", queue="slow", body=body, name=name)
     return box.queue.tasks[box.queue.enqueue(new)]
@@ -40,21 +44,21 @@ def letters(box):
 
 
 def test_a_step_says_where_its_run_stands():
-    read = ViurStep.read(content_of(STEP))
+    read = ViurStep.read(content_of(STEP.decode()))
 
-    assert (read.iteration, read.skeleton) == ("tests.viur_shop.Reprice", None)
-    assert (read.start_cursor, read.end_cursor) == ("CjQKLg==", None)
+    assert read.iteration == "tests.viur_shop.Reprice"
+    assert (read.query.start_cursor, read.query.end_cursor) == ("CjQKLg==", None)
     assert read.custom_data == {"sum": 5, "order": Key("Order", 7, project="shop")}
 
 
 def test_a_cursor_that_was_encoded_once_stays_as_it_is():
     once = base64.urlsafe_b64encode(b"\n\x34\x12\x2e").decode()
 
-    assert ViurStep.read(content_of(step(endCursor=once))).end_cursor == once
+    assert ViurStep.read(content_of(text(endCursor=once))).query.end_cursor == once
 
 
 def test_the_query_is_made_again(client):
-    query = query_of(client, ViurStep.read(content_of(STEP)).query)
+    query = query_of(client, ViurStep.read(content_of(STEP.decode())).query._asdict())
 
     told = [(each.property_name, each.operator, each.value) for each in query.filters]
     assert query.kind == "Product"
@@ -69,7 +73,9 @@ def test_the_query_is_made_again(client):
 
 def test_orders_that_viur_turned_round_run_as_they_were_asked(client):
     orders = [["a", 3], ["b", 4]]
-    query = query_of(client, ViurStep.read(content_of(step(orders=orders, filters={}))).query)
+    query = query_of(
+        client, ViurStep.read(content_of(text(orders=orders, filters={}))).query._asdict()
+    )
 
     assert query.order == ["-a", "b"]
 
@@ -106,6 +112,9 @@ def test_an_iteration_that_is_unknown_is_tried_for_an_hour_and_then_a_dead_lette
         {"classID": 5},
         {"startCursor": 5},
         {"startCursor": "a"},
+        {"startCursor": "no cursor"},
+        {"filters": {"at >": {".__datetime__": "soon"}}},
+        {"filters": {"of =": {".__key__": "?"}}},
         {"orFilters": [[["n =", 1]]]},
     ],
 )
@@ -114,6 +123,17 @@ def test_what_cannot_be_carried_on_is_a_dead_letter(box, changes):
 
     assert box.drain() == [Outcome.DONE, Outcome.DEAD]
     assert box.queue.tasks == {}
+    assert "ViUR" in letters(box)[0]["error"]
+
+
+@pytest.mark.parametrize("standard", [b"\xfb\xff\xfe!", b"\n\x34\xff\xef"])
+def test_a_cursor_in_standard_base64_goes_on(standard):
+    there = base64.b64encode(standard)
+    again = base64.urlsafe_b64encode(there).decode()
+
+    for cursor in (there.decode(), again):
+        read = ViurStep.read(content_of(text(startCursor=cursor)))
+        assert read.query.start_cursor == base64.urlsafe_b64encode(standard).decode()
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"{", b"\xff", b'["unb", []]', b"[" * 100_000])
@@ -124,7 +144,7 @@ def test_what_is_no_step_of_anybodys_is_a_dead_letter_at_once(box, body):
 
 
 def test_a_step_lacks_nothing():
-    content = dict(content_of(STEP))
+    content = dict(content_of(STEP.decode()))
     del content["kind"]
 
     with pytest.raises(DecodeError):
