@@ -13,13 +13,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
 from google.cloud import datastore
 from google.cloud.tasks_v2 import CloudTasksClient
 
@@ -89,11 +88,9 @@ class CountedStack(Stack):
 
     counts: Counter[str]
 
-    async def _serve_grpc(
-        self, closing: AsyncExitStack, services: Sequence[grpc.GenericRpcHandler]
-    ) -> None:
+    def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         self.counts = Counter()
-        await super()._serve_grpc(closing, [Counting(each, self.counts) for each in services])
+        return [Counting(each, self.counts) for each in super()._grpc_services()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -74,6 +75,28 @@ def ahead(work: Callable[[], T]) -> Callable[[], T]:
     future = pool.submit(copy_context().run, work)
     pool.shutdown(wait=False)
     return future.result
+
+
+@contextmanager
+def repeating(seconds: float, work: Callable[[], object]) -> Iterator[None]:
+    """Call `work` every so many seconds in a thread, and wait for it to end on leaving.
+
+    It has the context of the caller. It must not raise.
+    """
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            work()
+
+    context = copy_context()
+    thread = threading.Thread(target=context.run, args=(repeat,), name="adjourn-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 # BatchCreateTasks takes 100 tasks (https://cloud.google.com/tasks/docs/quotas). gRPC servers take

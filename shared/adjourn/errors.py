@@ -13,6 +13,8 @@ AdjournError
 ├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
+│   └── StoreRefusedError   refused for good; the same request is refused again
+├── ProcessDiedError        the process died while an entity was handled
 ├── SchedulerError          Cloud Scheduler could not be reached or refused
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
 └── CallerError             a request is not from an accepted caller
@@ -84,6 +86,14 @@ class ConflictError(AdjournError):
 
 class StoreError(AdjournError):
     """Datastore could not be reached or refused the operation."""
+
+
+class StoreRefusedError(StoreError):
+    """Datastore refused the operation for good, such as for lack of an index or a permission."""
+
+
+class ProcessDiedError(AdjournError):
+    """The process died, ran out of memory or was cut off while an entity was handled."""
 
 
 class SchedulerError(AdjournError):

@@ -6,10 +6,26 @@ Equal content has the same name in every process, for ever.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 # Short names of tasks, by the reference of Task.name.
 TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
+
+# Kinds of Datastore itself, such as those of its statistics.
+_RESERVED_KIND = re.compile(r"__.*__", re.DOTALL)
+_OWN_KIND = re.compile(r"Adjourn[A-Z]")
+
+
+def is_own_kind(kind: str) -> bool:
+    """Whether a kind of entities is adjourn's own: "Adjourn" with a capital letter behind it."""
+    return _OWN_KIND.match(kind) is not None
+
+
+def is_reserved_kind(kind: str) -> bool:
+    """Whether Datastore reserves a kind: it begins and ends with two underscores."""
+    return _RESERVED_KIND.fullmatch(kind) is not None
+
 
 # The end of the ids of periodic runs and of the names of their tasks.
 RUN = "-periodic"
@@ -23,6 +39,14 @@ def digest(content: str | bytes, length: int = 32) -> str:
     """
     data = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:length]
+
+
+def digest_of(*texts: str) -> str:
+    """Return the digest of several texts: no two lists of texts have the same.
+
+    Nor has any text that does not begin with a space, as `digest` takes it.
+    """
+    return digest(f" {json.dumps(texts)}")
 
 
 def numbered(text: str, number: int) -> str:

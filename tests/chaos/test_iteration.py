@@ -2,14 +2,20 @@
 
 import datetime as dt
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adjourn import App, QueryIter, Status
-from adjourn.errors import ConflictError, StoreError, UnavailableError
+from adjourn.errors import (
+    ConflictError,
+    ProcessDiedError,
+    StoreError,
+    StoreRefusedError,
+    UnavailableError,
+)
 from adjourn.execution.dead_letters import KIND as DEAD
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.runs import KIND, Run, Step, run_key
@@ -34,7 +40,7 @@ class Walk(QueryIter[int]):
         custom_data["sum"] += entry
 
     def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
-        return self.machine.error(entry)
+        return self.machine.error(entry, exception)
 
     def handle_finish(self, total_count, custom_data):
         self.machine.finish(total_count, custom_data)
@@ -70,6 +76,7 @@ class Iteration(RuleBasedStateMachine):
         self.handled, self.finished, self.attempts_to_finish = [], [], 0
         self.prepared = self.cancelled = 0
         self.sent = []
+        self.given_up, self.is_void = set(), False
         self.is_purged = False
         self.highest = {}
 
@@ -89,13 +96,20 @@ class Iteration(RuleBasedStateMachine):
         self.entries, self.deletes, self.chains = set(range(entries)), deletes, shards
         self.fails, self.stumbles, self.stops = fails, stumbles - fails, stops - fails
         self.box.queries.add("Order", *range(entries))
-        self.run = walk.start(MemoryQuery("Order"), {"sum": 0}, shards=shards)
+        self.walk = walk
+        self.run = self.begin()
         self.remember()
+
+    def begin(self):
+        query = MemoryQuery("Order")
+        return self.walk.start(query, {"sum": 0}, shards=self.chains, name="walk")
 
     # The user's code.
 
     def entry(self, entry):
         self.box.clock.advance(dt.timedelta(seconds=10))
+        if self.is_void:
+            return
         if entry in self.stumbles and entry not in self.handled:
             self.handled.append(entry)
             raise RuntimeError("only once")
@@ -107,7 +121,9 @@ class Iteration(RuleBasedStateMachine):
         if self.deletes:
             self.box.queries.remove("Order", entry)
 
-    def error(self, entry):
+    def error(self, entry, exception):
+        if isinstance(exception, ProcessDiedError):
+            self.given_up.add(entry)
         return Walk.STOP if entry in self.stops else Walk.CONTINUE
 
     def prepare(self, custom_data):
@@ -180,11 +196,18 @@ class Iteration(RuleBasedStateMachine):
         self.remember()
 
     @precondition(any_waits)
-    @rule(number=STEPS, commit=st.integers(0, 3), enqueue=st.booleans(), page=st.integers(0, 3))
-    def refuse(self, number, commit, enqueue, page):
+    @rule(
+        number=STEPS,
+        commit=st.integers(0, 3),
+        enqueue=st.booleans(),
+        page=st.integers(0, 3),
+        is_for_good=st.booleans(),
+    )
+    def refuse(self, number, commit, enqueue, page, is_for_good):
+        error = StoreRefusedError("no index") if is_for_good else StoreError("away")
         with ExitStack() as mended:
             self.refuse_after(mended, self.box.store, "commit", commit, StoreError("away"))
-            self.refuse_after(mended, self.box.queries, "page", page, StoreError("away"))
+            self.refuse_after(mended, self.box.queries, "page", page, error)
             if enqueue:
                 self.refuse_after(mended, self.box.queue, "enqueue", 0, UnavailableError("away"))
             self.box.deliver(self.queued(number))
@@ -245,6 +268,56 @@ class Iteration(RuleBasedStateMachine):
 
         assert outcomes in ([], [Outcome.BUSY])
 
+    @precondition(any_waits)
+    @rule(number=STEPS, seconds=st.sampled_from([61, 75, 200]))
+    def take_longer_than_the_lease(self, number, seconds):
+        queued, outcomes = self.queued(number), []
+
+        def meet():
+            self.box.clock.advance(dt.timedelta(seconds=seconds))
+            outcomes.append(lose_answer(self.box, queued))
+
+        self.deliver_and_meet(queued, meet)
+
+        assert outcomes in ([], [Outcome.BUSY])
+
+    @precondition(any_waits)
+    @rule(number=STEPS, times=st.integers(1, 5))
+    def die_in_a_hook(self, number, times):
+        """Let the process die while its first entity is handled, maybe again and again."""
+        queued = self.queued(number)
+        for _ in range(times):
+            if queued not in self.box.queue.tasks.values():
+                break
+            with suppress(CrashError):
+                self.deliver_and_meet(queued, self.crash)
+            self.box.clock.advance(LEASE)
+
+    def crash(self):
+        raise CrashError
+
+    @precondition(any_waits)
+    @rule(number=STEPS)
+    def start_anew_while_a_step_goes_on(self, number):
+        """Void the run, as a start does that is not enqueued, and start it under its name."""
+
+        def meet():
+            now = self.box.clock.now()
+            self.app.runs().update(self.run.id, lambda run: run.voided("not enqueued", now))
+            self.handled, self.given_up, self.highest, self.ends = [], set(), {}, []
+            self.entries = set(self.box.queries.entries("Order"))
+            again = self.begin()
+            assert (again.id, again.is_new) == (self.run.id, True)
+            self.remember()
+            for queued in list(self.box.queue.tasks.values()):
+                self.faults.die_at = self.faults.passed + 1  # as soon as it has its lease
+                self.faults.deliver(queued)
+                self.faults.die_at = None
+            self.is_void = True
+
+        self.deliver_and_meet(self.queued(number), meet)
+        self.is_void = False
+
     def deliver_and_meet(self, queued, meet):
         """Deliver a step and let something happen while its first entity is handled."""
         handle_entry, met = self.entry, []
@@ -256,9 +329,11 @@ class Iteration(RuleBasedStateMachine):
             handle_entry(entry)
 
         self.entry = slow
-        self.box.deliver(queued)
-        self.entry = handle_entry
-        self.remember()
+        try:
+            self.box.deliver(queued)
+        finally:
+            self.entry = handle_entry
+            self.remember()
 
     @rule(seconds=st.sampled_from([1, 30, 60, 3_000, 100_000]))
     def wait(self, seconds):
@@ -331,8 +406,8 @@ class Iteration(RuleBasedStateMachine):
         shards = self.shards()
         done, errors = sum(s.done for s in shards), sum(s.errors for s in shards)
 
-        assert done <= len(set(self.handled))
-        assert errors <= len(self.fails & set(self.handled))
+        assert done <= len({*self.handled, *self.given_up})
+        assert errors <= len((self.fails & set(self.handled)) | self.given_up)
 
     @invariant()
     def an_end_is_written_once(self):
@@ -386,17 +461,16 @@ class Iteration(RuleBasedStateMachine):
             return
         assert run.status is Status.FINISHED
         assert self.ends == ["finished"]
-        assert set(self.handled) == self.entries
+        assert {*self.handled, *self.given_up} == self.entries
         # The end is reached once; its hook may have been called by one that died after it.
         assert len(set(self.finished)) == 1
         if not self.deletes:
-            fails = self.fails & self.entries
-            assert (state.done, state.errors, state.waiting) == (
-                len(self.entries),
-                len(fails),
-                0,
-            )
-            assert self.finished[0] == (state.done, sum(self.entries - fails))
+            # An entity is kept by the number under which it was added, from 1.
+            failed = {int(each.entry) - 1 for each in state.failures}
+            assert (state.done, state.errors) == (len(self.entries), len(failed))
+            assert state.waiting == 0
+            assert self.fails & self.entries <= failed <= self.fails | self.given_up
+            assert self.finished[0] == (state.done, sum(self.entries - failed))
 
 
 Iteration.TestCase.settings = settings(

@@ -5,11 +5,13 @@ import random
 
 import pytest
 from google.cloud import datastore
+from google.cloud.datastore.query import PropertyFilter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.described_queries import between, sampled_cuts
+from adjourn.gcp.query_splitter import QuerySplitter
 from tests.contract.datastore_world import connect
 
 COUNT = 10_000
@@ -122,7 +124,7 @@ def test_probing_makes_pieces_of_the_same_size(client, kind, pieces):
 @pytest.mark.parametrize("pieces", [2, 4, 6])
 def test_a_sample_makes_pieces_of_about_the_same_size(client, kind, pieces, monkeypatch):
     source = DatastoreQueries(lambda: client, most_skipped=COUNT - 1)
-    monkeypatch.delattr(DatastoreQueries, "_skipped")
+    monkeypatch.delattr(QuerySplitter, "_skipped")
 
     found = sizes(source, client, kind, pieces)
 
@@ -135,6 +137,42 @@ def test_a_sample_that_is_too_small_is_not_relied_upon(client):
     found = sizes(source, client, "dense ids", 32)
 
     assert max(found) - min(found) <= 1
+
+
+def test_a_filter_is_cut_within_its_own_range(datastore_address):
+    """A filter that finds a few keys side by side gets parts of about the same size."""
+    client = connect(datastore_address, database="filtered")
+    for at in range(0, COUNT, 500):
+        entities = []
+        for n in range(at, at + 500):
+            entity = datastore.Entity(client.key("Visit", f"{n:06}"))
+            entity["city"] = "Ulm" if 6000 <= n < 7300 else "Bonn"
+            entities.append(entity)
+        client.put_multi(entities)
+    source = DatastoreQueries(lambda: client, most_skipped=1000)
+    query = client.query(kind="Visit", filters=[PropertyFilter("city", "=", "Ulm")])
+
+    described = source.describe(query)
+    found = [source.count(part) for part in source.split(described, 32).parts]
+
+    assert (len(found), sum(found)) == (32, 1300)
+    assert min(found) > 0
+    assert max(found) < 4 * 1300 / 32
+
+
+def test_a_filter_with_too_few_keys_in_the_sample_is_skipped_over_if_that_is_cheap(
+    datastore_address, monkeypatch
+):
+    client = connect(datastore_address, database="filtered")
+    source = DatastoreQueries(lambda: client, most_skipped=100)
+    query = client.query(kind="Visit", filters=[PropertyFilter("city", "=", "Ulm")])
+    monkeypatch.delattr(QuerySplitter, "_skipped")
+
+    # 1,300 results cost more than ten times what is cheap, so that the sample is all there is.
+    found = [source.count(part) for part in source.split(source.describe(query), 32).parts]
+
+    assert sum(found) == 1300
+    assert 0 not in found
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -170,6 +170,18 @@ def test_one_is_cancelled_while_others_are_unknown(
     assert " cancelled " in lines[-1]
 
 
+def test_runs_are_chosen_by_class_and_status(walk: Walk) -> None:
+    nothing = runs("pause", "--iteration", "no.such.Class")
+    assert (nothing.returncode, nothing.stdout) == (0, "No runs.\n")
+
+    paused = runs("pause", "--iteration", NAME, "--status", "running")
+    assert (paused.returncode, paused.stdout) == (0, f"{walk.id} is pausing\n")
+    cancelled = runs("cancel", "--all", "--yes")
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"{walk.id} is cancelling\n")
+    walk.knock(b"open")
+    walk.hears("cancelled")
+
+
 @pytest.mark.parametrize(("answer", "is_cancelled"), [("y", True), ("", False)])
 def test_a_terminal_is_asked(
     terminal: tuple[int, int], walk: Walk, answer: str, *, is_cancelled: bool

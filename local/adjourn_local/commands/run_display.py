@@ -24,6 +24,9 @@ Show = Callable[[Iterable[RunState]], RunState]
 def pace(state: RunState) -> str:
     """Describe a run's progress, rate, time left, retries and errors."""
     parts = [f"{state.done:,}/{state.total:,}"]
+    if state.stalled_since:
+        since = f"{state.stalled_since:%Y-%m-%d %H:%M:%S} UTC"
+        parts.append(f"no progress since {since}, because {state.stalled_because}")
     if state.rate and not state.has_ended and state.status is not Status.PAUSED:
         parts.append(f"{state.rate:,.1f}/s")
         if state.time_left is not None:
@@ -95,7 +98,7 @@ def _changes(states: Iterable[RunState]) -> Iterable[RunState]:
     """Yield the states that differ from the one before."""
     before = None
     for state in states:
-        current = (state.status, state.updated_at)
+        current = (state.status, state.updated_at, state.stalled_since)
         if current != before:
             yield state
         before = current

@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -21,32 +21,53 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
+from adjourn_local.errors import UsageError
 
 _LONGEST_ERROR = 100
 
-_CONTROLS: Mapping[str, tuple[Callable[[RunHandle], bool], set[Status], str]] = {
-    "pause": (
+
+class _Control(NamedTuple):
+    """A command that changes runs.
+
+    Attributes:
+        change: What it does with a run.
+        possible: The statuses that a run may have for it.
+        wanted: The statuses that mean success.
+        help: What the help says.
+    """
+
+    change: Callable[[RunHandle], bool]
+    possible: set[Status]
+    wanted: set[Status]
+    help: str
+
+
+_CONTROLS = {
+    "pause": _Control(
         RunHandle.pause,
+        {Status.STARTING, Status.RUNNING},
         {Status.PAUSING, Status.PAUSED},
         "pause runs once their current steps have ended",
     ),
-    "resume": (
+    "resume": _Control(
         RunHandle.resume,
+        {Status.PAUSING, Status.PAUSED},
         {Status.STARTING, Status.RUNNING, Status.FINISHING},
         "resume paused runs",
     ),
-    "retry": (
+    "retry": _Control(
         RunHandle.retry,
+        {Status.STOPPED},
         {Status.STARTING, Status.RUNNING, Status.FINISHING},
         "resume runs that an error has stopped",
     ),
-    "cancel": (
+    "cancel": _Control(
         RunHandle.cancel,
+        {Status.STARTING, Status.RUNNING, Status.PAUSING, Status.PAUSED, Status.STOPPED},
         {Status.CANCELLING, Status.CANCELLED},
         "cancel runs for good",
     ),
 }
-"""The method of each command, the statuses that mean success, and the help text."""
 
 
 def add(add: Add) -> None:
@@ -73,9 +94,12 @@ def add(add: Add) -> None:
         each.add_argument("id")
     for each in (found, shown, watched):
         each.add_argument("--json", action="store_true", help="print JSON")
-    for name, (_, _, help_) in _CONTROLS.items():
-        action = actions.add_parser(name, help=help_)
-        action.add_argument("ids", nargs="+", metavar="id")
+    for name, control in _CONTROLS.items():
+        action = actions.add_parser(name, help=control.help)
+        action.add_argument("ids", nargs="*", metavar="id")
+        action.add_argument("--all", action="store_true", help=f"all runs that can {name}")
+        action.add_argument("--iteration", help="all of this class, by its registered name")
+        action.add_argument("--status", choices=statuses, help="all with this status")
         if name == "cancel":
             action.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -84,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
 
     Raises:
-        UsageError: There is no terminal to ask for confirmation.
+        UsageError: No run is named, or there is no terminal to ask for confirmation.
         AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
     adapters = google_adapters(Settings.from_env(os.environ), None)
@@ -117,7 +141,7 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
         print_json(_record(state))
         return 0
     fields = {**_summary(state), "pace": pace(state)}
-    say("\n".join(f"{name.replace('_', ' '):<14}{_cell(value)}" for name, value in fields.items()))
+    say("\n".join(f"{name.replace('_', ' '):<13} {_cell(value)}" for name, value in fields.items()))
     say("")
     console().print(_shard_table(state.shards))
     for each in state.failures:
@@ -144,24 +168,43 @@ def _watch(runs: Runs, options: argparse.Namespace) -> int:
 
 def _control(runs: Runs, options: argparse.Namespace) -> int:
     """Apply the command to every run; continue after errors of single runs."""
-    ids = list(dict.fromkeys(options.ids))
+    ids = _chosen(runs, options)
+    if not ids:
+        say("No runs.")
+        return 0
     question = f"Cancel {len(ids)} runs for good?"
     if options.runs == "cancel" and not is_agreed(question, yes=options.yes):
         return 1
-    change, wanted, _ = _CONTROLS[options.runs]
+    control = _CONTROLS[options.runs]
     status = 0
     for run_id in ids:
         try:
-            is_done = change(runs.get(run_id))
+            is_done = control.change(runs.get(run_id))
             found = runs.load(run_id).status
         except UnknownNameError as error:
             status = _failed(str(error))
             continue
-        if is_done or found in wanted:
+        if is_done or found in control.wanted:
             say(f"{run_id} is {found}")
         else:
             status = _failed(f"{run_id} is {found}; there is nothing to {options.runs}.")
     return status
+
+
+def _chosen(runs: Runs, options: argparse.Namespace) -> list[str]:
+    """Return the ids of the runs that the command is for.
+
+    Raises:
+        UsageError: The options name none, or name some in two ways.
+    """
+    is_selection = options.all or options.iteration or options.status
+    if bool(options.ids) is bool(is_selection):
+        raise UsageError("Name runs by their ids, or choose them by --all, --iteration, --status.")
+    if options.ids:
+        return list(dict.fromkeys(options.ids))
+    status = Status(options.status) if options.status else None
+    found = runs.find_runs(iteration=options.iteration, status=status)
+    return [run.id for run in found if run.status in _CONTROLS[options.runs].possible]
 
 
 _COMMANDS = {"list": _list, "show": _show, "watch": _watch}
@@ -219,6 +262,8 @@ def _summary(state: RunState) -> dict[str, Any]:
         "waiting": state.waiting,
         "rate": round(state.rate, 2),
         "seconds_left": None if state.time_left is None else round(state.time_left.total_seconds()),
+        "stalled_since": iso(state.stalled_since),
+        "stalled_because": state.stalled_because,
         "started_at": iso(state.started_at),
         "updated_at": iso(state.updated_at),
         "ended_at": iso(state.ended_at),

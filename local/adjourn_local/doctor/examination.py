@@ -32,7 +32,8 @@ def examine(
         load: Imports the application.
         source: The folder from which it is imported.
         environ: Has the settings.
-        google: Asks Google's administrative services.
+        google: Asks Google's administrative services; if None, with the default credentials, or
+            not at all on a laptop.
     """
     deployment, faults = settings.read(load, environ)
     yield from faults
@@ -41,7 +42,7 @@ def examine(
         yield unknown("everything else", text)
         return
     yield Finding(settings.SUBJECT, State.OK, "All settings are there and agree.")
-    asked = google or GoogleRest()
+    asked = google or (None if deployment.is_local else GoogleRest())
     yield from network.check(deployment)
     yield from logs.check(deployment, source)
     yield from queues.check(deployment)
@@ -50,9 +51,9 @@ def examine(
     yield from _deployed(deployment, asked)
 
 
-def _deployed(deployment: Deployment, google: GoogleRest) -> Iterator[Finding]:
+def _deployed(deployment: Deployment, google: GoogleRest | None) -> Iterator[Finding]:
     """Yield what is found of the functions and of what their accounts may do."""
-    if deployment.is_local:
+    if google is None:
         yield unknown(functions.SUBJECT, _LOCAL)
         yield unknown(grants.SUBJECT, _LOCAL)
         return

@@ -63,7 +63,7 @@ def _queue_faults(
         request = iam_policy_pb2.GetIamPolicyRequest(resource=queue)
         own = {
             each.role: list(each.members)
-            for each in client.get_iam_policy(request=request, timeout=20).bindings
+            for each in client.get_iam_policy(request=request, retry=None, timeout=20).bindings
         }
         _, name, _, location, _, short = queue.split("/")
         for service in services:

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from adjourn.log import LABELS
 from adjourn_local.doctor.finding import Deployment, Finding, fault, summed_up
 
 SUBJECT = "logs"
@@ -29,7 +31,7 @@ client = functions_framework.create_app("probe", sys.argv[1]).test_client()
 client.post("/probe", headers={"Function-Execution-Id": "doctor"})
 """
 _TIMEOUT = 60
-_EVENT = "caller.refused"
+_EVENT, _EXECUTION = "caller.refused", "doctor"
 
 
 def check(deployment: Deployment, source: Path) -> list[Finding]:
@@ -60,7 +62,7 @@ def _probe(deployment: Deployment, source: Path) -> Iterator[tuple[int, list[str
             timeout=_TIMEOUT,
             check=False,
         )
-        yield done.returncode, done.stdout.splitlines(), done.stderr
+        yield done.returncode, [*done.stdout.splitlines(), *done.stderr.splitlines()], done.stderr
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> Mapping[str, str]:
@@ -69,21 +71,25 @@ def _environment(environ: Mapping[str, str], source: Path) -> Mapping[str, str]:
 
 
 def _faults(lines: list[str]) -> Iterator[Finding]:
-    found = [line for line in lines if _EVENT in line]
     fix = "leave the root logger to adjourn: no logging.config, no basicConfig in the application"
-    if not found:
-        yield fault(
-            SUBJECT, f"A refused request is not logged: the event {_EVENT} is missing.", fix
-        )
-        return
-    try:
-        line = json.loads(found[0])
-    except ValueError:
-        yield fault(SUBJECT, f"A line is no JSON, so no alert sees it: {found[0][:80]}", fix)
-        return
-    labels = line.get("logging.googleapis.com/labels", {})
-    if (line.get("event"), line.get("severity")) != (_EVENT, "WARNING"):
-        yield fault(SUBJECT, "An event is logged without its name or severity.", fix)
-    if labels.get("execution_id") != "doctor":
+    entries = [_entry(each) for each in lines]
+    found = next((each for each in entries if each and each.get("event") == _EVENT), None)
+    if None in entries:
+        text = lines[entries.index(None)][:80]
+        yield fault(SUBJECT, f"A line is no JSON, so no alert sees it: {text}", fix)
+    elif found is None:
+        text = f"A refused request is not logged: the event {_EVENT} is missing."
+        yield fault(SUBJECT, text, fix)
+    elif found.get("severity") != "WARNING":
+        yield fault(SUBJECT, "An event is logged without its severity.", fix)
+    elif found.get(LABELS, {}).get("execution_id") != _EXECUTION:
         text = "A line lacks the id of its execution."
         yield fault(SUBJECT, text, "pip install --upgrade functions-framework")
+
+
+def _entry(line: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

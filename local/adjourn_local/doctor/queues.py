@@ -39,7 +39,7 @@ def _faults(deployment: Deployment, client: CloudTasksClient, name: str) -> Iter
     _, project, _, location, _, queue = name.split("/")
     place = f"{queue} --location={location} --project={project}"
     try:
-        found = client.get_queue(name=name, timeout=_TIMEOUT)
+        found = client.get_queue(name=name, retry=None, timeout=_TIMEOUT)
     except NotFound:
         text = f"The queue {queue} does not exist in {location}."
         yield fault(SUBJECT, text, f"terraform apply, or: gcloud tasks queues create {place}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import grpc
 from aiohttp import web
 
 from adjourn import App
@@ -179,7 +180,7 @@ class Stack:
         closing.callback(servers.close)
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
         await self._serve_http(closing, [*control, *servers.http_routes(), rest.unknown()])
-        services = servers.grpc_services()
+        services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
             await self.accounts.serve(closing, services)
@@ -191,6 +192,9 @@ class Stack:
         closing.push_async_callback(servers.tasks.halt)
         await servers.scheduler.start()
         closing.push_async_callback(servers.scheduler.stop)
+
+    def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
+        return self._servers.grpc_services()
 
     def _shared_clock(self, closing: AsyncExitStack) -> Path:
         """Return a new file through which the functions follow the stack's clock."""

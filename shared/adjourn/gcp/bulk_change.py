@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from adjourn.errors import ConflictError, StoreError
-from adjourn.gcp.datastore_api import ContentionRetry, has_ended_transaction, lookup, translated
+from adjourn.errors import ConflictError, StoreRefusedError
+from adjourn.gcp.datastore_api import ContentionRetry, lookup, translated
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
@@ -53,7 +53,7 @@ class BulkChange:
                 self._failed |= self._change(group)
             except ConflictError as error:
                 groups += self._smaller(attempt + 1, group, error)
-            except _RefusedError as error:
+            except StoreRefusedError as error:
                 groups += self._smaller(attempt, group, error)
         return self._failed
 
@@ -91,17 +91,11 @@ class BulkChange:
         return [Mutation(upsert=entity_to_protobuf(entity))]
 
 
-class _RefusedError(StoreError):
-    """Datastore refused a commit, such as one that is too large or has a value that is too long."""
-
-
 @contextmanager
 def _refusals() -> Iterator[None]:
-    from google.api_core import exceptions as google
+    from google.api_core.exceptions import ResourceExhausted
 
     try:
         yield
-    except (google.InvalidArgument, google.FailedPrecondition, google.ResourceExhausted) as error:
-        if has_ended_transaction(error):
-            raise
-        raise _RefusedError(f"Datastore refused the commit: {error}") from error
+    except ResourceExhausted as error:  # a commit that is too large, of which parts may not be
+        raise StoreRefusedError(f"Datastore refused the commit: {error}") from error

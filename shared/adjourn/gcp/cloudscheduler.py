@@ -15,7 +15,8 @@ from adjourn.settings import Settings
 if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
 
-_TIMEOUT = 30.0
+# Somebody waits for the answer; left alone, the client tries for ten minutes.
+_ONCE: Any = {"retry": None, "timeout": 30.0}
 
 
 class CloudSchedulerJobs:
@@ -28,7 +29,7 @@ class CloudSchedulerJobs:
     def list(self) -> Sequence[Job]:
         """Return the jobs, by their names."""
         with _translated():
-            found = list(self._client().list_jobs(parent=self._parent, timeout=_TIMEOUT))
+            found = list(self._client().list_jobs(parent=self._parent, **_ONCE))
         jobs = (_job(each, self._settings.cron_url) for each in found)
         return sorted((job for job in jobs if job), key=lambda job: job.name)
 
@@ -38,28 +39,28 @@ class CloudSchedulerJobs:
 
         with _translated():
             try:
-                found = self._client().get_job(name=self._full_name(name), timeout=_TIMEOUT)
+                found = self._client().get_job(name=self._full_name(name), **_ONCE)
             except NotFound:
                 return None
         return _job(found, self._settings.cron_url)
 
     def run(self, name: str) -> Job:
         """Let a job call now."""
-        return self._done(name, lambda full: self._client().run_job(name=full, timeout=_TIMEOUT))
+        return self._done(name, lambda full: self._client().run_job(name=full, **_ONCE))
 
     def pause(self, name: str) -> Job:
         """Let a job call no more."""
         job = self._existing(name)
         if job.state == PAUSED:
             return job
-        return self._done(name, lambda full: self._client().pause_job(name=full, timeout=_TIMEOUT))
+        return self._done(name, lambda full: self._client().pause_job(name=full, **_ONCE))
 
     def resume(self, name: str) -> Job:
         """Let a job call again."""
         job = self._existing(name)
         if job.state == ENABLED:
             return job
-        return self._done(name, lambda full: self._client().resume_job(name=full, timeout=_TIMEOUT))
+        return self._done(name, lambda full: self._client().resume_job(name=full, **_ONCE))
 
     def _existing(self, name: str) -> Job:
         job = self.get(name)

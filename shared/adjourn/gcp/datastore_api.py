@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adjourn.errors import ConflictError, StoreError
+from adjourn.errors import ConflictError, StoreError, StoreRefusedError
 from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
@@ -151,7 +151,8 @@ def translated() -> Iterator[None]:
 
     Raises:
         ConflictError: The transaction or write lost to contention, or the transaction expired.
-        StoreError: Datastore could not be reached, or refused the request.
+        StoreRefusedError: Datastore refused the request for good.
+        StoreError: Datastore could not be reached, or did not do it for another reason.
     """
     from google.api_core import exceptions as google
     from google.auth.exceptions import GoogleAuthError
@@ -165,7 +166,16 @@ def translated() -> Iterator[None]:
             ended = ended.__context__
         if ended:
             raise ConflictError(str(ended)) from ended
-        raise StoreError(f"A request to Datastore failed: {error}") from error
+        failure = StoreRefusedError if isinstance(error, _refusals()) else StoreError
+        raise failure(f"A request to Datastore failed: {error}") from error
+
+
+@cache
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors that the same request meets again, unless somebody mends its cause."""
+    from google.api_core import exceptions as google
+
+    return google.InvalidArgument, google.FailedPrecondition, google.PermissionDenied
 
 
 def has_ended_transaction(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
@@ -20,16 +21,13 @@ from adjourn.gcp.datastore_api import (
     translated,
 )
 from adjourn.gcp.described_queries import KEY, DescribedQuery, between, is_projected
+from adjourn.gcp.query_splitter import MOST_SKIPPED, QuerySplitter
 from adjourn.ports import Page, Split
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key, Query
 
-# Skipping costs a call for each 1,000 entities. So many keys for each part make parts of about the
-# same size.
-_MOST_SKIPPED = 10_000
-_SAMPLE = 32
-_SMALLEST_SAMPLE = 8
+_IN_RANGE = ":"
 _COUNT = {"alias": "n", "count": {}}
 
 
@@ -40,7 +38,7 @@ class DatastoreQueries:
         self,
         client: Callable[[], Client],
         *,
-        most_skipped: int = _MOST_SKIPPED,
+        most_skipped: int = MOST_SKIPPED,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -54,7 +52,9 @@ class DatastoreQueries:
         """
         self._client = client
         self._retry = ContentionRetry(sleep, jitter)
-        self._most_skipped = most_skipped
+        self._splitter = QuerySplitter(
+            query=self._query, ranges=self._ranges, count=self._count, most_skipped=most_skipped
+        )
 
     def describe(
         self,
@@ -89,6 +89,7 @@ class DatastoreQueries:
             "start_cursor": _text(start_cursor),
             "end_cursor": _text(end_cursor),
         }
+        queries.check_kinds(described)
         queries.check_resumable(described)
         return described
 
@@ -98,15 +99,47 @@ class DatastoreQueries:
 
     def page(self, query: DescribedQuery, *, cursor: str, limit: int) -> Page:
         """Fetch one page."""
-        with translated():
-            results = self._results(query, cursor=cursor, limit=limit)
-            entries = list(results)
-        if not all(results.cursors):
-            raise StoreError("Datastore returned a result of the query without a cursor.")
-        return Page(entries=entries, cursors=results.cursors, more=bool(entries) and results.more)
+        ranges = self._ranges(query)
+        # Positions in a query for all kinds begin with the number of the range that they are in.
+        # Those of earlier versions do not.
+        at, _, inner = cursor.rpartition(_IN_RANGE)
+        if len(ranges) == 1 or (cursor and not at):
+            return self._page(query, cursor, limit)
+        first = int(at or 0)
+        for number, part in enumerate(ranges[first:], first):
+            page = self._page(part, inner if number == first else "", limit)
+            if page.entries:
+                cursors = [f"{number}{_IN_RANGE}{each}" for each in page.cursors]
+                return Page(page.entries, cursors, page.more or number < len(ranges) - 1)
+        return Page(entries=[], cursors=[], more=False)
+
+    def _ranges(self, query: DescribedQuery) -> list[DescribedQuery]:
+        namespace = query["namespace"]
+        return queries.ranges(query, partial(self._client().key, namespace=namespace))
+
+    def _page(self, query: DescribedQuery, cursor: str, limit: int) -> Page:
+        """Fetch one page of the entities of the application."""
+        while True:
+            with translated():
+                results = self._results(query, cursor=cursor, limit=limit)
+                entries, cursors = list(results), results.cursors
+            if not all(cursors):
+                raise StoreError("Datastore returned a result of the query without a cursor.")
+            more = bool(entries) and results.more
+            if query["kind"] is not None:
+                return Page(entries=entries, cursors=cursors, more=more)
+            pairs = zip(entries, cursors, strict=True)
+            kept = [pair for pair in pairs if queries.is_of_application(pair[0].key)]
+            if kept or not more:
+                return Page([entry for entry, _ in kept], [each for _, each in kept], more)
+            cursor = cursors[-1]
 
     def count(self, query: DescribedQuery) -> int:
         """Count with an aggregation query: one read for each 1,000 index entries."""
+        total = sum(self._count(each) for each in self._ranges(query))
+        return total if query["limit"] is None else min(total, query["limit"])
+
+    def _count(self, query: DescribedQuery) -> int:
         with translated():
             client = self._client()
             results = self._results(query, cursor="", limit=query["limit"])
@@ -129,7 +162,7 @@ class DatastoreQueries:
     def split(self, query: DescribedQuery, parts: int) -> Split:
         """Split the query at keys of existing entities."""
         reason = queries.unsplittable(query)
-        cuts = [] if reason else self._cuts(query, parts)
+        cuts = [] if reason else self._splitter.cuts(query, parts)
         if not cuts:
             return Split(parts=[query], reason=reason or "it has fewer than two entities")
         ends = itertools.pairwise([None, *cuts, None])
@@ -155,7 +188,7 @@ class DatastoreQueries:
 
     def delete(self, entries: Sequence[object]) -> None:
         """Delete entities by their keys, up to 500 in a commit."""
-        keys = dict.fromkeys(_key_of(entry) for entry in entries)
+        keys = dict.fromkeys(_own_left_out(entries))
 
         def delete() -> None:
             commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
@@ -169,7 +202,7 @@ class DatastoreQueries:
         keys = [_key_of(entry) for entry in entries]
         client = self._client()
         bulk = BulkChange(client, function, self._retry)
-        failed = bulk.run(keys)
+        failed = bulk.run(_own_left_out(entries))
         return [failed.get(key) for key in keys]
 
     def _own_database(self, query: Query) -> str:
@@ -186,42 +219,6 @@ class DatastoreQueries:
                 f"{ours.database or ''!r}; a walk would find other entities."
             )
         return database
-
-    def _cuts(self, query: DescribedQuery, parts: int) -> list[Key]:
-        total = self.count(query)
-        number = min(total, parts)
-        with translated():
-            return self._sampled(query, total, number) or self._skipped(query, total, number)
-
-    def _sampled(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
-        """Return the first keys of all parts but the first, from a random sample of the kind.
-
-        Return none if the sample is too small, or if the service refuses `__scatter__`, the
-        property that orders it: Apache Beam relies on it, but Datastore does not document it.
-        """
-        from google.api_core.exceptions import FailedPrecondition, InvalidArgument
-
-        if total <= self._most_skipped or not queries.is_sampled(query):
-            return []
-        of_kind = {**query, "filters": [], "projection": [KEY], "order": ["__scatter__"]}
-        try:
-            found = [entity.key for entity in self._query(of_kind).fetch(limit=parts * _SAMPLE)]
-        except (FailedPrecondition, InvalidArgument):
-            return []
-        is_enough = len(found) >= parts * _SMALLEST_SAMPLE
-        return queries.sampled_cuts(found, parts) if is_enough else []
-
-    def _skipped(self, query: DescribedQuery, total: int, parts: int) -> list[Key]:
-        """Return the first keys of all parts but the first, by skipping to each of them."""
-        keys_only, cuts, at = {**query, "projection": [KEY]}, list[Any](), 0
-        for place in (total * n // parts for n in range(1, parts)):
-            rest = self._query(between(keys_only, cuts[-1] if cuts else None, None))
-            found = [entity.key for entity in rest.fetch(offset=place - at, limit=1)]
-            if not found:
-                break  # others deleted entities meanwhile
-            cuts += found
-            at = place
-        return cuts
 
     def _results(self, query: DescribedQuery, *, cursor: str, limit: int | None) -> Any:
         return results_with_cursors()(
@@ -251,6 +248,11 @@ def _key_of(entry: object) -> Key:
     if key is None or key.is_partial:
         raise DeclarationError(f"{entry!r:.200} is not an entity with a complete key.")
     return key
+
+
+def _own_left_out(entries: Sequence[object]) -> list[Key]:
+    """Return the keys of the entities that are the application's."""
+    return [key for key in map(_key_of, entries) if queries.is_of_application(key)]
 
 
 def _bare(entity: Entity) -> Entity:

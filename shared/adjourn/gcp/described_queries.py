@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import DeclarationError
+from adjourn.names import is_own_kind, is_reserved_kind
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Key
@@ -16,6 +17,10 @@ DescribedQuery = Mapping[str, Any]
 
 KEY = "__key__"
 _EQUALITIES = {"=", "IN"}
+_RANGES = {"<", "<=", ">", ">="}
+
+# Kinds that no query for all kinds returns: from the first of each pair up to the second.
+_GAPS = [("AdjournA", "Adjourn["), ("__Stat_", "__Stat`")]
 
 
 def describe_filter(condition: Any) -> object:
@@ -91,16 +96,63 @@ def unsplittable(query: DescribedQuery) -> str:
     return ""
 
 
-def is_sampled(query: DescribedQuery) -> bool:
-    """Return whether a sample of all keys of the kind represents the keys of the query."""
-    names = {name for each in query["filters"] for name, _ in _compared(each)}
-    return query["kind"] is not None and query["ancestor"] is None and KEY not in names
+def is_whole_kind(query: DescribedQuery) -> bool:
+    """Return whether a query returns all entities of a kind."""
+    return query["kind"] is not None and query["ancestor"] is None and not query["filters"]
 
 
 def sampled_cuts(sample: Iterable[Key], parts: int) -> list[Key]:
     """Return the keys that cut a sample into parts of equal size."""
-    keys = sorted(set(sample), key=_key_order)
+    keys = sorted_keys(sample)
     return [keys[len(keys) * n // parts] for n in range(1, parts)]
+
+
+def sorted_keys(keys: Iterable[Key]) -> list[Key]:
+    """Return distinct keys in the order of Datastore."""
+    return sorted(set(keys), key=_key_order)
+
+
+def check_kinds(query: DescribedQuery) -> None:
+    """Refuse a query for adjourn's own entities, which only adjourn may change.
+
+    Raises:
+        DeclarationError: It is such a query.
+    """
+    ancestor = query["ancestor"]
+    kinds = [query["kind"], ancestor.flat_path[0] if ancestor else None]
+    for kind in kinds:
+        if kind is not None and is_own_kind(kind):
+            raise DeclarationError(
+                f"{kind} is a kind of adjourn's own. Kinds that begin with Adjourn and a capital"
+                " letter are out of reach of iterations."
+            )
+
+
+def is_of_application(key: Key) -> bool:
+    """Return whether an entity is the application's: neither adjourn's own nor Datastore's."""
+    return not is_own_kind(key.flat_path[0]) and not is_reserved_kind(key.kind)
+
+
+def ranges(query: DescribedQuery, key: Callable[[str, int], Key]) -> list[DescribedQuery]:
+    """Return the parts of a query that leave out adjourn's own kinds and Datastore's statistics.
+
+    They follow one another in the order of keys. It is the query alone if it has a kind, or if its
+    positions are not those of its parts.
+
+    Args:
+        query: The query.
+        key: Returns the key of a kind and an id.
+    """
+    has_cursors = query["start_cursor"] or query["end_cursor"]
+    conditions = [each for condition in query["filters"] for each in _compared(condition)]
+    is_ranged = all(name == KEY and op in _RANGES for name, op in conditions)
+    is_rising = query["order"] in ([], [KEY])
+    if query["kind"] is not None or query["ancestor"] or has_cursors:
+        return [query]
+    if not is_ranged or not is_rising or any(isinstance(each, dict) for each in query["filters"]):
+        return [query]
+    ends = [None, *(key(kind, 1) for gap in _GAPS for kind in gap), None]
+    return [between(query, low, high) for low, high in zip(ends[::2], ends[1::2], strict=True)]
 
 
 def between(query: DescribedQuery, low: Key | None, high: Key | None) -> DescribedQuery:

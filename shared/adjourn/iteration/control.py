@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,9 @@ NextStep = tuple[Step, dt.datetime | None]
 # A step is answered 409 until the lease of one that died has expired. Then it should not wait for
 # the longest backoff of the queue, which is an hour by default.
 _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
+_HEARTBEAT = 1.0  # seconds
 # Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
-_READ_AT_ONCE = 16
+READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,11 +120,23 @@ class Runs:
         Raises:
             StoreError: Datastore could not be reached.
         """
+        found = self.find_runs(iteration=iteration, status=status, since=since, before=before)
+        return map(self._state_of, found)
+
+    def find_runs(
+        self,
+        *,
+        iteration: str | None = None,
+        status: Status | None = None,
+        since: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> Iterator[Run]:
+        """Yield what is stored of the runs that `find` finds, without reading their shards."""
         store = self.adapters.store
         for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
             if iteration in {None, run.iteration} and status in {None, run.status}:
-                yield self._state_of(run)
+                yield run
 
     def live(self) -> Iterator[Run]:
         """Yield the runs that are under way.
@@ -151,18 +164,25 @@ class Runs:
     def _state_of(self, run: Run) -> RunState:
         from adjourn.iteration.progress import state_of  # noqa: PLC0415 - for those who watch
 
-        return state_of(run, self.shards(run))
+        return state_of(run, self.shards(run), self.now())
 
     def shards(self, run: Run, numbers: Sequence[int] | None = None) -> list[Shard]:
         """Return the shards of a run that have these numbers; all of them if None."""
         wanted = range(run.shards) if numbers is None else numbers
         found: list[Shard] = []
-        for start in range(0, len(wanted), _READ_AT_ONCE):
-            part = wanted[start : start + _READ_AT_ONCE]
+        for start in range(0, len(wanted), READ_AT_ONCE):
+            part = wanted[start : start + READ_AT_ONCE]
             records = self.adapters.store.get([shard_key(run.id, number) for number in part])
             pairs = zip(part, records, strict=True)
             found += [Shard.from_record(run.id, n, record) for n, record in pairs if record]
         return found
+
+    def beating(
+        self, beat: Callable[[], object], lease: dt.timedelta
+    ) -> AbstractContextManager[None]:
+        """Call `beat` every second, or more often for a short lease, until the context is left."""
+        seconds = min(_HEARTBEAT, lease.total_seconds() / 4)
+        return self.adapters.repeating(seconds, beat)
 
     def change(self, run_id: str, transition: Callable[[Run], Run | None]) -> bool:
         """Update a run and enqueue its next steps; False if the transition returns None."""
@@ -207,12 +227,7 @@ class Runs:
             return []
         if not run.active:
             return [(run.own_step, None)]
-        shards = self.shards(run, run.active)
-        is_coming_to_rest = run.status in COMING_TO_REST
-        return [
-            (run.shard_step(shard.number, shard.step), None if is_coming_to_rest else shard.due_at)
-            for shard in shards
-        ]
+        return [_step_of(run, shard) for shard in self.shards(run, run.active)]
 
     def enqueue(self, run: Run, steps: Sequence[NextStep]) -> None:
         """Enqueue steps that are not queued yet.
@@ -246,12 +261,18 @@ def steps_after(run: Run, shard: Shard) -> list[NextStep]:
     if not run.is_live:
         return []
     if shard.number in run.active:
-        return [(run.shard_step(shard.number, shard.step), shard.due_at)]
+        return [_step_of(run, shard)]
     if not run.active:
         return [(run.own_step, None)]
     if shard.successor in run.active:
         return [(run.shard_step(shard.successor), None)]
     return []
+
+
+def _step_of(run: Run, shard: Shard) -> NextStep:
+    """Return the next step of a shard; it need not wait if it only ends the shard's chain."""
+    due = None if run.status in COMING_TO_REST else shard.due_at
+    return run.shard_step(shard.number, shard.step), due
 
 
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:

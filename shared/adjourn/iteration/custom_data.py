@@ -65,8 +65,12 @@ class CustomData:
             DecodeError: They cannot be decoded, or the payload is gone or was changed.
             StoreError: The payload could not be read.
         """
+        return self.codec.loads(self.load_encoded(stored))
+
+    def load_encoded(self, stored: bytes) -> bytes:
+        """Return what was given to `store`; errors are those of `load`."""
         reference = _referenced(stored)
-        return self.codec.loads(self.payloads.read(*reference) if reference else stored)
+        return self.payloads.read(*reference) if reference else stored
 
     def discard(self, stored: bytes) -> None:
         """Remove the large payload of the data, if there is one."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from adjourn.iteration.runs import Run, Status
 from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
 
+_QUIET = dt.timedelta(minutes=2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardState:
@@ -45,7 +47,11 @@ class RunState:
         waiting: Entities that failed and are to be tried again.
         last_error: Type and message of the last error; empty if there was none.
         failures: The first entities that were given up.
-        rate: Entities handled per second, since the start or since the run was last resumed.
+        rate: Entities handled per second, since the start or since the run was last resumed. 0 if
+            it makes no progress.
+        stalled_since: When it last made progress, if that is more than two minutes ago and no step
+            is under way; None otherwise, and for a run that has ended or is paused.
+        stalled_because: Why; empty if `stalled_since` is None.
         shards: The state of each shard.
     """
 
@@ -60,6 +66,8 @@ class RunState:
     last_error: str
     failures: Sequence[RunError]
     rate: float
+    stalled_since: dt.datetime | None
+    stalled_because: str
     started_at: dt.datetime
     updated_at: dt.datetime
     ended_at: dt.datetime | None
@@ -80,12 +88,13 @@ class RunState:
         return dt.timedelta(seconds=max(0, self.total - self.done) / self.rate)
 
 
-def state_of(run: Run, shards: Sequence[Shard]) -> RunState:
+def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
     """Return the state of a run with these shards."""
     done = sum(shard.done for shard in shards)
     updated_at = max([run.updated_at, *(shard.updated_at for shard in shards)])
     seconds = (updated_at - run.resumed_at).total_seconds()
     last = max((shard for shard in shards if shard.error), key=_updated, default=None)
+    stalled_since, stalled_because = _standstill(run, shards, now)
     return RunState(
         id=run.id,
         iteration=run.iteration,
@@ -97,12 +106,37 @@ def state_of(run: Run, shards: Sequence[Shard]) -> RunState:
         waiting=sum(shard.waiting for shard in shards),
         last_error=run.error or (last.error if last else ""),
         failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],
-        rate=(done - run.resumed_done) / seconds if seconds > 0 else 0.0,
+        rate=0.0 if stalled_since or seconds <= 0 else (done - run.resumed_done) / seconds,
+        stalled_since=stalled_since,
+        stalled_because=stalled_because,
         started_at=run.started_at,
         updated_at=updated_at,
         ended_at=run.ended_at,
         shards=[_shard_state(run, shard) for shard in shards],
     )
+
+
+def _standstill(
+    run: Run, shards: Sequence[Shard], now: dt.datetime
+) -> tuple[dt.datetime | None, str]:
+    """Return since when a run makes no progress, and why; None and "" if it does."""
+    active = [shard for shard in shards if shard.number in run.active]
+    if not run.is_live:
+        return None, ""
+    times = [shard.progressed_at or shard.updated_at for shard in shards]
+    since = max([run.resumed_at, *times] if active else [run.resumed_at, *times, run.updated_at])
+    if now - since <= _QUIET or any(shard.due_at and shard.due_at > now for shard in active):
+        return None, ""
+    failed = [shard for shard in active if shard.deaths or shard.refusals]
+    leases = [shard.lease_until for shard in active if shard not in failed]
+    if not active and not run.tries:
+        leases = [run.lease_until]
+    if any(until is not None and until > now for until in leases):
+        return None, ""
+    noted = [shard for shard in active if shard.error and shard.updated_at > since]
+    told = max(failed or noted, key=_updated, default=None)
+    error = told.error if told else "" if active else run.error
+    return since, error or f"no step is under way; its tasks may wait in the queue {run.queue}"
 
 
 def _updated(shard: Shard) -> dt.datetime:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from adjourn.errors import DeclarationError, StoreError
+from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
 from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions, check_class
@@ -41,9 +41,9 @@ class QueryIter(Generic[E]):
         step_seconds: Seconds after which a step ends and the next one is enqueued, at most 300. If
             None, each shard adapts: 10 at first, doubled after each step that used them in full up
             to 120, halved after a step that died.
-        lease_seconds: Seconds after the beginning of a step in which it is not carried out again,
-            at most 3600. They must be longer than a step and its longest entity. If None, twice the
-            step's time, and at least 60.
+        lease_seconds: Seconds after the last sign of life of a step in which it is not carried out
+            again, at most 3600. A step gives such signs while its hooks are called, for up to an
+            hour. If None, twice the step's time, and at least 60.
         max_entry_retries: How often an entity that fails is tried again before `handle_error` is
             called, 0 to 1000. It is retried in later steps, after increasing delays.
         queue_name: Short name of the queue of the steps; the application's default queue if None.
@@ -225,7 +225,8 @@ def call_handler(
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        if hooks.in_bulk and isinstance(error, StoreError):
+        is_outage = isinstance(error, StoreError) and not isinstance(error, StoreRefusedError)
+        if hooks.in_bulk and is_outage:
             raise
         return error
     except BaseException as error:  # noqa: BLE001 - handle_error gets an Exception

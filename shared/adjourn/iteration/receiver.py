@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from adjourn.errors import DecodeError, UnknownNameError
+from adjourn.errors import ConflictError, DecodeError, UnknownNameError
 from adjourn.execution.current_task import CurrentTask, running
 from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
@@ -26,7 +26,9 @@ from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.run_step import RunStep
 from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
+from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.shard_step import ShardStep, let_rest
+from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.log import bound, event, trace_fields
 from adjourn.ports import Versioned
@@ -78,7 +80,9 @@ class StepReceiver:
             try:
                 outcome = self._receive(step, delivery)
             except (UnknownNameError, DecodeError) as error:
-                event("iteration.unknown", logging.ERROR, f"{error}; the run waits for it")
+                text = f"{error}; the run waits for it"
+                event("iteration.unknown", logging.ERROR, text)
+                self._note(step, text)
                 return Outcome.UNKNOWN
         if outcome is Outcome.DEAD:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
@@ -142,6 +146,21 @@ class StepReceiver:
             shard=shard,
             version=found.version,
         ).carry_out()
+
+    def _note(self, step: Step, error: str) -> None:
+        """Store in the run or shard why its step is not carried out, if it does not say so yet."""
+        key = run_key(step.run_id)
+        if step.shard is not None:
+            key = shard_key(step.run_id, step.shard)
+        unindexed = RUN_UNINDEXED if step.shard is None else SHARD_UNINDEXED
+        found = self.runs.adapters.store.read([key])[0]
+        if found is None or found.record["error"] == error or found.record["lease_until"]:
+            return
+        noted = {**found.record, "error": error, "updated_at": self.runs.now()}
+        if step.shard is not None and noted.get("progressed_at") is None:
+            noted["progressed_at"] = found.record["updated_at"]
+        with suppress(ConflictError):  # another delivery is carrying the step out
+            self.runs.adapters.store.replace(key, noted, version=found.version, unindexed=unindexed)
 
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -14,6 +15,7 @@ from adjourn.errors import ConflictError, EncodeError
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.heartbeat import Heartbeat
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import KEPT, UNINDEXED, Run, Status, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
@@ -22,6 +24,7 @@ from adjourn.log import event
 
 _LEASE = dt.timedelta(seconds=60)
 _MOST_TRIES = 20  # some eight minutes, with the backoff of steps
+_MOST_DEATHS = 3  # of a hook whose failure does not stop the run
 _WRITTEN_AT_ONCE = 16
 
 _NEXT_STATUS = {
@@ -29,6 +32,13 @@ _NEXT_STATUS = {
     Status.FINISHING: Status.FINISHED,
     Status.PAUSING: Status.PAUSED,
     Status.CANCELLING: Status.CANCELLED,
+}
+
+_HOOKS = {
+    Status.STARTING: "on_start",
+    Status.FINISHING: "handle_finish",
+    Status.PAUSING: "on_pause",
+    Status.CANCELLING: "on_cancel",
 }
 
 
@@ -49,28 +59,30 @@ class RunStep:
     context: Callable[[], AbstractContextManager[None]]
     run: Run
     version: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def carry_out(self) -> Outcome:
         """Call the hook that the run's status asks for; errors are those of `StepReceiver`."""
         shards = self.runs.shards(self.run)
         first = self.custom_data.load(self.run.custom_data)
         changed = [self.custom_data.load(each.custom_data) for each in shards if each.custom_data]
-        lease = _LEASE
-        if self.iteration.lease_seconds is not None:
-            lease = dt.timedelta(seconds=self.iteration.lease_seconds)
-        until = self.runs.now() + lease
-        claimed = self.run._replace(token=self.run.token + 1, lease_until=until)
-        if not self._write(claimed):
+        beat = self._heartbeat()
+        before = self.run
+        if not self._write(before.claimed(beat.until, _HOOKS[before.status])):
             return Outcome.BUSY
-        self.run = claimed
+        if self.run.tries > before.tries:
+            event("iteration.died", logging.WARNING, self.run.error)
+        may_stop = before.status in {Status.STARTING, Status.FINISHING}
+        if self.run.tries >= (_MOST_TRIES if may_stop else _MOST_DEATHS):
+            return self._given_up() if may_stop else self._conclude(shards, self.run)
         try:
-            with self.context():
+            with self.context(), self.runs.beating(beat.beat, beat.lease):
                 data = self._call_hook(self.iteration(), shards, first, changed)
             run = self._with_data(data)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
-            if self.run.status in {Status.STARTING, Status.FINISHING}:
+            if may_stop:
                 return self._failed(error)
             text = f"The hook failed: {error_summary(error)}"
             event("iteration.failed", logging.ERROR, text, error=error)
@@ -100,18 +112,53 @@ class RunStep:
             hooks.on_cancel(data)
         return data
 
+    def _heartbeat(self) -> Heartbeat:
+        now, lease = self.runs.now(), _LEASE
+        if self.iteration.lease_seconds is not None:
+            lease = dt.timedelta(seconds=self.iteration.lease_seconds)
+        return Heartbeat(
+            runs=self.runs,
+            run_id=self.run.id,
+            status=self.run.status,
+            lease=lease,
+            until=now + lease,
+            began=now,
+            renew=self._renew,
+        )
+
+    def _renew(self, until: dt.datetime | None) -> bool:
+        """Write a new end of the lease; False if another delivery has taken over.
+
+        Somebody may have paused or cancelled the run meanwhile. The lease holds all the same.
+        """
+        if self._write(self.run._replace(lease_until=until)):
+            return True
+        token = self.run.token
+
+        def renew(found: Run) -> Run | None:
+            return found._replace(lease_until=until) if found.token == token else None
+
+        return self.runs.update(self.run.id, renew) is not None
+
     def _failed(self, error: BaseException) -> Outcome:
         """Record that the hook failed; stop the run if it has failed too often."""
-        hook = "on_start" if self.run.status is Status.STARTING else "handle_finish"
+        hook = _HOOKS[self.run.status]
         event("iteration.failed", logging.ERROR, f"{hook} failed", error=error)
         tries = self.run.tries + 1
         failed = self.run._replace(tries=tries, error=error_summary(error), lease_until=None)
-        if tries < _MOST_TRIES:
-            self._write(failed)
-            return Outcome.FAILED
+        if tries >= _MOST_TRIES:
+            self.run = failed
+            return self._given_up()
+        self._write(failed)
+        return Outcome.FAILED
+
+    def _given_up(self) -> Outcome:
+        """Stop the run, because its hook failed too often."""
+        hook, tries = _HOOKS[self.run.status], self.run.tries
         text = f"{hook} failed {tries} times; RunHandle.retry tries it again"
         event("iteration.stopped", logging.ERROR, text)
-        return Outcome.DONE if self._write(failed.stopped()) else Outcome.BUSY
+        stopped = self.run.stopped()._replace(lease_until=None)
+        return Outcome.DONE if self._write(stopped) else Outcome.BUSY
 
     def _conclude(self, shards: Sequence[Shard], run: Run) -> Outcome:
         """Record the end of the step and enqueue what follows."""
@@ -121,20 +168,28 @@ class RunStep:
             run = run.begun()
         elif run.ended_at is not None:
             self._let_expire(shards, now + KEPT)
+        before = self.run
         if not self._write(run):
-            text = "The step outlived its lease and another one took over; its result is dropped"
-            event("iteration.fenced", logging.WARNING, text)
-            return Outcome.BUSY
+            return self._shut_out()
         self.runs.enqueue(run, first_steps(run))
         if status is not Status.RUNNING:
             text = f"{run.iteration} is {status}: {sum(each.done for each in shards)} done"
             event(f"iteration.{status}", logging.INFO, text)
-        if run.custom_data != self.run.custom_data:
-            self.custom_data.discard(self.run.custom_data)
+        if run.custom_data != before.custom_data:
+            self.custom_data.discard(before.custom_data)
         if run.ended_at is not None:
             for shard in shards:
                 self.custom_data.discard(shard.custom_data)
+                self.custom_data.discard(shard.retries)
         return Outcome.DONE
+
+    def _shut_out(self) -> Outcome:
+        """Drop the result of the hook, because the run was changed meanwhile."""
+        text = "The step outlived its lease and another one took over; its result is dropped"
+        if self._renew(None):
+            text = "The run was paused or cancelled meanwhile; the result of its hook is dropped"
+        event("iteration.fenced", logging.WARNING, text)
+        return Outcome.BUSY
 
     def _with_data(self, data: Any) -> Run:
         """Return the run with the data that the hook left, if it keeps them."""
@@ -160,12 +215,14 @@ class RunStep:
 
     def _write(self, run: Run) -> bool:
         """Write the run if nobody else has since; its version is the fencing token."""
-        run = run._replace(updated_at=self.runs.now())
         store = self.runs.adapters.store
-        try:
-            self.version = store.replace(
-                run_key(run.id), run.record(), version=self.version, unindexed=UNINDEXED
-            )
-        except ConflictError:
-            return False
+        with self.lock:  # the heartbeat writes in a thread of its own
+            run = run._replace(updated_at=self.runs.now())
+            try:
+                self.version = store.replace(
+                    run_key(run.id), run.record(), version=self.version, unindexed=UNINDEXED
+                )
+            except ConflictError:
+                return False
+            self.run = run
         return True

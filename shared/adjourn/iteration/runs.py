@@ -45,8 +45,8 @@ class Step(NamedTuple):
     """The content of a step's task.
 
     Attributes:
-        shard: Number of the shard. None for a step of the run as a whole, such as its end.
-        number: Number of the step within the shard, or within the run.
+        shard: Number of the shard; None for a step of the run as a whole.
+        number: Number of the step within the shard or run.
         epoch: Epoch of the run when the step was enqueued. It is part of the task's name, because
             Cloud Tasks refuses a name for a while after its task is gone.
     """
@@ -116,7 +116,6 @@ class Run(NamedTuple):
         progress: How many steps and entities were done when the run was last revived.
         resumed_at: Since when `rate` is counted.
         resumed_done: How many entities were done by then.
-        ended_at: When it ended.
     """
 
     id: str
@@ -205,6 +204,14 @@ class Run(NamedTuple):
             return self.shard_rested(shard)
         return self._replace(status=Status.STOPPED, error=error) if self.is_live else self
 
+    def claimed(self, until: dt.datetime, hook: str) -> Run:
+        """Return the run with a lease for its own step; one that has expired is a failure."""
+        run = self._replace(token=self.token + 1, lease_until=until)
+        if self.lease_until is None:
+            return run
+        error = f"The process died, ran out of memory or was cut off in {hook}"
+        return run._replace(tries=self.tries + 1, error=error)
+
     def stopped(self) -> Run:
         """Return the run after its own step failed for good."""
         return self._replace(status=Status.STOPPED)
@@ -240,12 +247,7 @@ class Run(NamedTuple):
         return run._replace(active=(), resting=(*self.active, *self.resting))
 
     def resumed(self, now: dt.datetime, done: int) -> Run:
-        """Return the run going on from where it stands.
-
-        Args:
-            now: The present.
-            done: How many entities are done.
-        """
+        """Return the run going on from where it stands, with so many entities done."""
         active, resting = (*self.active, *self.resting), ()
         status = Status.RUNNING if active else Status.FINISHING
         if not self.has_begun:

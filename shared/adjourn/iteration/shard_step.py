@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from adjourn.errors import AdjournError, ConflictError, EncodeError
+from adjourn.errors import AdjournError, ConflictError, EncodeError, StoreRefusedError
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, steps_after
 from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.heartbeat import Heartbeat
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, run_key
-from adjourn.iteration.shards import UNINDEXED, Shard, error_summary
+from adjourn.iteration.shards import (
+    MOST_DEATHS,
+    MOST_REFUSALS,
+    UNINDEXED,
+    Shard,
+    error_summary,
+)
 from adjourn.iteration.walk import Walk, WalkEnd
 from adjourn.log import event
 from adjourn.ports import Transaction
@@ -31,6 +40,8 @@ class ShardStep:
         run: The run, as the delivery found it.
         shard: The shard, as the delivery found it; as claimed, afterwards.
         version: Of the shard's record.
+        encoded: The data of the shard, encoded as they were stored last.
+        saves: How often the position and the data were encoded within the step.
     """
 
     iteration: type[QueryIter[Any]]
@@ -40,40 +51,79 @@ class ShardStep:
     run: Run
     shard: Shard
     version: int
+    encoded: bytes = b""
+    saves: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def carry_out(self) -> Outcome:
         """Do the work of the step and enqueue the next one; errors are those of `StepReceiver`."""
-        cls, adapters = self.iteration, self.runs.adapters
+        cls, adapters, now = self.iteration, self.runs.adapters, self.runs.now()
         data = self.custom_data.load(self.shard.custom_data or self.run.custom_data)
-        before = self.custom_data.encode(data)
-        claimed = self.shard.claimed(self.runs.now(), cls.step_seconds, cls.lease_seconds)
-        walk = Walk(claimed, data, cls.over(adapters.queries), adapters, self.custom_data.codec)
+        retries = self.custom_data.load_encoded(self.shard.retries)
+        before = self.shard
+        self.encoded = self.custom_data.encode(data)
+        claimed = before.claimed(now, cls.step_seconds, cls.lease_seconds)
         if not self._write(claimed):
             return Outcome.BUSY
-        self.shard = claimed
+        if claimed.deaths > before.deaths:
+            event("iteration.died", logging.WARNING, claimed.error)
+        if claimed.deaths >= MOST_DEATHS:
+            return self._record_end(claimed.renewed(now), WalkEnd.STOP)
+        beat = self._heartbeat(now)
+        walk = Walk(
+            claimed._replace(retries=retries),
+            data,
+            cls.over(adapters.queries),
+            adapters,
+            self.custom_data.codec,
+            should_end=lambda: beat.should_end,
+            save=lambda: self._save(walk, data),
+        )
         try:
-            with self.context():
+            with self.context(), self.runs.beating(beat.beat, beat.lease):
                 end = walk.go()
-        except Exception as error:
-            self._record_partly(self._with_data(walk, data, before))
-            if isinstance(error, AdjournError):
-                raise
-            # The walk catches errors of hooks, so the application failed to restore its context.
-            text = f"A step failed: {error_summary(error)}"
-            event("iteration.failed", logging.ERROR, text, error=error)
-            return Outcome.FAILED
-        return self._conclude(walk, end, self._with_data(walk, data, before))
+        except Exception as error:  # noqa: BLE001 - those of adjourn are raised again
+            return self._interrupted(error, self._with_data(walk, data))
+        return self._conclude(walk, end, self._with_data(walk, data))
 
-    def _with_data(self, walk: Walk, data: object, before: bytes) -> Shard | EncodeError:
+    def _heartbeat(self, began: dt.datetime) -> Heartbeat:
+        lease = self.shard.lease(self.iteration.lease_seconds)
+        return Heartbeat(
+            runs=self.runs,
+            run_id=self.run.id,
+            status=self.run.status,
+            lease=lease,
+            until=began + lease,
+            began=began,
+            renew=lambda until: self._write(self.shard._replace(lease_until=until)),
+        )
+
+    def _save(self, walk: Walk, data: object) -> bool:
+        """Record the position before an entity that may end the process; False if it cannot be."""
+        shard, now = self._with_data(walk, data), self.runs.now()
+        if isinstance(shard, EncodeError):
+            return False
+        until = now + self.shard.lease(self.iteration.lease_seconds)
+        before = self.shard
+        if not self._write(shard._replace(lease_until=until, updated_at=now)):
+            return False
+        self._discard_replaced(before)
+        return True
+
+    def _with_data(self, walk: Walk, data: object) -> Shard | EncodeError:
         """Return the shard after the walk, with the data that the hooks left.
 
         Data that cannot be stored undo the whole step, because data and position go together. The
         reason is returned then.
         """
-        shard, name = walk.result(), f"{self.shard.name}-{self.shard.token}"
+        name = f"{self.shard.name}-{self.shard.token}" + (f"-{self.saves}" if self.saves else "")
+        self.saves += 1
         try:
+            shard = walk.result()._replace(custom_data=self.shard.custom_data)
+            retries = self.custom_data.store(shard.retries, f"{name}-retries")
+            shard = shard._replace(retries=retries)
             after = self.custom_data.encode(data)
-            if after == before:
+            if after == self.encoded:
                 return shard
             if self.run.shards > 1 and not self.iteration.overrides("merge"):
                 return EncodeError(
@@ -81,9 +131,11 @@ class ShardStep:
                     f" {self.run.shards} shards has a copy; define merge(self, first, second) to"
                     " combine them"
                 )
-            return shard._replace(custom_data=self.custom_data.store(after, name))
+            stored = self.custom_data.store(after, name)
         except EncodeError as error:
             return error
+        self.encoded = after
+        return shard._replace(custom_data=stored)
 
     def _conclude(self, walk: Walk, end: WalkEnd, shard: Shard | EncodeError) -> Outcome:
         now = self.runs.now()
@@ -99,20 +151,36 @@ class ShardStep:
 
     def _enqueue_next(self, advanced: Shard) -> Outcome:
         """Record the end of the step and enqueue the shard's next one."""
+        before = self.shard
         if not self._write(advanced):
             return _shut_out()
         next_step = (self.run.shard_step(advanced.number, advanced.step), advanced.due_at)
         self.runs.enqueue(self.run, [next_step])
-        self._discard_replaced_data(advanced)
+        self._discard_replaced(before)
         return Outcome.DONE
 
-    def _record_partly(self, shard: Shard | EncodeError) -> None:
-        """Record what an interrupted step did. The same step is delivered again."""
-        partly = self.shard if isinstance(shard, EncodeError) else shard
-        if self._write(partly.released(self.runs.now())):
-            self._discard_replaced_data(partly)
+    def _interrupted(self, error: Exception, shard: Shard | EncodeError) -> Outcome:
+        """Record what an interrupted step did and why it was. The same step is delivered again."""
+        before, now = self.shard, self.runs.now()
+        partly = before if isinstance(shard, EncodeError) else shard
+        if (partly.done, partly.cursor) != (before.done, before.cursor):
+            partly = partly.progressed(now)
+        elif partly.progressed_at is None:
+            partly = partly._replace(progressed_at=partly.updated_at)
+        partly = partly.released(now)._replace(error=error_summary(error))
+        if isinstance(error, StoreRefusedError):
+            partly = partly._replace(refusals=partly.refusals + 1)
+            if partly.refusals >= MOST_REFUSALS:
+                return self._record_end(partly._replace(refusals=0), WalkEnd.STOP)
+        if self._write(partly):
+            self._discard_replaced(before)
         else:
             _shut_out()
+        if isinstance(error, AdjournError):
+            raise error
+        # The walk catches errors of hooks, so the application failed to restore its context.
+        event("iteration.failed", logging.ERROR, f"A step failed: {partly.error}", error=error)
+        return Outcome.FAILED
 
     def _record_end(self, shard: Shard, end: WalkEnd) -> Outcome:
         """Record the end of the shard, or the error that stops the run, in shard and run."""
@@ -137,27 +205,31 @@ class ShardStep:
         if found is None:
             return _shut_out()
         run, ended = found
+        before, self.shard = self.shard, ended
         if end is WalkEnd.STOP:
             event("iteration.stopped", logging.ERROR, ended.error, done=ended.done)
         self.runs.enqueue(run, steps_after(run, ended))
-        self._discard_replaced_data(ended)
+        self._discard_replaced(before)
         return Outcome.DONE
 
     def _write(self, shard: Shard) -> bool:
         """Write the shard if nobody else has since; its version is the fencing token."""
         store = self.runs.adapters.store
-        try:
-            self.version = store.replace(
-                shard.key, shard.record(), version=self.version, unindexed=UNINDEXED
-            )
-        except ConflictError:
-            return False
+        with self.lock:  # the heartbeat writes in a thread of its own
+            try:
+                self.version = store.replace(
+                    shard.key, shard.record(), version=self.version, unindexed=UNINDEXED
+                )
+            except ConflictError:
+                return False
+            self.shard = shard
         return True
 
-    def _discard_replaced_data(self, shard: Shard) -> None:
-        """Remove the large payload of the data with which the step began, if it has others now."""
-        if shard.custom_data != self.shard.custom_data:
-            self.custom_data.discard(self.shard.custom_data)
+    def _discard_replaced(self, before: Shard) -> None:
+        """Remove the large payloads of the shard as it was before, which it does not have now."""
+        for name in ("custom_data", "retries"):
+            if getattr(before, name) != getattr(self.shard, name):
+                self.custom_data.discard(getattr(before, name))
 
 
 def let_rest(runs: Runs, run: Run, shard: Shard) -> None:

@@ -19,6 +19,15 @@ _SHORTEST_LEASE = dt.timedelta(seconds=60)
 
 MOST_FAILURES = 20
 _LONGEST_ERROR = 500
+
+# So many leases that expire one after the other make the shard careful.
+_DEATHS_BEFORE_CARE = 3
+# So many of them, or refusals by Datastore, stop the run.
+MOST_DEATHS = 10
+MOST_REFUSALS = 5
+# How many entities are then handled one by one, each with the position saved before it.
+_CAREFUL = 1000
+
 _FIRST_WAIT = dt.timedelta(seconds=5)
 _LONGEST_WAIT = dt.timedelta(minutes=5)
 
@@ -36,6 +45,14 @@ class RunError:
     message: str
 
 
+class Retry(NamedTuple):
+    """An entity that failed `failed` times in this round, and when it is tried again."""
+
+    reference: object
+    failed: int
+    due: dt.datetime
+
+
 class Shard(NamedTuple):
     """One of the parts into which the query of a run was split.
 
@@ -48,12 +65,20 @@ class Shard(NamedTuple):
         cursor: Position in the query. The entities after it have not been handled.
         done: Entities handled, including those given up.
         waiting: Entities that failed and are to be tried again.
-        retries: These entities, encoded.
+        retries: These entities (`Retry`), encoded as `CustomData` stores data.
         singly: How many entities from the position on are handled one by one, because the batch
             that they were in failed.
+        careful: How many entities from the position on are handled one by one, with the position
+            saved before each, because steps died here.
+        suspect: The entity that is being handled in that way, encoded. If the step dies, the next
+            one does not handle it but gives it to `handle_error`.
+        deaths: How many leases in a row expired without progress: the process died, ran out of
+            memory or was cut off.
+        refusals: How often in a row Datastore refused to read for the shard, without progress.
         errors: Entities given up.
         failures: The first of these, as JSON; `failures` reads them.
         error: The last error.
+        progressed_at: When it last made progress; None for when it was last updated.
         seconds: How long a step goes on. It adapts to how the last steps ended.
         due_at: Earliest start of the next step; None for at once.
         token: Fencing token. Each claim raises it, so that a late delivery cannot write.
@@ -74,9 +99,14 @@ class Shard(NamedTuple):
     waiting: int = 0
     retries: bytes = b"[]"
     singly: int = 0
+    careful: int = 0
+    suspect: bytes = b""
+    deaths: int = 0
+    refusals: int = 0
     errors: int = 0
     failures: bytes = b"[]"
     error: str = ""
+    progressed_at: dt.datetime | None = None
     seconds: float = FIRST_SECONDS
     due_at: dt.datetime | None = None
     token: int = 0
@@ -95,27 +125,45 @@ class Shard(NamedTuple):
         """The name of its entity."""
         return self.key.name
 
+    def lease(self, lease_seconds: float | None) -> dt.timedelta:
+        """Return for how long a claim is exclusive, unless it is renewed."""
+        if lease_seconds is not None:
+            return dt.timedelta(seconds=lease_seconds)
+        # Twice the step's time, because a step ends only between two entities.
+        return max(_SHORTEST_LEASE, 2 * dt.timedelta(seconds=self.seconds))
+
     def claimed(
         self, now: dt.datetime, step_seconds: float | None, lease_seconds: float | None
     ) -> Shard:
         """Return the shard with a lease and a new fencing token.
 
-        A lease found here has expired: its delivery died or was too slow. So the step is given
-        half of the time, unless the class says how long it takes.
+        A lease found here has expired: its step died or was cut off. So the next one gets half of
+        the time, unless the class says how long it takes, and becomes careful after some of them.
         """
-        seconds = step_seconds or self.seconds
-        if step_seconds is None and self.lease_until is not None:
-            seconds = max(_LEAST_SECONDS, seconds / 2)
-        # Twice the step's time, because a step ends only between two entities.
-        lease = max(_SHORTEST_LEASE, 2 * dt.timedelta(seconds=seconds))
-        if lease_seconds is not None:
-            lease = dt.timedelta(seconds=lease_seconds)
-        return self._replace(token=self.token + 1, seconds=seconds, lease_until=now + lease)
+        shard = self._replace(token=self.token + 1, seconds=step_seconds or self.seconds)
+        if self.lease_until is None:
+            shard = shard._replace(suspect=b"")
+        else:
+            shard = _after_death(shard)
+            if step_seconds is None:
+                shard = shard._replace(seconds=max(_LEAST_SECONDS, shard.seconds / 2))
+        return shard._replace(lease_until=now + shard.lease(lease_seconds))
+
+    def progressed(self, now: dt.datetime) -> Shard:
+        """Return the shard after entities were handled."""
+        return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0, suspect=b"")
+
+    def renewed(self, now: dt.datetime) -> Shard:
+        """Return the shard with nothing that it noted about failed attempts but the error."""
+        return (
+            self.progressed(now).released(now)._replace(careful=0, progressed_at=self.progressed_at)
+        )
 
     def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
         """Return the shard after a step. If that used its time in full, the next one gets more."""
         seconds = min(_MOST_SECONDS, self.seconds * 2) if in_full else self.seconds
-        return self.released(now)._replace(step=self.step + 1, seconds=seconds)
+        released = self.progressed(now).released(now)
+        return released._replace(step=self.step + 1, seconds=seconds)
 
     def released(self, now: dt.datetime) -> Shard:
         """Return the shard without a lease."""
@@ -136,6 +184,16 @@ class Shard(NamedTuple):
 
 # Shards are only looked up by key, and each step would have to write each index.
 UNINDEXED = frozenset(Shard._fields)
+
+
+def _after_death(shard: Shard) -> Shard:
+    deaths = shard.deaths + 1
+    times = "once" if deaths == 1 else f"{deaths} times in a row"
+    return shard._replace(
+        deaths=deaths,
+        careful=_CAREFUL if deaths == _DEATHS_BEFORE_CARE else shard.careful,
+        error=f"A step died or was cut off {times}, with no progress",
+    )
 
 
 def shard_key(run_id: str, number: int) -> RecordKey:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import AdjournError, EnqueueError
-from adjourn.iteration.control import RunHandle, Runs, first_steps
+from adjourn.iteration.control import READ_AT_ONCE, RunHandle, Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import UNINDEXED, Run, Status, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
-from adjourn.iteration.shards import Shard
+from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import split
 from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
-from adjourn.names import digest
+from adjourn.names import digest, digest_of
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.context import ContextPropagator
 from adjourn.settings import Settings
@@ -49,8 +49,7 @@ class Starter:
         )
         data = self.custom_data.encode(custom_data)
         context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
-        named = f"{cls.registered_name} {options.name}"
-        run_id = digest(named) if options.name else self.adapters.new_id()
+        run_id = self._run_id(cls.registered_name, options.name)
         marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
@@ -65,12 +64,23 @@ class Starter:
                 context=context,
                 total=self.adapters.queries.count(described),
                 markers=marker,
-                epoch=known.epoch + 1 if known else 0,
             )
             return self._begin(run, [self._encoded(each) for each in queries])
 
         # A thread of its own is outside of a transaction that the caller has open.
         return self.adapters.ahead(begin)() if marker else begin()
+
+    def _run_id(self, iteration: str, name: str | None) -> str:
+        """Return the id of a new run, or the one that all starts under a name have in common."""
+        if name is None:
+            return self.adapters.new_id()
+        if " " not in iteration:
+            return digest(f"{iteration} {name}")
+        # Earlier versions did not tell the name of the class "a b" and the run "c" from "a", "b c".
+        former_id = digest(f"{iteration} {name}")
+        former = self.runs.find_run(former_id)
+        is_same = former is not None and former.iteration == iteration
+        return former_id if is_same else digest_of("run", iteration, name)
 
     def _encoded(self, query: Mapping[str, object]) -> bytes:
         return self.custom_data.codec.dumps(dict(query))
@@ -105,21 +115,35 @@ class Starter:
     def _begin(self, run: Run, queries: Sequence[bytes]) -> RunHandle:
         """Store a run with its shards and enqueue its first steps."""
 
-        def work(transaction: Transaction) -> bool:
-            """Write run and shards; return False if another start of its name was faster."""
+        def work(transaction: Transaction) -> Run | None:
+            """Write run and shards; return None if another start of its name was faster."""
             record = transaction.get([run_key(run.id)])[0]
-            if record is not None and not Run.from_record(run.id, record).is_void:
-                return False
+            void = None if record is None else Run.from_record(run.id, record)
+            if void is not None and not void.is_void:
+                return None
+            written, tokens = run, dict[int, int]()
+            if void is not None:
+                written = run._replace(epoch=void.epoch + 1, token=void.token + 1)
+                tokens = _void_tokens(transaction, void)
             for number, query in enumerate(queries):
-                shard = Shard(run_id=run.id, number=number, query=query, updated_at=run.started_at)
+                shard = Shard(
+                    run_id=run.id,
+                    number=number,
+                    query=query,
+                    updated_at=run.started_at,
+                    token=tokens.pop(number, 0),
+                )
                 transaction.put(shard.key, shard.record(), unindexed=SHARD_UNINDEXED)
-            transaction.put(run_key(run.id), run.record(), unindexed=UNINDEXED)
-            return True
+            for number in tokens:
+                transaction.delete(shard_key(run.id, number))
+            transaction.put(run_key(run.id), written.record(), unindexed=UNINDEXED)
+            return written
 
-        if not self.adapters.store.transact(work):
+        written = self.adapters.store.transact(work)
+        if written is None:
             self.custom_data.discard(run.custom_data)
             return self._join(run.id, run.markers)
-        self._enqueue(run)
+        self._enqueue(written)
         text = f"{run.iteration}: {run.total} entities, {run.shards} shards"
         event("iteration.started", logging.INFO, text, run=run.id, total=run.total)
         return RunHandle(id=run.id, is_new=True, _runs=self.runs)
@@ -149,3 +173,18 @@ class Starter:
             run = self.runs.load(run_id)
             self.runs.enqueue(run, self.runs.next_steps(run))
         return RunHandle(id=run_id, is_new=False, _runs=self.runs)
+
+
+def _void_tokens(transaction: Transaction, void: Run) -> dict[int, int]:
+    """Return for each shard of a void run the token with which a shard in its place begins.
+
+    Steps of the void run may still be under way, and must not be able to write to the new one.
+    """
+    tokens = dict[int, int]()
+    for start in range(0, void.shards, READ_AT_ONCE):
+        numbers = range(start, min(start + READ_AT_ONCE, void.shards))
+        records = transaction.get([shard_key(void.id, number) for number in numbers])
+        for number, record in zip(numbers, records, strict=True):
+            if record is not None:
+                tokens[number] = Shard.from_record(void.id, number, record).token + 1
+    return tokens

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from adjourn.errors import ProcessDiedError
 from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
 from adjourn.iteration.shards import (
+    Retry,
     RunError,
     Shard,
     error_summary,
@@ -22,6 +24,8 @@ from adjourn.iteration.shards import (
 from adjourn.log import event
 from adjourn.ports import Adapters, Page
 from adjourn.serialization.codec import Codec
+
+_DIED = "The process died, ran out of memory or was cut off while this entity was handled."
 
 # Entities of a shard that can wait to be tried again. Then it reads no further ones.
 MOST_RETRIES = 100
@@ -37,14 +41,6 @@ class WalkEnd(Enum):
     STOP = auto()  # the run stops at an entity
 
 
-class _Retry(NamedTuple):
-    """An entity that failed `failed` times in this round, and when it is tried again."""
-
-    reference: object
-    failed: int
-    due: dt.datetime
-
-
 @dataclass(slots=True, eq=False)
 class _Place:
     """The fields of the shard that change with each entity."""
@@ -52,6 +48,7 @@ class _Place:
     cursor: str
     done: int
     singly: int
+    careful: int
 
 
 class Walk:
@@ -63,6 +60,8 @@ class Walk:
         hooks: The user's own.
         adapters: The outside world.
         codec: Decodes what the shard stores.
+        should_end: Whether the walk should end between two entities.
+        save: Records what `result` returns; False if that is not possible.
     """
 
     def __init__(
@@ -72,15 +71,21 @@ class Walk:
         hooks: QueryIter[Any],
         adapters: Adapters,
         codec: Codec,
+        *,
+        should_end: Callable[[], bool] = lambda: False,
+        save: Callable[[], bool] = lambda: True,
     ) -> None:
         self._shard = shard
-        self._place = _Place(shard.cursor, shard.done, shard.singly)
+        self._place = _Place(shard.cursor, shard.done, shard.singly, shard.careful)
+        self._suspect = shard.suspect
+        self._should_end = should_end
+        self._save = save
         self._custom_data = custom_data
         self._hooks = hooks
         self._adapters = adapters
         self._codec = codec
         self._query: Mapping[str, Any] = codec.loads(shard.query)
-        self._retries = [_Retry(*each) for each in codec.loads(shard.retries)]
+        self._retries = [Retry(*each) for each in codec.loads(shard.retries)]
         self._deadline = adapters.clock.monotonic() + shard.seconds
         self._next: tuple[str, Callable[[], Page]] | None = None
 
@@ -102,6 +107,8 @@ class Walk:
             cursor=self._place.cursor,
             done=self._place.done,
             singly=self._place.singly,
+            careful=self._place.careful,
+            suspect=self._suspect,
             retries=self._codec.dumps(retries),
             waiting=len(retries),
         )
@@ -120,17 +127,18 @@ class Walk:
             return self._check_room()
         found = self._adapters.queries.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
-            goes_on = True
+            stop = None
             if entry is None:  # it was deleted, so it counts as done
                 self._place.done += 1
             else:
-                goes_on = self._handle_one(entry, retry.reference, retry.failed)
+                stop = self._handle_one(entry, retry.reference, retry.failed)
+            if stop is WalkEnd.CUT:
+                return stop
             # Only now: if a StoreError is raised above, the entity keeps waiting.
             self._retries.remove(retry)
-            if not goes_on:
-                self._retries.append(_Retry(retry.reference, 0, now))
-                return WalkEnd.STOP
-            if end := self._check_end():
+            if stop:
+                self._retries.append(Retry(retry.reference, 0, now))
+            if end := stop or self._check_end():
                 return end
         return self._check_room()
 
@@ -142,9 +150,10 @@ class Walk:
 
     def _handle_page(self) -> WalkEnd | None:
         """Handle the next page; return None if the walk goes on."""
-        size = min(self._hooks.batch_size, self._limit_left(0))
+        most = 1 if self._place.careful else self._hooks.batch_size
+        size = min(most, self._limit_left(0))
         page = self._read(size) if size > 0 else _NOTHING
-        if page.more:
+        if page.more and not self._place.careful:
             self._read_ahead(page)
         if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
             end = self._handle_batch(page)
@@ -198,7 +207,7 @@ class Walk:
         ]
         now = self._adapters.clock.now()
         # The position is behind them, because others of the batch are done.
-        self._retries += [_Retry(reference, 0, now) for reference in stopped]
+        self._retries += [Retry(reference, 0, now) for reference in stopped]
         if stopped:
             return WalkEnd.STOP
         return self._check_end() or self._check_room()
@@ -206,8 +215,8 @@ class Walk:
     def _handle_one_by_one(self, page: Page) -> WalkEnd | None:
         places = zip(page.entries, self._references(page), page.cursors, strict=True)
         for entry, reference, cursor in places:
-            if not self._handle_one(entry, reference, 0):
-                return WalkEnd.STOP
+            if stop := self._handle_one(entry, reference, 0):
+                return stop
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
             if end := self._check_end() or self._check_room():
@@ -220,17 +229,30 @@ class Walk:
 
     # One entity
 
-    def _handle_one(self, entry: object, reference: object, failed: int) -> bool:
-        """Handle one entity; False if the run stops at it.
+    def _handle_one(self, entry: object, reference: object, failed: int) -> WalkEnd | None:
+        """Handle one entity; return STOP if the run stops at it, CUT if it was not handled.
 
         Args:
             entry: The entity.
             reference: Finds it again.
             failed: How often it has failed in this round.
         """
-        results = call_handler(self._hooks, [entry], self._custom_data)
-        error = results if isinstance(results, Exception) else results[0]
-        return self._record_result(entry, reference, error, failed)
+        error: Exception | None = None
+        if self._place.careful:
+            encoded = self._codec.dumps(reference)
+            if encoded == self._suspect:
+                error, failed = ProcessDiedError(_DIED), self._hooks.max_entry_retries
+            else:
+                self._suspect = encoded
+                if not self._save():
+                    return WalkEnd.CUT
+            self._place.careful -= 1
+        if error is None:
+            results = call_handler(self._hooks, [entry], self._custom_data)
+            error = results if isinstance(results, Exception) else results[0]
+        goes_on = self._record_result(entry, reference, error, failed)
+        self._suspect = b""
+        return None if goes_on else WalkEnd.STOP
 
     def _record_result(
         self, entry: object, reference: object, error: Exception | None, failed: int
@@ -257,7 +279,7 @@ class Walk:
 
     def _retry_later(self, reference: object, failed: int) -> None:
         due = self._adapters.clock.now() + retry_delay(max(1, failed))
-        self._retries.append(_Retry(reference, failed, due))
+        self._retries.append(Retry(reference, failed, due))
 
     def _give_up(self, reference: object, error: Exception) -> None:
         """Count an entity as done and keep its error."""
@@ -271,7 +293,8 @@ class Walk:
         """Return why the walk ends between two entities; None if it goes on."""
         if self._adapters.clock.monotonic() >= self._deadline:
             return WalkEnd.TIME
-        return WalkEnd.CUT if self._adapters.is_stopping() else None
+        is_cut = self._should_end() or self._adapters.is_stopping()
+        return WalkEnd.CUT if is_cut else None
 
 
 _NOTHING = Page(entries=(), cursors=(), more=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.concurrency import ahead, is_stopping
+from adjourn.concurrency import ahead, is_stopping, repeating
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
@@ -32,6 +33,7 @@ class Adapters:
         chance: Returns random numbers from 0 to 1.
         ahead: Begins work in the background; returns what waits for the result.
         is_stopping: Whether the server of this process was told to stop.
+        repeating: Calls something every so many seconds while a context is open.
     """
 
     queue: TaskQueue
@@ -45,3 +47,4 @@ class Adapters:
     chance: Callable[[], float]
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
+    repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating

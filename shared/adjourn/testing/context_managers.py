@@ -101,6 +101,7 @@ def sandbox(
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # so that a test has only one thread
+        repeating=clock.repeating,
     )
     with app.rewired(settings, adapters) as wiring:
         box = Sandbox(

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from adjourn.tasks.options import is_aware
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(eq=False, slots=True)
+class _Repeated:
+    """Work that is done every so many seconds, and when it is due."""
+
+    due: float
+    seconds: float
+    work: Callable[[], object]
 
 
 class FakeClock:
@@ -23,6 +35,7 @@ class FakeClock:
         # In UTC, since adding hours in a zone with daylight saving time is not the same as waiting.
         self._now = in_utc("now", start)
         self._monotonic = 0.0
+        self._repeated: list[_Repeated] = []
 
     def now(self) -> dt.datetime:
         """Return the time that was set, in UTC."""
@@ -34,8 +47,27 @@ class FakeClock:
 
     def advance(self, by: dt.timedelta) -> None:
         """Move the clock forward. Unlike `Sandbox.travel`, this runs no task."""
-        self._now += by
-        self._monotonic += by.total_seconds()
+        start, end = self._now, self._monotonic + by.total_seconds()
+        while due := self._next(end):
+            self._now += dt.timedelta(seconds=due.due - self._monotonic)
+            self._monotonic = due.due
+            due.due += due.seconds
+            due.work()
+        self._now, self._monotonic = start + by, end
+
+    def _next(self, end: float) -> _Repeated | None:
+        due = (each for each in self._repeated if each.due <= end)
+        return min(due, key=lambda each: each.due, default=None)
+
+    @contextmanager
+    def repeating(self, seconds: float, work: Callable[[], object]) -> Iterator[None]:
+        """Call `work` whenever so many seconds pass by `advance`."""
+        repeated = _Repeated(self._monotonic + seconds, seconds, work)
+        self._repeated.append(repeated)
+        try:
+            yield
+        finally:
+            self._repeated.remove(repeated)
 
 
 def destination(

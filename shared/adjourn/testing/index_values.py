@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-from adjourn.errors import StoreError
+from adjourn.errors import StoreRefusedError
 
 Ranked = list[Any]
 
@@ -38,7 +38,7 @@ def ranked(value: Any) -> Ranked:
     """Return the ranked value of a value.
 
     Raises:
-        StoreError: Datastore does not index such values.
+        StoreRefusedError: Datastore does not index such values.
     """
     for kind, rank in _RANKS.items():
         if isinstance(value, kind):
@@ -47,7 +47,7 @@ def ranked(value: Any) -> Ranked:
         return [5, _bits(value.latitude), _bits(value.longitude)]
     if hasattr(value, "flat_path"):
         return [6, value.project, value.database or "", value.namespace or "", path_of(value)]
-    raise StoreError(f"{value!r:.200} is not a value that Datastore can filter or sort by.")
+    raise StoreRefusedError(f"{value!r:.200} is not a value that Datastore can filter or sort by.")
 
 
 def scalars(entry: object, wanted: Collection[str]) -> Mapping[str, Sequence[object]]:

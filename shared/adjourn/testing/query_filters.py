@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adjourn.errors import StoreError
+from adjourn.errors import StoreRefusedError
 from adjourn.gcp.described_queries import KEY
 from adjourn.testing.index_values import Ranked, path_of, ranked
 
@@ -50,12 +50,12 @@ def conjunctions(filters: Sequence[Any]) -> Sequence[Conjunction]:
     """Return the conjunctions, one of which an entry must match.
 
     Raises:
-        StoreError: Datastore would refuse such filters.
+        StoreRefusedError: Datastore would refuse such filters.
     """
     _check_signs([sign for each in filters for sign in _signs(each)])
     found = _all_of(filters)
     if len(found) > _MOST_CONJUNCTIONS:
-        raise StoreError(
+        raise StoreRefusedError(
             f"The query has {len(found)} conjunctions that are joined by OR; Datastore takes"
             f" {_MOST_CONJUNCTIONS}."
         )
@@ -74,9 +74,9 @@ def _signs(condition: Any) -> Iterator[str]:
 
 def _check_signs(signs: Sequence[str]) -> None:
     if signs.count("!=") + signs.count("NOT_IN") > 1:
-        raise StoreError("Datastore takes one != or NOT_IN in a query.")
+        raise StoreRefusedError("Datastore takes one != or NOT_IN in a query.")
     if "NOT_IN" in signs and {"IN", "OR"} & set(signs):
-        raise StoreError("Datastore takes no NOT_IN beside an IN or OR.")
+        raise StoreRefusedError("Datastore takes no NOT_IN beside an IN or OR.")
 
 
 def _all_of(conditions: Sequence[Any]) -> Sequence[Conjunction]:
@@ -88,18 +88,18 @@ def _any_of(condition: Any) -> Sequence[Conjunction]:
     if isinstance(condition, Mapping):
         ((name, parts),) = condition.items()
         if not parts:
-            raise StoreError(f"Datastore refuses an {name} of nothing.")
+            raise StoreRefusedError(f"Datastore refuses an {name} of nothing.")
         return [c for part in parts for c in _any_of(part)] if name == "OR" else _all_of(parts)
     name, sign, value = condition
     if sign not in {"IN", "NOT_IN"}:
         return [[Comparison(name, sign, _operand(name, value))]]
     if not isinstance(value, list) or not value:
-        raise StoreError(f"{sign} {value!r:.200}: Datastore takes a list that is not empty.")
+        raise StoreRefusedError(f"{sign} {value!r:.200}: Datastore takes a list that is not empty.")
     operands = [_operand(name, each) for each in value]
     if sign == "IN":
         return [[Comparison(name, "=", each)] for each in operands]
     if len(operands) > _MOST_NOT_IN:
-        raise StoreError(f"Datastore takes {_MOST_NOT_IN} values in NOT_IN.")
+        raise StoreRefusedError(f"Datastore takes {_MOST_NOT_IN} values in NOT_IN.")
     return [[Comparison(name, sign, operands)]]
 
 

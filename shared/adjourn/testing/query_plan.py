@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from adjourn.errors import StoreError
+from adjourn.errors import StoreRefusedError
 from adjourn.gcp.described_queries import KEY, DescribedQuery
 from adjourn.testing.index_values import Ranked
 from adjourn.testing.query_filters import Comparison, Conjunction, conjunctions
@@ -78,13 +78,13 @@ class QueryPlan:
         """Return the row of a cursor.
 
         Raises:
-            StoreError: The cursor is of another query.
+            StoreRefusedError: The cursor is of another query.
         """
         with suppress(TypeError, ValueError):  # not JSON, or JSON of another form
             mark, row = json.loads(cursor)
             if mark == self._mark:
                 return list(row)
-        raise StoreError(
+        raise StoreRefusedError(
             f"{cursor!r:.200} is not a cursor of this query in memory; take one"
             " that box.queries.page(...) returned for the same order."
         )
@@ -98,7 +98,7 @@ def plan_of(query: DescribedQuery) -> QueryPlan:
     """Return the plan of a query.
 
     Raises:
-        StoreError: Datastore would refuse it.
+        StoreRefusedError: Datastore would refuse it.
     """
     found = conjunctions(query["filters"])
     checks = [check for each in found for check in each]
@@ -122,9 +122,11 @@ def plan_of(query: DescribedQuery) -> QueryPlan:
 def _check_order(asked: Sequence[SortOrder], distinct_on: Sequence[str]) -> None:
     names = [order.name for order in asked]
     if len(set(names)) < len(names):
-        raise StoreError(f"Datastore refuses the order {', '.join(names)}, which names one twice.")
+        raise StoreRefusedError(
+            f"Datastore refuses the order {', '.join(names)}, which names one twice."
+        )
     if not set(names[: len(distinct_on)]) <= set(distinct_on):
-        raise StoreError(
+        raise StoreRefusedError(
             f"Datastore refuses the order {', '.join(names)}: what is in distinct_on comes first."
         )
 
@@ -133,9 +135,9 @@ def _check_index_values(equated: set[str], query: DescribedQuery) -> None:
     for part in ("projection", "distinct_on"):
         names = query[part]
         if len(set(names)) < len(names):
-            raise StoreError(f"Datastore refuses the {part} {names}, which names one twice.")
+            raise StoreRefusedError(f"Datastore refuses the {part} {names}, which names one twice.")
         if both := equated.intersection(names):
-            raise StoreError(
+            raise StoreRefusedError(
                 f"Datastore refuses {min(both)} in the {part}, since a filter fixes its value."
             )
 
@@ -143,7 +145,9 @@ def _check_index_values(equated: set[str], query: DescribedQuery) -> None:
 def _check_kindless(names: set[str], query: DescribedQuery) -> None:
     asked = {*names, *query["order"], *query["projection"], *query["distinct_on"]} - {KEY}
     if asked:
-        raise StoreError(f"Datastore refuses {min(asked)} in a query of all kinds; give a kind.")
+        raise StoreRefusedError(
+            f"Datastore refuses {min(asked)} in a query of all kinds; give a kind."
+        )
 
 
 def _whole_order(asked: Sequence[SortOrder], implied: Iterable[str]) -> list[SortOrder]:

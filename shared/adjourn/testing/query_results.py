@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.gcp.datastore_values import as_read, with_values
-from adjourn.gcp.described_queries import KEY, DescribedQuery, is_projected
+from adjourn.gcp.described_queries import (
+    KEY,
+    DescribedQuery,
+    is_of_application,
+    is_projected,
+)
 from adjourn.testing.index_values import Ranked, key_of, path_of, projected, ranked, scalars
 from adjourn.testing.query_plan import Position, QueryPlan, Row
 
@@ -99,7 +104,10 @@ def _rows(query: DescribedQuery, plan: QueryPlan, kinds: Kinds) -> Iterator[Quer
     pairs = ((kind, pair) for kind in searched for pair in kinds.get(kind, {}).items())
     for number, (kind, (reference, entry)) in enumerate(pairs):
         path = sort_path(kind, reference)
-        is_elsewhere = not isinstance(reference, int) and reference.namespace != namespace
+        is_entity = not isinstance(reference, int)
+        is_elsewhere = is_entity and reference.namespace != namespace
+        if query["kind"] is None and is_entity and not is_of_application(reference):
+            continue
         if is_elsewhere or path[: len(ancestor)] != ancestor:
             continue
         found = {k: [ranked(v) for v in vs] for k, vs in scalars(entry, names).items()}

@@ -127,7 +127,9 @@ class MemoryQueries:
         """
         if isinstance(query, MemoryQuery):
             cursors = {"start_cursor": start_cursor or "", "end_cursor": end_cursor or ""}
-            return {**query.describe(keys_only=keys_only), **cursors, "limit": limit}
+            described = {**query.describe(keys_only=keys_only), **cursors, "limit": limit}
+            queries.check_kinds(described)
+            return described
         if not hasattr(query, "add_filter"):
             raise DeclarationError(
                 f"{query!r} is not a MemoryQuery, nor a query of google-cloud-datastore."

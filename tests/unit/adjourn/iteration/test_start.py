@@ -7,8 +7,11 @@ import pytest
 from adjourn import QueryIter, Status
 from adjourn.errors import ConflictError
 from adjourn.execution.delivery import Outcome
-from adjourn.iteration.runs import Step
+from adjourn.iteration.runs import Step, run_key
+from adjourn.iteration.shards import KIND as SHARD
+from adjourn.names import digest
 from adjourn.testing import MemoryQuery
+from tests.faults import CrashError
 
 QUERY = MemoryQuery("Order")
 
@@ -248,3 +251,88 @@ def test_cursors_bound_a_walk(box, walk, ran):
     box.drain()
 
     assert ran == [5, 6, 7, 8, 9, (5, None)]
+
+
+# Names
+
+
+@pytest.mark.parametrize("former_shards", [1, 2, 3])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_step_of_a_void_run_cannot_end_the_run_that_replaces_it(
+    box, walk, ran, former_shards, shards
+):
+    """It goes on while its run is voided, started anew, and the new one's first steps die."""
+    box.queries.add("Sale", *range(12))
+    seen = []
+
+    def handle_entry(_self, entry, _custom_data):
+        seen.append(entry)
+        if len(seen) == 1:
+            now = box.clock.now()
+            first._runs.update(first.id, lambda run: run.voided("It was not enqueued.", now))
+            again = walk.start(MemoryQuery("Sale"), name="spring", shards=shards)
+            assert (again.id, again.is_new) == (first.id, True)
+            for queued in [q for q in box.queue.tasks.values() if q not in former]:
+                with pytest.raises(CrashError):
+                    box.deliver(queued)
+        elif len(seen) <= 1 + shards:
+            raise CrashError
+        ran.append(entry)
+
+    walk.handle_entry = handle_entry
+    first = walk.start(MemoryQuery("Sale"), name="spring", shards=former_shards)
+    former = list(box.queue.tasks.values())
+    box.deliver(former[-1])
+
+    assert (first.fetch().status, first.fetch().done) == (Status.RUNNING, 0)
+    ran.clear()
+    while box.queue.tasks:
+        box.clock.advance(dt.timedelta(seconds=60))
+        box.drain()
+    assert sorted(ran[:-1]) == list(range(12))
+    assert ran[-1] == (12, None)
+    assert (first.fetch().status, first.fetch().done) == (Status.FINISHED, 12)
+    kept = [key for key in box.store.records if key.kind == SHARD]
+    assert len(kept) == len(first.fetch().shards)
+
+
+def declared(app, name):
+    members = {"handle_entry": lambda *_: None}
+    return app.query_iter(name=name)(type("Named", (QueryIter,), members))
+
+
+@pytest.mark.usefixtures("box")
+def test_names_of_classes_and_runs_are_not_confused(app):
+    one, another = declared(app, "a b"), declared(app, "a")
+
+    first, second = one.start(QUERY, name="c"), another.start(QUERY, name="b c")
+
+    assert (first.is_new, second.is_new) == (True, True)
+    assert first.id != second.id
+    assert one.start(QUERY, name="c").id == first.id
+    assert another.start(QUERY, name="b c").id == second.id
+
+
+def test_a_run_that_an_earlier_version_named_is_found(app, box):
+    """Earlier versions hashed both names with a space in between."""
+    run = declared(app, "a").start(QUERY, name="b")
+    assert run.id == digest("a b")
+
+    spaced = declared(app, "c d")
+    new = spaced.start(QUERY, name="e")
+    key, former = run_key(new.id), run_key(digest("c d e"))
+    box.store.put(former, box.store.get([key])[0])
+    box.store.delete_many([key])
+
+    joined = spaced.start(QUERY, name="e")
+
+    assert (joined.id, joined.is_new) == (former.name, False)
+
+
+@pytest.mark.usefixtures("box")
+def test_a_run_of_another_class_under_the_former_name_is_not_joined(app):
+    spaced = declared(app, "c d")
+    other = declared(app, "c").start(QUERY, name="d e")
+    assert other.id == digest("c d e")
+
+    assert spaced.start(QUERY, name="e").is_new

@@ -146,7 +146,7 @@ def test_a_process_is_stopping_when_the_worker_in_it_is():
 
 def test_a_step_costs_one_lookup_and_two_commits(box, declare):
     box.queries.add("Order", *range(100))
-    walk = declare(step_seconds=20)
+    walk = declare(handle_entry=lambda *_: box.clock.advance(SECOND / 10), step_seconds=0.5)
     walk.start(QUERY)
     operations = []
     for name in ("read", "commit", "transact"):
@@ -155,6 +155,18 @@ def test_a_step_costs_one_lookup_and_two_commits(box, declare):
     box.deliver(box.queue.due()[0])
 
     assert operations == ["read", "commit", "commit"]
+
+
+def test_a_step_costs_a_lookup_more_for_each_second(box, declare):
+    box.queries.add("Order", *range(100))
+    declare(step_seconds=20).start(QUERY)
+    operations = []
+    for name in ("read", "commit", "transact"):
+        watch(box.store, name, operations)
+
+    box.deliver(box.queue.due()[0])
+
+    assert operations == ["read", "commit", *["read"] * 20, "commit"]
 
 
 def watch(part, name, operations):

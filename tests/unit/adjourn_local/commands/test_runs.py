@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", **changes):
+def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", age=0, **changes):
     at = NOON + dt.timedelta(seconds=seconds)
     run = {
         "id": "r",
@@ -46,7 +46,7 @@ def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", *
     ]
     first = {"errors": errors, "waiting": waiting, "error": error}
     shards[0] = Shard.from_record("r", 0, {**shards[0].record(), **first})
-    return state_of(Run(**run | changes), shards)
+    return state_of(Run(**run | changes), shards, at + dt.timedelta(seconds=age))
 
 
 def drawn(seen):
@@ -64,6 +64,13 @@ def drawn(seen):
         (state(errors=3, waiting=1), "20/100, 2.0/s, 0:00:40 left, 1 to be tried again, 3 errors"),
         (state(status=Status.PAUSED), "20/100"),
         (state(status=Status.FINISHED, errors=1), "20/100, 1 error"),
+        (
+            state(age=121),
+            (
+                "20/100, no progress since 2026-11-23 12:00:10 UTC, because no step is under way;"
+                " its tasks may wait in the queue default"
+            ),
+        ),
     ],
 )
 def test_the_pace_tells_what_is_known(seen, told):
@@ -131,7 +138,8 @@ def status(*arguments):
         (["list", "--status", "ended"], "argument --status: invalid choice: 'ended' (choose from "),
         (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["watch", "a", "--every", "0"], "'0' is not a number from 1"),
-        (["pause"], "the following arguments are required: id"),
+        (["pause"], "Name runs by their ids, or choose them by --all, --iteration, --status."),
+        (["pause", "a", "--all"], "Name runs by their ids, or choose them by --all"),
         (["cancel", "a"], "There is no terminal to ask for confirmation; give --yes."),
     ],
 )
