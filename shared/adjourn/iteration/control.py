@@ -217,9 +217,13 @@ class Runs:
         if run.is_live and run.status is not Status.CANCELLING and run.status not in statuses:
             self.enqueue(run, self.next_steps(run))
             return False
-        done = sum(shard.done for shard in self.shards(run))
-        now = self.now()
-        return self.change(run_id, lambda r: r.resumed(now, done) if r.status in statuses else None)
+        shards, now = self.shards(run), self.now()
+        done, errors = sum(each.done for each in shards), sum(each.errors for each in shards)
+
+        def resumed(found: Run) -> Run | None:
+            return found.resumed(now, done, errors) if found.status in statuses else None
+
+        return self.change(run_id, resumed)
 
     def next_steps(self, run: Run) -> list[NextStep]:
         """Return the steps that must be queued for a run to continue, as its shards are now."""

@@ -46,6 +46,9 @@ class QueryIter(Generic[E]):
             hour. If None, twice the step's time, and at least 60.
         max_entry_retries: How often an entity that fails is tried again before `handle_error` is
             called, 0 to 1000. It is retried in later steps, after increasing delays.
+        max_failures: The run stops once more entities than this were given up: a whole number, or a
+            share of all of them as a float below 1. Steps that run at the same time do not see each
+            other's. `RunHandle.retry` counts anew. If None, they do not stop it.
         queue_name: Short name of the queue of the steps; the application's default queue if None.
         CONTINUE: Answer of `handle_error`: count the error and go on. The same as True.
         RETRY: Try the entity again, as often as before.
@@ -60,6 +63,7 @@ class QueryIter(Generic[E]):
     step_seconds: ClassVar[float | None] = None
     lease_seconds: ClassVar[float | None] = None
     max_entry_retries: ClassVar[int] = 3
+    max_failures: ClassVar[int | float | None] = None
     queue_name: ClassVar[str | None] = None
 
     # Whether the hooks get only keys, for bulk operations of Datastore.

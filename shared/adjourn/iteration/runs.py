@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
     Attributes:
         shard: Number of the shard; None for a step of the run as a whole.
-        number: Number of the step within the shard or run.
+        number: Of the step within the shard or run.
         epoch: Epoch of the run when the step was enqueued. It is part of the task's name, because
             Cloud Tasks refuses a name for a while after its task is gone.
     """
@@ -116,6 +116,7 @@ class Run(NamedTuple):
         progress: How many steps and entities were done when the run was last revived.
         resumed_at: Since when `rate` is counted.
         resumed_done: How many entities were done by then.
+        forgiven: How many were given up by then, which `max_failures` does not count.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Run(NamedTuple):
     updated_at: dt.datetime
     resumed_at: dt.datetime
     resumed_done: int = 0
+    forgiven: int = 0
     markers: str = ""
     marked_at: dt.datetime | None = None
     status: Status = Status.RUNNING
@@ -160,7 +162,7 @@ class Run(NamedTuple):
 
     def shard_step(self, shard: int, number: int = 0) -> Step:
         """Return a step of a shard in the present epoch."""
-        return Step(run_id=self.id, shard=shard, number=number, epoch=self.epoch)
+        return self.own_step._replace(shard=shard, number=number)
 
     def voided(self, reason: str, now: dt.datetime) -> Run:
         """Return the run as void. A later start under its name begins anew."""
@@ -176,10 +178,8 @@ class Run(NamedTuple):
 
     def shard_rested(self, shard: int) -> Run:
         """Return the run after a shard's chain ended before all its entities were handled."""
-        return self._replace(
-            active=_without(self.active, shard),
-            resting=(*_without(self.resting, shard), shard),
-        )
+        resting = (*_without(self.resting, shard), shard)
+        return self._replace(active=_without(self.active, shard), resting=resting)
 
     def shard_finished(self, shard: int) -> tuple[Run, int | None]:
         """Return the run after a shard is done, and the shard to which its chain is handed on."""
@@ -207,10 +207,9 @@ class Run(NamedTuple):
     def claimed(self, until: dt.datetime, hook: str) -> Run:
         """Return the run with a lease for its own step; one that has expired is a failure."""
         run = self._replace(token=self.token + 1, lease_until=until)
-        if self.lease_until is None:
-            return run
         error = f"The process died, ran out of memory or was cut off in {hook}"
-        return run._replace(tries=self.tries + 1, error=error)
+        is_first = self.lease_until is None
+        return run if is_first else run._replace(tries=self.tries + 1, error=error)
 
     def stopped(self) -> Run:
         """Return the run after its own step failed for good."""
@@ -246,8 +245,8 @@ class Run(NamedTuple):
             return run
         return run._replace(active=(), resting=(*self.active, *self.resting))
 
-    def resumed(self, now: dt.datetime, done: int) -> Run:
-        """Return the run going on from where it stands, with so many entities done."""
+    def resumed(self, now: dt.datetime, done: int, errors: int = 0) -> Run:
+        """Return the run going on from where it stands: so many entities are done or given up."""
         active, resting = (*self.active, *self.resting), ()
         status = Status.RUNNING if active else Status.FINISHING
         if not self.has_begun:
@@ -261,6 +260,7 @@ class Run(NamedTuple):
             revivals=0,
             resumed_at=now,
             resumed_done=done,
+            forgiven=errors,
         )
 
     def record(self) -> Record:

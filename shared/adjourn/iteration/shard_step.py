@@ -76,6 +76,7 @@ class ShardStep:
             cls.over(adapters.queries),
             adapters,
             self.custom_data.codec,
+            most_errors=self._most_errors(),
             should_end=lambda: beat.should_end,
             save=lambda: self._save(walk, data),
         )
@@ -97,6 +98,16 @@ class ShardStep:
             began=began,
             renew=lambda until: self._write(self.shard._replace(lease_until=until)),
         )
+
+    def _most_errors(self) -> int | None:
+        """Return how many errors the shard may have, as far as those of the others are recorded."""
+        most = self.iteration.max_failures
+        if most is None:
+            return None
+        shards = self.runs.shards(self.run)
+        others = sum(each.errors for each in shards if each.number != self.shard.number)
+        allowed = int(most * self.run.total) if isinstance(most, float) else most
+        return allowed + self.run.forgiven - others
 
     def _save(self, walk: Walk, data: object) -> bool:
         """Record the position before an entity that may end the process; False if it cannot be."""

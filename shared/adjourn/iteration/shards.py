@@ -53,6 +53,16 @@ class Retry(NamedTuple):
     due: dt.datetime
 
 
+@dataclass(slots=True, eq=False)
+class Place:
+    """The fields of a shard that change with each entity."""
+
+    cursor: str
+    done: int
+    singly: int
+    careful: int
+
+
 class Shard(NamedTuple):
     """One of the parts into which the query of a run was split.
 

@@ -81,7 +81,19 @@ def check_class(cls: type[Any]) -> None:
     _check_number(cls, "max_entry_retries", 0, _MOST_RETRIES)
     _check_seconds(cls, "step_seconds", _LONGEST_STEP)
     _check_seconds(cls, "lease_seconds", _LONGEST_LEASE)
+    _check_failures(cls)
     Options().changed(queue=cls.queue_name)
+
+
+def _check_failures(cls: type[Any]) -> None:
+    most = cls.max_failures
+    is_number = type(most) is int and most >= 0
+    is_share = type(most) is float and 0 <= most < 1
+    if most is not None and not is_number and not is_share:
+        raise DeclarationError(
+            f"{cls.__name__}.max_failures must be a whole number from 0, a share of all entities as"
+            " a float from 0.0 and below 1.0, or None."
+        )
 
 
 def _check_number(cls: type[Any], name: str, least: int, most: int) -> None:

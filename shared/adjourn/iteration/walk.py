@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from adjourn.errors import ProcessDiedError
 from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
 from adjourn.iteration.shards import (
+    Place,
     Retry,
     RunError,
     Shard,
@@ -41,16 +41,6 @@ class WalkEnd(Enum):
     STOP = auto()  # the run stops at an entity
 
 
-@dataclass(slots=True, eq=False)
-class _Place:
-    """The fields of the shard that change with each entity."""
-
-    cursor: str
-    done: int
-    singly: int
-    careful: int
-
-
 class Walk:
     """Walks over the entities of a claimed shard.
 
@@ -60,6 +50,7 @@ class Walk:
         hooks: The user's own.
         adapters: The outside world.
         codec: Decodes what the shard stores.
+        most_errors: How many entities of the shard may be given up before the run stops.
         should_end: Whether the walk should end between two entities.
         save: Records what `result` returns; False if that is not possible.
     """
@@ -72,12 +63,14 @@ class Walk:
         adapters: Adapters,
         codec: Codec,
         *,
+        most_errors: int | None = None,
         should_end: Callable[[], bool] = lambda: False,
         save: Callable[[], bool] = lambda: True,
     ) -> None:
         self._shard = shard
-        self._place = _Place(shard.cursor, shard.done, shard.singly, shard.careful)
+        self._place = Place(shard.cursor, shard.done, shard.singly, shard.careful)
         self._suspect = shard.suspect
+        self._most_errors = most_errors
         self._should_end = should_end
         self._save = save
         self._custom_data = custom_data
@@ -291,6 +284,10 @@ class Walk:
 
     def _check_end(self) -> WalkEnd | None:
         """Return why the walk ends between two entities; None if it goes on."""
+        if self._most_errors is not None and self._shard.errors > self._most_errors:
+            error = f"More entities failed than max_failures allows; the last: {self._shard.error}"
+            self._shard = self._shard._replace(error=error)
+            return WalkEnd.STOP
         if self._adapters.clock.monotonic() >= self._deadline:
             return WalkEnd.TIME
         is_cut = self._should_end() or self._adapters.is_stopping()

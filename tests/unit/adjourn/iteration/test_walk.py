@@ -10,7 +10,7 @@ import pytest
 
 from adjourn import QueryIter, Status
 from adjourn.concurrency import ahead, is_stopping
-from adjourn.errors import StoreError
+from adjourn.errors import DeclarationError, StoreError
 from adjourn.iteration.custom_data import MOST_INSIDE
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.ports import RecordKey
@@ -355,3 +355,51 @@ def test_the_name_of_a_shard_tells_its_run():
 def test_wrong_attributes_are_refused(declare, member, value):
     with pytest.raises(ValueError, match=rf"Walk\.{member} must be"):
         declare(**{member: value})
+
+
+# Failures that stop a run
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize(
+    ("most", "given_up"), [(0, 1), (1, 2), (4, 5), (0.0, 1), (0.1, 3), (0.5, 11), (None, 20)]
+)
+def test_a_run_stops_once_too_many_entities_failed(box, declare, most, given_up, shards):
+    def fail(*_):
+        raise RuntimeError("broken")
+
+    box.queries.add("Order", *range(20))
+    walk = declare(handle_entry=fail, max_entry_retries=0, max_failures=most)
+    run = walk.start(QUERY, shards=shards)
+
+    box.drain()
+
+    state = run.fetch()
+    assert (state.done, state.errors) == (given_up, given_up)
+    assert state.status is (Status.FINISHED if most is None else Status.STOPPED)
+    if most is not None:
+        assert state.last_error == (
+            "More entities failed than max_failures allows; the last: RuntimeError: broken"
+        )
+
+
+def test_a_run_that_is_retried_counts_its_failures_anew(box, declare, ran):
+    def fail(_self, entry, _data):
+        ran.append(entry)
+        raise RuntimeError("broken")
+
+    box.queries.add("Order", *range(7))
+    run = declare(handle_entry=fail, max_entry_retries=0, max_failures=2).start(QUERY)
+    for _ in range(3):
+        box.drain()
+        run.retry()
+    box.drain()
+
+    assert ran == list(range(7))
+    assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 7)
+
+
+@pytest.mark.parametrize("most", [-1, 1.0, 1.5, True, "3", float("nan")])
+def test_a_limit_of_failures_that_is_none_is_refused(declare, most):
+    with pytest.raises(DeclarationError, match="max_failures must be a whole number from 0"):
+        declare(max_failures=most)
