@@ -75,9 +75,11 @@ class Call(NamedTuple):
     @property
     def has_crashed_too_often(self) -> bool:
         """Whether its crashes have used up the attempts of the call, so that it must not run."""
+        if not self.crashes:
+            return False
         most = self.envelope.max_retries
         has_used_retries = most is not None and self._counted.execution_count > most
-        return self.crashes > 0 and (has_used_retries or 0 < self.limit < self.attempt.number)
+        return has_used_retries or 0 < self.limit < self.attempt.number
 
     @property
     def refusal(self) -> Exception | None:
@@ -87,7 +89,8 @@ class Call(NamedTuple):
 
     @property
     def _counted(self) -> Attempt:
-        return self.attempt.after(attempts=0, executions=self.crashes)
+        crashes = self.crashes
+        return self.attempt.after(attempts=0, executions=crashes) if crashes else self.attempt
 
 
 # Not frozen: one is made for each delivery, and that would take three times as long.

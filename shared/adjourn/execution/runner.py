@@ -216,10 +216,12 @@ class TaskRunner:
         except (StoreError, ConflictError) as trouble:
             event("service.unavailable", logging.WARNING, str(trouble), error=trouble)
             record = CallRecord(unknown_since=now)
-        if not record.is_open:
-            return Outcome.DONE
+        if not record.is_open or record.resumed > call.envelope.resumed:
+            return Outcome.DONE  # it has ended, or goes on as another task
         if now - (record.unknown_since or now) > GRACE:
-            return self.executor.give_up(call, error)
+            outcome = self.executor.give_up(call, error)
+            self.executor.watch.end(call, outcome)
+            return outcome
         event("task.unknown", logging.WARNING, f"{error}; it is retried for an hour")
         return Outcome.UNKNOWN
 

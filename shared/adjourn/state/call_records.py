@@ -142,13 +142,13 @@ class CallRecords:
 
         Args:
             call: The id of the call.
-            is_certain: Whether it is known not to have ended; otherwise a call without a record
-                has, and gets none.
+            is_certain: Whether its first task was still there. Otherwise a call that is not known
+                to have left it has ended.
         """
 
         def work(transaction: Transaction) -> CallRecord | None:
             before = _read(transaction.get([_key(call)])[0])
-            if before is None and not is_certain:
+            if not is_certain and (before is None or not before.task):
                 return None
             record = before or CallRecord()
             if record.is_open:

@@ -203,6 +203,21 @@ def test_an_unknown_call_that_was_cancelled_ends(app, box):
     assert box.deliver(queued) is Outcome.DONE
 
 
+@pytest.mark.parametrize("is_known_later", [True, False])
+def test_a_call_that_was_unknown_and_has_ended_is_not_cancelled(app, box, is_known_later):
+    declared = app.deferred(name="work")(lambda: None)
+    handle = declared()
+    app.wiring().tasks.remove("work")
+    (queued,) = box.queue.tasks.values()
+    box.deliver(queued)
+    if is_known_later:
+        app.wiring().tasks.add("work", declared)
+    box.clock.advance(HOUR + MINUTE)
+
+    assert box.deliver(queued) is (Outcome.DONE if is_known_later else Outcome.DEAD)
+    assert not handle.cancel()
+
+
 # Registration
 
 
