@@ -72,7 +72,7 @@ def ahead(work: Callable[[], T]) -> Callable[[], T]:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
 
     pool = ThreadPoolExecutor(1, "adjourn-ahead")
-    future = pool.submit(work)
+    future = pool.submit(copy_context().run, work)
     pool.shutdown(wait=False)
     return future.result
 
@@ -134,6 +134,7 @@ def in_threads(
 ) -> Iterator[R]:
     """Yield the results of all groups, in order; up to eight groups are worked on in parallel.
 
+    Each is worked on in the context of the caller: user, trace, current task, fields of log lines.
     Groups are taken as the results are, so that there may be any number of them. If taking one
     raises, the results of those before it are yielded first; then the exception is raised.
     """
@@ -145,7 +146,7 @@ def in_threads(
     with ThreadPoolExecutor(_THREADS, "adjourn") as pool:
         while failure is None:
             try:
-                running.append(pool.submit(work, next(taken)))
+                running.append(pool.submit(copy_context().run, work, next(taken)))
             except Exception as error:  # noqa: BLE001 - whatever the items raise; it is raised in the end
                 failure = error
             while running and (len(running) >= _THREADS or failure or running[0].done()):

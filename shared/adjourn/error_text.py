@@ -8,17 +8,18 @@ from collections.abc import Callable
 
 def error_line(error: BaseException, longest: int) -> str:
     """Return type and message of an exception, cut to `longest` bytes of UTF-8."""
-    message = _safely(lambda: str(error))
+    message = safely(lambda: str(error))
     return _bytes(f"{type(error).__name__}: {message}")[:longest].decode(errors="ignore")
 
 
 def traceback_text(error: BaseException, longest: int) -> str:
     """Return the last `longest` bytes of the traceback of an exception."""
-    text = _safely(lambda: "".join(traceback.format_exception(error)))
+    text = safely(lambda: "".join(traceback.format_exception(error)))
     return _bytes(text)[-longest:].decode(errors="ignore")
 
 
-def _safely(text: Callable[[], str]) -> str:
+def safely(text: Callable[[], str]) -> str:
+    """Return what a function returns, or that it failed."""
     try:
         return text()
     except Exception as another:  # noqa: BLE001 - a failing __str__ must not prevent the record

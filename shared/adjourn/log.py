@@ -18,8 +18,17 @@ from types import MappingProxyType
 from typing import Any, TextIO, cast
 
 from adjourn.concurrency import Scoped
+from adjourn.error_text import safely
 
 LABELS = "logging.googleapis.com/labels"
+
+# Of a longer entry Cloud Logging cuts off the rest (256 KB, https://cloud.google.com/logging/quotas),
+# and then it is no JSON. Its own fields need some space.
+_LONGEST_LINE = 200_000
+_LONGEST_MESSAGE = 10_000
+_SHORTEST = 100
+_MOST_FIELDS = 200
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "adjourn"}
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -34,10 +43,11 @@ def event(
     Args:
         name: Documented name of the event, which never changes.
         level: Level of `logging`.
-        message: Text for people.
+        message: Text for people; a long one is cut.
         error: Exception whose traceback is logged, too.
         fields: Further fields with flat JSON values.
     """
+    message = _shortened(message, _LONGEST_MESSAGE)
     _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
 
 
@@ -47,20 +57,73 @@ def bound(**fields: object) -> Scoped[Mapping[str, object]]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line with a JSON object."""
+    """Formats a record as one line with a JSON object, `extra` of the application included."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record in the structure that Cloud Logging parses."""
+        fields = _bound.get(_NOTHING)
+        extra = {name: value for name, value in vars(record).items() if name not in _OWN}
         line: dict[str, object] = {
             "severity": record.levelname,
             "message": record.getMessage(),
             "logger": record.name,
-            **_bound.get(_NOTHING),
+            **fields,
             **getattr(record, "adjourn", {}),
         }
         if record.exc_info and record.exc_info[1]:
             line["stack_trace"] = "".join(traceback.format_exception(record.exc_info[1]))
-        return json.dumps(line, default=str)
+        if extra:
+            line |= extra
+            labels = fields.get(LABELS), extra.get(LABELS)
+            if isinstance(labels[0], dict) and isinstance(labels[1], dict):
+                line[LABELS] = {**labels[0], **labels[1]}
+        return _bounded(line)
+
+
+def _bounded(line: Mapping[str, object]) -> str:
+    """Return fields as JSON that is short enough: long values are cut, the last ones left out."""
+    text, longest, most = _to_json(line), _LONGEST_LINE // 2, _MOST_FIELDS
+    while len(text) > _LONGEST_LINE:
+        kept = list(line.items())[:most]
+        line = {name[:longest]: _cut(value, longest) for name, value in kept}
+        most = most if longest > _SHORTEST else most // 2
+        longest = max(longest // 2, _SHORTEST)
+        text = _to_json(line)
+    return text
+
+
+def _to_json(line: Mapping[str, object]) -> str:
+    try:
+        return json.dumps(line, default=str, allow_nan=False)
+    except Exception:  # noqa: BLE001 - whatever a value raises, the others are logged
+        return json.dumps({name: _presentable(value) for name, value in line.items()}, default=str)
+
+
+def _presentable(value: object) -> object:
+    try:
+        json.dumps(value, default=str, allow_nan=False)
+    except Exception:  # noqa: BLE001 - as above
+        return safely(lambda: repr(value))
+    return value
+
+
+def _cut(value: object, longest: int) -> object:
+    """Return a value of which the JSON is not much longer than `longest`."""
+    text = _to_json({"": value})
+    if len(text) <= longest:
+        return value
+    shown = value if isinstance(value, str) else text
+    # A character may take twelve bytes.
+    return _shortened(shown, len(shown) * longest // len(text))
+
+
+def _shortened(text: str, longest: int) -> str:
+    """Return a text with both ends, and without the middle if it is longer than `longest`."""
+    if len(text) <= longest:
+        return text
+    half = max(longest // 2, 1)
+    left_out = len(text) - 2 * half
+    return f"{text[:half]} ... ({left_out} characters are left out) ... {text[-half:]}"
 
 
 def configure(level: int = logging.INFO) -> logging.Handler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,7 +24,10 @@ class MemoryTransactions:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._open: ContextVar[dict[RecordKey, Record] | None] = ContextVar("open", default=None)
+        # With its thread, since a thread may run in a copy of the context of another.
+        self._open: ContextVar[tuple[int, dict[RecordKey, Record] | None]] = ContextVar(
+            "open", default=(0, None)
+        )
 
     @contextmanager
     def begin(self) -> Iterator[object]:
@@ -33,7 +37,7 @@ class MemoryTransactions:
         runs a second later at the earliest: move the clock with `Sandbox.travel`.
         """
         before, transaction = self._open.get(), dict[RecordKey, Record]()
-        self._open.set(transaction)
+        self._open.set((threading.get_ident(), transaction))
         try:
             yield transaction
             self._store.put_many(transaction)
@@ -42,7 +46,8 @@ class MemoryTransactions:
 
     def current(self) -> object | None:
         """Return the innermost transaction that is open, None if none is."""
-        return self._open.get()
+        thread, transaction = self._open.get()
+        return transaction if thread == threading.get_ident() else None
 
     def get(self, transaction: object, key: RecordKey) -> Record | None:
         """Return a record of the store, which no other thread of a sandbox changes.

@@ -2,12 +2,15 @@
 
 import itertools
 import threading
+from contextvars import ContextVar
 
 import pytest
 
-from adjourn.concurrency import batches, in_threads
+from adjourn.concurrency import Scoped, batches, in_threads
 from adjourn.errors import EncodeError, QueueNotFoundError
 from adjourn.testing import sandbox
+
+colour: ContextVar[str] = ContextVar("colour", default="none")
 
 
 @pytest.fixture
@@ -167,3 +170,10 @@ def test_what_fails_in_a_thread_is_raised():
 
     with pytest.raises(LookupError):
         list(in_threads(work, [[1]]))
+
+
+def test_groups_are_worked_on_in_the_context_of_the_caller():
+    with Scoped(colour, "red"):
+        seen = list(in_threads(lambda group: [colour.get(), *group], [[1], [2]]))
+
+    assert seen == ["red", 1, "red", 2]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import functions_framework
 import pytest
 
 from adjourn.log import (
+    LABELS,
     JsonFormatter,
     bound,
     configure,
@@ -98,6 +100,92 @@ def test_values_that_json_does_not_know_are_told_as_text():
     record = logging.makeLogRecord({"msg": "x", "adjourn": {"error": ValueError("v")}})
 
     assert json.loads(JsonFormatter().format(record))["error"] == "v"
+
+
+def test_what_the_application_gives_as_extra_is_kept(lines):
+    with bound(task="a", attempt=1):
+        logging.getLogger("shop").warning("low", extra={"order": "A-1", "stock": {"b": 2}})
+
+    (line,) = lines()
+    assert (line["order"], line["stock"], line["task"]) == ("A-1", {"b": 2}, "a")
+    assert set(line) == {"severity", "message", "logger", "order", "stock", "task", "attempt"}
+
+
+def test_labels_of_the_application_stand_beside_those_of_the_request(lines):
+    with bound(**execution_fields("abc")):
+        logging.getLogger("shop").warning("low", extra={LABELS: {"team": "b"}})
+
+    assert lines()[0][LABELS] == {"execution_id": "abc", "team": "b"}
+
+
+class Mute:
+    def __str__(self):
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+def test_what_json_cannot_say_takes_nothing_else_with_it(lines):
+    endless: list[object] = []
+    endless.append(endless)
+    extra = {"key": {(1, 2): 3}, "number": float("nan"), "endless": endless, "mute": Mute()}
+
+    logging.getLogger("shop").warning("low", extra={"order": "A-1", **extra})
+
+    (line,) = lines()
+    assert (line["message"], line["order"]) == ("low", "A-1")
+    assert (line["key"], line["number"], line["endless"]) == ("{(1, 2): 3}", "nan", "[[...]]")
+    assert "RuntimeError" in line["mute"]
+
+
+def failing(text):
+    try:
+        raise ValueError(text)  # noqa: TRY301
+    except ValueError as error:
+        return error
+
+
+LONG = "ä\u2028\U0001f600" * 30_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"msg": LONG},
+        {"msg": "x", "exc_info": (ValueError, failing(LONG), None)},
+        {"msg": LONG, "exc_info": (ValueError, failing(LONG), None), "order": LONG},
+        {"msg": "x", "order": {"items": [LONG] * 3}},
+        {"msg": "x", **{f"field_{number}": LONG for number in range(20)}},
+        {"msg": "x", **{f"field_{number}": "y" for number in range(50_000)}},
+        {"msg": "x", "y" * 300_000: 1},
+    ],
+)
+def test_a_line_is_shorter_than_what_cloud_logging_cuts(fields):
+    record = logging.makeLogRecord(
+        {"levelname": "ERROR", "adjourn": {"event": "task.failed", "task": "a"}, **fields}
+    )
+
+    text = JsonFormatter().format(record)
+
+    assert len(text.encode()) < 240_000
+    line = json.loads(text)
+    assert (line["severity"], line["event"], line["task"]) == ("ERROR", "task.failed", "a")
+    assert line["message"][:1] == fields["msg"][:1]
+
+
+def test_of_a_long_traceback_both_ends_are_kept(lines):
+    event("task.failed", logging.ERROR, "failed", error=failing("a" * 300_000 + "the end"))
+
+    (line,) = lines()
+    assert line["stack_trace"].startswith("Traceback (most recent call last):")
+    assert line["stack_trace"].endswith("the end\n")
+    assert re.search(r"\.\.\. \(\d+ characters are left out\) \.\.\.", line["stack_trace"])
+
+
+def test_the_text_of_an_event_is_short_for_every_handler(caplog):
+    event("task.failed", logging.ERROR, "a" * 300_000)
+
+    assert len(caplog.records[0].getMessage()) < 20_000
 
 
 def test_lines_go_to_stdout_as_json(capsys):

@@ -1,7 +1,11 @@
 """What goes along with a call, from where it is made to where it runs."""
 
+import logging
+import re
+import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.serialization.context import propagating
 from adjourn.testing import MemoryQuery, sandbox
 
+CONCEPTS = Path(__file__).resolve().parents[4] / "docs" / "concepts.md"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
@@ -179,3 +184,34 @@ def test_what_an_iteration_cannot_restore_is_no_fault_of_ours(lines):
         environment.is_gone = False
         box.drain()
         assert (run.fetch().status, seen) == (Status.FINISHED, [1, 2])
+
+
+def test_threads_as_the_documentation_starts_them_know_their_task(lines):
+    blocks = re.findall(r"```python\n(.*?)```", CONCEPTS.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [each for each in blocks if "copy_context" in each]
+    app, seen, both = App(user=lambda: None), [], threading.Barrier(2)
+
+    @app.deferred(name="send")
+    def send(order):
+        seen.append((order, current_task().user))
+
+    def notify_one(order):
+        both.wait(10)  # each in a thread of its own
+        logging.getLogger("shop").warning("notified")
+        seen.append((current_task().id, threading.get_ident()))
+        send(order)
+
+    names = {"app": app, "notify_one": notify_one}
+    exec(block, names)
+    with sandbox(app) as box:
+        with propagating({"user": "u-1", "traceparent": TRACE}):
+            handle = names["notify"](["A-1", "A-2"])
+        box.drain()
+
+    threads = {thread for call, thread in seen if call == handle.id}
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+    assert sorted(each for each in seen if "A-" in each[0]) == [("A-1", "u-1"), ("A-2", "u-1")]
+    notified = [line for line in lines() if line["message"] == "notified"]
+    assert [line["task_id"] for line in notified] == [handle.id] * 2
+    assert TRACE.split("-")[1] in notified[0]["logging.googleapis.com/trace"]

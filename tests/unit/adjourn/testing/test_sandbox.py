@@ -2,6 +2,8 @@
 
 import datetime as dt
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pytest
 
@@ -182,3 +184,12 @@ def test_the_machines_clock_is_aware_and_never_goes_backwards():
 def test_the_hook_that_users_have_to_write_does_nothing_by_itself():
     with pytest.raises(NotImplementedError):
         QueryIter().handle_entry(None, None)
+
+
+def test_a_transaction_stays_with_its_thread_whatever_context_that_passes_on(box):
+    with box.transactions.begin() as transaction:
+        assert box.transactions.current() is transaction
+        with ThreadPoolExecutor() as pool:
+            elsewhere = pool.submit(copy_context().run, box.transactions.current).result()
+
+    assert elsewhere is None
