@@ -26,7 +26,7 @@ NextStep = tuple[Step, dt.datetime | None]
 """A step to be enqueued, and its earliest start; None for at once."""
 
 # A step is answered 409 until the lease of one that died has expired. Then it should not wait for
-# the longest backoff of the queue, which is an hour by default.
+# the longest backoff of the queue, by default an hour.
 _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
 _HEARTBEAT = 1.0  # seconds
 # Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
@@ -191,8 +191,7 @@ class Runs:
 
     def change(self, run_id: str, transition: Callable[[Run], Run | None]) -> bool:
         """Update a run and enqueue its next steps; False if the transition returns None."""
-        run = self.update(run_id, transition)
-        if run is not None:
+        if (run := self.update(run_id, transition)) is not None:
             self.enqueue(run, self.next_steps(run))
         return run is not None
 
@@ -204,7 +203,8 @@ class Runs:
 
         def work(transaction: Transaction) -> Run | None:
             (record,) = transaction.get([run_key(run_id)])
-            run = transition(_existing(run_id, record and Run.from_record(run_id, record)))
+            found = Run.from_record(run_id, record) if record else None
+            run = transition(_existing(run_id, found))
             if run is not None:
                 run = run._replace(updated_at=self.now())
                 transaction.put(run_key(run_id), run.record(), unindexed=UNINDEXED)
