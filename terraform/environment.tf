@@ -16,6 +16,7 @@ locals {
     {
       ADJOURN_PROJECT          = var.project
       ADJOURN_LOCATION         = local.queue_regions[0]
+      ADJOURN_JOB_LOCATION     = local.job_region
       ADJOURN_DEFERRED_URL     = local.urls.deferred
       ADJOURN_QUERYITER_URL    = local.urls.queryiter
       ADJOURN_CRON_URL         = local.urls.cron

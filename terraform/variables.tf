@@ -33,7 +33,7 @@ variable "queue_regions" {
 }
 
 variable "job_region" {
-  description = "Region of the Cloud Scheduler jobs, `region` if null. Where it is not the first of the queues, run `adjourn cron diff` with ADJOURN_LOCATION set to it."
+  description = "Region of the Cloud Scheduler jobs, `region` if null."
   type        = string
   default     = null
 }

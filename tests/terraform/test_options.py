@@ -43,6 +43,7 @@ def test_queues_and_jobs_have_regions_of_their_own(changed: Workspace) -> None:
     assert {each["region"] for each in jobs} == {"europe-west2"}
     environment = functions(plan)["cron"].environment
     assert environment["ADJOURN_LOCATION"] == "europe-west1"
+    assert environment["ADJOURN_JOB_LOCATION"] == "europe-west2"
     assert environment["ADJOURN_FALLBACK_LOCATION"] == "europe-west3"
     assert ".europe-west4.run.app" in environment["ADJOURN_CRON_URL"]
 
