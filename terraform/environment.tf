@@ -42,6 +42,7 @@ locals {
         THREADS          = tostring(var.functions[name].concurrency)
       },
       length(var.audiences) > 0 ? { ADJOURN_AUDIENCES = join(",", var.audiences) } : {},
+      var.database.has_ttl_policies ? {} : { ADJOURN_CLEANUP = "true" },
       name == "deferred" ? { ADJOURN_MAX_ATTEMPTS = local.max_attempts } : {},
       name == "deferred" && length(var.people_audiences) > 0 ? { ADJOURN_PEOPLE_AUDIENCES = join(",", var.people_audiences) } : {},
     )
@@ -58,7 +59,7 @@ locals {
   # Source: https://cloud.google.com/functions/docs/configuring/env-var#reserved
   refused_variables = [
     for name in local.given_variables : name if contains(keys(local.settings), name) || can(regex(
-      "^(ADJOURN_(APP|AUDIENCES|CALLERS|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
+      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
       name,
     ))
   ]

@@ -1,6 +1,11 @@
 locals {
   crons = {
-    for name in setunion(coalesce(var.cron_names, toset(local.declared.cron_names)), keys(var.crons)) :
+    for name in setunion(
+      coalesce(var.cron_names, toset(local.declared.cron_names)),
+      keys(var.crons),
+      # Under this name adjourn deletes its expired records itself, where no TTL policy does.
+      var.database.has_ttl_policies ? [] : ["adjourn"],
+    ) :
     name => merge(
       var.cron_defaults,
       { for key, value in try(var.crons[name], {}) : key => value if value != null },

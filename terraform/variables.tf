@@ -158,7 +158,7 @@ variable "secrets" {
 }
 
 variable "database" {
-  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform."
+  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform; adjourn then deletes what has expired (ADJOURN_CLEANUP)."
   type = object({
     backup_days      = optional(number, 7)
     has_ttl_policies = optional(bool, true)

@@ -17,7 +17,7 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     given = set(function["service_config"][0]["environment_variables"])
     # Custom addresses, people, other keys and local servers are for those who have them.
     optional = {"audiences", "people_audiences", "keys_url", "revision"}
-    optional |= {"tasks_host", "scheduler_host"}
+    optional |= {"tasks_host", "scheduler_host", "cleanup"}
 
     assert {
         f"ADJOURN_{field.name.upper()}"

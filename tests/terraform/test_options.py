@@ -87,6 +87,11 @@ def test_ttl_policies_can_be_left_out_and_the_commands_for_them_are_told(
     commands = plan.raw["planned_values"]["outputs"]["ttl_commands"]["value"]
     assert {each.partition("--collection-group=")[2].split()[0] for each in commands} == kinds
     assert all("fields ttls update expires_at" in each for each in commands)
+    # Until somebody has run them, and where nobody can, adjourn deletes what has expired.
+    settings = {each.environment["ADJOURN_CLEANUP"] for each in functions(plan).values()}
+    jobs = {each["name"] for each in plan.of_type("google_cloud_scheduler_job").values()}
+    assert settings == {"true"}
+    assert "adjourn-adjourn" in jobs
 
 
 def test_audiences_have_variables_of_their_own(changed: Workspace) -> None:

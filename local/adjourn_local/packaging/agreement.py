@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from adjourn import App
+from adjourn.state.cleanup import CRON_NAME
 from adjourn_local.errors import PackageError
 
 _QUEUE = "google_cloud_tasks_queue"
@@ -79,7 +80,7 @@ class Names:
         return [
             f"A Cloud Scheduler job calls the cron name {name!r}, which the application does"
             " not declare."
-            for name in sorted(planned.crons - self.crons)
+            for name in sorted(planned.crons - self.crons - {CRON_NAME})
         ]
 
 
