@@ -16,9 +16,9 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers
+from adjourn.state.unique_records import UniqueCalls
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.task import Task
-from adjourn.tasks.unique import UniqueCalls
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
@@ -76,7 +76,9 @@ class Wiring:
             propagator=self._declared.propagator,
             markers=self._markers,
             payloads=self._payloads,
-            unique_calls=UniqueCalls(store=adapters.store, clock=adapters.clock),
+            unique_calls=UniqueCalls(
+                store=adapters.store, clock=adapters.clock, queue=adapters.queue
+            ),
         )
 
     @cached_property
@@ -163,10 +165,12 @@ class Wiring:
                 store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
             ),
             dead_letters=self._dead_letters,
-            on_resumed=self._follow_periodic,
+            on_resumed=self._follow,
         )
 
-    def _follow_periodic(self, envelope: Envelope, task: str) -> None:
+    def _follow(self, envelope: Envelope, task: str) -> None:
+        if envelope.unique:
+            self.enqueuer.unique_calls.follow(envelope.unique, task)
         if len(self._declared.periodics):
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 

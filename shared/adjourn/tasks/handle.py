@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adjourn.errors import EncodeError, EnqueueError
@@ -29,14 +30,19 @@ class TaskHandle:
     eta: dt.datetime | None
     is_new: bool
     _queue: TaskQueue | None = field(repr=False)
+    _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
 
     def cancel(self) -> bool:
         """Delete the task; False if it has already finished. A running attempt is not stopped.
 
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
+            StoreError: The task is deleted, but an equal unique call cannot be made yet.
         """
-        return self._queue is not None and self._queue.delete(self.name)
+        is_cancelled = self._queue is not None and self._queue.delete(self.name)
+        if is_cancelled and self._on_cancelled is not None:
+            self._on_cancelled()
+        return is_cancelled
 
     def fetch(self) -> TaskState | None:
         """Return the state of the task; None if it has finished, was deleted or enqueued again.
