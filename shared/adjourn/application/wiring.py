@@ -14,6 +14,7 @@ from adjourn.registry import Registry
 from adjourn.requests.gate import Gate, Receiver
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers
 from adjourn.state.unique_records import UniqueCalls
@@ -79,6 +80,7 @@ class Wiring:
             unique_calls=UniqueCalls(
                 store=adapters.store, clock=adapters.clock, queue=adapters.queue
             ),
+            call_records=CallRecords(store=adapters.store, clock=adapters.clock),
         )
 
     @cached_property
@@ -153,9 +155,14 @@ class Wiring:
 
     def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
+        from adjourn.execution.crash_watch import CrashWatch  # noqa: PLC0415
+        from adjourn.execution.resumption import Resumption  # noqa: PLC0415
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
-        adapters = self._adapters
+        adapters, records = self._adapters, self.enqueuer.call_records
+        resumption = Resumption(
+            enqueuer=self.enqueuer, records=records, on_resumed=self._follow_periodic
+        )
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
@@ -165,7 +172,8 @@ class Wiring:
                 store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
             ),
             dead_letters=self._dead_letters,
-            on_resumed=self._follow,
+            resumption=resumption,
+            watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
         )
 
     def _follow(self, envelope: Envelope, task: str) -> None:

@@ -17,6 +17,7 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
@@ -27,7 +28,7 @@ from adjourn.tasks.unique import unique_call
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
-_LONGEST_DELAY = dt.timedelta(days=29)
+LONGEST_DELAY = dt.timedelta(days=29)
 
 
 class _Prepared(NamedTuple):
@@ -55,6 +56,7 @@ class Enqueuer:
     markers: TransactionMarkers
     payloads: LargePayloads
     unique_calls: UniqueCalls
+    call_records: CallRecords
 
     def enqueue(
         self,
@@ -133,7 +135,8 @@ class Enqueuer:
         """
         name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
         extended = self.payloads.extend_for(envelope, at)
-        return self._create(self._with_task(extended, name=name, eta=at))
+        going_on = extended._replace(starts_at=at, hops_at=None)
+        return self._create(self._with_task(going_on, name=name, eta=at))
 
     def _prepare(
         self,
@@ -198,7 +201,9 @@ class Enqueuer:
         without the risk of a loss. The ids are random, because the documentation advises against
         names with a common prefix.
         """
-        task_eta = eta and min(eta, self.adapters.clock.now() + _LONGEST_DELAY)
+        task_eta = eta and min(eta, self.adapters.clock.now() + LONGEST_DELAY)
+        if task_eta != eta:
+            envelope = envelope._replace(starts_at=eta, hops_at=task_eta)
         task = NewTask(
             target=Target.DEFERRED,
             label=envelope.task,
@@ -243,4 +248,5 @@ class Enqueuer:
             eta=prepared.eta,
             is_new=name is not None,
             _queue=queue,
+            _records=self.call_records,
         )
