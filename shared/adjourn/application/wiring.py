@@ -161,7 +161,7 @@ class Wiring:
 
         adapters, records = self._adapters, self.enqueuer.call_records
         resumption = Resumption(
-            enqueuer=self.enqueuer, records=records, on_resumed=self._follow_periodic
+            enqueuer=self.enqueuer, records=records, on_resumed=self._follow
         )
         return CallExecutor(
             adapters=adapters,
