@@ -160,9 +160,7 @@ class Wiring:
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
         adapters, records = self._adapters, self.enqueuer.call_records
-        resumption = Resumption(
-            enqueuer=self.enqueuer, records=records, on_resumed=self._follow
-        )
+        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=self._follow)
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
