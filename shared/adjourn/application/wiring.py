@@ -17,9 +17,9 @@ from adjourn.settings import Settings
 from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers
+from adjourn.state.unique_records import UniqueCalls
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.task import Task
-from adjourn.tasks.unique import UniqueCalls
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
@@ -77,7 +77,9 @@ class Wiring:
             propagator=self._declared.propagator,
             markers=self._markers,
             payloads=self._payloads,
-            unique_calls=UniqueCalls(store=adapters.store, clock=adapters.clock),
+            unique_calls=UniqueCalls(
+                store=adapters.store, clock=adapters.clock, queue=adapters.queue
+            ),
             call_records=CallRecords(store=adapters.store, clock=adapters.clock),
         )
 
@@ -158,9 +160,7 @@ class Wiring:
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
         adapters, records = self._adapters, self.enqueuer.call_records
-        resumption = Resumption(
-            enqueuer=self.enqueuer, records=records, on_resumed=self._follow_periodic
-        )
+        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=self._follow)
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
@@ -174,7 +174,9 @@ class Wiring:
             watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
         )
 
-    def _follow_periodic(self, envelope: Envelope, task: str) -> None:
+    def _follow(self, envelope: Envelope, task: str) -> None:
+        if envelope.unique:
+            self.enqueuer.unique_calls.follow(envelope.unique, task)
         if len(self._declared.periodics):
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 

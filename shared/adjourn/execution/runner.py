@@ -20,7 +20,7 @@ from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, trace_fields
-from adjourn.names import RUN
+from adjourn.names import RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
@@ -178,6 +178,10 @@ class TaskRunner:
             self.retry_warnings.check(envelope.id, envelope.task, call.attempt)
         if envelope.id.endswith(RUN):
             self.on_periodic(envelope)
+        # Earlier versions of adjourn did not tell which calls are unique.
+        task_name = call.delivery.task_name
+        if unique := envelope.unique or (UNIQUE_NAME.fullmatch(task_name) and task_name):
+            self.executor.enqueuer.unique_calls.begin(unique)
         return self.executor.execute(call, task)
 
     def _admit_committed(self, call: Call) -> Outcome | None:

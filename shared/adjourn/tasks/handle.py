@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adjourn.errors import EncodeError, EnqueueError
@@ -31,6 +32,7 @@ class TaskHandle:
     is_new: bool
     _queue: TaskQueue | None = field(repr=False)
     _records: CallRecords | None = field(default=None, repr=False)
+    _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
 
     def cancel(self) -> bool:
         """Delete the call's task, whichever it is now; return False if the call has ended.
@@ -41,9 +43,13 @@ class TaskHandle:
             UnavailableError: Cloud Tasks could not be reached.
             StoreError: Datastore could not be reached; repeat it, since the call may go on.
         """
-        if self._queue is None:
-            return False
-        is_deleted = self._queue.delete(self.name)
+        is_cancelled = self._queue is not None and self._cancel(self._queue)
+        if is_cancelled and self._on_cancelled is not None:
+            self._on_cancelled()
+        return is_cancelled
+
+    def _cancel(self, queue: TaskQueue) -> bool:
+        is_deleted = queue.delete(self.name)
         if self._records is None or self.id is None:
             return is_deleted
         # Also for a deleted task: its attempt may be about to enqueue the call again.
@@ -51,7 +57,7 @@ class TaskHandle:
         if record is None or not record.is_open:
             return False
         if record.task:
-            self._queue.delete(record.task)
+            queue.delete(record.task)
         return True
 
     def fetch(self) -> TaskState | None:
