@@ -19,7 +19,8 @@ def test_every_error_has_one_root_but_for_what_steers_a_task():
 
     strangers = {e.__name__ for e in found if not issubclass(e, errors.AdjournError)}
 
-    assert strangers == {"Discard", "PermanentTaskFailure", "RetryLater", "Snooze"}
+    steering = {"Discard", "PermanentTaskFailure", "RetryLater", "Snooze", "TaskTimeoutError"}
+    assert strangers == steering
 
 
 def test_importing_adjourn_imports_nothing_of_google_and_no_web_framework():
