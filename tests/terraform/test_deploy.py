@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adjourn.names import digest
 from tests.checkout import APP, TASKS, copy_checkout, deploy
 from tests.terraform.workspace import copy_module
 
@@ -17,6 +18,8 @@ class Shop:
     """A checkout with the module in it, and the shop's variables."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        # Of its own, since a queue that was deleted cannot be made again for days.
+        self.project = f"shop-{digest(str(folder), 8)}"
         self.checkout = copy_checkout(folder)
         self.environment = environment
         self.terraform = copy_module(self.checkout)
@@ -25,7 +28,7 @@ class Shop:
 
     def set(self, *, is_protected: bool = False, **variables: Any) -> None:
         policy = {} if is_protected else {"queue_defaults": {"deletion_policy": "DELETE"}}
-        told = {"project": "shop-by-script", "region": REGION, **policy, **variables}
+        told = {"project": self.project, "region": REGION, **policy, **variables}
         self.variables.write_text(json.dumps(told))
 
     def state(self, environment: str = "shop") -> Path:
@@ -121,7 +124,7 @@ def test_two_environments_know_nothing_of_each_other(shop: Shop) -> None:
     shop.run("deploy", APP, "--yes", "--environment", "staging")
     before = shop.state("staging").read_text()
     shop.write(TASKS.replace('"mail"', '"post"'))
-    shop.set(project="shop-production")
+    shop.set(project=f"{shop.project}-production")
 
     said = shop.run("plan", APP, "--environment", "production")
 
@@ -129,21 +132,21 @@ def test_two_environments_know_nothing_of_each_other(shop: Shop) -> None:
     assert "will be destroyed" not in said
     shop.run("apply", "--yes", "--environment", "production")
     assert shop.state("staging").read_text() == before
-    assert "shop-production" in shop.state("production").read_text()
+    assert f"{shop.project}-production" in shop.state("production").read_text()
     packages = {(shop.checkout / "build" / each) for each in ("staging", "production")}
     assert len({(each / "manifest.json").read_text() for each in packages}) == 2
 
 
 def test_a_plan_for_another_project_than_the_states_is_refused(shop: Shop) -> None:
     shop.run("deploy", APP, "--yes")
-    shop.set(project="shop-production")
+    shop.set(project=f"{shop.project}-production")
 
     done = shop.try_to("deploy", APP, "--yes")
 
     assert done.returncode == 1
-    assert "This state is of the project shop-by-script" in " ".join(done.stderr.split())
+    assert f"This state is of the project {shop.project}" in " ".join(done.stderr.split())
     assert {each["project"] for each in shop.instances("google_cloud_tasks_queue").values()} == {
-        "shop-by-script"
+        shop.project
     }
 
 

@@ -196,7 +196,7 @@ def _control(runs: Runs, options: argparse.Namespace) -> int:
             continue
         if is_done or found in control.wanted:
             say(f"{run_id} is {found}")
-        else:
+        elif options.ids:  # and not chosen by a status that it no longer has
             status = _failed(f"{run_id} is {found}; there is nothing to {options.runs}.")
     return status
 
