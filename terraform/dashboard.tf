@@ -23,71 +23,69 @@ locals {
       by      = ["resource.label.queue_id"]
     }
     "Requests a second, by answer" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = "run.googleapis.com/request_count"
       aligner = "ALIGN_RATE"
       reducer = "REDUCE_SUM"
       by      = ["resource.label.service_name", "metric.label.response_code"]
     }
     "Time of requests (95 %)" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = "run.googleapis.com/request_latencies"
       aligner = "ALIGN_PERCENTILE_95"
       reducer = "REDUCE_MAX"
       by      = ["resource.label.service_name"]
     }
     "Instances" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = "run.googleapis.com/container/instance_count"
       aligner = "ALIGN_MAX"
       reducer = "REDUCE_SUM"
       by      = ["resource.label.service_name"]
     }
     "Failed executions, by task" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.failures
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = ["metric.label.task"]
     }
     "Dead letters, by task" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.dead_letters
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = ["metric.label.task"]
     }
     "Retry warnings, by task" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.retry_warnings
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = ["metric.label.task"]
     }
     "Cron calls, by cron name" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.cron_ticks
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = ["metric.label.cron_name"]
     }
     "Errors of iterations" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.iteration_failures
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = []
     }
     "Services out of reach, and faults" = {
-      whose   = local.ours
+      whose   = local.our_functions
       metric  = local.metric_types.trouble
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
       by      = ["metric.label.event"]
     }
   }
-
-  metric_types = { for name, metric in google_logging_metric.event : name => "logging.googleapis.com/user/${metric.name}" }
 }
 
 resource "google_monitoring_dashboard" "main" {
@@ -98,7 +96,7 @@ resource "google_monitoring_dashboard" "main" {
     displayName = "${var.prefix}: queues, functions, crons"
     # A grid has no coordinates: the service drops zero ones, which would show as a difference.
     gridLayout = {
-      columns = 3
+      columns = "3" # an int64, which the service writes as a string
       widgets = [for title, chart in local.charts : {
         title = title
         xyChart = {
@@ -123,5 +121,5 @@ resource "google_monitoring_dashboard" "main" {
     }
   })
 
-  depends_on = [google_project_service.api]
+  depends_on = [time_sleep.apis]
 }

@@ -8,8 +8,27 @@ locals {
     build     = "Builds the functions"
   }
 
-  runtimes  = toset(["deferred", "cron", "queryiter"])
-  enqueuers = merge({ for name in local.runtimes : name => google_service_account.main[name].member }, var.enqueuers)
+  runtimes = toset(["deferred", "cron", "queryiter"])
+
+  # Operators replay dead letters, run periodic functions and steer iterations: they enqueue, too.
+  operators = { for member in var.operators : "operator ${member}" => member }
+  enqueuers = merge(
+    { for name in local.runtimes : name => google_service_account.main[name].member },
+    var.enqueuers,
+    local.operators,
+  )
+
+  # Whoever asks how a task stands: overlap="skip" in the cron function, what finds lost iterations
+  # in the deferred one, `adjourn cron list` of operators.
+  viewers = merge(
+    { for name in ["cron", "deferred"] : name => google_service_account.main[name].member },
+    local.operators,
+  )
+
+  datastore_users = merge(
+    { for name in local.runtimes : name => google_service_account.main[name].member },
+    local.operators,
+  )
 }
 
 resource "google_service_account" "main" {
@@ -19,7 +38,7 @@ resource "google_service_account" "main" {
   account_id   = "${var.prefix}-${each.key}"
   display_name = "${var.prefix}: ${each.value}"
 
-  depends_on = [google_project_service.api]
+  depends_on = [time_sleep.apis]
 }
 
 # Who may invoke: Cloud Tasks the functions that run tasks, Cloud Scheduler the cron function.
@@ -27,7 +46,7 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
   for_each = local.runtimes
 
   project  = var.project
-  location = local.region
+  location = var.region
   name     = google_cloudfunctions2_function.main[each.key].name
   role     = "roles/run.invoker"
   member   = google_service_account.main[each.key == "cron" ? "jobs" : "tasks"].member
@@ -52,15 +71,17 @@ resource "google_cloud_tasks_queue_iam_member" "enqueuer" {
   member   = local.enqueuers[each.value.enqueuer]
 }
 
-# The cron function asks whether the last run has ended.
 resource "google_cloud_tasks_queue_iam_member" "viewer" {
-  for_each = local.queues
+  for_each = {
+    for pair in setproduct(keys(local.queues), keys(local.viewers)) :
+    "${pair[0]} ${pair[1]}" => { queue = pair[0], viewer = pair[1] }
+  }
 
   project  = var.project
-  location = google_cloud_tasks_queue.main[each.key].location
-  name     = google_cloud_tasks_queue.main[each.key].name
+  location = google_cloud_tasks_queue.main[each.value.queue].location
+  name     = google_cloud_tasks_queue.main[each.value.queue].name
   role     = "roles/cloudtasks.viewer"
-  member   = google_service_account.main["cron"].member
+  member   = local.viewers[each.value.viewer]
 }
 
 # Who may give tasks the identity that the functions let in.
@@ -73,11 +94,11 @@ resource "google_service_account_iam_member" "act_as_tasks" {
 }
 
 resource "google_project_iam_member" "datastore" {
-  for_each = local.runtimes
+  for_each = local.datastore_users
 
   project = var.project
   role    = "roles/datastore.user"
-  member  = google_service_account.main[each.key].member
+  member  = each.value
 
   condition {
     title      = "Only this database"
@@ -85,29 +106,25 @@ resource "google_project_iam_member" "datastore" {
   }
 }
 
-# Cloud Build writes its log and pushes the image.
-resource "google_project_iam_member" "build" {
-  for_each = toset(["roles/logging.logWriter", "roles/artifactregistry.writer"])
+# `adjourn cron diff` compares the jobs. Cloud Scheduler grants on projects only.
+resource "google_project_iam_member" "job_viewer" {
+  for_each = local.operators
 
   project = var.project
-  role    = each.key
-  member  = google_service_account.main["build"].member
+  role    = "roles/cloudscheduler.viewer"
+  member  = each.value
 }
 
-# Cloud Functions copies what it builds into a bucket of its own, made with the first function.
-resource "google_project_iam_member" "build_source" {
-  project = var.project
-  role    = "roles/storage.objectViewer"
-  member  = google_service_account.main["build"].member
-
-  condition {
-    title      = "Only sources of functions"
-    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${local.region}\")"
+resource "google_secret_manager_secret_iam_member" "secret" {
+  for_each = {
+    for pair in setproduct(keys(var.secrets), local.runtimes) :
+    "${pair[0]} ${pair[1]}" => { secret = var.secrets[pair[0]], function = pair[1] }
   }
-}
 
-resource "google_storage_bucket_iam_member" "build" {
-  bucket = google_storage_bucket.source.name
-  role   = "roles/storage.objectViewer"
-  member = google_service_account.main["build"].member
+  project   = coalesce(each.value.secret.project, var.project)
+  secret_id = each.value.secret.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.main[each.value.function].member
+
+  depends_on = [time_sleep.apis]
 }

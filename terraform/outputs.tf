@@ -1,11 +1,12 @@
 locals {
   console = "https://console.cloud.google.com"
 
-  # Where operators look. Made of inputs only, so that runbooks can have them.
+  # Where operators look. Made of inputs only, so that runbooks can have them. The Logs Explorer takes a
+  # plus sign for a plus sign.
   links = {
     queues       = "${local.console}/cloudtasks?project=${var.project}"
     jobs         = "${local.console}/cloudscheduler?project=${var.project}"
-    logs         = "${local.console}/logs/query;query=${urlencode(local.ours)}?project=${var.project}"
+    logs         = "${local.console}/logs/query;query=${replace(urlencode(local.our_logs), "+", "%20")}?project=${var.project}"
     dead_letters = "${local.console}/datastore/databases/${var.database.name == "(default)" ? "-default-" : var.database.name}/entities;kind=AdjournDeadLetter?project=${var.project}"
     alerts       = "${local.console}/monitoring/alerting?project=${var.project}"
     errors       = "${local.console}/errors?project=${var.project}"
@@ -16,7 +17,7 @@ locals {
 output "links" {
   description = "Pages of the Cloud Console, for operators."
   value = merge(local.links, {
-    dashboard = [for each in google_monitoring_dashboard.main : "${local.console}/monitoring/dashboards/builder/${basename(each.id)}?project=${var.project}"]
+    dashboard = one([for each in google_monitoring_dashboard.main : "${local.console}/monitoring/dashboards/builder/${basename(each.id)}?project=${var.project}"])
     queue = {
       for name, queue in google_cloud_tasks_queue.main :
       name => "${local.console}/cloudtasks/queue/${queue.location}/${queue.name}/tasks?project=${var.project}"
@@ -38,6 +39,30 @@ output "environment" {
 output "urls" {
   description = "Addresses of the functions, by name."
   value       = local.urls
+}
+
+output "functions" {
+  description = "What runs, by function: the addresses at which it answers (one of them in `urls`, by which the others call it), the revision that gets the traffic, the zip that it was built of."
+  value = {
+    for name, function in local.functions : name => {
+      uris     = data.google_cloud_run_v2_service.main[name].urls
+      revision = data.google_cloud_run_v2_service.main[name].latest_ready_revision
+      zip      = function.zip
+    }
+  }
+}
+
+output "people_address" {
+  description = "IP address for the domain of the load balancer, null if there is none."
+  value       = one([for each in google_compute_global_address.people : each.address])
+}
+
+output "ttl_commands" {
+  description = "Commands that make the TTL policies where Terraform does not (`has_ttl_policies = false`)."
+  value = var.database.has_ttl_policies ? [] : [
+    for kind in local.expiring_kinds :
+    "gcloud firestore fields ttls update expires_at --collection-group=${kind} --enable-ttl --database='${var.database.name}' --project=${var.project}"
+  ]
 }
 
 output "service_accounts" {

@@ -1,15 +1,19 @@
 locals {
-  queue_names = setunion(
+  declared_queues = setunion(
     coalesce(var.queue_names, toset(local.declared.queue_names)),
     keys(var.queues),
     [var.default_queue],
   )
+  # Kept with all their bindings until they are empty, and removed without a complaint then.
+  retired_queues = setsubtract(var.retired_queues, local.declared_queues)
+  queue_names    = setunion(local.declared_queues, local.retired_queues)
 
   queues = {
-    for pair in setproduct(var.regions, local.queue_names) :
+    for pair in setproduct(local.queue_regions, local.queue_names) :
     "${pair[0]}/${pair[1]}" => merge(
       var.queue_defaults,
       { for name, value in try(var.queues[pair[1]], {}) : name => value if value != null },
+      contains(local.retired_queues, pair[1]) ? { deletion_policy = "DELETE" } : {},
       { region = pair[0], name = pair[1] },
     )
   }
@@ -84,16 +88,38 @@ resource "google_cloud_tasks_queue" "main" {
     }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [time_sleep.apis]
 }
 
-# More at once than the function can take is answered 429, which slows the whole queue down.
+# A region's queues dispatch to the same functions: calls to deferred, steps of iterations to queryiter.
+# More at once than a function can take is answered 429, which slows all of its queues down.
+locals {
+  capacities = {
+    for name in ["deferred", "queryiter"] : name => var.functions[name].max_instances * var.functions[name].concurrency
+  }
+  dispatches = {
+    for region in local.queue_regions :
+    region => sum([for each in local.queues : each.is_paused ? 0 : each.max_concurrent_dispatches if each.region == region])
+  }
+  overloads = flatten([
+    for region, dispatches in local.dispatches : [
+      for name, capacity in local.capacities :
+      "${dispatches} from ${region} (${join(", ", [for each in local.queues : "${each.name} ${each.max_concurrent_dispatches}" if each.region == region && !each.is_paused])}) to ${name}, which takes ${capacity} (${var.functions[name].max_instances} instances of ${var.functions[name].concurrency})"
+      if dispatches > capacity
+    ]
+  ])
+}
+
 check "capacity" {
   assert {
-    condition = alltrue([
-      for each in local.queues :
-      each.max_concurrent_dispatches <= var.functions.deferred.max_instances * var.functions.deferred.concurrency
-    ])
-    error_message = "A queue has more max_concurrent_dispatches than max_instances times concurrency of the deferred function: what is more is answered 429 and slows the queue down."
+    condition     = length(local.overloads) == 0
+    error_message = "The queues dispatch more at once than the functions take: ${join("; ", local.overloads)}. What is more is answered 429 and slows the queues down: raise max_instances or lower max_concurrent_dispatches."
+  }
+}
+
+check "retired_queues" {
+  assert {
+    condition     = length(setintersection(var.retired_queues, local.declared_queues)) == 0
+    error_message = "${join(", ", setintersection(var.retired_queues, local.declared_queues))}: in use again, so no longer retired; remove it from retired_queues."
   }
 }

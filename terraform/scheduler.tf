@@ -1,6 +1,11 @@
 locals {
   crons = {
-    for name in setunion(coalesce(var.cron_names, toset(local.declared.cron_names)), keys(var.crons)) :
+    for name in setunion(
+      coalesce(var.cron_names, toset(local.declared.cron_names)),
+      keys(var.crons),
+      # Under this name adjourn deletes its expired records itself, where no TTL policy does.
+      var.database.has_ttl_policies ? [] : ["adjourn"],
+    ) :
     name => merge(
       var.cron_defaults,
       { for key, value in try(var.crons[name], {}) : key => value if value != null },
@@ -12,7 +17,7 @@ resource "google_cloud_scheduler_job" "cron" {
   for_each = local.crons
 
   project          = var.project
-  region           = local.region
+  region           = local.job_region
   name             = "${var.prefix}-${each.key}"
   description      = "Looks for what is due under the cron name ${each.key}."
   schedule         = each.value.schedule
@@ -50,8 +55,16 @@ resource "google_cloud_scheduler_job" "cron" {
       error_message = "Cron ${each.key}: retry_count must be between 1 and 5."
     }
     precondition {
-      condition     = each.value.missing_after_seconds == 0 || (each.value.missing_after_seconds >= 120 && each.value.missing_after_seconds <= 84600)
-      error_message = "Cron ${each.key}: missing_after_seconds must be between 120 and 84600 (23.5 hours), or 0 for no alert."
+      condition     = local.absences[each.key].is_possible || each.value.missing_after_seconds == 0
+      error_message = "Cron ${each.key}: ${each.value.schedule} may call less than daily, and Cloud Monitoring looks back 25 hours at most: set missing_after_seconds = 0, which gives no alert if it is missing; or a schedule that calls at least daily."
+    }
+    precondition {
+      condition     = each.value.missing_after_seconds == null ? true : each.value.missing_after_seconds == 0 || (each.value.missing_after_seconds >= 120 && each.value.missing_after_seconds <= 86400)
+      error_message = "Cron ${each.key}: missing_after_seconds must be between 120 and 86400 (a day), or 0 for no alert."
+    }
+    precondition {
+      condition     = each.value.missing_after_seconds == null || each.value.missing_after_seconds == 0 || local.gaps[each.key] == null ? true : each.value.missing_after_seconds + local.absences[each.key].window >= local.gaps[each.key]
+      error_message = "Cron ${each.key}: ${each.value.schedule} leaves ${coalesce(local.gaps[each.key], 0)} seconds between two calls, so missing_after_seconds must be more than that, or null to derive it."
     }
     precondition {
       condition     = length(split(" ", each.value.schedule)) == 5 || startswith(each.value.schedule, "every ")

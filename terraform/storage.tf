@@ -1,11 +1,18 @@
 resource "google_storage_bucket" "source" {
   project                     = var.project
   name                        = "${var.project}-${var.prefix}-source"
-  location                    = local.region
+  location                    = var.region
   labels                      = var.labels
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
   force_destroy               = true # nothing but zips that can be packaged again
+
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   # Here, because everything that is built of the package comes after it.
   lifecycle {
@@ -19,7 +26,7 @@ resource "google_storage_bucket" "source" {
     }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_storage_bucket_object" "source" {

@@ -12,14 +12,14 @@ variable "default_queue" {
 }
 
 variable "queue_defaults" {
-  description = "Settings of queues of which `queues` does not say otherwise. A task is given up when both its attempts and its retry duration are spent."
+  description = "Settings of queues of which `queues` does not say otherwise. A task is given up when both its attempts and its retry duration are spent. `logging_ratio` is the share of tasks whose attempts are logged: lower it for busy queues, which are billed for three lines an attempt."
   type = object({
     deletion_policy            = optional(string, "PREVENT")
     is_paused                  = optional(bool, false)
-    logging_ratio              = optional(number, 0.1)
+    logging_ratio              = optional(number, 1)
     max_attempts               = optional(number, 100)
     max_backoff_seconds        = optional(number, 3600)
-    max_concurrent_dispatches  = optional(number, 100)
+    max_concurrent_dispatches  = optional(number, 40)
     max_dispatches_per_second  = optional(number, 100)
     max_doublings              = optional(number, 12)
     max_retry_duration_seconds = optional(number, 604800)
@@ -47,21 +47,11 @@ variable "queues" {
   nullable = false
 }
 
-variable "enqueuers" {
-  description = "Who else may enqueue, such as the account of your web application, under a name of your choice: `{ web = \"serviceAccount:web@shop.iam.gserviceaccount.com\" }`."
-  type        = map(string)
-  default     = {}
+variable "retired_queues" {
+  description = "Queues that the application does not declare any more, or not yet, and that still hold tasks: they are kept, with all permissions. Remove them from here once they are empty; then they are destroyed."
+  type        = set(string)
+  default     = []
   nullable    = false
-
-  validation {
-    condition     = alltrue([for member in values(var.enqueuers) : can(regex("^(serviceAccount|user|group|principal|principalSet):.+", member))])
-    error_message = "enqueuers must be members such as serviceAccount:web@shop.iam.gserviceaccount.com, never allUsers or allAuthenticatedUsers."
-  }
-
-  validation {
-    condition     = alltrue([for name in keys(var.enqueuers) : !contains(["deferred", "cron", "queryiter"], name)])
-    error_message = "enqueuers must not be named deferred, cron or queryiter: the functions themselves have these names."
-  }
 }
 
 variable "cron_names" {
@@ -71,11 +61,11 @@ variable "cron_names" {
 }
 
 variable "cron_defaults" {
-  description = "Settings of Cloud Scheduler jobs of which `crons` does not say otherwise. How often a periodic function runs is said in the application; the schedule says how often that is looked at."
+  description = "Settings of Cloud Scheduler jobs of which `crons` does not say otherwise. `missing_after_seconds` is after which time without a call an alert is given: if null, a quarter of an hour longer than the schedule leaves between two calls. How often a periodic function runs is said in the application; the schedule says how often that is looked at."
   type = object({
     attempt_deadline_seconds = optional(number, 180)
     is_paused                = optional(bool, false)
-    missing_after_seconds    = optional(number, 900)
+    missing_after_seconds    = optional(number)
     retry_count              = optional(number, 3)
     schedule                 = optional(string, "* * * * *")
     time_zone                = optional(string, "Etc/UTC")
@@ -85,7 +75,7 @@ variable "cron_defaults" {
 }
 
 variable "crons" {
-  description = "Settings of single Cloud Scheduler jobs, by cron name; cron names that the application declares need not be here. `missing_after_seconds = 0` gives no alert for jobs that run less than daily."
+  description = "Settings of single Cloud Scheduler jobs, by cron name; cron names that the application declares need not be here. `missing_after_seconds = 0` gives no alert, which must be said of jobs that run less than daily."
   type = map(object({
     attempt_deadline_seconds = optional(number)
     is_paused                = optional(bool)

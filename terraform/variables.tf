@@ -9,20 +9,40 @@ variable "project" {
   }
 }
 
-variable "regions" {
-  description = "Regions of the queues. The first also has the functions, the jobs and the source bucket; its queues get the tasks. The queues of the second, if there is one, get them while those of the first are out of reach."
-  type        = list(string)
+variable "region" {
+  description = "Region of the functions, their sources and images; of queues and jobs too, unless `queue_regions` and `job_region` say otherwise. Choose that of your Datastore; of the regions with Cloud Tasks, Cloud Scheduler and Cloud Functions, europe-west1 and us-central1 have been there longest."
+  type        = string
   nullable    = false
 
   validation {
-    condition     = length(var.regions) > 0 && length(var.regions) == length(toset(var.regions))
-    error_message = "regions must name at least one region, and none twice."
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region such as europe-west1, not a zone or a multi-region."
   }
+}
+
+variable "queue_regions" {
+  description = "Regions of the queues, `region` if empty. The queues of the first get the tasks, those of the second while the first is out of reach; all of them call the functions in `region`. Not all regions have Cloud Tasks."
+  type        = list(string)
+  default     = []
+  nullable    = false
 
   validation {
-    condition     = alltrue([for region in var.regions : can(regex("^[a-z]+-[a-z]+[0-9]+$", region))])
-    error_message = "regions must be regions such as europe-west1, not zones or multi-regions."
+    condition     = length(var.queue_regions) == length(toset(var.queue_regions))
+    error_message = "queue_regions must not name a region twice."
   }
+}
+
+variable "job_region" {
+  description = "Region of the Cloud Scheduler jobs, `region` if null."
+  type        = string
+  default     = null
+}
+
+variable "further_regions" {
+  description = "Regions to which Google has brought Cloud Tasks or Cloud Scheduler since the lists in regions.tf were written."
+  type        = set(string)
+  default     = []
+  nullable    = false
 }
 
 variable "prefix" {
@@ -38,7 +58,7 @@ variable "prefix" {
 }
 
 variable "labels" {
-  description = "Labels of the functions and the bucket."
+  description = "Labels of the functions, the bucket and the repository of images."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -51,11 +71,12 @@ variable "package" {
 }
 
 variable "functions" {
-  description = "Size of the functions. A timeout should not be shorter than what Cloud Tasks (`timeout` of a task, 10 minutes if not given) or Cloud Scheduler (`attempt_deadline_seconds` of a cron) wait."
+  description = "Size of the functions, and variables of your application for one of them alone. A timeout should not be shorter than what Cloud Tasks (`timeout` of a task, 10 minutes if not given) or Cloud Scheduler (`attempt_deadline_seconds` of a cron) wait."
   type = object({
     deferred = optional(object({
       concurrency     = optional(number, 8)
       cpu             = optional(number, 1)
+      environment     = optional(map(string), {})
       max_instances   = optional(number, 20)
       memory_mb       = optional(number, 512)
       min_instances   = optional(number, 0)
@@ -64,6 +85,7 @@ variable "functions" {
     cron = optional(object({
       concurrency     = optional(number, 8)
       cpu             = optional(number, 1)
+      environment     = optional(map(string), {})
       max_instances   = optional(number, 3)
       memory_mb       = optional(number, 512)
       min_instances   = optional(number, 0)
@@ -72,6 +94,7 @@ variable "functions" {
     queryiter = optional(object({
       concurrency     = optional(number, 8)
       cpu             = optional(number, 1)
+      environment     = optional(map(string), {})
       max_instances   = optional(number, 20)
       memory_mb       = optional(number, 512)
       min_instances   = optional(number, 0)
@@ -110,20 +133,23 @@ variable "runtime" {
 }
 
 variable "environment" {
-  description = "Variables of your application, in all functions."
+  description = "Variables of your application, in all functions. What this module or the platform sets is refused."
   type        = map(string)
   default     = {}
   nullable    = false
+}
 
-  validation {
-    condition     = alltrue([for name in keys(var.environment) : !can(regex("^(ADJOURN_|X_GOOGLE_|K_|GOOGLE_CLOUD_PROJECT$|LOG_EXECUTION_ID$|THREADS$|PORT$)", name))])
-    error_message = "environment must not set ADJOURN_* or what the platform sets: the other variables of this module decide these."
-  }
+variable "audiences" {
+  description = "Audiences of tokens that the functions accept beside their own addresses (ADJOURN_AUDIENCES), such as a custom domain."
+  type        = set(string)
+  default     = []
+  nullable    = false
 }
 
 variable "secrets" {
-  description = "Secrets of Secret Manager that all functions get as variables, by the variable's name. The runtime accounts need roles/secretmanager.secretAccessor on them."
+  description = "Secrets of Secret Manager that all functions get as variables, by the variable's name. The functions' accounts are granted roles/secretmanager.secretAccessor on them. The secrets must have a version."
   type = map(object({
+    project = optional(string)
     secret  = string
     version = optional(string, "latest")
   }))
@@ -132,12 +158,15 @@ variable "secrets" {
 }
 
 variable "database" {
-  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it."
+  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform; adjourn then deletes what has expired (ADJOURN_CLEANUP)."
   type = object({
-    is_created   = optional(bool, false)
-    is_protected = optional(bool, true)
-    location     = optional(string)
-    name         = optional(string, "(default)")
+    backup_days      = optional(number, 7)
+    has_ttl_policies = optional(bool, true)
+    is_created       = optional(bool, false)
+    is_protected     = optional(bool, true)
+    kms_key          = optional(string)
+    location         = optional(string)
+    name             = optional(string, "(default)")
   })
   default  = {}
   nullable = false
@@ -145,6 +174,11 @@ variable "database" {
   validation {
     condition     = can(regex("^(\\(default\\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$", var.database.name))
     error_message = "name of the database must be (default) or 4 to 63 lower-case letters, digits and hyphens."
+  }
+
+  validation {
+    condition     = var.database.backup_days >= 0 && var.database.backup_days <= 98 && floor(var.database.backup_days) == var.database.backup_days
+    error_message = "backup_days of the database must be a whole number from 0 to 98: a backup is kept for 14 weeks at most."
   }
 }
 
@@ -168,29 +202,6 @@ variable "indexes" {
   validation {
     condition     = alltrue(flatten([for each in values(var.indexes) : [for property in each.properties : contains(["ASCENDING", "DESCENDING"], property.order)]]))
     error_message = "order of an index's property must be ASCENDING or DESCENDING."
-  }
-}
-
-variable "monitoring" {
-  description = "Where alerts go and from when on they are given. Channels are ids such as projects/shop/notificationChannels/1."
-  type = object({
-    backlog_tasks              = optional(number, 1000)
-    delay_seconds              = optional(number, 300)
-    failed_attempts_per_minute = optional(number, 30)
-    is_enabled                 = optional(bool, true)
-    notification_channels      = optional(list(string), [])
-  })
-  default  = {}
-  nullable = false
-
-  validation {
-    condition     = min(var.monitoring.backlog_tasks, var.monitoring.delay_seconds, var.monitoring.failed_attempts_per_minute) > 0
-    error_message = "The thresholds in monitoring must be more than 0."
-  }
-
-  validation {
-    condition     = alltrue([for id in var.monitoring.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", id))])
-    error_message = "notification_channels must be ids such as projects/shop/notificationChannels/1."
   }
 }
 

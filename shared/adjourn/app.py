@@ -223,13 +223,20 @@ class App(AutomaticTasks):
         self._declared.tasks.add(definition.task.name, definition.task)
         return cls
 
-    def register(self, cls: V) -> V:
+    def register(self, cls: V, *, name: str | None = None, aliases: Sequence[str] = ()) -> V:
         """Register a dataclass or an enum, so that its values can be arguments.
 
+        Args:
+            cls: The class.
+            name: The stable name in the tasks; `module.qualname` if None.
+            aliases: Former names, which tasks may still carry.
+
         Raises:
-            DeclarationError: It is neither, or its name is taken.
+            DeclarationError: It is neither, or a name is taken.
         """
-        self._declared.codec.register(cls, default_name(cls))
+        if isinstance(aliases, str):
+            raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
+        self._declared.codec.register(cls, name or default_name(cls), *aliases)
         return cls
 
     def add_object(self, path: str, item: object) -> None:

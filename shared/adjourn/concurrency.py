@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar, Token, copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -54,6 +56,100 @@ class PerProcess(Generic[T]):
                 if made is None or made[0] != os.getpid():
                     made = self._made = (os.getpid(), self._make())
         return made[1]
+
+
+class TimeLimits:
+    """Ends work that takes too long, by an exception in its thread; one thread watches the time.
+
+    Python raises the exception when the thread runs Python code next. What waits in C code, such as
+    `time.sleep` or a read from a socket, is not interrupted.
+
+    The exception may come at any place. So whatever leaves a limit takes no lock, which would then
+    stay locked: the set of limits alone decides whether a limit was left or reached.
+    """
+
+    def __init__(self) -> None:
+        self._limits: set[_TimeLimit] = set()
+        self._next = math.inf
+        self._wake = threading.Event()
+        threading.Thread(target=self._watch, name="adjourn-time", daemon=True).start()
+
+    def limit(self, seconds: float, error: type[BaseException]) -> _TimeLimit:
+        """Return a context manager whose block raises `error` if it takes more than some seconds.
+
+        Args:
+            seconds: Counted from now.
+            error: It is made without arguments.
+        """
+        return _TimeLimit(self, time.monotonic() + seconds, error)
+
+    def enter(self, limit: _TimeLimit) -> None:
+        """Begin to watch a limit."""
+        self._limits.add(limit)
+        if limit.until < self._next:
+            self._wake.set()
+
+    def leave(self, limit: _TimeLimit) -> None:
+        """Take back a limit, and its exception if that was not raised yet."""
+        try:
+            self._limits.remove(limit)
+        except KeyError:
+            while not limit.is_reached:
+                time.sleep(0)
+            _raise_in(limit.thread, None)
+
+    def _watch(self) -> None:
+        while True:
+            self._wake.clear()
+            self._next = math.inf  # whoever enters from here on wakes this thread
+            waiting = list(self._limits)
+            now = time.monotonic()
+            for limit in [each for each in waiting if each.until <= now]:
+                with suppress(KeyError):
+                    self._limits.remove(limit)
+                    _raise_in(limit.thread, limit.error)
+                    limit.is_reached = True
+            self._next = min((each.until for each in waiting if each.until > now), default=math.inf)
+            self._wake.wait(None if self._next == math.inf else self._next - now)
+
+
+class _TimeLimit:
+    """The limit of one thread's work; see `TimeLimits.limit`."""
+
+    __slots__ = ("_limits", "error", "is_reached", "thread", "until")
+
+    def __init__(self, limits: TimeLimits, until: float, error: type[BaseException]) -> None:
+        self._limits = limits
+        self.until = until
+        self.error = error
+        self.thread = threading.get_ident()
+        self.is_reached = False
+
+    def __enter__(self) -> None:
+        self._limits.enter(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._limits.leave(self)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in another thread, or take it back if it was not raised yet."""
+    import ctypes  # noqa: PLC0415 - for what takes too long
+
+    exception = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
+
+
+_limits = PerProcess(TimeLimits)
+
+
+def time_limit(seconds: float, error: type[BaseException]) -> AbstractContextManager[None]:
+    """Return a context manager whose block raises `error` if it takes more than some seconds.
+
+    The exception is raised when the thread runs Python code next, so a call of C code that waits is
+    not interrupted.
+    """
+    return _limits().limit(seconds, error)
 
 
 def is_stopping() -> bool:

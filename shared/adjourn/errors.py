@@ -5,11 +5,13 @@ AdjournError
 ├── DeclarationError        a decorator, option or registration is wrong
 ├── EncodeError             a value cannot be encoded in a task
 ├── DecodeError             a body was not written by adjourn
+│   └── UnknownTypeError    a value's type or member is not registered here
 ├── EnqueueError            a task was not accepted
 │   ├── TaskExistsError     the name is taken, or was until recently
 │   ├── QueueNotFoundError  the queue does not exist
 │   └── UnavailableError    the service did not answer; a retry may help
 ├── UnknownNameError        nothing is registered under a name
+├── TaskCrashedError        a task's process died or ran out of time too often
 ├── NoCurrentTaskError      no task is running here
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
@@ -27,6 +29,10 @@ PermanentTaskFailure        do not retry; keep a dead letter
 Discard                     no longer wanted; end without a dead letter
 RetryLater                  failed; retry after a given time
 Snooze                      too early; run later, which does not count as an attempt
+
+Raised in the code of a running task that takes too long:
+
+TaskTimeoutError            it has used up its timeout
 """
 
 from __future__ import annotations
@@ -56,6 +62,10 @@ class DecodeError(AdjournError, ValueError):
     """A body cannot be read by this version of adjourn."""
 
 
+class UnknownTypeError(DecodeError):
+    """A value is of a type, or an enum's member, that is not known in the running application."""
+
+
 class EnqueueError(AdjournError):
     """The queue service did not accept a task."""
 
@@ -74,6 +84,18 @@ class UnavailableError(EnqueueError):
 
 class UnknownNameError(AdjournError, LookupError):
     """Nothing is registered under this name in the running application."""
+
+
+class TaskCrashedError(AdjournError):
+    """The attempts at a task began and never ended, as often as the task may be tried.
+
+    Args:
+        crashes: How often that was noticed.
+    """
+
+    def __init__(self, crashes: int) -> None:
+        often = "once" if crashes == 1 else f"{crashes} times"
+        super().__init__(f"Its process died or ran out of time {often}.")
 
 
 class NoCurrentTaskError(AdjournError, LookupError):
@@ -146,6 +168,16 @@ class Snooze(Exception):  # noqa: N818 - controls the task
     def __init__(self, for_: dt.timedelta | float) -> None:
         super().__init__(f"come back in {for_}")
         self.after = _checked_wait(for_)
+
+
+class TaskTimeoutError(BaseException):
+    """Raised in a task that has used up its timeout; the attempt has failed.
+
+    It is no `Exception`, so that a task which handles every error ends all the same.
+    """
+
+    def __init__(self, message: str = "The task has used up its timeout.") -> None:
+        super().__init__(message)
 
 
 def _checked_wait(time: dt.timedelta | float) -> dt.timedelta:

@@ -27,6 +27,9 @@ def is_reserved_kind(kind: str) -> bool:
     return _RESERVED_KIND.fullmatch(kind) is not None
 
 
+# The task names of unique calls.
+UNIQUE_NAME = re.compile(r"[0-9a-f]{40}(-[0-9]+)?")
+
 # The end of the ids of periodic runs and of the names of their tasks.
 RUN = "-periodic"
 

@@ -6,10 +6,15 @@ mock_provider "google" {
   }
 }
 
+mock_provider "time" {}
+
 variables {
-  project     = "shop-production"
-  regions     = ["europe-west1", "europe-west4"]
-  package     = "./tests/package"
+  project = "shop-production"
+  region  = "europe-west1"
+  package = "./tests/package"
+
+  queue_regions = ["europe-west1", "europe-west3"]
+
   queue_names = ["default", "mail"]
   cron_names  = ["default", "nightly"]
   queues      = { mail = { max_attempts = 20 } }
@@ -21,12 +26,12 @@ run "every_queue_is_in_every_region" {
 
   assert {
     condition = toset(keys(google_cloud_tasks_queue.main)) == toset([
-      "europe-west1/default", "europe-west1/mail", "europe-west4/default", "europe-west4/mail",
+      "europe-west1/default", "europe-west1/mail", "europe-west3/default", "europe-west3/mail",
     ])
     error_message = "There should be a queue for each pair of region and name."
   }
   assert {
-    condition     = google_cloud_tasks_queue.main["europe-west4/mail"].retry_config[0].max_attempts == 20
+    condition     = google_cloud_tasks_queue.main["europe-west3/mail"].retry_config[0].max_attempts == 20
     error_message = "What is said of a queue should hold in all regions."
   }
   assert {
@@ -72,7 +77,7 @@ run "monitoring_can_be_left_out" {
     monitoring = { is_enabled = false }
   }
   assert {
-    condition     = length(google_monitoring_alert_policy.log) + length(google_monitoring_alert_policy.queue) + length(google_monitoring_dashboard.main) == 0
+    condition     = length(google_monitoring_alert_policy.log) + length(google_monitoring_alert_policy.metric) + length(google_monitoring_slo.availability) + length(google_monitoring_dashboard.main) == 0
     error_message = "No alert and no dashboard should be made."
   }
 }
@@ -108,7 +113,16 @@ run "more_at_once_than_the_function_takes_is_warned_about" {
   command = plan
 
   variables {
-    functions = { deferred = { max_instances = 1 } }
+    functions = { queryiter = { max_instances = 1 } }
   }
   expect_failures = [check.capacity]
+}
+
+run "a_region_without_cloud_tasks_is_refused" {
+  command = plan
+
+  variables {
+    queue_regions = ["europe-west4"]
+  }
+  expect_failures = [terraform_data.deployment]
 }

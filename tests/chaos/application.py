@@ -27,6 +27,21 @@ def once(number: int) -> None:
     tell(number)
 
 
+@app.deferred(max_retries=2)
+def die(number: int) -> None:
+    """End the process, as a fault in a library written in C or the lack of memory does."""
+    tell(number)
+    os._exit(1)
+
+
+@app.deferred(timeout=15, max_retries=0)
+def spin(number: int) -> None:
+    """Never end."""
+    tell(number)
+    while True:
+        pass
+
+
 @app.periodic(cron="*/10 * * * *", cron_name="slots", overlap="allow", once=True)
 def slot() -> None:
     """Tell for which time this was due."""

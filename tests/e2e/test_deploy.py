@@ -24,6 +24,8 @@ resource "terraform_data" "price" {
 }
 """
 
+ENVIRONMENT = "shop-variables"  # what deploy.sh makes of the name of the file of variables
+
 needs_terraform = pytest.mark.skipif(
     not shutil.which("terraform"), reason="TERRAFORM IS NOT ON THE PATH: deploy.sh was not tried"
 )
@@ -43,17 +45,24 @@ def tree(folder: Path) -> Mapping[str, int]:
 
 def prices(checkout: Path) -> list[int]:
     """Return what terraform has applied."""
-    state = checkout / "terraform" / "terraform.tfstate"
+    state = checkout / "terraform" / "terraform.tfstate.d" / ENVIRONMENT / "terraform.tfstate"
     resources = json.loads(state.read_text())["resources"]
     return [each["attributes"]["input"]["value"] for r in resources for each in r["instances"]]
 
 
+def kept_plan(checkout: Path) -> Path:
+    return checkout / "build" / ENVIRONMENT / "adjourn.tfplan"
+
+
 def apply(checkout: Path, price: int) -> None:
     """Give terraform something that can be destroyed."""
+    folder = checkout / "terraform"
+    chosen = {"TF_DATA_DIR": f"{folder}/.terraform-{ENVIRONMENT}", "TF_WORKSPACE": ENVIRONMENT}
     for arguments in (["init"], ["apply", "-auto-approve", f"-var=price={price}"]):
         subprocess.run(
             ["terraform", *arguments],
-            cwd=checkout / "terraform",
+            cwd=folder,
+            env={**os.environ, **chosen},
             capture_output=True,
             timeout=120,
             check=True,
@@ -176,6 +185,14 @@ def test_a_conflict_is_told_with_both_versions(checkout: Path) -> None:
         (["destroy"], "There is no terminal to ask for confirmation; give --yes."),
         (["destroy", APP, "--yes"], f"destroy takes no argument {APP}"),
         (["destroy", "--source", "x"], "destroy takes no option --source"),
+        (["apply"], "There is no terminal to ask for confirmation; give --yes."),
+        (["apply", APP, "--yes"], f"apply takes no argument {APP}"),
+        (["apply", "--yes"], "There is no plan "),
+        (["plan", APP, "-lock-timeout"], "-lock-timeout needs a value."),
+        (["plan", APP, "--environment", "a b"], "The environment a b must have letters"),
+        (["plan", APP, "--environment=cron"], "The environment cron has the name of a function"),
+        (["package", APP, "--without-hashes=1"], "--without-hashes takes no value."),
+        (["package", APP, "--allow", "shop/tls.key"], "no such file would be refused"),
     ],
 )
 @needs_terraform
@@ -239,6 +256,7 @@ def test_that_terraform_is_missing_is_said(
         (["package", APP], ["adjourn export tfvars"]),
         (["plan", APP], ["init", "plan", "show -json"]),
         (["deploy", APP], ["init", "plan", "show -json", "apply"]),
+        (["apply"], ["init", "apply"]),
         (["destroy"], ["init", "plan", "-destroy", "apply"]),
     ],
 )
@@ -256,7 +274,7 @@ def test_a_dry_run_shows_what_it_would_do_and_touches_nothing(
     for word in shown:
         assert any(f" {word}" in line for line in commands), word
     assert tree(checkout.parent) == before
-    if arguments[0] != "destroy":
+    if arguments[0] not in {"apply", "destroy"}:
         deploy(checkout, "package", APP)
         (name,) = (path.name for path in (checkout / "build").glob("deferred-*.zip"))
         assert name in done.stdout
@@ -272,7 +290,7 @@ def test_a_plan_that_lacks_a_queue_fails_and_cannot_be_applied(
         assert done.returncode == 1
         assert "There is no queue 'mail'; add it to queue_names or queues." in done.stderr
         assert "terraform_data.price will be created" in done.stdout
-        assert not (checkout / "build" / "adjourn.tfplan").exists()
+        assert not kept_plan(checkout).exists()
     assert not (checkout / "terraform" / "terraform.tfstate").exists()
 
 
@@ -296,7 +314,7 @@ def test_destroy_removes_what_is_there_from_wherever_it_is_called(
 
     assert done.returncode == 0, done.stderr
     assert prices(checkout) == []
-    assert not (checkout / "build" / "adjourn.tfplan").exists()
+    assert not kept_plan(checkout).exists()
 
 
 @needs_terraform
@@ -327,4 +345,76 @@ def test_a_terminal_is_asked(
     assert prices(checkout) == left
     assert done.returncode == (1 if left else 0)
     assert ("Nothing was changed." in done.stdout) is bool(left)
-    assert not (checkout / "build" / "adjourn.tfplan").exists()
+    assert not kept_plan(checkout).exists()
+
+
+@needs_terraform
+def test_a_terminal_is_not_asked_when_there_is_nothing_to_change(
+    terminal: tuple[int, int], checkout: Path, variables: Path
+) -> None:
+    _, theirs = terminal  # nobody answers
+
+    done = deploy(checkout, "destroy", "-var-file", variables.name, stdin=theirs)
+
+    assert (done.returncode, "There is nothing to change." in done.stdout) == (0, True)
+
+
+BACKEND = 'terraform {\n  backend "local" {}\n}\n'
+
+
+@needs_terraform
+def test_a_backend_is_set_up_for_each_environment(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "terraform" / "backend.tf").write_text(BACKEND)
+    for name in ("staging", "production"):
+        options = [f"--environment={name}", "-var=price=7"]
+        setting = f"--backend-config=path={tmp_path}/{name}.tfstate"
+
+        done = deploy(checkout, "destroy", "--yes", setting, *options)
+
+        assert done.returncode == 0, done.stderr
+        assert "There is nothing to change." in done.stdout
+        noted = checkout / "terraform" / f".terraform-{name}" / "terraform.tfstate"
+        assert json.loads(noted.read_text())["backend"]["config"]["path"] == (
+            f"{tmp_path}/{name}.tfstate"
+        )
+        assert deploy(checkout, "destroy", "--yes", *options).returncode == 0
+
+
+@needs_terraform
+def test_a_state_of_no_environment_is_not_passed_over(checkout: Path, variables: Path) -> None:
+    apply(checkout, 7)
+    folder = checkout / "terraform"
+    (folder / "terraform.tfstate.d" / ENVIRONMENT / "terraform.tfstate").rename(
+        folder / "terraform.tfstate"
+    )
+
+    done = deploy(checkout, "destroy", "--yes", "-var-file", str(variables))
+
+    assert done.returncode == 2
+    assert f"Is it that of {ENVIRONMENT}? Then move it to " in done.stderr
+
+
+@needs_terraform
+def test_options_of_terraform_reach_it(checkout: Path) -> None:
+    options = ["-var=price=7", "-lock-timeout=5m", "-backend-config=bucket=states", "--dry-run"]
+
+    said = deploy(checkout, "destroy", *options).stdout.splitlines()
+
+    init, _, plan, apply, _ = said
+    assert init.endswith("init -input=false -reconfigure -backend-config=bucket=states")
+    assert "-lock-timeout=5m -var=price=7 -destroy" in plan
+    assert "apply -input=false -lock-timeout=5m" in apply
+
+
+@needs_terraform
+def test_opentofu_takes_the_place_of_terraform(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for program, found in (("bash", "bash"), ("dirname", "dirname"), ("tofu", "terraform")):
+        path = shutil.which(found)
+        assert path
+        (tmp_path / "bin" / program).symlink_to(path)
+    only = {"PATH": str(tmp_path / "bin")}
+
+    assert "+ tofu " in deploy(checkout, "destroy", "--dry-run", environment=only).stdout
+    named = deploy(checkout, "destroy", "--dry-run", environment={"TERRAFORM": "terraform"})
+    assert "+ terraform " in named.stdout

@@ -128,7 +128,8 @@ def test_one_is_paused_and_resumed(walk: Walk) -> None:
     resumed = runs("resume", walk.id)
     # All entities are done, so the run may have finished before its status is read.
     assert resumed.returncode == 0
-    assert resumed.stdout in {f"{walk.id} is running\n", f"{walk.id} is finished\n"}
+    statuses = ("running", "finishing", "finished")
+    assert resumed.stdout in {f"{walk.id} is {status}\n" for status in statuses}
     walk.hears(f"{LAST + 1} seen")
     assert runs("watch", walk.id).returncode == 0
     again = runs("resume", walk.id)
@@ -180,6 +181,19 @@ def test_runs_are_chosen_by_class_and_status(walk: Walk) -> None:
     assert (cancelled.returncode, cancelled.stdout) == (0, f"{walk.id} is cancelling\n")
     walk.knock(b"open")
     walk.hears("cancelled")
+
+
+def test_what_failed_in_none_is_not_handled_again(walk: Walk) -> None:
+    assert runs("rerun", walk.id).returncode == 2
+    going_on = runs("rerun", "--failed", walk.id)
+    walk.knock(b"open")
+    walk.hears(f"{LAST + 1} seen")
+    assert runs("watch", walk.id).returncode == 0
+    ended = runs("rerun", "--failed", walk.id)
+
+    assert (going_on.returncode, ended.returncode) == (2, 2)
+    assert f"Run {walk.id} is running; wait for its end" in going_on.stderr
+    assert "gave no entity up" in ended.stderr
 
 
 @pytest.mark.parametrize(("answer", "is_cancelled"), [("y", True), ("", False)])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.terraform.schema import Block, Field, is_nested
+from tests.terraform.stored import is_same_dashboard
 from tests.terraform.values import UNKNOWN, State, Value
 
 _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
@@ -26,7 +27,7 @@ def _planned(field: Field, prior: Value, proposed: Value, *, is_new: bool) -> Va
         return _default(field)
     if proposed is None and field.get("Computed"):
         return UNKNOWN if is_new else prior
-    if field.get("DiffSuppressed") and _is_same_time(prior, proposed):
+    if field.get("DiffSuppressed") and _is_overlooked(prior, proposed):
         return prior
     return proposed
 
@@ -43,6 +44,12 @@ def _default(field: Field) -> Value:
     if field["type"] == "Bool":
         return text == "true"
     return float(text) if field["type"] in {"Int", "Float"} else text
+
+
+def _is_overlooked(prior: Value, proposed: Value) -> bool:
+    return _is_same_time(prior, proposed) or (
+        isinstance(proposed, str) and proposed[:1] == "{" and is_same_dashboard(prior, proposed)
+    )
 
 
 def _is_same_time(one: Value, other: Value) -> bool:

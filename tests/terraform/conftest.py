@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,35 @@ from tests.terraform.stub import Stub, serving
 from tests.terraform.workspace import Plan, Workspace, copy_module
 
 FUNCTIONS = ("deferred", "cron", "queryiter")
-SHOP = {"project": "shop-production", "regions": ["europe-west1", "europe-west4"]}
+REGIONS = ["europe-west1", "europe-west3"]
+SHOP = {"project": "shop-production", "region": REGIONS[0], "queue_regions": REGIONS}
+
+A_LITTLE_OF_EVERYTHING: dict[str, Any] = {
+    **SHOP,
+    "environment": {"SHOP_CURRENCY": "EUR"},
+    "database": {"name": "shop"},
+    "secrets": {"SHOP_MAIL_TOKEN": {"secret": "mail-token"}},
+    "enqueuers": {"web": "serviceAccount:web@shop.example"},
+    "operators": ["group:on-call@shop.example"],
+    "functions": {"queryiter": {"memory_mb": 1024, "environment": {"SHOP_BATCH": "200"}}},
+    "queue_defaults": {"logging_ratio": 0},
+    "queues": {
+        "mail": {
+            "max_attempts": 20,
+            "max_dispatches_per_second": 10,
+            "min_backoff_seconds": 0.5,
+            "logging_ratio": 1,
+        }
+    },
+    "crons": {"nightly": {"schedule": "0 3 * * *", "time_zone": "Europe/Berlin"}},
+    "indexes": {
+        "orders": {
+            "kind": "Order",
+            "properties": [{"name": "customer"}, {"name": "placed_at", "order": "DESCENDING"}],
+        }
+    },
+    "monitoring": {"notification_channels": ["projects/shop-production/notificationChannels/1"]},
+}
 
 
 def write_package(folder: Path) -> None:
@@ -72,30 +101,7 @@ def workspace(new_workspace: Callable[[], Workspace]) -> Workspace:
 def plan(new_workspace: Callable[[], Workspace]) -> Plan:
     """Return the plan of a shop that sets a little of everything."""
     workspace = new_workspace()
-    workspace.configure(
-        **SHOP,
-        environment={"SHOP_CURRENCY": "EUR"},
-        database={"name": "shop"},
-        secrets={"SHOP_MAIL_TOKEN": {"secret": "mail-token"}},
-        enqueuers={"web": "serviceAccount:web@shop.example"},
-        queue_defaults={"logging_ratio": 0},
-        queues={
-            "mail": {
-                "max_attempts": 20,
-                "max_dispatches_per_second": 10,
-                "min_backoff_seconds": 0.5,
-                "logging_ratio": 1,
-            }
-        },
-        crons={"nightly": {"schedule": "0 3 * * *", "time_zone": "Europe/Berlin"}},
-        indexes={
-            "orders": {
-                "kind": "Order",
-                "properties": [{"name": "customer"}, {"name": "placed_at", "order": "DESCENDING"}],
-            }
-        },
-        monitoring={"notification_channels": ["projects/shop-production/notificationChannels/1"]},
-    )
+    workspace.configure(**A_LITTLE_OF_EVERYTHING)
     return workspace.plan()
 
 

@@ -25,6 +25,8 @@ def answered(type_name: str, new: State) -> State:
     return {
         "id": f"{type_name}/{hashlib.sha256(text.encode()).hexdigest()[:12]}",
         "number": PROJECT_NUMBER,
+        "urls": [f"https://{new.get('name')}-{PROJECT_NUMBER}.{new.get('location')}.run.app"],
+        "latest_ready_revision": f"{new.get('name')}-00001-abc",
     }
 
 

@@ -8,7 +8,7 @@ from tests.terraform.workspace import Plan
 Resources = dict[str, dict[str, Any]]
 
 # The only roles on the whole project; everything else is granted on the one thing it is needed for.
-_PROJECT_ROLES = {"roles/artifactregistry.writer", "roles/logging.logWriter"}
+_PROJECT_ROLES = {"roles/cloudscheduler.viewer", "roles/logging.logWriter"}
 # And those that a condition narrows to a database or a bucket.
 _NARROWED_ROLES = {"roles/datastore.user", "roles/storage.objectViewer"}
 _MONTH = 30 * 86_400
@@ -46,14 +46,18 @@ def queues_are_bounded(plan: Plan) -> Iterator[str]:
 def functions_are_closed(plan: Plan) -> Iterator[str]:
     for address, values in plan.of_type("google_cloudfunctions2_function").items():
         (service,) = values["service_config"]
-        if service["ingress_settings"] != "ALLOW_INTERNAL_ONLY":
+        has_people = "ADJOURN_PEOPLE_AUDIENCES" in service["environment_variables"]
+        inside = {"ALLOW_INTERNAL_ONLY", *(["ALLOW_INTERNAL_AND_GCLB"] if has_people else [])}
+        if service["ingress_settings"] not in inside:
             yield f"{address} can be reached from outside"
         if service["environment_variables"].get("ADJOURN_PLATFORM") != "cloud-run-iam":
             yield f"{address} does not know that Cloud Run checks its callers"
         if not _invokers(plan, values["name"]):
             yield f"{address} may be invoked by nobody"
         for member in _invokers(plan, values["name"]):
-            if member != f"serviceAccount:{service['environment_variables']['ADJOURN_CALLERS']}":
+            is_person = has_people and member.startswith(("user:", "group:", "domain:"))
+            callers = f"serviceAccount:{service['environment_variables']['ADJOURN_CALLERS']}"
+            if member != callers and not is_person:
                 yield f"{address} may be invoked by {member}, whom adjourn refuses"
 
 

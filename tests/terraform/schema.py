@@ -11,17 +11,20 @@ Field = dict[str, Any]
 Block = dict[str, Field]
 
 _PRIMITIVES = {"String": "string", "Bool": "bool", "Int": "number", "Float": "number"}
+_FILES = ("google.json", "time.json")
+_KINDS = ("data", "resources")
 _ID: Field = {"type": "String", "Optional": True, "Computed": True}
 
 
 @cache
 def tables() -> dict[str, Any]:
-    """Return what google.json holds: the provider's version, its data sources and resources.
+    """Return what google.json and time.json hold: data sources and resources.
 
-    It is what google 7.45.0 says of the types that adjourn uses: types, defaults, enumerations, and
-    what makes a resource be replaced.
+    It is what google 7.45.0 and time 0.13.1 say of the types that adjourn uses: types, defaults,
+    enumerations, and what makes a resource be replaced.
     """
-    return json.loads(Path(__file__).with_name("google.json").read_text())
+    told = [json.loads(Path(__file__).with_name(name).read_text()) for name in _FILES]
+    return {kind: {n: t for each in told for n, t in each[kind].items()} for kind in _KINDS}
 
 
 def block_of(type_name: str) -> Block:

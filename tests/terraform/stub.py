@@ -1,9 +1,12 @@
-"""A provider that stands in for Google's, with no network: it speaks Terraform's plugin protocol.
+"""A provider that stands in for Google's and time's, with no network.
+
+It speaks Terraform's plugin protocol.
 
 Queues and Cloud Scheduler jobs are made at a local server, if there is one, through Google's own
 clients, and read back from there. All other resources live in Terraform's state alone, with
-invented ids. What it checks is what google.json says (types, required arguments, enumerations); the
-rest of Google's rules, and its answers, only the real provider knows.
+invented ids, as a service would give them back. What it checks is what google.json and time.json
+say (types, required arguments, enumerations); the rest of Google's rules, and its answers, only the
+real provider knows.
 """
 
 import json
@@ -15,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import json_format
 
 from tests.terraform import invented
 from tests.terraform.changes import mistakes, planned, replacing, settled
 from tests.terraform.protocol import CALLS, ERROR, SERVICE, Messages
 from tests.terraform.schema import block_of, schema, tables
 from tests.terraform.services import Jobs, Queues, Service
+from tests.terraform.stored import as_stored
 from tests.terraform.values import State, dump, load
 
 
@@ -95,7 +100,9 @@ class Stub:
         state = load(request.current_state.msgpack)
         service = self.services.get(request.type_name)
         return self.messages.ReadResponse(
-            new_state=self._value(service.read(state) if service else state)
+            new_state=self._value(
+                service.read(state) if service else as_stored(request.type_name, state)
+            )
         )
 
     def plan_resource_change(self, request: Any) -> Any:
@@ -122,7 +129,7 @@ class Stub:
         try:
             new = self._applied(request.type_name, prior, wanted)
             found: Sequence[str] = []
-        except (RefusedError, grpc.RpcError) as error:
+        except (RefusedError, grpc.RpcError, json_format.ParseError) as error:
             new, found = prior, [str(error)]
         return self.messages.ApplyResponse(
             new_state=self._value(new),
@@ -148,7 +155,7 @@ class Stub:
         fields = block_of(type_name)
         new = settled(fields, wanted, invented.answered(type_name, wanted))
         if service is None:
-            return new
+            return as_stored(type_name, new)
         return service.update(prior, new) if prior else service.create(new)
 
     def _value(self, value: State | None) -> Any:
@@ -192,9 +199,8 @@ def serving(stub: Stub, socket: Path) -> Iterator[dict[str, str]]:
     server.start()
     address = {"Network": "unix", "String": str(socket)}
     plugin = {"Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True}
+    plugins = {name: {**plugin, "Addr": address} for name in ("hashicorp/google", "hashicorp/time")}
     try:
-        yield {
-            "TF_REATTACH_PROVIDERS": json.dumps({"hashicorp/google": {**plugin, "Addr": address}})
-        }
+        yield {"TF_REATTACH_PROVIDERS": json.dumps(plugins)}
     finally:
         server.stop(None).wait()

@@ -16,7 +16,8 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     function = plan.resources()['google_cloudfunctions2_function.main["deferred"]']
     given = set(function["service_config"][0]["environment_variables"])
     # Custom addresses, people, other keys and local servers are for those who have them.
-    optional = {"audiences", "people_audiences", "keys_url", "tasks_host", "revision"}
+    optional = {"audiences", "people_audiences", "keys_url", "revision"}
+    optional |= {"tasks_host", "scheduler_host", "cleanup"}
 
     assert {
         f"ADJOURN_{field.name.upper()}"
@@ -71,12 +72,14 @@ def _all(paths: Any) -> str:
 
 def test_each_alert_tells_what_to_do(plan: Plan) -> None:
     alerts = plan.of_type("google_monitoring_alert_policy")
-    titles = {re.search(r'\["(\w+)"\]', address)[1] for address in alerts}  # type: ignore[index]
+    titles = {re.sub(r".*\.(metric|log|missing_cron)\b|[.\[\]\"0-9]", "", a) for a in alerts}
 
-    assert titles == {
+    assert {title.removeprefix("google_monitoring_alert_policy") for title in titles} == {
         *("failing_attempts", "backlog", "delay"),
-        *("dead_letters", "retry_threshold", "failing_cron", "stopped_iteration"),
-        *("failing_startup", "fault"),
+        *("server_errors", "refused_calls", "memory", "instances"),
+        *("dead_letters", "retry_threshold", "stopped_iteration"),
+        *("failing_startup", "fault", "public_access"),
+        *("failing_cron", "burn_rate"),
         *("default", "nightly"),  # missing crons
     }
     for address, values in alerts.items():
@@ -105,7 +108,7 @@ def test_whatever_is_said_to_be_worth_an_alert_has_one(plan: Plan) -> None:
 def test_no_runbook_is_left_over(plan: Plan) -> None:
     written = {path.name.partition(".")[0] for path in Path(MODULE, "runbooks").iterdir()}
     used = {
-        address.partition('["')[2].removesuffix('"]')
+        re.sub(r'.*(\["|policy\.)|("\]|\[0\])', "", address)
         for address in plan.of_type("google_monitoring_alert_policy")
         if ".missing_cron[" not in address
     }
@@ -117,4 +120,5 @@ def test_the_dashboard_shows_what_the_metrics_count(plan: Plan) -> None:
     (dashboard,) = plan.of_type("google_monitoring_dashboard").values()
     shown = set(re.findall(r"logging.googleapis.com/user/(\w+)", dashboard["dashboard_json"]))
 
-    assert shown == {each["name"] for each in plan.of_type("google_logging_metric").values()}
+    metrics = plan.of_type("google_logging_metric")
+    assert shown == {each["name"] for name, each in metrics.items() if ".event[" in name}

@@ -34,7 +34,7 @@ class World:
 
     def configure(self, **variables: object) -> None:
         removable = {"deletion_policy": "DELETE"}
-        fixed = {"project": self.project, "regions": [REGION], "monitoring": {"is_enabled": False}}
+        fixed = {"project": self.project, "region": REGION, "monitoring": {"is_enabled": False}}
         self.workspace.configure(**fixed, **{"queue_defaults": removable, **variables})
 
     def queues(self) -> set[str]:
@@ -61,7 +61,7 @@ def test_what_was_applied_is_there_and_a_second_plan_changes_nothing(world: Worl
     queue = world.tasks.get_queue(name=world.queue)
     assert queue.retry_config.max_attempts == 100
     assert queue.retry_config.max_retry_duration.total_seconds() == 604_800
-    assert queue.stackdriver_logging_config.sampling_ratio == 0.1
+    assert queue.stackdriver_logging_config.sampling_ratio == 1
     job = world.scheduler.get_job(name=world.job)
     assert job.http_target.uri.endswith(".europe-west1.run.app/nightly")
     assert job.http_target.oidc_token.audience == job.http_target.uri.removesuffix("/nightly")

@@ -81,7 +81,7 @@ def deployment(
     workspace = Workspace(copy_module(checkout), provider)
     workspace.configure(
         project=PROJECT,
-        regions=[REGION],
+        region=REGION,
         queue_defaults={"deletion_policy": "DELETE"},
         environment={"E2E_EAR": ear.path},
     )
@@ -189,6 +189,18 @@ def test_queues_and_jobs_are_those_that_the_application_declares(
     assert _queues(tasks) == {"default", "greetings"}
     assert _jobs(scheduler) == {"adjourn-adjourn", "adjourn-noon"}
     assert not deployment.workspace.has_changes()
+
+
+def test_the_outputs_say_what_runs_and_where_to_look(deployment: Deployment) -> None:
+    manifest = json.loads((deployment.checkout / "build" / "manifest.json").read_text())
+
+    running = deployment.workspace.output("functions")
+
+    for name in FUNCTIONS:
+        assert running[name]["revision"].startswith(f"adjourn-{name}-")
+        assert running[name]["zip"] == manifest["functions"][name]["zip"]
+    dashboard = deployment.workspace.output("links")["dashboard"]
+    assert dashboard.startswith("https://console.cloud.google.com/monitoring/dashboards/builder/")
 
 
 @pytest.mark.usefixtures("_application")

@@ -27,7 +27,7 @@ def test_an_example_can_be_planned(workspace: Workspace, name: str) -> None:
     example.init()
     (example.folder / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     example.run("init", "-reconfigure", "-input=false")
-    example.configure(project="shop-production", on_call="shop@example.com")
+    example.configure(project="shop-production", chat="a@example.com", on_call="b@example.com")
 
     assert "module.adjourn.google_cloudfunctions2_function.main" in str(example.plan().resources())
 

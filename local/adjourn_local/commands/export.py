@@ -11,7 +11,7 @@ from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError, UsageError
-from adjourn_local.packaging.agreement import Names
+from adjourn_local.packaging.agreement import Names, removals
 
 DECLARED = Path("build") / "adjourn.auto.tfvars.json"
 
@@ -35,7 +35,8 @@ def add(add: Add) -> None:
     )
     tfvars.set_defaults(run=_tfvars)
     check = actions.add_parser(
-        "check", help="fail if a Terraform plan lacks a queue or a cron name"
+        "check",
+        help="fail if a Terraform plan lacks a queue or a cron name, or removes a protected queue",
     )
     check.add_argument(
         "plan", help="output of `terraform show -json`, as a file; - reads it from stdin"
@@ -70,15 +71,18 @@ def _check(options: argparse.Namespace) -> int:
         declared = Names.exported(options.declared)
     except OSError as error:
         raise PackageError(f"{error.filename}: {error.strerror}.") from None
-    planned = Names.planned(plan, "The input" if is_piped else options.plan)
+    where = "The input" if is_piped else str(options.plan)
+    planned = Names.planned(plan, where)
     for sentence in declared.superfluous(planned):
         sys.stderr.write(f"adjourn: Note: {sentence}\n")
-    missing = declared.missing(planned)
-    if missing:
-        sys.stderr.write(
-            "\n- ".join(["adjourn: The application uses what Terraform does not have:", *missing])
-            + "\n"
-        )
+    problems = {
+        "The application uses what Terraform does not have:": declared.missing(planned),
+        "The plan deletes queues with the tasks in them:": removals(plan, where),
+    }
+    for title, sentences in problems.items():
+        if sentences:
+            sys.stderr.write("\n- ".join([f"adjourn: {title}", *sentences]) + "\n")
+    if any(problems.values()):
         return 1
     say("Terraform has every queue and cron name that the application uses.")
     return 0

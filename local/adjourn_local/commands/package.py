@@ -1,7 +1,6 @@
 """The command `adjourn package`: build the zips to deploy."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from adjourn_local.commands import Add
@@ -30,6 +29,19 @@ def add(add: Add) -> None:
         help="the application's pinned requirements (default: requirements.txt in --source)",
     )
     package.add_argument(
+        "--without-hashes",
+        action="store_true",
+        help="package requirements without hashes, if some of the application's have none",
+    )
+    package.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or folder, relative to --source, to take although it looks like a secret or"
+        " like data; may be repeated",
+    )
+    package.add_argument(
         "--output",
         type=Path,
         default=Path("build"),
@@ -51,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         source=options.source,
         include=options.include,
         pinned=options.requirements or _default_requirements(options.source),
+        allow=options.allow,
+        is_hashed=not options.without_hashes,
     )
     try:
         found = bundles(application)
@@ -58,11 +72,6 @@ def run(options: argparse.Namespace) -> int:
             write(options.output, options.app, found)
     except OSError as error:
         raise PackageError(f"{error.filename}: {error.strerror}.") from None
-    if b"--hash=" not in found[0].files["requirements.txt"]:
-        sys.stderr.write(
-            f"adjourn: {application.pinned} has no hashes for some packages, so none are checked"
-            " when the functions are built; uv pip compile --generate-hashes writes them.\n"
-        )
     for bundle in found:
         size = f"{len(bundle.files)} files, {len(bundle.zipped):,} bytes"
         say(f"{options.output / bundle.zip_name}  ({size})")

@@ -94,6 +94,10 @@ def add(add: Add) -> None:
         each.add_argument("id")
     for each in (found, shown, watched):
         each.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument("--failures", action="store_true", help="list all entities that failed")
+    rerun = actions.add_parser("rerun", help="start a run over what failed in another one")
+    rerun.add_argument("--failed", action="store_true", required=True, help="what failed for good")
+    rerun.add_argument("id")
     for name, control in _CONTROLS.items():
         action = actions.add_parser(name, help=control.help)
         action.add_argument("ids", nargs="*", metavar="id")
@@ -144,8 +148,14 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
     say("\n".join(f"{name.replace('_', ' '):<13} {_cell(value)}" for name, value in fields.items()))
     say("")
     console().print(_shard_table(state.shards))
-    for each in state.failures:
+    failures = runs.get(options.id).failures() if options.failures else state.failures
+    for each in failures:
         say(f"{each.entry}: {each.message}")
+    return 0
+
+
+def _rerun(runs: Runs, options: argparse.Namespace) -> int:
+    say(runs.get(options.id).rerun_failed().id)
     return 0
 
 
@@ -203,11 +213,11 @@ def _chosen(runs: Runs, options: argparse.Namespace) -> list[str]:
     if options.ids:
         return list(dict.fromkeys(options.ids))
     status = Status(options.status) if options.status else None
-    found = runs.find_runs(iteration=options.iteration, status=status)
-    return [run.id for run in found if run.status in _CONTROLS[options.runs].possible]
+    found = runs.find(iteration=options.iteration, status=status)
+    return [state.id for state in found if state.status in _CONTROLS[options.runs].possible]
 
 
-_COMMANDS = {"list": _list, "show": _show, "watch": _watch}
+_COMMANDS = {"list": _list, "show": _show, "watch": _watch, "rerun": _rerun}
 
 
 def _state(runs: Runs, run_id: str) -> RunState:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from adjourn import App
+from adjourn.state.cleanup import CRON_NAME
 from adjourn_local.errors import PackageError
 
 _QUEUE = "google_cloud_tasks_queue"
@@ -79,8 +80,27 @@ class Names:
         return [
             f"A Cloud Scheduler job calls the cron name {name!r}, which the application does"
             " not declare."
-            for name in sorted(planned.crons - self.crons)
+            for name in sorted(planned.crons - self.crons - {CRON_NAME})
         ]
+
+
+def removals(plan: str, where: str) -> list[str]:
+    """Return a sentence, with the fix, for every protected queue that a plan deletes.
+
+    Terraform refuses it too, but only when the code has changed and the permissions are gone.
+
+    Raises:
+        PackageError: It is no plan as `terraform show -json` prints it.
+    """
+    changes = _mapping(plan, where).get("resource_changes", [])
+    queues = (each["change"] for each in changes if each["type"] == _QUEUE)
+    removed = (each["before"] for each in queues if "delete" in each["actions"])
+    return [
+        f"The queue {queue['name']!r} in {queue['location']} would be deleted; add it to"
+        " retired_queues until it is empty."
+        for queue in sorted(removed, key=lambda each: (each["location"], each["name"]))
+        if queue.get("deletion_policy") == "PREVENT"
+    ]
 
 
 def _mapping(text: str, where: str) -> Mapping[str, Any]:

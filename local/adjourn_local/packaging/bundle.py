@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adjourn_local.errors import PackageError
-from adjourn_local.packaging import requirements
+from adjourn_local.packaging import inspection, requirements
 from adjourn_local.runtime.functions import FOLDER, NAMES
 
 MANIFEST = "manifest.json"
@@ -41,12 +41,16 @@ class Application:
         include: Folders and files to include, relative to `source`; if empty, the application's
             top-level package or module.
         pinned: File of its pinned requirements; None if it needs only adjourn's.
+        allow: Files and folders to include although they look like secrets or data.
+        is_hashed: Whether every requirement must have a hash; if not, none is written.
     """
 
     spec: str
     source: Path
     include: Sequence[str] = ()
     pinned: Path | None = None
+    allow: Sequence[str] = ()
+    is_hashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,12 @@ def bundles(application: Application) -> Sequence[Bundle]:
     """Build the three functions with the application, without writing anything.
 
     Raises:
-        PackageError: A file is missing, or files or requirements conflict.
+        PackageError: A file is missing or must not be deployed, or files or requirements conflict.
     """
-    files = {**_library(), **_users(application), "requirements.txt": _pins(application).encode()}
+    users = _users(application)
+    inspection.refuse(users, application.allow)
+    inspection.compile_all(users)
+    files = {**_library(), **users, "requirements.txt": _pins(application).encode()}
     found = []
     for name in NAMES:
         content = {**files, "main.py": (FOLDER / name / "main.py").read_bytes()}
@@ -185,7 +192,10 @@ def _pins(application: Application) -> str:
     if application.pinned is None:
         return requirements.render(ours)
     theirs = requirements.read(application.pinned)
-    return requirements.render(requirements.merge(ours, theirs, where=application.pinned))
+    merged = requirements.merge(ours, theirs, where=application.pinned)
+    if application.is_hashed:
+        requirements.need_hashes(theirs, where=application.pinned)
+    return requirements.render(merged, is_hashed=application.is_hashed)
 
 
 def _zip(files: Files) -> bytes:

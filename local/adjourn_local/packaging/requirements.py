@@ -101,15 +101,27 @@ def merge(ours: Sequence[Pin], theirs: Sequence[Pin], *, where: Path) -> Sequenc
     return merged
 
 
-def render(pins: Sequence[Pin]) -> str:
-    """Return the text of a requirements file; it has hashes only if every pin has hashes.
+def need_hashes(pins: Sequence[Pin], *, where: Path) -> None:
+    """Check that every pin has a hash, since pip and uv check the hashes of all or of none.
 
-    Pip and uv require hashes for all packages if one has them.
+    Raises:
+        PackageError: Some pins have none; the message lists them.
     """
-    with_hashes = all(pin.hashes for pin in pins)
+    bare = [f"- {pin.name}" for pin in pins if not pin.hashes]
+    if bare:
+        first = f"{where} has no hashes for these packages. pip checks hashes of all or of none:"
+        fix = (
+            "uv pip compile --generate-hashes adds them. Or package all of them without hashes, so"
+            " that nothing is checked: --without-hashes."
+        )
+        raise PackageError("\n".join([first, *bare, fix]))
+
+
+def render(pins: Sequence[Pin], *, is_hashed: bool = True) -> str:
+    """Return the text of a requirements file."""
     lines = []
     for pin in pins:
-        hashes = sorted(pin.hashes) if with_hashes else []
+        hashes = sorted(pin.hashes) if is_hashed else []
         lines.append(" \\\n".join([str(pin), *(f"    --hash={each}" for each in hashes)]))
     return "".join(f"{line}\n" for line in lines)
 

@@ -14,11 +14,12 @@ from adjourn.registry import Registry
 from adjourn.requests.gate import Gate, Receiver
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers
+from adjourn.state.unique_records import UniqueCalls
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.task import Task
-from adjourn.tasks.unique import UniqueCalls
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
@@ -76,7 +77,10 @@ class Wiring:
             propagator=self._declared.propagator,
             markers=self._markers,
             payloads=self._payloads,
-            unique_calls=UniqueCalls(store=adapters.store, clock=adapters.clock),
+            unique_calls=UniqueCalls(
+                store=adapters.store, clock=adapters.clock, queue=adapters.queue
+            ),
+            call_records=CallRecords(store=adapters.store, clock=adapters.clock),
         )
 
     @cached_property
@@ -151,9 +155,12 @@ class Wiring:
 
     def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
+        from adjourn.execution.crash_watch import CrashWatch  # noqa: PLC0415
+        from adjourn.execution.resumption import Resumption  # noqa: PLC0415
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
-        adapters = self._adapters
+        adapters, records = self._adapters, self.enqueuer.call_records
+        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=self._follow)
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
@@ -163,10 +170,13 @@ class Wiring:
                 store=adapters.store, transactions=adapters.transactions, clock=adapters.clock
             ),
             dead_letters=self._dead_letters,
-            on_resumed=self._follow_periodic,
+            resumption=resumption,
+            watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
         )
 
-    def _follow_periodic(self, envelope: Envelope, task: str) -> None:
+    def _follow(self, envelope: Envelope, task: str) -> None:
+        if envelope.unique:
+            self.enqueuer.unique_calls.follow(envelope.unique, task)
         if len(self._declared.periodics):
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 

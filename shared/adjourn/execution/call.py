@@ -1,4 +1,4 @@
-"""One attempt at a delivered call: run it, and decide what follows."""
+"""Run a delivered call, and decide what follows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import datetime as dt
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from adjourn.clock import Clock
 from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
-    DecodeError,
     Discard,
     EncodeError,
     EnqueueError,
@@ -22,16 +21,17 @@ from adjourn.errors import (
     RetryLater,
     Snooze,
     StoreError,
+    TaskTimeoutError,
     UnavailableError,
 )
-from adjourn.execution.attempt import Attempt
-from adjourn.execution.current_task import CurrentTask, running
+from adjourn.execution.crash_watch import CrashWatch
+from adjourn.execution.current_task import Call, CurrentTask, running
 from adjourn.execution.dead_letters import KEPT, DeadLetterRecorder
-from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
+from adjourn.execution.delivery import TIMEOUT, Outcome
+from adjourn.execution.resumption import Resumption
 from adjourn.log import event
 from adjourn.ports import Adapters
-from adjourn.serialization.context import LANGUAGE, USER, ContextPropagator, text
-from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.context import ContextPropagator
 from adjourn.settings import Settings
 from adjourn.state.once_records import Claim, ClaimStatus, OnceRecords
 from adjourn.tasks.enqueue import Enqueuer
@@ -39,83 +39,13 @@ from adjourn.tasks.task import Task
 
 # A lease outlasts its attempt by the difference that clocks may have.
 SKEW = dt.timedelta(seconds=10)
+_ANSWER = dt.timedelta(seconds=1)  # an attempt ends so much before its timeout, to be answered
 _LONGEST_REASON = 500
-
-
-class Call(NamedTuple):
-    """One attempt at a call.
-
-    Attributes:
-        envelope: The call.
-        delivery: The request that delivered it.
-        attempt: The count over all tasks of the call.
-        limit: Attempts after which the queue deletes the task; 0 for unlimited.
-        unreadable: Why its stored arguments cannot be read; None if they can.
-    """
-
-    envelope: Envelope
-    delivery: Delivery
-    attempt: Attempt
-    limit: int
-    unreadable: DecodeError | None = None
-
-    @classmethod
-    def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:
-        """Return the attempt that a delivery makes."""
-        counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
-        return cls(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
-
-    @property
-    def is_last(self) -> bool:
-        """Whether a failure now is final."""
-        envelope = self.envelope
-        return (
-            envelope.no_retry or self.attempt.is_last(envelope.max_retries) or self.is_queues_last
-        )
-
-    @property
-    def is_queues_last(self) -> bool:
-        """Whether Cloud Tasks deletes the task after this attempt, whatever the answer."""
-        return 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
-
-    def current(
-        self, clock: Clock, function_timeout: int, settle: Callable[[object], None] | None
-    ) -> CurrentTask:
-        """Return what the user's code can find out about the call.
-
-        Args:
-            clock: For the time that is left.
-            function_timeout: The timeout of the deferred function, in seconds.
-            settle: Marks the call as done within a transaction; None if it is not claimed.
-        """
-        envelope = self.envelope
-        longest = dt.timedelta(seconds=function_timeout)
-        return CurrentTask(
-            id=envelope.id,
-            task=envelope.task,
-            name=self.delivery.task_name,
-            queue=self.delivery.queue,
-            attempt=self.attempt.number,
-            retry_count=self.attempt.retry_count,
-            is_last_attempt=self.is_last,
-            enqueued_at=envelope.enqueued_at,
-            eta=envelope.eta,
-            user=text(envelope.context, USER),
-            language=text(envelope.context, LANGUAGE),
-            deadline=clock.now() + min(envelope.timeout or TIMEOUT, longest),
-            _clock=clock,
-            _settle=settle,
-        )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CallExecutor:
-    """Runs calls; records those that failed for good and enqueues again those that go on later.
-
-    Attributes:
-        on_resumed: Called with each call that was enqueued again, and the full name of its new
-            task.
-    """
+    """Runs calls; records those that failed for good and enqueues again those that go on later."""
 
     adapters: Adapters
     settings: Settings
@@ -123,10 +53,11 @@ class CallExecutor:
     enqueuer: Enqueuer
     once_records: OnceRecords
     dead_letters: DeadLetterRecorder
-    on_resumed: Callable[[Envelope, str], None]
+    resumption: Resumption
+    watch: CrashWatch
 
     def execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
-        """Run a call, unless it has to be claimed and cannot be.
+        """Run a call, unless it is over, has to be claimed and cannot be, or crashed too often.
 
         Returns:
             The outcome; None if the call was enqueued again.
@@ -135,8 +66,22 @@ class CallExecutor:
             StoreError: A record could not be read or written; nothing may be acknowledged.
             EnqueueError: The call could not be enqueued again; nothing may be acknowledged.
         """
-        envelope = call.envelope
-        if envelope.once or envelope.no_retry:
+        if not call.is_watched:
+            return self._execute(call, task)
+        watched = self.watch.begin(call, self._longest(call) + 2 * SKEW)
+        if watched is None:
+            return Outcome.DONE
+        outcome = self._execute(watched, task)
+        self.watch.end(watched, outcome)
+        return outcome
+
+    def _longest(self, call: Call) -> dt.timedelta:
+        return min(
+            call.envelope.timeout or TIMEOUT, dt.timedelta(seconds=self.settings.function_timeout)
+        )
+
+    def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
+        if call.envelope.once or call.envelope.no_retry:
             return self._claim(call, task)
         outcome = self._run(call, task, None)
         if outcome is Outcome.DONE:
@@ -163,20 +108,12 @@ class CallExecutor:
             UnavailableError: Cloud Tasks could not be reached.
             StoreError: Datastore could not be reached.
         """
-        envelope = call.envelope
-        resumed = envelope._replace(
-            queue=envelope.queue or call.delivery.queue,
-            resumed=envelope.resumed + 1,
-            attempts=call.attempt.retry_count + counts,
-            executions=call.attempt.execution_count + counts,
-        )
         try:
-            handle = self.enqueuer.resume(resumed, at)
+            self.resumption.resume(call, at, counts=counts)
         except UnavailableError:
             raise
         except (EnqueueError, EncodeError) as error:
             return self.give_up(call, error)
-        self.on_resumed(envelope, handle.name)
         return None
 
     def give_up(
@@ -235,14 +172,15 @@ class CallExecutor:
         self, call: Call, task: Task[..., Any], settle: Callable[[object], None] | None
     ) -> Outcome | None:
         name, clock = call.envelope.task, self.adapters.clock
-        if call.unreadable:
-            return self.give_up(call, call.unreadable, task)
+        if call.refusal:
+            return self.give_up(call, call.refusal, task)
         # From here on the call has begun, and no longer expires when it is resumed.
-        call = call._replace(envelope=call.envelope._replace(expires_at=None))
+        call = call._replace(envelope=call.envelope._replace(expires_at=None), has_begun=True)
         try:
             with (
-                running(call.current(clock, self.settings.function_timeout, settle)),
+                running(CurrentTask.of(call, clock, clock.now() + self._longest(call), settle)),
                 self.propagator.restored(call.envelope.context),
+                self._limit(call),
             ):
                 _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
@@ -262,6 +200,10 @@ class CallExecutor:
         else:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
+
+    def _limit(self, call: Call) -> AbstractContextManager[None]:
+        longest = self._longest(call) - _ANSWER
+        return self.adapters.time_limit(longest.total_seconds(), TaskTimeoutError)
 
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:

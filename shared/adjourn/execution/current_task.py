@@ -1,4 +1,4 @@
-"""The running task, as its own code sees it."""
+"""One attempt at a delivered call: as the library counts it, and as the task's own code sees it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,88 @@ import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import Scoped
-from adjourn.errors import DeclarationError, NoCurrentTaskError
+from adjourn.errors import DeclarationError, DecodeError, NoCurrentTaskError, TaskCrashedError
+from adjourn.execution.attempt import Attempt
+from adjourn.execution.delivery import Delivery
+from adjourn.serialization.context import LANGUAGE, USER, text
+from adjourn.serialization.envelope import Envelope
 
 _current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
+
+
+class Call(NamedTuple):
+    """One attempt at a call.
+
+    Attributes:
+        envelope: The call.
+        delivery: The request that delivered it.
+        attempt: The count over all tasks of the call.
+        limit: Attempts after which the queue deletes the task; 0 for unlimited.
+        unreadable: Why its stored arguments cannot be read; None if they can.
+        crashes: Earlier attempts that are known to have begun and never ended.
+        successor: Full name of the task that goes on if the process dies now; empty for none.
+        has_begun: Whether the user's code was called in this attempt.
+    """
+
+    envelope: Envelope
+    delivery: Delivery
+    attempt: Attempt
+    limit: int
+    unreadable: DecodeError | None = None
+    crashes: int = 0
+    successor: str = ""
+    has_begun: bool = False
+
+    @classmethod
+    def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:
+        """Return the attempt that a delivery makes."""
+        counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
+        return cls(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether a failure now is final."""
+        return (
+            self.envelope.no_retry
+            or self._counted.is_last(self.envelope.max_retries)
+            or 0 < self.limit <= self.attempt.number
+        )
+
+    @property
+    def is_queues_last(self) -> bool:
+        """Whether Cloud Tasks deletes the task after this attempt, whatever the answer."""
+        return 0 < self.limit <= self.delivery.attempt.number  # the queue counts this task alone
+
+    @property
+    def may_have_crashed(self) -> bool:
+        """Whether Cloud Tasks has made more attempts than were answered."""
+        return self.attempt.retry_count > self.attempt.execution_count
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the begin and the end of this attempt have to be noted."""
+        return bool(self.envelope.resumed) or self.may_have_crashed or self.is_queues_last
+
+    @property
+    def has_crashed_too_often(self) -> bool:
+        """Whether its crashes have used up the attempts of the call, so that it must not run."""
+        most = self.envelope.max_retries
+        has_used_retries = most is not None and self._counted.execution_count > most
+        return self.crashes > 0 and (has_used_retries or 0 < self.limit < self.attempt.number)
+
+    @property
+    def refusal(self) -> Exception | None:
+        """Why the call must never run; None if it may."""
+        is_crashed = self.has_crashed_too_often
+        return self.unreadable or (TaskCrashedError(self.crashes) if is_crashed else None)
+
+    @property
+    def _counted(self) -> Attempt:
+        return self.attempt.after(attempts=0, executions=self.crashes)
 
 
 # Not frozen: one is made for each delivery, and that would take three times as long.
@@ -50,6 +126,40 @@ class CurrentTask:
     deadline: dt.datetime
     _clock: Clock
     _settle: Callable[[object], None] | None
+
+    @classmethod
+    def of(
+        cls,
+        call: Call,
+        clock: Clock,
+        deadline: dt.datetime,
+        settle: Callable[[object], None] | None,
+    ) -> CurrentTask:
+        """Return what the user's code can find out about one attempt at a call.
+
+        Args:
+            call: The attempt.
+            clock: For the time that is left.
+            deadline: When the attempt times out.
+            settle: Marks the call as done within a transaction; None if it is not claimed.
+        """
+        envelope = call.envelope
+        return cls(
+            id=envelope.id,
+            task=envelope.task,
+            name=call.delivery.task_name,
+            queue=call.delivery.queue,
+            attempt=call.attempt.number,
+            retry_count=call.attempt.retry_count,
+            is_last_attempt=call.is_last,
+            enqueued_at=envelope.enqueued_at,
+            eta=envelope.eta,
+            user=text(envelope.context, USER),
+            language=text(envelope.context, LANGUAGE),
+            deadline=deadline,
+            _clock=clock,
+            _settle=settle,
+        )
 
     def time_left(self) -> dt.timedelta:
         """Return how long this attempt may still take, at least zero."""

@@ -18,10 +18,10 @@ from adjourn.errors import DecodeError, TaskExistsError, UnknownNameError
 from adjourn.execution.dead_letters import KIND, UNINDEXED, DeadLetter
 from adjourn.names import numbered
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
-from adjourn.serialization.codec import Codec, Json
 from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.verbatim import VERBATIM
+from adjourn.state import call_records, once_records
 from adjourn.state.large_payloads import LargePayloads
-from adjourn.state.once_records import renew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class StoredDeadLetters:
         letter = self.store.transact(work)
         if letter.replayed_at is None:  # else a replayed task may need its payload
             with suppress(DecodeError):
-                self._payloads.discard(Envelope.decode(letter.body, _VERBATIM))
+                self._payloads.discard(Envelope.decode(letter.body, VERBATIM))
 
     @property
     def _payloads(self) -> LargePayloads:
@@ -147,17 +147,19 @@ class StoredDeadLetters:
         letter = _letter(task_id, record)
         call = _call(letter, now)
         if letter.replayed_at is None:
-            renew(transaction, call.id, now)
+            once_records.renew(transaction, call.id, now)
+            task = self.queue.full_name(call.queue, _name(call))
+            call_records.renew(transaction, call.id, call.resumed, task, now)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
 
     def _enqueue(self, call: Envelope) -> str:
-        name = f"{numbered(call.id, call.resumed)}-replayed"
+        name = _name(call)
         task = NewTask(
             target=Target.DEFERRED,
             label=call.task,
             queue=call.queue,
-            body=self._payloads.body_for(call, _VERBATIM, None),
+            body=self._payloads.body_for(call, VERBATIM, None),
             name=name,
             timeout=call.timeout,
             min_backoff=call.min_backoff,
@@ -169,27 +171,14 @@ class StoredDeadLetters:
             return self.queue.full_name(call.queue, name)
 
 
-class _Verbatim(Codec):
-    """Leaves arguments in their JSON form, so that their types need not be registered."""
-
-    def encode(self, value: object, path: str = "value") -> Json:
-        is_verbatim = isinstance(value, list | dict)
-        return value if is_verbatim else super().encode(value, path)  # type: ignore[return-value]
-
-    def decode(self, tree: Json) -> Any:
-        # Only markers of fields are decoded; other dicts are arguments or context.
-        if isinstance(tree, dict) and "$dict" not in tree and "$" in "".join(tree):
-            return super().decode(tree)
-        return tree
-
-
-_VERBATIM = _Verbatim()
+def _name(call: Envelope) -> str:
+    return f"{numbered(call.id, call.resumed)}-replayed"
 
 
 def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
     """Return the call of a letter for its replay; its arguments stay encoded."""
     try:
-        call = Envelope.decode(letter.body, _VERBATIM)
+        call = Envelope.decode(letter.body, VERBATIM)
     except DecodeError as error:
         reason = _STEP if letter.task == "step" else f"{error}"
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
@@ -203,6 +192,9 @@ def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
         resumed=call.resumed + 1,
         attempts=0,
         executions=0,
+        starts_at=now,
+        hops_at=None,
+        waiting_since=None,
     )
 
 

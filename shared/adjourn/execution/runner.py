@@ -5,28 +5,40 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.call import SKEW, Call, CallExecutor
+from adjourn.errors import (
+    ConflictError,
+    DecodeError,
+    StoreError,
+    UnknownNameError,
+    UnknownTypeError,
+)
+from adjourn.execution.call import SKEW, CallExecutor
+from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, trace_fields
-from adjourn.names import RUN
+from adjourn.names import RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import TRACEPARENT, text
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.call_records import CallRecord
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome, wait
+from adjourn.tasks.enqueue import LONGEST_DELAY
 from adjourn.tasks.methods import Method, resolved
 from adjourn.tasks.task import Task
 
 # How long a task with an unknown name is retried, as during a rolling deploy.
 GRACE = dt.timedelta(hours=1)
+
+# How much earlier than planned a task may arrive because clocks differ.
+_EARLY = dt.timedelta(hours=1)
 
 # Delay of a call that goes on as a new task after the last attempt that its queue makes.
 _PAUSE = dt.timedelta(minutes=1)
@@ -59,9 +71,34 @@ class TaskRunner:
         """
         try:
             envelope = Envelope.decode(delivery.body, self.codec)
+        except UnknownTypeError as error:
+            return self._receive_verbatim(delivery, error)
         except DecodeError as error:
             return self.reject(delivery, error)
-        call = Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+        return self._receive(self._call(envelope, delivery))
+
+    def _call(self, envelope: Envelope, delivery: Delivery) -> Call:
+        return Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+
+    def _receive_verbatim(self, delivery: Delivery, error: UnknownTypeError) -> Outcome:
+        """Receive a call with a type that this revision does not know; the next one may.
+
+        If it is enqueued again, its arguments stay as they are.
+        """
+        from adjourn.serialization.verbatim import VERBATIM  # noqa: PLC0415 - for rolling deploys
+
+        error.__cause__ = None  # it may quote an argument, and this is logged
+        try:
+            envelope = Envelope.decode(delivery.body, VERBATIM)
+        except DecodeError:
+            return self.reject(delivery, error)
+        executor, enqueuer = self.executor, replace(self.executor.enqueuer, codec=VERBATIM)
+        resumption = replace(executor.resumption, enqueuer=enqueuer)
+        runner = replace(self, executor=replace(executor, resumption=resumption))
+        return runner._receive(self._call(envelope, delivery)._replace(unreadable=error))  # noqa: SLF001
+
+    def _receive(self, call: Call) -> Outcome:
+        envelope = call.envelope
         trace = trace_fields(self.settings.project, text(envelope.context, TRACEPARENT))
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
@@ -88,7 +125,10 @@ class TaskRunner:
             return outcome
         message = f"{call.envelope.task} goes on as a new task: its queue makes no more attempts"
         event("task.rescued", logging.WARNING, message, error=failure)
-        return self.executor.resume(call, self.adapters.clock.now() + _PAUSE, counts=False)
+        # The next number belongs to the successor that this attempt may have.
+        envelope = call.envelope._replace(resumed=call.envelope.resumed + 1)
+        later = self.adapters.clock.now() + _PAUSE
+        return self.executor.resume(call._replace(envelope=envelope), later, counts=False)
 
     def _admit(self, call: Call) -> Outcome | None:
         """Run a call unless it is expired, early, unknown or of a transaction without commit.
@@ -97,17 +137,33 @@ class TaskRunner:
             The outcome; None if the call was enqueued again.
         """
         envelope, now = call.envelope, self.adapters.clock.now()
-        has_begun = call.attempt.execution_count > 0
-        if envelope.expires_at is not None and now >= envelope.expires_at and not has_begun:
+        if envelope.expires_at and now >= envelope.expires_at and not self._has_begun(call):
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
-            self.executor.drop(call)
-            return Outcome.DONE
-        if envelope.eta is not None and envelope.eta - now > SKEW:
-            return self.executor.resume(call, envelope.eta, counts=False)
+            return self._drop(call)
+        if start := _next_hop(envelope, now):
+            return self.executor.resume(call, start, counts=False)
         if envelope.marker:
             return self._admit_committed(call)
-        if envelope.stowed:
-            call = self._with_arguments(call)
+        return self._admit_due(self._with_arguments(call) if envelope.stowed else call)
+
+    def _has_begun(self, call: Call) -> bool:
+        """Return whether a call is known to have been tried, so that it no longer expires."""
+        if call.attempt.execution_count or not call.may_have_crashed:
+            return call.attempt.execution_count > 0
+        record = self.executor.watch.records.get(call.envelope.id)
+        return record is not None and record.begun + record.crashes > 0
+
+    def _drop(self, call: Call) -> Outcome:
+        self.executor.drop(call)
+        if call.envelope.resumed:
+            self.executor.watch.end(call, Outcome.DONE)
+        return Outcome.DONE
+
+    def _admit_due(self, call: Call) -> Outcome | None:
+        """Run a call unless it is unknown."""
+        envelope = call.envelope
+        if isinstance(call.unreadable, UnknownTypeError):
+            return self._unknown(call, call.unreadable)
         try:
             task = self.tasks.get(envelope.task)
             if isinstance(task, Method):
@@ -122,18 +178,24 @@ class TaskRunner:
             self.retry_warnings.check(envelope.id, envelope.task, call.attempt)
         if envelope.id.endswith(RUN):
             self.on_periodic(envelope)
+        # Earlier versions of adjourn did not tell which calls are unique.
+        task_name = call.delivery.task_name
+        if unique := envelope.unique or (UNIQUE_NAME.fullmatch(task_name) and task_name):
+            self.executor.enqueuer.unique_calls.begin(unique)
         return self.executor.execute(call, task)
 
     def _admit_committed(self, call: Call) -> Outcome | None:
         """Admit a call of a transaction if that was committed."""
         envelope, now = call.envelope, self.adapters.clock.now()
-        transaction = self.markers.outcome_of(envelope.marker, envelope.enqueued_at)
+        # From the first delivery on, since the clock of the caller may differ from this one.
+        since = envelope.waiting_since or now
+        transaction = self.markers.outcome_of(envelope.marker, since)
         if transaction is TransactionOutcome.OPEN:
-            return self.executor.resume(call, now + wait(envelope.resumed), counts=False)
+            waiting = call._replace(envelope=envelope._replace(waiting_since=since))
+            return self.executor.resume(waiting, now + wait(envelope.resumed), counts=False)
         if transaction is TransactionOutcome.ROLLED_BACK:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
-            self.executor.drop(call)
-            return Outcome.DONE
+            return self._drop(call)
         # Remembered as committed, since the marker may have expired when the call is resumed.
         return self._admit(call._replace(envelope=envelope._replace(marker="")))
 
@@ -149,9 +211,33 @@ class TaskRunner:
             error.__cause__ = None  # it may quote an argument, and this is logged
             return call._replace(unreadable=error)
 
-    def _unknown(self, call: Call, error: UnknownNameError) -> Outcome:
-        due = call.envelope.eta or call.envelope.enqueued_at
-        if self.adapters.clock.now() - due > GRACE:
+    def _unknown(self, call: Call, error: UnknownNameError | UnknownTypeError) -> Outcome:
+        """Have a call retried for an hour after its first delivery to a revision without it."""
+        now = self.adapters.clock.now()
+        execution = call.attempt.execution_count + 1
+        try:
+            record = self.executor.watch.records.unknown(call.envelope.id, execution)
+        except (StoreError, ConflictError) as trouble:
+            event("service.unavailable", logging.WARNING, str(trouble), error=trouble)
+            record = CallRecord(unknown_since=now)
+        if not record.is_open:
+            return Outcome.DONE
+        if now - (record.unknown_since or now) > GRACE:
             return self.executor.give_up(call, error)
         event("task.unknown", logging.WARNING, f"{error}; it is retried for an hour")
         return Outcome.UNKNOWN
+
+
+def _next_hop(envelope: Envelope, now: dt.datetime) -> dt.datetime | None:
+    """Return the start of a call whose task was enqueued for an earlier time; None to run it now.
+
+    A task that comes well before its time was forced to run (RunTask), and does.
+    """
+    start = envelope.starts_at or envelope.eta
+    if start is None or start - now <= SKEW:
+        return None
+    if envelope.hops_at is not None:
+        return start if now >= envelope.hops_at - _EARLY else None
+    # An earlier version of adjourn wrote neither of the two fields.
+    is_hop = envelope.starts_at is None and start - envelope.enqueued_at > LONGEST_DELAY
+    return start if is_hop else None

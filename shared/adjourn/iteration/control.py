@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.iteration.runs import COMING_TO_REST, KIND, UNINDEXED, Run, Status, Step, run_key
-from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.shards import RunError, Shard, shard_key
 from adjourn.ports import Adapters, NewTask, Target, Transaction
 
 if TYPE_CHECKING:
     from adjourn.iteration.progress import RunState
 
+_Beating = AbstractContextManager[None]
 NextStep = tuple[Step, dt.datetime | None]
 """A step to be enqueued, and its earliest start; None for at once."""
 
 # A step is answered 409 until the lease of one that died has expired. Then it should not wait for
-# the longest backoff of the queue, which is an hour by default.
+# the longest backoff of the queue, by default an hour.
 _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
 _HEARTBEAT = 1.0  # seconds
 # Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
@@ -52,6 +53,25 @@ class RunHandle:
             StoreError: Datastore could not be reached.
         """
         return self._runs.state(self.id)
+
+    def failures(self) -> Iterator[RunError]:
+        """Yield all entities that were given up. Errors are those of `Runs.get`."""
+        from adjourn.iteration.failed_entities import failures  # noqa: PLC0415 - rarely needed
+
+        return failures(self._runs.adapters, self._runs.shards(self._runs.load(self.id)))
+
+    def rerun_failed(self) -> RunHandle:
+        """Start a run over all entities that were given up, once this one has ended.
+
+        Raises:
+            DeclarationError: It has not ended, or gave no entity up. Others as for `pause`.
+        """
+        from adjourn.iteration.failed_entities import store_rerun  # noqa: PLC0415
+
+        former, runs = self._runs.load(self.id), self._runs
+        run = store_rerun(runs.adapters, former, runs.shards(former))
+        runs.enqueue(run, first_steps(run))
+        return RunHandle(id=run.id, is_new=True, _runs=runs)
 
     def pause(self) -> bool:
         """Pause the run after the steps under way; False if it cannot be paused.
@@ -120,23 +140,11 @@ class Runs:
         Raises:
             StoreError: Datastore could not be reached.
         """
-        found = self.find_runs(iteration=iteration, status=status, since=since, before=before)
-        return map(self._state_of, found)
-
-    def find_runs(
-        self,
-        *,
-        iteration: str | None = None,
-        status: Status | None = None,
-        since: dt.datetime | None = None,
-        before: dt.datetime | None = None,
-    ) -> Iterator[Run]:
-        """Yield what is stored of the runs that `find` finds, without reading their shards."""
         store = self.adapters.store
         for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
             if iteration in {None, run.iteration} and status in {None, run.status}:
-                yield run
+                yield self._state_of(run)
 
     def live(self) -> Iterator[Run]:
         """Yield the runs that are under way.
@@ -144,8 +152,8 @@ class Runs:
         Raises:
             StoreError: Datastore could not be reached.
         """
-        found = self.adapters.store.query(KIND, by="live_since")
-        return (Run.from_record(run_id, record) for run_id, record in found)
+        for run_id, record in self.adapters.store.query(KIND, by="live_since"):
+            yield Run.from_record(run_id, record)
 
     def load(self, run_id: str) -> Run:
         """Return the stored state of a run; errors are those of `get`."""
@@ -153,7 +161,7 @@ class Runs:
 
     def find_run(self, run_id: str) -> Run | None:
         """Return the stored state of a run; None if there is none of that id."""
-        record = self.adapters.store.get([run_key(run_id)])[0]
+        (record,) = self.adapters.store.get([run_key(run_id)])
         return None if record is None else Run.from_record(run_id, record)
 
     def state(self, run_id: str) -> RunState | None:
@@ -177,17 +185,13 @@ class Runs:
             found += [Shard.from_record(run.id, n, record) for n, record in pairs if record]
         return found
 
-    def beating(
-        self, beat: Callable[[], object], lease: dt.timedelta
-    ) -> AbstractContextManager[None]:
+    def beating(self, beat: Callable[[], object], lease: dt.timedelta) -> _Beating:
         """Call `beat` every second, or more often for a short lease, until the context is left."""
-        seconds = min(_HEARTBEAT, lease.total_seconds() / 4)
-        return self.adapters.repeating(seconds, beat)
+        return self.adapters.repeating(min(_HEARTBEAT, lease.total_seconds() / 4), beat)
 
     def change(self, run_id: str, transition: Callable[[Run], Run | None]) -> bool:
         """Update a run and enqueue its next steps; False if the transition returns None."""
-        run = self.update(run_id, transition)
-        if run is not None:
+        if (run := self.update(run_id, transition)) is not None:
             self.enqueue(run, self.next_steps(run))
         return run is not None
 
@@ -198,7 +202,7 @@ class Runs:
         """
 
         def work(transaction: Transaction) -> Run | None:
-            record = transaction.get([run_key(run_id)])[0]
+            (record,) = transaction.get([run_key(run_id)])
             found = Run.from_record(run_id, record) if record else None
             run = transition(_existing(run_id, found))
             if run is not None:
@@ -219,11 +223,9 @@ class Runs:
             return False
         shards, now = self.shards(run), self.now()
         done, errors = sum(each.done for each in shards), sum(each.errors for each in shards)
-
-        def resumed(found: Run) -> Run | None:
-            return found.resumed(now, done, errors) if found.status in statuses else None
-
-        return self.change(run_id, resumed)
+        return self.change(
+            run_id, lambda r: r.resumed(now, done, errors) if r.status in statuses else None
+        )
 
     def next_steps(self, run: Run) -> list[NextStep]:
         """Return the steps that must be queued for a run to continue, as its shards are now."""
@@ -274,9 +276,9 @@ def steps_after(run: Run, shard: Shard) -> list[NextStep]:
 
 
 def _step_of(run: Run, shard: Shard) -> NextStep:
-    """Return the next step of a shard; it need not wait if it only ends the shard's chain."""
-    due = None if run.status in COMING_TO_REST else shard.due_at
-    return run.shard_step(shard.number, shard.step), due
+    step = run.shard_step(shard.number, shard.step)
+    # It need not wait if it only ends the shard's chain.
+    return step, None if run.status in COMING_TO_REST else shard.due_at
 
 
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:

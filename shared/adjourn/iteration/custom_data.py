@@ -37,12 +37,13 @@ class CustomData:
         """
         return self.codec.dumps(data, "custom_data")
 
-    def store(self, encoded: bytes, name: str) -> bytes:
+    def store(self, encoded: bytes, name: str, most_inside: int = MOST_INSIDE) -> bytes:
         """Return what the entity stores: the data, or a reference if they are large.
 
         Args:
             encoded: What `encode` returned.
             name: Name of the large payload, which is written first.
+            most_inside: Largest size in bytes of data that the entity stores itself.
 
         Raises:
             EncodeError: They are larger than 32 MiB.
@@ -53,7 +54,7 @@ class CustomData:
                 f"custom_data takes {len(encoded):,} bytes and a run can keep {_MOST:,};"
                 " store it in entities and keep their keys"
             )
-        if len(encoded) <= MOST_INSIDE:
+        if len(encoded) <= most_inside:
             return encoded
         stowed = self.payloads.write(name, encoded, self.clock.now() + _KEPT)
         return _REFERENCE + json.dumps({"name": name, **stowed._asdict()}).encode()

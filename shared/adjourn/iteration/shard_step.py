@@ -42,6 +42,7 @@ class ShardStep:
         version: Of the shard's record.
         encoded: The data of the shard, encoded as they were stored last.
         saves: How often the position and the data were encoded within the step.
+        kept: How many of the entities that were given up within the step are in the shard.
     """
 
     iteration: type[QueryIter[Any]]
@@ -53,6 +54,7 @@ class ShardStep:
     version: int
     encoded: bytes = b""
     saves: int = 0
+    kept: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def carry_out(self) -> Outcome:
@@ -141,6 +143,7 @@ class ShardStep:
             shard = walk.result()._replace(custom_data=self.shard.custom_data)
             retries = self.custom_data.store(shard.retries, f"{name}-retries")
             shard = shard._replace(retries=retries)
+            shard = shard._replace(failed=self._with_failed(walk, f"{name}-failed"))
             after = self.custom_data.encode(data)
             if after == self.encoded:
                 return shard
@@ -155,6 +158,20 @@ class ShardStep:
             return error
         self.encoded = after
         return shard._replace(custom_data=stored)
+
+    def _with_failed(self, walk: Walk, name: str) -> bytes:
+        """Return what the shard keeps of all entities that it gave up."""
+        new, self.kept = walk.given_up[self.kept :], len(walk.given_up)
+        if not new:
+            return self.shard.failed
+        from adjourn.iteration.failed_entities import (  # noqa: PLC0415 - hardly ever needed
+            FailedEntity,
+            with_failed,
+        )
+
+        codec = self.custom_data.codec
+        failed = [FailedEntity(*each[:2], codec.dumps(each[2]).decode()) for each in new]
+        return with_failed(self.custom_data, self.shard.failed, failed, name)
 
     def _conclude(self, walk: Walk, end: WalkEnd, shard: Shard | EncodeError) -> Outcome:
         now = self.runs.now()
@@ -190,8 +207,7 @@ class ShardStep:
         if isinstance(error, StoreRefusedError):
             partly = partly._replace(refusals=partly.refusals + 1)
             if partly.refusals >= MOST_REFUSALS:
-                stopped = partly._replace(refusals=0, step=partly.step + 1)
-                return self._record_end(stopped, WalkEnd.STOP)
+                return self._record_end(partly.renewed(now), WalkEnd.STOP)
         if self._write(partly):
             self._discard_replaced(before)
         else:

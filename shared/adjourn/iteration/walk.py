@@ -80,6 +80,7 @@ class Walk:
         self._query: Mapping[str, Any] = codec.loads(shard.query)
         self._retries = [Retry(*each) for each in codec.loads(shard.retries)]
         self._deadline = adapters.clock.monotonic() + shard.seconds
+        self.given_up: list[tuple[str, str, object]] = []
         self._next: tuple[str, Callable[[], Page]] | None = None
 
     def go(self) -> WalkEnd:
@@ -115,7 +116,7 @@ class Walk:
     def _retry_due(self) -> WalkEnd | None:
         """Try failed entities again that are due; return None if the walk goes on."""
         now = self._adapters.clock.now()
-        due = [each for each in self._retries if each.due <= now]
+        due = [each for each in self._retries if each.due <= now][: self._hooks.batch_size]
         if not due:
             return self._check_room()
         found = self._adapters.queries.find(self._query, [each.reference for each in due])
@@ -279,6 +280,7 @@ class Walk:
         kept = with_failure(
             self._shard.failures, RunError(path_of(reference), error_summary(error))
         )
+        self.given_up.append((path_of(reference), error_summary(error), reference))
         self._place.done += 1
         self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
 

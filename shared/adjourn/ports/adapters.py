@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.concurrency import ahead, is_stopping, repeating
+from adjourn.concurrency import ahead, is_stopping, repeating, time_limit
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
@@ -33,6 +33,8 @@ class Adapters:
         chance: Returns random numbers from 0 to 1.
         ahead: Begins work in the background; returns what waits for the result.
         is_stopping: Whether the server of this process was told to stop.
+        time_limit: Returns a context manager that ends its block after some seconds, by an
+            exception of a type.
         repeating: Calls something every so many seconds while a context is open.
     """
 
@@ -47,4 +49,5 @@ class Adapters:
     chance: Callable[[], float]
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
+    time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit
     repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating

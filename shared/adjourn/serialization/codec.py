@@ -17,7 +17,7 @@ from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
-from adjourn.errors import DeclarationError, DecodeError, EncodeError
+from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
 from adjourn.serialization.types import STANDARD_VALUES, Extension, registered, type_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -86,7 +86,8 @@ class Codec:
         """Return the value that has this JSON form.
 
         Raises:
-            DecodeError: It is malformed, or its type is not registered.
+            DecodeError: It is malformed.
+            UnknownTypeError: Its type, or its member of an enum, is not registered.
         """
         if type(tree) in _NATIVE:
             return tree
@@ -211,7 +212,8 @@ class Codec:
     def _decode_marker(self, tree: dict[str, Json], depth: int) -> object:
         marker, content = next(iter(tree.items()))
         if len(tree) > 1 or marker not in self._by_marker:
-            raise DecodeError(f"Nothing is registered for the marker {marker[:80]!r}.")
+            error = DecodeError if len(tree) > 1 else UnknownTypeError
+            raise error(f"Nothing is registered for the marker {marker[:80]!r}.")
         extension = self._by_marker[marker]
         state = self._decode(content, depth + 1)
         if not isinstance(state, extension.state):
@@ -220,7 +222,8 @@ class Codec:
             return extension.decode(state)
         except Exception as error:
             # The text of the error may quote a user's value, and this one is logged.
-            raise DecodeError(f"The content of {marker}: {type(error).__name__}.") from error
+            text = f"The content of {marker}: {type(error).__name__}."
+            raise (UnknownTypeError if extension.may_grow else DecodeError)(text) from error
 
 
 def to_json(tree: Json) -> bytes:

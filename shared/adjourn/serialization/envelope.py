@@ -79,7 +79,12 @@ class Envelope(NamedTuple):
         resumed: How often the call was enqueued again as a new task.
         attempts: Attempts that it had as earlier tasks.
         executions: Failed executions that it had as earlier tasks.
+        unique: Name under which a unique call is recorded; empty for any other.
         stowed: Where its arguments are stored; None if the body itself holds them.
+        starts_at: When it goes on, if it was enqueued again or its start lies further ahead than
+            that of a task may.
+        hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
+        waiting_since: When it was first delivered before its transaction was committed.
     """
 
     id: str
@@ -101,7 +106,11 @@ class Envelope(NamedTuple):
     resumed: int = 0
     attempts: int = 0
     executions: int = 0
+    unique: str = ""
     stowed: PayloadReference | None = None
+    starts_at: dt.datetime | None = None
+    hops_at: dt.datetime | None = None
+    waiting_since: dt.datetime | None = None
 
     def encode(self, codec: Codec) -> bytes:
         """Return the body; a reference without arguments if these are stored in Datastore.
@@ -240,12 +249,12 @@ _RULES = (
     (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
     (("task",), _is_name, "a str of 1 to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
-    (("marker",), lambda value: value == "" or _is_id(value), "an id, or ''"),
+    (("marker", "unique"), lambda value: value == "" or _is_id(value), "an id, or ''"),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
     (
-        ("eta", "expires_at"),
+        ("eta", "expires_at", "starts_at", "hops_at", "waiting_since"),
         lambda value: value is None or _is_instant(value),
         "None or an aware datetime of the years 2 to 9000",
     ),

@@ -24,6 +24,8 @@ class Extension(NamedTuple):
         state: The type or types that a state may have.
         encode: Returns the state of a value; an exception becomes an `EncodeError`.
         decode: Returns the value of a state; an exception becomes a `DecodeError`.
+        may_grow: Whether another revision of the application may know further values, as of an
+            enum; the exception then becomes an `UnknownTypeError`.
     """
 
     tag: str
@@ -31,6 +33,7 @@ class Extension(NamedTuple):
     state: type | tuple[type, ...]
     encode: Callable[[Any], object]
     decode: Callable[[Any], object]
+    may_grow: bool = False
 
 
 def type_name(kind: type) -> str:
@@ -120,9 +123,11 @@ def registered(cls: Any, tag: str) -> Extension:
         DeclarationError: It is neither, or its fields do not hold all of its state.
     """
     if isinstance(cls, type) and issubclass(cls, enum.Flag):
-        return exact(tag, type_name(cls), int, lambda it: it.value, cls)
+        return exact(tag, type_name(cls), int, lambda it: it.value, cls)._replace(may_grow=True)
     if isinstance(cls, enum.EnumMeta):
-        return Extension(tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name])
+        return Extension(
+            tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name], may_grow=True
+        )
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):
         return _dataclass(cls, tag)
     raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")

@@ -21,6 +21,7 @@ CRON_NAME = "adjourn"
 
 # The kinds whose records have an end, in the property `expires_at`.
 KINDS = (
+    "AdjournCall",
     "AdjournDeadLetter",
     "AdjournMarker",
     "AdjournOnce",

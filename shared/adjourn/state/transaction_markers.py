@@ -66,14 +66,18 @@ class TransactionMarkers:
         self.transactions.put(transaction, RecordKey(KIND, call), {"expires_at": expires})
         return call
 
-    def outcome_of(self, marker: str, enqueued_at: dt.datetime) -> TransactionOutcome:
+    def outcome_of(self, marker: str, since: dt.datetime) -> TransactionOutcome:
         """Find out whether the transaction of a marker was committed.
+
+        Args:
+            marker: Name of the marker.
+            since: A time after the begin of the transaction, such as that of the first delivery.
 
         Raises:
             StoreError: Datastore could not be reached.
         """
         # The time is read before the marker, so that a commit in between is not overlooked.
-        can_commit = self.clock.now() - enqueued_at <= _LONGEST_TRANSACTION + _SKEW
+        can_commit = self.clock.now() - since <= _LONGEST_TRANSACTION + _SKEW
         if self.store.get([RecordKey(KIND, marker)])[0] is not None:
             return TransactionOutcome.COMMITTED
         return TransactionOutcome.OPEN if can_commit else TransactionOutcome.ROLLED_BACK

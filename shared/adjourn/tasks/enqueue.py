@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from inspect import BoundArguments
 from typing import Any, NamedTuple
 
@@ -16,16 +17,18 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
+from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
+from adjourn.state.unique_records import UniqueCall, UniqueCalls
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.task import Task
-from adjourn.tasks.unique import UniqueCalls, unique_name
+from adjourn.tasks.unique import unique_call
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
-_LONGEST_DELAY = dt.timedelta(days=29)
+LONGEST_DELAY = dt.timedelta(days=29)
 
 
 class _Prepared(NamedTuple):
@@ -53,6 +56,7 @@ class Enqueuer:
     markers: TransactionMarkers
     payloads: LargePayloads
     unique_calls: UniqueCalls
+    call_records: CallRecords
 
     def enqueue(
         self,
@@ -76,16 +80,32 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             DeclarationError: The call is unique and made inside a transaction.
         """
-        options = task.defaults
-        prepared = self._prepare(task, args, kwargs, options.name, call)
-        if options.unique_by is None:
-            return self._create(prepared)
-        name = prepared.task.name or ""
-        if not self.unique_calls.enter(name, options):
-            return self._handle(prepared, None)
-        handle = self._create(prepared)
-        self.unique_calls.mark_enqueued(name, options)
-        return handle
+        if task.defaults.unique_by is not None:
+            return self._enqueue_unique(task, args, kwargs)
+        return self._create(self._prepare(task, args, kwargs, task.defaults.name, call))
+
+    def _enqueue_unique(
+        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> TaskHandle:
+        accepted = check_arguments(task.name, task.function, args, kwargs)
+        unique, calls = self._unique_call(task, accepted), self.unique_calls
+        admission = calls.admit(unique)
+        while admission.is_granted:
+            prepared = self._prepare(task, args, kwargs, admission.name, unique=True)
+            handle = self._create(prepared)
+            if handle.is_new:
+                calls.mark_enqueued(unique, admission.name, handle.name)
+                return replace(handle, _on_cancelled=partial(calls.release, unique))
+            admission = calls.admit_taken(unique, admission.name)
+        return TaskHandle(
+            id=None,
+            name=admission.name,
+            queue=unique.queue,
+            eta=None,
+            is_new=False,
+            _queue=self.adapters.queue,
+            _on_cancelled=partial(calls.release, unique),
+        )
 
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of arguments; see `Task.imap`."""
@@ -115,7 +135,8 @@ class Enqueuer:
         """
         name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
         extended = self.payloads.extend_for(envelope, at)
-        return self._create(self._with_task(extended, name=name, eta=at))
+        going_on = extended._replace(starts_at=at, hops_at=None)
+        return self._create(self._with_task(going_on, name=name, eta=at))
 
     def _prepare(
         self,
@@ -124,14 +145,14 @@ class Enqueuer:
         kwargs: dict[str, object],
         name: str | None,
         call: str = "",
+        *,
+        unique: bool = False,
     ) -> _Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
-        accepted = check_arguments(task.name, task.function, args, kwargs)
+        check_arguments(task.name, task.function, args, kwargs)
         eta = options.start(now, self.adapters.chance())
         call = call or self.adapters.new_id()
-        if options.unique_by is not None:
-            name = self._unique_name(task, accepted, now)
         marker = self.markers.put(call, options.transaction, eta)
         envelope = Envelope(
             id=call,
@@ -149,19 +170,26 @@ class Enqueuer:
             once=options.once,
             no_retry=options.no_retry,
             marker=marker,
+            unique=(name or "") if unique else "",
             context=self.propagator.capture(),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.
         start = max(eta or now, now + FIRST_WAIT) if marker else eta
         return self._with_task(envelope, name=name, eta=start)
 
-    def _unique_name(self, task: Task[..., Any], accepted: BoundArguments, now: dt.datetime) -> str:
-        if self.markers.transaction(task.defaults.transaction) is not None:
+    def _unique_call(self, task: Task[..., Any], accepted: BoundArguments) -> UniqueCall:
+        options = task.defaults
+        if self.markers.transaction(options.transaction) is not None:
             # If it were rolled back, later calls would still be refused.
             raise DeclarationError(f"{task.name} is unique; call it after the transaction.")
-        # By parameter, because the same argument may be passed by position or by name.
-        by_parameter = (accepted.args, accepted.kwargs)
-        return unique_name(task.name, by_parameter, task.defaults, now, self.codec)
+        return unique_call(
+            task.name,
+            accepted,
+            options,
+            queue=options.queue or self.settings.queue,
+            now=self.adapters.clock.now(),
+            codec=self.codec,
+        )
 
     def _with_task(
         self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None
@@ -173,7 +201,9 @@ class Enqueuer:
         without the risk of a loss. The ids are random, because the documentation advises against
         names with a common prefix.
         """
-        task_eta = eta and min(eta, self.adapters.clock.now() + _LONGEST_DELAY)
+        task_eta = eta and min(eta, self.adapters.clock.now() + LONGEST_DELAY)
+        if task_eta != eta:
+            envelope = envelope._replace(starts_at=eta, hops_at=task_eta)
         task = NewTask(
             target=Target.DEFERRED,
             label=envelope.task,
@@ -218,4 +248,5 @@ class Enqueuer:
             eta=prepared.eta,
             is_new=name is not None,
             _queue=queue,
+            _records=self.call_records,
         )

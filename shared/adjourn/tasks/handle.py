@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adjourn.errors import EncodeError, EnqueueError
 from adjourn.ports import TaskQueue, TaskState
+from adjourn.state.call_records import CallRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,7 +18,7 @@ class TaskHandle:
     Attributes:
         id: The identity of the call, the same over all attempts; None if `is_new` is False, since
             the existing task belongs to another call.
-        name: Full name in Cloud Tasks.
+        name: Full name of its first task in Cloud Tasks.
         queue: Short name of the queue.
         eta: Earliest start; None for at once.
         is_new: False if nothing was enqueued: a task with this name existed already, or an
@@ -29,22 +31,48 @@ class TaskHandle:
     eta: dt.datetime | None
     is_new: bool
     _queue: TaskQueue | None = field(repr=False)
+    _records: CallRecords | None = field(default=None, repr=False)
+    _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
 
     def cancel(self) -> bool:
-        """Delete the task; False if it has already finished. A running attempt is not stopped.
+        """Delete the call's task, whichever it is now; return False if the call has ended.
+
+        A running attempt is not stopped, but nothing follows it.
 
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
+            StoreError: Datastore could not be reached; repeat it, since the call may go on.
         """
-        return self._queue is not None and self._queue.delete(self.name)
+        is_cancelled = self._queue is not None and self._cancel(self._queue)
+        if is_cancelled and self._on_cancelled is not None:
+            self._on_cancelled()
+        return is_cancelled
+
+    def _cancel(self, queue: TaskQueue) -> bool:
+        is_deleted = queue.delete(self.name)
+        if self._records is None or self.id is None:
+            return is_deleted
+        # Also for a deleted task: its attempt may be about to enqueue the call again.
+        record = self._records.cancel(self.id, is_certain=is_deleted)
+        if record is None or not record.is_open:
+            return False
+        if record.task:
+            queue.delete(record.task)
+        return True
 
     def fetch(self) -> TaskState | None:
-        """Return the state of the task; None if it has finished, was deleted or enqueued again.
+        """Return the state of the call's task, whichever it is now; None if the call has ended.
 
         Raises:
             UnavailableError: Cloud Tasks could not be reached.
+            StoreError: Datastore could not be reached.
         """
-        return self._queue.fetch(self.name) if self._queue else None
+        state = self._queue.fetch(self.name) if self._queue else None
+        if state or self._queue is None or self._records is None or self.id is None:
+            return state
+        record = self._records.get(self.id)
+        is_elsewhere = record is not None and record.is_open and record.task
+        return self._queue.fetch(record.task) if record and is_elsewhere else None
 
 
 Enqueued = TaskHandle | EncodeError | EnqueueError

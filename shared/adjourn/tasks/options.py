@@ -36,6 +36,7 @@ class DeclaredOptions(TypedDict, total=False):
     no_retry: bool
     unique_by: Literal["arguments", "task"] | None
     unique_for: Duration | None
+    unique_until: Literal["begun", "done"] | None
 
 
 class CallOptions(DeclaredOptions, total=False):
@@ -64,8 +65,11 @@ class Options(NamedTuple):
         once: A call takes effect once, even if Cloud Tasks delivers it again, because it is claimed
             in Datastore before it runs.
         unique_by: In each period, only one call is enqueued of those with the same "arguments", or
-            of all calls of the "task". The others return its handle.
+            of all calls of the "task". The others return its handle. Not of one that was cancelled
+            or is gone without having run.
         unique_for: The length of such a period, an hour if None; if longer, Datastore is used.
+        unique_until: Within the period, another may be made when the last one has "begun" or is
+            "done"; None for not at all.
         transaction: The Datastore transaction that must be committed for the call to run; not
             needed if `App` was given the application's client.
         no_retry: A call is never begun a second time, neither after a failure nor after a crash,
@@ -86,6 +90,7 @@ class Options(NamedTuple):
     no_retry: bool = False
     unique_by: Literal["arguments", "task"] | None = None
     unique_for: dt.timedelta | None = None
+    unique_until: Literal["begun", "done"] | None = None
     transaction: object = None
 
     def changed(self, **changes: Unpack[CallOptions]) -> Options:
@@ -121,8 +126,11 @@ class Options(NamedTuple):
     def _wrong_uniqueness(self) -> Iterator[str]:
         if self.unique_by not in {None, "arguments", "task"}:
             yield f'unique_by={self.unique_by!r} must be "arguments" or "task".'
-        if self.unique_for is not None and self.unique_by is None:
-            yield 'unique_for needs unique_by="arguments" or unique_by="task".'
+        if self.unique_until not in {None, "begun", "done"}:
+            yield f'unique_until={self.unique_until!r} must be "begun" or "done".'
+        for name in ("unique_for", "unique_until"):
+            if getattr(self, name) is not None and self.unique_by is None:
+                yield f'{name} needs unique_by="arguments" or unique_by="task".'
         if self.unique_by is not None and self.name is not None:
             yield "Give name or unique_by, not both: a unique call has a name of its own."
 

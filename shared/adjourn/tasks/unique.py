@@ -1,95 +1,82 @@
-"""Unique calls: of all equal calls in a period, one is enqueued.
+"""Unique calls: by which name equal calls are one.
 
-Equal calls get the same task name, so that Cloud Tasks refuses the second. It guarantees this for
-an hour after the task has ended; for longer periods there is also a record in Datastore.
+Equal calls get the same task name, so that Cloud Tasks refuses the second.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from inspect import BoundArguments, Parameter
+from typing import Any
 
-from adjourn.clock import Clock
+from adjourn.errors import EncodeError
 from adjourn.names import digest
-from adjourn.ports import EntityStore, RecordKey, Transaction
+from adjourn.serialization.canonical import canonical
 from adjourn.serialization.codec import Codec
+from adjourn.state.unique_records import NAMES_LAST, UniqueCall
 from adjourn.tasks.options import Options
 
-KIND = "AdjournUnique"
-
-# Google documents an hour in one place and "up to 24 hours" in another (v2beta3
-# Queue.tombstone_ttl and CreateTaskRequest). Only the hour can be relied on.
-NAMES_LAST = dt.timedelta(hours=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def unique_name(
+def unique_call(
     task: str,
-    call: tuple[tuple[object, ...], Mapping[str, object]],
+    arguments: BoundArguments,
     options: Options,
+    *,
+    queue: str,
     now: dt.datetime,
     codec: Codec,
-) -> str:
-    """Return the task name that all equal calls in the present period share.
+) -> UniqueCall:
+    """Return what makes a call unique.
 
-    Periods are counted from the start of 1970, so two calls close to each other can still be in
-    different periods.
+    Calls are equal if Python says so of their arguments by parameter, whatever is left to its
+    default, and by whichever spelling. Periods are counted from the start of 1970, so two calls
+    close to each other can still be in different periods.
 
     Raises:
         EncodeError: An argument cannot be encoded; the message names it.
     """
-    content: list[object] = [task, (now - _EPOCH) // period(options)]
+    lasts = options.unique_for or NAMES_LAST
+    content: list[Any] = [task, (now - _EPOCH) // lasts]
+    former = list(content)
     if options.unique_by == "arguments":
-        args, kwargs = call
-        content += [codec.encode(list(args), "args"), codec.encode(dict(kwargs), "kwargs")]
+        former += _encoded(arguments, codec)
+        content += [canonical(each, codec) for each in _encoded(_told(arguments, codec), codec)]
+    return UniqueCall(_name(content), _name(former), queue, lasts, options.unique_until)
+
+
+def _name(content: list[Any]) -> str:
     return digest(json.dumps(content, sort_keys=True), 40)
 
 
-def period(options: Options) -> dt.timedelta:
-    """Return for how long a unique call prevents others."""
-    return options.unique_for or NAMES_LAST
+def _encoded(arguments: BoundArguments, codec: Codec) -> list[Any]:
+    # By parameter, because the same argument may be passed by position or by name.
+    return [codec.encode(list(arguments.args), "args"), codec.encode(arguments.kwargs, "kwargs")]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class UniqueCalls:
-    """The records of unique calls with periods over an hour, of the kind `AdjournUnique`.
+def _told(arguments: BoundArguments, codec: Codec) -> BoundArguments:
+    """Return the arguments without those that equal the defaults of their parameters."""
+    parameters = arguments.signature.parameters
+    has_rest = any(
+        parameters[name].kind is Parameter.VAR_POSITIONAL for name in arguments.arguments
+    )
+    told = {}
+    for name, value in arguments.arguments.items():
+        parameter = parameters[name]
+        # What stands before *args has to keep its place.
+        is_movable = parameter.kind is Parameter.KEYWORD_ONLY or not has_rest
+        if not (is_movable and _are_equal(value, parameter.default, codec)):
+            told[name] = value
+    return BoundArguments(arguments.signature, told)
 
-    The record is written before the call is enqueued and marked afterwards. If the process crashes
-    in between, the next equal call is enqueued under the same name. `expires_at` is meant for a
-    TTL policy.
-    """
 
-    store: EntityStore
-    clock: Clock
-
-    def enter(self, name: str, options: Options) -> bool:
-        """Write the record of a call; False if the call was already enqueued in this period.
-
-        Raises:
-            StoreError: Datastore could not be reached; nothing was written.
-        """
-        if period(options) <= NAMES_LAST:
-            return True
-        expires = self.clock.now() + period(options) + NAMES_LAST
-
-        def work(transaction: Transaction) -> bool:
-            record = transaction.get([RecordKey(KIND, name)])[0]
-            if record is None:
-                transaction.put(
-                    RecordKey(KIND, name), {"is_enqueued": False, "expires_at": expires}
-                )
-            return record is None or not record["is_enqueued"]
-
-        return self.store.transact(work)
-
-    def mark_enqueued(self, name: str, options: Options) -> None:
-        """Record that a call was enqueued.
-
-        Raises:
-            StoreError: Datastore could not be reached; the next equal call gets the same name.
-        """
-        if period(options) > NAMES_LAST:
-            expires = self.clock.now() + period(options) + NAMES_LAST
-            self.store.put(RecordKey(KIND, name), {"is_enqueued": True, "expires_at": expires})
+def _are_equal(value: object, default: object, codec: Codec) -> bool:
+    if default is Parameter.empty:
+        return False
+    try:
+        first, second = (canonical(codec.encode(each), codec) for each in (value, default))
+    except EncodeError:
+        return False
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from adjourn.app import App
 from adjourn.ports import Adapters
@@ -101,6 +101,7 @@ def sandbox(
         new_id=lambda: f"{next(ids):032x}",
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # so that a test has only one thread
+        time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
         repeating=clock.repeating,
     )
     with app.rewired(settings, adapters) as wiring:

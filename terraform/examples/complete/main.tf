@@ -8,30 +8,34 @@ module "adjourn" {
   source = "../.."
 
   project = var.project
-  regions = ["europe-west1", "europe-west4"]
+  region  = "europe-west1"
   prefix  = "shop"
   labels  = { team = "shop" }
   runtime = "python313"
 
+  queue_regions = ["europe-west1", "europe-west3"]
+
   functions = {
     deferred  = { max_instances = 50, memory_mb = 1024 }
-    queryiter = { concurrency = 4 }
+    queryiter = { concurrency = 4, environment = { SHOP_BATCH = "200" } }
   }
 
   environment = { SHOP_CURRENCY = "EUR" }
   secrets     = { SHOP_MAIL_TOKEN = { secret = "mail-token" } }
 
-  queue_defaults = { logging_ratio = 1, max_concurrent_dispatches = 200 }
+  queue_defaults = { max_concurrent_dispatches = 20 }
   queues = {
-    mail    = { max_attempts = 20, max_dispatches_per_second = 10 }
+    mail    = { max_attempts = 20, max_dispatches_per_second = 10, logging_ratio = 0.1 }
     imports = { max_concurrent_dispatches = 5, is_paused = true }
   }
 
   crons = {
-    nightly = { schedule = "0 3 * * *", time_zone = "Europe/Berlin", missing_after_seconds = 0 }
+    nightly = { schedule = "0 3 * * *", time_zone = "Europe/Berlin" }
+    weekly  = { schedule = "0 4 * * 1", missing_after_seconds = 0 }
   }
 
   enqueuers = { web = google_service_account.web.member }
+  operators = ["group:on-call@shop.example"]
 
   database = { name = "shop", is_created = true }
   indexes = {
@@ -43,7 +47,9 @@ module "adjourn" {
 
   monitoring = {
     backlog_tasks         = 5000
-    notification_channels = [google_monitoring_notification_channel.on_call.id]
+    notification_channels = [google_monitoring_notification_channel.chat.id]
+    channels_by_severity  = { CRITICAL = [google_monitoring_notification_channel.on_call.id] }
+    user_labels           = { team = "shop" }
   }
 }
 
@@ -60,6 +66,13 @@ resource "google_storage_bucket_iam_member" "exports" {
   member = "serviceAccount:${module.adjourn.service_accounts["deferred"]}"
 }
 
+resource "google_monitoring_notification_channel" "chat" {
+  project      = var.project
+  display_name = "Shop"
+  type         = "email"
+  labels       = { email_address = var.chat }
+}
+
 resource "google_monitoring_notification_channel" "on_call" {
   project      = var.project
   display_name = "On call"
@@ -72,8 +85,13 @@ variable "project" {
   type        = string
 }
 
+variable "chat" {
+  description = "Who is told of all alerts."
+  type        = string
+}
+
 variable "on_call" {
-  description = "Who is told of alerts."
+  description = "Who is told of what is critical, too."
   type        = string
 }
 

@@ -4,7 +4,7 @@ module "adjourn" {
   source = "../.."
 
   project = var.project
-  regions = ["europe-west1"]
+  region  = "europe-west1"
 }
 
 variable "project" {

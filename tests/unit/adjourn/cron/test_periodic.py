@@ -1,6 +1,7 @@
 """What can be declared periodic, and what its slots do: schedules, overlap, grace and methods."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import random
 import re
@@ -17,7 +18,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.names import RUN
 from adjourn.ports import RecordKey
 from adjourn.serialization.envelope import Envelope
-from adjourn.testing import MemoryQueue, sandbox
+from adjourn.testing import SETTINGS, MemoryQueue, sandbox
 from tests.faults import CrashError, Faults
 
 SECOND = dt.timedelta(seconds=1)
@@ -300,6 +301,38 @@ def test_a_run_that_was_given_up_holds_nothing_up(app, box):
         box.clock.advance(HOUR)
 
     assert len(attempts) == 3
+
+
+@pytest.mark.parametrize("most", [{"max_retries": 2}, {}])
+@pytest.mark.parametrize("timing", [{"interval": HOUR}, {"cron": "0 * * * *"}])
+def test_a_run_whose_process_always_dies_is_given_up_and_holds_no_slot_for_ever(
+    app, lines, most, timing
+):
+    ran = []
+
+    @app.periodic(name="sweep", **timing, **most)
+    def sweep():
+        ran.append(current_task().eta)
+        if ran[0] == ran[-1]:
+            raise KeyboardInterrupt  # what no code of ours catches
+
+    with sandbox(app, dataclasses.replace(SETTINGS, max_attempts={"": 4})) as box:
+        for _ in range(8):
+            box.tick()
+            for queued in list(box.queue.due()):
+                try:
+                    box.deliver(queued)
+                except KeyboardInterrupt:
+                    count = queued.attempt.retry_count + 1
+                    queued.attempt = queued.attempt._replace(retry_count=count)
+                    if count == 4:  # the queue makes no further attempt
+                        box.queue.settle(queued)
+            box.clock.advance(HOUR)
+
+    (letter,) = box.dead_letters()
+    assert letter.task == "sweep"
+    assert len(set(ran)) > 1
+    assert "the last run has not ended" in str(lines())
 
 
 def test_that_it_cannot_be_asked_keeps_one_and_not_the_others(box, declare, ran, monkeypatch):

@@ -64,6 +64,11 @@ def away(*_args, **_more):
     raise StoreError("Datastore is away")
 
 
+def kept(box):
+    """Return what is stored but for the small records of calls that left their first task."""
+    return {key: it for key, it in box.store.records.items() if key.kind != "AdjournCall"}
+
+
 @pytest.mark.parametrize("size", [0, 1, 999_999, 1_000_000, 1_000_001, 2_000_000])
 def test_pieces_are_all_of_a_body_and_none_is_too_big(size):
     body = bytes(size)
@@ -81,7 +86,7 @@ def test_a_big_argument_arrives_equal_and_leaves_nothing_behind(box, work, ran):
     assert {r["expires_at"] for r in payloads(box).values()} == {box.clock.now() + 33 * DAY}
     assert box.drain() == [Outcome.DONE]
     assert ran == [(BIG, "and all the rest")]
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 def test_a_call_that_a_task_can_carry_costs_no_operation(box, work, ran, monkeypatch):
@@ -119,7 +124,7 @@ def test_a_call_above_the_cap_is_refused_with_both_sizes(box, work):
 
     with pytest.raises(EncodeError, match=r"takes 3[34],\d{3},\d{3} bytes and may take 33,554,432"):
         work(noise)
-    assert box.store.records == {}
+    assert kept(box) == {}
     with pytest.raises(EncodeError, match="bytes and may take 67,108,864"):
         work("a" * (65 << 20))
 
@@ -155,7 +160,7 @@ def test_a_map_has_big_items_and_small_ones(box, work, ran):
 
     assert box.drain() == [Outcome.DONE] * 3
     assert sorted(len(data) for data, _ in ran) == [3, 5, len(BIG)]
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 # What was kept is gone or changed
@@ -263,7 +268,7 @@ def test_a_call_that_is_not_wanted_any_more_leaves_nothing(box, work, endings):
     box.clock.advance(2 * DAY)
     assert box.drain() == [Outcome.DONE]
 
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 def test_a_payload_that_cannot_be_deleted_does_no_harm(box, work, ran, monkeypatch, caplog):
@@ -302,7 +307,7 @@ def test_a_call_of_a_transaction_that_failed_never_runs_and_leaves_nothing(box, 
         box.clock.advance(dt.timedelta(seconds=30))
     assert box.queue.tasks == {}
     assert ran == []
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 # Dead letters
@@ -325,7 +330,7 @@ def test_a_dead_letter_can_be_replayed_as_long_as_it_is_there(
     assert {record["expires_at"] for record in payloads(box).values()} == {latest}
     assert box.drain() == [Outcome.DONE]
     assert ran == [(BIG, "again")] * 2
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 def test_a_dead_letter_is_thrown_away_with_its_payload(box, work, endings, dead_letters):
@@ -335,7 +340,7 @@ def test_a_dead_letter_is_thrown_away_with_its_payload(box, work, endings, dead_
 
     dead_letters.discard(handle.id)
 
-    assert box.store.records == {}
+    assert kept(box) == {}
 
 
 def test_a_letter_thrown_away_during_its_replay_leaves_the_payload(
@@ -352,4 +357,4 @@ def test_a_letter_thrown_away_during_its_replay_leaves_the_payload(
 
     assert len(payloads(box)) == 3
     assert box.drain() == [Outcome.DONE]
-    assert box.store.records == {}
+    assert kept(box) == {}

@@ -8,7 +8,7 @@ import pytest
 
 import adjourn
 from adjourn_local.cli import main
-from adjourn_local.packaging.agreement import Names
+from adjourn_local.packaging.agreement import Names, removals
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -152,3 +152,29 @@ def test_the_default_queue_can_be_another(
 
     assert export(tmp_path / "it.json", "--queue", "a queue") == 2
     assert "--queue 'a queue' must be 1 to 100 letters" in capsys.readouterr().err
+
+
+def change(kind: str, name: str, *actions: str, policy: str | None = "PREVENT") -> dict[str, Any]:
+    before = {"name": name, "location": "europe-west1", "deletion_policy": policy}
+    return {"type": kind, "change": {"actions": actions, "before": before}}
+
+
+def test_a_protected_queue_that_a_plan_deletes_is_told() -> None:
+    kind = "google_cloud_tasks_queue"
+    changes = [
+        change(kind, "post", "delete"),
+        change(kind, "mail", "delete", "create"),
+        change(kind, "default", "update"),
+        change(kind, "retired", "delete", policy="DELETE"),
+        change(kind, "kept", "delete", policy="ABANDON"),
+        change("google_storage_bucket", "source", "delete"),
+    ]
+
+    sentences = removals(json.dumps({"resource_changes": changes}), "it")
+
+    assert [each.partition(" in ")[0] for each in sentences] == [
+        "The queue 'mail'",
+        "The queue 'post'",
+    ]
+    assert all("add it to retired_queues" in each for each in sentences)
+    assert removals("{}", "it") == []

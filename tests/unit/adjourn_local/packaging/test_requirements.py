@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from adjourn_local.errors import PackageError
-from adjourn_local.packaging.requirements import Pin, merge, read, render
+from adjourn_local.packaging.requirements import Pin, merge, need_hashes, read, render
 
 ROOT = Path(__file__).resolve().parents[4]
 THEIRS = Path("shop/requirements.txt")
@@ -128,12 +128,21 @@ def test_versions_for_different_pythons_stay_apart() -> None:
     assert merge([], forks, where=THEIRS) == forks
 
 
-def test_hashes_are_written_only_if_every_package_has_some() -> None:
+def test_hashes_are_written_unless_asked_otherwise() -> None:
     hashed = Pin(name="a", version="1", hashes=frozenset({"sha256:bb", "sha256:aa"}))
     bare = Pin(name="b", version="2", extras=frozenset({"y", "x"}), marker="m")
 
     assert render([hashed]) == "a==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
-    assert render([hashed, bare]) == "a==1\nb[x,y]==2 ; m\n"
+    assert render([hashed, bare], is_hashed=False) == "a==1\nb[x,y]==2 ; m\n"
+
+
+def test_a_requirement_without_a_hash_is_refused_by_name(tmp_path: Path) -> None:
+    hashed = Pin(name="a", version="1", hashes=frozenset({"sha256:aa"}))
+
+    need_hashes([hashed], where=tmp_path)
+    with pytest.raises(PackageError, match=r"no hashes for these[^-]*- b\n") as refused:
+        need_hashes([hashed, Pin(name="b", version="2")], where=tmp_path)
+    assert "- a" not in str(refused.value)
 
 
 def test_our_own_requirements_are_the_same_after_reading_and_writing(tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""All entities that a run gave up: listed, and handled once more by a run of their own.
+
+A shard keeps the latest of them in its record. When they take too much room there, they become a
+page: a large payload that has the reference of the page before it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from adjourn.errors import DeclarationError
+from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.runs import UNINDEXED, Run, Status, run_key
+from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
+from adjourn.iteration.shards import RunError, Shard
+from adjourn.log import event
+from adjourn.ports import Adapters, Transaction
+from adjourn.serialization.codec import Codec
+from adjourn.state.large_payloads import LargePayloads
+
+_MOST_INSIDE = 50_000
+
+
+class FailedEntity(NamedTuple):
+    """An entity that was given up.
+
+    Attributes:
+        entry: Its key, as text for people.
+        message: Type and message of the exception.
+        reference: What finds it again, encoded as JSON.
+    """
+
+    entry: str
+    message: str
+    reference: str
+
+
+def with_failed(
+    custom_data: CustomData, kept: bytes, failed: Sequence[FailedEntity], name: str
+) -> bytes:
+    """Return what a shard keeps after further entities were given up.
+
+    Args:
+        custom_data: Stores a page, if it becomes one.
+        kept: What the shard keeps.
+        failed: The further entities.
+        name: Name of the page.
+
+    Raises:
+        EncodeError: A page would be larger than 32 MiB.
+        StoreError: A page could not be written.
+    """
+    before, entities = json.loads(kept) if kept else ("", [])
+    encoded = json.dumps([before, [*entities, *failed]]).encode()
+    if len(encoded) <= _MOST_INSIDE:
+        return encoded
+    page = custom_data.store(encoded, name, most_inside=0)
+    return json.dumps([page.decode(), []]).encode()
+
+
+def failures(adapters: Adapters, shards: Sequence[Shard]) -> Iterator[RunError]:
+    """Yield all entities that shards gave up; of each shard, the page with the latest ones first.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    found = _failed(_custom_data(adapters), shards)
+    return (RunError(each.entry, each.message) for each in found)
+
+
+def store_rerun(adapters: Adapters, former: Run, shards: Sequence[Shard]) -> Run:
+    """Store a run over the entities that another one gave up, with the data that it ended with.
+
+    Raises:
+        DeclarationError: The other run goes on, or gave no entity up.
+        StoreError: Datastore could not be reached.
+    """
+    custom_data = _custom_data(adapters)
+    if former.is_live:
+        raise DeclarationError(
+            f"Run {former.id} is {former.status}; wait for its end, or cancel it."
+        )
+    failed = _failed(custom_data, shards)
+    references = list(dict.fromkeys(each.reference for each in failed))
+    if not references:
+        raise DeclarationError(f"Run {former.id} gave no entity up.")
+    run = _rerun(adapters, custom_data, former, len(references))
+    shard = _shard(custom_data, run, references)
+
+    def work(transaction: Transaction) -> None:
+        transaction.put(shard.key, shard.record(), unindexed=SHARD_UNINDEXED)
+        transaction.put(run_key(run.id), run.record(), unindexed=UNINDEXED)
+
+    adapters.store.transact(work)
+    text = f"{run.iteration}: {run.total} entities that {former.id} gave up"
+    event("iteration.started", logging.INFO, text, run=run.id, total=run.total)
+    return run
+
+
+def _custom_data(adapters: Adapters) -> CustomData:
+    payloads = LargePayloads(store=adapters.store, clock=adapters.clock)
+    return CustomData(codec=Codec(), payloads=payloads, clock=adapters.clock)
+
+
+def _failed(custom_data: CustomData, shards: Sequence[Shard]) -> Iterator[FailedEntity]:
+    for shard in shards:
+        page = shard.failed
+        while page:
+            before, entities = json.loads(custom_data.load_encoded(page))
+            yield from (FailedEntity(*each) for each in entities)
+            page = before.encode()
+
+
+def _rerun(adapters: Adapters, custom_data: CustomData, former: Run, total: int) -> Run:
+    now, run_id = adapters.clock.now(), adapters.new_id()
+    data = custom_data.load_encoded(former.custom_data)
+    # The limit keeps the walk from reading any entity but those that wait to be tried again.
+    query = {**json.loads(former.query), "limit": total}
+    return Run(
+        id=run_id,
+        iteration=former.iteration,
+        queue=former.queue,
+        query=json.dumps(query).encode(),
+        custom_data=custom_data.store(data, f"{run_id}-start"),
+        context=former.context,
+        total=total,
+        shards=1,
+        started_at=now,
+        updated_at=now,
+        resumed_at=now,
+        status=Status.STARTING,
+        has_begun=False,
+        resting=(0,),
+        next_shard=1,
+    )
+
+
+def _shard(custom_data: CustomData, run: Run, references: Sequence[str]) -> Shard:
+    due = custom_data.codec.dumps(run.started_at).decode()
+    retries = f"[{','.join(f'[{each},0,{due}]' for each in references)}]".encode()
+    shard = Shard(run_id=run.id, number=0, query=run.query, updated_at=run.started_at)
+    stored = custom_data.store(retries, f"{shard.name}-0-retries")
+    return shard._replace(retries=stored, waiting=len(references))

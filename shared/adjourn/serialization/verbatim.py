@@ -1,0 +1,24 @@
+"""Read and write calls without the application's types: their arguments stay encoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adjourn.serialization.codec import Codec, Json
+
+
+class _Verbatim(Codec):
+    """Leaves arguments in their JSON form, so that their types need not be registered."""
+
+    def encode(self, value: object, path: str = "value") -> Json:
+        is_verbatim = isinstance(value, list | dict)
+        return value if is_verbatim else super().encode(value, path)  # type: ignore[return-value]
+
+    def decode(self, tree: Json) -> Any:
+        # Only markers of fields are decoded; other dicts are arguments or context.
+        if isinstance(tree, dict) and "$dict" not in tree and "$" in "".join(tree):
+            return super().decode(tree)
+        return tree
+
+
+VERBATIM = _Verbatim()
