@@ -149,7 +149,8 @@ class RunStep:
         if tries >= _MOST_TRIES:
             self.run = failed
             return self._given_up()
-        self._write(failed)
+        if not self._write(failed):  # it was paused or cancelled meanwhile
+            self._renew(None)
         return Outcome.FAILED
 
     def _given_up(self) -> Outcome:

@@ -240,10 +240,7 @@ class Run(NamedTuple):
         """Return the run as cancelling; None if it cannot be cancelled."""
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
-        run = self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
-        if self.is_live:
-            return run
-        return run._replace(active=(), resting=(*self.active, *self.resting))
+        return self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
 
     def resumed(self, now: dt.datetime, done: int, errors: int = 0) -> Run:
         """Return the run going on from where it stands: so many entities are done or given up."""

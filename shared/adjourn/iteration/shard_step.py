@@ -55,7 +55,7 @@ class ShardStep:
     encoded: bytes = b""
     saves: int = 0
     kept: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def carry_out(self) -> Outcome:
         """Do the work of the step and enqueue the next one; errors are those of `StepReceiver`."""
@@ -98,8 +98,13 @@ class ShardStep:
             lease=lease,
             until=began + lease,
             began=began,
-            renew=lambda until: self._write(self.shard._replace(lease_until=until)),
+            renew=self._renew,
         )
+
+    def _renew(self, until: dt.datetime) -> bool:
+        """Write a new end of the lease; False if another delivery has taken over."""
+        with self.lock:  # not the shard as it was before a position that is being saved
+            return self._write(self.shard._replace(lease_until=until))
 
     def _most_errors(self) -> int | None:
         """Return how many errors the shard may have, as far as those of the others are recorded."""
@@ -108,7 +113,8 @@ class ShardStep:
             return None
         shards = self.runs.shards(self.run)
         others = sum(each.errors for each in shards if each.number != self.shard.number)
-        allowed = int(most * self.run.total) if isinstance(most, float) else most
+        # As a float, 0.29 of 100 is a little less than 29.
+        allowed = int(round(most * self.run.total, 6)) if isinstance(most, float) else most
         return allowed + self.run.forgiven - others
 
     def _save(self, walk: Walk, data: object) -> bool:
@@ -118,6 +124,8 @@ class ShardStep:
             return False
         until = now + self.shard.lease(self.iteration.lease_seconds)
         before = self.shard
+        if (shard.done, shard.cursor) != (before.done, before.cursor):
+            shard = shard.progressed(now)._replace(suspect=shard.suspect)
         if not self._write(shard._replace(lease_until=until, updated_at=now)):
             return False
         self._discard_replaced(before)
@@ -199,7 +207,7 @@ class ShardStep:
         if isinstance(error, StoreRefusedError):
             partly = partly._replace(refusals=partly.refusals + 1)
             if partly.refusals >= MOST_REFUSALS:
-                return self._record_end(partly._replace(refusals=0), WalkEnd.STOP)
+                return self._record_end(partly.renewed(now), WalkEnd.STOP)
         if self._write(partly):
             self._discard_replaced(before)
         else:
@@ -211,7 +219,10 @@ class ShardStep:
         return Outcome.FAILED
 
     def _record_end(self, shard: Shard, end: WalkEnd) -> Outcome:
-        """Record the end of the shard, or the error that stops the run, in shard and run."""
+        """Record the end of the shard, or the error that stops the run, in shard and run.
+
+        The shard's step must be a new one: it is enqueued if the end cannot be recorded now.
+        """
 
         def work(transaction: Transaction) -> tuple[Run, Shard] | None:
             records = transaction.get([run_key(self.run.id), shard.key])

@@ -166,10 +166,9 @@ class Shard(NamedTuple):
         return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0, suspect=b"")
 
     def renewed(self, now: dt.datetime) -> Shard:
-        """Return the shard with nothing that it noted about failed attempts but the error."""
-        return (
-            self.progressed(now).released(now)._replace(careful=0, progressed_at=self.progressed_at)
-        )
+        """Return the shard before a new step, with nothing noted of failed ones but the error."""
+        released = self.progressed(now).released(now)
+        return released._replace(step=self.step + 1, careful=0, progressed_at=self.progressed_at)
 
     def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
         """Return the shard after a step. If that used its time in full, the next one gets more."""

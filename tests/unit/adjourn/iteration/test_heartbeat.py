@@ -1,15 +1,18 @@
 """A step keeps its lease while its hooks run, and ends soon once its run is paused or cancelled."""
 
 import datetime as dt
+import threading
+from contextlib import suppress
 
 import pytest
 
 from adjourn import QueryIter, Status
 from adjourn.errors import StoreError
 from adjourn.execution.delivery import Outcome
+from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import shard_key
 from adjourn.testing import MemoryQuery
-from tests.faults import lose_answer
+from tests.faults import CrashError, lose_answer
 
 QUERY = MemoryQuery("Order")
 LONG = dt.timedelta(seconds=75)
@@ -134,6 +137,57 @@ def test_a_run_is_not_paused_while_its_start_runs(box, declare, ran):
     assert ran == ["begun", "paused", "begun", 0, 1, 2, "finished 3"]
 
 
+@pytest.mark.parametrize(("verb", "status"), [("pause", "paused"), ("cancel", "cancelled")])
+def test_a_start_that_fails_meanwhile_does_not_put_off_the_end(box, declare, verb, status):
+    def begin(_self, _custom_data):
+        getattr(run, verb)()
+        raise RuntimeError("broken")
+
+    run = declare(on_start=begin).start(QUERY)
+    deliver_next(box)
+
+    for _ in range(5):
+        deliver_next_of(box, None)
+
+    state = run.fetch()
+    assert (state.status, state.last_error) == (status, "")
+
+
+def test_a_stopped_run_is_not_cancelled_while_a_hook_runs(app, box, ran):
+    box.queries.add("Sale", *range(40))
+    seen = []
+
+    def handle_entry(_self, entry, _custom_data):
+        if ran:
+            raise RuntimeError("broken")
+        ran.append(entry)
+        deliver_next_of(box, queued)
+        seen.append(run.fetch().status)
+        run.cancel()
+        for _ in range(5):
+            deliver_next_of(box, queued)
+        seen.append(run.fetch().status)
+
+    members = {"__module__": __name__, "handle_entry": handle_entry, "max_entry_retries": 0}
+    hooks = {"on_cancel": lambda *_: ran.append("cancelled"), "handle_error": lambda *_: False}
+    walk = app.query_iter(type("Sell", (QueryIter,), members | hooks))
+    run = walk.start(MemoryQuery("Sale"), shards=2)
+    queued = box.queue.due()[0]
+    box.deliver(queued)
+
+    assert seen == [Status.STOPPED, Status.CANCELLING]
+    assert len(ran) == 1
+    box.drain()
+    assert run.fetch().status is Status.CANCELLED
+    assert ran[1:] == ["cancelled"]
+
+
+def deliver_next_of(box, but):
+    """Deliver what is due next but a task that is under way."""
+    for each in [each for each in box.queue.due() if each is not but][:1]:
+        box.deliver(each)
+
+
 @pytest.mark.parametrize("lease_seconds", [0.4, 2, 600])
 def test_a_lease_of_any_length_is_renewed(box, declare, ran, lease_seconds):
     outcomes = []
@@ -205,6 +259,60 @@ def test_a_step_that_lost_its_lease_ends_at_the_next_heartbeat(box, declare, ran
     assert box.deliver(queued) is Outcome.BUSY
 
     assert ran == [0, 0, 1, 2]
+
+
+class TellingLock:
+    """A lock that tells when another thread wants it."""
+
+    def __init__(self):
+        self.lock, self.wanted = threading.RLock(), threading.Event()
+
+    def __enter__(self):
+        if threading.current_thread() is not threading.main_thread():
+            self.wanted.set()
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+def test_a_heartbeat_never_takes_back_a_position_that_is_being_saved(
+    box, declare, ran, monkeypatch
+):
+    lock, working, beats = TellingLock(), box.store.replace, []
+
+    def carry_out(step):
+        step.lock = lock
+        return original(step)
+
+    def replace(key, record, **options):
+        """Let a heartbeat come while the position after the first entity is being saved."""
+        if record.get("done") == 1 and not beats:
+            beats.append(threading.Thread(target=box.clock.advance, args=(6 * LONG,)))
+            beats[0].start()
+            assert lock.wanted.wait(10)
+        return working(key, record, **options)
+
+    original = ShardStep.carry_out
+    monkeypatch.setattr(ShardStep, "carry_out", carry_out)
+    seen = []
+
+    def handle():
+        if len(ran) < 4:
+            raise CrashError
+        if beats and not seen:
+            beats[0].join(10)
+            seen.append(box.store.get([shard_key(run.id, 0)])[0]["done"])
+
+    run = declare(on_entry=handle, step_seconds=300).start(QUERY)
+    for _ in range(3):
+        with suppress(CrashError):
+            deliver_next(box)
+        box.clock.advance(dt.timedelta(minutes=10))
+    box.store.replace = replace
+    deliver_next(box)
+
+    assert seen == [1]
 
 
 # Pausing and cancelling

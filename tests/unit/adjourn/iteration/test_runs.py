@@ -164,11 +164,12 @@ def test_what_is_not_running_cannot_be_paused(status):
 
 
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.STOPPED])
-def test_a_run_without_steps_under_way_is_cancelled_at_once(status):
-    cancelling = run(status=status, active=(0,), resting=(1,)).cancelled()
+@pytest.mark.parametrize("active", [(), (0,)])
+def test_a_cancelled_run_waits_for_the_steps_that_may_be_under_way(status, active):
+    cancelling = run(status=status, active=active, resting=(1,)).cancelled()
 
     assert (cancelling.status, cancelling.epoch) == (Status.CANCELLING, 4)
-    assert (cancelling.active, cancelling.resting) == ((), (0, 1))
+    assert (cancelling.active, cancelling.resting) == (active, (1,))
 
 
 @pytest.mark.parametrize("status", [Status.FINISHING, Status.FINISHED, Status.CANCELLED])

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from adjourn import App, QueryIter, Status
-from adjourn.errors import ProcessDiedError, StoreError, StoreRefusedError
+from adjourn.errors import ConflictError, ProcessDiedError, StoreError, StoreRefusedError
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.custom_data import MOST_INSIDE
 from adjourn.iteration.shards import shard_key
@@ -139,7 +139,7 @@ def test_the_position_is_saved_before_each_entity_once_steps_have_died(box, decl
 
     deliver(box)
 
-    assert (stored(box, run)["done"], stored(box, run)["deaths"]) == (4, 3)
+    assert (stored(box, run)["done"], stored(box, run)["deaths"]) == (4, 0)
     assert ran == [*range(5)] * 4
     deliver(box)
     assert ran == [*range(5)] * 4 + [*range(5, 10)]
@@ -158,6 +158,18 @@ def test_processes_that_die_by_chance_cost_nothing(box, declare, ran):
     assert walk.given_up == []
     assert run.fetch().errors == 0
     assert ran[-1] == (10, 45)
+
+
+def test_any_number_of_entities_may_end_the_process_one_after_the_other(box, declare, ran):
+    walk = declare(deadly={*range(9)})
+    run = walk.start(QUERY, {"sum": 0})
+
+    deaths = go_on(box)
+
+    assert deaths == 3 + 9
+    assert walk.given_up == [(n, ProcessDiedError) for n in range(9)]
+    assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 9)
+    assert ran[-1] == (10, 9)
 
 
 def test_data_that_are_large_are_saved_with_the_position(box, declare, ran):
@@ -314,6 +326,47 @@ def test_a_query_that_is_refused_stops_the_run_and_says_why(box, declare, monkey
     run.retry()
     go_on(box)
     assert run.fetch().status is Status.FINISHED
+
+
+def test_a_run_that_cannot_be_stopped_now_keeps_its_task(box, declare, monkeypatch):
+    run = declare(deadly=set()).start(QUERY, {"sum": 0})
+
+    def refuse(*_args, **_options):
+        raise StoreRefusedError("Datastore refused it: no matching index")
+
+    def lose(_work):
+        raise ConflictError("others keep changing the run")
+
+    monkeypatch.setattr(box.queries, "page", refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(box.store, "transact", lose)
+        for _ in range(5):
+            box.deliver(box.queue.due()[0])
+
+    go_on(box)
+
+    assert run.fetch().status is Status.STOPPED
+    assert run.fetch().last_error.endswith("no matching index")
+
+
+def test_a_run_whose_steps_die_and_that_cannot_be_stopped_now_keeps_its_task(
+    box, declare, monkeypatch
+):
+    def die(*_):
+        raise CrashError
+
+    def lose(_work):
+        raise ConflictError("others keep changing the run")
+
+    run = declare(handle_error=die).start(QUERY, {"sum": 0})
+    with monkeypatch.context() as patched:
+        patched.setattr(box.store, "transact", lose)
+        while stored(box, run)["step"] == 0:
+            deliver(box)
+
+    go_on(box)
+
+    assert run.fetch().status is Status.STOPPED
 
 
 def test_an_outage_does_not_stop_a_run(box, declare, monkeypatch):

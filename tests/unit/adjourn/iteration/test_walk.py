@@ -383,6 +383,24 @@ def test_a_run_stops_once_too_many_entities_failed(box, declare, most, given_up,
         )
 
 
+def test_a_share_of_failures_is_not_rounded_down(app, box):
+    """0.29 * 100 is 28.999999999999996."""
+
+    def fail(_self, entry, _data):
+        if entry < 29:
+            raise RuntimeError("broken")
+
+    box.queries.add("Sale", *range(100))
+    members = {"__module__": __name__, "handle_entry": fail, "handle_error": lambda *_: True}
+    limits = {"max_entry_retries": 0, "max_failures": 0.29}
+    walk = app.query_iter(type("Sell", (QueryIter,), members | limits))
+    run = walk.start(MemoryQuery("Sale"))
+
+    box.drain()
+
+    assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 29)
+
+
 def test_a_run_that_is_retried_counts_its_failures_anew(box, declare, ran):
     def fail(_self, entry, _data):
         ran.append(entry)
