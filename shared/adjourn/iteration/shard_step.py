@@ -119,6 +119,16 @@ class ShardStep:
 
     def _save(self, walk: Walk, data: object) -> bool:
         """Record the position before an entity that may end the process; False if it cannot be."""
+        stored = self.encoded, self.kept
+        is_saved = False
+        try:
+            is_saved = self._save_position(walk, data)
+        finally:
+            if not is_saved:  # the next write has to store what this one has not
+                self.encoded, self.kept = stored
+        return is_saved
+
+    def _save_position(self, walk: Walk, data: object) -> bool:
         shard, now = self._with_data(walk, data), self.runs.now()
         if isinstance(shard, EncodeError):
             return False

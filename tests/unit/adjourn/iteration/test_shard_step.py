@@ -411,3 +411,22 @@ def test_entities_that_wait_do_not_make_a_shard_too_large(box, declare, ran):
     go_on(box, 600)
     assert (run.fetch().status, run.fetch().done, run.fetch().errors) == (Status.FINISHED, 400, 0)
     assert not any(key.kind == PAYLOAD for key in box.store.records)
+
+
+@pytest.mark.parametrize("done", [5, 6])
+def test_a_save_that_fails_loses_neither_data_nor_failures(box, declare, ran, monkeypatch, done):
+    run = declare().start(QUERY, {"sum": 0})
+    replace, failed = box.store.replace, []
+
+    def failing_once(key, record, **options):
+        if record.get("done") == done and not failed:
+            failed.append(key)
+            raise StoreError("away")
+        return replace(key, record, **options)
+
+    monkeypatch.setattr(box.store, "replace", failing_once)
+    go_on(box)
+
+    assert failed
+    assert ran[-1] == (10, 41)
+    assert [each.message.partition(":")[0] for each in run.failures()] == ["ProcessDiedError"]
