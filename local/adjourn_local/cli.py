@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser for the called command alone, or for all: importing them takes a while."""
-    parser = argparse.ArgumentParser(prog="adjourn", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="adjourn", description="Run applications on adjourn: locally, packaged, in operation."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     called = set(words[:1]) & set(_COMMANDS)
     for name in called or _COMMANDS:

@@ -164,10 +164,12 @@ def test_the_jobs_of_a_cron_name_are_paused_resumed_and_triggered(
     for _ in range(2):  # to say it again does no harm
         assert told("pause", "garden")["jobs"][0]["state"] == "PAUSED"
     assert scheduler.get_job(name=name).state == scheduler_v1.Job.State.PAUSED
-    assert cron("trigger", "garden").returncode == 1
+    refused = cron("trigger", "garden")
+    assert refused.returncode == 1
+    assert "cannot be triggered: garden; first `adjourn cron resume garden`" in refused.stderr
 
     done = cron("resume", "garden")
-    assert done.stdout == "The job garden (* * * * * (Etc/UTC)) calls again.\n"
+    assert done.stdout == "The job garden, * * * * * (Etc/UTC), calls again.\n"
     assert scheduler.get_job(name=name).state == scheduler_v1.Job.State.ENABLED
     (job,) = told("trigger", "garden")["jobs"]
     assert (job["name"], job["cron_name"]) == ("garden", "garden")

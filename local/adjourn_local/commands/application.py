@@ -15,8 +15,11 @@ def import_app(spec: str, folder: Path) -> App:
 
     Raises:
         AdjournError: It does not exist, or one of its declarations is invalid.
-        UsageError: Its code raises an error on import; the message says where and which.
+        UsageError: None is named, or its code raises an error on import; the message says where
+            and which.
     """
+    if not spec:
+        raise UsageError("No application is named: give package.module:app, or set ADJOURN_APP.")
     source = str(folder.resolve())
     sys.path.insert(0, source)
     try:

@@ -22,6 +22,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def record_id(text: str) -> str:
+    """Parse the id of a dead letter or run; an empty one is most likely an unset variable."""
+    if not text:
+        raise argparse.ArgumentTypeError("an id is empty")
+    return text
+
+
 def duration(text: str) -> dt.timedelta:
     """Parse a duration such as 90s, 5m, 2h, 7d or 2w."""
     try:

@@ -16,7 +16,9 @@ from adjourn.cron.due import upcoming
 from adjourn.cron.jobs import differences
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.tick import PeriodicStatus
+from adjourn.errors import SchedulerError
 from adjourn.ports import Job
+from adjourn.ports.job_scheduler import PAUSED
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import count
@@ -131,13 +133,17 @@ def _change(app: App, options: argparse.Namespace) -> int:
     if not chosen:
         known = ", ".join(sorted({job.cron_name for job in scheduler.list()})) or "none"
         raise UsageError(f"No job calls the cron name {options.cron_name!r}; called are: {known}.")
+    paused = ", ".join(job.name for job in chosen if job.state == PAUSED)
+    if options.cron == "trigger" and paused:
+        fix = f"`adjourn cron resume {options.cron_name}`"
+        raise SchedulerError(f"A paused job cannot be triggered: {paused}; first {fix}.")
     change = {"pause": scheduler.pause, "resume": scheduler.resume, "trigger": scheduler.run}
     changed = [change[options.cron](job.name) for job in chosen]
     if options.json:
         print_json({"jobs": [_told(job) for job in changed]})
     else:
         for job in changed:
-            say(f"The job {job.name} ({job.schedule}) {_CHANGED[options.cron]}")
+            say(f"The job {job.name}, {job.schedule}, {_CHANGED[options.cron]}")
     return 0
 
 

@@ -20,7 +20,7 @@ from adjourn.settings import Settings
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.tasks.methods import OBJECT_PATH
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import add_ages, age_range, count
+from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
 
@@ -42,7 +42,7 @@ def add(add: Add) -> None:
         "--limit", type=count, default=50, help="the largest number to list (default: %(default)s)"
     )
     shown = actions.add_parser("show", help="show everything about one")
-    shown.add_argument("id")
+    shown.add_argument("id", type=record_id)
     for each in (found, shown):
         each.add_argument("--json", action="store_true", help="print JSON")
     for name, help_ in (
@@ -50,7 +50,7 @@ def add(add: Add) -> None:
         ("discard", "remove them for good"),
     ):
         action = actions.add_parser(name, parents=[filters], help=help_)
-        action.add_argument("ids", nargs="*", metavar="id")
+        action.add_argument("ids", nargs="*", type=record_id, metavar="id")
         action.add_argument("--all", action="store_true", help="all that match the filters")
         action.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -91,7 +91,10 @@ def _show(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
         body = _tree(letter.body)
         print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
         return 0
-    lines = [f"{name.replace('_', ' '):<12}{value}" for name, value in _summary(letter).items()]
+    lines = [
+        f"{name.replace('_', ' '):<12}{'-' if value is None else value}"
+        for name, value in _summary(letter).items()
+    ]
     say("\n".join([*lines, "", letter.traceback.rstrip(), "", *_content(letter.body)]))
     return 0
 

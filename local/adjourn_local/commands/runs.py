@@ -18,7 +18,7 @@ from adjourn.iteration.progress import RunState, ShardState
 from adjourn.iteration.runs import Status
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
-from adjourn_local.commands.arguments import add_ages, age_range, count
+from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
 from adjourn_local.errors import UsageError
@@ -91,7 +91,7 @@ def add(add: Add) -> None:
         "--every", type=count, default=1, metavar="SECONDS", help="default: %(default)s"
     )
     for each in (shown, watched):
-        each.add_argument("id")
+        each.add_argument("id", type=record_id)
     for each in (found, shown, watched):
         each.add_argument("--json", action="store_true", help="print JSON")
     shown.add_argument("--failures", action="store_true", help="list all entities that failed")
@@ -100,7 +100,7 @@ def add(add: Add) -> None:
     rerun.add_argument("id")
     for name, control in _CONTROLS.items():
         action = actions.add_parser(name, help=control.help)
-        action.add_argument("ids", nargs="*", metavar="id")
+        action.add_argument("ids", nargs="*", type=record_id, metavar="id")
         action.add_argument("--all", action="store_true", help=f"all runs that can {name}")
         action.add_argument("--iteration", help="all of this class, by its registered name")
         action.add_argument("--status", choices=statuses, help="all with this status")

@@ -8,7 +8,7 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.output import say
 from adjourn_local.errors import UsageError
 from adjourn_local.viur_check.finding import Finding, Weight
-from adjourn_local.viur_check.project import findings
+from adjourn_local.viur_check.project import findings, sources
 
 
 def add(add: Add) -> None:
@@ -32,7 +32,10 @@ def add(add: Add) -> None:
 def _check(options: argparse.Namespace) -> int:
     if not options.path.exists():
         raise UsageError(f"{options.path} does not exist.")
-    found = list(findings(options.path, _version(options.viur)))
+    version_used = _version(options.viur)
+    if not any(sources(options.path)):
+        raise UsageError(f"{options.path} has no Python files.")
+    found = list(findings(options.path, version_used))
     for each in found:
         say(_line(each))
     must = sum(each.weight is Weight.CHANGE for each in found)

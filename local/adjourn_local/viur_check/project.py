@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +23,14 @@ def findings(path: Path, version: tuple[int, int] | None = None) -> Iterator[Fin
         version: Major and minor version of its ViUR; None if nobody knows.
     """
     parsed: list[tuple[Path, ast.Module]] = []
-    for file in _files(path):
+    for file in sources(path):
         try:
-            parsed.append((file, ast.parse(file.read_bytes())))
-        except (SyntaxError, ValueError) as error:
-            text = f"it cannot be read: {type(error).__name__}"
-            yield Finding(
-                str(file), getattr(error, "lineno", 1) or 1, "syntax", Weight.CHANGE, text
-            )
+            parsed.append((file, _parsed(file)))
+        except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
+            reason = getattr(error, "msg", None) or getattr(error, "strerror", None) or str(error)
+            text = f"it cannot be read: {reason or type(error).__name__}"
+            line = getattr(error, "lineno", 1) or 1
+            yield Finding(str(file), line, "syntax", Weight.CHANGE, text)
     deferred = frozenset(
         name for _, tree in parsed for name in names(tree, "CallDeferred", "callDeferred")
     )
@@ -40,13 +41,19 @@ def findings(path: Path, version: tuple[int, int] | None = None) -> Iterator[Fin
         yield from sorted(found, key=lambda each: (each.line, each.rule))
 
 
+def _parsed(file: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "invalid escape sequence", without the file's name
+        return ast.parse(file.read_bytes())
+
+
 def rhythms(path: Path) -> dict[str, str]:
     """Return the schedules by cron name of the cron.yaml that is in a project, or just above."""
     folders = [path, *path.resolve().parents[:2]]
     inside = sorted(path.rglob("cron.yaml")) if path.is_dir() else []
     for file in [*inside, *(folder / "cron.yaml" for folder in folders)]:
         if file.is_file():
-            return _schedules(file.read_text(encoding="utf-8"))
+            return _schedules(file.read_text(encoding="utf-8", errors="replace"))
     return {}
 
 
@@ -60,25 +67,28 @@ def _schedules(text: str) -> dict[str, str]:
     return found
 
 
-def _files(path: Path) -> Iterator[Path]:
+def sources(path: Path) -> Iterator[Path]:
+    """Yield the Python files of a project; what is installed, built or hidden is left out."""
     if path.is_file():
         yield path
         return
     for file in sorted(path.rglob("*.py")):
         parts = file.relative_to(path).parts
-        if not _LEFT_OUT & set(parts) and not any(part.startswith(".") for part in parts):
+        is_hidden = any(part.startswith(".") for part in parts)
+        if not is_hidden and not _LEFT_OUT & set(parts) and not file.is_dir():
             yield file
 
 
 def _in_tree(tree: ast.AST, context: Context, file: str) -> Iterator[Finding]:
-    for node in ast.iter_child_nodes(tree):
-        for name, rule in RULES.items():
-            for at, weight, text in rule(node, context):
-                yield Finding(file, getattr(at, "lineno", 1), name, weight, text)
-        inner = context
-        if isinstance(node, ast.ClassDef):
-            inner = replace(context, in_class=node)
-        yield from _in_tree(node, inner, file)
+    waiting = [(tree, context)]  # a list, since a tree may be deeper than calls can be
+    while waiting:
+        parent, around = waiting.pop()
+        for node in ast.iter_child_nodes(parent):
+            for name, rule in RULES.items():
+                for at, weight, text in rule(node, around):
+                    yield Finding(file, getattr(at, "lineno", 1), name, weight, text)
+            within = replace(around, in_class=node) if isinstance(node, ast.ClassDef) else around
+            waiting.append((node, within))
 
 
 def _iterations(tree: ast.AST) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
@@ -44,7 +44,7 @@ class RunHandle:
 
     id: str
     is_new: bool
-    _runs: Runs
+    _runs: Runs = field(repr=False)
 
     def fetch(self) -> RunState | None:
         """Return the state of the run; None if its entity is gone.

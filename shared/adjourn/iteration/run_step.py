@@ -174,7 +174,8 @@ class RunStep:
             return self._shut_out()
         self.runs.enqueue(run, first_steps(run))
         if status is not Status.RUNNING:
-            text = f"{run.iteration} is {status}: {sum(each.done for each in shards)} done"
+            done, given_up = sum(each.done for each in shards), sum(each.errors for each in shards)
+            text = f"{run.iteration} is {status}: {done} done, {given_up} of them given up"
             event(f"iteration.{status}", logging.INFO, text)
         if run.custom_data != before.custom_data:
             self.custom_data.discard(before.custom_data)

@@ -3,7 +3,9 @@
 import datetime as dt
 import functools
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.options import Options
 from adjourn.testing import SETTINGS, MemoryQueue, sandbox
 
+CONCEPTS = Path(__file__).resolve().parents[4] / "docs" / "concepts.md"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -47,6 +50,14 @@ def only(box):
 
 
 # Options
+
+
+def test_the_documentation_lists_every_option():
+    _, _, table = CONCEPTS.read_text(encoding="utf-8").partition("| option | meaning |\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+    assert sorted(listed) == sorted(Options._fields)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,16 @@ def test_where_and_how_its_code_fails_is_said_in_one_line(folder, capsys, code, 
     said = capsys.readouterr().err
     assert said.startswith(f"adjourn: broken_shop:app cannot be imported: {told.format(path=path)}")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [("cron", "list"), ("doctor",)])
+def test_that_no_application_is_named_is_said(capsys, monkeypatch, command):
+    monkeypatch.delenv("ADJOURN_APP", raising=False)
+
+    assert main(command) in {1, 2}
+
+    told = capsys.readouterr()
+    assert "No application is named: give package.module:app" in told.out + told.err
 
 
 def test_the_line_that_is_told_is_one_of_the_applications(folder, capsys):

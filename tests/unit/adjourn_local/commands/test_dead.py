@@ -39,6 +39,8 @@ def status(*arguments):
         ([], "the following arguments are required: action"),
         (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["list", "--limit", "0"], "'0' is not a number from 1"),
+        (["show", ""], "argument id: an id is empty"),
+        (["replay", "a", ""], "argument id: an id is empty"),
         (["replay"], "Give either ids or --all"),
         (["replay", "a", "--all"], "Give either ids or --all"),
         (["discard", "a", "--task", "b"], "Give either ids or --all"),

@@ -138,6 +138,8 @@ def status(*arguments):
         (["list", "--status", "ended"], "argument --status: invalid choice: 'ended' (choose from "),
         (["list", "--older", "soon"], "'soon' is not a duration such as 90s"),
         (["watch", "a", "--every", "0"], "'0' is not a number from 1"),
+        (["show", ""], "argument id: an id is empty"),
+        (["pause", "a", ""], "argument id: an id is empty"),
         (["pause"], "Name runs by their ids, or choose them by --all, --iteration, --status."),
         (["pause", "a", "--all"], "Name runs by their ids, or choose them by --all"),
         (["cancel", "a"], "There is no terminal to ask for confirmation; give --yes."),

@@ -1,5 +1,7 @@
 """What of a ViUR project behaves differently, line by line."""
 
+import warnings
+
 import pytest
 
 from adjourn_local.cli import main
@@ -127,6 +129,55 @@ def test_what_is_no_python_is_told_and_the_rest_is_read(write):
     assert [(rule, line) for line, rule, _ in told(folder)] == [("syntax", 1), ("queue-at-call", 1)]
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("f(", "'(' was never closed"),
+        ("a = '\0'", "null bytes"),
+        ("-" * 20_000 + "1", "MemoryError"),
+        ("+".join(["a"] * 20_000), "recursion depth exceeded"),
+    ],
+)
+def test_why_a_file_cannot_be_read_is_told(write, source, reason):
+    ((_, rule, text),) = told(write(source))
+
+    assert rule == "syntax"
+    assert text.startswith("it cannot be read: ")
+    assert reason in text
+
+
+def test_a_link_to_nowhere_is_told(tmp_path):
+    (tmp_path / "shop.py").symlink_to(tmp_path / "gone.py")
+
+    assert told(tmp_path) == [(1, "syntax", "it cannot be read: No such file or directory")]
+
+
+def test_a_folder_is_no_source(tmp_path):
+    (tmp_path / "shop.py").mkdir()
+
+    assert told(tmp_path) == []
+
+
+def test_what_is_nested_deeply_is_read(write):
+    folder = write("x = " + " + ".join(["a"] * 800) + "\nf(_queue='a')\n")
+
+    assert [(line, rule) for line, rule, _ in told(folder)] == [(2, "queue-at-call")]
+
+
+def test_a_cron_yaml_in_another_encoding_is_read(write):
+    folder = write("@PeriodicTask()\ndef g(): ...\n")
+    (folder / "cron.yaml").write_bytes(CRON.replace("all", "für alle").encode("latin-1"))
+
+    assert rhythms(folder)["default"] == "every 4 hours"
+
+
+def test_what_python_warns_of_is_not_told(write):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        assert told(write("re.compile('\\d')\n")) == []
+
+
 def test_what_is_installed_or_hidden_is_left_out(tmp_path):
     for part in ("site-packages", ".venv", "build"):
         (tmp_path / part).mkdir()
@@ -156,7 +207,11 @@ def test_the_command_is_told_the_version(write, capsys):
 
 @pytest.mark.parametrize(
     ("words", "text"),
-    [(["gone"], "does not exist"), ([".", "--viur", "new"], "is not a version")],
+    [
+        (["gone"], "does not exist"),
+        (["."], "has no Python files"),
+        ([".", "--viur", "new"], "is not a version"),
+    ],
 )
 def test_the_command_says_how_it_is_called(words, text, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
