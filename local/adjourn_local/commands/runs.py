@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from adjourn.errors import UnknownNameError
+from adjourn.errors import EnqueueError, UnknownNameError
 from adjourn.gcp import google_adapters
 from adjourn.iteration.control import RunHandle, Runs
 from adjourn.iteration.progress import RunState, ShardState
@@ -191,7 +191,7 @@ def _control(runs: Runs, options: argparse.Namespace) -> int:
         try:
             is_done = control.change(runs.get(run_id))
             found = runs.load(run_id).status
-        except UnknownNameError as error:
+        except (EnqueueError, UnknownNameError) as error:
             status = _failed(str(error))
             continue
         if is_done or found in control.wanted:
