@@ -124,8 +124,10 @@ def test_what_was_a_handler_of_cloud_tasks(run):
 @pytest.mark.parametrize("page", ["celery", "cloud-tasks"])
 def test_the_exceptions_that_the_pages_raise_can_be_raised(page):
     text = (DOCS / f"moving-from-{page}.md").read_text(encoding="utf-8")
+    raised = re.findall(r"`raise (adjourn\.(\w+)\(.*?\))`", text)
 
-    for source in re.findall(r"`raise (adjourn\.\w+\(.*?\))`", text):
-        with pytest.raises(Exception, match=".*") as raised:
-            exec(f"raise {source}", {"adjourn": adjourn})
-        assert type(raised.value).__name__ in source
+    assert len(raised) >= 2
+    for source, name in raised:
+        made = eval(source.replace("...)", "'why')"), {"adjourn": adjourn})
+        assert isinstance(made, getattr(adjourn, name))
+        assert isinstance(made, Exception)
