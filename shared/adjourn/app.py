@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn import environment
+from adjourn.application.app_arguments import check_context, check_settings, client_factory
 from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.declarations import Declarations
 from adjourn.application.wiring import Wiring
@@ -22,10 +23,11 @@ from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
 from adjourn.settings import Settings
+from adjourn.tasks.arguments import check_hook
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
 from adjourn.tasks.objects import OBJECT_PATH, ObjectRegistry
-from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.options import DeclaredOptions, declared
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -47,11 +49,15 @@ class App(AutomaticTasks):
 
     Args:
         settings: The deployment; read from the environment if None.
-        datastore: Returns the application's own Datastore client; calls made inside one of its
-            transactions then run only if that is committed.
+        datastore: The application's own Datastore client, or a function that returns it, which is
+            called on first use. Calls made inside one of its transactions then run only if that is
+            committed.
         user: Returns an identifier of the present user, for `current_task().user`.
         language: Returns the language of the present user, for `current_task().language`.
         environment: Passes further context on to the calls.
+
+    Raises:
+        DeclarationError: An argument is something else.
     """
 
     # What another library's names on adjourn do in a way of their own.
@@ -62,13 +68,15 @@ class App(AutomaticTasks):
         self,
         settings: Settings | None = None,
         *,
-        datastore: Callable[[], Any] | None = None,
+        datastore: Callable[[], Any] | object | None = None,
         user: Callable[[], str | None] | None = None,
         language: Callable[[], str | None] | None = None,
         environment: CustomEnvironmentHandler | None = None,
     ) -> None:
+        check_settings(settings)
+        check_context(user, language, environment)
         self._settings = settings
-        self._datastore = datastore
+        self._datastore = client_factory(datastore)
         propagator = ContextPropagator(user=user, language=language, environment=environment)
         codec = self._codec_class(extensions=(*DATASTORE_VALUES, OBJECT_PATH))
         self._declared = Declarations(codec, self._objects_class(codec), propagator=propagator)
@@ -109,9 +117,11 @@ class App(AutomaticTasks):
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
         """
-        defaults = Options().changed(**options)
+        defaults = declared(options, "aliases", "name", "on_dead")
+        if on_dead is not None:
+            check_hook(on_dead, "on_dead", "letter")
 
-        def declared(function: Callable[P, R]) -> Task[P, R]:
+        def decorate(function: Callable[P, R]) -> Task[P, R]:
             task: Task[P, R] = self._declared.declare(
                 function,
                 TASK_CLASSES,
@@ -123,10 +133,11 @@ class App(AutomaticTasks):
             )
             return task
 
-        return declared if function is None else declared(function)
+        return decorate if function is None else decorate(function)
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
         """Register a function that is called with the `DeadLetter` of each task given up."""
+        check_hook(hook, "@app.on_dead", "letter")
         self._declared.hooks.dead.append(hook)
         return hook
 
@@ -136,6 +147,7 @@ class App(AutomaticTasks):
         A call is troubled when its retries reach `ADJOURN_RETRY_WARNING`, 25 by default. A log
         event is written in any case.
         """
+        check_hook(hook, "@app.on_retry_warning", "warning")
         self._declared.hooks.warning.append(hook)
         return hook
 

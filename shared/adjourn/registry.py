@@ -40,7 +40,7 @@ class Registry(Generic[T]):
         """
         if isinstance(aliases, str):
             raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
-        names = (name, *aliases)
+        name, *aliases = names = [_plain(each) for each in (name, *aliases)]
         for each in names:
             self._check(each)
             if each in self._items or each in self._aliases or names.count(each) > 1:
@@ -87,6 +87,11 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _plain(name: Any) -> Any:
+    # Members of a StrEnum and the like, whose text differs from how they are formatted.
+    return str.__str__(name) if isinstance(name, str) else name
 
 
 def _is_stored(name: str) -> bool:

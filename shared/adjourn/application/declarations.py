@@ -17,6 +17,7 @@ from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TaskClasses, declare, undecorated
 from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.options import Options
+from adjourn.tasks.plain_values import plain_text
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ class Declarations:
             DeclarationError: The function is wrong, or the name is taken.
         """
         plain = undecorated(function)
-        check_plain(plain)
+        check_plain(plain, "@app.deferred")
         task: Task[..., Any] = declare(
             function,
             self.objects,
             classes,
-            name=name or default_name(plain),
+            name=plain_text(name) or default_name(plain),
             defaults=defaults,
             on_dead=on_dead,
             enqueuer=enqueuer,

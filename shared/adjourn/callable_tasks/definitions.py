@@ -15,7 +15,7 @@ from adjourn.log import event
 from adjourn.registry import signature
 from adjourn.tasks.arguments import is_lazy
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.options import DeclaredOptions, declared
 from adjourn.tasks.task import Task
 
 _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -118,7 +118,7 @@ def define(
     task: Task[[Mapping[str, object]], None] = Task(
         name=f"callable:{key}",
         function=run,
-        defaults=Options().changed(**cls.options),
+        defaults=declared(cls.options),
         enqueuer=enqueuer,
     )
     return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)

@@ -8,9 +8,10 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
+from adjourn.iteration.class_check import check_class
 from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
-from adjourn.iteration.validation import StartOptions, check_class
+from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
 from adjourn.ports import QuerySource
 
@@ -126,14 +127,15 @@ class QueryIter(Generic[E]):
     @classmethod
     def overrides(cls, hook: str) -> bool:
         """Whether the class defines a hook, itself or in a base below `QueryIter`."""
-        return getattr(cls, hook) is not getattr(QueryIter, hook)
+        return getattr(cls, hook) is not getattr(QueryIter, hook, None)
 
     @classmethod
     def check(cls) -> None:
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: A hook is missing or not a plain function, or an attribute is wrong.
+            DeclarationError: A hook is missing or cannot be called, an attribute is wrong, or one
+                of them is probably misspelled.
         """
         check_class(cls)
 

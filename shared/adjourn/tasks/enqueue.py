@@ -82,7 +82,7 @@ class Enqueuer:
         """
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs)
-        return self._create(self._prepare(task, args, kwargs, task.defaults.name, call))
+        return self._create(self._prepare(task, args, kwargs, task.defaults.call_name, call))
 
     def _enqueue_unique(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
@@ -113,7 +113,7 @@ class Enqueuer:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 
         def prepared() -> Iterator[_Prepared | EncodeError | EnqueueError]:
-            batch = task.defaults.name
+            batch = task.defaults.call_name
             for index, args in enumerate(calls):
                 name = batch and f"{numbered(batch, index)}-{index}"
                 try:

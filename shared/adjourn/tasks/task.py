@@ -99,7 +99,7 @@ class Task(FunctionLike, Generic[P, R]):
 
         Each iterable supplies one positional argument, as with Python's own `map`.
 
-        Here the option `name` names the batch, and each task is named after the batch and its
+        Here the option `call_name` names the batch, and each task is named after the batch and its
         index in it. Enqueuing the same batch again adds only the calls that are missing.
 
         Returns:

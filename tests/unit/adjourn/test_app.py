@@ -72,7 +72,10 @@ def test_a_task_is_named_after_its_function_unless_it_is_given_a_name(app):
     [coroutine, generator, async_generator, Walk, functools.partial(plain), print, "plain"],
 )
 def test_only_plain_functions_can_be_deferred(app, function):
-    with pytest.raises(DeclarationError, match=r"is not a plain function \(def \.\.\.\)"):
+    with pytest.raises(
+        DeclarationError,
+        match=r"plain functions for now|is a generator|is a class|is not a function|by their names",
+    ):
         app.deferred(name="x")(function)
 
 
@@ -117,7 +120,9 @@ def test_a_periodic_function_takes_no_arguments(app):
     def report(day):
         pass
 
-    with pytest.raises(DeclarationError, match="report is periodic, so it takes no arguments"):
+    with pytest.raises(
+        DeclarationError, match="report is periodic, so it is called without arguments"
+    ):
         app.periodic(interval=HOUR, name="report")(report)
 
     assert app.deferred(name="report")(plain).name == "report"
@@ -125,7 +130,7 @@ def test_a_periodic_function_takes_no_arguments(app):
 
 @pytest.mark.parametrize("function", [coroutine, 5])
 def test_only_plain_functions_can_be_periodic(app, function):
-    with pytest.raises(DeclarationError, match="is not a plain function"):
+    with pytest.raises(DeclarationError, match=r"plain functions for now|is not a function"):
         app.periodic(interval=HOUR, name="x")(function)
 
 
