@@ -6,6 +6,8 @@ import difflib
 import traceback
 from collections.abc import Callable, Iterable
 
+TO_RENAME = "Begin the name of what is your own with an underscore."
+
 
 def error_line(error: BaseException, longest: int) -> str:
     """Return type and message of an exception, cut to `longest` bytes of UTF-8."""
@@ -37,6 +39,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     spelled = {_bare(each): each for each in known}
     near = difflib.get_close_matches(_bare(name), spelled, n=1, cutoff=0.8)
     return spelled[near[0]] if near else None
+
+
+def misspelled(name: str, what: str, meant: str) -> str:
+    """Return what to say of a name that has no effect, such as `Reprice.on_finish`."""
+    return f"{name}: there is no such {what}; did you mean {meant}? {TO_RENAME}"
 
 
 def _bare(name: str) -> str:

@@ -7,7 +7,7 @@ from inspect import getattr_static
 from types import FunctionType
 from typing import Any, NoReturn
 
-from adjourn.error_text import nearest
+from adjourn.error_text import TO_RENAME, misspelled, nearest
 from adjourn.errors import DeclarationError
 from adjourn.settings import is_queue
 from adjourn.tasks.arguments import is_lazy, misfitting
@@ -61,7 +61,7 @@ _MEANT = {
 }
 _LIKE_HOOKS = ("on_", "handle_")
 # What a subclass cannot have as its own.
-_RESERVED = ("bind", "check", "in_batches", "in_bulk", "over", "overrides", "registered_name")
+_RESERVED = ("bind", "check", "over", "overrides")
 
 
 def check_class(cls: type[Any], hooks: Mapping[str, tuple[str, ...]] = HOOKS) -> None:
@@ -108,29 +108,35 @@ def _is_own(cls: type[Any]) -> bool:
     return cls.__module__.startswith("adjourn.")
 
 
+def check_reserved(cls: type[Any]) -> None:
+    """Refuse a class that has what registers and runs it under a meaning of its own.
+
+    Raises:
+        DeclarationError: It does.
+    """
+    for name in _RESERVED:
+        if name in vars(cls) and not _is_own(cls):
+            raise DeclarationError(f"{cls.__name__}.{name} would hide adjourn's own; rename it.")
+
+
 def _check_name(
     cls: type[Any], name: str, value: object, hooks: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Refuse what was probably meant to be a hook or attribute, and would have no effect."""
-    if name in _RESERVED:
-        raise DeclarationError(f"{cls.__name__}.{name} would hide adjourn's own; rename it.")
     base = next(each for each in cls.__mro__ if _is_own(each))
     if name.startswith("_") or hasattr(base, name):
         return
     is_function = isinstance(value, FunctionType | classmethod | staticmethod | FunctionLike)
     known, what = ([*hooks], "hook") if is_function else ([*_ATTRIBUTES], "attribute")
     meant = _MEANT.get(name) or nearest(name, known)
-    rename = "Begin the name of what is your own with an underscore."
     if meant in known:
-        raise DeclarationError(
-            f"{cls.__name__}.{name}: there is no such {what}; did you mean {meant}? {rename}"
-        )
+        raise DeclarationError(misspelled(f"{cls.__name__}.{name}", what, meant))
     if name == "shards" and not is_function:
         raise DeclarationError(f"Give shards to {cls.__name__}.start(query, shards={value!r}).")
     if is_function and name.startswith(_LIKE_HOOKS):
         raise DeclarationError(
             f"{cls.__name__}.{name} would never be called: there is no such hook. There are"
-            f" {', '.join(known)}. {rename}"
+            f" {', '.join(known)}. {TO_RENAME}"
         )
 
 

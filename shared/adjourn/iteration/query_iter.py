@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
-from adjourn.iteration.class_check import check_class
+from adjourn.iteration.class_check import check_class, check_reserved
 from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions
@@ -73,6 +73,11 @@ class QueryIter(Generic[E]):
     registered_name: ClassVar[str] = ""
     _starter: ClassVar[Callable[[], Start] | None] = None
     _queries: QuerySource
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class that hides what registers and runs it."""
+        super().__init_subclass__(**kwargs)
+        check_reserved(cls)
 
     def load(self, entity: Any) -> E:
         """Convert an entity to what the other hooks get. By default it stays as it is."""

@@ -38,6 +38,8 @@ class ObjectRegistry:
         Raises:
             DeclarationError: The path is empty or taken, or the object already has one.
         """
+        if isinstance(item, str) and not isinstance(path, str):
+            raise DeclarationError(f"{path!r:.80} is no path; write app.add_object({item!r}, ...).")
         if id(item) in self._paths:
             raise DeclarationError(
                 f"The object at {path!r} is already registered as {self._paths[id(item)]!r};"
