@@ -21,7 +21,6 @@ from google.cloud import datastore, scheduler_v1, tasks_v2
 
 from adjourn_local.cli import main
 from adjourn_local.runtime.stack import Stack, running
-from tests.e2e.application import app
 from tests.support import refused
 
 APP = "tests.e2e.application:app"
@@ -122,9 +121,9 @@ def test_a_killed_stack_leaves_no_function_behind() -> None:
 
 
 def test_a_function_that_ends_by_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    stack = Stack(app, APP)
+    stack = Stack(APP)
     with running(stack):
-        deferred = stack._functions._running[0].process.pid
+        deferred = stack._functions.generation.running["deferred"].group
 
         os.killpg(deferred, signal.SIGKILL)
 

@@ -4,20 +4,21 @@ import argparse
 import asyncio
 import logging
 import signal
+from contextlib import suppress
 from pathlib import Path
 
-from adjourn import App
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
+from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.log_lines import readable
-from adjourn_local.runtime.stack import PROJECT, Stack
+from adjourn_local.runtime.stack import Stack
 from adjourn_local.tasks import TasksOptions
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
+INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 
 def add(add: Add) -> None:
@@ -124,12 +125,7 @@ def _faults(text: str) -> Faults:
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
-    return asyncio.run(_up(import_app(options.app, Path()), options))
-
-
-async def _up(app: App, options: argparse.Namespace) -> int:
     stack = Stack(
-        app,
         options.app,
         state=None if options.memory else options.state,
         base_port=options.port,
@@ -146,14 +142,40 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         enforces_iam=options.enforce_iam,
         write=_write,
     )
+    return asyncio.run(_up(stack, options))
+
+
+async def _up(stack: Stack, options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with stack:
-        print(_greeting(stack, options), flush=True)
-        await stopped.wait()
-        print("Stopping ...", flush=True)
+
+    def stop() -> None:
+        if stopped.is_set():
+            stack.hurried.set()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    if not await _started(stack, stopped):
+        return INTERRUPTED
+    print(_greeting(stack, options), flush=True)
+    await stopped.wait()
+    print("Stopping ...", flush=True)
+    await stack.__aexit__(None, None, None)
     return 0
+
+
+async def _started(stack: Stack, stopped: asyncio.Event) -> bool:
+    """Start the stack; return whether it was not stopped before it had started."""
+    starting = asyncio.create_task(stack.__aenter__())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+    stopping.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+        return True
+    return False
 
 
 def _greeting(stack: Stack, options: argparse.Namespace) -> str:

@@ -6,11 +6,13 @@ time that adjourn reads follows the clock offset in a file.
 
 import datetime as dt
 import mmap
-import runpy
+import os
 import sys
 from pathlib import Path
 
 from adjourn.clock import SystemClock
+from adjourn_local.runtime import activation
+from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
 
@@ -26,5 +28,8 @@ def follow(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    listener, channel = int(sys.argv.pop(1)), int(sys.argv.pop(1))
     follow(Path(sys.argv.pop(1)))
-    runpy.run_module("functions_framework", run_name="__main__")
+    activation.finish_requests()
+    spec = os.environ["ADJOURN_APP"]
+    activation.run(listener, channel, lambda error: describe(error, spec, Path.cwd()))

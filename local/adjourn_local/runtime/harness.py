@@ -15,9 +15,10 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from adjourn import App
 from adjourn.settings import Settings
 from adjourn.testing.fake_clock import destination
-from adjourn_local.runtime.functions import Print
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, Ports
+from adjourn_local.runtime.function_process import Print
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Ports, Stack
+from adjourn_local.runtime.stack import Stack
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 _LOOK_EVERY = 0.05
@@ -129,7 +130,7 @@ def running_for_tests(
     with LoopThread() as loop:
         # The functions can import whatever this process can.
         with _variables({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
-            stack = Stack(app, spec, write=write, enforces_iam=enforces_iam)
+            stack = Stack(spec, write=write, enforces_iam=enforces_iam)
             loop.run(stack.__aenter__())
         try:
             with _connected(stack, app, loop) as handle:
