@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.log_lines import readable
+from adjourn_local.runtime.reload import reload_on_changes
+from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
 from adjourn_local.tasks import TasksOptions
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
+
+_log = logging.getLogger(__name__)
 
 
 def add(add: Add) -> None:
@@ -33,6 +38,11 @@ def add(add: Add) -> None:
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
     _add_state(up)
+    up.add_argument(
+        "--reload",
+        action=argparse.BooleanOptionalAction,
+        help="restart the functions when the code changes (default: if a terminal is attached)",
+    )
     _add_tasks(up)
     _add_jobs_and_datastore(up)
     up.add_argument(
@@ -155,18 +165,25 @@ async def _up(stack: Stack, options: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    if not await _started(stack, stopped):
+    reloads = sys.stdin.isatty() if options.reload is None else options.reload
+    watch = SourceWatch(source_folders()) if reloads else None
+    if not await _started(stack, watch, stopped):
         return INTERRUPTED
     print(_greeting(stack, options), flush=True)
+    reloading = asyncio.create_task(reload_on_changes(stack, watch)) if watch else None
     await stopped.wait()
     print("Stopping ...", flush=True)
+    if watch and reloading:
+        watch.stop()
+        reloading.cancel()
+        await asyncio.wait({reloading})
     await stack.__aexit__(None, None, None)
-    return 0
+    return INTERRUPTED if stack.hurried.is_set() else 0
 
 
-async def _started(stack: Stack, stopped: asyncio.Event) -> bool:
+async def _started(stack: Stack, watch: SourceWatch | None, stopped: asyncio.Event) -> bool:
     """Start the stack; return whether it was not stopped before it had started."""
-    starting = asyncio.create_task(stack.__aenter__())
+    starting = asyncio.create_task(_start(stack, watch))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
@@ -176,6 +193,16 @@ async def _started(stack: Stack, stopped: asyncio.Event) -> bool:
         await starting
         return True
     return False
+
+
+async def _start(stack: Stack, watch: SourceWatch | None) -> None:
+    if watch:
+        # Before the code is loaded, so that no change is missed.
+        try:
+            await asyncio.to_thread(watch.start)
+        except OSError as error:
+            _log.warning("Changes of the code are not noticed: %s.", error)
+    await stack.__aenter__()
 
 
 def _greeting(stack: Stack, options: argparse.Namespace) -> str:

@@ -12,10 +12,13 @@ Packaged functions run this file with their own Python: it imports the standard 
 import fcntl
 import importlib
 import json
+import math
 import os
 import runpy
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,6 +26,10 @@ from contextlib import suppress
 _FIRST_SOCKET = 3
 # By default gunicorn cuts off after 30 s what a worker runs when it is replaced.
 _LONGEST_REQUEST = 24 * 3600
+# Seconds. A worker that is forked so soon after another one replaces one that has failed.
+_SOON = 1.0
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 30.0
 
 
 def run(listener: int, channel: int, describe: Callable[[BaseException], str]) -> None:
@@ -37,7 +44,7 @@ def run(listener: int, channel: int, describe: Callable[[BaseException], str]) -
     report = socket.socket(fileno=fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOCKET + 1))
     os.close(channel)
     _take_over(listener)
-    loader = os.getpid()
+    loader, pauses = os.getpid(), Pauses(time.monotonic)
 
     def send(fields: dict[str, object]) -> None:
         report.sendall(json.dumps(fields).encode() + b"\n")
@@ -45,19 +52,47 @@ def run(listener: int, channel: int, describe: Callable[[BaseException], str]) -
     def forked() -> None:
         # The application may fork processes of its own, also before it is loaded.
         if os.getppid() == loader and "functions_framework._http.gunicorn" in sys.modules:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until gunicorn handles it
             with suppress(OSError):
                 send(_declarations())
                 report.recv(1)
             report.close()
+            time.sleep(pauses.next)
 
-    os.register_at_fork(after_in_child=forked)
+    os.register_at_fork(before=pauses.note, after_in_child=forked)
     try:
         runpy.run_module("functions_framework", run_name="__main__")
     except BaseException as error:
         if os.getpid() == loader:
             with suppress(OSError):
                 send({"error": describe(error)})
+                sys.exit(1)  # the stack says it
         raise
+
+
+class Pauses:
+    """The pause before a worker begins, which grows while workers keep ending soon.
+
+    gunicorn replaces a worker at once, also one that always ends.
+
+    Args:
+        clock: Returns the time in seconds.
+
+    Attributes:
+        next: The pause of the worker that was forked last, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last = -math.inf
+        self.next = 0.0
+
+    def note(self) -> None:
+        """Note that a worker is forked now."""
+        now = self._clock()
+        is_soon = now - self._last < self.next + _SOON
+        self.next = min(2 * self.next + _FIRST_PAUSE, _LONGEST_PAUSE) if is_soon else 0.0
+        self._last = now
 
 
 def finish_requests() -> None:

@@ -28,6 +28,8 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 # How long replaced functions may take to end before the new ones begin. They stop accepting
 # requests much sooner.
 _HANDOVER = 0.5
+# What the functions log about a task that the code does not have.
+_UNKNOWN = '"event": "task.unknown"'
 
 _log = logging.getLogger(__name__)
 
@@ -195,10 +197,17 @@ class Functions:
             folder=self._staged.folder / name if self._staged else None,
             listener=self._sockets[name],
         )
-        function = await FunctionProcess.start(program, self._write)
+        function = await FunctionProcess.start(program, self._print)
         self._tell_keeper(function.group)
         self._started[function] = asyncio.create_task(self._forget_ended(function))
         return function
+
+    def _print(self, name: str, line: str) -> None:
+        self._write(name, line)
+        if _UNKNOWN in line and self.generation:
+            _log.warning(
+                "The stack runs code from %s.", self.generation.loaded_at.strftime("%H:%M")
+            )
 
     def _command(self, name: str) -> Sequence[str]:
         sockets = ("{listener}", "{channel}")

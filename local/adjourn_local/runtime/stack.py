@@ -16,6 +16,7 @@ from aiohttp import web
 from adjourn.settings import Settings
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
+from adjourn_local.errors import StackError
 from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam.laptop import APPLICATION, bindings, laptop
@@ -139,6 +140,13 @@ class Stack:
     def scheduler(self) -> SchedulerServer:
         """The Cloud Scheduler server."""
         return self._servers.scheduler
+
+    @property
+    def generation(self) -> Generation:
+        """The functions that serve."""
+        if self._functions.generation is None:
+            raise StackError("The stack has no functions.")
+        return self._functions.generation
 
     async def reload(self) -> Generation:
         """Replace the functions by ones that run the present code; what they run is finished.
