@@ -9,7 +9,7 @@ from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.state.large_payloads import KIND as PAYLOAD
-from adjourn.tasks.methods import OBJECT_PATH
+from adjourn.tasks.objects import OBJECT_PATH
 
 _LONGEST_SHOWN = 16 << 20
 
