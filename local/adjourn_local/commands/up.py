@@ -8,15 +8,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from adjourn import AdjournError, App
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
+from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
+from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
 from adjourn_local.tasks.options import DEFAULTS
 
@@ -151,8 +155,19 @@ def _run(options: argparse.Namespace) -> int:
         faults=options.faults,
         enforces_iam=options.enforce_iam,
         write=_write,
+        application=lambda: _application(options.app, stack),
     )
     return asyncio.run(_up(stack, options))
+
+
+def _application(spec: str, stack: Stack) -> App | None:
+    """Import the application into this process; return None if it cannot be imported now."""
+    try:
+        with variables(stack.environment()):
+            return import_app(spec, Path())
+    except (AdjournError, UsageError) as error:
+        _log.warning("The console does not know the application: %s", error)
+        return None
 
 
 async def _up(stack: Stack, options: argparse.Namespace) -> int:

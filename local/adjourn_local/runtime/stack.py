@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,14 +12,17 @@ from typing import Self
 
 import grpc
 from aiohttp import web
+from starlette.types import ASGIApp
 
+from adjourn import App
 from adjourn.settings import Settings
+from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import StackError
 from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
-from adjourn_local.iam.laptop import APPLICATION, bindings, laptop
+from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.accounts import Accounts, serve_grpc
@@ -36,7 +39,7 @@ from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.timing.clock_offset import SIZE
-from adjourn_local.timing.clocks import AdjustableClock
+from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -64,6 +67,7 @@ class Stack:
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
         staged: The packaged functions to run, without the checkout on their path; None for the
             functions of the checkout.
+        application: Returns the application, which only the console needs, when it is first opened.
 
     Attributes:
         hurried: Once it is set, the stack stops without waiting for what is under way.
@@ -84,6 +88,7 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
             tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
@@ -92,9 +97,10 @@ class Stack:
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
         self._spec = spec
+        self._application = application
         self._functions = Functions(spec or "", write, staged)
         self._grace = GRACE if spec else tasks.grace
-        self.accounts = _accounts() if enforces_iam else accounts
+        self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
         self._closing = AsyncExitStack()
@@ -185,7 +191,8 @@ class Stack:
                 servers.move(self.ports.moved_from(Ports(*self._former)))
             ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
-        await self._serve_http(closing, [*control, *servers.http_routes(), rest.unknown()])
+        routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
+        await self._serve_http(closing, routes)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -202,6 +209,18 @@ class Stack:
         )
         await tasks.start()
         await scheduler.start()
+
+    def _console(self) -> Sequence[web.RouteDef]:
+        def make() -> ASGIApp:
+            from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
+            from adjourn_local.console.site import console  # noqa: PLC0415
+
+            settings = Settings.from_env(self.environment())
+            datastore = f"{ports.HOST}:{self.ports.grpc}"
+            app, clock = self._application(), ApplicationClock(self.clock)
+            return console(laptop(settings, app, clock, datastore))
+
+        return mounted(make, "/console")
 
     def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         return self._servers.grpc_services()
@@ -220,7 +239,7 @@ class Stack:
         for queue in queues:
             self.tasks.ensure_queue(queue)
         if self.accounts and self._enforces_iam:
-            self.accounts.policy = Policy(tuple(bindings(laptop(PROJECT, queues))))
+            self.accounts.policy = Policy(tuple(iam.bindings(iam.laptop(PROJECT, queues))))
         for name in declared.cron_names:
             self.scheduler.ensure_job(
                 name=f"{_PARENT}/jobs/{name}",
@@ -248,7 +267,7 @@ class Stack:
         return {
             "ADJOURN_REVISION": self._revision,
             **self.ports.environment(),
-            **self._calling_as(APPLICATION),
+            **self._calling_as(iam.APPLICATION),
         }
 
     def _environments(self, revision: str) -> Mapping[str, Mapping[str, str]]:
@@ -258,15 +277,9 @@ class Stack:
         return {name: {**common, **self._calling_as(name)} for name in NAMES}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
-        email = laptop(PROJECT, ()).email(name)
+        email = iam.laptop(PROJECT, ()).email(name)
         accounts = self.accounts
         return accounts.environment(email) if accounts and email in accounts else {}
-
-
-def _accounts() -> Accounts:
-    """Return the accounts of the functions and of the application, without grants yet."""
-    deployment = laptop(PROJECT, ())
-    return Accounts(deployment.email(name) for name in (*NAMES, APPLICATION))
 
 
 async def _cancelled(work: asyncio.Task[Generation]) -> None:
