@@ -40,6 +40,8 @@ locals {
         # The service sets it if we do not; adjourn's lines keep the id as a label.
         LOG_EXECUTION_ID = "true"
         THREADS          = tostring(var.functions[name].concurrency)
+        # Nobody's address: gunicorn takes SCRIPT_NAME and the like from no peer, not even from loopback.
+        FORWARDED_ALLOW_IPS = "255.255.255.255"
       },
       length(var.audiences) > 0 ? { ADJOURN_AUDIENCES = join(",", var.audiences) } : {},
       var.database.has_ttl_policies ? {} : { ADJOURN_CLEANUP = "true" },
@@ -59,7 +61,7 @@ locals {
   # Source: https://cloud.google.com/functions/docs/configuring/env-var#reserved
   refused_variables = [
     for name in local.given_variables : name if contains(keys(local.settings), name) || can(regex(
-      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
+      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FORWARDED_ALLOW_IPS|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
       name,
     ))
   ]
