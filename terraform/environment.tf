@@ -14,16 +14,17 @@ locals {
   # What every process needs that enqueues: the functions and the application.
   settings = merge(
     {
-      ADJOURN_PROJECT          = var.project
-      ADJOURN_LOCATION         = local.queue_regions[0]
-      ADJOURN_JOB_LOCATION     = local.job_region
-      ADJOURN_DEFERRED_URL     = local.urls.deferred
-      ADJOURN_QUERYITER_URL    = local.urls.queryiter
-      ADJOURN_CRON_URL         = local.urls.cron
-      ADJOURN_SERVICE_ACCOUNT  = google_service_account.main["tasks"].email
-      ADJOURN_QUEUE            = var.default_queue
-      ADJOURN_RETRY_WARNING    = tostring(var.retry_warning)
-      ADJOURN_FUNCTION_TIMEOUT = tostring(var.functions.deferred.timeout_seconds)
+      ADJOURN_PROJECT           = var.project
+      ADJOURN_LOCATION          = local.queue_regions[0]
+      ADJOURN_JOB_LOCATION      = local.job_region
+      ADJOURN_DEFERRED_URL      = local.urls.deferred
+      ADJOURN_QUERYITER_URL     = local.urls.queryiter
+      ADJOURN_CRON_URL          = local.urls.cron
+      ADJOURN_SERVICE_ACCOUNT   = google_service_account.main["tasks"].email
+      ADJOURN_QUEUE             = var.default_queue
+      ADJOURN_RETRY_WARNING     = tostring(var.retry_warning)
+      ADJOURN_FUNCTION_TIMEOUT  = tostring(var.functions.deferred.timeout_seconds)
+      ADJOURN_DATASTORE_TIMEOUT = tostring(var.database.timeout_seconds)
     },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },
     var.database.name == "(default)" ? {} : { ADJOURN_DATABASE = var.database.name },

@@ -128,6 +128,7 @@ def environment(name: str, ports: Mapping[str, int], stack: Mapping[str, str]) -
         **urls,
         "ADJOURN_APP": "tests.hostile.application:app",
         "ADJOURN_CALLERS": JOBS if name == "cron" else ACCOUNT,
+        "ADJOURN_DATASTORE_TIMEOUT": "10",
         "ADJOURN_FUNCTION_TIMEOUT": "1800",
         "ADJOURN_JOB_LOCATION": LOCATION,
         "ADJOURN_LOCATION": LOCATION,
