@@ -1,5 +1,6 @@
 """The console in front of a real stack, over a real socket."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
-PATHS = ("/dead-letters", "/iterations", "/periodic", "/audit")
+PATHS = ("/dead-letters", "/iterations", "/periodic", "/audit", "/clock")
 
 
 @pytest.fixture
@@ -207,3 +208,45 @@ def test_a_job_is_paused_and_resumed(browser: Browser) -> None:
 )
 def test_a_wrong_address_is_the_readers_fault(browser: Browser, path: str) -> None:
     assert browser.get(f"/console{path}").status == 400
+
+
+def test_the_clock_is_moved_and_follows_the_machine_again(
+    browser: Browser, stack: RunningStack
+) -> None:
+    before = stack.now()
+    page = browser.get("/console/clock")
+
+    moved = browser.press(browser.press(page, "+1 hour"), "Yes")
+
+    assert "The clock shows" in moved.text
+    assert stack.now() - before >= dt.timedelta(hours=1)
+    browser.press(browser.press(moved, "Follow the machine"), "Yes")
+    assert stack.now() - before < dt.timedelta(hours=1)
+
+
+def test_faults_are_injected_and_taken_back(browser: Browser) -> None:
+    page = browser.get("/console/clock")
+    form = next(each for each in page.forms if each.label == "Inject")
+    wanted = {**form.fields, "duplicates": "0.25", "delay": "0.1..0.2s"}
+
+    injected = browser.press(browser.post("/console/clock/faults", wanted), "Yes")
+
+    assert "duplicates=0.25" in injected.text
+    again = next(each for each in injected.forms if each.label == "Inject").fields
+    assert (again["duplicates"], again["delay"]) == ("0.25", "0.1..0.2s")
+    nothing = {**again, "duplicates": "0", "delay": ""}
+    assert (
+        "Faults: none." in browser.press(browser.post("/console/clock/faults", nothing), "Yes").text
+    )
+
+
+def test_a_fault_that_cannot_be_is_refused(browser: Browser) -> None:
+    page = browser.get("/console/clock")
+    fields = next(each for each in page.forms if each.label == "Inject").fields
+
+    refused = browser.press(
+        browser.post("/console/clock/faults", {**fields, "duplicates": "7"}), "Yes"
+    )
+
+    assert refused.status == 400
+    assert "not a share from 0 to 1" in refused.text

@@ -8,6 +8,7 @@ from adjourn.execution.replay import StoredDeadLetters
 from adjourn.iteration.control import Runs
 from adjourn.ports import Adapters
 from adjourn.settings import Settings
+from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.console.audit import Audit
 from adjourn_local.console.records import Records
 
@@ -22,6 +23,7 @@ class Deployment:
         records: Counts and pages of stored records.
         audit: Where changes are written down.
         app: The application; None if it is not known.
+        control: Clock and faults of a laptop stack; None for a project.
     """
 
     settings: Settings
@@ -29,6 +31,7 @@ class Deployment:
     records: Records
     audit: Audit
     app: App | None
+    control: StackControl | None
 
     @property
     def is_writable(self) -> bool:

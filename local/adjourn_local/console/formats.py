@@ -69,6 +69,8 @@ def ago(at: dt.datetime | None, now: dt.datetime) -> str:
     """Return how far a time is from now, such as "5 min ago" or "in 2 h"; "-" for none."""
     if at is None:
         return "-"
+    if abs(at - now) < dt.timedelta(seconds=1):
+        return "now"
     return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.datastore import Client
@@ -18,7 +19,8 @@ from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import Adapters
-from adjourn.settings import Settings
+from adjourn.settings import LOOPBACK, Settings
+from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.console.audit import Audit
 from adjourn_local.console.costs import counted
 from adjourn_local.console.deployment import Deployment
@@ -81,7 +83,15 @@ def _deployment(
         records=Records(client),
         audit=Audit(adapters=counting, who=who),
         app=app,
+        control=_control(settings),
     )
+
+
+def _control(settings: Settings) -> StackControl | None:
+    """Return the control of a laptop stack, which signs its tokens on this machine."""
+    keys = urlsplit(settings.keys_url)
+    is_laptop = bool(settings.tasks_host) and keys.hostname in LOOPBACK
+    return StackControl(f"{keys.scheme}://{keys.netloc}") if is_laptop else None
 
 
 def account(client: Callable[[], Client]) -> str:

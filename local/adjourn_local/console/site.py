@@ -16,10 +16,12 @@ from adjourn.errors import AdjournError, DeclarationError, UnknownNameError
 from adjourn_local.console.costs import counting
 from adjourn_local.console.deployment import Deployment
 from adjourn_local.console.formats import AddressError
-from adjourn_local.console.pages import audit, dead_letters, iterations, periodic
+from adjourn_local.console.pages import audit, clock, dead_letters, iterations, periodic
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
+from adjourn_local.errors import UsageError
 
 _PAGES = (dead_letters, iterations, periodic, audit)
+_LAPTOP = (clock,)
 
 # Nothing from elsewhere, nothing inline: what a task wrote into an error text cannot run.
 _HEADERS = {
@@ -36,11 +38,12 @@ _HEADERS = {
 
 def console(deployment: Deployment) -> Starlette:
     """Return the console of a deployment, to be served at `/console`."""
-    pages = {page.TITLE: f"{PREFIX}{page.PATH}" for page in _PAGES}
+    shown = _PAGES if deployment.control is None else (*_PAGES, *_LAPTOP)
+    pages = {page.TITLE: f"{PREFIX}{page.PATH}" for page in shown}
     first = next(iter(pages.values()))
     routes: list[BaseRoute] = [
         Route("/", lambda _: RedirectResponse(first)),
-        *(route for page in _PAGES for route in page.routes()),
+        *(route for page in shown for route in page.routes()),
         Mount("/static", StaticFiles(packages=[("adjourn_local.console", "static")])),
     ]
     site = Starlette(
@@ -48,6 +51,7 @@ def console(deployment: Deployment) -> Starlette:
         middleware=[Middleware(_Passage)],
         exception_handlers={
             AddressError: _failed(400),
+            UsageError: _failed(400),
             UnknownNameError: _failed(404),
             DeclarationError: _failed(409),
             AdjournError: _failed(503),
