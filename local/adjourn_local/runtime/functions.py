@@ -101,6 +101,8 @@ class Functions:
             **os.environ,
             **stack,
             "ADJOURN_APP": self._spec,
+            # As Terraform sets it: gunicorn takes SCRIPT_NAME and the like from no peer.
+            "FORWARDED_ALLOW_IPS": "255.255.255.255",
             "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }
 
