@@ -127,7 +127,7 @@ class StoredDeadLetters:
         letter = self.store.transact(work)
         if letter.replayed_at is None:  # else a replayed task may need its payload
             with suppress(DecodeError):
-                self._payloads.discard(Envelope.decode(letter.body, VERBATIM))
+                self._payloads.discard(Envelope.decode(letter.body, VERBATIM), is_read=False)
 
     @property
     def _payloads(self) -> LargePayloads:
@@ -147,9 +147,9 @@ class StoredDeadLetters:
         letter = _letter(task_id, record)
         call = _call(letter, now)
         if letter.replayed_at is None:
-            once_records.renew(transaction, call.id, now)
+            once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
-            call_records.renew(transaction, call.id, call.resumed, task, now)
+            call_records.renew(transaction, call.identity, call.resumed, task, now)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
 
@@ -172,7 +172,7 @@ class StoredDeadLetters:
 
 
 def _name(call: Envelope) -> str:
-    return f"{numbered(call.id, call.resumed)}-replayed"
+    return f"{numbered(call.identity.fingerprint, call.resumed)}-replayed"
 
 
 def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
@@ -183,7 +183,7 @@ def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
         reason = _STEP if letter.task == "step" else f"{error}"
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
     return call._replace(
-        queue=call.queue or letter.queue,
+        queue=letter.queue or call.queue,
         # The hour for which an unknown name is retried is counted from here.
         eta=now,
         expires_at=None,

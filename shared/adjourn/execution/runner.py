@@ -60,7 +60,7 @@ class TaskRunner:
     markers: TransactionMarkers
     retry_warnings: RetryWarnings
     executor: CallExecutor
-    on_periodic: Callable[[Envelope], None]
+    on_periodic: Callable[[Call], None]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run a delivered call, or make it a dead letter if it can never run.
@@ -150,11 +150,11 @@ class TaskRunner:
         """Return whether a call is known to have been tried, so that it no longer expires."""
         if call.attempt.execution_count or not call.may_have_crashed:
             return call.attempt.execution_count > 0
-        record = self.executor.watch.records.get(call.envelope.id)
+        record = self.executor.watch.records.get(call.envelope.identity)
         return record is not None and record.begun + record.crashes > 0
 
     def _drop(self, call: Call) -> Outcome:
-        self.executor.drop(call)
+        self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
         return Outcome.DONE
@@ -177,13 +177,13 @@ class TaskRunner:
     def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         envelope = call.envelope
         if call.attempt.retry_count:
-            self.retry_warnings.check(envelope.id, envelope.task, call.attempt)
+            self.retry_warnings.check(envelope.identity, envelope.task, call.attempt)
         if envelope.id.endswith(RUN):
-            self.on_periodic(envelope)
+            self.on_periodic(call)
         # Earlier versions of adjourn did not tell which calls are unique.
         task_name = call.delivery.task_name
         if unique := envelope.unique or (UNIQUE_NAME.fullmatch(task_name) and task_name):
-            self.executor.enqueuer.unique_calls.begin(unique)
+            self.executor.enqueuer.unique_calls.begin(unique, call.is_carried_by)
         return self.executor.execute(call, task)
 
     def _admit_committed(self, call: Call) -> Outcome | None:
@@ -218,7 +218,7 @@ class TaskRunner:
         now = self.adapters.clock.now()
         execution = call.attempt.execution_count + 1
         try:
-            record = self.executor.watch.records.unknown(call.envelope.id, execution)
+            record = self.executor.watch.records.unknown(call.envelope.identity, execution)
         except (StoreError, ConflictError) as trouble:
             event("service.unavailable", logging.WARNING, str(trouble), error=trouble)
             record = CallRecord(unknown_since=now)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
+from adjourn.names import CallIdentity, numbered
 from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.settings import is_queue
 
@@ -48,12 +49,14 @@ class PayloadReference(NamedTuple):
         size: Total number of bytes.
         sha256: Digest of these bytes, in hexadecimal.
         until: When the records may be removed, in seconds since 1970.
+        stored_as: Name of the records; "" for the id of the call.
     """
 
     pieces: int
     size: int
     sha256: str
     until: int
+    stored_as: str = ""
 
 
 class Envelope(NamedTuple):
@@ -112,6 +115,16 @@ class Envelope(NamedTuple):
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
 
+    @property
+    def identity(self) -> CallIdentity:
+        """Which call it is."""
+        return CallIdentity.of(self.id, self.task, self.enqueued_at)
+
+    @property
+    def resumed_name(self) -> str:
+        """Short name of its task, if it was enqueued again; a stranger cannot take it before."""
+        return f"{numbered(self.identity.fingerprint, self.resumed)}-resumed"
+
     def encode(self, codec: Codec) -> bytes:
         """Return the body; a reference without arguments if these are stored in Datastore.
 
@@ -166,7 +179,7 @@ class Envelope(NamedTuple):
         if self.context:
             content["context"] = dict(self.context)
         if self.stowed:
-            content["stowed"] = self.stowed._asdict()
+            content["stowed"] = {k: v for k, v in self.stowed._asdict().items() if v != ""}
             del content["args"], content["kwargs"]
         return content
 
@@ -186,7 +199,8 @@ def _stowed(tree: object) -> PayloadReference:
     )
     numbers = (stowed.pieces, stowed.size, stowed.until)
     are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
-    if not (are_counts and _is_text(stowed.sha256)):
+    is_named = stowed.stored_as == "" or _is_id(stowed.stored_as)
+    if not (are_counts and is_named and _is_text(stowed.sha256)):
         raise TypeError("the reference to its payload is malformed")
     return stowed
 

@@ -36,11 +36,13 @@ class _Prepared(NamedTuple):
 
     Attributes:
         id: The id of the call.
+        made_at: When the call was made.
         eta: Earliest start of the call, which may be later than that of the task.
         task: The task that carries it.
     """
 
     id: str
+    made_at: dt.datetime
     eta: dt.datetime | None
     task: NewTask
 
@@ -133,10 +135,9 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             StoreError: The lifetime of its payload could not be extended.
         """
-        name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
         extended = self.payloads.extend_for(envelope, at)
         going_on = extended._replace(starts_at=at, hops_at=None)
-        return self._create(self._with_task(going_on, name=name, eta=at))
+        return self._create(self._with_task(going_on, name=envelope.resumed_name, eta=at))
 
     def _prepare(
         self,
@@ -215,7 +216,7 @@ class Enqueuer:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
-        return _Prepared(id=envelope.id, eta=eta, task=task)
+        return _Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
 
     def _create(self, prepared: _Prepared) -> TaskHandle:
         try:
@@ -249,4 +250,6 @@ class Enqueuer:
             is_new=name is not None,
             _queue=queue,
             _records=self.call_records,
+            _task=task.label,
+            _made_at=prepared.made_at,
         )
