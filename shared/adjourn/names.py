@@ -34,6 +34,8 @@ UNIQUE_NAME = re.compile(r"[0-9a-f]{40}(-[0-9]+)?")
 
 # The end of the ids of periodic runs and of the names of their tasks.
 RUN = "-periodic"
+# The beginning of the names of tasks that users start.
+CALLABLE = "callable:"
 # The beginning of the names of tasks that take over what ViUR has enqueued.
 VIUR = "viur:"
 

@@ -196,11 +196,13 @@ class Wiring:
     def _people(self) -> CallableTaskEndpoint:
         from adjourn.callable_tasks.endpoint import CallableTaskEndpoint  # noqa: PLC0415 - for those whom people ask
         from adjourn.callable_tasks.identity import user_identifier  # noqa: PLC0415
+        from adjourn.state.user_starts import UserStarts  # noqa: PLC0415
 
         adapters = self._adapters
         return CallableTaskEndpoint(
             definitions=self._declared.callable_tasks,
             enqueuer=self.enqueuer,
+            starts=UserStarts(store=adapters.store, clock=adapters.clock),
             identify=user_identifier(self.settings, adapters.verifier, adapters.clock),
         )
 

@@ -15,7 +15,7 @@ from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.serialization.envelope import MAX_BODY
+from adjourn.serialization.payload_reference import MAX_BODY
 from adjourn.state.owned_records import FINGERPRINT, own_key
 
 KIND = "AdjournDeadLetter"

@@ -20,11 +20,11 @@ from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, trace_fields
-from adjourn.names import RUN, UNIQUE_NAME
+from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.context import TRACEPARENT, text
+from adjourn.serialization.context import TRACEPARENT, USER, text
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.call_records import CallRecord
@@ -172,7 +172,26 @@ class TaskRunner:
             return self._unknown(call, error)
         except DecodeError as error:
             call = call._replace(unreadable=error)
+        if envelope.task.startswith(CALLABLE) and not call.unreadable:
+            call = self._started_by_user(call)
         return self._execute(call, task)
+
+    def _started_by_user(self, call: Call) -> Call:
+        """Return a call of a callable task, to be refused unless a checked user has started it."""
+        from adjourn.state.user_starts import UserStarts, content_of  # noqa: PLC0415 - for these
+
+        envelope = call.envelope
+        user = text(envelope.context, USER) or ""
+        content = content_of(envelope.task, user, envelope.args, envelope.kwargs)
+        starts = UserStarts(store=self.adapters.store, clock=self.adapters.clock)
+        if starts.includes(envelope.user_start, content):
+            return call
+        return call._replace(
+            unreadable=DecodeError(
+                "No user is known to have started it: the call is forged, or an earlier version of"
+                " adjourn made it; if you trust it, replay it with --vouch"
+            )
+        )
 
     def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         envelope = call.envelope

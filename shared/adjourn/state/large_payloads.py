@@ -21,7 +21,8 @@ from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import MAX_BODY, Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 
 T = TypeVar("T")
 

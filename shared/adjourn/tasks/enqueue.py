@@ -67,6 +67,7 @@ class Enqueuer:
         kwargs: dict[str, object],
         *,
         call: str = "",
+        user_start: str = "",
     ) -> TaskHandle:
         """Enqueue one call.
 
@@ -75,6 +76,7 @@ class Enqueuer:
             args: Its positional arguments.
             kwargs: Its keyword arguments.
             call: The id of the call; a new one if empty.
+            user_start: Name of the record that a user was checked who started it.
 
         Raises:
             EncodeError: An argument cannot be encoded, or the function does not accept it; the
@@ -83,17 +85,23 @@ class Enqueuer:
             DeclarationError: The call is unique and made inside a transaction.
         """
         if task.defaults.unique_by is not None:
-            return self._enqueue_unique(task, args, kwargs)
-        return self._create(self._prepare(task, args, kwargs, task.defaults.name, call))
+            return self._enqueue_unique(task, args, kwargs, user_start)
+        name = task.defaults.name
+        return self._create(self._prepare(task, args, kwargs, name, call, user_start=user_start))
 
     def _enqueue_unique(
-        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        user_start: str,
     ) -> TaskHandle:
         accepted = check_arguments(task.name, task.function, args, kwargs)
         unique, calls = self._unique_call(task, accepted), self.unique_calls
         admission = calls.admit(unique)
         while admission.is_granted:
-            prepared = self._prepare(task, args, kwargs, admission.name, unique=True)
+            name = admission.name
+            prepared = self._prepare(task, args, kwargs, name, unique=True, user_start=user_start)
             handle = self._create(prepared)
             if handle.is_new:
                 calls.mark_enqueued(unique, admission.name, handle.name)
@@ -148,6 +156,7 @@ class Enqueuer:
         call: str = "",
         *,
         unique: bool = False,
+        user_start: str = "",
     ) -> _Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
@@ -172,6 +181,7 @@ class Enqueuer:
             no_retry=options.no_retry,
             marker=marker,
             unique=(name or "") if unique else "",
+            user_start=user_start,
             context=self.propagator.capture(),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.

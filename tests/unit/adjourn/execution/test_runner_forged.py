@@ -14,7 +14,8 @@ from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.ports import NewTask, RecordKey, Target
-from adjourn.serialization.envelope import MAX_BODY, Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.testing import SETTINGS, sandbox
 

@@ -21,7 +21,8 @@ from proto.datetime_helpers import DatetimeWithNanoseconds
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import MAX_BODY, Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -125,6 +126,7 @@ WRITTEN = {
         attempts=2,
         executions=3,
     ),
+    "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
         stowed=STOWED._replace(stored_as="0f3a-resumed"), resumed=1
