@@ -11,7 +11,7 @@ from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
-PATHS = ("/dead-letters", "/iterations", "/periodic", "/audit", "/clock")
+PATHS = ("/dead-letters", "/iterations", "/periodic", "/start", "/audit", "/clock")
 
 
 @pytest.fixture
@@ -250,3 +250,44 @@ def test_a_fault_that_cannot_be_is_refused(browser: Browser) -> None:
 
     assert refused.status == 400
     assert "not a share from 0 to 1" in refused.text
+
+
+def test_a_person_sees_her_tasks_and_starts_one_with_a_form(
+    browser: Browser, stack: RunningStack
+) -> None:
+    assert (
+        "no task that this account may start"
+        in browser.get("/console/start?email=eve@elsewhere.example").text
+    )
+    page = browser.get("/console/start?email=ann@shop.example")
+    assert "Rebuild the index <b>now</b>" in page.text
+    assert "b" not in page.tags
+    (form,) = [each for each in page.forms if each.label == "Start"]
+    filled = {
+        **form.fields,
+        "parameter:since": "2026-03-01",
+        "parameter:size": "large",
+        "parameter:tags": "a\nb",
+        "parameter:dry": "true",
+    }
+
+    asked = browser.post(form.action, filled)
+    assert "since='2026-03-01'" in asked.text
+    assert "tags=['a', 'b'], dry=True" in asked.text
+    done = browser.press(asked, "Yes")
+
+    assert "rebuild is the task" in done.text
+    assert "as ann@shop.example" in browser.get("/console/audit").text
+    stack.wait()
+
+
+def test_parameters_that_do_not_fit_are_named(browser: Browser) -> None:
+    page = browser.get("/console/start?email=ann@shop.example")
+    (form,) = [each for each in page.forms if each.label == "Start"]
+
+    refused = browser.press(
+        browser.post(form.action, {**form.fields, "parameter:since": "tomorrow"}), "Yes"
+    )
+
+    assert "The parameters do not fit" in refused.text
+    assert "since" in refused.text

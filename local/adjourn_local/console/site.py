@@ -16,11 +16,11 @@ from adjourn.errors import AdjournError, DeclarationError, UnknownNameError
 from adjourn_local.console.costs import counting
 from adjourn_local.console.deployment import Deployment
 from adjourn_local.console.formats import AddressError
-from adjourn_local.console.pages import audit, clock, dead_letters, iterations, periodic
+from adjourn_local.console.pages import audit, clock, dead_letters, iterations, periodic, start
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
 from adjourn_local.errors import UsageError
 
-_PAGES = (dead_letters, iterations, periodic, audit)
+_PAGES = (dead_letters, iterations, periodic, start, audit)
 _LAPTOP = (clock,)
 
 # Nothing from elsewhere, nothing inline: what a task wrote into an error text cannot run.
