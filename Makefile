@@ -2,9 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := .venv-docs
+DOCS_READY := $(DOCS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test check lint format type layers cov bench lock clean
+.PHONY: help venv demo up test check lint format type layers docs cov bench lock clean
 
 help: ## List what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +40,9 @@ type: $(READY) ## Check types
 layers: $(READY) ## Check that imports point one way
 	@PYTHONPATH=shared:local $(BIN)/lint-imports
 
+docs: $(DOCS_READY) ## Build the documentation as a site, build/docs; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+
 cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage report --show-missing
@@ -52,6 +57,8 @@ lock: $(READY) ## Pin the newest dependencies, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" \
 	  requirements.txt requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" requirements-docs.in -o requirements-docs.txt
 	@echo "viur-core~=3.7.0" | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 	  shared/pyproject.toml requirements-viur.in - -o requirements-viur-3.7.txt
@@ -60,7 +67,7 @@ lock: $(READY) ## Pin the newest dependencies, with hashes
 	  shared/pyproject.toml requirements-viur.in - -o requirements-viur-3.9.txt
 
 clean: ## Remove the virtual environment, state and caches
-	@rm -rf $(VENV) .adjourn build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(DOCS) .adjourn build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The checkout itself is on the environment's path, so nothing has to be built or installed twice.
 $(READY): requirements-dev.txt
@@ -69,4 +76,10 @@ $(READY): requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@printf '%s\n' "$(CURDIR)/shared" "$(CURDIR)/local" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/adjourn.pth"
+	@touch $@
+
+# The site has an environment of its own: what builds it is of no use to the tests.
+$(DOCS_READY): requirements-docs.txt
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
 	@touch $@

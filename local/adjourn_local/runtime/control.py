@@ -12,12 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from adjourn.settings import LOOPBACK
+from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
 from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.timing.durations import parse_duration
-
-FAULTS_PATH = "/control/faults"
-CLOCK_PATH = "/control/clock"
 
 
 def control_routes(
