@@ -16,6 +16,10 @@ import requests
 
 FAULTS = "duplicates=0.1,lost-answers=0.1,errors=0.05,reorder=0.05,seed=7"
 FUNCTIONS = ("deferred", "cron", "queryiter")
+COMMAND = (
+    *(sys.executable, "-m", "adjourn_local", "up", "tests.chaos.storm_application:app"),
+    *("--port", "0", "--no-limits", "--faults", FAULTS),
+)
 
 _START = 60.0  # seconds, on a machine that does other things as well
 _MOMENT = 0.05
@@ -44,8 +48,7 @@ class StackProcess:
     def start(self) -> None:
         """Start the stack, with the ports and the state that it had before, and wait for it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "adjourn_local", "up", "tests.chaos.storm_application:app"]
-            + ["--port", "0", "--state", str(self._folder), "--no-limits", "--faults", FAULTS],
+            [*COMMAND, "--state", str(self._folder)],
             env=self._variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import cycle
 from random import Random
+from typing import Self
 
 from tests.chaos.stack_process import StackProcess
 
@@ -45,18 +46,22 @@ class Storm:
         self._function = function
         self._done = done
         self._at = [total * number // (events + 1) for number in range(1, events + 1)]
-        self._random = Random(7)  # noqa: S311 - reproducible, not secret
+        self._random = Random(7)
         self._ahead = dt.timedelta()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Storm":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over.set()
+        self.stop()
         self._thread.join(120)
+
+    def stop(self) -> None:
+        """Do no more harm."""
+        self._is_over.set()
 
     @property
     def is_over(self) -> bool:
