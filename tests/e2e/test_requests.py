@@ -10,7 +10,8 @@ import pytest
 
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
-from adjourn_local.runtime.stack import SERVICE_ACCOUNT, Stack
+from adjourn_local.runtime.addresses import SERVICE_ACCOUNT
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.conftest import Log
 
 Answer = tuple[int, str]
