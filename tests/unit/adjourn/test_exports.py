@@ -26,7 +26,16 @@ def test_every_error_has_one_root_but_for_what_steers_a_task():
 def test_every_error_that_an_application_may_meet_is_public():
     found = {name for name, e in vars(errors).items() if isinstance(e, type)}
 
-    of_requests = {"CallerError", "ForbiddenError", "KeysUnavailableError", "UnauthenticatedError"}
+    of_requests = {
+        "BodyError",
+        "BrokenBodyError",
+        "CallerError",
+        "ForbiddenError",
+        "KeysUnavailableError",
+        "SlowBodyError",
+        "TooLongBodyError",
+        "UnauthenticatedError",
+    }
     assert found - set(adjourn.__all__) == of_requests
 
 
