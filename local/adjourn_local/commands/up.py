@@ -12,6 +12,7 @@ from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
+from adjourn_local.http.gate import host_name
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.stack import PROJECT, Stack
 from adjourn_local.tasks import TasksOptions
@@ -30,6 +31,15 @@ def add(add: Add) -> None:
         type=_port,
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
+    )
+    up.add_argument(
+        "--allow-host",
+        type=_host,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name, besides localhost, under which the HTTP ports are used, such as"
+        " host.docker.internal; may be repeated",
     )
     _add_state(up)
     _add_tasks(up)
@@ -108,6 +118,13 @@ def _port(text: str) -> int:
     return port
 
 
+def _host(text: str) -> str:
+    name = host_name(text)
+    if name is None or name != text.lower():
+        raise argparse.ArgumentTypeError(f"{text} is not the name of a host, without a port")
+    return name
+
+
 def _service(text: str) -> tuple[str, str]:
     name, _, url = text.partition("=")
     if not name or not url.startswith(("http://", "https://")):
@@ -144,6 +161,7 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
         enforces_iam=options.enforce_iam,
+        allowed_hosts=options.allow_host,
         write=_write,
     )
     stopped = asyncio.Event()

@@ -1,7 +1,8 @@
-"""Run functions-framework with adjourn's clock following the stack's clock.
+"""Run functions-framework behind the stack's gate, with adjourn's clock following the stack's.
 
 The stack's clock can be frozen and moved. The code that runs is the code that is deployed; only the
-time that adjourn reads follows the clock offset in a file.
+time that adjourn reads follows the clock offset in a file, and the requests of web pages are
+refused.
 """
 
 import datetime as dt
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 from adjourn.clock import SystemClock
+from adjourn_local.runtime.function_gate import guard
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
 
@@ -27,4 +29,5 @@ def follow(path: Path) -> None:
 
 if __name__ == "__main__":
     follow(Path(sys.argv.pop(1)))
+    guard(sys.argv.pop(1).split(","))
     runpy.run_module("functions_framework", run_name="__main__")

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +58,17 @@ class Functions:
         spec: The import path of the application, `package.module:app`.
         write: Called with a function's name and each line that the function prints.
         staged: The staged functions to start; None for those of the checkout.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which functions
+            of the checkout are served.
     """
 
-    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+    def __init__(
+        self, spec: str, write: Print, staged: Staged | None, allowed_hosts: Collection[str]
+    ) -> None:
         self._spec = spec
         self._write = write
         self._staged = staged
+        self._allowed_hosts = allowed_hosts
         self._running: list[_Function] = []
         self._are_wanted = False
         self._keeper: asyncio.subprocess.Process | None = None
@@ -150,6 +155,7 @@ class Functions:
             "-m",
             "adjourn_local.runtime.follower",
             str(clock),
+            ",".join(self._allowed_hosts),
             "--source",
             source,
         )

@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from adjourn import App
 from adjourn.settings import Settings
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
-from adjourn_local.http import rest
+from adjourn_local.http import application, rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam.laptop import APPLICATION, bindings, laptop
 from adjourn_local.runtime import ports
@@ -41,7 +41,6 @@ USER_AUDIENCE = "people.adjourn-local.apps.googleusercontent.com"
 
 _PORTS = ("grpc", "http", *NAMES)
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
-_LARGEST_REQUEST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +97,8 @@ class Stack:
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
         staged: The packaged functions to run, without the checkout on their path; None for the
             functions of the checkout.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which requests
+            over HTTP are served.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        allowed_hosts: Collection[str] = (),
     ) -> None:
         self._app = app
         self._options = ServerOptions(
@@ -124,10 +126,11 @@ class Stack:
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
-        self._functions = Functions(spec, write, staged)
+        self._functions = Functions(spec, write, staged, allowed_hosts)
         self.accounts = _accounts(app) if app and enforces_iam else accounts
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
+        self._allowed_hosts = allowed_hosts
         self._folder = StateFolder(state)
         self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
 
@@ -219,9 +222,7 @@ class Stack:
             )
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
-        application = web.Application(client_max_size=_LARGEST_REQUEST)
-        application.add_routes(routes)
-        runner = web.AppRunner(application, access_log=None)
+        runner = application.runner(routes, self._allowed_hosts)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, ports.HOST, self.ports.http).start()
