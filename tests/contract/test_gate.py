@@ -1,5 +1,6 @@
 """What a web page, or a foreign name for this machine, could send to the stack is refused."""
 
+import gzip
 import json
 import re
 import socket
@@ -122,10 +123,10 @@ def test_a_body_that_a_page_can_send_unasked_is_refused(stack, deed, kind):
     assert found(stack) == before
 
 
-def raw(port, text):
-    """Return what a server answers first to a text."""
+def raw(port, request):
+    """Return what a server answers first to a request."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(text.encode())
+        connection.sendall(request)
         return connection.recv(1 << 20)
 
 
@@ -146,6 +147,29 @@ def test_every_route_refuses_a_page(stack, page):
 
     assert len(seen) > 50
     assert [each for each in seen if each[2] != 403] == []
+
+
+BROKEN = {
+    "not gzip": ("Content-Encoding: gzip", b"{}"),
+    "half of gzip": ("Content-Encoding: gzip", gzip.compress(b"{}")[:-4]),
+    "not deflate": ("Content-Encoding: deflate", b"{}"),
+    "broken chunks": ("Transfer-Encoding: chunked", b"zz"),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_every_route_refuses_a_body_that_is_not_what_it_is_called(stack, caplog, body):
+    header, content = BROKEN[body]
+    lines = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    length = "" if "chunked" in header else f"Content-Length: {len(content)}\r\n"
+
+    seen = {}
+    for method, path in every_route(stack):
+        head = f"{method} {path} {lines}{header}\r\n{length}\r\n"
+        seen[method, path] = raw(stack.ports.http, head.encode() + content + b"\r\n")[9:12]
+
+    assert set(seen.values()) == {b"400"}
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_what_asks_for_permission_gets_none(stack):
@@ -176,7 +200,7 @@ def test_what_asks_for_permission_gets_none(stack):
     ],
 )
 def test_a_host_that_is_none_or_several_is_refused(stack, head):
-    reply = raw(stack.ports.http, head.format(path=f"/v2/{PARENT}/queues"))
+    reply = raw(stack.ports.http, head.format(path=f"/v2/{PARENT}/queues").encode())
 
     assert reply.split()[1] in {b"400", b"403"}
     assert b"queues/mail" not in reply
@@ -254,6 +278,6 @@ def test_the_grpc_port_does_not_speak_to_a_browser(stack):
     """No browser speaks gRPC's HTTP/2 without TLS, and what they do speak is cut off."""
     method = "/google.cloud.tasks.v2.CloudTasks/ListQueues"
 
-    reply = raw(stack.ports.grpc, f"POST {method} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    reply = raw(stack.ports.grpc, f"POST {method} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     assert b"HTTP/1.1 200" not in reply

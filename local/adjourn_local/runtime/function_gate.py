@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import Any
 
-import functions_framework  # type: ignore[import-untyped]
+import functions_framework
 
 from adjourn_local.http.gate import RequestHead, refusal
 
@@ -13,7 +13,7 @@ Application = Callable[[dict[str, Any], Callable[..., object]], Iterable[bytes]]
 
 def guard(allowed_hosts: Collection[str]) -> None:
     """Put the gate in front of the function that functions-framework creates in this process."""
-    create = functions_framework.create_app
+    create: Any = functions_framework.create_app
 
     def create_app(*arguments: Any, **options: Any) -> Any:
         application = create(*arguments, **options)
