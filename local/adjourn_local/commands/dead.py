@@ -18,7 +18,7 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.large_payloads import KIND as PAYLOAD
-from adjourn.tasks.methods import OBJECT_PATH
+from adjourn.tasks.objects import OBJECT_PATH
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
