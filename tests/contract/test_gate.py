@@ -133,9 +133,9 @@ def raw(port, request):
 def every_route(stack):
     """Return method and path of each route that the HTTP port serves, as pages might call it."""
     controls = [web.put(CLOCK_PATH, None), web.get(FAULTS_PATH, None)]
-    for route in [*stack._servers.http_routes(), *controls]:
+    for route in [*stack._servers.http_routes(), *stack._console(), *controls]:
         method = "GET" if route.method == "*" else route.method
-        yield method, route.path.replace("{", "").replace("}", "").replace("[^/]+", "x")
+        yield method, re.sub(r":\.\*|[{}]", "", route.path).replace("[^/]+", "x")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -160,12 +160,13 @@ BROKEN = {
 @pytest.mark.parametrize("body", BROKEN)
 def test_every_route_refuses_a_body_that_is_not_what_it_is_called(stack, caplog, body):
     header, content = BROKEN[body]
-    lines = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     length = "" if "chunked" in header else f"Content-Length: {len(content)}\r\n"
 
     seen = {}
     for method, path in every_route(stack):
-        head = f"{method} {path} {lines}{header}\r\n{length}\r\n"
+        kind = "x-www-form-urlencoded" if path.startswith("/console") else "json"
+        lines = f"Host: localhost\r\nContent-Type: application/{kind}\r\n{header}\r\n{length}"
+        head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n"
         seen[method, path] = raw(stack.ports.http, head.encode() + content + b"\r\n")[9:12]
 
     assert set(seen.values()) == {b"400"}

@@ -200,6 +200,14 @@ def test_a_page_does_not_get_to_grpc(page: Page, elsewhere: str, stack: Stack) -
     assert (text, statuses) == ("", [])
 
 
+def test_the_stacks_own_pages_can_send_their_forms(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.ports.url('http')}/console/clock")
+
+    page.get_by_role("button", name="Freeze").click()
+
+    assert "Set the clock: freeze?" in page.inner_text("body")
+
+
 def test_a_page_gets_everywhere_where_nothing_is_refused(
     page: Page, elsewhere: str, loop: LoopThread
 ) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 from adjourn import App
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import duration
+from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
-from adjourn_local.http.gate import host_name
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.stack import PROJECT, Stack
 from adjourn_local.tasks import TasksOptions
@@ -32,15 +31,7 @@ def add(add: Add) -> None:
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
-    up.add_argument(
-        "--allow-host",
-        type=_host,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name, besides localhost, under which the HTTP ports are used, such as"
-        " host.docker.internal; may be repeated",
-    )
+    add_allowed_hosts(up)
     _add_state(up)
     _add_tasks(up)
     _add_jobs_and_datastore(up)
@@ -116,13 +107,6 @@ def _port(text: str) -> int:
     if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
         raise argparse.ArgumentTypeError(f"{text} is not 0 or from 1024 to 65530")
     return port
-
-
-def _host(text: str) -> str:
-    name = host_name(text)
-    if name is None or name != text.lower():
-        raise argparse.ArgumentTypeError(f"{text} is not the name of a host, without a port")
-    return name
 
 
 def _service(text: str) -> tuple[str, str]:

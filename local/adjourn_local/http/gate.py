@@ -14,6 +14,7 @@ from typing import TypeVar
 from adjourn.settings import LOOPBACK
 
 API_TYPES = frozenset({"application/json", "application/x-protobuf"})
+FORM = "application/x-www-form-urlencoded"
 ANY_TYPE: frozenset[str] = frozenset()
 
 _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)

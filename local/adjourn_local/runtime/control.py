@@ -10,14 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
+from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH
 from adjourn_local.http.bodies import BODY
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
 from adjourn_local.http.gate import accepting
 from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.timing.durations import parse_duration
-
-FAULTS_PATH = "/control/faults"
-CLOCK_PATH = "/control/clock"
 
 
 def control_routes(
