@@ -240,7 +240,7 @@ def _bench() -> Iterator[Bench]:
         ear.bind(str(path))
         ear.settimeout(_PATIENCE)
         os.environ["BENCH_EAR"] = str(path)
-        stack = CountedStack(walks.app, "bench.walks:app", tasks=TasksOptions(limits=False))
+        stack = CountedStack("bench.walks:app", tasks=TasksOptions(limits=False))
         port = free_port()
         os.environ |= stack.environment()
         os.environ["BENCH_CHAIN"] = f"http://127.0.0.1:{port}/"

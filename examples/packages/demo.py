@@ -28,10 +28,11 @@ from rich.table import Table
 from rich.text import Text
 
 from adjourn_local.errors import StackError
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters
-from examples.packages.app import Audit, app, client, cutoff
+from examples.packages.app import Audit, client, cutoff
 from examples.packages.rows import CSV, BadRow, Package, read
 
 LOG = Path(".adjourn") / "demo.log"
@@ -162,7 +163,7 @@ def main() -> int:
     LOG.parent.mkdir(exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log:
         stack = Stack(
-            app, "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
+            "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
         )
         os.environ.update(stack.ports.environment())
         with running(stack) as loop, _progress(console) as progress:

@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[str]:
     ear = Ear(tmp_path_factory.mktemp("ear") / "ear")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("E2E_EAR", ear.path)
-        stack = Stack(app, "tests.e2e.application:app", write=log.write)
+        stack = Stack("tests.e2e.application:app", write=log.write)
         with running(stack):
             yield stack.ports.url("http")
     ear.close()

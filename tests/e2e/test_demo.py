@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from adjourn_local.runtime.stack import Stack, running
 from examples.packages import demo
-from examples.packages.app import app, client
+from examples.packages.app import client
 from examples.packages.rows import CSV, BadRow, read
 
 TODAY = dt.date(2026, 11, 23)
@@ -33,7 +33,7 @@ def test_the_audit_finds_what_a_plain_computation_finds(
     stale = [row for row in table if row["last_release"] and row["last_release"] < "2023-11"]
     top = sorted(stale, key=lambda row: int(row["rank"]))[:10]
 
-    stack = Stack(app, "examples.packages.app:app")
+    stack = Stack("examples.packages.app:app")
     for name, value in stack.ports.environment().items():
         monkeypatch.setenv(name, value)
     client.cache_clear()

@@ -81,7 +81,7 @@ def ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
 
 @pytest.fixture(scope="module")
 def packaged(build: Path, programs: Path, ear: Ear, log: Log) -> Iterator[Stack]:  # noqa: ARG001 - the functions inherit the ear
-    stack = Stack(app, SPEC, write=log.write, staged=Staged(build, programs))
+    stack = Stack(SPEC, write=log.write, staged=Staged(build, programs))
     with running(stack):
         yield stack
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,8 +19,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import datastore, scheduler_v1, tasks_v2
 
 from adjourn_local.cli import main
-from adjourn_local.runtime.stack import Stack, running
-from tests.e2e.application import app
 from tests.support import refused
 
 APP = "tests.e2e.application:app"
@@ -119,23 +116,6 @@ def test_a_killed_stack_leaves_no_function_behind() -> None:
 
         for connection in connections:
             wait_for_end(connection)
-
-
-def test_a_function_that_ends_by_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    stack = Stack(app, APP)
-    with running(stack):
-        deferred = stack._functions._running[0].process.pid
-
-        os.killpg(deferred, signal.SIGKILL)
-
-        give_up = time.monotonic() + 30
-        while not any("ended unexpectedly" in each for each in caplog.messages):
-            assert time.monotonic() < give_up
-    (line,) = [each for each in caplog.messages if "ended unexpectedly" in each]
-    assert line == (
-        "The function deferred has ended unexpectedly (status -9); its tasks fail until the stack"
-        " is restarted."
-    )
 
 
 def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

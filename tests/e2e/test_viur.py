@@ -36,7 +36,7 @@ def viur_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
     """Start the stack for the shop."""
     path = tmp_path_factory.mktemp("viur") / "ear"
     ear = Ear(path)
-    stack = Stack(shop.app, "tests.viur_shop:app", write=lambda _name, _line: None)
+    stack = Stack("tests.viur_shop:app", write=lambda _name, _line: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIUR_EAR", str(path))
         with running(stack):

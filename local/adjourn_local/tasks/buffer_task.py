@@ -26,7 +26,7 @@ _CreateTaskRequest: Any = cloudtasks.CreateTaskRequest.pb()
 
 
 def routes(queues: QueueCalls, tasks: TaskCalls) -> list[web.RouteDef]:
-    """Return the two routes of BufferTask: without and with a task id."""
+    """Return the routes of BufferTask: without and with a task id."""
 
     @accepting()
     async def handle(request: web.Request) -> web.Response:
@@ -41,6 +41,7 @@ def routes(queues: QueueCalls, tasks: TaskCalls) -> list[web.RouteDef]:
 
     return [
         web.post(rest.pattern(f"{_TASKS}:buffer"), handle),
+        web.post(rest.pattern(f"{_TASKS}/:buffer"), handle),  # as gcloud asks without an id
         web.post(rest.pattern(f"{_TASKS}/{{task_id=*}}:buffer"), handle),
     ]
 

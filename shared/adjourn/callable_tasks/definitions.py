@@ -119,7 +119,7 @@ def define(
         name=f"callable:{key}",
         function=run,
         defaults=Options().changed(**cls.options),
-        _enqueuer=enqueuer,
+        enqueuer=enqueuer,
     )
     return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)
 

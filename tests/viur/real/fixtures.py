@@ -71,7 +71,7 @@ def stack(
         options = TasksOptions(app_engine={"default": app_engine})
         # Cron functions run when a test says so, and not at the next full minute.
         patch.setattr(main.app, "cron_names", frozenset)
-        stack = Stack(main.app, f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
+        stack = Stack(f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
         stack.ports = ports
         with running(stack) as loop, _connected(stack, main.app, loop) as handle:
             yield handle
