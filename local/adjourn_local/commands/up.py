@@ -11,7 +11,7 @@ from pathlib import Path
 from adjourn import AdjournError, App
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import duration
+from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
@@ -41,6 +41,7 @@ def add(add: Add) -> None:
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
+    add_allowed_hosts(up)
     _add_state(up)
     up.add_argument(
         "--reload",
@@ -154,6 +155,7 @@ def _run(options: argparse.Namespace) -> int:
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
         enforces_iam=options.enforce_iam,
+        allowed_hosts=options.allow_host,
         write=_write,
         application=lambda: _application(options.app, stack),
     )

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,15 +80,20 @@ class Functions:
         spec: The import path of the application, `package.module:app`.
         write: Called with a function's name and each line that the function prints.
         staged: The staged functions to start; None for those of the checkout.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which functions
+            of the checkout are served.
 
     Attributes:
         generation: The functions that serve; None before the first.
     """
 
-    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+    def __init__(
+        self, spec: str, write: Print, staged: Staged | None, allowed_hosts: Collection[str]
+    ) -> None:
         self._spec = spec
         self._write = write
         self._staged = staged
+        self._allowed_hosts = allowed_hosts
         self._started: dict[FunctionProcess, asyncio.Task[None]] = {}
         self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
@@ -218,8 +223,8 @@ class Functions:
             python = str(self._staged.programs / "python")
             return python, "-P", activation.__file__, *sockets, "--source", "main.py"
         source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
-        follower = "adjourn_local.runtime.follower"
-        return sys.executable, "-m", follower, *sockets, str(self._clock), "--source", source
+        program = (sys.executable, "-m", "adjourn_local.runtime.follower", *sockets)
+        return *program, str(self._clock), ",".join(self._allowed_hosts), "--source", source
 
     async def _supervise(self, generation: Generation, name: str) -> None:
         """Start a function again whenever it ends; with growing pauses if it keeps ending."""

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import StackError
 from adjourn_local.http import rest
+from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
@@ -43,7 +44,6 @@ from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
-_LARGEST_REQUEST = 16 << 20
 
 
 class Stack:
@@ -67,6 +67,8 @@ class Stack:
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
         staged: The packaged functions to run, without the checkout on their path; None for the
             functions of the checkout.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which requests
+            over HTTP are served.
         application: Returns the application, which only the console needs, when it is first opened.
 
     Attributes:
@@ -88,6 +90,7 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        allowed_hosts: Collection[str] = (),
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
@@ -98,7 +101,7 @@ class Stack:
         self.sender.faults = faults
         self._spec = spec
         self._application = application
-        self._functions = Functions(spec or "", write, staged)
+        self._functions = Functions(spec or "", write, staged, allowed_hosts)
         self._grace = GRACE if spec else tasks.grace
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
@@ -106,6 +109,7 @@ class Stack:
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
         self._state = state
+        self._allowed_hosts = allowed_hosts
         self._folder = StateFolder(state)
         self._former = ports.last_used(state)
         self.ports = Ports(*ports.choose(base_port, state))
@@ -250,12 +254,10 @@ class Stack:
             )
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
-        application = web.Application(client_max_size=_LARGEST_REQUEST)
-        application.add_routes(routes)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, ports.HOST, self.ports.http).start()
+        served = runner(routes, self._allowed_hosts)
+        await served.setup()
+        closing.push_async_callback(served.cleanup)
+        await web.TCPSite(served, ports.HOST, self.ports.http).start()
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables that point an application to this stack.
