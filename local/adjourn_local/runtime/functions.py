@@ -10,13 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from adjourn_local.deployed import main_file
 from adjourn_local.errors import StackError
 
 NAMES = ("deferred", "cron", "queryiter")
 
-# The functions of the checkout; `local/setup.py` copies them into an installed package.
-FOLDER = Path(__file__).resolve().parents[3] / "functions"
-_COPIES = Path(__file__).parents[1] / "deployed"
 _START_TIMEOUT = 30.0
 # Cloud Run kills an instance 10 s after SIGTERM
 # (https://cloud.google.com/run/docs/container-contract).
@@ -57,7 +55,7 @@ class Functions:
     Args:
         spec: The import path of the application, `package.module:app`.
         write: Called with a function's name and each line that the function prints.
-        staged: The staged functions to start; None for those of the checkout.
+        staged: The staged functions to start; None for those that are installed.
     """
 
     def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
@@ -89,7 +87,7 @@ class Functions:
         Args:
             ports: The port of each function.
             environments: The environment variables of each function.
-            clock: The file through which functions of the checkout follow the stack's clock.
+            clock: The file through which the functions follow the stack's clock.
         """
         # -I -S: without site packages the process starts fast.
         self._keeper = await asyncio.create_subprocess_exec(
@@ -144,14 +142,13 @@ class Functions:
     def _command(self, name: str, clock: Path) -> tuple[str, ...]:
         if self._staged:
             return str(self._staged.programs / "functions-framework"), "--source", "main.py"
-        source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
         return (
             sys.executable,
             "-m",
             "adjourn_local.runtime.follower",
             str(clock),
             "--source",
-            source,
+            str(main_file(name)),
         )
 
     async def _read(self, name: str, process: asyncio.subprocess.Process, tail: list[str]) -> None:

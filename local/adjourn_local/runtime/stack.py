@@ -96,8 +96,8 @@ class Stack:
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
             and of the application if `enforces_iam`.
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
-        staged: The packaged functions to run, without the checkout on their path; None for the
-            functions of the checkout.
+        staged: The packaged functions to run, without this environment's packages on their path;
+            None for those that are installed.
     """
 
     def __init__(
