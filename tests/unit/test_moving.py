@@ -97,3 +97,37 @@ def test_the_page_has_a_line_for_every_name():
     missing = [name for name in adjourn.viur.__all__ if f"`{name}" not in text]
 
     assert set(missing) <= {"Mail", "ViurApp"}
+
+
+def test_what_celery_declares_and_calls(run):
+    declaring, calling = blocks("celery")
+    shop = run(declaring)
+
+    with sandbox(shop.app) as box:
+        run(calling)
+        assert len(box.queue.tasks) == 4  # two calls, a batch of two; one ran here and now
+        box.drain()
+        assert not box.dead_letters()
+
+
+def test_what_was_a_handler_of_cloud_tasks(run):
+    declaring, calling = blocks("cloud-tasks")
+    shop = run(declaring)
+
+    with sandbox(shop.app) as box:
+        run(calling)
+        box.assert_enqueued(shop.send_receipt, "A-1")
+        box.drain()
+        assert not box.dead_letters()
+
+
+@pytest.mark.parametrize("page", ["celery", "cloud-tasks"])
+def test_the_exceptions_that_the_pages_raise_can_be_raised(page):
+    text = (DOCS / f"moving-from-{page}.md").read_text(encoding="utf-8")
+    raised = re.findall(r"`raise (adjourn\.(\w+)\(.*?\))`", text)
+
+    assert len(raised) >= 2
+    for source, name in raised:
+        made = eval(source.replace("...)", "'why')"), {"adjourn": adjourn})
+        assert isinstance(made, getattr(adjourn, name))
+        assert isinstance(made, Exception)
