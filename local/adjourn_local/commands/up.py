@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adjourn import App
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import import_app, locate
 from adjourn_local.commands.arguments import duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
@@ -24,7 +24,7 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
     up.set_defaults(run=_run)
-    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument("app", help="the application, as package.module:app or file.py:app")
     up.add_argument(
         "--port",
         type=_port,
@@ -124,13 +124,15 @@ def _faults(text: str) -> Faults:
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
-    return asyncio.run(_up(import_app(options.app, Path()), options))
+    options.app, source = locate(options.app, Path())
+    return asyncio.run(_up(import_app(options.app, source), source, options))
 
 
-async def _up(app: App, options: argparse.Namespace) -> int:
+async def _up(app: App, source: Path, options: argparse.Namespace) -> int:
     stack = Stack(
         app,
         options.app,
+        source=source,
         state=None if options.memory else options.state,
         base_port=options.port,
         tasks=TasksOptions(

@@ -54,12 +54,14 @@ class Functions:
 
     Args:
         spec: The import path of the application, `package.module:app`.
+        source: The folder from which it is imported.
         write: Called with a function's name and each line that the function prints.
         staged: The staged functions to start; None for those that are installed.
     """
 
-    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+    def __init__(self, spec: str, source: Path, write: Print, staged: Staged | None) -> None:
         self._spec = spec
+        self._source = source.resolve()
         self._write = write
         self._staged = staged
         self._running: list[_Function] = []
@@ -68,7 +70,7 @@ class Functions:
 
     def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
         """Return a function's environment: this process's, the application and the stack's."""
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+        paths = [str(self._source), os.environ.get("PYTHONPATH", "")]
         return {
             **os.environ,
             **stack,

@@ -83,6 +83,7 @@ class Stack:
         app: The application, imported from `spec`; None to run the servers alone, without
             functions, declared queues and jobs.
         spec: The import path of the application for the functions, `package.module:app`.
+        source: The folder from which the functions import it; the current one if None.
         state: Folder of the state file; if None, a temporary folder that is removed at the end.
         base_port: First of five ports; 0 for the ports that the state was last used with, or free
             ones.
@@ -105,6 +106,7 @@ class Stack:
         app: App | None,
         spec: str = "",
         *,
+        source: Path | None = None,
         state: Path | None = None,
         base_port: int = 0,
         tasks: TasksOptions = DEFAULTS,
@@ -124,7 +126,7 @@ class Stack:
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
-        self._functions = Functions(spec, write, staged)
+        self._functions = Functions(spec, source or Path.cwd(), write, staged)
         self.accounts = _accounts(app) if app and enforces_iam else accounts
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
