@@ -1,6 +1,7 @@
 locals {
   # adjourn's kinds whose entities have an end, in the property expires_at.
   expiring_kinds = toset([
+    "AdjournAudit",
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournMarker",

@@ -26,6 +26,8 @@ _COMMANDS = (
     "call",
     "package",
     "export",
+    "console",
+    "audit",
     "doctor",
     "viur",
 )

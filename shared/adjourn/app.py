@@ -23,7 +23,8 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
 from adjourn.settings import Settings
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.methods import OBJECT_PATH, TASK_CLASSES, ObjectRegistry
+from adjourn.tasks.methods import TASK_CLASSES
+from adjourn.tasks.objects import OBJECT_PATH, ObjectRegistry
 from adjourn.tasks.options import DeclaredOptions, Options
 from adjourn.tasks.task import Task
 

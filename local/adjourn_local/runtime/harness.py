@@ -18,6 +18,7 @@ from adjourn.testing.fake_clock import destination
 from adjourn_local.runtime.functions import Print
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import LOCATION, PROJECT, Ports, Stack
+from adjourn_local.timing.clocks import ApplicationClock
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 _LOOK_EVERY = 0.05
@@ -101,19 +102,6 @@ def _describe(task: Task) -> str:
     return f"{path} on {task.name.split('/')[5]}, {tried}, next at {task.schedule_time}"
 
 
-class _ApplicationClock:
-    """The stack's clock, as the application in this process reads it."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-
-    def now(self) -> dt.datetime:
-        return self._stack.clock.now()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 @contextmanager
 def running_for_tests(
     app: App, spec: str, write: Print, *, enforces_iam: bool = False
@@ -147,7 +135,7 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
         grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}") as channel,
     ):
         adapters = app._adapters(settings)  # noqa: SLF001 - of our own package
-        with app.rewired(settings, replace(adapters, clock=_ApplicationClock(stack))):
+        with app.rewired(settings, replace(adapters, clock=ApplicationClock(stack.clock))):
             yield RunningStack(
                 app=app,
                 ports=stack.ports,

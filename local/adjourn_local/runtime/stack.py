@@ -11,14 +11,16 @@ from typing import Self
 
 import grpc
 from aiohttp import web
+from starlette.types import ASGIApp
 
 from adjourn import App
 from adjourn.settings import Settings
+from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
-from adjourn_local.iam.laptop import APPLICATION, bindings, laptop
+from adjourn_local.iam import laptop as iam
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.accounts import Accounts, emulators, serve_grpc
 from adjourn_local.runtime.control import control_routes
@@ -30,7 +32,7 @@ from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.timing.clock_offset import SIZE
-from adjourn_local.timing.clocks import AdjustableClock
+from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 PROJECT = "adjourn-local"
@@ -181,7 +183,8 @@ class Stack:
         self._servers = servers = Servers(path, self.clock, self.sender, self._options)
         closing.callback(servers.close)
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
-        await self._serve_http(closing, [*control, *servers.http_routes(), rest.unknown()])
+        routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
+        await self._serve_http(closing, routes)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -194,6 +197,17 @@ class Stack:
         closing.push_async_callback(servers.tasks.halt)
         await servers.scheduler.start()
         closing.push_async_callback(servers.scheduler.stop)
+
+    def _console(self) -> Sequence[web.RouteDef]:
+        def make() -> ASGIApp:
+            from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
+            from adjourn_local.console.site import console  # noqa: PLC0415
+
+            settings = Settings.from_env(self.environment())
+            datastore = f"{ports.HOST}:{self.ports.grpc}"
+            return console(laptop(settings, self._app, ApplicationClock(self.clock), datastore))
+
+        return mounted(make, "/console")
 
     def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         return self._servers.grpc_services()
@@ -237,7 +251,7 @@ class Stack:
         return {
             "ADJOURN_REVISION": self._revision,
             **self.ports.environment(),
-            **self._calling_as(APPLICATION),
+            **self._calling_as(iam.APPLICATION),
         }
 
     def _environment_of(self, function: str) -> Mapping[str, str]:
@@ -245,7 +259,7 @@ class Stack:
         return {**environment, **self._calling_as(function)}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
-        email = laptop(PROJECT, ()).email(name)
+        email = iam.laptop(PROJECT, ()).email(name)
         accounts = self.accounts
         return accounts.environment(email) if accounts and email in accounts else {}
 
@@ -256,9 +270,9 @@ def _queues(app: App) -> Sequence[str]:
 
 def _accounts(app: App) -> Accounts:
     """Return the accounts of the functions and of the application, with what they may do."""
-    deployment = laptop(PROJECT, _queues(app))
-    emails = [deployment.email(name) for name in (*NAMES, APPLICATION)]
-    return Accounts(emails, bindings(deployment))
+    deployment = iam.laptop(PROJECT, _queues(app))
+    emails = [deployment.email(name) for name in (*NAMES, iam.APPLICATION)]
+    return Accounts(emails, iam.bindings(deployment))
 
 
 @contextmanager

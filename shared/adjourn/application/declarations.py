@@ -14,7 +14,8 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator
 from adjourn.tasks.arguments import check_plain
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.methods import ObjectRegistry, TaskClasses, declare, undecorated
+from adjourn.tasks.methods import TaskClasses, declare, undecorated
+from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 

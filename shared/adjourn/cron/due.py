@@ -10,7 +10,7 @@ from adjourn.cron.periodic import Periodic, Timing
 from adjourn.names import RUN
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.envelope import Envelope
-from adjourn.tasks.methods import ObjectPath
+from adjourn.tasks.objects import ObjectPath
 
 KIND = "AdjournPeriodic"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from adjourn.errors import DeclarationError, UnknownNameError
 from adjourn.registry import Registry
-from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
+from adjourn.tasks.methods import BoundTask, Method
+from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:

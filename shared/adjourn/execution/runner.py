@@ -166,10 +166,12 @@ class TaskRunner:
             return self._unknown(call, call.unreadable)
         try:
             task = self.tasks.get(envelope.task)
-            if isinstance(task, Method):
-                task = resolved(task, call.envelope.args)
+            if isinstance(task, Method) and not call.unreadable:
+                task = resolved(task, envelope.args, envelope.kwargs)
         except UnknownNameError as error:
             return self._unknown(call, error)
+        except DecodeError as error:
+            call = call._replace(unreadable=error)
         return self._execute(call, task)
 
     def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:

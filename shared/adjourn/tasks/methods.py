@@ -6,16 +6,16 @@ as the value itself if the codec can encode it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from adjourn.errors import DeclarationError, EncodeError, UnknownNameError
-from adjourn.registry import Registry, default_name
-from adjourn.serialization.codec import Codec
-from adjourn.serialization.types import Extension
+from adjourn.errors import DeclarationError, DecodeError, UnknownNameError
+from adjourn.serialization.types import type_name
 from adjourn.tasks.handle import Enqueued, TaskHandle
+from adjourn.tasks.objects import ObjectPath, ObjectRegistry
 from adjourn.tasks.task import Task
 
 P = ParamSpec("P")
@@ -28,117 +28,6 @@ _running: ContextVar[tuple[Method[..., Any], object] | None] = ContextVar(
 )
 
 
-class ObjectPath(NamedTuple):
-    """The path of a registered object, or the name of a class: the first argument of a call."""
-
-    path: str
-
-
-OBJECT_PATH = Extension(
-    "on", "adjourn.tasks.methods.ObjectPath", str, lambda value: value.path, ObjectPath
-)
-
-
-class ObjectRegistry:
-    """The objects and classes on which deferred methods can be called."""
-
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._objects: Registry[object] = Registry("registered object")
-        self._paths: dict[int, str] = {}
-        self._owners: dict[str, type] = {}
-
-    def add(self, path: str, item: object) -> None:
-        """Register an object under a path that is the same in every process.
-
-        Raises:
-            DeclarationError: The path is empty or taken, or the object already has one.
-        """
-        if id(item) in self._paths:
-            raise DeclarationError(
-                f"The object at {path!r} is already registered as {self._paths[id(item)]!r};"
-                " register it once."
-            )
-        self._objects.add(path, item)
-        self._paths[id(item)] = path
-
-    def own(self, task: str, owner: type) -> None:
-        """Remember the class that defines a class method."""
-        self._owners[task] = owner
-
-    def owner(self, task: str) -> type:
-        """Return the class that defines a class method."""
-        return self._owners[task]
-
-    def path(self, item: object) -> str | None:
-        """Return the path of an object, None if it is not registered."""
-        return self._paths.get(id(item))
-
-    def having(self, method: Method[..., Any]) -> Iterator[tuple[str, object]]:
-        """Yield path and object for each registered object whose class has exactly this method."""
-        name = method.function.__name__
-        for item in self._objects:
-            classes = type(item).__mro__  # not getattr, which would run properties
-            if next((vars(cls)[name] for cls in classes if name in vars(cls)), None) is method:
-                yield self._paths[id(item)], item
-
-    def argument(self, task: str, item: object) -> object:
-        """Return the first argument of a call on an object.
-
-        Raises:
-            EncodeError: The object is not registered and cannot be encoded.
-        """
-        if id(item) in self._paths:
-            return ObjectPath(self._paths[id(item)])
-        try:
-            self._codec.encode(item, "self")
-        except EncodeError as error:
-            raise EncodeError(
-                f"{task} is called on an object that another process cannot find; give it a path"
-                f" with app.add_object(path, object), or register its class with"
-                f" app.register(cls) ({error})"
-            ) from error
-        return item
-
-    def class_argument(self, task: str, cls: type) -> ObjectPath:
-        """Return the first argument of a call on a class.
-
-        Raises:
-            DeclarationError: Another class has the same name.
-        """
-        name = default_name(cls)
-        if self.find_class(task, name) is not cls:
-            raise DeclarationError(f"There are two classes named {name!r}; rename one of them.")
-        return ObjectPath(name)
-
-    def find(self, path: str) -> object:
-        """Return a registered object.
-
-        Raises:
-            UnknownNameError: There is none at this path.
-        """
-        return self._objects.get(path)
-
-    def find_class(self, task: str, name: str) -> type:
-        """Return the class with this name that defines or inherits a class method.
-
-        Raises:
-            UnknownNameError: No such class has this name.
-        """
-        classes = _with_subclasses(self._owners[task]) if task in self._owners else iter(())
-        for cls in classes:
-            if f"{cls.__module__}.{cls.__qualname__}" == name:
-                return cls
-        raise UnknownNameError(f"No class that has {task} is named {name!r}")
-
-
-def _with_subclasses(cls: type) -> Iterator[type]:
-    yield cls
-    subclasses: list[type] = type.__subclasses__(cls)
-    for each in subclasses:
-        yield from _with_subclasses(each)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Method(Task[P, R]):
     """A task whose function is a method; access on an instance or a class returns a `BoundTask`."""
@@ -147,8 +36,7 @@ class Method(Task[P, R]):
     is_on_class: bool
 
     def __set_name__(self, owner: type, _name: str) -> None:
-        if self.is_on_class:
-            self.objects.own(self.name, owner)
+        self.objects.own(self.name, owner)
 
     def __get__(  # type: ignore[override]  # it does what the overloads there promise
         self, instance: Any, owner: type | None = None, /
@@ -168,6 +56,16 @@ class Method(Task[P, R]):
             receiver=receiver,
             method=self,
         )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether `@staticmethod` stands above it, so that it has no `self`."""
+        if self.objects.has_owner(self.name):
+            return False
+        place: object = sys.modules.get(self.function.__module__)
+        for name in self.function.__qualname__.split("."):
+            place = getattr(place, "__dict__", {}).get(name)
+        return place is None or isinstance(place, staticmethod)
 
     @property
     def bound(self) -> type[BoundTask[..., R]]:
@@ -270,23 +168,43 @@ def undecorated(function: Any) -> Any:
     return function.__func__ if isinstance(function, classmethod | staticmethod) else function
 
 
-def resolved(method: Method[..., Any], args: tuple[object, ...]) -> Task[..., Any]:
+def resolved(
+    method: Method[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> Task[..., Any]:
     """Return a task that runs a delivered call of a method on its object or class.
 
     Raises:
         UnknownNameError: There is no such object or class here.
+        DecodeError: The call is not made on an object whose class has the method.
     """
-    if not args:
+    if method.is_static:
         return method
-    on, objects = args[0], method.objects
-    if not isinstance(on, ObjectPath):
-        bound = method.on(on)
-    elif method.is_on_class:
-        bound = method.on(objects.find_class(method.name, on.path))
-    else:
-        bound = method.on(objects.find(on.path))
+    if not args:
+        names = getattr(method.function, "__code__", resolved.__code__).co_varnames
+        _check_receiver(method, kwargs.get(names[0]))
+        return method
+    bound = method.on(_receiver(method, args[0]))
 
     def run(_on: object, /, *args: Any, **kwargs: Any) -> object:
         return bound.call_local(*args, **kwargs)
 
     return replace(method, function=run)
+
+
+def _receiver(method: Method[..., Any], argument: object) -> object:
+    """Return the object or class that the first argument of a delivered call stands for."""
+    if not isinstance(argument, ObjectPath):
+        _check_receiver(method, argument)
+        return argument
+    if method.is_on_class:
+        return method.objects.find_class(method.name, argument.path)
+    found = method.objects.find(argument.path)
+    if not method.objects.is_method_of(type(found), method):
+        raise UnknownNameError(f"The object at {argument.path!r} has no {method.name}")
+    return found
+
+
+def _check_receiver(method: Method[..., Any], value: object) -> None:
+    cls = type(value)
+    if method.is_on_class or not method.objects.is_method_of(cls, method):
+        raise DecodeError(f"{method.name} does not run on a value of {type_name(cls)}")

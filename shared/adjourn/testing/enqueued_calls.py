@@ -11,7 +11,8 @@ from typing import Any
 
 from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.arguments import signature as signature_of
-from adjourn.tasks.methods import BoundTask, ObjectPath
+from adjourn.tasks.methods import BoundTask
+from adjourn.tasks.objects import ObjectPath
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from adjourn.errors import UnknownNameError
 from adjourn.serialization.codec import Codec
-from adjourn.tasks.methods import Method, ObjectPath, ObjectRegistry
+from adjourn.tasks.methods import Method
+from adjourn.tasks.objects import ObjectPath, ObjectRegistry
 from adjourn.tasks.task import Task
 from adjourn.viur import installed
 
@@ -71,7 +72,7 @@ class ViurObjects(ObjectRegistry):
                 raise
             return found
 
-    def having(self, method: Method[..., Any]) -> Iterator[tuple[str, object]]:
+    def having(self, method: Task[..., Any]) -> Iterator[tuple[str, object]]:
         """Yield path and object wherever a method stands in the class and is not overridden."""
         for item in self._objects:
             if task_of(type(item), method.function.__name__) is method:

@@ -10,7 +10,8 @@ from typing import Any
 from adjourn.errors import Discard, PermanentTaskFailure, Snooze, UnknownNameError
 from adjourn.log import event
 from adjourn.ports import EntityStore, RecordKey
-from adjourn.tasks.methods import BoundTask, Method, ObjectRegistry
+from adjourn.tasks.methods import BoundTask, Method
+from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.task import Task
 from adjourn.viur.calls import DeferredMethod, DeferredTask
 from adjourn.viur.modules import ROOT, canonical, task_of

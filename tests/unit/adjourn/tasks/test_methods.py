@@ -8,6 +8,9 @@ import pytest
 
 from adjourn import App, DeclarationError, EncodeError
 from adjourn.execution.delivery import Outcome
+from adjourn.ports import NewTask, Target
+from adjourn.serialization.envelope import Envelope
+from adjourn.tasks.objects import ObjectPath
 from adjourn.testing import sandbox
 
 MINUTE = dt.timedelta(minutes=1)
@@ -253,6 +256,82 @@ def test_an_unknown_path_is_tried_for_an_hour_and_then_a_dead_letter(box):
     (letter,) = (record for key, (_, record) in box.store.records.items() if "Dead" in key.kind)
     assert "No registered object is named 'tree.gone'" in letter["error"]
     assert log == []
+
+
+# What a forged call names as the object: only its own class may be `self`
+
+
+def forged(box, task, *args, **kwargs):
+    """Put a call on the queue with arguments that no call in the code would give."""
+    enqueuer, name = box.wiring.enqueuer, f"{__name__}.{task}"
+    call = Envelope(id="forged", task=name, args=args, kwargs=kwargs, enqueued_at=box.clock.now())
+    body = call.encode(enqueuer.codec)
+    box.queue.enqueue(
+        NewTask(target=Target.DEFERRED, label=name, queue="default", body=body, name="forged")
+    )
+    return box.queue.due()[0]
+
+
+@pytest.mark.parametrize(
+    "on",
+    ["text", {"name": "first"}, None, [], Line(5), dt.timedelta(1)],
+    ids=lambda on: type(on).__name__,
+)
+def test_a_method_runs_on_no_value_of_another_class(box, on):
+    assert box.deliver(forged(box, "Module.send", on, "a")) is Outcome.DEAD
+    (letter,) = box.dead_letters()
+    assert "Module.send does not run on a value of " in letter.error
+    assert letter.error.endswith(type(on).__name__)
+    assert log == []
+
+
+@pytest.mark.parametrize("kwargs", [{"self": {"name": "x"}, "key": 1}, {"key": 1}, {"self": None}])
+def test_a_method_takes_no_other_object_by_name(box, kwargs):
+    assert box.deliver(forged(box, "Module.send", **kwargs)) is Outcome.DEAD
+    assert log == []
+
+
+def test_a_method_takes_its_object_by_name_as_well(box):
+    Line.book(self=Line(5), account="a")
+    box.drain()
+
+    assert log == [(Line(5), "a")]
+
+
+def test_a_path_of_an_object_of_another_class_is_unknown(box):
+    queued = forged(box, "Other.send", ObjectPath("tree.first"), "a")
+
+    assert box.deliver(queued) is Outcome.UNKNOWN
+    box.clock.advance(HOUR + MINUTE)
+    assert box.deliver(queued) is Outcome.DEAD
+    assert "The object at 'tree.first' has no " in box.dead_letters()[0].error
+    assert log == []
+
+
+@pytest.mark.parametrize("on", ["text", None, Line(5)], ids=lambda on: type(on).__name__)
+def test_a_class_method_runs_on_no_value(box, on):
+    assert box.deliver(forged(box, "Module.build", on, 5)) is Outcome.DEAD
+    assert log == []
+
+
+def test_a_class_method_runs_on_no_other_class(box):
+    queued = forged(box, "Module.build", ObjectPath(f"{__name__}.Other"), 5)
+
+    assert box.deliver(queued) is Outcome.UNKNOWN
+    assert log == []
+
+
+def test_a_method_is_also_that_of_a_class_that_took_it_over(box):
+    class Holder:
+        name = "holder"
+        send = Module.send
+
+    app.add_object("holder", holder := Holder())
+    Module.send.on(holder)("a")
+    first.send("b")
+    box.drain()
+
+    assert log == [("Module", "holder", "a"), ("Module", "first", "b")]
 
 
 # Class methods and static methods

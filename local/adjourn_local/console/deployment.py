@@ -1,0 +1,55 @@
+"""What a console shows: a deployment, seen through counted adapters."""
+
+from dataclasses import dataclass
+
+from adjourn import App
+from adjourn.application.wiring import Wiring
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.iteration.control import Runs
+from adjourn.ports import Adapters
+from adjourn.settings import Settings
+from adjourn_local.console.audit import Audit
+from adjourn_local.console.records import Records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deployment:
+    """A laptop stack or a project, as the console sees it.
+
+    Attributes:
+        settings: Which deployment it is.
+        adapters: Its services; they count what a page costs.
+        records: Counts and pages of stored records.
+        audit: Where changes are written down.
+        app: The application; None if it is not known.
+    """
+
+    settings: Settings
+    adapters: Adapters
+    records: Records
+    audit: Audit
+    app: App | None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the console may change anything: only in somebody's name."""
+        return bool(self.audit.who)
+
+    @property
+    def dead_letters(self) -> StoredDeadLetters:
+        """The dead letters."""
+        adapters = self.adapters
+        return StoredDeadLetters(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of iterations."""
+        return Runs(adapters=self.adapters)
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """The services of the application, counted; None without an application."""
+        if self.app is None:
+            return None
+        declared = self.app._declared  # noqa: SLF001 - of our own package
+        return Wiring(declared, self.settings, self.adapters)
