@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from adjourn.iteration.runs import Status
     from adjourn.iteration.shards import RunError
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AdjournError",
     "App",

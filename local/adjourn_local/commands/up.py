@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adjourn import AdjournError, App
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import import_app, locate
 from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
@@ -34,7 +34,7 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
     up.set_defaults(run=_run)
-    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument("app", help="the application, as package.module:app or file.py:app")
     up.add_argument(
         "--port",
         type=_port,
@@ -140,8 +140,10 @@ def _faults(text: str) -> Faults:
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
+    options.app, source = locate(options.app, Path())
     stack = Stack(
         options.app,
+        source=source,
         state=None if options.memory else options.state,
         base_port=options.port,
         tasks=TasksOptions(
@@ -157,22 +159,22 @@ def _run(options: argparse.Namespace) -> int:
         enforces_iam=options.enforce_iam,
         allowed_hosts=options.allow_host,
         write=_write,
-        application=lambda: _application(options.app, stack),
+        application=lambda: _application(options.app, source, stack),
     )
-    return asyncio.run(_up(stack, options))
+    return asyncio.run(_up(stack, source, options))
 
 
-def _application(spec: str, stack: Stack) -> App | None:
+def _application(spec: str, source: Path, stack: Stack) -> App | None:
     """Import the application into this process; return None if it cannot be imported now."""
     try:
         with variables(stack.environment()):
-            return import_app(spec, Path())
+            return import_app(spec, source)
     except (AdjournError, UsageError) as error:
         _log.warning("The console does not know the application: %s", error)
         return None
 
 
-async def _up(stack: Stack, options: argparse.Namespace) -> int:
+async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -183,7 +185,7 @@ async def _up(stack: Stack, options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     reloads = sys.stdin.isatty() if options.reload is None else options.reload
-    watch = SourceWatch(source_folders()) if reloads else None
+    watch = SourceWatch(source_folders(source)) if reloads else None
     if not await _started(stack, watch, stopped):
         return INTERRUPTED
     print(_greeting(stack, options), flush=True)
