@@ -1,6 +1,7 @@
 locals {
   # adjourn's kinds whose entities have an end, in the property expires_at.
   expiring_kinds = toset([
+    "AdjournAudit",
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournMarker",
@@ -10,6 +11,7 @@ locals {
     "AdjournRun",
     "AdjournShard",
     "AdjournUnique",
+    "AdjournUserStart",
   ])
 
   # Waits for the database where it is made here.

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 LIBRARY = ROOT / "shared" / "adjourn"
+CONSOLE = ROOT / "local" / "adjourn_local" / "console"
 PATHS = sorted(
     set(re.findall(r"`((?:shared|local|functions|tests|terraform|bench)/[\w./-]+)`", TEXT))
 )
@@ -17,9 +18,9 @@ MOST_FLAT_MODULES = 12
 
 
 def kinds():
-    """Return the entity kinds that modules of the library define, with their paths."""
+    """Return the entity kinds that library and console define, with their paths."""
     found = {}
-    for path in LIBRARY.rglob("*.py"):
+    for path in (*LIBRARY.rglob("*.py"), *CONSOLE.rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             match node:
                 case ast.Assign(targets=[ast.Name("KIND")], value=ast.Constant(str() as kind)):

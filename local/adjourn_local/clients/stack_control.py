@@ -11,6 +11,9 @@ from typing import Any
 from adjourn.errors import AdjournError
 from adjourn_local.errors import UsageError
 
+FAULTS_PATH = "/control/faults"
+CLOCK_PATH = "/control/clock"
+
 _TIMEOUT = 10.0
 _WRONG = 400
 

@@ -3,10 +3,10 @@
 import argparse
 import datetime as dt
 
+from adjourn_local.clients.stack_control import CLOCK_PATH
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_stack, stack_control
 from adjourn_local.commands.output import iso, print_json, say
-from adjourn_local.runtime.control import CLOCK_PATH
 
 _VERBS = {
     "show": "show the time",

@@ -1,10 +1,8 @@
 """The commands `adjourn dead`: the dead letters of the deployment that the environment names."""
 
 import argparse
-import json
 import os
 import sys
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
@@ -13,19 +11,14 @@ from rich.table import Table
 from adjourn.errors import DecodeError, UnknownNameError
 from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
 from adjourn.gcp import google_adapters
-from adjourn.gcp.datastore_values import DATASTORE_VALUES
-from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
-from adjourn.state.large_payloads import KIND as PAYLOAD
-from adjourn.tasks.objects import OBJECT_PATH
+from adjourn_local.clients.call_text import body_tree, call_lines
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
 
 _LONGEST_ERROR = 100
-_LONGEST_SHOWN = 16 << 20
 
 
 def add(add: Add) -> None:
@@ -53,6 +46,12 @@ def add(add: Add) -> None:
         action.add_argument("ids", nargs="*", type=record_id, metavar="id")
         action.add_argument("--all", action="store_true", help="all that match the filters")
         action.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "replay":
+            action.add_argument(
+                "--vouch",
+                action="store_true",
+                help="take calls for genuine that cannot prove it; look at them first",
+            )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,14 +87,14 @@ def _list(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
 def _show(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
     letter = dead_letters.get(options.id)
     if options.json:
-        body = _tree(letter.body)
+        body = body_tree(letter.body)
         print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
         return 0
     lines = [
         f"{name.replace('_', ' '):<12}{'-' if value is None else value}"
         for name, value in _summary(letter).items()
     ]
-    say("\n".join([*lines, "", letter.traceback.rstrip(), "", *_content(letter.body)]))
+    say("\n".join([*lines, "", letter.traceback.rstrip(), "", *call_lines(letter.body)]))
     return 0
 
 
@@ -103,7 +102,12 @@ def _replay(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int
     ids = _chosen(dead_letters, options)
     if ids and options.all and not is_agreed(f"Replay {len(ids)} dead letters?", yes=options.yes):
         return 1
-    return _each(ids, lambda task_id: f"{task_id} is now {dead_letters.replay(task_id)}")
+
+    def replay(task_id: str) -> str:
+        name = dead_letters.replay(task_id, is_vouched_for=options.vouch)
+        return f"{task_id} is now {name}"
+
+    return _each(ids, replay)
 
 
 def _discard(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
@@ -178,29 +182,3 @@ def _summary(letter: StoredDeadLetter) -> Mapping[str, object]:
         "replayed_at": iso(letter.replayed_at),
         "error": letter.error,
     }
-
-
-def _content(body: bytes) -> Sequence[str]:
-    """Show the call in Python's syntax, or the body if only the application can decode it."""
-    try:
-        call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
-    except DecodeError as error:
-        tree = _tree(body)
-        text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
-        return [f"{error}", text]
-    arguments = [*map(repr, call.args), *(f"{k}={v!r}" for k, v in call.kwargs.items())]
-    if call.stowed:
-        arguments = [f"<{call.stowed.size:,} bytes in {PAYLOAD}>"]
-    return [f"{call.task}({', '.join(arguments)})", f"called at {iso(call.enqueued_at)}"]
-
-
-def _tree(body: bytes) -> object:
-    """Return the JSON value in a body, or its text if it is not JSON."""
-    try:
-        plain = zlib.decompressobj().decompress(body, _LONGEST_SHOWN)
-    except zlib.error:
-        plain = body
-    try:
-        return json.loads(plain)
-    except (ValueError, RecursionError):
-        return plain.decode(errors="backslashreplace")

@@ -2,10 +2,10 @@
 
 import argparse
 
+from adjourn_local.clients.stack_control import FAULTS_PATH
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_stack, stack_control
 from adjourn_local.commands.output import print_json, say
-from adjourn_local.runtime.control import FAULTS_PATH
 
 _METHODS = {"show": "GET", "set": "PUT", "off": "DELETE"}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -140,3 +141,18 @@ class ManualClock:
         due = [(at, n) for n, at in enumerate(self._sleepers.values()) if at <= self._now]
         sleepers = list(self._sleepers)
         return [sleepers[n] for _, n in sorted(due)]
+
+
+class ApplicationClock:
+    """A stack's clock, as an application in the same process reads it."""
+
+    def __init__(self, clock: StackClock) -> None:
+        self._clock = clock
+
+    def now(self) -> dt.datetime:
+        """Return the stack's time in UTC."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Return the machine's monotonic seconds."""
+        return time.monotonic()

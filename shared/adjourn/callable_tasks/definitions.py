@@ -13,6 +13,7 @@ from adjourn.callable_tasks.identity import User
 from adjourn.error_text import misspelled, nearest
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
+from adjourn.names import CALLABLE
 from adjourn.registry import signature
 from adjourn.tasks.arguments import is_lazy, misfitting
 from adjourn.tasks.enqueue import Enqueuer
@@ -120,7 +121,7 @@ def define(
         cls().execute(**parameters)
 
     task: Task[[Mapping[str, object]], None] = Task(
-        name=f"callable:{key}",
+        name=f"{CALLABLE}{key}",
         function=run,
         defaults=declared(cls.options),
         enqueuer=enqueuer,

@@ -6,9 +6,10 @@ import io
 import pytest
 
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import PayloadReference
 from adjourn_local.cli import main
-from adjourn_local.commands.dead import _content
+from adjourn_local.clients.call_text import call_lines
 
 SETTINGS = {
     "ADJOURN_PROJECT": "shop",
@@ -71,7 +72,7 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
         stowed=PayloadReference(pieces=3, size=2_000_123, sha256="0", until=0),
     )
 
-    assert _content(call.encode(Codec()))[0] == "work(<2,000,123 bytes in AdjournPayload>)"
+    assert call_lines(call.encode(Codec()))[0] == "work(<2,000,123 bytes in AdjournPayload>)"
 
 
 def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):

@@ -1,0 +1,1 @@
+"""The console: pages that show what adjourn knows of a deployment, and change it."""
