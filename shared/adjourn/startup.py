@@ -14,11 +14,10 @@ from adjourn.clock import Clock
 from adjourn.concurrency import in_background
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.log import event
-from adjourn.names import digest
+from adjourn.names import digest, plain_text
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.registry import Registry
 from adjourn.retrying import retry
-from adjourn.tasks.plain_values import plain_text
 from adjourn.tasks.task import Task
 
 KIND = "AdjournStartup"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.hooks import ApplicationHooks
+from adjourn.names import plain_text
 from adjourn.registry import Registry, default_name
 from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
@@ -18,7 +19,6 @@ from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TaskClasses, declare, undecorated
 from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.options import Options
-from adjourn.tasks.plain_values import plain_text
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:

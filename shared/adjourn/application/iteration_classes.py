@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.wiring import Wiring
 from adjourn.errors import DeclarationError
+from adjourn.names import plain_text
 from adjourn.registry import default_name
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class IterationClasses(AutomaticTasks):
             cls.check()
             if not len(self._declared.iterations):
                 self._look_after_runs()
-            known_as = name or default_name(cls)
+            known_as = plain_text(name) or default_name(cls)
             self._declared.iterations.add(known_as, cls, aliases)
             cls.bind(known_as, lambda: self.wiring().starter.start)
             return cls

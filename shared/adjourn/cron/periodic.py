@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
+from adjourn.names import plain_text
 from adjourn.registry import Registry
 from adjourn.tasks.methods import BoundTask, Method
 from adjourn.tasks.objects import ObjectRegistry
-from adjourn.tasks.plain_values import plain_text
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:

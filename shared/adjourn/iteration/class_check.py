@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 
 from adjourn.error_text import TO_RENAME, misspelled, nearest
 from adjourn.errors import DeclarationError
+from adjourn.names import plain_text
 from adjourn.settings import is_queue
 from adjourn.tasks.arguments import is_lazy, misfitting
 from adjourn.tasks.function_like import FunctionLike
-from adjourn.tasks.plain_values import plain_number, plain_text
+from adjourn.tasks.plain_values import plain_number
 
 _LARGEST_BATCH = 1000
 # Half of the time that Cloud Tasks waits for a response by default (10 minutes), so that the lease

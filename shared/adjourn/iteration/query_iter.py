@@ -13,7 +13,9 @@ from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
+from adjourn.names import plain_text
 from adjourn.ports import QuerySource
+from adjourn.tasks.plain_values import plain_number
 
 E = TypeVar("E")
 
@@ -204,10 +206,10 @@ class QueryIter(Generic[E]):
         if "_starter" not in vars(cls) or cls._starter is None:
             raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
         options = StartOptions(
-            shards=shards,
-            name=name,
-            queue=queue,
-            limit=limit,
+            shards=plain_number(shards),
+            name=plain_text(name),
+            queue=plain_text(queue),
+            limit=plain_number(limit),
             start_cursor=start_cursor,
             end_cursor=end_cursor,
             transaction=transaction,

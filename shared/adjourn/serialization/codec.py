@@ -79,7 +79,7 @@ class Codec:
             DeclarationError: The type or the tag is taken, or the extension is wrong.
         """
         extension = checked(extension)
-        self._add(f":{extension.tag}", extension)
+        self._add(extension.tag, extension)
         self._by_type_name[extension.type_name] = extension
 
     def encode(self, value: object, path: str = "value") -> Json:

@@ -42,7 +42,7 @@ class Extension(NamedTuple):
 
 
 def checked(extension: Extension) -> Extension:
-    """Return an extension of a user, whose type may be given as a class, as the codec takes it.
+    """Return an extension of a user as the codec takes it: type by its name, tag as of a user.
 
     Raises:
         DeclarationError: It is wrong; the message says which part of it.
@@ -67,7 +67,7 @@ def checked(extension: Extension) -> Extension:
                 f"Extension({name}={value!r:.80}): write adjourn.Extension(tag="
                 "'shop.Money', type_name=Money, state=str, encode=str, decode=Money)."
             )
-    return extension
+    return extension._replace(tag=f":{extension.tag}")
 
 
 def type_name(kind: type) -> str:

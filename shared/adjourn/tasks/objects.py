@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError, EncodeError, UnknownNameError
+from adjourn.names import plain_text
 from adjourn.registry import Registry, default_name
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.types import Extension, type_name
@@ -46,7 +47,7 @@ class ObjectRegistry:
                 " register it once."
             )
         self._objects.add(path, item)
-        self._paths[id(item)] = path
+        self._paths[id(item)] = plain_text(path)
 
     def own(self, task: str, owner: type) -> None:
         """Remember the class that defines a method."""

@@ -9,14 +9,13 @@ from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from adjourn.error_text import nearest
 from adjourn.errors import DeclarationError
-from adjourn.names import TASK_NAME
+from adjourn.names import TASK_NAME, plain_text
 from adjourn.settings import is_queue
 from adjourn.tasks.plain_values import (
     is_aware,
     plain_duration,
     plain_instant,
     plain_number,
-    plain_text,
 )
 
 Duration = dt.timedelta | float

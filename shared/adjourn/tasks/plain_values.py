@@ -15,11 +15,6 @@ from adjourn.errors import DeclarationError
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
-def plain_text(value: Any) -> Any:
-    """Return the text of a `StrEnum` member or another subclass of str; anything else as it is."""
-    return str.__str__(value) if isinstance(value, str) else value
-
-
 def plain_number(value: Any) -> Any:
     """Return the int of an `IntEnum` member or of NumPy; anything else, such as bool, as it is."""
     if isinstance(value, bool):
