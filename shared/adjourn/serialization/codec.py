@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
 from adjourn.serialization.types import (
+    STAND_INS,
     STANDARD_VALUES,
     Extension,
     checked,
@@ -55,6 +56,8 @@ class Codec:
         for extension in (*STANDARD_VALUES, *extensions):
             self._add(extension.tag, extension)
             self._by_type_name[extension.type_name] = extension
+        for name, stands_for in STAND_INS.items():
+            self._by_type_name[name] = self._by_type_name[stands_for]
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
         """Register a dataclass or an enum under a stable name; former names stay readable.

@@ -249,3 +249,9 @@ STANDARD_VALUES = (
     _from_str("decimal", "decimal.Decimal"),
     _from_str("uuid", "uuid.UUID"),
 )
+
+# What a library for tests puts in the place of a type while it stops the clock.
+STAND_INS = {
+    "freezegun.api.FakeDate": "datetime.date",
+    "freezegun.api.FakeDatetime": "datetime.datetime",
+}
