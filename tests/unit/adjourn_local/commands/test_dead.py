@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import socket
 
 import pytest
 
@@ -76,7 +77,8 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
 
 
 def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):
-    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", f"127.0.0.1:{listener.getsockname()[1]}")
+        assert status("show", "a\udcff") == 2
 
-    assert status("show", "a\udcff") == 2
     assert "'a\\udcff' is not Unicode text" in capsys.readouterr().err
