@@ -42,7 +42,6 @@ TaskTimeoutError            it has used up its timeout
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 _LONGEST_WAIT = dt.timedelta(days=36525)
 
@@ -201,7 +200,7 @@ class TaskTimeoutError(BaseException):
         super().__init__(message)
 
 
-def _checked_wait(given: str, time: Any) -> dt.timedelta:
+def _checked_wait(given: str, time: object) -> dt.timedelta:
     if isinstance(time, bool) or not isinstance(time, dt.timedelta | int | float):
         raise TypeError(
             f"{given}={time!r:.80}): a time to wait is a timedelta or a number of seconds."

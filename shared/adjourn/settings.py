@@ -212,8 +212,10 @@ class Settings:
                 f"ADJOURN_FUNCTION_TIMEOUT={seconds!r} must be the deferred function's own timeout"
                 f" in seconds, a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
-        if not 1 <= self.datastore_timeout <= _LONGEST_DATASTORE_TIMEOUT:
-            yield "ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+        seconds = self.datastore_timeout
+        if not _is_whole(seconds) or not 1 <= seconds <= _LONGEST_DATASTORE_TIMEOUT:
+            wanted = f"a whole number of seconds from 1 to {_LONGEST_DATASTORE_TIMEOUT}"
+            yield f"ADJOURN_DATASTORE_TIMEOUT={seconds!r} must be {wanted}."
         for queue, attempts in self.max_attempts.items():
             if not _is_whole(attempts) or attempts < 0 or not (queue == "" or is_queue(queue)):
                 part = f"{queue}={attempts}" if queue else f"{attempts}"

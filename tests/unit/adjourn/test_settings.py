@@ -142,10 +142,13 @@ def test_the_timeout_of_the_function_is_one_that_it_can_have(text, value):
     )
 
 
-@pytest.mark.parametrize("seconds", ["0", "61", "5s", "0.5", "-1", ""])
-def test_the_timeout_of_datastore_is_at_most_its_own(seconds):
-    assert mistakes(ADJOURN_DATASTORE_TIMEOUT=seconds) == [
-        "- ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("61", 61), ("5s", "5s"), ("0.5", "0.5"), ("-1", "-1"), ("", 0)],
+)
+def test_the_timeout_of_datastore_is_at_most_its_own(text, value):
+    assert mistakes(ADJOURN_DATASTORE_TIMEOUT=text) == [
+        f"- ADJOURN_DATASTORE_TIMEOUT={value!r} must be a whole number of seconds from 1 to 60."
     ]
 
 
