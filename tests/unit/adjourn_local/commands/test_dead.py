@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from adjourn.iteration.runs import Step
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import PayloadReference
@@ -82,3 +83,8 @@ def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):
         assert status("show", "a\udcff") == 2
 
     assert "'a\\udcff' is not Unicode text" in capsys.readouterr().err
+
+
+def test_the_step_of_an_iteration_is_told_in_words():
+    assert call_lines(Step("r1", 3, 7, 1).encode()) == ["step 7 of shard 3 of the run r1"]
+    assert call_lines(Step("r1", None, 2, 1).encode()) == ["step 2 of the run r1"]
