@@ -165,15 +165,18 @@ class StepReceiver:
 
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""
-        since = run.marked_at or run.started_at
-        fates = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
-        if TransactionOutcome.COMMITTED in fates:
+        now = self.runs.now()
+        # From the first step on, since the clock of who started the run may differ from this one.
+        since = run.waiting_since or now
+        outcomes = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
+        if TransactionOutcome.COMMITTED in outcomes:
             self.runs.update(run.id, lambda found: found._replace(markers=""))
             return None
-        if TransactionOutcome.OPEN in fates:
+        if TransactionOutcome.OPEN in outcomes:
+            if run.waiting_since is None:
+                self.runs.update(run.id, lambda found: found._replace(waiting_since=now))
             return Outcome.BUSY
         event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
-        now = self.runs.now()
 
         def void(found: Run) -> Run:
             is_same = found.markers == run.markers
