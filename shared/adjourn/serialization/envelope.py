@@ -28,6 +28,8 @@ REFERENCE_VERSION = 2
 _CHUNK = 32 * 1024
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 _ZLIB = b"\x78"
+# Nor does UTF-8 begin with this, nor a body of ViUR; see `adjourn.serialization.seals`.
+SEALED = b"\xad"
 _LONGEST_JSON = 64 << 20
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
@@ -172,6 +174,16 @@ class Envelope(NamedTuple):
                 f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
                 " store the data and pass its key"
             )
+
+
+def is_sealed(body: bytes) -> bool:
+    """Whether a body has a seal, whatever that is worth."""
+    return body.startswith(SEALED)
+
+
+def key_of(body: bytes) -> str:
+    """Return the id of the key of a sealed body, in hexadecimal."""
+    return body[2:6].hex()
 
 
 def _check(content: Mapping[str, object]) -> None:
