@@ -27,6 +27,7 @@ from adjourn.errors import (
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
+from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope, is_sealed, key_of
 from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
@@ -96,8 +97,8 @@ class LargePayloads:
             EncodeError: An argument cannot be encoded, or the call is too large to be stored.
             UnavailableError: Datastore could not store the body.
         """
-        body = envelope.encode(codec)
-        if len(body) <= MAX_BODY:
+        body, is_small = envelope.encode_within(codec)
+        if is_small:
             return body
         until = max(start or self.clock.now(), self.clock.now()) + KEPT
         # Under the id of a call that was delivered, that of another call may be stored.
@@ -152,7 +153,8 @@ class LargePayloads:
         if envelope.stowed is None:
             return envelope
         name, reference = _place(envelope, envelope.stowed)
-        whole = Envelope.decode(self._opened(name, self.read(name, reference)), codec)
+        body = self._opened(name, self.read(name, reference))
+        whole = Envelope.decode(body, codec, OF_PAYLOAD)
         return envelope._replace(args=whole.args, kwargs=whole.kwargs)
 
     def discard(self, envelope: Envelope, *, is_read: bool) -> None:
