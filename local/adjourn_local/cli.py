@@ -24,6 +24,7 @@ _COMMANDS = (
     "cron",
     "dead",
     "call",
+    "key",
     "package",
     "export",
     "console",

@@ -43,7 +43,10 @@ def call_lines(
 
 
 def body_tree(body: bytes, sealer: Sealer | None, queue: str, name: str) -> object:
-    """Return the JSON value in a body, or its text if it is no JSON that a task may hold; see `call_lines`."""
+    """Return the JSON value in a body, or its text if it is no JSON that a task may hold.
+
+    The arguments are those of `call_lines`.
+    """
     try:
         body = _opened(body, sealer, queue, name)
     except DecodeError as error:

@@ -32,7 +32,7 @@ from adjourn.ports import (
 )
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import USER, text
-from adjourn.serialization.envelope import Envelope, is_sealed, key_of
+from adjourn.serialization.envelope import Envelope, is_encrypted, is_sealed, key_of
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state import call_records, once_records
 from adjourn.state.large_payloads import LargePayloads
@@ -179,7 +179,14 @@ class StoredDeadLetters:
                 f"{letter.task_id} is not sealed, so anybody may have made it; if you trust it,"
                 " replay it with --vouch"
             )
-        return self.opened(letter)
+        opened = self.opened(letter)
+        is_encrypting = self.sealer is not None and self.sealer.is_encrypting
+        if is_sealed(letter.body) and is_encrypted(letter.body) and not is_encrypting:
+            raise DecodeError(
+                f"{letter.task_id} is encrypted, and its replay would not be; set"
+                " ADJOURN_ENVELOPE_SEAL=encrypted"
+            )
+        return opened
 
     def _vouched_for(self, call: Envelope) -> Envelope:
         """Return a call with a record that its user has started it, if it needs one."""

@@ -21,12 +21,12 @@ import os
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from adjourn.errors import DecodeError, UnknownKeyError
 from adjourn.log import event
-from adjourn.serialization.envelope import SEALED, key_of
+from adjourn.serialization.envelope import ENCRYPTED, SEALED, SIGNED, key_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 _HEADER, _MAC, _NONCE, _TAG = 6, 32, 24, 16
 
 
-class Sort(IntEnum):
-    """What a seal does to a body."""
+class Sort(Enum):
+    """What a seal does to a body, by its second byte."""
 
-    SIGNED = 1
-    ENCRYPTED = 2
+    SIGNED = SIGNED
+    ENCRYPTED = ENCRYPTED
 
 
 class Key:
@@ -84,7 +84,7 @@ class KeySealer:
     def seal(self, body: bytes, queue: str, name: str) -> bytes:
         """Return a body with a seal of the newest key."""
         key, sort = self.keys[0], self.sort or Sort.SIGNED
-        header = SEALED + bytes([sort]) + key.id
+        header = SEALED + sort.value + key.id
         covered = header + _place(queue, name)
         if sort is Sort.SIGNED:
             return header + _signature(key, covered, body) + body
@@ -105,9 +105,9 @@ class KeySealer:
                 f"It is sealed with the key {key_of(body)}, which is not in ADJOURN_ENVELOPE_KEY"
             )
         covered = header + _place(queue, name)
-        if header[1] not in set(Sort):
+        if header[1:2] not in {SIGNED, ENCRYPTED}:
             raise DecodeError("The seal of the body is of a sort that this adjourn does not know")
-        opener = _opened_signed if header[1] == Sort.SIGNED else _opened_encrypted
+        opener = _opened_signed if header[1:2] == SIGNED else _opened_encrypted
         opened = opener(key, content, covered)
         if key is not self.keys[0]:
             text = f"A body is sealed with the key {key_of(body)}, which is not the first here"
