@@ -199,7 +199,7 @@ def test_no_changed_bit_runs_or_shows_as_a_fault(box, work, ran, target):
     body, name = only(box).task.body, only(box).name.rpartition("/")[2]
     box.queue.tasks.clear()
     outcomes = []
-    for index in range(0, len(body) * 8, 3):
+    for index in range(0, len(body) * 8, 7):
         changed = bytearray(body)
         changed[index // 8] ^= 1 << index % 8
         box.queue.tasks.clear()
