@@ -32,6 +32,7 @@ _COMMANDS = (
     "cron",
     "dead",
     "call",
+    "key",
     "package",
     "export",
     "console",

@@ -37,7 +37,8 @@ def test_hostile_requests_meet_functions_with_the_same_variables(plan: Plan) -> 
 
 
 def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> None:
-    sources = [path.read_text() for path in SHARED.rglob("*.py")]
+    folders = (SHARED, ROOT / "local" / "adjourn_local")
+    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
     expiring = {
         kind
         for source in sources

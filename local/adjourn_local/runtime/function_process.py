@@ -146,6 +146,7 @@ class FunctionProcess(asyncio.SubprocessProtocol):
         """Wait until the function, its workers and whatever they have started have ended."""
         await asyncio.shield(self.exit)
         await asyncio.shield(self._is_silent)
+        self._transport.close()
         self._channel.close()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -10,7 +10,8 @@ from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
 from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
-from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
 from adjourn.ports import Target
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
