@@ -1,6 +1,7 @@
 """The command line `adjourn`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,6 +10,7 @@ from types import ModuleType
 from adjourn import AdjournError
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn_local.errors import PackageError, StackError, UsageError
+from adjourn_local.proxies import direct
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -36,6 +38,7 @@ _COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
+    os.environ.update(direct(os.environ))
     try:
         options = _parser(words).parse_args(words)
         status: int = options.run(options)

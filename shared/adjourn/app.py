@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, ove
 from adjourn import environment
 from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.declarations import Declarations
+from adjourn.application.importing import explanation, importing_line, is_loading
 from adjourn.application.wiring import Wiring
-from adjourn.errors import DeclarationError
+from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
@@ -187,7 +188,7 @@ class App(AutomaticTasks):
                 self._look_after_runs()
             known_as = name or default_name(cls)
             self._declared.iterations.add(known_as, cls, aliases)
-            cls.bind(known_as, lambda: self.wiring().starter.start)
+            cls.bind(known_as, lambda: self._enqueuing().starter.start)
             return cls
 
         return registered if cls is None else registered(cls)
@@ -301,7 +302,23 @@ class App(AutomaticTasks):
         return Wiring(self._declared, settings, adapters)
 
     def _enqueuer(self) -> Enqueuer:
-        return self.wiring().enqueuer
+        return self._enqueuing().enqueuer
+
+    def _enqueuing(self) -> Wiring:
+        """Return the services for a call that enqueues.
+
+        Raises:
+            DeclarationError: This process is loading the application.
+            ConfigurationError: Settings are missing or wrong, or not there yet on import.
+        """
+        if is_loading() and (line := importing_line()):
+            raise DeclarationError(explanation(line))
+        try:
+            return self.wiring()
+        except ConfigurationError as error:
+            if line := importing_line():
+                raise ConfigurationError(f"{explanation(line)}\n{error}") from None
+            raise
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import grpc
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.tasks_v2 import CloudTasksClient, Queue
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from adjourn.gcp.channels import local_channel
 from adjourn.settings import Settings
 from adjourn_local.doctor.finding import Deployment, Finding, fault, summed_up, unknown
 
@@ -31,7 +31,7 @@ def tasks_client(settings: Settings) -> CloudTasksClient:
     """Return a client for the real service or the settings' local one."""
     if not settings.tasks_host:
         return CloudTasksClient()
-    channel = grpc.insecure_channel(settings.tasks_host)
+    channel = local_channel(settings.tasks_host)
     return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
+from adjourn_local.proxies import direct
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.accounts import Accounts, serve_grpc
 from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT, Ports
@@ -265,6 +267,7 @@ class Stack:
         own account.
         """
         return {
+            **direct(os.environ),
             "ADJOURN_REVISION": self._revision,
             **self.ports.environment(),
             **self._calling_as(iam.APPLICATION),
