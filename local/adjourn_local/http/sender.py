@@ -68,10 +68,19 @@ class HandlerResponse:
 
 
 class Sender:
-    """Sends requests to handlers; the whole stack shares one, and with it one connection pool."""
+    """Sends requests to handlers; the whole stack shares one, and with it one connection pool.
+
+    Args:
+        clock: The stack's clock, by which deadlines are watched.
+
+    Attributes:
+        is_patient: Whether one request is sent after the other, each without a deadline.
+    """
 
     def __init__(self, clock: StackClock) -> None:
+        self.is_patient = False
         self._clock = clock
+        self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._users: Counter[aiohttp.ClientSession] = Counter()
         self._is_open = asyncio.Event()
@@ -91,6 +100,9 @@ class Sender:
         """
         limit = asyncio.timeout(None)
         try:
+            if self.is_patient:
+                async with self._turn:
+                    return await self._exchange(request)
             async with limit:
                 self._watch_for(limit, deadline)
                 return await self._exchange(request)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adjourn.clock import SystemClock
 from adjourn_local.runtime import activation
+from adjourn_local.runtime.breakpoints import skip_breakpoints
 from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
@@ -27,9 +28,37 @@ def follow(path: Path) -> None:
     SystemClock.now = now  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
-    listener, channel = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-    follow(Path(sys.argv.pop(1)))
+def debug(name: str, session: Path, *, in_terminal: bool, port: int) -> None:
+    """Prepare this process for breakpoints.
+
+    Args:
+        name: The function's name.
+        session: The file in which this process says that it is being debugged.
+        in_terminal: Whether breakpoints open a debugger in the terminal.
+        port: Where an editor finds debugpy; 0 for nowhere.
+    """
+    skip_breakpoints()
+    if in_terminal or port:
+        from adjourn_local.runtime import debugger  # noqa: PLC0415 - pdb takes a while to import
+
+        debugger.take_time()
+        if in_terminal:
+            debugger.Terminal(session, os.getppid()).open()
+        if port:
+            debugger.listen(port, name)
+
+
+def _main(listener: str, channel: str, clock: str, in_terminal: str, port: str, name: str) -> None:
+    follow(Path(clock))
     activation.finish_requests()
+    session = Path(clock).with_name("debugger")
+    debug(name, session, in_terminal=bool(int(in_terminal)), port=int(port))
     spec = os.environ["ADJOURN_APP"]
-    activation.run(listener, channel, lambda error: describe(error, spec, Path.cwd()))
+    activation.run(
+        int(listener), int(channel), lambda error: describe(error, spec, Path.cwd())
+    )
+
+
+if __name__ == "__main__":
+    own, sys.argv[1:] = sys.argv[1:7], sys.argv[7:]
+    _main(*own)

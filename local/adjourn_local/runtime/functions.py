@@ -14,6 +14,7 @@ from pathlib import Path
 
 from adjourn_local.errors import StackError
 from adjourn_local.runtime import activation, keeper
+from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.function_process import FunctionProcess, Print, Program
 
@@ -80,15 +81,19 @@ class Functions:
         spec: The import path of the application, `package.module:app`.
         write: Called with a function's name and each line that the function prints.
         staged: The staged functions to start; None for those of the checkout.
+        debugging: How they are debugged.
 
     Attributes:
         generation: The functions that serve; None before the first.
     """
 
-    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+    def __init__(
+        self, spec: str, write: Print, staged: Staged | None, debugging: Debugging
+    ) -> None:
         self._spec = spec
         self._write = write
         self._staged = staged
+        self._debugging = debugging
         self._started: dict[FunctionProcess, asyncio.Task[None]] = {}
         self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
@@ -100,6 +105,7 @@ class Functions:
         return {
             **os.environ,
             **stack,
+            **self._debugging.environment(),
             "ADJOURN_APP": self._spec,
             "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }
@@ -196,6 +202,7 @@ class Functions:
             environment={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": runtime},
             folder=self._staged.folder / name if self._staged else None,
             listener=self._sockets[name],
+            has_terminal=self._debugging.in_terminal,
         )
         function = await FunctionProcess.start(program, self._print)
         self._tell_keeper(function.group)
@@ -217,7 +224,9 @@ class Functions:
             return python, "-P", activation.__file__, *sockets, "--source", "main.py"
         source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
         follower = "adjourn_local.runtime.follower"
-        return sys.executable, "-m", follower, *sockets, str(self._clock), "--source", source
+        debugging = self._debugging.arguments(name, NAMES)
+        own = [*sockets, str(self._clock), *debugging, name]
+        return sys.executable, "-m", follower, *own, "--source", source
 
     async def _supervise(self, generation: Generation, name: str) -> None:
         """Start a function again whenever it ends; with growing pauses if it keeps ending."""

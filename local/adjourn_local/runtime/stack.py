@@ -30,6 +30,7 @@ from adjourn_local.runtime import ports
 from adjourn_local.runtime.accounts import Accounts, serve_grpc
 from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT, Ports
 from adjourn_local.runtime.control import control_routes
+from adjourn_local.runtime.debugging import NOT_AT_ALL, Debugging
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.function_process import Print
@@ -69,6 +70,8 @@ class Stack:
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
         staged: The packaged functions to run, without the checkout on their path; None for the
             functions of the checkout.
+        debugging: How the functions are debugged: then one request is made after the other, without
+            deadlines.
         application: Returns the application, which only the console needs, when it is first opened.
 
     Attributes:
@@ -90,17 +93,22 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        debugging: Debugging = NOT_AT_ALL,
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
-            tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
+            tasks=tasks,
+            skips_overlapping=skips_overlapping,
+            concurrency=concurrency,
+            is_patient=bool(debugging),
         )
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
+        self.sender.is_patient = bool(debugging)
         self._spec = spec
         self._application = application
-        self._functions = Functions(spec or "", write, staged)
+        self._functions = Functions(spec or "", write, staged, debugging)
         self._grace = GRACE if spec else tasks.grace
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
