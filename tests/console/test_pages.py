@@ -11,7 +11,16 @@ from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
-PATHS = ("/dead-letters", "/iterations", "/periodic", "/start", "/audit", "/clock")
+PATHS = (
+    "/dead-letters",
+    "/iterations",
+    "/periodic",
+    "/start",
+    "/audit",
+    "/settings",
+    "/clock",
+    "/datastore",
+)
 
 
 @pytest.fixture
@@ -204,6 +213,10 @@ def test_a_job_is_paused_and_resumed(browser: Browser) -> None:
         "/iterations?before=yesterday",
         "/iterations?before=2026-01-01T00:00:00",
         "/audit?before=x",
+        "/datastore/entity?address=x",
+        "/datastore/entity?address=[1,2]",
+        "/datastore/entity?address=[%22%22,%22Kind%22]",
+        "/datastore?kind=a&after=%00",
     ],
 )
 def test_a_wrong_address_is_the_readers_fault(browser: Browser, path: str) -> None:
@@ -291,3 +304,53 @@ def test_parameters_that_do_not_fit_are_named(browser: Browser) -> None:
 
     assert "The parameters do not fit" in refused.text
     assert "since" in refused.text
+
+
+def test_an_entity_is_looked_at_edited_and_deleted(browser: Browser) -> None:
+    client = datastore.Client()
+    kind = f"Order{uuid.uuid4().hex}"
+    entity = datastore.Entity(client.key("Shop", "b<b>", kind, 7), exclude_from_indexes=("note",))
+    entity.update(paid=False, note="<i>x\x1b</i>", total=1.5, at=dt.datetime.now(dt.UTC), tags=[1])
+    client.put(entity)
+
+    listed = browser.get(f"/console/datastore?kind={kind}")
+    assert "Shop, b<b>" in listed.text
+    page = browser.get(next(href for href in listed.links.values() if "/entity?" in href))
+    assert "i" not in page.tags
+    assert r"<i>x\x1b</i>" in page.text
+    forms = {each.fields.get("name"): each for each in page.forms}
+    assert set(forms) == {"paid", "note", "total", "at", None}  # a list is not edited here
+    asked = browser.post(forms["paid"].action, {**forms["paid"].fields, "value": "true"})
+    assert "It is False now." in asked.text
+    assert "paid is True now." in browser.press(asked, "Yes").text
+    changed = client.get(entity.key)
+    assert changed["paid"] is True
+    assert changed.exclude_from_indexes == {"note"}
+
+    assert "is deleted" in browser.press(browser.press(page, "Delete"), "Yes").text
+    assert client.get(entity.key) is None
+    assert browser.get(page.path).status == 404
+
+
+@pytest.mark.parametrize("value", ["'x'", '"text"', "", "2026-01-01"])
+def test_a_value_of_another_type_is_refused(browser: Browser, value: str) -> None:
+    client = datastore.Client()
+    entity = datastore.Entity(client.key("Flag", 1))
+    entity["paid"] = False
+    client.put(entity)
+    page = browser.get("/console/datastore?kind=Flag")
+    page = browser.get(next(href for href in page.links.values() if "/entity?" in href))
+    form = next(each for each in page.forms if each.fields.get("name") == "paid")
+
+    assert browser.post(form.action, {**form.fields, "value": value}).status == 400
+    assert client.get(entity.key)["paid"] is False
+
+
+def test_settings_declarations_and_what_the_doctor_says(browser: Browser) -> None:
+    page = browser.get("/console/settings")
+    assert "ADJOURN_LOCATION europe-west1 environment" in page.text
+    assert "tests.console.application.fail" in page.text
+
+    examined = browser.get("/console/settings?examine=1")
+
+    assert "ok settings All settings are there and agree." in examined.text

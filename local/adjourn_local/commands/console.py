@@ -6,7 +6,6 @@ from pathlib import Path
 
 import uvicorn
 
-from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import count
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting or the application is invalid.
     """
     app = import_app(options.app, Path()) if options.app else None
-    shown = project(Settings.from_env(os.environ), app, is_writable=options.write)
+    shown = project(os.environ, app, is_writable=options.write)
     say(
         f"The console of {shown.settings.project} is at http://{ports.HOST}:{options.port}{PREFIX}/"
     )

@@ -1,5 +1,6 @@
 """What a console shows: a deployment, seen through counted adapters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adjourn import App
@@ -10,6 +11,7 @@ from adjourn.ports import Adapters
 from adjourn.settings import Settings
 from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.console.audit import Audit
+from adjourn_local.console.entities import Entities
 from adjourn_local.console.records import Records
 
 
@@ -21,6 +23,8 @@ class Deployment:
         settings: Which deployment it is.
         adapters: Its services; they count what a page costs.
         records: Counts and pages of stored records.
+        entities: All entities, the application's included.
+        environ: The variables from which the settings were read.
         audit: Where changes are written down.
         app: The application; None if it is not known.
         control: Clock and faults of a laptop stack; None for a project.
@@ -29,6 +33,8 @@ class Deployment:
     settings: Settings
     adapters: Adapters
     records: Records
+    entities: Entities
+    environ: Mapping[str, str]
     audit: Audit
     app: App | None
     control: StackControl | None

@@ -225,10 +225,9 @@ class Stack:
             from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
             from adjourn_local.console.site import console  # noqa: PLC0415
 
-            settings = Settings.from_env(self.environment())
-            datastore = f"{ports.HOST}:{self.ports.grpc}"
             app, clock = self._application(), ApplicationClock(self.clock)
-            return console(laptop(settings, app, clock, datastore))
+            datastore = f"{ports.HOST}:{self.ports.grpc}"
+            return console(laptop(self.environment(), app, clock, datastore))
 
         return mounted(make, "/console")
 
