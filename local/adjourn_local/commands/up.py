@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from adjourn import AdjournError, App
@@ -16,6 +17,7 @@ from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.addresses import PROJECT
+from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
@@ -47,6 +49,7 @@ def add(add: Add) -> None:
         action=argparse.BooleanOptionalAction,
         help="restart the functions when the code changes (default: if a terminal is attached)",
     )
+    _add_debugging(up)
     _add_tasks(up)
     _add_jobs_and_datastore(up)
     up.add_argument(
@@ -68,6 +71,22 @@ def _add_state(up: argparse.ArgumentParser) -> None:
         help="folder of the state file (default: %(default)s)",
     )
     state.add_argument("--memory", action="store_true", help="keep no state")
+
+
+def _add_debugging(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--debug",
+        action="store_true",
+        help="open a debugger in this terminal at breakpoint(); tasks run one after the other",
+    )
+    up.add_argument(
+        "--debugpy",
+        type=_debugpy_port,
+        default=0,
+        metavar="PORT",
+        help="let editors debug the functions deferred, cron and queryiter at this port and the two"
+        " after it",
+    )
 
 
 def _add_tasks(up: argparse.ArgumentParser) -> None:
@@ -123,6 +142,15 @@ def _port(text: str) -> int:
     return port
 
 
+def _debugpy_port(text: str) -> int:
+    if find_spec("debugpy") is None:
+        raise argparse.ArgumentTypeError("debugpy is not installed: pip install debugpy")
+    port = _port(text)
+    if not port:
+        raise argparse.ArgumentTypeError("0 is not from 1024 to 65530")
+    return port
+
+
 def _service(text: str) -> tuple[str, str]:
     name, _, url = text.partition("=")
     if not name or not url.startswith(("http://", "https://")):
@@ -138,6 +166,8 @@ def _faults(text: str) -> Faults:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.debug and not sys.stdin.isatty():
+        raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
     stack = Stack(
         options.app,
@@ -155,6 +185,7 @@ def _run(options: argparse.Namespace) -> int:
         faults=options.faults,
         enforces_iam=options.enforce_iam,
         write=_write,
+        debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, stack),
     )
     return asyncio.run(_up(stack, options))
@@ -178,8 +209,14 @@ async def _up(stack: Stack, options: argparse.Namespace) -> int:
             stack.hurried.set()
         stopped.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    def interrupt() -> None:
+        if stopped.is_set() or not stack.functions.interrupt_debugger():
+            stop()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
     reloads = sys.stdin.isatty() if options.reload is None else options.reload
     watch = SourceWatch(source_folders()) if reloads else None
     if not await _started(stack, watch, stopped):

@@ -1,32 +1,28 @@
 """In a function's process: breakpoints in the terminal of `adjourn up`, and in editors."""
 
+import fcntl
 import importlib
 import os
-import pdb
+import pdb  # noqa: T100 - this is the debugger
 import signal
 import sys
 import threading
 import time
 from bdb import BdbQuit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 from adjourn.concurrency import TimeLimits
 
 _AGAIN = 0.5
-# What runs a task. A debugger that steps over the end of the task does not stop there.
-_SKIPPED = [
-    f"{name}{below}"
-    for name in ("adjourn", "contextlib", "flask", "functions_framework", "gunicorn", "werkzeug")
-    for below in ("", ".*")
-]
+_FREE = 10  # file descriptors below are taken when the socket is taken over
 
 
 def take_time() -> None:
     """Let tasks take as long as their debugger does."""
-    TimeLimits.limit = lambda *_: nullcontext()  # type: ignore[assignment,method-assign,return-value]
+    TimeLimits.limit = lambda *_: nullcontext()  # type: ignore[assignment,method-assign]
 
 
 class Terminal:
@@ -51,10 +47,10 @@ class Terminal:
 
         What is printed otherwise still goes to the stack.
         """
-        piped = os.dup(1)
+        piped = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, _FREE)
         # Only with the number of the standard output is a line that is typed edited by readline.
         os.dup2(0, 1)
-        self._output = sys.__stdout__
+        self._output = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.stdout = os.fdopen(piped, "w", buffering=1)
         sys.breakpointhook = pdb.set_trace = self._break
         config = importlib.import_module("gunicorn.config")
@@ -64,10 +60,10 @@ class Terminal:
         if not self._restore:
             self._begin()
         if os.environ.get("PYTHONBREAKPOINT"):
-            sys.__breakpointhook__(*args, **keywords)
+            sys.__breakpointhook__(*args, **keywords)  # noqa: T100 - as the user wants
         else:
             self._debugger.stdout = self._output
-            self._debugger.set_trace(sys._getframe(1))  # noqa: SLF001 - as pdb finds its caller
+            self._debugger.begin(sys._getframe(1))  # noqa: SLF001 - as pdb finds its caller
 
     def _begin(self) -> None:
         handler, output = signal.getsignal(signal.SIGINT), sys.stdout
@@ -76,6 +72,7 @@ class Terminal:
             lambda: signal.signal(signal.SIGINT, handler),
             lambda: setattr(sys, "stdout", output),
             lambda: self._session.write_text(""),
+            self._debugger.end,
         ]
         signal.signal(signal.SIGINT, self._debugger.interrupt)
         sys.stdout = self._output
@@ -88,13 +85,43 @@ class Terminal:
 
 
 class _Debugger(pdb.Pdb):
-    """pdb, in which Ctrl-C stops a program that runs, and twice at the prompt the stack."""
+    """pdb for a task: it shows what the task has called, not what has called the task.
+
+    Ctrl-C stops a program that runs, and twice at the prompt the stack.
+
+    Args:
+        stop: Stops the stack.
+    """
 
     def __init__(self, stop: Callable[[], None]) -> None:
-        super().__init__(skip=_SKIPPED, nosigint=True)
+        super().__init__(nosigint=True)
         self._stop = stop
+        self._task: FrameType | None = None
         self._is_at_prompt = False
         self._is_interrupted = False
+
+    def begin(self, frame: FrameType) -> None:
+        """Open the debugger at a line of a task."""
+        self._task = frame
+        while self._task.f_back and not _is_own(self._task.f_back):
+            self._task = self._task.f_back
+        self.set_trace(frame)
+
+    def end(self) -> None:
+        """Forget the task, which has ended."""
+        self._task = None
+
+    def stop_here(self, frame: FrameType) -> bool:
+        """Return whether to stop at a frame: only inside of the task."""
+        return super().stop_here(frame) and any(each is self._task for each in _callers(frame))
+
+    def get_stack(
+        self, f: FrameType | None, t: TracebackType | None
+    ) -> tuple[list[tuple[FrameType, int]], int]:
+        """Return the frames from the task on, and the index of the present one."""
+        stack, index = super().get_stack(f, t)
+        first = next((n for n, (frame, _) in enumerate(stack) if frame is self._task), 0)
+        return stack[first:], index - first
 
     def interrupt(self, _number: int, frame: FrameType | None) -> None:
         """Handle Ctrl-C."""
@@ -122,6 +149,17 @@ class _Debugger(pdb.Pdb):
         """Note that something else than Ctrl-C was typed."""
         self._is_interrupted = False
         return super().precmd(line)
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield a frame and those that have led to it."""
+    while frame:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_own(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "adjourn"
 
 
 def listen(port: int, name: str) -> None:

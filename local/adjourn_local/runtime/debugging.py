@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +31,8 @@ class Debugging:
 
 
 NOT_AT_ALL = Debugging()
+
+
+def session_file(clock: Path) -> Path:
+    """Return the file, beside that of the clock, with the process that has a debugger open."""
+    return clock.with_name("debugger")

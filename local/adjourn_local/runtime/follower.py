@@ -8,11 +8,13 @@ import datetime as dt
 import mmap
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from adjourn.clock import SystemClock
 from adjourn_local.runtime import activation
 from adjourn_local.runtime.breakpoints import skip_breakpoints
+from adjourn_local.runtime.debugging import session_file
 from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
@@ -48,17 +50,16 @@ def debug(name: str, session: Path, *, in_terminal: bool, port: int) -> None:
             debugger.listen(port, name)
 
 
-def _main(listener: str, channel: str, clock: str, in_terminal: str, port: str, name: str) -> None:
+def _main(arguments: Sequence[str]) -> None:
+    listener, channel, clock, in_terminal, port, name = arguments
     follow(Path(clock))
     activation.finish_requests()
-    session = Path(clock).with_name("debugger")
+    session = session_file(Path(clock))
     debug(name, session, in_terminal=bool(int(in_terminal)), port=int(port))
     spec = os.environ["ADJOURN_APP"]
-    activation.run(
-        int(listener), int(channel), lambda error: describe(error, spec, Path.cwd())
-    )
+    activation.run(int(listener), int(channel), lambda error: describe(error, spec, Path.cwd()))
 
 
 if __name__ == "__main__":
     own, sys.argv[1:] = sys.argv[1:7], sys.argv[7:]
-    _main(*own)
+    _main(own)

@@ -9,12 +9,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from adjourn_local.errors import StackError
 from adjourn_local.runtime import activation, keeper
-from adjourn_local.runtime.debugging import Debugging
+from adjourn_local.runtime.debugging import Debugging, session_file
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.function_process import FunctionProcess, Print, Program
 
@@ -167,6 +168,13 @@ class Functions:
             function.release()
             supervisor = asyncio.create_task(self._supervise(generation, name))
             generation.supervisors.append(supervisor)
+
+    def interrupt_debugger(self) -> bool:
+        """Pass Ctrl-C on to the function that has a debugger; return whether there is one."""
+        with suppress(OSError, ValueError):
+            os.kill(int(session_file(self._clock).read_text()), signal.SIGINT)
+            return True
+        return False
 
     def terminate(self) -> None:
         """Have all functions finish their requests and end; refuse what waits in the sockets."""

@@ -20,7 +20,6 @@ from adjourn.settings import Settings
 from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
-from adjourn_local.errors import StackError
 from adjourn_local.http import rest
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
@@ -37,6 +36,7 @@ from adjourn_local.runtime.function_process import Print
 from adjourn_local.runtime.functions import NAMES, Functions, Generation, Staged
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
+from adjourn_local.runtime.serving import serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
@@ -46,7 +46,6 @@ from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
-_LARGEST_REQUEST = 16 << 20
 
 
 class Stack:
@@ -75,6 +74,7 @@ class Stack:
         application: Returns the application, which only the console needs, when it is first opened.
 
     Attributes:
+        functions: The functions; they are not started if no application is given.
         hurried: Once it is set, the stack stops without waiting for what is under way.
     """
 
@@ -108,7 +108,7 @@ class Stack:
         self.sender.is_patient = bool(debugging)
         self._spec = spec
         self._application = application
-        self._functions = Functions(spec or "", write, staged, debugging)
+        self.functions = Functions(spec or "", write, staged, debugging)
         self._grace = GRACE if spec else tasks.grace
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
@@ -129,7 +129,7 @@ class Stack:
             if loading:
                 generation = await loading
                 self._provide(generation.declared)
-                await self._functions.serve(generation)
+                await self.functions.serve(generation)
             await self._dispatch(closing)
             self._closing = closing.pop_all()
         return self
@@ -157,24 +157,16 @@ class Stack:
         """The Cloud Scheduler server."""
         return self._servers.scheduler
 
-    @property
-    def generation(self) -> Generation:
-        """The functions that serve."""
-        if self._functions.generation is None:
-            raise StackError("The stack has no functions.")
-        return self._functions.generation
-
     async def reload(self) -> Generation:
         """Replace the functions by ones that run the present code; what they run is finished.
 
         Raises:
             StackError: The code cannot be loaded; the former functions go on.
         """
-        functions = self._functions
-        generation = await functions.load(self._environments(uuid.uuid4().hex))
+        generation = await self.functions.load(self._environments(uuid.uuid4().hex))
         async with self.sender.held():
             self._provide(generation.declared)
-            await functions.serve(generation)
+            await self.functions.serve(generation)
         return generation
 
     async def _load(self, closing: AsyncExitStack) -> asyncio.Task[Generation]:
@@ -183,11 +175,11 @@ class Stack:
         # Report an invalid setting once, not per function.
         Settings.from_env(environments[NAMES[0]])
         clock = self._shared_clock(closing)
-        closing.push_async_callback(self._functions.stop)
-        await self._functions.open(
+        closing.push_async_callback(self.functions.stop)
+        await self.functions.open(
             {name: ports.listen(getattr(self.ports, name)) for name in NAMES}, clock
         )
-        loading = asyncio.create_task(self._functions.load(environments))
+        loading = asyncio.create_task(self.functions.load(environments))
         closing.push_async_callback(_cancelled, loading)
         return loading
 
@@ -202,7 +194,7 @@ class Stack:
             ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
         routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
-        await self._serve_http(closing, routes)
+        await serve_http(closing, self.ports.http, routes)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -211,11 +203,11 @@ class Stack:
     async def _dispatch(self, closing: AsyncExitStack) -> None:
         """Begin to dispatch; in the end, stop the functions before the servers that they need."""
         tasks, scheduler = self._servers.tasks, self._servers.scheduler
-        closing.push_async_callback(self._functions.stop)
+        closing.push_async_callback(self.functions.stop)
         closing.push_async_callback(scheduler.stop)
         closing.push_async_callback(tasks.halt, grace=0)
         closing.push_async_callback(
-            finish, self._servers, self._functions, self._grace, self.hurried
+            finish, self._servers, self.functions, self._grace, self.hurried
         )
         await tasks.start()
         await scheduler.start()
@@ -259,14 +251,6 @@ class Stack:
                 audience=self.ports.url("cron"),
             )
 
-    async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
-        application = web.Application(client_max_size=_LARGEST_REQUEST)
-        application.add_routes(routes)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, ports.HOST, self.ports.http).start()
-
     def environment(self) -> Mapping[str, str]:
         """Return the variables that point an application to this stack.
 
@@ -283,7 +267,7 @@ class Stack:
     def _environments(self, revision: str) -> Mapping[str, Mapping[str, str]]:
         """Return the variables of each function."""
         stack = {**self.environment(), "ADJOURN_REVISION": revision}
-        common = self._functions.environment(stack)
+        common = self.functions.environment(stack)
         return {name: {**common, **self._calling_as(name)} for name in NAMES}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
