@@ -21,8 +21,13 @@ class Debugging:
         return self.in_terminal or self.port > 0
 
     def environment(self) -> Mapping[str, str]:
-        """Return the variables by which gunicorn serves one request after the other."""
-        return {"THREADS": "1", "WORKERS": "1"} if self else {}
+        """Return the variables by which gunicorn serves one request after the other.
+
+        debugpy warns of modules of Python itself that it cannot see into.
+        """
+        if not self:
+            return {}
+        return {"THREADS": "1", "WORKERS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
     def arguments(self, name: str, names: Sequence[str]) -> Sequence[str]:
         """Return the arguments of `follower` for one of the functions."""
