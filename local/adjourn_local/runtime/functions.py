@@ -30,6 +30,7 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 # How long replaced functions may take to end before the new ones begin. They stop accepting
 # requests much sooner.
 _HANDOVER = 0.5
+_WAKE_UP = 0.1
 # What the functions log about a task that the code does not have.
 _UNKNOWN = '"event": "task.unknown"'
 
@@ -171,10 +172,15 @@ class Functions:
 
     def interrupt_debugger(self) -> bool:
         """Pass Ctrl-C on to the function that has a debugger; return whether there is one."""
-        with suppress(OSError, ValueError):
-            os.kill(int(session_file(self._clock).read_text()), signal.SIGINT)
-            return True
-        return False
+        try:
+            process = int(session_file(self._clock).read_text())
+            os.kill(process, signal.SIGINT)
+        except (OSError, ValueError):
+            return False
+        # readline does not notice a signal that comes just before it waits for a key; this one,
+        # which it takes for a change of the terminal's size, wakes it up.
+        asyncio.get_running_loop().call_later(_WAKE_UP, _signal, process, signal.SIGWINCH)
+        return True
 
     def terminate(self) -> None:
         """Have all functions finish their requests and end; refuse what waits in the sockets."""
@@ -276,6 +282,11 @@ class Functions:
     def _tell_keeper(self, group: int) -> None:
         if self._keeper and self._keeper.stdin:
             self._keeper.stdin.write(f"{group}\n".encode())
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with suppress(OSError):
+        os.kill(process, number)
 
 
 def _how(status: int) -> str:
