@@ -8,8 +8,9 @@ import uvicorn
 
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import count
+from adjourn_local.commands.arguments import add_allowed_hosts, count
 from adjourn_local.commands.output import say
+from adjourn_local.console.gate import gated
 from adjourn_local.console.opening import project
 from adjourn_local.console.rendering import PREFIX
 from adjourn_local.console.site import console
@@ -27,6 +28,7 @@ def add(add: Add) -> None:
         help="the application, for its periodic functions and callable tasks",
     )
     parser.add_argument("--port", type=count, default=8720, help="default: %(default)s")
+    add_allowed_hosts(parser)
     parser.add_argument("--write", action="store_true", help="allow changes; each is written down")
 
 
@@ -41,5 +43,6 @@ def run(options: argparse.Namespace) -> int:
     say(
         f"The console of {shown.settings.project} is at http://{ports.HOST}:{options.port}{PREFIX}/"
     )
-    uvicorn.run(console(shown), host=ports.HOST, port=options.port, log_level="warning")
+    site = gated(console(shown), options.allow_host)
+    uvicorn.run(site, host=ports.HOST, port=options.port, log_level="warning")
     return 0

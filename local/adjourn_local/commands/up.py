@@ -11,8 +11,8 @@ from pathlib import Path
 
 from adjourn import AdjournError, App
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import duration
+from adjourn_local.commands.application import import_app, locate
+from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
@@ -36,13 +36,14 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
     up.set_defaults(run=_run)
-    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument("app", help="the application, as package.module:app or file.py:app")
     up.add_argument(
         "--port",
         type=_port,
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
+    add_allowed_hosts(up)
     _add_state(up)
     up.add_argument(
         "--reload",
@@ -169,8 +170,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.debug and not sys.stdin.isatty():
         raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
+    options.app, source = locate(options.app, Path())
     stack = Stack(
         options.app,
+        source=source,
         state=None if options.memory else options.state,
         base_port=options.port,
         tasks=TasksOptions(
@@ -184,24 +187,25 @@ def _run(options: argparse.Namespace) -> int:
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
         enforces_iam=options.enforce_iam,
+        allowed_hosts=options.allow_host,
         write=_write,
         debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
-        application=lambda: _application(options.app, stack),
+        application=lambda: _application(options.app, source, stack),
     )
-    return asyncio.run(_up(stack, options))
+    return asyncio.run(_up(stack, source, options))
 
 
-def _application(spec: str, stack: Stack) -> App | None:
+def _application(spec: str, source: Path, stack: Stack) -> App | None:
     """Import the application into this process; return None if it cannot be imported now."""
     try:
         with variables(stack.environment()):
-            return import_app(spec, Path())
+            return import_app(spec, source)
     except (AdjournError, UsageError) as error:
         _log.warning("The console does not know the application: %s", error)
         return None
 
 
-async def _up(stack: Stack, options: argparse.Namespace) -> int:
+async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -218,7 +222,7 @@ async def _up(stack: Stack, options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
     reloads = sys.stdin.isatty() if options.reload is None else options.reload
-    watch = SourceWatch(source_folders()) if reloads else None
+    watch = SourceWatch(source_folders(source)) if reloads else None
     if not await _started(stack, watch, stopped):
         return INTERRUPTED
     print(_greeting(stack, options), flush=True)

@@ -1,7 +1,7 @@
-"""Run functions-framework with adjourn's clock following the stack's clock.
+"""Run functions-framework behind the stack's gate, with adjourn's clock following the stack's.
 
 The stack's clock can be frozen and moved. The code that runs is the code that is deployed; only the
-time that adjourn reads follows the clock offset in a file.
+time that adjourn reads follows the clock offset in a file, and requests of web pages are refused.
 """
 
 import datetime as dt
@@ -15,6 +15,7 @@ from adjourn.clock import SystemClock
 from adjourn_local.runtime import activation
 from adjourn_local.runtime.breakpoints import skip_breakpoints
 from adjourn_local.runtime.debugging import session_file
+from adjourn_local.runtime.function_gate import guard
 from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
@@ -51,8 +52,9 @@ def debug(name: str, session: Path, *, in_terminal: bool, port: int) -> None:
 
 
 def _main(arguments: Sequence[str]) -> None:
-    listener, channel, clock, in_terminal, port, name = arguments
+    listener, channel, clock, allowed_hosts, in_terminal, port, name = arguments
     follow(Path(clock))
+    guard(allowed_hosts.split(","))
     activation.finish_requests()
     session = session_file(Path(clock))
     debug(name, session, in_terminal=bool(int(in_terminal)), port=int(port))
@@ -61,5 +63,5 @@ def _main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    own, sys.argv[1:] = sys.argv[1:7], sys.argv[7:]
+    own, sys.argv[1:] = sys.argv[1:8], sys.argv[8:]
     _main(own)

@@ -7,23 +7,18 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from adjourn_local.errors import StackError
-from adjourn_local.runtime import activation, keeper
-from adjourn_local.runtime.debugging import Debugging, session_file
+from adjourn_local.runtime import keeper
+from adjourn_local.runtime.debugging import session_file
 from adjourn_local.runtime.declarations import Declared
-from adjourn_local.runtime.function_process import FunctionProcess, Print, Program
+from adjourn_local.runtime.function_process import FunctionProcess, Print
+from adjourn_local.runtime.function_programs import NAMES, Programs
 
-NAMES = ("deferred", "cron", "queryiter")
-
-# The functions of the checkout; `local/setup.py` copies them into an installed package.
-FOLDER = Path(__file__).resolve().parents[3] / "functions"
-_COPIES = Path(__file__).parents[1] / "deployed"
 # Pauses before a function that keeps ending is started again, in seconds. One that has run for
 # longer than the last of them has not kept ending.
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -35,19 +30,6 @@ _WAKE_UP = 0.1
 _UNKNOWN = '"event": "task.unknown"'
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The functions as `adjourn package` has staged them.
-
-    Attributes:
-        folder: Holds one folder for each function.
-        programs: The `bin` folder of a virtual environment with the functions' requirements.
-    """
-
-    folder: Path
-    programs: Path
 
 
 @dataclass(eq=False)
@@ -80,37 +62,20 @@ class Functions:
     """Starts, replaces, restarts and stops the functions.
 
     Args:
-        spec: The import path of the application, `package.module:app`.
+        programs: How each is started.
         write: Called with a function's name and each line that the function prints.
-        staged: The staged functions to start; None for those of the checkout.
-        debugging: How they are debugged.
 
     Attributes:
         generation: The functions that serve; None before the first.
     """
 
-    def __init__(
-        self, spec: str, write: Print, staged: Staged | None, debugging: Debugging
-    ) -> None:
-        self._spec = spec
+    def __init__(self, programs: Programs, write: Print) -> None:
+        self.programs = programs
         self._write = write
-        self._staged = staged
-        self._debugging = debugging
         self._started: dict[FunctionProcess, asyncio.Task[None]] = {}
         self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
         self.generation: Generation | None = None
-
-    def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
-        """Return a function's environment: this process's, the application and the stack's."""
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
-        return {
-            **os.environ,
-            **stack,
-            **self._debugging.environment(),
-            "ADJOURN_APP": self._spec,
-            "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
-        }
 
     async def open(self, sockets: Mapping[str, socket.socket], clock: Path) -> None:
         """Prepare to start functions.
@@ -204,20 +169,7 @@ class Functions:
             await self._keeper.wait()
 
     async def _start(self, name: str, environment: Mapping[str, str]) -> FunctionProcess:
-        # gunicorn puts its control socket here; by default all functions would share one.
-        runtime = tempfile.mkdtemp(prefix=f"{name}-", dir=self._clock.parent)
-        program = Program(
-            name=name,
-            command=[
-                *self._command(name),
-                *("--target", name, "--host", "127.0.0.1"),
-                *("--port", str(self._sockets[name].getsockname()[1])),
-            ],
-            environment={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": runtime},
-            folder=self._staged.folder / name if self._staged else None,
-            listener=self._sockets[name],
-            has_terminal=self._debugging.in_terminal,
-        )
+        program = self.programs.program(name, environment, self._sockets[name], self._clock)
         function = await FunctionProcess.start(program, self._print)
         self._tell_keeper(function.group)
         self._started[function] = asyncio.create_task(self._forget_ended(function))
@@ -229,18 +181,6 @@ class Functions:
             _log.warning(
                 "The stack runs code from %s.", self.generation.loaded_at.strftime("%H:%M")
             )
-
-    def _command(self, name: str) -> Sequence[str]:
-        sockets = ("{listener}", "{channel}")
-        if self._staged:
-            # -P: without the folder of this package, whose modules would hide others.
-            python = str(self._staged.programs / "python")
-            return python, "-P", activation.__file__, *sockets, "--source", "main.py"
-        source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
-        follower = "adjourn_local.runtime.follower"
-        debugging = self._debugging.arguments(name, NAMES)
-        own = [*sockets, str(self._clock), *debugging, name]
-        return sys.executable, "-m", follower, *own, "--source", source
 
     async def _supervise(self, generation: Generation, name: str) -> None:
         """Start a function again whenever it ends; with growing pauses if it keeps ending."""

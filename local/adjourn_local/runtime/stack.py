@@ -5,7 +5,7 @@ import dataclasses
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http import rest
+from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
@@ -33,15 +34,15 @@ from adjourn_local.runtime.debugging import NOT_AT_ALL, Debugging
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.function_process import Print
-from adjourn_local.runtime.functions import NAMES, Functions, Generation, Staged
+from adjourn_local.runtime.function_programs import NAMES, Programs, Staged
+from adjourn_local.runtime.functions import Functions, Generation
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
-from adjourn_local.runtime.serving import serve_http
+from adjourn_local.runtime.serving import cancelled, serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
-from adjourn_local.timing.clock_offset import SIZE
 from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
@@ -54,6 +55,7 @@ class Stack:
     Args:
         spec: The import path of the application, `package.module:app`; None to run the servers
             alone, without functions, declared queues and jobs.
+        source: The folder from which the functions import it; the current one if None.
         state: Folder of the state file; if None, a temporary folder that is removed at the end.
         base_port: First of five ports; 0 for the ports that the state was last used with, or free
             ones.
@@ -67,8 +69,10 @@ class Stack:
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
             and of the application if `enforces_iam`.
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
-        staged: The packaged functions to run, without the checkout on their path; None for the
-            functions of the checkout.
+        staged: The packaged functions to run, without this environment's packages on their path;
+            None for those that are installed.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which requests
+            over HTTP are served.
         debugging: How the functions are debugged: then one request is made after the other, without
             deadlines.
         application: Returns the application, which only the console needs, when it is first opened.
@@ -82,6 +86,7 @@ class Stack:
         self,
         spec: str | None,
         *,
+        source: Path | None = None,
         state: Path | None = None,
         base_port: int = 0,
         tasks: TasksOptions = DEFAULTS,
@@ -93,6 +98,7 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        allowed_hosts: Collection[str] = (),
         debugging: Debugging = NOT_AT_ALL,
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
@@ -108,8 +114,14 @@ class Stack:
         self.sender.is_patient = bool(debugging)
         self._spec = spec
         self._application = application
-        self.functions = Functions(spec or "", write, staged, debugging)
-        self._grace = GRACE if spec else tasks.grace
+        programs = Programs(
+            spec=spec or "",
+            source=source or Path.cwd(),
+            staged=staged,
+            allowed_hosts=allowed_hosts,
+            debugging=debugging,
+        )
+        self.functions = Functions(programs, write)
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
@@ -180,7 +192,7 @@ class Stack:
             {name: ports.listen(getattr(self.ports, name)) for name in NAMES}, clock
         )
         loading = asyncio.create_task(self.functions.load(environments))
-        closing.push_async_callback(_cancelled, loading)
+        closing.push_async_callback(cancelled, loading)
         return loading
 
     async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
@@ -194,7 +206,9 @@ class Stack:
             ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
         routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
-        await serve_http(closing, self.ports.http, routes)
+        await serve_http(
+            closing, self.ports.http, runner(routes, self.functions.programs.allowed_hosts)
+        )
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -206,9 +220,8 @@ class Stack:
         closing.push_async_callback(self.functions.stop)
         closing.push_async_callback(scheduler.stop)
         closing.push_async_callback(tasks.halt, grace=0)
-        closing.push_async_callback(
-            finish, self._servers, self.functions, self._grace, self.hurried
-        )
+        grace = GRACE if self._spec else self._options.tasks.grace
+        closing.push_async_callback(finish, self._servers, self.functions, grace, self.hurried)
         await tasks.start()
         await scheduler.start()
 
@@ -230,7 +243,6 @@ class Stack:
         """Return a new file through which the functions follow the stack's clock."""
         folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="adjourn-"))
         path = Path(folder) / "clock"
-        path.write_bytes(bytes(SIZE))
         self.clock.share(path)
         return path
 
@@ -267,18 +279,13 @@ class Stack:
     def _environments(self, revision: str) -> Mapping[str, Mapping[str, str]]:
         """Return the variables of each function."""
         stack = {**self.environment(), "ADJOURN_REVISION": revision}
-        common = self.functions.environment(stack)
+        common = self.functions.programs.environment(stack)
         return {name: {**common, **self._calling_as(name)} for name in NAMES}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
         email = iam.laptop(PROJECT, ()).email(name)
         accounts = self.accounts
         return accounts.environment(email) if accounts and email in accounts else {}
-
-
-async def _cancelled(work: asyncio.Task[Generation]) -> None:
-    work.cancel()
-    await asyncio.wait({work})
 
 
 @contextmanager

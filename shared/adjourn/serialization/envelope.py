@@ -16,13 +16,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
+from adjourn.names import CallIdentity, numbered
 from adjourn.serialization.codec import Codec, from_json, to_json
+from adjourn.serialization.payload_reference import MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
 
 VERSION = 1
 REFERENCE_VERSION = 2
-MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
-MAX_CALL = 32 << 20
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
@@ -38,22 +38,6 @@ _YEARS = (2, 9000)
 _LONGEST_WAIT = dt.timedelta(days=36_525)
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-
-
-class PayloadReference(NamedTuple):
-    """Where the body of a call is stored that is too large for a task.
-
-    Attributes:
-        pieces: Number of records among which it is split.
-        size: Total number of bytes.
-        sha256: Digest of these bytes, in hexadecimal.
-        until: When the records may be removed, in seconds since 1970.
-    """
-
-    pieces: int
-    size: int
-    sha256: str
-    until: int
 
 
 class Envelope(NamedTuple):
@@ -80,6 +64,7 @@ class Envelope(NamedTuple):
         attempts: Attempts that it had as earlier tasks.
         executions: Failed executions that it had as earlier tasks.
         unique: Name under which a unique call is recorded; empty for any other.
+        user_start: Name of the record that a user was checked who started it; empty for none.
         stowed: Where its arguments are stored; None if the body itself holds them.
         starts_at: When it goes on, if it was enqueued again or its start lies further ahead than
             that of a task may.
@@ -107,10 +92,21 @@ class Envelope(NamedTuple):
     attempts: int = 0
     executions: int = 0
     unique: str = ""
+    user_start: str = ""
     stowed: PayloadReference | None = None
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
+
+    @property
+    def identity(self) -> CallIdentity:
+        """Which call it is."""
+        return CallIdentity.of(self.id, self.task, self.enqueued_at)
+
+    @property
+    def resumed_name(self) -> str:
+        """Short name of its task, if it was enqueued again; a stranger cannot take it before."""
+        return f"{numbered(self.identity.fingerprint, self.resumed)}-resumed"
 
     def encode(self, codec: Codec) -> bytes:
         """Return the body; a reference without arguments if these are stored in Datastore.
@@ -150,7 +146,7 @@ class Envelope(NamedTuple):
             content["args"] = tuple(content["args"])
         try:
             _check(content)
-            stowed = _stowed(reference) if tree["v"] == REFERENCE_VERSION else None
+            stowed = PayloadReference.read(reference) if tree["v"] == REFERENCE_VERSION else None
             return cls(**content, stowed=stowed)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
@@ -166,7 +162,7 @@ class Envelope(NamedTuple):
         if self.context:
             content["context"] = dict(self.context)
         if self.stowed:
-            content["stowed"] = self.stowed._asdict()
+            content["stowed"] = {k: v for k, v in self.stowed._asdict().items() if v != ""}
             del content["args"], content["kwargs"]
         return content
 
@@ -176,19 +172,6 @@ class Envelope(NamedTuple):
                 f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
                 " store the data and pass its key"
             )
-
-
-def _stowed(tree: object) -> PayloadReference:
-    if not isinstance(tree, dict):
-        raise TypeError("it lacks the reference to its payload")
-    stowed = PayloadReference(
-        **{name: tree[name] for name in PayloadReference._fields if name in tree}
-    )
-    numbers = (stowed.pieces, stowed.size, stowed.until)
-    are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
-    if not (are_counts and _is_text(stowed.sha256)):
-        raise TypeError("the reference to its payload is malformed")
-    return stowed
 
 
 def _check(content: Mapping[str, object]) -> None:
@@ -207,10 +190,6 @@ def _inflated(body: bytes) -> bytes:
     if not inflater.eof:
         raise DecodeError(f"the body is cut short or has more than {_LONGEST_JSON:,} bytes")
     return plain
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str and bool(value)
 
 
 def _is_id(value: object) -> bool:
@@ -249,7 +228,11 @@ _RULES = (
     (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
     (("task",), _is_name, "a str of 1 to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
-    (("marker", "unique"), lambda value: value == "" or _is_id(value), "an id, or ''"),
+    (
+        ("marker", "unique", "user_start"),
+        lambda value: value == "" or _is_id(value),
+        "an id, or ''",
+    ),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
