@@ -21,7 +21,7 @@ def test_the_folder_and_those_on_the_path_are_watched_but_not_what_is_installed(
     path = [str(common), str(here / "below"), str(here), sys.prefix, str(tmp_path / "none"), ""]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
 
-    assert list(source_folders()) == [here, common]
+    assert list(source_folders(Path())) == [here, common]
 
 
 def test_code_compiled_from_a_changed_file_is_removed(tmp_path):
