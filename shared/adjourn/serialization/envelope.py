@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.names import CallIdentity, numbered
+from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, Budget
 from adjourn.serialization.codec import Codec, from_json, to_json
-from adjourn.serialization.payload_reference import MAX_CALL, PayloadReference
+from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
 
 VERSION = 1
@@ -26,9 +27,6 @@ REFERENCE_VERSION = 2
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
-# A JSON object begins with a brace, a zlib stream with this (RFC 1950).
-_ZLIB = b"\x78"
-_LONGEST_JSON = 64 << 20
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
@@ -115,24 +113,39 @@ class Envelope(NamedTuple):
             EncodeError: An argument cannot be encoded, the call is too large, or a field has a
                 wrong value.
         """
+        return self.encode_within(codec)[0]
+
+    def encode_within(self, codec: Codec) -> tuple[bytes, bool]:
+        """Return the body, and whether a task may hold it; errors are those of `encode`."""
         _check(self._asdict())
         version = REFERENCE_VERSION if self.stowed else VERSION
         tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
         body = to_json(tree)
-        self._check_size(len(body), _LONGEST_JSON)
+        self._check_size(len(body), OF_PAYLOAD.size)
+        if not OF_PAYLOAD.holds(body):
+            raise EncodeError(
+                f"the call of {self.task} has more than {OF_PAYLOAD.values:,} values;"
+                " store the data and pass its key"
+            )
+        is_small = OF_TASK.holds(body)
         if len(body) > _CHUNK:
             body = min(body, zlib.compress(body), key=len)
         self._check_size(len(body), MAX_CALL)
-        return body
+        return body, is_small and len(body) <= MAX_BODY
 
     @classmethod
-    def decode(cls, body: bytes, codec: Codec) -> Envelope:
+    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> Envelope:
         """Return the envelope in a body that this version of adjourn or an older one wrote.
+
+        Args:
+            body: The body.
+            codec: Decodes its arguments.
+            budget: What it may hold.
 
         Raises:
             DecodeError: This version cannot read the body; no other error is raised.
         """
-        tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
+        tree = from_json(budget.inflated(body))
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
@@ -179,17 +192,6 @@ def _check(content: Mapping[str, object]) -> None:
         is_right, wanted = _CHECKS[name]
         if not is_right(value):
             raise EncodeError(f"{name} of an envelope must be {wanted}")
-
-
-def _inflated(body: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        plain = inflater.decompress(body, _LONGEST_JSON)
-    except zlib.error as error:
-        raise DecodeError("the body is neither JSON nor compressed JSON") from error
-    if not inflater.eof:
-        raise DecodeError(f"the body is cut short or has more than {_LONGEST_JSON:,} bytes")
-    return plain
 
 
 def _is_id(value: object) -> bool:

@@ -20,6 +20,7 @@ from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, U
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
@@ -83,8 +84,8 @@ class LargePayloads:
             EncodeError: An argument cannot be encoded, or the call is too large to be stored.
             UnavailableError: Datastore could not store the body.
         """
-        body = envelope.encode(codec)
-        if len(body) <= MAX_BODY:
+        body, is_small = envelope.encode_within(codec)
+        if is_small:
             return body
         until = max(start or self.clock.now(), self.clock.now()) + KEPT
         # Under the id of a call that was delivered, that of another call may be stored.
@@ -137,7 +138,7 @@ class LargePayloads:
         """
         if envelope.stowed is None:
             return envelope
-        whole = Envelope.decode(self.read(*_place(envelope, envelope.stowed)), codec)
+        whole = Envelope.decode(self.read(*_place(envelope, envelope.stowed)), codec, OF_PAYLOAD)
         return envelope._replace(args=whole.args, kwargs=whole.kwargs)
 
     def discard(self, envelope: Envelope, *, is_read: bool) -> None:
