@@ -12,12 +12,9 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from aiohttp import web
-from starlette.types import ASGIApp
 
 from adjourn import App
 from adjourn.settings import Settings
-from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http import rest
@@ -40,10 +37,11 @@ from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
 from adjourn_local.runtime.serving import cancelled, serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
+from adjourn_local.runtime.stack_console import StackConsole
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
-from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
+from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -113,7 +111,11 @@ class Stack:
         self.sender.faults = faults
         self.sender.is_patient = bool(debugging)
         self._spec = spec
-        self._application = application
+        self._state = state
+        self._folder = StateFolder(state)
+        self._former = ports.last_used(state)
+        self.ports = Ports(*ports.choose(base_port, state))
+        self._console = StackConsole(self.environment, self.ports, self.clock, application, write)
         programs = Programs(
             spec=spec or "",
             source=source or Path.cwd(),
@@ -121,16 +123,12 @@ class Stack:
             allowed_hosts=allowed_hosts,
             debugging=debugging,
         )
-        self.functions = Functions(programs, write)
+        self.functions = Functions(programs, self._console.print)
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
-        self._state = state
-        self._folder = StateFolder(state)
-        self._former = ports.last_used(state)
-        self.ports = Ports(*ports.choose(base_port, state))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
@@ -205,10 +203,16 @@ class Stack:
                 servers.move(self.ports.moved_from(Ports(*self._former)))
             ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
-        routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
-        await serve_http(
-            closing, self.ports.http, runner(routes, self.functions.programs.allowed_hosts)
-        )
+        routes = [
+            *control,
+            *servers.http_routes(),
+            *self._console.routes(),
+            rest.unknown(),
+        ]
+        served = runner(routes, self.functions.programs.allowed_hosts)
+        served.app.on_shutdown.append(self._console.stop)
+        await serve_http(closing, self.ports.http, served)
+        servers.tasks.watch(self._console.activity.note)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -224,17 +228,6 @@ class Stack:
         closing.push_async_callback(finish, self._servers, self.functions, grace, self.hurried)
         await tasks.start()
         await scheduler.start()
-
-    def _console(self) -> Sequence[web.RouteDef]:
-        def make() -> ASGIApp:
-            from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
-            from adjourn_local.console.site import console  # noqa: PLC0415
-
-            app, clock = self._application(), ApplicationClock(self.clock)
-            datastore = f"{ports.HOST}:{self.ports.grpc}"
-            return console(laptop(self.environment(), app, clock, datastore))
-
-        return mounted(make, "/console")
 
     def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         return self._servers.grpc_services()
