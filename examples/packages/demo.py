@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adjourn_local.runtime.addresses import LOCATION, PROJECT
-from adjourn_local.runtime.functions import NAMES
+from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters

@@ -1,6 +1,7 @@
 """The command line `adjourn`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +11,7 @@ from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn_local.commands.deployment import connect
 from adjourn_local.errors import PackageError, StackError, UsageError
+from adjourn_local.proxies import direct
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -50,6 +52,7 @@ _ON_DEPLOYMENT = frozenset(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
+    os.environ.update(direct(os.environ))
     try:
         if _ON_DEPLOYMENT & set(words[:1]):
             connect()  # before the options take their defaults from the environment

@@ -167,9 +167,10 @@ class JobRunner:
 
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
-            outgoing = self._requests.build(job, execution.scheduled)
-            deadline = job.attempt_deadline.ToTimedelta().total_seconds()
-            response = await self._sender.send(outgoing, deadline)
+            async with self._sender.turn():
+                outgoing = self._requests.build(job, execution.scheduled)
+                deadline = job.attempt_deadline.ToTimedelta().total_seconds()
+                response = await self._sender.send(outgoing, deadline)
         except Exception:  # noqa: BLE001 - the job must not stay in flight for ever
             _log.exception("the attempt of %s failed inside the stack", job.name)
             response = _LOST

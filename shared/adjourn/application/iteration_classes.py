@@ -26,6 +26,10 @@ class IterationClasses(AutomaticTasks):
     def wiring(self) -> Wiring:
         """Return the services of this application."""
 
+    @abstractmethod
+    def _enqueuing(self) -> Wiring:
+        """Return the services for a call that enqueues."""
+
     @overload
     def query_iter(self, cls: C, /) -> C: ...
     @overload
@@ -56,7 +60,7 @@ class IterationClasses(AutomaticTasks):
                 self._look_after_runs()
             known_as = plain_text(name) or default_name(cls)
             self._declared.iterations.add(known_as, cls, aliases)
-            cls.bind(known_as, lambda: self.wiring().starter.start)
+            cls.bind(known_as, lambda: self._enqueuing().starter.start)
             return cls
 
         return registered if cls is None else registered(cls)
