@@ -160,7 +160,7 @@ def main() -> int:
     """Run the demo and return its exit status."""
     console = Console()
     began = time.monotonic()
-    LOG.parent.mkdir(exist_ok=True)
+    LOG.parent.mkdir(mode=0o700, exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log:
         stack = Stack(
             "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)

@@ -10,7 +10,7 @@ import pytest
 from google.api_core.exceptions import (
     AlreadyExists,
     FailedPrecondition,
-    InternalServerError,
+    ServiceUnavailable,
     NotFound,
 )
 from google.cloud import tasks_v2
@@ -220,7 +220,7 @@ def test_what_could_not_be_written_is_written_once_the_file_is_free(world):
 
         world.advance(15)
         world.answered(attempts=1)
-        with pytest.raises(InternalServerError):
+        with pytest.raises(ServiceUnavailable):
             world.create("refused")
         blocker.execute("ROLLBACK")
         blocker.close()
