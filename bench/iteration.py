@@ -23,7 +23,8 @@ from google.cloud import datastore
 from google.cloud.tasks_v2 import CloudTasksClient
 
 from adjourn import QueryIter
-from adjourn_local.runtime.stack import LOCATION, PROJECT, QUEUE, Stack, running
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, QUEUE
+from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.options import TasksOptions
 from bench import chain, walks
 from bench.tasks_server import free_port

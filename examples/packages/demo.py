@@ -1,8 +1,9 @@
 """Run the audit on the laptop stack, with all of packages.csv, and print what it found."""
 
+import argparse
 import datetime as dt
 import os
-import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
-from adjourn_local.errors import StackError
 from adjourn_local.runtime.addresses import LOCATION, PROJECT
+from adjourn_local.runtime.functions import NAMES
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters
@@ -156,8 +157,16 @@ def _wait(is_done: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def main() -> int:
-    """Run the demo and return its exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo and return its exit status; `--keep` leaves the stack up until Ctrl-C.
+
+    Raises:
+        StackError: The stack did not start.
+        TimeoutError: Something did not come to its end.
+    """
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
+    keeps = parser.parse_args(arguments).keep
     console = Console()
     began = time.monotonic()
     LOG.parent.mkdir(mode=0o700, exist_ok=True)
@@ -168,8 +177,25 @@ def main() -> int:
         os.environ.update(stack.ports.environment())
         with running(stack) as loop, _progress(console) as progress:
             summary = audit(stack, loop, CSV, dt.datetime.now(dt.UTC).date(), progress)
-    _show(console, summary, time.monotonic() - began)
+            progress.stop()
+            _show(console, summary, time.monotonic() - began)
+            if keeps:
+                console.print(_addresses(stack), soft_wrap=True, highlight=False)
+                threading.Event().wait()
     return 0
+
+
+def _addresses(stack: Stack) -> str:
+    ports = stack.ports
+    return "\n".join(
+        [
+            "",
+            "The stack stays up, Ctrl-C stops it.",
+            f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
+            f"  the same over HTTP                              {ports.url('http')}",
+            *(f"  function {name:<39}{ports.url(name)}" for name in NAMES),
+        ]
+    )
 
 
 class _Rate(ProgressColumn):
@@ -215,10 +241,3 @@ def _show(console: Console, summary: Summary, seconds: float) -> None:
     console.print(figures, top, sep="\n\n")
     for bad in summary.bad:
         console.print(f"line {bad.line}: {bad.reason}")
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (StackError, TimeoutError) as error:
-        sys.exit(f"The demo did not come to its end: {error}")

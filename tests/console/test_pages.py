@@ -12,6 +12,7 @@ from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
 PATHS = (
+    "/queues",
     "/dead-letters",
     "/iterations",
     "/periodic",
@@ -354,3 +355,44 @@ def test_settings_declarations_and_what_the_doctor_says(browser: Browser) -> Non
     examined = browser.get("/console/settings?examine=1")
 
     assert "ok settings All settings are there and agree." in examined.text
+
+
+def test_a_queue_is_paused_its_task_run_and_another_cancelled(
+    browser: Browser, stack: RunningStack
+) -> None:
+    page = browser.get("/console/queues")
+    assert "default running" in page.text
+    paused = browser.press(browser.press(page, "Pause", queue="default"), "Yes")
+    assert "default paused" in paused.text
+    fail("first")
+    fail.options(delay=3600).defer("second")
+
+    queue = browser.get("/console/queues/queue/default")
+    assert "fail('first')" in queue.text
+    shown = browser.get(next(href for text, href in queue.links.items() if "'second'" in text))
+    assert "in 59 min" in shown.text
+    asked = browser.press(shown, "Cancel")
+    assert "deleted for good" in asked.text
+    left = browser.press(asked, "Yes")
+    assert "'second'" not in left.text
+    first = browser.get(next(href for text, href in left.links.items() if "'first'" in text))
+    assert "done with" in browser.press(browser.press(first, "Run now"), "Yes").text
+    browser.press(browser.press(browser.get("/console/queues"), "Resume", queue="default"), "Yes")
+    stack.wait()
+
+    assert "fail('" not in browser.get("/console/queues/queue/default").text
+    assert browser.get(shown.path).status == 404
+
+
+def test_a_queue_is_purged(browser: Browser) -> None:
+    fail.options(delay=3600).defer(1)
+    page = browser.get("/console/queues")
+
+    browser.press(browser.press(page, "Purge", queue="default"), "Yes")
+
+    assert "fail(1)" not in browser.get("/console/queues/queue/default").text
+
+
+def test_a_queue_that_is_not_there(browser: Browser) -> None:
+    assert browser.get("/console/queues/queue/nothing").status == 404
+    assert browser.get("/console/queues/queue/default/nothing").status == 404

@@ -1,11 +1,13 @@
 """Text of others in what the commands print: it does not steer the terminal."""
 
+import base64
 import datetime as dt
 import os
 import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 from aiohttp import web
 
 from adjourn.gcp import google_adapters
@@ -16,10 +18,13 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn_local.cli import main
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from tests.support import serving_others
 
+PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
+QUEUE = f"{PARENT}/queues/default"
 HOSTILE = "a\x1b]0;mine\x07\x1b[2J\rb\b\x9b1m\u202ec"
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 NOW = dt.datetime.now(dt.UTC)
@@ -32,7 +37,7 @@ def stack() -> Iterator[Stack]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in stack.ports.environment().items():
                 patch.setenv(name, value)
-            _fill()
+            _fill(stack.ports.url("http"))
         yield stack
 
 
@@ -42,7 +47,7 @@ def environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def _fill() -> None:
+def _fill(url: str) -> None:
     """Store what an application, or somebody who can enqueue, may have written."""
     store = google_adapters(Settings.from_env(os.environ), None).store
     call = Envelope(id="1", task=HOSTILE, enqueued_at=NOW, args=(HOSTILE,), kwargs={"k": HOSTILE})
@@ -57,6 +62,17 @@ def _fill() -> None:
     }
     store.put(RecordKey("AdjournDeadLetter", "one"), {**letter, "body": call.encode(Codec())})
     store.put(RecordKey("AdjournDeadLetter", "two"), {**letter, "body": HOSTILE.encode()})
+    http_request = {
+        "url": "http://127.0.0.1:1/",
+        "body": base64.b64encode(call.encode(Codec())).decode(),
+    }
+    task = {"name": f"{QUEUE}/tasks/hostile", "httpRequest": http_request}
+    for path, content in {
+        f"{PARENT}/queues": {"name": QUEUE},
+        f"{QUEUE}:pause": {},
+        f"{QUEUE}/tasks": {"task": task},
+    }.items():
+        requests.post(f"{url}/v2/{path}", json=content, timeout=10).raise_for_status()
     run = Run(
         id="r",
         iteration=HOSTILE,
@@ -94,6 +110,10 @@ COMMANDS = {
     f"cron pause {HOSTILE} --app tests.doctor_shop:app": 2,
     f"up {HOSTILE} --port {HOSTILE}": 2,
     f"{HOSTILE}": 2,
+    "tasks list": 0,
+    "tasks show hostile": 0,
+    f"tasks show {HOSTILE}": 1,
+    f"queues pause {HOSTILE}": 1,
     f"faults set {HOSTILE}": 2,
     f"clock jump {HOSTILE}": 2,
     f"viur check {HOSTILE}": 2,

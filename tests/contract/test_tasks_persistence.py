@@ -10,8 +10,8 @@ import pytest
 from google.api_core.exceptions import (
     AlreadyExists,
     FailedPrecondition,
-    ServiceUnavailable,
     NotFound,
+    ServiceUnavailable,
 )
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport

@@ -19,7 +19,8 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 
 from adjourn import Status
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.application import (
     Forget,
     Raise,

@@ -12,7 +12,8 @@ from google.cloud import datastore, tasks_v2
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from adjourn_local.runtime.stack import LOCATION, PROJECT, SERVICE_ACCOUNT, Stack, running
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT
+from adjourn_local.runtime.stack import Stack, running
 from tests import viur_shop as shop
 from tests.e2e.conftest import Ear
 

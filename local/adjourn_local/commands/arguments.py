@@ -40,7 +40,7 @@ def duration(text: str) -> dt.timedelta:
 
 def add_application(parser: argparse.ArgumentParser) -> None:
     """Add the argument for an application, and `--source`."""
-    parser.add_argument("app", help="the application, as package.module:app")
+    parser.add_argument("app", help="the application, as package.module:app or file.py:app")
     parser.add_argument(
         "--source",
         type=Path,

@@ -53,4 +53,4 @@ def is_agreed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask for confirmation; give --yes.")
-    return console().input(f"{question} \\[y/N] ").strip().lower() in {"y", "yes"}
+    return console().input(plain(f"{question} [y/N] ")).strip().lower() in {"y", "yes"}

@@ -15,6 +15,7 @@ from adjourn import App
 from adjourn.clock import Clock
 from adjourn.concurrency import PerProcess
 from adjourn.gcp import google_adapters
+from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
@@ -89,6 +90,7 @@ def _deployment(
         adapters=counting,
         records=Records(client),
         entities=Entities(client),
+        tasks_client=CloudTaskQueue(settings).client,
         environ=environ,
         audit=Audit(adapters=counting, who=who),
         app=app,

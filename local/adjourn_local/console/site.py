@@ -23,13 +23,14 @@ from adjourn_local.console.pages import (
     dead_letters,
     iterations,
     periodic,
+    queues,
     settings,
     start,
 )
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
 from adjourn_local.errors import UsageError
 
-_PAGES = (dead_letters, iterations, periodic, start, audit, settings)
+_PAGES = (queues, dead_letters, iterations, periodic, start, audit, settings)
 _LAPTOP = (clock, datastore)
 
 # Nothing from elsewhere, nothing inline: what a task wrote into an error text cannot run.

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adjourn_local.deployed import main_file
 from adjourn_local.errors import StackError
 from adjourn_local.runtime import activation, keeper
 from adjourn_local.runtime.declarations import Declared
@@ -19,9 +20,6 @@ from adjourn_local.runtime.function_process import FunctionProcess, Print, Progr
 
 NAMES = ("deferred", "cron", "queryiter")
 
-# The functions of the checkout; `local/setup.py` copies them into an installed package.
-FOLDER = Path(__file__).resolve().parents[3] / "functions"
-_COPIES = Path(__file__).parents[1] / "deployed"
 # Pauses before a function that keeps ending is started again, in seconds. One that has run for
 # longer than the last of them has not kept ending.
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -78,19 +76,26 @@ class Functions:
 
     Args:
         spec: The import path of the application, `package.module:app`.
+        source: The folder from which it is imported.
         write: Called with a function's name and each line that the function prints.
-        staged: The staged functions to start; None for those of the checkout.
+        staged: The staged functions to start; None for those that are installed.
         allowed_hosts: Host names in small letters, besides those of loopback, under which functions
-            of the checkout are served.
+            that are not staged are served.
 
     Attributes:
         generation: The functions that serve; None before the first.
     """
 
     def __init__(
-        self, spec: str, write: Print, staged: Staged | None, allowed_hosts: Collection[str]
+        self,
+        spec: str,
+        source: Path,
+        write: Print,
+        staged: Staged | None,
+        allowed_hosts: Collection[str],
     ) -> None:
         self._spec = spec
+        self._source = source.resolve()
         self._write = write
         self._staged = staged
         self._allowed_hosts = allowed_hosts
@@ -101,11 +106,13 @@ class Functions:
 
     def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
         """Return a function's environment: this process's, the application and the stack's."""
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+        paths = [str(self._source), os.environ.get("PYTHONPATH", "")]
         return {
             **os.environ,
             **stack,
             "ADJOURN_APP": self._spec,
+            # As Terraform sets it: gunicorn takes SCRIPT_NAME and the like from no peer.
+            "FORWARDED_ALLOW_IPS": "255.255.255.255",
             "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }
 
@@ -220,7 +227,7 @@ class Functions:
             # -P: without the folder of this package, whose modules would hide others.
             python = str(self._staged.programs / "python")
             return python, "-P", activation.__file__, *sockets, "--source", "main.py"
-        source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
+        source = str(main_file(name))
         program = (sys.executable, "-m", "adjourn_local.runtime.follower", *sockets)
         return *program, str(self._clock), ",".join(self._allowed_hosts), "--source", source
 

@@ -120,13 +120,14 @@ class _Handler(FileSystemEventHandler):
         self._watch.note(self._folder, event)
 
 
-def source_folders() -> Iterator[Path]:
-    """Yield the folders from which functions import an application: this one and PYTHONPATH's."""
-    yield Path.cwd()
+def source_folders(source: Path) -> Iterator[Path]:
+    """Yield the folders from which functions import an application: its own and PYTHONPATH's."""
+    source = source.resolve()
+    yield source
     installed = Path(sys.prefix)
     for text in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         folder = Path(text).resolve()
-        inside = folder.is_relative_to(Path.cwd()) or folder.is_relative_to(installed)
+        inside = folder.is_relative_to(source) or folder.is_relative_to(installed)
         if folder.is_dir() and not inside and not _is_ignored(folder):
             yield folder
 

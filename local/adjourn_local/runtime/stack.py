@@ -52,6 +52,7 @@ class Stack:
     Args:
         spec: The import path of the application, `package.module:app`; None to run the servers
             alone, without functions, declared queues and jobs.
+        source: The folder from which the functions import it; the current one if None.
         state: Folder of the state file; if None, a temporary folder that is removed at the end.
         base_port: First of five ports; 0 for the ports that the state was last used with, or free
             ones.
@@ -65,8 +66,8 @@ class Stack:
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
             and of the application if `enforces_iam`.
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
-        staged: The packaged functions to run, without the checkout on their path; None for the
-            functions of the checkout.
+        staged: The packaged functions to run, without this environment's packages on their path;
+            None for those that are installed.
         allowed_hosts: Host names in small letters, besides those of loopback, under which requests
             over HTTP are served.
         application: Returns the application, which only the console needs, when it is first opened.
@@ -79,6 +80,7 @@ class Stack:
         self,
         spec: str | None,
         *,
+        source: Path | None = None,
         state: Path | None = None,
         base_port: int = 0,
         tasks: TasksOptions = DEFAULTS,
@@ -101,7 +103,7 @@ class Stack:
         self.sender.faults = faults
         self._spec = spec
         self._application = application
-        self._functions = Functions(spec or "", write, staged, allowed_hosts)
+        self._functions = Functions(spec or "", source or Path.cwd(), write, staged, allowed_hosts)
         self._grace = GRACE if spec else tasks.grace
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam

@@ -12,8 +12,9 @@ import flask
 import pytest
 from werkzeug.serving import make_server
 
+from adjourn_local.runtime.addresses import Ports
 from adjourn_local.runtime.harness import RunningStack, _connected
-from adjourn_local.runtime.stack import Ports, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.options import TasksOptions
 from tests.viur.environments import ROOT
 from tests.viur.real import worlds
