@@ -14,7 +14,7 @@ from adjourn.application.declarations import Declarations
 from adjourn.application.importing import explanation, importing_line, is_loading
 from adjourn.application.iteration_classes import IterationClasses
 from adjourn.application.wiring import Wiring
-from adjourn.errors import ConfigurationError
+from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters

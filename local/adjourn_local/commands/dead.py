@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
@@ -19,6 +18,7 @@ from adjourn_local.commands.arguments import add_ages, age_range, count, record_
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import complain
 
 _LONGEST_ERROR = 100
 
@@ -152,7 +152,7 @@ def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
             say(work(task_id))
         except (UnknownNameError, DecodeError) as error:
             status = 1
-            sys.stderr.write(f"adjourn: {error}\n")
+            complain(error)
     return status
 
 
