@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from adjourn.errors import DecodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
+from adjourn.iteration.runs import Step
 from adjourn.ports import Sealer
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec
@@ -20,6 +22,8 @@ def call_lines(
 ) -> Sequence[str]:
     """Return a call in Python's syntax, or the body if only the application can decode it.
 
+    The step of an iteration is told in words.
+
     Args:
         body: The body of its task.
         sealer: Opens the body if it is sealed; None without a key.
@@ -30,6 +34,10 @@ def call_lines(
         body = _opened(body, sealer, queue, name)
     except DecodeError as error:
         return [f"{error}"]
+    with suppress(DecodeError):
+        step = Step.decode(body)
+        place = "the run" if step.shard is None else f"shard {step.shard} of the run"
+        return [f"step {step.number} of {place} {step.run_id}"]
     try:
         call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
     except DecodeError as error:

@@ -16,6 +16,7 @@ from adjourn.settings import Settings
 from adjourn_local.clients.call_text import body_tree, call_lines
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
 
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: The options contradict each other, or there is no terminal to ask for consent.
         AdjournError: A setting is invalid, or a service cannot be reached.
     """
+    check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
     command: Callable[[StoredDeadLetters, argparse.Namespace], int] = _COMMANDS[options.dead]
     return command(StoredDeadLetters.of(adapters), options)
