@@ -79,6 +79,7 @@ def only(box):
 def test_a_sealed_call_runs(box, work, ran):
     work(SECRET)
     assert is_sealed(only(box).task.body)
+    box.assert_enqueued(work, SECRET)
 
     assert box.drain() == [Outcome.DONE]
     assert ran == [SECRET]
