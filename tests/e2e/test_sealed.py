@@ -116,7 +116,7 @@ def test_keys_are_turned_on_and_replaced_and_every_call_runs(
         assert ear.hear() == "sealed"
     # The functions know the new key and still seal with the old one; then the enqueuers change.
     deployment.deploy(f"{OLD},{NEW}", "encrypted")
-    with deployment.enqueuer(f"{NEW},{OLD}", "encrypted"):
+    with deployment.enqueuer(NEW, "encrypted"):
         late.defer("sealed with the new key and late")
         say("sealed anew")
         assert ear.hear() == "sealed anew"

@@ -20,6 +20,7 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     # Custom addresses, people, other keys and local servers are for those who have them.
     optional = {"audiences", "people_audiences", "keys_url", "revision"}
     optional |= {"tasks_host", "scheduler_host", "cleanup"}
+    optional |= {"envelope_key", "envelope_seal", "envelope_required"}
 
     assert {
         f"ADJOURN_{field.name.upper()}"

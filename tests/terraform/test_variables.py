@@ -109,7 +109,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         [
             "Cloud Tasks is not known to be in europe-west4 (list of 2026-11",
             "Cloud Scheduler is not known to be in europe-north1 (list of 2026-11",
-            "ADJOURN_AUDIENCES, ADJOURN_ENVELOPE_KEY, ADJOURN_QUEUE, FUNCTION_TARGET, K_REVISION: ",
+            "ADJOURN_AUDIENCES, ADJOURN_ENVELOPE_KEY, ADJOURN_QUEUE, FUNCTION_TARGET, K_REVISION:",
             "SHOP: a variable must be in environment or in secrets, not in both",
         ],
     ),

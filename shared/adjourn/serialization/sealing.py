@@ -44,12 +44,21 @@ class SealingQueue:
         return task._replace(body=self.sealer.seal(task.body, task.queue, task.name or ""))
 
 
-def sealing(adapters: Adapters, settings: Settings) -> Adapters:
-    """Return adapters with the keys of the settings, and with a queue that seals if it is to."""
-    sealer = KeySealer(
+def sealer_of(settings: Settings) -> Sealer | None:
+    """Return what seals with the keys of the settings; None if there are none."""
+    if not settings.envelope_key:
+        return None
+    return KeySealer(
         keys=[Key(text) for text in settings.envelope_key],
         sort=_SORTS.get(settings.seal),
         is_required=settings.envelope_required,
     )
+
+
+def sealing(adapters: Adapters, settings: Settings) -> Adapters:
+    """Return adapters with the keys of the settings, and with a queue that seals if it is to."""
+    sealer = sealer_of(settings)
+    if sealer is None:
+        return adapters
     queue = SealingQueue(queue=adapters.queue, sealer=sealer) if sealer.is_sealing else None
     return replace(adapters, sealer=sealer, queue=queue or adapters.queue)

@@ -105,9 +105,7 @@ def sandbox(
         time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
         repeating=clock.repeating,
     )
-    if settings.envelope_key:
-        adapters = sealing(adapters, settings)
-    with app.rewired(settings, adapters) as wiring:
+    with app.rewired(settings, sealing(adapters, settings)) as wiring:
         box = Sandbox(
             app=app,
             wiring=wiring,
