@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, ove
 from adjourn import environment
 from adjourn.application.app_arguments import check_context, check_settings, client_factory
 from adjourn.application.declarations import Declarations
-from adjourn.application.importing import explanation, importing_line, is_loading
+from adjourn.application.importing import unless_importing
 from adjourn.application.iteration_classes import IterationClasses
 from adjourn.application.wiring import Wiring
-from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
@@ -264,23 +263,7 @@ class App(IterationClasses):
         return Wiring(self._declared, settings, adapters)
 
     def _enqueuer(self) -> Enqueuer:
-        return self._enqueuing().enqueuer
-
-    def _enqueuing(self) -> Wiring:
-        """Return the services for a call that enqueues.
-
-        Raises:
-            DeclarationError: This process is loading the application.
-            ConfigurationError: Settings are missing or wrong, or not there yet on import.
-        """
-        if is_loading() and (line := importing_line()):
-            raise DeclarationError(explanation(line))
-        try:
-            return self.wiring()
-        except ConfigurationError as error:
-            if line := importing_line():
-                raise ConfigurationError(f"{explanation(line)}\n{error}") from None
-            raise
+        return unless_importing(self.wiring).enqueuer
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:

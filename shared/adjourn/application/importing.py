@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import FrameType
+from typing import TypeVar
 
 from adjourn.concurrency import Scoped
+from adjourn.errors import ConfigurationError, DeclarationError
+
+T = TypeVar("T")
 
 _is_loading: ContextVar[bool] = ContextVar("adjourn_is_loading", default=False)
 
@@ -17,9 +22,24 @@ def loading() -> Scoped[bool]:
     return Scoped(_is_loading, value=True)
 
 
-def is_loading() -> bool:
-    """Whether this process is loading its application."""
-    return _is_loading.get()
+def unless_importing(wiring: Callable[[], T]) -> T:
+    """Return the services of an application for a call that enqueues.
+
+    Args:
+        wiring: Returns them.
+
+    Raises:
+        DeclarationError: This process is loading the application.
+        ConfigurationError: Settings are missing or wrong, or not there yet on import.
+    """
+    if _is_loading.get() and (line := importing_line()):
+        raise DeclarationError(_explanation(line))
+    try:
+        return wiring()
+    except ConfigurationError as error:
+        if line := importing_line():
+            raise ConfigurationError(f"{_explanation(line)}\n{error}") from None
+        raise
 
 
 def importing_line() -> str:
@@ -39,8 +59,7 @@ def importing_line() -> str:
     return ""
 
 
-def explanation(line: str) -> str:
-    """Return why a line of a module must not enqueue, and what to write instead."""
+def _explanation(line: str) -> str:
     return (
         f"{line} enqueues while being imported, which each process does that uses the module: do it"
         " in a function, or declare a startup task (@app.startup_task)."
