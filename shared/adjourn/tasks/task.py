@@ -25,6 +25,8 @@ from adjourn.tasks.options import CallOptions, Options
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class EnqueuesCalls(Protocol):
@@ -96,6 +98,21 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return self._enqueuer().enqueue(self, args, kwargs)
 
+    @overload
+    def map(self: Callable[Concatenate[A, Q], Any], first: Iterable[A], /) -> list[Enqueued]: ...
+    @overload
+    def map(
+        self: Callable[Concatenate[A, B, Q], Any], first: Iterable[A], second: Iterable[B], /
+    ) -> list[Enqueued]: ...
+    @overload
+    def map(
+        self,
+        first: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *others: Iterable[Any],
+    ) -> list[Enqueued]: ...
     def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> list[Enqueued]:
         """Enqueue a call for each item, in batches, and return when all are enqueued.
 
@@ -112,6 +129,23 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return list(self.imap(first, *others))
 
+    @overload
+    def imap(
+        self: Callable[Concatenate[A, Q], Any], first: Iterable[A], /
+    ) -> Iterator[Enqueued]: ...
+    @overload
+    def imap(
+        self: Callable[Concatenate[A, B, Q], Any], first: Iterable[A], second: Iterable[B], /
+    ) -> Iterator[Enqueued]: ...
+    @overload
+    def imap(
+        self,
+        first: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *others: Iterable[Any],
+    ) -> Iterator[Enqueued]: ...
     def imap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
         """Enqueue a call for each item, in batches, while the results are consumed; see `map`.
 
