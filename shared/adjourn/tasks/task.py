@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import (
     Any,
     Concatenate,
@@ -152,7 +152,7 @@ class Task(FunctionLike, Generic[P, R]):
         The iterables are read only slightly ahead of the results, so they may be endless. Calls are
         enqueued only as far as the results are consumed: without a consumer, none is.
         """
-        return self._enqueuer().imap(self, zip(first, *others, strict=False))
+        return self._enqueuer().imap(self, zipped(first, others))
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -185,6 +185,18 @@ class Task(FunctionLike, Generic[P, R]):
         if found is not self and isinstance(found, Task) and found.function is self.function:
             return with_defaults, (found, self.defaults)
         return self.__qualname__
+
+
+def zipped(first: Iterable[Any], others: Sequence[Iterable[Any]]) -> Iterator[tuple[object, ...]]:
+    """Yield the positional arguments of each call of `Task.map`.
+
+    Raises:
+        DeclarationError: A text was given, of which each letter would be an item.
+    """
+    for each in (first, *others):
+        if isinstance(each, str | bytes):
+            raise DeclarationError(f"map needs items: write map([{each!r:.80}]).")
+    return zip(first, *others, strict=False)
 
 
 def with_defaults(task: Task[P, R], defaults: Options) -> Task[P, R]:
