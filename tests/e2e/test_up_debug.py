@@ -69,7 +69,7 @@ class Screen:
 
     def read(self, text: str) -> str:
         """Return what is shown up to a text, waiting for it if need be."""
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 60
         while text not in self._shown:
             ready, _, _ = select.select([self._typed], [], [], give_up - time.monotonic())
             assert ready, f"no {text!r} in {self._shown!r}"
