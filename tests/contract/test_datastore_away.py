@@ -113,6 +113,7 @@ def test_a_limit_of_the_applications_own_client_is_its_own_business(monkeypatch)
 
     assert not isinstance(Client(project="shop")._datastore_api, LimitedDatastore)
 
+
 # How calls are repeated
 
 
