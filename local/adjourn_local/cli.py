@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from adjourn import AdjournError
+from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn_local.errors import PackageError, StackError, UsageError
 
@@ -60,10 +60,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="adjourn", description="Run applications on adjourn: locally, packaged, in operation."
     )
+    parser.add_argument("--version", action="version", version=f"adjourn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    called = set(words[:1]) & set(_COMMANDS)
-    for name in called or _COMMANDS:
-        _command(name).add(commands.add_parser)
+    if words[:1] != ["--version"]:
+        for name in set(words[:1]) & set(_COMMANDS) or _COMMANDS:
+            _command(name).add(commands.add_parser)
     return parser
 
 

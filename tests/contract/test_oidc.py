@@ -30,7 +30,7 @@ from adjourn.gcp.oidc import OidcVerifier
 from adjourn.requests.auth import CallerPolicy, bearer_token
 from adjourn_local.timing.clocks import ManualClock
 from adjourn_local.tokens.issuer import CERTS_PATH, TokenIssuer
-from tests.support import serving_http
+from tests.support import serving_http, serving_others
 
 EMAIL = "deferred@p.iam.gserviceaccount.com"
 AUDIENCE = "http://127.0.0.1:8080/"
@@ -481,7 +481,7 @@ def answering(status=200, text="{}", headers=None):
 )
 def test_an_answer_without_keys_is_trouble_and_not_a_verdict(loop, clock, token, routes):
     with (
-        serving_http(loop, routes) as url,
+        serving_others(loop, routes) as url,
         pytest.raises(KeysUnavailableError),
     ):
         OidcVerifier(f"{url}/certs", now=clock.now).verify(token)

@@ -10,7 +10,8 @@ import pytest
 
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
-from adjourn_local.runtime.stack import SERVICE_ACCOUNT, Stack
+from adjourn_local.runtime.addresses import SERVICE_ACCOUNT
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.conftest import Log
 
 Answer = tuple[int, str]
@@ -76,7 +77,7 @@ def test_a_verified_stranger_is_forbidden(stack: Stack, door: Door, log: Log) ->
 def test_a_body_that_breaks_off_is_no_dead_letter(stack: Stack, door: Door) -> None:
     whole = b'{"v": 1, "id": "cut-short", "task": "x", "enqueued_at": null}'
     head = (
-        f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\n"
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {door.token}\r\n"
         f"Content-Length: {len(whole)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", stack.ports.deferred), 30) as connection:

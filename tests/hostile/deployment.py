@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, QUEUE, USER_AUDIENCE
 from adjourn_local.runtime.ports import find_free
-from adjourn_local.runtime.stack import LOCATION, PROJECT, QUEUE, USER_AUDIENCE, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from tests.checkout import ROOT
 from tests.terraform.cloud_run import wait_for
 

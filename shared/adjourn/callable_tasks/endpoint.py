@@ -15,6 +15,7 @@ from adjourn.log import bound, event
 from adjourn.registry import Registry
 from adjourn.requests.gate import with_outcome
 from adjourn.serialization.codec import from_json
+from adjourn.state.user_starts import UserStarts, content_of
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
 
@@ -26,12 +27,14 @@ class CallableTaskEndpoint:
     Attributes:
         definitions: The declared callable tasks, by key.
         enqueuer: Enqueues the tasks that users start.
+        starts: Records what users start.
         identify: Returns the user of a request or raises a `CallerError`; None if no user is
             accepted.
     """
 
     definitions: Registry[CallableTaskDefinition]
     enqueuer: Enqueuer
+    starts: UserStarts
     identify: Callable[[UserRequest], User] | None
 
     def __call__(self, request: UserRequest) -> UserResponse:
@@ -75,9 +78,11 @@ class CallableTaskEndpoint:
     ) -> UserResponse:
         # The user of the token, whatever the application's own `user` returns here.
         propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
-        handle = replace(self.enqueuer, propagator=propagator).enqueue(
-            definition.task, (given,), {}
-        )
+        enqueuer, task = replace(self.enqueuer, propagator=propagator), definition.task
+        start = enqueuer.adapters.new_id()
+        content = content_of(task.name, user.email, (given,), {})
+        self.starts.put(start, content, task.defaults.start(self.starts.clock.now(), 1.0))
+        handle = enqueuer.enqueue(task, (given,), {}, user_start=start)
         event("callable.started", logging.INFO, f"{definition.key} is queued", task_id=handle.id)
         return UserResponse(status=202, content=_described(handle))
 

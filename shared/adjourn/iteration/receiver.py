@@ -31,6 +31,7 @@ from adjourn.iteration.shard_step import ShardStep, let_rest
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.log import bound, event, trace_fields
+from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
@@ -76,7 +77,7 @@ class StepReceiver:
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.shard, step=step.number):
             if delivery.attempt.retry_count:
-                self.retry_warnings.check(step.task_name(), "step", delivery.attempt)
+                self.retry_warnings.check(_identity(step), "step", delivery.attempt)
             try:
                 outcome = self._receive(step, delivery)
             except (UnknownNameError, DecodeError) as error:
@@ -86,7 +87,7 @@ class StepReceiver:
                 return Outcome.UNKNOWN
         if outcome is Outcome.DEAD:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
-            self.dead_letters.record(delivery, missing, task_id=step.task_name(), task="step")
+            self.dead_letters.record(delivery, missing, call=_identity(step), task="step")
         return outcome
 
     def _receive(self, step: Step, delivery: Delivery) -> Outcome:
@@ -233,6 +234,10 @@ def decide(
         return Decision.WAIT_FOR_LEASE
     is_coming_to_rest = step.shard is not None and run.status in COMING_TO_REST
     return Decision.REST if is_coming_to_rest else Decision.CARRY_OUT
+
+
+def _identity(step: Step) -> CallIdentity:
+    return CallIdentity(step.task_name(), digest(step.encode()))
 
 
 _OUTCOMES = {

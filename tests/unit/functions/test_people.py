@@ -65,7 +65,7 @@ def forger(issuer):
 
 
 @pytest.fixture
-def serve(serve):
+def serve(serve, store):  # noqa: ARG001 - what a person starts is recorded
     return partial(serve, ADJOURN_PEOPLE_AUDIENCES=AUDIENCE)
 
 
