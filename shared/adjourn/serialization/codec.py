@@ -12,12 +12,14 @@ import datetime as dt
 import enum
 import json
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
+from adjourn.serialization.budget import check_hashes
 from adjourn.serialization.types import STANDARD_VALUES, Extension, registered, type_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -25,6 +27,7 @@ T = TypeVar("T")
 
 MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
 _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
+_MOST_DIGITS = 4300  # Python's own limit, unless it is set to another one
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
 
 
@@ -149,6 +152,8 @@ class Codec:
     ) -> Json:
         is_object = _has_names(value)
         _check_depth(depth if is_object else depth + 2)
+        if not is_object:
+            _check_hashes(value)
         tree: dict[str, Json] = {}
         pairs: list[Json] = []
         for key, item in value.items():
@@ -162,8 +167,9 @@ class Codec:
                 raise
         return tree if is_object else {"$dict": pairs}
 
-    def _encode_set(self, marker: str, value: Iterable[object], depth: int) -> Json:
+    def _encode_set(self, marker: str, value: Collection[object], depth: int) -> Json:
         _check_depth(depth)
+        _check_hashes(value)
         # Sorted, so that equal sets are equal bytes in every process.
         return {marker: sorted(self._encode_list(value, depth + 1, "{{*}}"), key=to_json)}
 
@@ -238,7 +244,8 @@ def from_json(body: bytes) -> Json:
         DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
     """
     try:
-        return _DECODER.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
+        decoder = _DECODER if 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS else _CAREFUL
+        return decoder.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
     except ValueError as error:
         raise DecodeError(f"The body is not JSON: {error}.") from error
     except RecursionError:
@@ -256,10 +263,18 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not a number of JSON")
 
 
+def _int(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number has more than {_MOST_DIGITS:,} digits")
+    return int(digits)
+
+
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
+# For processes that have lifted Python's own limit: the time is quadratic.
+_CAREFUL = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_int=_int)
 
 
 def _shown(key: object) -> str:
@@ -270,6 +285,13 @@ def _shown(key: object) -> str:
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise RefusedError(_TOO_DEEP)
+
+
+def _check_hashes(keys: Collection[object]) -> None:
+    try:
+        check_hashes(tuple(keys))
+    except ValueError as error:
+        raise RefusedError(f"{error}, and would be refused where it is decoded") from error
 
 
 def _is_unicode(text: str) -> bool:

@@ -15,6 +15,9 @@ from adjourn.errors import DeclarationError
 from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
+# To compare a longer one with a Decimal takes seconds, and more than in proportion.
+_MOST_BITS = 20_000
+
 
 class Extension(NamedTuple):
     """How the codec encodes one more type: as a state, a value of a type that it already knows.
@@ -83,6 +86,18 @@ def _base64(value: bytes) -> str:
 
 def _unbase64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
+
+
+def _hex(value: int) -> str:
+    if value.bit_length() > _MOST_BITS:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return hex(value)
+
+
+def _unhex(text: str) -> int:
+    if len(text) > len("-0x") + _MOST_BITS // 4:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return int(text, base=16)
 
 
 def _pairs(items: list[Any]) -> object:
@@ -162,7 +177,7 @@ def _dataclass(cls: Any, tag: str) -> Extension:
 
 
 STANDARD_VALUES = (
-    exact("int", "builtins.int", str, hex, partial(int, base=16)),
+    exact("int", "builtins.int", str, _hex, _unhex),
     exact("float", "builtins.float", str, str, float),
     exact(
         "str",
