@@ -8,18 +8,26 @@ from types import ModuleType
 
 from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
+from adjourn_local.commands.deployment import connect
 from adjourn_local.errors import PackageError, StackError, UsageError
 
 FAILURE = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
-_HINT = "`adjourn up` prints these for the laptop stack, `terraform output environment` for others."
+_HINT = (
+    "`adjourn up` prints these for the laptop stack, `terraform output environment` for others. A"
+    " stack whose state folder .adjourn is here or above is found by itself."
+)
 
 _COMMANDS = (
     "up",
     "clock",
     "faults",
+    "env",
+    "exec",
+    "tasks",
+    "queues",
     "runs",
     "cron",
     "dead",
@@ -31,12 +39,19 @@ _COMMANDS = (
     "doctor",
     "viur",
 )
+# They work on a deployment: the one that the environment names, else the stack that runs here.
+_ON_DEPLOYMENT = frozenset(
+    {"audit", "call", "clock", "console", "cron", "dead", "doctor", "faults", "queues", "runs"}
+    | {"tasks"}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if _ON_DEPLOYMENT & set(words[:1]):
+            connect()  # before the options take their defaults from the environment
         options = _parser(words).parse_args(words)
         status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:

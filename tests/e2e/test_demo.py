@@ -22,9 +22,10 @@ from examples.packages.rows import CSV, BadRow, read
 ROOT = Path(__file__).resolve().parents[2]
 # The demo as `make demo` starts it, with a few rows.
 FEW = """
-import sys
+import signal, sys
 from pathlib import Path
 from examples.packages import __main__, demo
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 demo.CSV = Path(sys.argv.pop())
 sys.exit(__main__.main())
 """

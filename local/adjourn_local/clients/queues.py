@@ -126,6 +126,13 @@ class Queues:
             found = list(self.client().list_queues(parent=self.parent, timeout=_TIMEOUT))
             return sorted((self._state(each) for each in found), key=lambda queue: queue.name)
 
+    def names(self) -> Sequence[str]:
+        """Return the short names of the queues. Errors are those of `list`."""
+        with _translated(self.parent):
+            self.count(1)
+            found = self.client().list_queues(parent=self.parent, timeout=_TIMEOUT)
+            return sorted(queue.name.rpartition("/")[2] for queue in found)
+
     def tasks(self, queue: str, *, size: int = 50, after: str = "") -> TaskPage:
         """Return some tasks of a queue.
 
@@ -153,6 +160,13 @@ class Queues:
             self.count(1)
             request = {"name": name, "response_view": Task.View.FULL}
             return _row(self.client().get_task(request=request, timeout=_TIMEOUT))
+
+    def find(self, queue: str, task_id: str) -> QueuedTask | None:
+        """Return one task, None if it has ended. Other errors are those of `task`."""
+        try:
+            return self.task(queue, task_id)
+        except UnknownNameError:
+            return None
 
     def run(self, queue: str, task_id: str) -> None:
         """Have a task attempted now. Errors are those of `task`."""

@@ -5,19 +5,22 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from adjourn import AdjournError, App
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app, locate
 from adjourn_local.commands.arguments import add_allowed_hosts, duration
+from adjourn_local.commands.env import check_file, variables_file
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.reload import reload_on_changes
+from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
 from adjourn_local.runtime.variables import variables
@@ -43,6 +46,7 @@ def add(add: Add) -> None:
     )
     add_allowed_hosts(up)
     _add_state(up)
+    _add_env_file(up)
     up.add_argument(
         "--reload",
         action=argparse.BooleanOptionalAction,
@@ -69,6 +73,15 @@ def _add_state(up: argparse.ArgumentParser) -> None:
         help="folder of the state file (default: %(default)s)",
     )
     state.add_argument("--memory", action="store_true", help="keep no state")
+
+
+def _add_env_file(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="PATH",
+        help="a file for the variables of an own process, such as .env; removed at the end",
+    )
 
 
 def _add_tasks(up: argparse.ArgumentParser) -> None:
@@ -141,6 +154,8 @@ def _faults(text: str) -> Faults:
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
     options.app, source = locate(options.app, Path())
+    if options.env_file is not None:
+        check_file(options.env_file)
     stack = Stack(
         options.app,
         source=source,
@@ -188,16 +203,32 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
     watch = SourceWatch(source_folders(source)) if reloads else None
     if not await _started(stack, watch, stopped):
         return INTERRUPTED
+    closing = ExitStack()
+    closing.enter_context(_told(stack, source, options))
     print(_greeting(stack, options), flush=True)
     reloading = asyncio.create_task(reload_on_changes(stack, watch)) if watch else None
     await stopped.wait()
     print("Stopping ...", flush=True)
+    closing.close()
     if watch and reloading:
         watch.stop()
         reloading.cancel()
         await asyncio.wait({reloading})
     await stack.__aexit__(None, None, None)
     return INTERRUPTED if stack.hurried.is_set() else 0
+
+
+@contextmanager
+def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[None]:
+    """Let commands find the stack, and write the file that `--env-file` names."""
+    environment = stack.environment()
+    running = RunningStack(app=options.app, source=str(source.resolve()), environment=environment)
+    with ExitStack() as closing:
+        if not options.memory:
+            closing.enter_context(announced(options.state, running))
+        if options.env_file is not None:
+            closing.enter_context(variables_file(options.env_file, environment))
+        yield
 
 
 async def _started(stack: Stack, watch: SourceWatch | None, stopped: asyncio.Event) -> bool:
@@ -229,6 +260,7 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
     state = "none" if options.memory else options.state
     lines = [
         f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
+        f"  console, in the browser                         {ports.url('http')}/console",
         f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
         f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
