@@ -55,7 +55,7 @@ class CustomData:
                 f"custom_data takes {len(encoded):,} bytes and a run can keep {_MOST:,};"
                 " store it in entities and keep their keys"
             )
-        if not OF_PAYLOAD.holds(encoded):
+        if len(encoded) > OF_PAYLOAD.values and not OF_PAYLOAD.holds(encoded):
             raise EncodeError(
                 f"custom_data has more than {OF_PAYLOAD.values:,} values;"
                 " store it in entities and keep their keys"
@@ -73,7 +73,7 @@ class CustomData:
             StoreError: The payload could not be read.
         """
         encoded = self.load_encoded(stored)
-        if not OF_PAYLOAD.holds(encoded):
+        if len(encoded) > OF_PAYLOAD.values and not OF_PAYLOAD.holds(encoded):
             raise DecodeError("custom_data has more bytes or values than a run can keep")
         return self.codec.loads(encoded)
 

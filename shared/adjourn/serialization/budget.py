@@ -18,6 +18,7 @@ from adjourn.errors import DecodeError
 
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 ZLIB = b"\x78"
+MOST_DIGITS = 4300  # Python's own limit, unless it is set to another one
 _PIECE = 1 << 16
 # Pairs of equal hashes for each key, and beside them, as -1 and -2 have one.
 _PAIRS_OF_PLAIN, _PAIRS_OF_OTHERS, _PAIRS_BESIDE = 16, 1, 2
@@ -84,6 +85,26 @@ def _is_plain(value: object) -> bool:
     """Whether values such as this one are compared fast."""
     kind = type(value)
     return kind in _PLAIN or (kind in {tuple, frozenset} and all(map(_is_plain, value)))  # type: ignore[call-overload]
+
+
+def no_number(constant: str) -> float:
+    """Refuse NaN and Infinity, which Python's reader of JSON takes.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+def limited_int(digits: str) -> int:
+    """Return a number of JSON, for processes that have lifted Python's own limit.
+
+    Raises:
+        ValueError: It has too many digits: the time that it takes grows with their square.
+    """
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has more than {MOST_DIGITS:,} digits")
+    return int(digits)
 
 
 def _inflated(body: bytes, longest: int) -> bytes:

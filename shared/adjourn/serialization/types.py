@@ -78,30 +78,6 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def hint(kind: type, is_known: Callable[[type], bool]) -> str:
-    """Return what to do about a value of a type that cannot be encoded.
-
-    Args:
-        kind: The type.
-        is_known: Whether values of another type can be.
-    """
-    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-        return f"write @app.register above the class {kind.__name__}"
-    if issubclass(kind, dt.tzinfo):
-        return "use datetime.timezone or zoneinfo.ZoneInfo"
-    for base in kind.__mro__:
-        if is_known(base):
-            return f"it would be decoded as a plain {base.__name__}, so convert it to one"
-    if hasattr(kind, "__next__"):
-        return "pass a list of what it yields"
-    if any("__call__" in vars(each) for each in kind.__mro__):
-        return "pass a name, and choose by it in the task"
-    return (
-        "pass an id or a Key from which it can be loaded, or say how it is encoded with"
-        " app.add_extension(adjourn.Extension(...))"
-    )
-
-
 def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     """Return a collection of these members.
 
