@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.names import CallIdentity, numbered
-from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, Budget
+from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, ZLIB, Budget
 from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
@@ -148,9 +148,8 @@ class Envelope(NamedTuple):
         Raises:
             DecodeError: This version cannot read the body; no other error is raised.
         """
-        # A short body that is not compressed is within any budget.
-        is_plain = body.startswith(b"{") and len(body) <= budget.values
-        tree = from_json(body if is_plain else budget.inflated(body))
+        is_small = len(body) <= budget.values and not body.startswith(ZLIB)
+        tree = from_json(body if is_small else budget.inflated(body))
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
