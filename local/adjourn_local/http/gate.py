@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from adjourn.settings import LOOPBACK
 
-API_TYPES = frozenset({"application/json", "application/x-protobuf"})
+# Programs, such as ViUR's client of Datastore, may leave the type of a body out.
+NO_TYPE = ""
+API_TYPES = frozenset({"application/json", "application/x-protobuf", NO_TYPE})
 FORM = "application/x-www-form-urlencoded"
 ANY_TYPE: frozenset[str] = frozenset()
 
@@ -68,11 +70,8 @@ def refusal(
         return Refusal(403, f"Web pages of {head.origin} may not use the laptop stack.")
     if head.site not in _OWN_SITES:
         return Refusal(403, f"Web pages of others may not use the laptop stack ({head.site}).")
-    # A browser says where a page is from; a program, such as ViUR's client, may leave out the type.
-    is_untyped_program = head.content_type == "" and not head.origin and not head.site
-    has_type = head.content_type is not None and not is_untyped_program
-    if accepted and has_type and _essence(head.content_type or "") not in accepted:
-        wanted = " or ".join(sorted(accepted))
+    if accepted and head.content_type is not None and not _has_accepted_type(head, accepted):
+        wanted = " or ".join(sorted({*accepted} - {NO_TYPE}))
         return Refusal(415, f"The content type of the body must be {wanted}.")
     return None
 
@@ -100,6 +99,13 @@ def accepted_by(handler: object) -> Collection[str]:
     """Return the content types that a handler accepts."""
     types: Collection[str] = getattr(handler, _MARK, API_TYPES)
     return types
+
+
+def _has_accepted_type(head: RequestHead, accepted: Collection[str]) -> bool:
+    content_type = _essence(head.content_type or "")
+    # A page in a browser says where it is from, and has to name a type.
+    is_page = bool(head.origin or head.site)
+    return content_type in accepted and not (content_type == NO_TYPE and is_page)
 
 
 def _essence(content_type: str) -> str:

@@ -87,6 +87,11 @@ def test_a_body_has_a_type_that_a_page_must_ask_for(content_type, passes):
     assert (refusal(head(content_type=content_type), ()) is None) is passes
 
 
+@pytest.mark.parametrize("page", [{"origin": "http://localhost:8711"}, {"site": "same-origin"}])
+def test_a_page_must_name_the_type_of_a_body(page):
+    assert refusal(head(content_type="", **page), ()).status == 415
+
+
 def test_a_route_can_accept_other_types_but_no_other_callers():
     form = "application/x-www-form-urlencoded"
 
