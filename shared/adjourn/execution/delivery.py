@@ -54,6 +54,21 @@ class Delivery(NamedTuple):
     app_engine: AppEngine = AppEngine()
     read_body: Callable[[], bytes] | None = None
 
+    def opened(self) -> Delivery:
+        """Return the delivery with its body, which is read now."""
+        if self.read_body is None:
+            return self
+        return Delivery(  # four times as fast as `_replace`
+            self.authorization,
+            self.read_body(),
+            self.path,
+            self.queue,
+            self.task_name,
+            self.attempt,
+            self.scheduled,
+            self.app_engine,
+        )
+
     def as_app_engine_says(self) -> Delivery:
         """Return the delivery with queue, task and attempt as App Engine names and counts them."""
         said = self.app_engine
@@ -87,7 +102,7 @@ class UserResponse(NamedTuple):
 
 
 class Outcome(Enum):
-    """The outcome of a delivery; `adjourn.requests.http` maps it to an HTTP status."""
+    """The outcome of a delivery; `adjourn.requests.wsgi` maps it to an HTTP status."""
 
     DONE = auto()  # done, dropped or enqueued again: this task has ended
     DEAD = auto()  # given up and recorded as a dead letter

@@ -1,7 +1,7 @@
 """The gate in front of each function: which callers are admitted, and how errors become outcomes.
 
 The body of a request is read once its caller is admitted, within limits of size and time. Whatever
-happens ends in one `Outcome`; `adjourn.requests.http` maps it to an HTTP status.
+happens ends in one `Outcome`; `adjourn.requests.wsgi` maps it to an HTTP status.
 """
 
 from __future__ import annotations
@@ -87,18 +87,13 @@ def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receive
     def receive(delivery: Delivery) -> Outcome:
         def work() -> Outcome:
             check(delivery)
-            return receiver(_with_body(delivery))
+            return receiver(delivery.opened())
 
         number = delivery.attempt.number
         with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
             return with_outcome(work)
 
     return receive
-
-
-def _with_body(delivery: Delivery) -> Delivery:
-    read = delivery.read_body
-    return delivery if read is None else delivery._replace(body=read(), read_body=None)
 
 
 def with_outcome(work: Callable[[], T]) -> T | Outcome:
