@@ -41,6 +41,7 @@ class Delivery(NamedTuple):
     """One request of a service to one of our functions, independent of a web framework.
 
     Attributes:
+        sealed: The body as it came, if it was sealed; then `body` is what was inside.
         read_body: Reads the body, once the caller is let in; None if it is known already.
     """
 
@@ -52,9 +53,10 @@ class Delivery(NamedTuple):
     attempt: Attempt = Attempt()
     scheduled: dt.datetime | None = None
     app_engine: AppEngine = AppEngine()
+    sealed: bytes = b""
     read_body: Callable[[], bytes] | None = None
 
-    def opened(self) -> Delivery:
+    def whole(self) -> Delivery:
         """Return the delivery with its body, which is read now."""
         if self.read_body is None:
             return self

@@ -35,6 +35,7 @@ from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
+from adjourn.serialization.envelope import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome
 
@@ -79,6 +80,11 @@ class StepReceiver:
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
+            if is_sealed(delivery.body):
+                from adjourn.execution.unsealing import await_key  # noqa: PLC0415 - without a key
+
+                adapters = self.runs.adapters
+                return await_key(delivery, adapters, self.settings, self.dead_letters)
             self.dead_letters.record(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.shard, step=step.number):

@@ -87,7 +87,7 @@ def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receive
     def receive(delivery: Delivery) -> Outcome:
         def work() -> Outcome:
             check(delivery)
-            return receiver(delivery.opened())
+            return receiver(delivery.whole())
 
         number = delivery.attempt.number
         with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):

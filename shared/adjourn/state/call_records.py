@@ -20,6 +20,8 @@ from adjourn.state.owned_records import FINGERPRINT, owned
 KIND = "AdjournCall"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
 KEPT = dt.timedelta(days=33)
+# How long a task is retried whose name, type or key is unknown, as during a rolling deploy.
+GRACE = dt.timedelta(hours=1)
 
 _OPEN = "open"
 _ENDED = "ended"  # done, given up or dropped
