@@ -87,13 +87,28 @@ def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receive
     def receive(delivery: Delivery) -> Outcome:
         def work() -> Outcome:
             check(delivery)
-            return receiver(delivery.whole())
+            return receiver(_with_body(delivery))
 
         number = delivery.attempt.number
         with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
             return with_outcome(work)
 
     return receive
+
+
+def _with_body(delivery: Delivery) -> Delivery:
+    if delivery.read_body is None:
+        return delivery
+    return Delivery(  # `_replace` takes four times as long
+        delivery.authorization,
+        delivery.read_body(),
+        delivery.path,
+        delivery.queue,
+        delivery.task_name,
+        delivery.attempt,
+        delivery.scheduled,
+        delivery.app_engine,
+    )
 
 
 def with_outcome(work: Callable[[], T]) -> T | Outcome:

@@ -41,7 +41,6 @@ STATUS = {
 }
 
 _EXECUTION_ID = "HTTP_FUNCTION_EXECUTION_ID"
-_NOT_OF_APP_ENGINE = AppEngine()
 _LONGEST_COUNT = 9
 _YEARS = (1970, 9000)  # times outside of these could not be computed with
 
@@ -118,21 +117,17 @@ def delivery_in(environ: Environ) -> Delivery:
 
 def _app_engine(environ: Environ) -> AppEngine:
     header = environ.get
-    queue = header("HTTP_X_APPENGINE_QUEUENAME", "")
+    # App Engine forwards requests through a proxy.
+    address = header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", "")
     is_cron = header("HTTP_X_APPENGINE_CRON") == "true"
-    if not queue and not is_cron:
-        return _NOT_OF_APP_ENGINE
-    return AppEngine(
-        # App Engine forwards requests through a proxy.
-        address=header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", ""),
-        is_cron=is_cron,
-        queue=queue,
-        task_name=header("HTTP_X_APPENGINE_TASKNAME", ""),
-        attempt=Attempt(
-            _number(header("HTTP_X_APPENGINE_TASKRETRYCOUNT", "")),
-            _number(header("HTTP_X_APPENGINE_TASKEXECUTIONCOUNT", "")),
-        ),
+    queue = header("HTTP_X_APPENGINE_QUEUENAME", "")
+    if not queue:
+        return AppEngine(address, is_cron)
+    attempt = Attempt(
+        _number(header("HTTP_X_APPENGINE_TASKRETRYCOUNT", "")),
+        _number(header("HTTP_X_APPENGINE_TASKEXECUTIONCOUNT", "")),
     )
+    return AppEngine(address, is_cron, queue, header("HTTP_X_APPENGINE_TASKNAME", ""), attempt)
 
 
 def path_of(environ: Environ) -> str:

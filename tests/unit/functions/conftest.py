@@ -45,6 +45,10 @@ def serve(monkeypatch: pytest.MonkeyPatch, keys_url: str, clock: FakeClock) -> I
     """Return what starts a function and gives a client of it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    loggers = [
+        each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
+    ]
+    enabled = [each for each in loggers if not each.disabled]
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     shop.sent.clear()
@@ -63,6 +67,8 @@ def serve(monkeypatch: pytest.MonkeyPatch, keys_url: str, clock: FakeClock) -> I
     yield start
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in enabled:  # functions-framework may have disabled them
+        logger.disabled = False
 
 
 @pytest.fixture
