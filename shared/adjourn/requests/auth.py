@@ -117,9 +117,11 @@ def bearer_token(authorization: Sequence[str]) -> str:
 
 
 def _has_three_parts(token: str) -> bool:
-    # For each delivery, and four times as fast as a regular expression.
-    is_of_alphabet = token.isascii() and not token.encode().translate(None, _ALPHABET)
-    return is_of_alphabet and token.count(".") == 2 and all(token.split("."))  # noqa: PLR2004
+    # For each delivery, and twice as fast as a regular expression.
+    header, _, rest = token.partition(".")
+    claims, _, signature = rest.partition(".")
+    is_whole = header and claims and signature and "." not in signature
+    return bool(is_whole) and token.isascii() and not token.encode().translate(None, _ALPHABET)
 
 
 def app_engine_task(address: str, queue: str) -> str:
