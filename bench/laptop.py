@@ -32,12 +32,17 @@ class Laptop:
     """A running stack whose application has one task, `bench_app.tell(number)`.
 
     Attributes:
-        settings: What leads an application to the stack.
+        variables: What leads an application to the stack.
         ear: Receives a datagram for each execution.
     """
 
-    settings: Settings
+    variables: dict[str, str]
     ear: socket.socket
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in the variables."""
+        return Settings.from_env(self.variables)
 
     def hear(self, times: int) -> None:
         """Wait for so many executions.
@@ -72,18 +77,18 @@ def laptop(*options: str) -> Iterator[Laptop]:
             text=True,
         )
         try:
-            yield Laptop(settings=_settings(process), ear=ear)
+            yield Laptop(variables=_variables(process), ear=ear)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
 
 
-def _settings(process: subprocess.Popen[str]) -> Settings:
+def _variables(process: subprocess.Popen[str]) -> dict[str, str]:
     variables = {}
     for line in process.stdout or ():
         if line.startswith("  export "):
             name, value = line.removeprefix("  export ").strip().split("=", 1)
             variables[name] = value
         if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
-            return Settings.from_env(variables)
+            return variables
     raise SystemExit("adjourn up did not start")
