@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.callable_tasks.identity import User
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
-    from adjourn.iteration.control import RunHandle, Runs
+    from adjourn.iteration.control import Runs
     from adjourn.iteration.progress import RunState, ShardState
     from adjourn.iteration.query_iter import OnError, QueryIter
-    from adjourn.iteration.runs import Status
+    from adjourn.iteration.run_handle import RunHandle
     from adjourn.iteration.shards import RunError
+    from adjourn.iteration.status import Status
 
 __all__ = [
     "AdjournError",
@@ -88,11 +89,11 @@ _LATER = {
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",
-    "RunHandle": "adjourn.iteration.control",
+    "RunHandle": "adjourn.iteration.run_handle",
     "RunState": "adjourn.iteration.progress",
     "Runs": "adjourn.iteration.control",
     "ShardState": "adjourn.iteration.progress",
-    "Status": "adjourn.iteration.runs",
+    "Status": "adjourn.iteration.status",
     "UpdateEntitiesIter": "adjourn.iteration.bulk",
     "User": "adjourn.callable_tasks.identity",
 }

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from adjourn.iteration.progress import RunState
-from adjourn.iteration.runs import Status
+from adjourn.iteration.status import Status
 from adjourn_local.commands.output import console, plain, say
 
 # More would push the first line off a small terminal.

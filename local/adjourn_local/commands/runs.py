@@ -13,9 +13,10 @@ from rich.table import Table
 
 from adjourn.errors import EnqueueError, UnknownNameError
 from adjourn.gcp import google_adapters
-from adjourn.iteration.control import RunHandle, Runs
+from adjourn.iteration.control import Runs
 from adjourn.iteration.progress import RunState, ShardState
-from adjourn.iteration.runs import Status
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.status import Status
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from adjourn.errors import DeclarationError
 from adjourn.iteration.custom_data import CustomData
-from adjourn.iteration.runs import UNINDEXED, Run, Status, run_key
+from adjourn.iteration.runs import UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import RunError, Shard
+from adjourn.iteration.status import Status
 from adjourn.log import event
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.codec import Codec
@@ -39,14 +40,14 @@ class FailedEntity(NamedTuple):
 
 
 def with_failed(
-    custom_data: CustomData, kept: bytes, failed: Sequence[FailedEntity], name: str
+    custom_data: CustomData, kept: bytes, failed: Sequence[tuple[str, str, object]], name: str
 ) -> bytes:
     """Return what a shard keeps after further entities were given up.
 
     Args:
         custom_data: Stores a page, if it becomes one.
         kept: What the shard keeps.
-        failed: The further entities.
+        failed: The further entities: as text, the error, and what finds them.
         name: Name of the page.
 
     Raises:
@@ -54,11 +55,26 @@ def with_failed(
         StoreError: A page could not be written.
     """
     before, entities = json.loads(kept) if kept else ("", [])
-    encoded = json.dumps([before, [*entities, *failed]]).encode()
+    encode = custom_data.codec.dumps
+    new = [FailedEntity(*each[:2], encode(each[2]).decode()) for each in failed]
+    encoded = json.dumps([before, [*entities, *new]]).encode()
     if len(encoded) <= _MOST_INSIDE:
         return encoded
     page = custom_data.store(encoded, name, most_inside=0)
     return json.dumps([page.decode(), []]).encode()
+
+
+def most_errors(allowed: float, run: Run, others: Sequence[Shard]) -> int:
+    """Return how many entities a shard may give up before the run stops.
+
+    Args:
+        allowed: The class's `max_failures`.
+        run: The run.
+        others: Its other shards, as far as they are recorded.
+    """
+    # As a float, 0.29 of 100 is a little less than 29.
+    most = int(round(allowed * run.total, 6)) if type(allowed) is float else int(allowed)
+    return most + run.forgiven - sum(each.errors for each in others)
 
 
 def failures(adapters: Adapters, shards: Sequence[Shard]) -> Iterator[RunError]:
@@ -123,6 +139,7 @@ def _rerun(adapters: Adapters, custom_data: CustomData, former: Run, total: int)
         id=run_id,
         iteration=former.iteration,
         queue=former.queue,
+        entities_per_second=former.entities_per_second,
         query=json.dumps(query).encode(),
         custom_data=custom_data.store(data, f"{run_id}-start"),
         context=former.context,

@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.runs import Run
 from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
+from adjourn.iteration.status import Status
 
 _QUIET = dt.timedelta(minutes=2)
 
@@ -46,6 +47,7 @@ class RunState:
         errors: Entities given up.
         waiting: Entities that failed and are to be tried again.
         last_error: Type and message of the last error; empty if there was none.
+        entities_per_second: How many entities it handles in a second at most; None for any number.
         failures: The first entities that were given up.
         rate: Entities handled per second, since the start or since the run was last resumed. 0 if
             it makes no progress.
@@ -64,6 +66,7 @@ class RunState:
     errors: int
     waiting: int
     last_error: str
+    entities_per_second: float | None
     failures: Sequence[RunError]
     rate: float
     stalled_since: dt.datetime | None
@@ -104,6 +107,7 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
         total=run.total,
         errors=sum(shard.errors for shard in shards),
         waiting=sum(shard.waiting for shard in shards),
+        entities_per_second=run.entities_per_second,
         last_error=run.error or (last.error if last else ""),
         failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],
         rate=0.0 if stalled_since or seconds <= 0 else (done - run.resumed_done) / seconds,

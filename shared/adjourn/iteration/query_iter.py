@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
-from adjourn.iteration.control import RunHandle
+from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions, check_class
-from adjourn.log import event
 from adjourn.ports import QuerySource
 
 E = TypeVar("E")
@@ -49,6 +47,8 @@ class QueryIter(Generic[E]):
         max_failures: The run stops once more entities than this were given up: a whole number, or a
             share of all of them as a float below 1. Steps that run at the same time do not see each
             other's. `RunHandle.retry` counts anew. If None, they do not stop it.
+        entities_per_second: How many entities all shards together handle at most, 0.001 to a
+            million. If None, as many as they can.
         queue_name: Short name of the queue of the steps; the application's default queue if None.
         CONTINUE: Answer of `handle_error`: count the error and go on. The same as True.
         RETRY: Try the entity again, as often as before.
@@ -64,6 +64,7 @@ class QueryIter(Generic[E]):
     lease_seconds: ClassVar[float | None] = None
     max_entry_retries: ClassVar[int] = 3
     max_failures: ClassVar[int | float | None] = None
+    entities_per_second: ClassVar[float | None] = None
     queue_name: ClassVar[str | None] = None
 
     # Whether the hooks get only keys, for bulk operations of Datastore.
@@ -163,6 +164,7 @@ class QueryIter(Generic[E]):
         limit: int | None = None,
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
+        entities_per_second: float | None = None,
         transaction: object | None = None,
     ) -> RunHandle:
         """Start a run over the entities of a `google.cloud.datastore` query.
@@ -181,6 +183,8 @@ class QueryIter(Generic[E]):
             limit: The most entities to handle.
             start_cursor: Where in the query to begin.
             end_cursor: Where in the query to end.
+            entities_per_second: The pace of this run, instead of the class's own. It can be changed
+                later (`RunHandle.pace`).
             transaction: The Datastore transaction with which the run is to be committed. Not needed
                 if the application gave its client to `App`.
 
@@ -203,6 +207,7 @@ class QueryIter(Generic[E]):
             limit=limit,
             start_cursor=start_cursor,
             end_cursor=end_cursor,
+            entities_per_second=entities_per_second,
             transaction=transaction,
         )
         options.check()
@@ -239,22 +244,6 @@ def call_handler(
     return [None]
 
 
-def call_handle_error(
-    hooks: QueryIter[Any], entry: object, custom_data: object, error: Exception
-) -> OnError:
-    """Call `handle_error` for an entity and return its answer. If it raises, that is STOP."""
-    try:
-        answer = hooks.handle_error(_loaded(hooks, entry), custom_data, error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as another:  # noqa: BLE001 - a failing hook stops the run, as False does
-        event("iteration.error", logging.ERROR, error_summary(another), error=another)
-        return OnError.STOP
-    if isinstance(answer, OnError):
-        return answer
-    return OnError.CONTINUE if answer else OnError.STOP
-
-
 def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
     """Return the answer of `handle_batch` as a result for each entity.
 
@@ -269,11 +258,3 @@ def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
             f"handle_batch must return None, or None or an exception for each of {count}"
         )
     return results
-
-
-def _loaded(hooks: QueryIter[Any], entry: object) -> object:
-    """Return what `load` makes of an entity; the entity itself if `load` is what failed."""
-    try:
-        return hooks.load(entry)
-    except Exception:  # noqa: BLE001 - handle_error gets the error of the entity
-        return entry

@@ -24,12 +24,14 @@ from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.rest import let_rest
 from adjourn.iteration.run_step import RunStep
-from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
-from adjourn.iteration.shard_step import ShardStep, let_rest
+from adjourn.iteration.runs import Run, Step, run_key
+from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.status import COMING_TO_REST
 from adjourn.log import bound, event, trace_fields
 from adjourn.ports import Versioned
 from adjourn.registry import Registry

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from adjourn.errors import AdjournError
 from adjourn.iteration.control import Runs
-from adjourn.iteration.runs import Run, Status, Step
+from adjourn.iteration.runs import Run, Step
+from adjourn.iteration.status import Status
 from adjourn.log import event
 
 INTERVAL = dt.timedelta(minutes=5)

@@ -17,9 +17,10 @@ from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.iteration.runs import KEPT, UNINDEXED, Run, Status, run_key
+from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, error_summary
+from adjourn.iteration.status import Status
 from adjourn.log import event
 
 _LEASE = dt.timedelta(seconds=60)

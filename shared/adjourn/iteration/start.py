@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import AdjournError, EnqueueError
-from adjourn.iteration.control import READ_AT_ONCE, RunHandle, Runs, first_steps
+from adjourn.iteration.control import READ_AT_ONCE, Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.iteration.runs import UNINDEXED, Run, Status, run_key
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.runs import UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import split
+from adjourn.iteration.status import Status
 from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
 from adjourn.names import digest, digest_of
@@ -96,6 +98,7 @@ class Starter:
             id=run_id,
             iteration=cls.registered_name,
             queue=options.queue or cls.queue_name or self.settings.queue,
+            entities_per_second=options.entities_per_second or cls.entities_per_second,
             query=b"",
             custom_data=b"",
             context=b"",

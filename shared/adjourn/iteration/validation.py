@@ -16,6 +16,9 @@ _LONGEST_LEASE = 3600
 _MOST_RETRIES = 1000
 _MOST_SHARDS = 100
 _LONGEST_NAME = 500
+# An entity in about a quarter of an hour.
+_SLOWEST = 0.001
+_FASTEST = 1_000_000
 _HOOKS = (
     "load",
     "handle_entry",
@@ -38,6 +41,7 @@ class StartOptions(NamedTuple):
     limit: int | None
     start_cursor: str | bytes | None
     end_cursor: str | bytes | None
+    entities_per_second: float | None
     transaction: object | None
 
     def check(self) -> None:
@@ -57,7 +61,28 @@ class StartOptions(NamedTuple):
             )
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise DeclarationError(f"limit={self.limit!r} must be a whole number from 1.")
+        check_pace(self.entities_per_second)
         Options().changed(queue=self.queue)
+
+
+def check_pace(entities_per_second: object, where: str = "") -> None:
+    """Refuse what is not a pace.
+
+    Args:
+        entities_per_second: A number, or None.
+        where: What the message begins with, such as the name of a class and a dot.
+
+    Raises:
+        DeclarationError: The message says what it may be.
+    """
+    is_number = type(entities_per_second) in {int, float}
+    if entities_per_second is not None and not (
+        is_number and _SLOWEST <= entities_per_second <= _FASTEST  # type: ignore[operator]
+    ):
+        raise DeclarationError(
+            f"{where}entities_per_second={entities_per_second!r} must be a number from {_SLOWEST}"
+            f" to {_FASTEST:,}, or None; to hold a run up, pause it."
+        )
 
 
 def check_class(cls: type[Any]) -> None:
@@ -82,6 +107,7 @@ def check_class(cls: type[Any]) -> None:
     _check_seconds(cls, "step_seconds", _LONGEST_STEP)
     _check_seconds(cls, "lease_seconds", _LONGEST_LEASE)
     _check_failures(cls)
+    check_pace(cls.entities_per_second, f"{cls.__name__}.")
     Options().changed(queue=cls.queue_name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Adapters:
         time_limit: Returns a context manager that ends its block after some seconds, by an
             exception of a type.
         repeating: Calls something every so many seconds while a context is open.
+        wait: Waits for some seconds, or until an event is set.
     """
 
     queue: TaskQueue
@@ -51,3 +53,4 @@ class Adapters:
     is_stopping: Callable[[], bool] = is_stopping
     time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit
     repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating
+    wait: Callable[[threading.Event, float], object] = threading.Event.wait

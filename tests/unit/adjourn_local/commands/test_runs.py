@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from adjourn.iteration.progress import state_of
-from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.runs import Run
 from adjourn.iteration.shards import Shard
+from adjourn.iteration.status import Status
 from adjourn_local.cli import main
 from adjourn_local.commands.run_display import display, pace, show_plain
 
