@@ -5,6 +5,9 @@ READY := $(VENV)/.ready
 DOCS := .venv-docs
 DOCS_READY := $(DOCS)/.ready
 
+# `make -C` names itself in MAKEFLAGS (w); then the application is looked for where make was called.
+FROM := $(if $(findstring w,$(firstword -$(MAKEFLAGS))),$(PWD),$(CURDIR))
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo up test check lint format type layers docs cov bench lock clean
 
@@ -14,11 +17,11 @@ help: ## List what can be made
 venv: $(READY) ## Make the virtual environment that everything runs in
 
 demo: $(READY) ## Run the example audit on the laptop stack, with real data
-	@$(BIN)/python -m examples.packages.demo
+	@$(BIN)/python -m examples.packages $(OPTIONS)
 
-up: $(READY) ## Run the laptop stack for an application: make up APP=package.module:app
-	@test -n "$(APP)" || { echo "Say which application to run: make up APP=package.module:app" >&2; exit 2; }
-	@exec $(BIN)/python -m adjourn_local up "$(APP)" $(OPTIONS)
+up: $(READY) ## Run the laptop stack for an application: make up APP=package.module:app, or APP=~/shop/tasks.py:app
+	@test -n "$(APP)" || { echo "Say which application to run: make up APP=package.module:app, or APP=~/shop/tasks.py:app" >&2; exit 2; }
+	@cd "$(FROM)" && exec "$(abspath $(BIN))/python" -m adjourn_local up "$(APP)" $(OPTIONS)
 
 test: $(READY) ## Run all tests
 	@$(BIN)/python -m pytest $(OPTIONS)

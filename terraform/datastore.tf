@@ -11,6 +11,7 @@ locals {
     "AdjournRun",
     "AdjournShard",
     "AdjournUnique",
+    "AdjournUserStart",
   ])
 
   # Waits for the database where it is made here.

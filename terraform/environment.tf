@@ -14,16 +14,17 @@ locals {
   # What every process needs that enqueues: the functions and the application.
   settings = merge(
     {
-      ADJOURN_PROJECT          = var.project
-      ADJOURN_LOCATION         = local.queue_regions[0]
-      ADJOURN_JOB_LOCATION     = local.job_region
-      ADJOURN_DEFERRED_URL     = local.urls.deferred
-      ADJOURN_QUERYITER_URL    = local.urls.queryiter
-      ADJOURN_CRON_URL         = local.urls.cron
-      ADJOURN_SERVICE_ACCOUNT  = google_service_account.main["tasks"].email
-      ADJOURN_QUEUE            = var.default_queue
-      ADJOURN_RETRY_WARNING    = tostring(var.retry_warning)
-      ADJOURN_FUNCTION_TIMEOUT = tostring(var.functions.deferred.timeout_seconds)
+      ADJOURN_PROJECT           = var.project
+      ADJOURN_LOCATION          = local.queue_regions[0]
+      ADJOURN_JOB_LOCATION      = local.job_region
+      ADJOURN_DEFERRED_URL      = local.urls.deferred
+      ADJOURN_QUERYITER_URL     = local.urls.queryiter
+      ADJOURN_CRON_URL          = local.urls.cron
+      ADJOURN_SERVICE_ACCOUNT   = google_service_account.main["tasks"].email
+      ADJOURN_QUEUE             = var.default_queue
+      ADJOURN_RETRY_WARNING     = tostring(var.retry_warning)
+      ADJOURN_FUNCTION_TIMEOUT  = tostring(var.functions.deferred.timeout_seconds)
+      ADJOURN_DATASTORE_TIMEOUT = tostring(var.database.timeout_seconds)
     },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },
     var.database.name == "(default)" ? {} : { ADJOURN_DATABASE = var.database.name },
@@ -40,6 +41,8 @@ locals {
         # The service sets it if we do not; adjourn's lines keep the id as a label.
         LOG_EXECUTION_ID = "true"
         THREADS          = tostring(var.functions[name].concurrency)
+        # Nobody's address: gunicorn takes SCRIPT_NAME and the like from no peer, not even from loopback.
+        FORWARDED_ALLOW_IPS = "255.255.255.255"
       },
       length(var.audiences) > 0 ? { ADJOURN_AUDIENCES = join(",", var.audiences) } : {},
       var.database.has_ttl_policies ? {} : { ADJOURN_CLEANUP = "true" },
@@ -59,7 +62,7 @@ locals {
   # Source: https://cloud.google.com/functions/docs/configuring/env-var#reserved
   refused_variables = [
     for name in local.given_variables : name if contains(keys(local.settings), name) || can(regex(
-      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
+      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FORWARDED_ALLOW_IPS|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
       name,
     ))
   ]

@@ -158,7 +158,7 @@ variable "secrets" {
 }
 
 variable "database" {
-  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform; adjourn then deletes what has expired (ADJOURN_CLEANUP)."
+  description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform; adjourn then deletes what has expired (ADJOURN_CLEANUP). `timeout_seconds` is what a call of adjourn's may take before it is tried again later."
   type = object({
     backup_days      = optional(number, 7)
     has_ttl_policies = optional(bool, true)
@@ -167,6 +167,7 @@ variable "database" {
     kms_key          = optional(string)
     location         = optional(string)
     name             = optional(string, "(default)")
+    timeout_seconds  = optional(number, 10)
   })
   default  = {}
   nullable = false
@@ -179,6 +180,11 @@ variable "database" {
   validation {
     condition     = var.database.backup_days >= 0 && var.database.backup_days <= 98 && floor(var.database.backup_days) == var.database.backup_days
     error_message = "backup_days of the database must be a whole number from 0 to 98: a backup is kept for 14 weeks at most."
+  }
+
+  validation {
+    condition     = var.database.timeout_seconds >= 1 && var.database.timeout_seconds <= 60 && floor(var.database.timeout_seconds) == var.database.timeout_seconds
+    error_message = "timeout_seconds of the database must be a whole number from 1 to 60, which is Google's own limit."
   }
 }
 

@@ -1,7 +1,7 @@
 """What several test modules need: servers on free loopback ports, over real sockets."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from google.api_core.exceptions import GoogleAPICallError
 
+from adjourn_local.http import application
 from adjourn_local.runtime.loop import LoopThread
 
 
@@ -34,12 +35,28 @@ def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str
 
 @contextmanager
 def serving_http(loop: LoopThread, routes: Sequence[web.RouteDef]) -> Iterator[str]:
-    """Serve the given HTTP routes on a free loopback port and yield the base URL."""
+    """Serve routes of the stack on a free loopback port, as the stack does; yield the base URL."""
+    with _listening(loop, lambda: application.runner(routes)) as url:
+        yield url
 
-    async def start() -> tuple[web.AppRunner, int]:
+
+@contextmanager
+def serving_others(loop: LoopThread, routes: Sequence[web.RouteDef]) -> Iterator[str]:
+    """Serve routes that stand for others than the stack, and yield the base URL."""
+
+    def runner() -> web.AppRunner:
         app = web.Application(client_max_size=16 << 20)
         app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        return web.AppRunner(app, access_log=None, shutdown_timeout=1)
+
+    with _listening(loop, runner) as url:
+        yield url
+
+
+@contextmanager
+def _listening(loop: LoopThread, make: Callable[[], web.AppRunner]) -> Iterator[str]:
+    async def start() -> tuple[web.AppRunner, int]:
+        runner = make()
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

@@ -1,8 +1,9 @@
 """Run the audit on the laptop stack, with all of packages.csv, and print what it found."""
 
+import argparse
 import datetime as dt
 import os
-import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
-from adjourn_local.errors import StackError
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
+from adjourn_local.runtime.functions import NAMES
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters
-from examples.packages.app import Audit, app, client, cutoff
+from examples.packages.app import Audit, client, cutoff
 from examples.packages.rows import CSV, BadRow, Package, read
 
 LOG = Path(".adjourn") / "demo.log"
@@ -155,20 +157,45 @@ def _wait(is_done: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def main() -> int:
-    """Run the demo and return its exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo and return its exit status; `--keep` leaves the stack up until Ctrl-C.
+
+    Raises:
+        StackError: The stack did not start.
+        TimeoutError: Something did not come to its end.
+    """
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
+    keeps = parser.parse_args(arguments).keep
     console = Console()
     began = time.monotonic()
     LOG.parent.mkdir(exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log:
         stack = Stack(
-            app, "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
+            "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
         )
         os.environ.update(stack.ports.environment())
         with running(stack) as loop, _progress(console) as progress:
             summary = audit(stack, loop, CSV, dt.datetime.now(dt.UTC).date(), progress)
-    _show(console, summary, time.monotonic() - began)
+            progress.stop()
+            _show(console, summary, time.monotonic() - began)
+            if keeps:
+                console.print(_addresses(stack), soft_wrap=True, highlight=False)
+                threading.Event().wait()
     return 0
+
+
+def _addresses(stack: Stack) -> str:
+    ports = stack.ports
+    return "\n".join(
+        [
+            "",
+            "The stack stays up, Ctrl-C stops it.",
+            f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
+            f"  the same over HTTP                              {ports.url('http')}",
+            *(f"  function {name:<39}{ports.url(name)}" for name in NAMES),
+        ]
+    )
 
 
 class _Rate(ProgressColumn):
@@ -214,10 +241,3 @@ def _show(console: Console, summary: Summary, seconds: float) -> None:
     console.print(figures, top, sep="\n\n")
     for bad in summary.bad:
         console.print(f"line {bad.line}: {bad.reason}")
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (StackError, TimeoutError) as error:
-        sys.exit(f"The demo did not come to its end: {error}")

@@ -17,13 +17,19 @@ from adjourn.errors import (
     EnqueueError,
     NoCurrentTaskError,
     PermanentTaskFailure,
+    ProcessDiedError,
     QueueNotFoundError,
     RetryLater,
+    SchedulerError,
     Snooze,
     StoreError,
+    StoreRefusedError,
+    TaskCrashedError,
     TaskExistsError,
+    TaskTimeoutError,
     UnavailableError,
     UnknownNameError,
+    UnknownTypeError,
 )
 from adjourn.execution.current_task import CurrentTask, current_task
 from adjourn.execution.dead_letters import DeadLetter
@@ -43,6 +49,8 @@ if TYPE_CHECKING:
     from adjourn.iteration.shards import RunError
     from adjourn.iteration.status import Status
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AdjournError",
     "App",
@@ -60,6 +68,7 @@ __all__ = [
     "NoCurrentTaskError",
     "OnError",
     "PermanentTaskFailure",
+    "ProcessDiedError",
     "QueryIter",
     "QueueNotFoundError",
     "RetryLater",
@@ -68,16 +77,21 @@ __all__ = [
     "RunHandle",
     "RunState",
     "Runs",
+    "SchedulerError",
     "ShardState",
     "Snooze",
     "Status",
     "StoreError",
+    "StoreRefusedError",
     "Task",
+    "TaskCrashedError",
     "TaskExistsError",
     "TaskHandle",
     "TaskState",
+    "TaskTimeoutError",
     "UnavailableError",
     "UnknownNameError",
+    "UnknownTypeError",
     "UpdateEntitiesIter",
     "User",
     "current_task",

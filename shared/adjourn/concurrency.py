@@ -59,20 +59,22 @@ class PerProcess(Generic[T]):
 
 
 class TimeLimits:
-    """Ends work that takes too long, by an exception in its thread; one thread watches the time.
+    """Ends work that takes too long, by an exception in its thread.
 
     Python raises the exception when the thread runs Python code next. What waits in C code, such as
     `time.sleep` or a read from a socket, is not interrupted.
 
-    The exception may come at any place. So whatever leaves a limit takes no lock, which would then
-    stay locked: the set of limits alone decides whether a limit was left or reached.
+    The exception may come at any place. So whatever enters or leaves a limit holds no lock, which
+    would then stay locked: who removes a limit from `_watched` decides whether it was left or
+    reached. A thread has one limit at a time.
     """
 
-    def __init__(self) -> None:
-        self._limits: set[_TimeLimit] = set()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._watched: dict[_TimeLimit, None] = {}
         self._next = math.inf
-        self._wake = threading.Event()
-        threading.Thread(target=self._watch, name="adjourn-time", daemon=True).start()
+        self._sleep = threading.Lock()  # released to wake the thread that watches
+        self._sleep.acquire()
 
     def limit(self, seconds: float, error: type[BaseException]) -> _TimeLimit:
         """Return a context manager whose block raises `error` if it takes more than some seconds.
@@ -81,36 +83,40 @@ class TimeLimits:
             seconds: Counted from now.
             error: It is made without arguments.
         """
-        return _TimeLimit(self, time.monotonic() + seconds, error)
+        return _TimeLimit(self, self._now() + seconds, error)
 
     def enter(self, limit: _TimeLimit) -> None:
         """Begin to watch a limit."""
-        self._limits.add(limit)
+        self._watched[limit] = None
         if limit.until < self._next:
-            self._wake.set()
+            with suppress(RuntimeError):  # it was released already
+                self._sleep.release()
 
     def leave(self, limit: _TimeLimit) -> None:
-        """Take back a limit, and its exception if that was not raised yet."""
+        """Stop watching a limit; if it was reached, its exception will not be raised any more."""
         try:
-            self._limits.remove(limit)
+            del self._watched[limit]
         except KeyError:
-            while not limit.is_reached:
-                time.sleep(0)
-            _raise_in(limit.thread, None)
+            limit.take_back()
 
-    def _watch(self) -> None:
+    def end_reached(self) -> float:
+        """Raise the exceptions of the limits that are reached; return when the next one will be."""
+        import ctypes  # noqa: F401, PLC0415 - here, as the threads wait for the following
+
+        watched, now = list(self._watched), self._now()
+        for limit in watched:
+            if limit.until <= now and self._watched.pop(limit, limit) is None:
+                _raise_in(limit.thread, limit.error)
+                limit.is_reached = True
+        return min((each.until for each in watched if each.until > now), default=math.inf)
+
+    def watch(self) -> None:
+        """Raise the exceptions of limits when they are reached, for ever."""
         while True:
-            self._wake.clear()
             self._next = math.inf  # whoever enters from here on wakes this thread
-            waiting = list(self._limits)
-            now = time.monotonic()
-            for limit in [each for each in waiting if each.until <= now]:
-                with suppress(KeyError):
-                    self._limits.remove(limit)
-                    _raise_in(limit.thread, limit.error)
-                    limit.is_reached = True
-            self._next = min((each.until for each in waiting if each.until > now), default=math.inf)
-            self._wake.wait(None if self._next == math.inf else self._next - now)
+            self._next = self.end_reached()
+            wait = -1 if self._next == math.inf else max(self._next - self._now(), 0)
+            self._sleep.acquire(timeout=wait)
 
 
 class _TimeLimit:
@@ -126,21 +132,50 @@ class _TimeLimit:
         self.is_reached = False
 
     def __enter__(self) -> None:
-        self._limits.enter(self)
+        try:
+            self._limits.enter(self)
+        except BaseException:  # such as KeyboardInterrupt: then the block is not entered
+            self._limits.leave(self)
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._limits.leave(self)
 
+    def take_back(self) -> None:
+        """Wait until the exception of this limit was raised or can be replaced, and drop it.
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise an exception in another thread, or take it back if it was not raised yet."""
+        CPython up to 3.12 goes on believing that an exception is pending if it is only removed. All
+        threads are slower from then on; one with a profile function does not go on at all.
+        """
+        try:
+            while not self.is_reached:
+                time.sleep(0)
+            while _raise_in(self.thread, _TakenBackError):
+                pass
+        except (self.error, _TakenBackError):
+            pass
+
+
+class _TakenBackError(BaseException):
+    """Raised and handled in place of an exception that comes too late."""
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> bool:
+    """Raise an exception in a thread in place of one that is pending; return whether it exists."""
     import ctypes  # noqa: PLC0415 - for what takes too long
 
-    exception = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
+    set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    return bool(set_exception(ctypes.c_ulong(thread), ctypes.py_object(error)))
 
 
-_limits = PerProcess(TimeLimits)
+def watched_limits() -> TimeLimits:
+    """Return limits that a thread watches, for as long as the process lives."""
+    limits = TimeLimits()
+    threading.Thread(target=limits.watch, name="adjourn-time", daemon=True).start()
+    return limits
+
+
+_limits = PerProcess(watched_limits)
 
 
 def time_limit(seconds: float, error: type[BaseException]) -> AbstractContextManager[None]:

@@ -104,6 +104,7 @@ _READERS: Mapping[str, Reader] = {
     "keys_url": _url("ADJOURN_KEYS_URL"),
     "retry_warning": _number("ADJOURN_RETRY_WARNING"),
     "function_timeout": _number("ADJOURN_FUNCTION_TIMEOUT"),
+    "datastore_timeout": _number("ADJOURN_DATASTORE_TIMEOUT"),
     "max_attempts": _attempts,
     "cleanup": lambda environ: _is_true(environ.get("ADJOURN_CLEANUP", "")) or None,
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),

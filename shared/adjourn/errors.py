@@ -19,9 +19,13 @@ AdjournError
 ├── ProcessDiedError        the process died while an entity was handled
 ├── SchedulerError          Cloud Scheduler could not be reached or refused
 ├── KeysUnavailableError    the keys that verify callers could not be fetched
-└── CallerError             a request is not from an accepted caller
-    ├── UnauthenticatedError
-    └── ForbiddenError
+├── CallerError             a request is not from an accepted caller
+│   ├── UnauthenticatedError
+│   └── ForbiddenError
+└── BodyError               the body of a request cannot be read
+    ├── TooLongBodyError
+    ├── BrokenBodyError
+    └── SlowBodyError
 
 Raised by the code of a running task, to control what happens to it:
 
@@ -136,6 +140,22 @@ class UnauthenticatedError(CallerError):
 
 class ForbiddenError(CallerError):
     """A request has a verified identity that is not accepted."""
+
+
+class BodyError(AdjournError):
+    """The body of a request cannot be read."""
+
+
+class TooLongBodyError(BodyError):
+    """The body of a request is longer than any that is accepted."""
+
+
+class BrokenBodyError(BodyError):
+    """The body of a request ended early, or its framing is wrong."""
+
+
+class SlowBodyError(BodyError):
+    """The body of a request did not arrive in time."""
 
 
 class PermanentTaskFailure(Exception):  # noqa: N818 - the name that App Engine and ViUR gave it

@@ -5,9 +5,11 @@ Equal content has the same name in every process, for ever.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
+from typing import NamedTuple
 
 # Short names of tasks, by the reference of Task.name.
 TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
@@ -32,6 +34,10 @@ UNIQUE_NAME = re.compile(r"[0-9a-f]{40}(-[0-9]+)?")
 
 # The end of the ids of periodic runs and of the names of their tasks.
 RUN = "-periodic"
+# The beginning of the names of tasks that users start.
+CALLABLE = "callable:"
+# The beginning of the names of tasks that take over what ViUR has enqueued.
+VIUR = "viur:"
 
 
 def digest(content: str | bytes, length: int = 32) -> str:
@@ -55,3 +61,31 @@ def digest_of(*texts: str) -> str:
 def numbered(text: str, number: int) -> str:
     """Return the digest of a text with a number."""
     return digest(f"{text} {number}")
+
+
+class CallIdentity(NamedTuple):
+    """Which call it is.
+
+    Attributes:
+        id: Its id, which another call may have been given on purpose.
+        fingerprint: A digest of what else stays the same over all tasks of the call.
+    """
+
+    id: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, call: str, task: str, made_at: dt.datetime) -> CallIdentity:
+        """Return the identity of a call.
+
+        Nobody guesses the time in microseconds of a call whose id is random. An id that is derived
+        from a name is given anew when the call is made again, and then the time differs.
+
+        Args:
+            call: Its id.
+            task: Registered name of its task.
+            made_at: When it was made.
+        """
+        is_derived = "-" in call or task.startswith(VIUR)
+        made = "" if is_derived else made_at.astimezone(dt.UTC).isoformat()
+        return cls(call, digest_of(call, task, made))

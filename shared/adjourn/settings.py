@@ -33,6 +33,7 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
 # Cloud Tasks gives an attempt no less (Task.dispatch_deadline), and a function has no more
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
+_LONGEST_DATASTORE_TIMEOUT = 60  # Google's own limit for a call
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -93,6 +94,9 @@ class Settings:
         function_timeout: Seconds after which the platform stops a request to the deferred function
             (its `timeout_seconds`); no call may have a longer timeout
             (`ADJOURN_FUNCTION_TIMEOUT`).
+        datastore_timeout: Seconds that a call of Datastore may take, repetitions included, before
+            what needs it gives up its thread and is tried again later
+            (`ADJOURN_DATASTORE_TIMEOUT`).
         max_attempts: `max_attempts` of the queues by their short names, "" for all others, 0 for
             unlimited. A task that fails in the last attempt becomes a dead letter before Cloud
             Tasks deletes it (`ADJOURN_MAX_ATTEMPTS`, such as `100,mail=20`). The default is 100, as
@@ -123,6 +127,7 @@ class Settings:
     keys_url: str = GOOGLE_KEYS_URL
     retry_warning: int = 25
     function_timeout: int = 1800
+    datastore_timeout: int = 10
     max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
     cleanup: bool = False
     tasks_host: str = ""
@@ -195,6 +200,8 @@ class Settings:
                 f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
                 f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
+        if not 1 <= self.datastore_timeout <= _LONGEST_DATASTORE_TIMEOUT:
+            yield "ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
         for queue, attempts in self.max_attempts.items():
             if attempts < 0 or not (queue == "" or is_queue(queue)):
                 yield (

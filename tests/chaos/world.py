@@ -80,9 +80,9 @@ def dead_letters() -> list[datastore.Entity]:
 
 def kill_workers(stack: Stack, function: str = "deferred") -> None:
     """Kill, as the system might, the process in which a function runs tasks."""
-    (master,) = (each for each in stack._functions._running if each.name == function)
+    master = stack._functions.generation.running[function]
     workers = subprocess.run(
-        ["pgrep", "-P", str(master.process.pid)], capture_output=True, text=True, check=False
+        ["pgrep", "-P", str(master.group)], capture_output=True, text=True, check=False
     )
     for worker in workers.stdout.split():
         os.kill(int(worker), signal.SIGKILL)

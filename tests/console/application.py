@@ -1,6 +1,8 @@
 """The application that the console is tried with."""
 
 import datetime as dt
+import enum
+from typing import Annotated
 
 from google.cloud.datastore import Entity
 
@@ -36,3 +38,28 @@ class Reprice(adjourn.QueryIter[Entity]):
     def handle_entry(self, entry: Entity, custom_data: object) -> None:  # noqa: ARG002
         if entry.get("is_bad"):
             raise adjourn.PermanentTaskFailure(f"{HOSTILE}")
+
+
+class Size(enum.StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+@app.callable_task
+class Rebuild(adjourn.CallableTask):
+    key = "rebuild"
+    name = "Rebuild the index <b>now</b>"
+    descr = "Takes about an hour."
+
+    def can_call(self, user: adjourn.User) -> bool:
+        return user.domain == "shop.example"
+
+    def execute(
+        self,
+        since: Annotated[dt.date, "The first day"],
+        limit: int = 1000,
+        size: Size = Size.SMALL,
+        tags: list[str] | None = None,
+        *,
+        dry: bool = False,
+    ) -> None: ...

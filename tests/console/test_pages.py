@@ -11,7 +11,17 @@ from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
-PATHS = ("/dead-letters", "/iterations", "/periodic", "/audit", "/clock")
+PATHS = (
+    "/queues",
+    "/dead-letters",
+    "/iterations",
+    "/periodic",
+    "/start",
+    "/audit",
+    "/settings",
+    "/clock",
+    "/datastore",
+)
 
 
 @pytest.fixture
@@ -204,6 +214,10 @@ def test_a_job_is_paused_and_resumed(browser: Browser) -> None:
         "/iterations?before=yesterday",
         "/iterations?before=2026-01-01T00:00:00",
         "/audit?before=x",
+        "/datastore/entity?address=x",
+        "/datastore/entity?address=[1,2]",
+        "/datastore/entity?address=[%22%22,%22Kind%22]",
+        "/datastore?kind=a&after=%00",
     ],
 )
 def test_a_wrong_address_is_the_readers_fault(browser: Browser, path: str) -> None:
@@ -250,3 +264,135 @@ def test_a_fault_that_cannot_be_is_refused(browser: Browser) -> None:
 
     assert refused.status == 400
     assert "not a share from 0 to 1" in refused.text
+
+
+def test_a_person_sees_her_tasks_and_starts_one_with_a_form(
+    browser: Browser, stack: RunningStack
+) -> None:
+    assert (
+        "no task that this account may start"
+        in browser.get("/console/start?email=eve@elsewhere.example").text
+    )
+    page = browser.get("/console/start?email=ann@shop.example")
+    assert "Rebuild the index <b>now</b>" in page.text
+    assert "b" not in page.tags
+    (form,) = [each for each in page.forms if each.label == "Start"]
+    filled = {
+        **form.fields,
+        "parameter:since": "2026-03-01",
+        "parameter:size": "large",
+        "parameter:tags": "a\nb",
+        "parameter:dry": "true",
+    }
+
+    asked = browser.post(form.action, filled)
+    assert "since='2026-03-01'" in asked.text
+    assert "tags=['a', 'b'], dry=True" in asked.text
+    done = browser.press(asked, "Yes")
+
+    assert "rebuild is the task" in done.text
+    assert "as ann@shop.example" in browser.get("/console/audit").text
+    stack.wait()
+
+
+def test_parameters_that_do_not_fit_are_named(browser: Browser) -> None:
+    page = browser.get("/console/start?email=ann@shop.example")
+    (form,) = [each for each in page.forms if each.label == "Start"]
+
+    refused = browser.press(
+        browser.post(form.action, {**form.fields, "parameter:since": "tomorrow"}), "Yes"
+    )
+
+    assert "The parameters do not fit" in refused.text
+    assert "since" in refused.text
+
+
+def test_an_entity_is_looked_at_edited_and_deleted(browser: Browser) -> None:
+    client = datastore.Client()
+    kind = f"Order{uuid.uuid4().hex}"
+    entity = datastore.Entity(client.key("Shop", "b<b>", kind, 7), exclude_from_indexes=("note",))
+    entity.update(paid=False, note="<i>x\x1b</i>", total=1.5, at=dt.datetime.now(dt.UTC), tags=[1])
+    client.put(entity)
+
+    listed = browser.get(f"/console/datastore?kind={kind}")
+    assert "Shop, b<b>" in listed.text
+    page = browser.get(next(href for href in listed.links.values() if "/entity?" in href))
+    assert "i" not in page.tags
+    assert r"<i>x\x1b</i>" in page.text
+    forms = {each.fields.get("name"): each for each in page.forms}
+    assert set(forms) == {"paid", "note", "total", "at", None}  # a list is not edited here
+    asked = browser.post(forms["paid"].action, {**forms["paid"].fields, "value": "true"})
+    assert "It is False now." in asked.text
+    assert "paid is True now." in browser.press(asked, "Yes").text
+    changed = client.get(entity.key)
+    assert changed["paid"] is True
+    assert changed.exclude_from_indexes == {"note"}
+
+    assert "is deleted" in browser.press(browser.press(page, "Delete"), "Yes").text
+    assert client.get(entity.key) is None
+    assert browser.get(page.path).status == 404
+
+
+@pytest.mark.parametrize("value", ["'x'", '"text"', "", "2026-01-01"])
+def test_a_value_of_another_type_is_refused(browser: Browser, value: str) -> None:
+    client = datastore.Client()
+    entity = datastore.Entity(client.key("Flag", 1))
+    entity["paid"] = False
+    client.put(entity)
+    page = browser.get("/console/datastore?kind=Flag")
+    page = browser.get(next(href for href in page.links.values() if "/entity?" in href))
+    form = next(each for each in page.forms if each.fields.get("name") == "paid")
+
+    assert browser.post(form.action, {**form.fields, "value": value}).status == 400
+    assert client.get(entity.key)["paid"] is False
+
+
+def test_settings_declarations_and_what_the_doctor_says(browser: Browser) -> None:
+    page = browser.get("/console/settings")
+    assert "ADJOURN_LOCATION europe-west1 environment" in page.text
+    assert "tests.console.application.fail" in page.text
+
+    examined = browser.get("/console/settings?examine=1")
+
+    assert "ok settings All settings are there and agree." in examined.text
+
+
+def test_a_queue_is_paused_its_task_run_and_another_cancelled(
+    browser: Browser, stack: RunningStack
+) -> None:
+    page = browser.get("/console/queues")
+    assert "default running" in page.text
+    paused = browser.press(browser.press(page, "Pause", queue="default"), "Yes")
+    assert "default paused" in paused.text
+    fail("first")
+    fail.options(delay=3600).defer("second")
+
+    queue = browser.get("/console/queues/queue/default")
+    assert "fail('first')" in queue.text
+    shown = browser.get(next(href for text, href in queue.links.items() if "'second'" in text))
+    assert "in 59 min" in shown.text
+    asked = browser.press(shown, "Cancel")
+    assert "deleted for good" in asked.text
+    left = browser.press(asked, "Yes")
+    assert "'second'" not in left.text
+    first = browser.get(next(href for text, href in left.links.items() if "'first'" in text))
+    assert "done with" in browser.press(browser.press(first, "Run now"), "Yes").text
+    browser.press(browser.press(browser.get("/console/queues"), "Resume", queue="default"), "Yes")
+    stack.wait()
+
+    assert "fail('" not in browser.get("/console/queues/queue/default").text
+    assert browser.get(shown.path).status == 404
+
+
+def test_a_queue_is_purged(browser: Browser) -> None:
+    fail.options(delay=3600).defer(1)
+    page = browser.get("/console/queues")
+
+    browser.press(browser.press(page, "Purge", queue="default"), "Yes")
+
+    assert "fail(1)" not in browser.get("/console/queues/queue/default").text
+
+
+def test_a_queue_that_is_not_there(browser: Browser) -> None:
+    assert browser.get("/console/queues/queue/nothing").status == 404
+    assert browser.get("/console/queues/queue/default/nothing").status == 404

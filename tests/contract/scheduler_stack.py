@@ -18,7 +18,7 @@ from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler import SchedulerServer
 from adjourn_local.timing.clocks import ManualClock
 from adjourn_local.tokens.issuer import TokenIssuer
-from tests.support import serving, serving_http
+from tests.support import serving, serving_http, serving_others
 
 LOCATION = "projects/p/locations/europe-west3"
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
@@ -179,7 +179,7 @@ class Stack:
 def prepared(loop, tmp_path, **options):
     clock = ManualClock(NOON)
     handler = Handler(clock)
-    with serving_http(loop, handler.routes()) as url:
+    with serving_others(loop, handler.routes()) as url:
         try:
             yield Stack(
                 loop, tmp_path / "state.db", clock=clock, handler=handler, url=url, **options

@@ -3,7 +3,8 @@
 import pytest
 import requests
 
-from adjourn_local.runtime.stack import PROJECT, Stack, running
+from adjourn_local.runtime.addresses import PROJECT
+from adjourn_local.runtime.stack import Stack, running
 
 KEY = {"path": [{"kind": "Order", "name": "a"}]}
 ENTITY = {

@@ -36,7 +36,7 @@ from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from tests.checkout import ROOT
 from tests.doctor_shop import app
-from tests.support import serving_http
+from tests.support import serving_others
 
 PROJECT, REGION = "shop", "europe-west1"
 PARENT = f"projects/{PROJECT}/locations/{REGION}"
@@ -183,7 +183,7 @@ def world(stack: Stack, loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> It
     }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    with serving_http(loop, google.routes()) as url, grpc.insecure_channel(host) as channel:
+    with serving_others(loop, google.routes()) as url, grpc.insecure_channel(host) as channel:
         apis = ("run", "iam", "cloudresourcemanager", "firestore")
         session = requests.Session()
         world = World(

@@ -11,7 +11,7 @@ from adjourn_local.http.faults import FaultInjectingSender, parse
 from adjourn_local.http.sender import Outgoing
 from adjourn_local.timing.clocks import MachineClock, ManualClock
 from tests.contract.scheduler_stack import NOON
-from tests.support import serving_http
+from tests.support import serving_others
 
 DELIVERIES = 400
 
@@ -47,7 +47,7 @@ def handler():
 
 @pytest.fixture
 def url(loop, handler):
-    with serving_http(loop, [web.post("/{path:.*}", handler.answer)]) as url:
+    with serving_others(loop, [web.post("/{path:.*}", handler.answer)]) as url:
         yield url
 
 

@@ -161,7 +161,12 @@ def test_an_error_has_google_s_form(world):
     ],
 )
 def test_what_cannot_be_understood_is_refused(world, query, body, word):
-    answer = requests.post(f"{world.url}/v2/{LOCATION}/queues{query}", data=body, timeout=10)
+    answer = requests.post(
+        f"{world.url}/v2/{LOCATION}/queues{query}",
+        data=body,
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
 
     assert answer.status_code == 400
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"

@@ -160,7 +160,7 @@ def test_without_a_deadline_an_attempt_has_ten_minutes(world):
         ({"http_method": "PATCH", "body": b"x"}, "POST and PUT"),
         ({"http_method": 8}, "known method"),
         ({"headers": {"a b": "c"}}, "valid header"),
-        ({"body": b"x" * 1_048_569}, "Task size too large: at most 1048569 bytes."),
+        ({"body": b"x" * 1_048_569}, "Task size too large"),
     ],
 )
 def test_a_request_that_can_never_be_sent_is_refused(world, request_, word):

@@ -157,10 +157,11 @@ def post(world, path, body=b"", **headers):
     return requests.post(f"{world.url}/v2/{QUEUE}/{path}", data=body, headers=headers, timeout=10)
 
 
-def test_any_body_becomes_a_task(buffer):
+@pytest.mark.parametrize("path", ["tasks:buffer", "tasks/:buffer"])
+def test_any_body_becomes_a_task(buffer, path):
     buffer.make_queue(http_target={"uri_override": at_worker(buffer)})
 
-    answer = post(buffer, "tasks:buffer", b"\x00anything")
+    answer = post(buffer, path, b"\x00anything")
 
     arrival = buffer.worker.next()
     assert answer.status_code == 200

@@ -150,7 +150,7 @@ def test_a_name_that_is_no_task_name_is_refused(world, name):
             {"oauth_token": {"scope": "x"}},
             "HttpRequest.oauthToken.serviceAccountEmail is required.",
         ),
-        ({"body": b"x" * 1_048_569}, "Task size too large: at most 1048569 bytes."),
+        ({"body": b"x" * 1_048_569}, "Task size too large"),
     ],
 )
 def test_a_request_that_can_never_be_sent_is_refused(world, request_fields, message):
@@ -166,7 +166,7 @@ def test_a_task_just_within_the_size_limit_is_accepted(world):
     world.create("b", http_request={"body": b"x" * (1_000_000 + room)})
 
     message = refusal(world.create, "c", http_request={"body": b"x" * (1_000_001 + room)})
-    assert message == "Task size too large: at most 1048569 bytes."
+    assert message == "Task size too large"
 
 
 @pytest.mark.parametrize("url", ["http://x/" + "a" * 2074, "http://x/" + "ü" * 345])

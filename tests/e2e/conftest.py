@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from adjourn_local.runtime.stack import Stack, running
-from tests.e2e.application import app
 
 
 class Ear:
@@ -77,7 +76,7 @@ def log() -> Log:
 
 @pytest.fixture(scope="session")
 def stack(ear: Ear, log: Log) -> Iterator[Stack]:  # noqa: ARG001 - the functions inherit the ear
-    stack = Stack(app, "tests.e2e.application:app", write=log.write, enforces_iam=True)
+    stack = Stack("tests.e2e.application:app", write=log.write, enforces_iam=True)
     with running(stack):
         yield stack
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from adjourn_local.runtime.stack import SERVICE_ACCOUNT, USER_AUDIENCE, Stack
+from adjourn_local.runtime.addresses import SERVICE_ACCOUNT, USER_AUDIENCE
+from adjourn_local.runtime.stack import Stack
 from adjourn_local.tokens.user_tokens import TOKEN_PATH
 from tests.e2e.conftest import Ear, Log
 

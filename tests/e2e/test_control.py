@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[str]:
     ear = Ear(tmp_path_factory.mktemp("ear") / "ear")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("E2E_EAR", ear.path)
-        stack = Stack(app, "tests.e2e.application:app", write=log.write)
+        stack = Stack("tests.e2e.application:app", write=log.write)
         with running(stack):
             yield stack.ports.url("http")
     ear.close()
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_refused_with_what_to_write(
 @pytest.mark.parametrize("what", ["faults", "clock"])
 def test_a_foreign_name_for_this_machine_is_refused(control: Control, what: str) -> None:
     assert control("PUT", what, "none", Host="evil.example").status_code == 403
-    assert control("POST", what, "none").status_code == 405
+    assert control("POST", what, "none").status_code == 415
 
 
 def test_the_control_port_is_not_mistaken_for_a_service(url: str) -> None:

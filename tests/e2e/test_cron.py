@@ -16,8 +16,9 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
     CloudSchedulerGrpcTransport,
 )
 
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.runtime.stack import LOCATION, PROJECT, SERVICE_ACCOUNT, Stack
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.application import app
 from tests.e2e.conftest import Log
 from tests.support import serving

@@ -12,7 +12,7 @@ import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from adjourn_local.runtime.stack import LOCATION, PROJECT
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -4,14 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_packaged import INSTALLING, ROOT, is_index_away, uv
+import adjourn
+from tests.installed import PATIENCE, copy_sources, install, make_environment
 
 SHOP = """
 import datetime as dt
@@ -112,23 +111,10 @@ def test_a_failure_shows_what_the_functions_printed(adjourn_stack):
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the interpreter of an environment in which adjourn is installed, not checked out."""
     folder = tmp_path_factory.mktemp("installed")
-    made = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    for name in ("shared", "local", "functions"):  # building leaves files beside the sources
-        shutil.copytree(ROOT / name, folder / "checkout" / name, ignore=made)
-    python = folder / "venv" / "bin" / "python"
-    assert uv("venv", "--python", sys.executable, str(folder / "venv")).returncode == 0
-    told = uv(
-        *("pip", "install", "--no-deps", "--python", str(python)),
-        *(str(folder / "checkout" / name) for name in ("shared", "local")),
-    )
-    if told.returncode and is_index_away(folder):
-        pytest.skip("needs a package index for setuptools")
-    assert told.returncode == 0, told.stderr
-    shutil.rmtree(folder / "checkout")
-    site = next((folder / "venv" / "lib").glob("python*/site-packages"))
-    # All that adjourn requires; the checkout, to which a file in there leads, does not come along.
-    theirs = [str(Path(pytest.__file__).resolve().parents[1]), sysconfig.get_path("purelib")]
-    (site / "required.pth").write_text("\n".join(dict.fromkeys(theirs)))
+    sources = copy_sources(folder / "adjourn")
+    python = make_environment(folder / "venv")
+    install(python, str(sources / "shared"), str(sources / "local"))
+    shutil.rmtree(sources)
     return python
 
 
@@ -156,12 +142,12 @@ def test_the_fixtures_work_where_adjourn_is_installed(
         env=environment_of_a_user,
         capture_output=True,
         text=True,
-        timeout=INSTALLING,
+        timeout=PATIENCE,
         check=False,
     )
 
     assert "1 failed, 5 passed" in told.stdout, told.stdout + told.stderr
-    assert re.search(r"plugins: .*adjourn-local-0.1.0", told.stdout)
+    assert re.search(rf"plugins: .*adjourn-local-{adjourn.__version__}", told.stdout)
     assert "FAILED test_shop.py::test_a_failure_shows_what" in told.stdout
     shown = told.stdout.split("What adjourn's functions printed")[1]
     assert "shop.fail failed" in shown

@@ -15,8 +15,9 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 
 from adjourn_local.packaging.bundle import Application, bundles, write
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
 from adjourn_local.runtime.functions import NAMES, Staged
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.conftest import Ear, Log
 from tests.e2e.packaged.tasks import Count, app, greet
 
@@ -81,7 +82,7 @@ def ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
 
 @pytest.fixture(scope="module")
 def packaged(build: Path, programs: Path, ear: Ear, log: Log) -> Iterator[Stack]:  # noqa: ARG001 - the functions inherit the ear
-    stack = Stack(app, SPEC, write=log.write, staged=Staged(build, programs))
+    stack = Stack(SPEC, write=log.write, staged=Staged(build, programs))
     with running(stack):
         yield stack
 

@@ -11,7 +11,8 @@ from google.cloud.tasks_v2 import CloudTasksClient, Queue
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 import adjourn.testing
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
+from adjourn_local.runtime.stack import Stack
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"

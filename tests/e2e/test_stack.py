@@ -19,7 +19,8 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 
 from adjourn import Status
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Stack
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
+from adjourn_local.runtime.stack import Stack
 from tests.e2e.application import (
     Forget,
     Raise,
@@ -113,8 +114,8 @@ def test_a_function_that_is_told_to_stop_finishes_what_it_runs(
     wait(door)
     assert ear.hear() == "waiting"
 
-    (deferred,) = (each for each in stack._functions._running if each.name == "deferred")
-    workers = subprocess.check_output(["pgrep", "-P", str(deferred.process.pid)], text=True)
+    deferred = stack._functions.generation.running["deferred"]
+    workers = subprocess.check_output(["pgrep", "-P", str(deferred.group)], text=True)
     os.kill(int(workers), signal.SIGTERM)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
         knock.sendto(b"finished", door)
@@ -148,8 +149,8 @@ def test_an_iteration_in_shards_begins_when_its_transaction_is_committed(ear: Ea
 def test_an_iteration_step_that_is_told_to_stop_leaves_the_rest_to_the_next(
     stack: Stack, ear: Ear
 ) -> None:
-    (queryiter,) = (each for each in stack._functions._running if each.name == "queryiter")
-    worker = subprocess.check_output(["pgrep", "-P", str(queryiter.process.pid)], text=True).strip()
+    queryiter = stack._functions.generation.running["queryiter"]
+    worker = subprocess.check_output(["pgrep", "-P", str(queryiter.group)], text=True).strip()
     client = datastore.Client()
     client.put_multi([datastore.Entity(client.key("House", name)) for name in "abcd"])
     run = Visit.start(client.query(kind="House"))

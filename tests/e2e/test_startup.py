@@ -33,7 +33,7 @@ def starting(
 ) -> Iterator[tuple[Stack, LoopThread, Log]]:
     """Start the stack, let this process talk to it, and yield it with its thread and its log."""
     log = Log()
-    stack = Stack(app, "tests.e2e.startup_application:app", state=state, write=log.write)
+    stack = Stack("tests.e2e.startup_application:app", state=state, write=log.write)
     with running(stack) as loop, monkeypatch.context() as patch:
         for name, value in {**stack.environment(), **environment}.items():
             patch.setenv(name, value)

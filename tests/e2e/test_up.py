@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -19,13 +19,25 @@ from google.api_core.exceptions import Aborted
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import datastore, scheduler_v1, tasks_v2
 
+import adjourn
 from adjourn_local.cli import main
-from adjourn_local.runtime.stack import Stack, running
-from tests.e2e.application import app
 from tests.support import refused
 
 APP = "tests.e2e.application:app"
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "adjourn_local", "up")
+SHOP = """\
+import adjourn
+from google.cloud import datastore
+from shop import rates
+
+app = adjourn.App()
+
+@app.deferred(name="note")
+def note():
+    client = datastore.Client()
+    client.put(datastore.Entity(client.key("Note", rates.RATE)))
+"""
 
 
 class Up:
@@ -52,18 +64,23 @@ class Up:
 
 
 @contextmanager
-def up(*options: str) -> Iterator[Up]:
+def up(
+    *options: str, app: str = APP, cwd: Path = ROOT, command: Sequence[str] = COMMAND
+) -> Iterator[Up]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "adjourn_local", "up", APP, *options],
-        cwd=ROOT,
+        [*command, app, *options],
+        cwd=cwd,
+        env={**os.environ, "PWD": str(cwd)},  # as a shell has it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # a terminal sends Ctrl-C to a group of processes
     )
     try:
         yield Up(process)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=30)
 
 
@@ -82,7 +99,7 @@ def is_free(address: str) -> bool:
 
 
 def stop(stack: Up) -> int:
-    stack.process.send_signal(signal.SIGINT)
+    os.killpg(stack.process.pid, signal.SIGINT)
     stack.process.communicate(timeout=30)
     return stack.process.returncode
 
@@ -119,23 +136,6 @@ def test_a_killed_stack_leaves_no_function_behind() -> None:
 
         for connection in connections:
             wait_for_end(connection)
-
-
-def test_a_function_that_ends_by_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    stack = Stack(app, APP)
-    with running(stack):
-        deferred = stack._functions._running[0].process.pid
-
-        os.killpg(deferred, signal.SIGKILL)
-
-        give_up = time.monotonic() + 30
-        while not any("ended unexpectedly" in each for each in caplog.messages):
-            assert time.monotonic() < give_up
-    (line,) = [each for each in caplog.messages if "ended unexpectedly" in each]
-    assert line == (
-        "The function deferred has ended unexpectedly (status -9); its tasks fail until the stack"
-        " is restarted."
-    )
 
 
 def test_state_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,3 +346,45 @@ def test_a_wrong_application_is_said_in_one_line(app: str, said: str) -> None:
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Return a folder with a package that is on nobody's path."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "rates.py").write_text("RATE = 19\n")
+    (tmp_path / "shop" / "tasks.py").write_text(SHOP)
+    return tmp_path
+
+
+def runs_the_shop(stack: Up, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Let the function run a task of the shop, and say whether it did."""
+    for name, value in stack.variables.items():
+        monkeypatch.setenv(name, value)
+    adjourn.App().deferred(name="note")(lambda: None)()  # as the shop itself would call it
+    client = datastore.Client()
+    give_up = time.monotonic() + 30
+    while client.get(client.key("Note", 19)) is None:
+        assert time.monotonic() < give_up, stack.said
+        time.sleep(0.05)
+    return True
+
+
+def test_an_application_is_named_by_its_file(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(shop / "shop" / "tasks.py")
+    with up("--memory", "--port", "0", app=f"{file}:app") as stack:
+        assert runs_the_shop(stack, monkeypatch)
+        assert stop(stack) == 0
+    assert "adjourn is up for shop.tasks:app" in "".join(stack.said)
+
+
+@pytest.mark.skipif(not (Path(sys.prefix) / ".ready").exists(), reason="needs `make venv`")
+def test_make_finds_an_application_where_it_is_called(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = ("make", "-C", str(ROOT), "up", "OPTIONS=--port 0", f"VENV={sys.prefix}")
+    with up(app="APP=shop.tasks:app", cwd=shop, command=make) as stack:
+        assert runs_the_shop(stack, monkeypatch)
+        assert stop(stack) == -signal.SIGINT  # as make ends itself on Ctrl-C
+    assert (shop / ".adjourn").is_dir()

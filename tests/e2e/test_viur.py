@@ -12,7 +12,8 @@ from google.cloud import datastore, tasks_v2
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from adjourn_local.runtime.stack import LOCATION, PROJECT, SERVICE_ACCOUNT, Stack, running
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT
+from adjourn_local.runtime.stack import Stack, running
 from tests import viur_shop as shop
 from tests.e2e.conftest import Ear
 
@@ -36,7 +37,7 @@ def viur_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
     """Start the stack for the shop."""
     path = tmp_path_factory.mktemp("viur") / "ear"
     ear = Ear(path)
-    stack = Stack(shop.app, "tests.viur_shop:app", write=lambda _name, _line: None)
+    stack = Stack("tests.viur_shop:app", write=lambda _name, _line: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIUR_EAR", str(path))
         with running(stack):

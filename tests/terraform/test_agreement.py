@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from adjourn.settings import Settings
+from tests.hostile import deployment
+from tests.terraform.deployed import functions
 from tests.terraform.workspace import MODULE, ROOT, Plan
 
 SHARED = ROOT / "shared" / "adjourn"
@@ -24,6 +26,14 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
         for field in dataclasses.fields(Settings)
         if field.name not in optional
     } <= given
+
+
+def test_hostile_requests_meet_functions_with_the_same_variables(plan: Plan) -> None:
+    others = {"ADJOURN_DATABASE", "ADJOURN_FALLBACK_LOCATION", "SHOP_BATCH", "SHOP_CURRENCY"}
+
+    for name, function in functions(plan).items():
+        tested = deployment.environment(name, dict.fromkeys(deployment.NAMES, 1), {})
+        assert function.environment.keys() - others <= tested.keys()
 
 
 def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> None:

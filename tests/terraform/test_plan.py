@@ -159,6 +159,7 @@ def test_what_functions_are_started_with_can_be_read_from_a_plan(plan: Plan) -> 
     for each in found.values():
         assert each.environment["LOG_EXECUTION_ID"] == "true"
         assert each.environment["THREADS"] == str(each.concurrency)
+        assert each.environment["FORWARDED_ALLOW_IPS"] == "255.255.255.255"
         assert None not in each.environment.values(), "all of it is known before anything is made"
 
 

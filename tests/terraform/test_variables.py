@@ -63,7 +63,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
                 "channels_by_severity": {"INFO": []},
                 "availability": 1,
             },
-            "database": {"backup_days": 99},
+            "database": {"backup_days": 99, "timeout_seconds": 61},
             "functions": {"cron": {"concurrency": 8, "cpu": 0.5}},
         },
         [
@@ -76,6 +76,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
             "channels_by_severity must be by CRITICAL, ERROR or WARNING",
             "availability from 0 to 0.9999",
             "backup_days of the database must be a whole number from 0 to 98",
+            "timeout_seconds of the database must be a whole number from 1 to 60",
             "concurrency of a function must be between 1 and 1000, and 1 if it has less",
         ],
     ),

@@ -1,17 +1,17 @@
 """A stored or queued call as text: in Python's syntax, as far as it can be decoded."""
 
 import json
-import zlib
 from collections.abc import Sequence
 
 from adjourn.errors import DecodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
+from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.tasks.objects import OBJECT_PATH
 
-_LONGEST_SHOWN = 16 << 20
+_LONGEST_SHOWN = 1 << 20
 
 
 def call_lines(body: bytes) -> Sequence[str]:
@@ -29,12 +29,12 @@ def call_lines(body: bytes) -> Sequence[str]:
 
 
 def body_tree(body: bytes) -> object:
-    """Return the JSON value in a body, or its text if it is not JSON."""
+    """Return the JSON value in a body, or its text if it is no JSON that a task may hold."""
     try:
-        plain = zlib.decompressobj().decompress(body, _LONGEST_SHOWN)
-    except zlib.error:
-        plain = body
+        plain = OF_TASK.inflated(body)
+    except DecodeError:
+        return body[:_LONGEST_SHOWN].decode(errors="backslashreplace")
     try:
         return json.loads(plain)
     except (ValueError, RecursionError):
-        return plain.decode(errors="backslashreplace")
+        return plain[:_LONGEST_SHOWN].decode(errors="backslashreplace")

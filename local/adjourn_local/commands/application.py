@@ -1,40 +1,58 @@
-"""Import the application that a command works on."""
+"""Find and import the application that a command works on."""
 
+import os
 import sys
-import traceback
 from pathlib import Path
 
 from adjourn import App
 from adjourn.application.loading import load_app
 from adjourn.errors import AdjournError
 from adjourn_local.errors import UsageError
+from adjourn_local.runtime.import_errors import describe
 
 
-def import_app(spec: str, folder: Path) -> App:
-    """Return the application `package.module:app`, imported from a folder.
+def locate(named: str, folder: Path) -> tuple[str, Path]:
+    """Return an application as `package.module:app`, and the folder to import it from.
+
+    Args:
+        named: `package.module:app`, or a file such as `~/shop/tasks.py:app`; for a file `:app` can
+            be left out. A file in a package belongs to the outermost package.
+        folder: From where a module is imported and a relative path starts.
+
+    Raises:
+        UsageError: There is no such file, or it cannot be imported by its name.
+    """
+    path, _, attribute = named.partition(":")
+    if os.sep not in path and not path.endswith(".py"):
+        return named, folder
+    file = (folder / Path(path).expanduser()).resolve()
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}; name a module as package.module:app.")
+    source = file.parent
+    while (source / "__init__.py").is_file():
+        source = source.parent
+    names = [part for part in file.relative_to(source).with_suffix("").parts if part != "__init__"]
+    if not (names and all(name.isidentifier() for name in names)):
+        raise UsageError(f"{file} cannot be imported: {'.'.join(names)!r} is not a module's name.")
+    return f"{'.'.join(names)}:{attribute or 'app'}", source
+
+
+def import_app(named: str, folder: Path) -> App:
+    """Return an application, which is named as for `locate`.
 
     Raises:
         AdjournError: It does not exist, or one of its declarations is invalid.
         UsageError: None is named, or its code raises an error on import; the message says where
             and which.
     """
-    if not spec:
+    if not named:
         raise UsageError("No application is named: give package.module:app, or set ADJOURN_APP.")
-    source = str(folder.resolve())
-    sys.path.insert(0, source)
+    spec, folder = locate(named, folder)
+    source = folder.resolve()
+    sys.path.insert(0, str(source))
     try:
         return load_app({"ADJOURN_APP": spec})
     except AdjournError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any error of the application
-        raise UsageError(f"{spec} cannot be imported: {_describe(error, source)}") from None
-
-
-def _describe(error: BaseException, source: str) -> str:
-    """Describe an error in one line, with the line of the application that raised it."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    if isinstance(error, SyntaxError):
-        return text  # which names the line
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if each.filename.startswith(source)] or frames
-    return f"{text} ({own[-1].filename}, line {own[-1].lineno})"
+        raise UsageError(describe(error, spec, source)) from None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from adjourn.settings import LOOPBACK, is_safe_url
 from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.errors import UsageError
+from adjourn_local.http.gate import host_name
 from adjourn_local.timing.durations import parse_duration
 
 _DEFAULT_STACK = "http://127.0.0.1:8711"
@@ -39,7 +40,7 @@ def duration(text: str) -> dt.timedelta:
 
 def add_application(parser: argparse.ArgumentParser) -> None:
     """Add the argument for an application, and `--source`."""
-    parser.add_argument("app", help="the application, as package.module:app")
+    parser.add_argument("app", help="the application, as package.module:app or file.py:app")
     parser.add_argument(
         "--source",
         type=Path,
@@ -47,6 +48,26 @@ def add_application(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder from which the application is imported (default: the current one)",
     )
+
+
+def add_allowed_hosts(parser: argparse.ArgumentParser) -> None:
+    """Add `--allow-host`."""
+    parser.add_argument(
+        "--allow-host",
+        type=_host,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name, besides localhost, under which the HTTP ports are used, such as"
+        " host.docker.internal; may be repeated",
+    )
+
+
+def _host(text: str) -> str:
+    name = host_name(text)
+    if name is None or name != text.lower():
+        raise argparse.ArgumentTypeError(f"{text} is not the name of a host, without a port")
+    return name
 
 
 def add_ages(parser: argparse.ArgumentParser) -> None:

@@ -6,18 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich.table import Table
 
 from adjourn.settings import LOOPBACK, is_safe_url
 from adjourn_local.clients.callable_tasks import CallableTasks, gcloud_token, local_token
+from adjourn_local.clients.parameters import Schema, is_list, parameter
 from adjourn_local.commands import Add
 from adjourn_local.commands.output import console, plain, print_json, say
 from adjourn_local.errors import UsageError
-
-Schema = Mapping[str, Any]
 
 
 def add(add: Add) -> None:
@@ -123,31 +121,11 @@ def _parameters(given: Sequence[str], form: Schema) -> Mapping[str, object]:
             values[name[:-1]] = _json(each, text)
         else:
             texts.setdefault(name, []).append(text)
-    return values | {name: _value(form.get(name, {}), name, each) for name, each in texts.items()}
-
-
-def _value(schema: Schema, name: str, texts: Sequence[str]) -> object:
-    plain_schema = _without_null(schema)
-    if plain_schema.get("type") == "array":
-        return [_scalar(_without_null(plain_schema["items"]), text) for text in texts]
-    if len(texts) > 1:
-        raise UsageError(f"--param {name} is not a list, but given {len(texts)} times.")
-    return _scalar(plain_schema, texts[0])
-
-
-def _scalar(schema: Schema, text: str) -> object:
-    """Convert a text to the type of a schema; a text that does not fit is left to the function."""
-    if schema.get("type") in {"integer", "number", "boolean"}:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return next((value for value in schema.get("enum", ()) if str(value) == text), text)
-
-
-def _without_null(schema: Schema) -> Schema:
-    found: Schema = schema.get("anyOf", [schema])[0]
-    return found
+    for name, items in texts.items():
+        if len(items) > 1 and not is_list(form.get(name, {})):
+            raise UsageError(f"--param {name} is not a list, but given {len(items)} times.")
+        values[name] = parameter(form.get(name, {}), items)
+    return values
 
 
 def _json(given: str, text: str) -> object:

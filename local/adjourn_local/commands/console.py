@@ -6,11 +6,11 @@ from pathlib import Path
 
 import uvicorn
 
-from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import count
+from adjourn_local.commands.arguments import add_allowed_hosts, count
 from adjourn_local.commands.output import say
+from adjourn_local.console.gate import gated
 from adjourn_local.console.opening import project
 from adjourn_local.console.rendering import PREFIX
 from adjourn_local.console.site import console
@@ -28,6 +28,7 @@ def add(add: Add) -> None:
         help="the application, for its periodic functions and callable tasks",
     )
     parser.add_argument("--port", type=count, default=8720, help="default: %(default)s")
+    add_allowed_hosts(parser)
     parser.add_argument("--write", action="store_true", help="allow changes; each is written down")
 
 
@@ -38,9 +39,10 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting or the application is invalid.
     """
     app = import_app(options.app, Path()) if options.app else None
-    shown = project(Settings.from_env(os.environ), app, is_writable=options.write)
+    shown = project(os.environ, app, is_writable=options.write)
     say(
         f"The console of {shown.settings.project} is at http://{ports.HOST}:{options.port}{PREFIX}/"
     )
-    uvicorn.run(console(shown), host=ports.HOST, port=options.port, log_level="warning")
+    site = gated(console(shown), options.allow_host)
+    uvicorn.run(site, host=ports.HOST, port=options.port, log_level="warning")
     return 0

@@ -46,6 +46,12 @@ def add(add: Add) -> None:
         action.add_argument("ids", nargs="*", type=record_id, metavar="id")
         action.add_argument("--all", action="store_true", help="all that match the filters")
         action.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "replay":
+            action.add_argument(
+                "--vouch",
+                action="store_true",
+                help="take calls for genuine that cannot prove it; look at them first",
+            )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,7 +102,12 @@ def _replay(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int
     ids = _chosen(dead_letters, options)
     if ids and options.all and not is_agreed(f"Replay {len(ids)} dead letters?", yes=options.yes):
         return 1
-    return _each(ids, lambda task_id: f"{task_id} is now {dead_letters.replay(task_id)}")
+
+    def replay(task_id: str) -> str:
+        name = dead_letters.replay(task_id, is_vouched_for=options.vouch)
+        return f"{task_id} is now {name}"
+
+    return _each(ids, replay)
 
 
 def _discard(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:

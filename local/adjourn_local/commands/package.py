@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from adjourn_local.commands import Add
+from adjourn_local.commands.application import locate
 from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError
@@ -58,18 +59,19 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         PackageError: The application cannot be packaged.
     """
+    spec, source = locate(options.app, options.source)
     application = Application(
-        spec=options.app,
-        source=options.source,
+        spec=spec,
+        source=source,
         include=options.include,
-        pinned=options.requirements or _default_requirements(options.source),
+        pinned=options.requirements or _default_requirements(source),
         allow=options.allow,
         is_hashed=not options.without_hashes,
     )
     try:
         found = bundles(application)
         if not options.dry_run:
-            write(options.output, options.app, found)
+            write(options.output, spec, found)
     except OSError as error:
         raise PackageError(f"{error.filename}: {error.strerror}.") from None
     for bundle in found:

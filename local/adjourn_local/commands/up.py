@@ -4,34 +4,54 @@ import argparse
 import asyncio
 import logging
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from adjourn import App
+from adjourn import AdjournError, App
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
-from adjourn_local.commands.arguments import duration
+from adjourn_local.commands.application import import_app, locate
+from adjourn_local.commands.arguments import add_allowed_hosts, duration
+from adjourn_local.commands.env import check_file, variables_file
 from adjourn_local.datastore import Concurrency
+from adjourn_local.errors import UsageError
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
+from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.log_lines import readable
-from adjourn_local.runtime.stack import PROJECT, Stack
+from adjourn_local.runtime.reload import reload_on_changes
+from adjourn_local.runtime.running_stack import RunningStack, announced
+from adjourn_local.runtime.source_watch import SourceWatch, source_folders
+from adjourn_local.runtime.stack import Stack
+from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
+INTERRUPTED = 130  # as a shell reports after Ctrl-C
+
+_log = logging.getLogger(__name__)
 
 
 def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
     up.set_defaults(run=_run)
-    up.add_argument("app", help="the application, as package.module:app")
+    up.add_argument("app", help="the application, as package.module:app or file.py:app")
     up.add_argument(
         "--port",
         type=_port,
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
+    add_allowed_hosts(up)
     _add_state(up)
+    _add_env_file(up)
+    up.add_argument(
+        "--reload",
+        action=argparse.BooleanOptionalAction,
+        help="restart the functions when the code changes (default: if a terminal is attached)",
+    )
     _add_tasks(up)
     _add_jobs_and_datastore(up)
     up.add_argument(
@@ -53,6 +73,15 @@ def _add_state(up: argparse.ArgumentParser) -> None:
         help="folder of the state file (default: %(default)s)",
     )
     state.add_argument("--memory", action="store_true", help="keep no state")
+
+
+def _add_env_file(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="PATH",
+        help="a file for the variables of an own process, such as .env; removed at the end",
+    )
 
 
 def _add_tasks(up: argparse.ArgumentParser) -> None:
@@ -124,13 +153,12 @@ def _faults(text: str) -> Faults:
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
-    return asyncio.run(_up(import_app(options.app, Path()), options))
-
-
-async def _up(app: App, options: argparse.Namespace) -> int:
+    options.app, source = locate(options.app, Path())
+    if options.env_file is not None:
+        check_file(options.env_file)
     stack = Stack(
-        app,
         options.app,
+        source=source,
         state=None if options.memory else options.state,
         base_port=options.port,
         tasks=TasksOptions(
@@ -144,16 +172,87 @@ async def _up(app: App, options: argparse.Namespace) -> int:
         concurrency=Concurrency(options.concurrency_mode),
         faults=options.faults,
         enforces_iam=options.enforce_iam,
+        allowed_hosts=options.allow_host,
         write=_write,
+        application=lambda: _application(options.app, source, stack),
     )
+    return asyncio.run(_up(stack, source, options))
+
+
+def _application(spec: str, source: Path, stack: Stack) -> App | None:
+    """Import the application into this process; return None if it cannot be imported now."""
+    try:
+        with variables(stack.environment()):
+            return import_app(spec, source)
+    except (AdjournError, UsageError) as error:
+        _log.warning("The console does not know the application: %s", error)
+        return None
+
+
+async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with stack:
-        print(_greeting(stack, options), flush=True)
-        await stopped.wait()
-        print("Stopping ...", flush=True)
-    return 0
+
+    def stop() -> None:
+        if stopped.is_set():
+            stack.hurried.set()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    reloads = sys.stdin.isatty() if options.reload is None else options.reload
+    watch = SourceWatch(source_folders(source)) if reloads else None
+    if not await _started(stack, watch, stopped):
+        return INTERRUPTED
+    closing = ExitStack()
+    closing.enter_context(_told(stack, source, options))
+    print(_greeting(stack, options), flush=True)
+    reloading = asyncio.create_task(reload_on_changes(stack, watch)) if watch else None
+    await stopped.wait()
+    print("Stopping ...", flush=True)
+    closing.close()
+    if watch and reloading:
+        watch.stop()
+        reloading.cancel()
+        await asyncio.wait({reloading})
+    await stack.__aexit__(None, None, None)
+    return INTERRUPTED if stack.hurried.is_set() else 0
+
+
+@contextmanager
+def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[None]:
+    """Let commands find the stack, and write the file that `--env-file` names."""
+    environment = stack.environment()
+    running = RunningStack(app=options.app, source=str(source.resolve()), environment=environment)
+    with ExitStack() as closing:
+        if not options.memory:
+            closing.enter_context(announced(options.state, running))
+        if options.env_file is not None:
+            closing.enter_context(variables_file(options.env_file, environment))
+        yield
+
+
+async def _started(stack: Stack, watch: SourceWatch | None, stopped: asyncio.Event) -> bool:
+    """Start the stack; return whether it was not stopped before it had started."""
+    starting = asyncio.create_task(_start(stack, watch))
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+    stopping.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+        return True
+    return False
+
+
+async def _start(stack: Stack, watch: SourceWatch | None) -> None:
+    if watch:
+        # Before the code is loaded, so that no change is missed.
+        try:
+            await asyncio.to_thread(watch.start)
+        except OSError as error:
+            _log.warning("Changes of the code are not noticed: %s.", error)
+    await stack.__aenter__()
 
 
 def _greeting(stack: Stack, options: argparse.Namespace) -> str:

@@ -1,6 +1,9 @@
 """What a console shows: a deployment, seen through counted adapters."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from google.cloud.tasks_v2 import CloudTasksClient
 
 from adjourn import App
 from adjourn.application.wiring import Wiring
@@ -8,8 +11,11 @@ from adjourn.execution.replay import StoredDeadLetters
 from adjourn.iteration.control import Runs
 from adjourn.ports import Adapters
 from adjourn.settings import Settings
+from adjourn_local.clients.queues import Queues
 from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.console.audit import Audit
+from adjourn_local.console.costs import spend
+from adjourn_local.console.entities import Entities
 from adjourn_local.console.records import Records
 
 
@@ -21,6 +27,9 @@ class Deployment:
         settings: Which deployment it is.
         adapters: Its services; they count what a page costs.
         records: Counts and pages of stored records.
+        entities: All entities, the application's included.
+        tasks_client: Returns the client of Cloud Tasks.
+        environ: The variables from which the settings were read.
         audit: Where changes are written down.
         app: The application; None if it is not known.
         control: Clock and faults of a laptop stack; None for a project.
@@ -29,6 +38,9 @@ class Deployment:
     settings: Settings
     adapters: Adapters
     records: Records
+    entities: Entities
+    tasks_client: Callable[[], CloudTasksClient]
+    environ: Mapping[str, str]
     audit: Audit
     app: App | None
     control: StackControl | None
@@ -43,6 +55,15 @@ class Deployment:
         """The dead letters."""
         adapters = self.adapters
         return StoredDeadLetters(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+
+    @property
+    def queues(self) -> Queues:
+        """The queues of the region."""
+        return Queues(
+            client=self.tasks_client,
+            parent=f"projects/{self.settings.project}/locations/{self.settings.location}",
+            count=lambda number: spend(tasks=number),
+        )
 
     @property
     def runs(self) -> Runs:

@@ -8,6 +8,9 @@ from typing import Any
 from aiohttp import web
 from starlette.types import ASGIApp
 
+from adjourn_local.http.bodies import BODY
+from adjourn_local.http.gate import FORM, accepting
+
 
 def mounted(make: Callable[[], ASGIApp], prefix: str) -> list[web.RouteDef]:
     """Return the routes by which an aiohttp server serves an ASGI application.
@@ -18,6 +21,7 @@ def mounted(make: Callable[[], ASGIApp], prefix: str) -> list[web.RouteDef]:
     """
     application = cache(make)
 
+    @accepting(FORM)
     async def handle(request: web.Request) -> web.StreamResponse:
         exchange = _Exchange(request)
         await application()(_scope(request), exchange.receive, exchange.send)
@@ -37,7 +41,7 @@ class _Exchange:
 
     async def receive(self) -> dict[str, Any]:
         if self._body is None:
-            self._body = await self._request.read()
+            self._body = self._request[BODY]
             return {"type": "http.request", "body": self._body, "more_body": False}
         await self._is_over.wait()
         return {"type": "http.disconnect"}

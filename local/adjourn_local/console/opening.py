@@ -2,7 +2,7 @@
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from adjourn import App
 from adjourn.clock import Clock
 from adjourn.concurrency import PerProcess
 from adjourn.gcp import google_adapters
+from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
@@ -24,35 +25,38 @@ from adjourn_local.clients.stack_control import StackControl
 from adjourn_local.console.audit import Audit
 from adjourn_local.console.costs import counted
 from adjourn_local.console.deployment import Deployment
+from adjourn_local.console.entities import Entities
 from adjourn_local.console.records import Records
 
 
-def project(settings: Settings, app: App | None, *, is_writable: bool) -> Deployment:
-    """Return the deployment that settings name; nothing is connected yet.
+def project(environ: Mapping[str, str], app: App | None, *, is_writable: bool) -> Deployment:
+    """Return the deployment that an environment names; nothing is connected yet.
 
     Args:
-        settings: Which deployment.
+        environ: Has the settings.
         app: The application; None if it is not known.
         is_writable: Whether the console may change anything.
 
     Raises:
         ConfigurationError: The settings are wrong.
     """
+    settings = Settings.from_env(environ)
     client = PerProcess(lambda: datastore_client(settings))
     who = account(client) if is_writable else ""
-    return _deployment(settings, app, google_adapters(settings, None), client, who)
+    return _deployment(environ, app, google_adapters(settings, None), client, who)
 
 
-def laptop(settings: Settings, app: App | None, clock: Clock, datastore: str) -> Deployment:
+def laptop(environ: Mapping[str, str], app: App | None, clock: Clock, datastore: str) -> Deployment:
     """Return the laptop stack in this process as a deployment; changes are allowed.
 
     Args:
-        settings: Those of its functions.
+        environ: That of an application outside of it.
         app: The application.
         clock: The stack's clock.
         datastore: `host:port` of its Datastore. This process need not have the variable that leads
             Google's client there.
     """
+    settings = Settings.from_env(environ)
     client = PerProcess(lambda: _client_of(settings, datastore))
     adapters = replace(
         google_adapters(settings, None),
@@ -60,7 +64,7 @@ def laptop(settings: Settings, app: App | None, clock: Clock, datastore: str) ->
         queries=DatastoreQueries(client),
         clock=clock,
     )
-    return _deployment(settings, app, adapters, client, _machine_user())
+    return _deployment(environ, app, adapters, client, _machine_user())
 
 
 def _client_of(settings: Settings, datastore: str) -> Client:
@@ -74,13 +78,20 @@ def _client_of(settings: Settings, datastore: str) -> Client:
 
 
 def _deployment(
-    settings: Settings, app: App | None, adapters: Adapters, client: Callable[[], Client], who: str
+    environ: Mapping[str, str],
+    app: App | None,
+    adapters: Adapters,
+    client: Callable[[], Client],
+    who: str,
 ) -> Deployment:
-    counting = counted(adapters)
+    counting, settings = counted(adapters), Settings.from_env(environ)
     return Deployment(
         settings=settings,
         adapters=counting,
         records=Records(client),
+        entities=Entities(client),
+        tasks_client=CloudTaskQueue(settings).client,
+        environ=environ,
         audit=Audit(adapters=counting, who=who),
         app=app,
         control=_control(settings),

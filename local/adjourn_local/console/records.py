@@ -99,12 +99,10 @@ class Records:
             query = self._query(kind, equal or {})
             if latest is not None:
                 query.order = [f"-{latest}"]
-            results = query.fetch(limit=size, start_cursor=_cursor(after))
+            results = query.fetch(limit=size, start_cursor=cursor(after))
             rows = [(str(each.key.name), dict(each)) for each in results]
             spend(reads=max(1, len(rows)))
-            token = results.next_page_token
-        more = token is not None and len(rows) == size
-        return Page(rows=rows, next=token.decode() if more else None)
+        return Page(rows=rows, next=next_page(results, len(rows), size))
 
     def _query(self, kind: str, equal: Mapping[str, object]) -> Any:
         query = self._client().query(kind=kind)
@@ -113,7 +111,18 @@ class Records:
         return query
 
 
-def _cursor(text: str | None) -> bytes | None:
+def next_page(results: Any, found: int, size: int) -> str | None:
+    """Return the cursor behind a page that is full, None behind the last one."""
+    token = results.next_page_token
+    return token.decode() if token is not None and found == size else None
+
+
+def cursor(text: str | None) -> bytes | None:
+    """Return the cursor of an address.
+
+    Raises:
+        AddressError: It is none.
+    """
     if text is None:
         return None
     if not _CURSOR.fullmatch(text):

@@ -16,12 +16,22 @@ from adjourn.errors import AdjournError, DeclarationError, UnknownNameError
 from adjourn_local.console.costs import counting
 from adjourn_local.console.deployment import Deployment
 from adjourn_local.console.formats import AddressError
-from adjourn_local.console.pages import audit, clock, dead_letters, iterations, periodic
+from adjourn_local.console.pages import (
+    audit,
+    clock,
+    datastore,
+    dead_letters,
+    iterations,
+    periodic,
+    queues,
+    settings,
+    start,
+)
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
 from adjourn_local.errors import UsageError
 
-_PAGES = (dead_letters, iterations, periodic, audit)
-_LAPTOP = (clock,)
+_PAGES = (queues, dead_letters, iterations, periodic, start, audit, settings)
+_LAPTOP = (clock, datastore)
 
 # Nothing from elsewhere, nothing inline: what a task wrote into an error text cannot run.
 _HEADERS = {

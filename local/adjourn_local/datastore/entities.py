@@ -5,11 +5,11 @@ from typing import Any
 
 from adjourn_local.datastore import index_values, keys
 from adjourn_local.datastore.messages import invalid
+from adjourn_local.datastore.value_rules import CHECKS, LONGEST_INDEXED
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_ENTITY = 1_048_572
 _MAX_NAME = 1500
-_MAX_INDEXED = 1500
 _MAX_UNINDEXED = 1_048_487
 _MAX_NESTING = 20
 _MAX_ELEMENTS = 20_000
@@ -22,7 +22,9 @@ _TEXTS = frozenset({"string_value", "blob_value"})
 
 
 def indexed_values(entity: Any, wanted: Container[str] | None = None) -> IndexedValues:
-    """Return the distinct index values of each property path of an entity.
+    """Check an entity, and return the distinct index values of each of its property paths.
+
+    Its timestamps are rounded down to microseconds, as they are stored.
 
     Every indexed path is a key of the result; paths that are not `wanted` have no values.
 
@@ -41,13 +43,21 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
         )
     found: IndexedValues = {}
     for name, value, which, indexed in _leaves(entity.properties, "", 1, indexed=True):
+        if which in CHECKS:
+            CHECKS[which](value)
         if indexed:
             items = found.setdefault(name, [])
             if wanted is None or name in wanted:
                 items.append(index_values.ENCODERS[which](value))
         # In a small entity every value is short enough.
-        if size > _MAX_INDEXED and which in _TEXTS:
-            _check_length(name, value, which, _MAX_INDEXED if indexed else _MAX_UNINDEXED)
+        if size > LONGEST_INDEXED and which in _TEXTS:
+            # Only its own exclusion counts, not that of an entity around it.
+            limit = _MAX_UNINDEXED if value.exclude_from_indexes else LONGEST_INDEXED
+            _check_length(name, value, which, limit)
+    return _distinct(found)
+
+
+def _distinct(found: IndexedValues) -> IndexedValues:
     for name, items in found.items():
         if len(items) > 1:
             found[name] = sorted(set(items))

@@ -4,6 +4,8 @@ Order: by path element; ancestors before descendants, kinds and names by UTF-8 b
 before names (https://cloud.google.com/datastore/docs/concepts/entities#kinds_and_identifiers).
 """
 
+import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from adjourn_local.datastore.messages import Key, invalid
@@ -16,6 +18,10 @@ _ID_BIAS = 1 << 63
 _MAX_ELEMENTS = 100
 _MAX_NAME = 1500
 _MAX_KEY = 6 << 10
+# The documentation of PartitionId in google/datastore/v1/entity.proto. Projects may also have a
+# domain, or the prefix of App Engine's high-replication applications.
+_DIMENSION = re.compile(r"[A-Za-z\d.\-_]{0,100}")
+_PROJECT = re.compile(r"(?:[a-z]~)?(?:[A-Za-z\d.\-]{1,100}:)?[A-Za-z\d.\-_]{0,100}")
 
 
 class Partition(NamedTuple):
@@ -210,6 +216,24 @@ def is_reserved(name: str) -> bool:
     return name.startswith("__") and name.endswith("__") and len(name) >= len("____")
 
 
+@lru_cache(maxsize=1024)
+def check_partition(project: str, database: str, namespace: str) -> None:
+    """Refuse a partition that the service cannot have, or keeps for itself.
+
+    Raises:
+        RpcError: A name is outside of its grammar, or reserved.
+    """
+    for what, name, grammar in (
+        ("project", project, _PROJECT),
+        ("database", database, _DIMENSION),
+        ("namespace", namespace, _DIMENSION),
+    ):
+        if not grammar.fullmatch(name):
+            raise invalid(f'The {what} "{name}" does not match "{grammar.pattern}".')
+        if is_reserved(name):
+            raise invalid(f'The {what} "{name}" is reserved.')
+
+
 class RequestDatabase:
     """The project and database of a request, to which its keys must belong."""
 
@@ -223,7 +247,7 @@ class RequestDatabase:
         """Return a key's partition; a project that the key omits is the request's.
 
         Raises:
-            RpcError: The key belongs to another project or database.
+            RpcError: The key belongs to another project or database, or its namespace is invalid.
         """
         given = key.partition_id
         if given.project_id not in self._projects:
@@ -239,6 +263,7 @@ class RequestDatabase:
         namespace = given.namespace_id
         found = self._partitions.get(namespace)
         if found is None:
+            check_partition(self._project, self._database, namespace)
             found = Partition(self._project, self._database, namespace)
             self._partitions[namespace] = found
         return found

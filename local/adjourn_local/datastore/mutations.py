@@ -153,16 +153,16 @@ class MutationWriter:
             if old is None:
                 return None
             return Change(draft.key, old, None, removed_rows=self._rows_before(draft, old))
+        after = self._rows(draft, entity)  # which rounds what is stored
         body = entity.SerializeToString(deterministic=True)
         if old is None:
             new = EntityRecord(0, version, version, version, body)
-            return Change(draft.key, None, new, added_rows=self._rows(draft, entity))
+            return Change(draft.key, None, new, added_rows=after)
         is_recreated = "delete" in draft.operations
         if old.body == body and not is_recreated:
             return None
         created = version if is_recreated else old.created
         before = self._rows_before(draft, old)
-        after = self._rows(draft, entity)
         return Change(
             draft.key,
             old,

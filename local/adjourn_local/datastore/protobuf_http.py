@@ -1,7 +1,4 @@
-"""Datastore's methods over HTTP: bodies of protobuf or of JSON both ways, as the request has it.
-
-Errors are a `google.rpc.Status`, in JSON as https://cloud.google.com/apis/design/errors has it.
-"""
+"""Datastore's methods over HTTP: bodies of protobuf or of JSON both ways, as the request has it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -14,11 +11,10 @@ from google.protobuf.json_format import (  # type: ignore[import-untyped]
     ParseError,
 )
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from google.rpc import status_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.http.rpc import HTTP_STATUS, RpcError, call
-
-_CONTENT_TYPE = "application/x-protobuf"
+from adjourn_local.http.bodies import BODY
+from adjourn_local.http.error_responses import PROTOBUF, error_response
+from adjourn_local.http.rpc import RpcError, call
 
 Method = tuple[Any, Callable[[Any], Any]]
 
@@ -35,35 +31,21 @@ def _handler(
     message: Any, serve: Callable[[Any], Any]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
-        is_json = request.content_type != _CONTENT_TYPE
+        is_json = request.content_type != PROTOBUF
+        content = request[BODY]
         try:
-            # Not `request.read()`: aiohttp limits that to 1 MB, the service does not.
-            content = await request.content.read()
             body = Parse(content, message()) if is_json else message.FromString(content)
             if not body.project_id:
                 body.project_id = request.match_info["project"]
             answer = await call(request.path, serve, body)
         except (DecodeError, ParseError):
-            error = RpcError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"The body is not a {message.DESCRIPTOR.full_name}.",
-            )
-            return _error_response(error, is_json=is_json)
+            text = f"The body is not a {message.DESCRIPTOR.full_name}."
+            error = RpcError(grpc.StatusCode.INVALID_ARGUMENT, text)
+            return error_response(error, is_json=is_json)
         except RpcError as error:
-            return _error_response(error, is_json=is_json)
+            return error_response(error, is_json=is_json)
         if is_json:
             return web.json_response(text=MessageToJson(answer))
-        return web.Response(body=answer.SerializeToString(), content_type=_CONTENT_TYPE)
+        return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
     return handle
-
-
-def _error_response(error: RpcError, *, is_json: bool) -> web.Response:
-    http_status = HTTP_STATUS[error.code]
-    if is_json:
-        content = {"code": http_status, "status": error.code.name, "message": error.message}
-        return web.json_response({"error": content}, status=http_status)
-    status = status_pb2.Status(code=error.code.value[0], message=error.message)
-    return web.Response(
-        status=http_status, body=status.SerializeToString(), content_type=_CONTENT_TYPE
-    )

@@ -13,6 +13,7 @@ from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import PropertyOrder, invalid, unsupported
 from adjourn_local.datastore.query_filters import Alternative
+from adjourn_local.datastore.value_rules import check_name
 
 # https://cloud.google.com/datastore/docs/concepts/metadataqueries
 METADATA_KINDS = {"__namespace__", "__kind__", "__property__"}
@@ -70,6 +71,8 @@ def parse_query(message: Any, partition: Partition, aggregated: tuple[str, ...] 
     projected = [projection.property.name for projection in message.projection]
     distinct = tuple(reference.name for reference in message.distinct_on)
     requested = _requested_order(message)
+    for name in (*projected, *distinct, *aggregated, *(order.name for order in requested)):
+        check_name("property name", name)
     if kind is None or kind in METADATA_KINDS:
         names = query_filters.compared(message.filter)
         _check_kindless(names, requested, [*projected, *distinct, *aggregated])
@@ -109,6 +112,8 @@ def _check_supported(message: Any) -> None:
         raise invalid("Offset must be non-negative.")
     if message.kind and not message.kind[0].name:
         raise invalid("The kind is the empty string.")
+    if message.kind:
+        check_name("kind", message.kind[0].name)
     if message.kind and keys.is_reserved(message.kind[0].name):
         _check_reserved_kind(message.kind[0].name)
 

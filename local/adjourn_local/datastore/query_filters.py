@@ -9,6 +9,7 @@ from adjourn_local.datastore import index_values, keys
 from adjourn_local.datastore.indexes import KEY
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import CompositeFilter, PropertyFilter, invalid
+from adjourn_local.datastore.value_rules import check_compared, check_name
 
 _MAX_ALTERNATIVES = 30
 _MAX_NOT_IN = 10
@@ -159,6 +160,7 @@ def _atoms(message: Any, partition: Partition) -> list[_Atom]:
     name, op = message.property.name, message.op
     if not name:
         raise invalid("The property name of a filter is the empty string.")
+    check_name("property name of a filter", name)
     if op in {PropertyFilter.IN, PropertyFilter.NOT_IN}:
         return _list_atoms(name, op, message.value, partition)
     if op == PropertyFilter.HAS_ANCESTOR:
@@ -195,6 +197,7 @@ def _list_atoms(name: str, op: int, value: Any, partition: Partition) -> list[_A
 
 def _operand(name: str, value: Any, partition: Partition) -> bytes:
     if name != KEY:
+        check_compared(value)
         return index_values.encode_filter(value)
     if not value.HasField("key_value"):
         raise invalid("__key__ filter value must be a Key")

@@ -255,6 +255,7 @@ def _check_request(request: Any) -> None:
         raise invalid("The app id is the empty string.")
     if request.database_id == "(default)":
         raise invalid('"(default)" is an invalid database id.')
+    keys.check_partition(request.project_id, request.database_id, "")
 
 
 def _check_query(request: Any, name: str) -> None:
@@ -272,4 +273,5 @@ def _query_partition(request: Any) -> Partition:
         raise invalid(
             "The partition of a query must be in the project and database of its request."
         )
+    keys.check_partition(home.project, home.database, given.namespace_id)
     return Partition(home.project, home.database, given.namespace_id)

@@ -9,8 +9,10 @@ import grpc
 from aiohttp import web
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
+from adjourn_local.http.bodies import BODY
+from adjourn_local.http.error_responses import error_response
 from adjourn_local.http.resource_names import invalid
-from adjourn_local.http.rpc import HTTP_STATUS, Handler, Methods, RpcError, call
+from adjourn_local.http.rpc import Handler, Methods, RpcError, call
 
 HttpHandler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -97,17 +99,10 @@ def respond(request: web.Request, message: Any, *, under: str = "") -> web.Respo
     return web.json_response({under: content} if under else content)
 
 
-def error_response(error: RpcError) -> web.Response:
-    """Return an error as JSON in the form of Google's APIs."""
-    status = HTTP_STATUS[error.code]
-    content = {"code": status, "message": error.message, "status": error.code.name}
-    return web.json_response({"error": content}, status=status)
-
-
 def _method(rule: Rule, kind: Any, handler: Handler) -> HttpHandler:
     async def handle(request: web.Request) -> web.Response:
         try:
-            message = _read(rule, kind, request, await request.read())
+            message = _read(rule, kind, request, request[BODY])
             return respond(request, await call(request.path, handler, message))
         except RpcError as error:
             return error_response(error)

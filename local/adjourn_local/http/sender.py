@@ -9,7 +9,9 @@ import datetime as dt
 import email.utils
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -71,6 +73,9 @@ class Sender:
     def __init__(self, clock: StackClock) -> None:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._users: Counter[aiohttp.ClientSession] = Counter()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
         self._deadlines: dict[asyncio.Timeout, dt.datetime] = {}
         self._watch: asyncio.Task[None] | None = None
         self._watched_until = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -95,17 +100,46 @@ class Sender:
         finally:
             self._deadlines.pop(limit, None)
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Send nothing in this block, and afterwards only over new connections.
+
+        So a request goes to the functions that run when it is sent, not to those that have run
+        before. Requests that were sent before go on.
+        """
+        self._is_open.clear()
+        try:
+            yield
+        finally:
+            former, self._session = self._session, None
+            if former is not None and not self._users[former]:
+                del self._users[former]
+                await former.close()
+            self._is_open.set()
+
     async def close(self) -> None:
         """Close the pool; requests in flight end as UNAVAILABLE."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._session is not None:
-            await self._session.close()
+        for session in {*self._users, *filter(None, [self._session])}:
+            await session.close()
 
     async def _exchange(self, request: Outgoing) -> HandlerResponse:
-        if self._session is None:
-            self._session = _session()
-        async with self._session.request(
+        await self._is_open.wait()
+        session = self._session = self._session or _session()
+        self._users[session] += 1
+        try:
+            return await self._exchange_over(session, request)
+        finally:
+            self._users[session] -= 1
+            if session is not self._session and not self._users[session]:
+                del self._users[session]
+                await session.close()
+
+    async def _exchange_over(
+        self, session: aiohttp.ClientSession, request: Outgoing
+    ) -> HandlerResponse:
+        async with session.request(
             request.method,
             _url(request.url),
             headers=request.headers,

@@ -1,6 +1,6 @@
 """The accounts and grants of a laptop stack: those of a deployment, and the application's own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from adjourn_local.iam.grants import Deployment, entities
 from adjourn_local.iam.policy import Binding
@@ -24,6 +24,13 @@ def laptop(project: str, queues: Collection[str]) -> Deployment:
         prefix="",
         enqueuers=[application],
     )
+
+
+def emails(project: str, functions: Iterable[str]) -> Iterator[str]:
+    """Yield the e-mail addresses of the accounts of the functions and of the application."""
+    deployment = laptop(project, ())
+    for name in (*functions, APPLICATION):
+        yield deployment.email(name)
 
 
 def bindings(deployment: Deployment) -> Iterator[Binding]:

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adjourn_local.deployed import LIBRARY, REQUIREMENTS, main_file
 from adjourn_local.errors import PackageError
 from adjourn_local.packaging import inspection, requirements
-from adjourn_local.runtime.functions import FOLDER, NAMES
+from adjourn_local.runtime.functions import NAMES
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
-_CHECKOUT = FOLDER.parent
-_LIBRARY = "adjourn"
+_LIBRARY = LIBRARY.name
 _FOR_TESTS = f"{_LIBRARY}/testing/"
 _RESERVED = {_LIBRARY, "main.py", "requirements.txt"}
 _APP = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
@@ -84,7 +84,7 @@ def bundles(application: Application) -> Sequence[Bundle]:
     files = {**_library(), **users, "requirements.txt": _pins(application).encode()}
     found = []
     for name in NAMES:
-        content = {**files, "main.py": (FOLDER / name / "main.py").read_bytes()}
+        content = {**files, "main.py": main_file(name).read_bytes()}
         found.append(Bundle(name, content, _zip(content)))
     return found
 
@@ -122,11 +122,9 @@ def write(output: Path, spec: str, found: Sequence[Bundle]) -> None:
 
 
 def _library() -> Files:
-    folder = _CHECKOUT / "shared" / _LIBRARY
-    if not folder.is_dir() or not FOLDER.is_dir():
-        raise PackageError(f"There is no {folder}; package from a checkout of adjourn.")
-    named = _named(folder, folder.parent)
-    return {name: path.read_bytes() for name, path in named if not name.startswith(_FOR_TESTS)}
+    paths = (path for path in LIBRARY.rglob("*") if path.suffix in {".py", ".typed"})
+    named = {path.relative_to(LIBRARY.parent).as_posix(): path for path in paths}
+    return {n: path.read_bytes() for n, path in named.items() if not n.startswith(_FOR_TESTS)}
 
 
 def _users(application: Application) -> Files:
@@ -188,7 +186,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _pins(application: Application) -> str:
-    ours = requirements.read(requirements.ADJOURNS)
+    ours = requirements.read(REQUIREMENTS)
     if application.pinned is None:
         return requirements.render(ours)
     theirs = requirements.read(application.pinned)

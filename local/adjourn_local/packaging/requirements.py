@@ -9,17 +9,16 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, canonicalize_version
 
+from adjourn import __version__
+from adjourn_local.deployed import REQUIREMENTS
 from adjourn_local.errors import PackageError
-from adjourn_local.runtime.functions import FOLDER
-
-ADJOURNS = FOLDER.parent / "requirements.txt"
 
 _HASH = re.compile(r"\s--hash[= ](\S+)")
 _COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
 _OWN = "adjourn"
 _FIX = (
     "Pin what the application needs on top of what adjourn pins, and name the result with"
-    f" --requirements:\n  uv pip compile --universal --generate-hashes -c {ADJOURNS}"
+    f" --requirements:\n  uv pip compile --universal --generate-hashes -c {REQUIREMENTS}"
     " requirements.in -o requirements.txt"
 )
 
@@ -56,6 +55,8 @@ class Pin:
 def read(path: Path) -> Sequence[Pin]:
     """Read a requirements file in which each requirement is pinned.
 
+    A pin of adjourn itself is left out: the library is packaged as it runs here.
+
     Raises:
         PackageError: The file cannot be read, or has other lines; the message lists them.
     """
@@ -73,7 +74,7 @@ def read(path: Path) -> Sequence[Pin]:
         raise PackageError(
             "\n".join([f"{path} must have pinned requirements only:", *mistakes, _FIX])
         )
-    return pins
+    return [pin for pin in pins if pin.name != _OWN]
 
 
 def merge(ours: Sequence[Pin], theirs: Sequence[Pin], *, where: Path) -> Sequence[Pin]:
@@ -149,8 +150,11 @@ def _pin(line: str) -> Pin:
     except InvalidRequirement:
         raise ValueError(f"{text!r} is not of the form name==version") from None
     name = canonicalize_name(requirement.name)
-    if name == _OWN:
-        raise ValueError(f"{text!r}: adjourn is packaged from its checkout; remove the line")
+    if name == _OWN and str(requirement.specifier) != f"=={__version__}":
+        raise ValueError(
+            f"{text!r}: packaged is adjourn {__version__}, which runs here; remove the line, or"
+            f" write {_OWN}=={__version__}"
+        )
     pinned = [each.version for each in requirement.specifier if each.operator == "=="]
     if requirement.url or len(pinned) != 1 or len(requirement.specifier) != 1 or "*" in pinned[0]:
         raise ValueError(f"{text!r} is not pinned to one version with ==")

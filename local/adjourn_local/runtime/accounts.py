@@ -69,5 +69,5 @@ async def serve_grpc(
     )
     server.add_generic_rpc_handlers(services)
     server.add_insecure_port(host)
-    await server.start()
     closing.push_async_callback(server.stop, _GRACE)
+    await server.start()

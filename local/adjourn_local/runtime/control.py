@@ -1,8 +1,7 @@
 """HTTP endpoints that read and change a running stack's faults and clock.
 
-GET reads them, PUT sets them and DELETE resets them. A web page cannot use them: a browser asks
-permission (CORS) before it sends PUT or DELETE to another origin, and no permission is given; and a
-foreign host name that resolves to this machine (DNS rebinding) is refused.
+GET reads them, PUT sets them and DELETE resets them. A PUT may have any content type: a browser
+asks permission (CORS) before it sends PUT or DELETE to another origin, whatever the body is.
 """
 
 import datetime as dt
@@ -11,9 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from adjourn.settings import LOOPBACK
 from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH
+from adjourn_local.http.bodies import BODY
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
+from adjourn_local.http.gate import accepting
 from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.timing.durations import parse_duration
 
@@ -94,12 +94,11 @@ def _parse_time(text: str) -> dt.datetime:
 def _routes(
     path: str, change: Callable[[str], None], state: Callable[[], dict[str, Any]]
 ) -> list[web.RouteDef]:
+    @accepting()
     async def handle(request: web.Request) -> web.StreamResponse:
-        if not {request.remote, request.url.host} <= LOOPBACK:
-            raise web.HTTPForbidden(text="only requests from this machine are allowed\n")
         try:
             if request.method != "GET":
-                change((await request.text()).strip() if request.method == "PUT" else "")
+                change(request[BODY].decode().strip() if request.method == "PUT" else "")
         except (ValueError, OverflowError) as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         return web.json_response(state())

@@ -1,16 +1,19 @@
-"""Run functions-framework with adjourn's clock following the stack's clock.
+"""Run functions-framework behind the stack's gate, with adjourn's clock following the stack's.
 
 The stack's clock can be frozen and moved. The code that runs is the code that is deployed; only the
-time that adjourn reads follows the clock offset in a file.
+time that adjourn reads follows the clock offset in a file, and requests of web pages are refused.
 """
 
 import datetime as dt
 import mmap
-import runpy
+import os
 import sys
 from pathlib import Path
 
 from adjourn.clock import SystemClock
+from adjourn_local.runtime import activation
+from adjourn_local.runtime.function_gate import guard
+from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
 
@@ -26,5 +29,9 @@ def follow(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    listener, channel = int(sys.argv.pop(1)), int(sys.argv.pop(1))
     follow(Path(sys.argv.pop(1)))
-    runpy.run_module("functions_framework", run_name="__main__")
+    guard(sys.argv.pop(1).split(","))
+    activation.finish_requests()
+    spec = os.environ["ADJOURN_APP"]
+    activation.run(listener, channel, lambda error: describe(error, spec, Path.cwd()))

@@ -1,30 +1,33 @@
-"""Run the three functions as child processes under functions-framework, as they are deployed."""
+"""Run the three functions under functions-framework, as they are deployed; keep them running."""
 
 import asyncio
+import datetime as dt
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from adjourn_local.deployed import main_file
 from adjourn_local.errors import StackError
+from adjourn_local.runtime import activation, keeper
+from adjourn_local.runtime.declarations import Declared
+from adjourn_local.runtime.function_process import FunctionProcess, Print, Program
 
 NAMES = ("deferred", "cron", "queryiter")
 
-# The functions of the checkout; `local/setup.py` copies them into an installed package.
-FOLDER = Path(__file__).resolve().parents[3] / "functions"
-_COPIES = Path(__file__).parents[1] / "deployed"
-_START_TIMEOUT = 30.0
-# Cloud Run kills an instance 10 s after SIGTERM
-# (https://cloud.google.com/run/docs/container-contract).
-_STOP_TIMEOUT = 10.0
-_LONGEST_LINE = 1 << 20
-_KEPT_LINES = 30
-
-Print = Callable[[str, str], None]
+# Pauses before a function that keeps ending is started again, in seconds. One that has run for
+# longer than the last of them has not kept ending.
+_PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+# How long replaced functions may take to end before the new ones begin. They stop accepting
+# requests much sooner.
+_HANDOVER = 0.5
+# What the functions log about a task that the code does not have.
+_UNKNOWN = '"event": "task.unknown"'
 
 _log = logging.getLogger(__name__)
 
@@ -42,170 +45,233 @@ class Staged:
     programs: Path
 
 
-@dataclass(slots=True)
-class _Function:
-    name: str
-    port: int
-    process: asyncio.subprocess.Process
-    tail: list[str]
-    reader: asyncio.Task[None]
+@dataclass(eq=False)
+class Generation:
+    """The functions that run the same code.
+
+    Attributes:
+        loaded_at: When they began to load it.
+        environments: The environment variables of each function.
+        running: The process of each function.
+        declared: What the application declares.
+        supervisors: Start a function again that has ended, once they serve.
+    """
+
+    loaded_at: dt.datetime
+    environments: Mapping[str, Mapping[str, str]]
+    running: dict[str, FunctionProcess]
+    declared: Declared
+    supervisors: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def retire(self) -> None:
+        """Have the functions finish their requests and end."""
+        for supervisor in self.supervisors:
+            supervisor.cancel()
+        for function in self.running.values():
+            function.terminate()
 
 
 class Functions:
-    """Starts, watches and stops the functions.
+    """Starts, replaces, restarts and stops the functions.
 
     Args:
         spec: The import path of the application, `package.module:app`.
+        source: The folder from which it is imported.
         write: Called with a function's name and each line that the function prints.
-        staged: The staged functions to start; None for those of the checkout.
+        staged: The staged functions to start; None for those that are installed.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which functions
+            that are not staged are served.
+
+    Attributes:
+        generation: The functions that serve; None before the first.
     """
 
-    def __init__(self, spec: str, write: Print, staged: Staged | None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        source: Path,
+        write: Print,
+        staged: Staged | None,
+        allowed_hosts: Collection[str],
+    ) -> None:
         self._spec = spec
+        self._source = source.resolve()
         self._write = write
         self._staged = staged
-        self._running: list[_Function] = []
-        self._are_wanted = False
+        self._allowed_hosts = allowed_hosts
+        self._started: dict[FunctionProcess, asyncio.Task[None]] = {}
+        self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
+        self.generation: Generation | None = None
 
     def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
         """Return a function's environment: this process's, the application and the stack's."""
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+        paths = [str(self._source), os.environ.get("PYTHONPATH", "")]
         return {
             **os.environ,
             **stack,
             "ADJOURN_APP": self._spec,
+            # As Terraform sets it: gunicorn takes SCRIPT_NAME and the like from no peer.
+            "FORWARDED_ALLOW_IPS": "255.255.255.255",
             "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
         }
 
-    async def start(
-        self,
-        ports: Mapping[str, int],
-        environments: Mapping[str, Mapping[str, str]],
-        clock: Path,
-    ) -> None:
-        """Start all functions; `ready` waits until they accept connections.
+    async def open(self, sockets: Mapping[str, socket.socket], clock: Path) -> None:
+        """Prepare to start functions.
 
         Args:
-            ports: The port of each function.
-            environments: The environment variables of each function.
-            clock: The file through which functions of the checkout follow the stack's clock.
+            sockets: The listening socket of each function.
+            clock: The file through which functions of the checkout follow the stack's clock; it is
+                in a folder of its own.
         """
+        self._sockets = sockets
+        self._clock = clock
         # -I -S: without site packages the process starts fast.
         self._keeper = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))),
+            *(sys.executable, "-I", "-S", keeper.__file__),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-        for name in NAMES:
-            self._running.append(await self._spawn(name, ports[name], environments[name], clock))
 
-    async def ready(self) -> None:
-        """Wait until every function accepts connections.
+    async def load(self, environments: Mapping[str, Mapping[str, str]]) -> Generation:
+        """Start functions that load the application and wait until they are to serve.
+
+        Args:
+            environments: The environment variables of each function.
 
         Raises:
-            StackError: A function ended or took too long; the message has its last output.
+            StackError: The application cannot be loaded; the message says why.
         """
-        await asyncio.gather(*(self._ready(function) for function in self._running))
-        self._are_wanted = True
+        generation = Generation(dt.datetime.now().astimezone(), environments, {}, Declared())
+        try:
+            for name in NAMES:
+                generation.running[name] = await self._start(name, environments[name])
+            async with asyncio.TaskGroup() as group:
+                loading = [
+                    group.create_task(function.loaded()) for function in generation.running.values()
+                ]
+        except BaseException as error:
+            for function in generation.running.values():
+                function.kill()
+            if isinstance(error, ExceptionGroup):
+                raise error.exceptions[0] from None
+            raise
+        generation.declared = loading[0].result()
+        return generation
+
+    async def serve(self, generation: Generation) -> None:
+        """Let a loaded generation serve, in the place of the present one.
+
+        Requests under way are finished by the functions that have begun them.
+        """
+        if self.generation:
+            self.generation.retire()
+            before = [each.exit for each in self.generation.running.values()]
+            await asyncio.wait(before, timeout=_HANDOVER)
+        self.generation = generation
+        for name, function in generation.running.items():
+            function.release()
+            supervisor = asyncio.create_task(self._supervise(generation, name))
+            generation.supervisors.append(supervisor)
+
+    def terminate(self) -> None:
+        """Have all functions finish their requests and end; refuse what waits in the sockets."""
+        if self.generation:
+            self.generation.retire()
+        for function in self._started:
+            function.terminate()
+        for listener in self._sockets.values():
+            listener.close()
 
     async def stop(self) -> None:
-        """Ask the functions to finish their requests and stop; wait until they have ended."""
-        self._are_wanted = False
-        await asyncio.gather(*(self._stop(function) for function in self._running))
-        self._running.clear()
+        """End all functions at once."""
+        self.terminate()
+        for function in self._started:
+            function.kill()
+        await asyncio.gather(*(function.ended() for function in self._started))
+        for watch in self._started.values():
+            watch.cancel()
         if self._keeper and self._keeper.stdin:
             self._keeper.stdin.close()
             await self._keeper.wait()
 
-    async def _spawn(
-        self, name: str, port: int, environment: Mapping[str, str], clock: Path
-    ) -> _Function:
+    async def _start(self, name: str, environment: Mapping[str, str]) -> FunctionProcess:
         # gunicorn puts its control socket here; by default all functions would share one.
-        runtime = clock.with_name(name)
-        runtime.mkdir()
-        process = await asyncio.create_subprocess_exec(
-            *self._command(name, clock),
-            *("--target", name, "--host", "127.0.0.1", "--port", str(port)),
-            cwd=self._staged.folder / name if self._staged else None,
-            env={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(runtime)},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=_LONGEST_LINE,
-            # Ctrl-C must reach the stack only, which then stops the functions in order.
-            start_new_session=True,
+        runtime = tempfile.mkdtemp(prefix=f"{name}-", dir=self._clock.parent)
+        program = Program(
+            name=name,
+            command=[
+                *self._command(name),
+                *("--target", name, "--host", "127.0.0.1"),
+                *("--port", str(self._sockets[name].getsockname()[1])),
+            ],
+            environment={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": runtime},
+            folder=self._staged.folder / name if self._staged else None,
+            listener=self._sockets[name],
         )
-        self._tell_keeper(process.pid)
-        tail: list[str] = []
-        reader = asyncio.create_task(self._read(name, process, tail))
-        return _Function(name, port, process, tail, reader)
+        function = await FunctionProcess.start(program, self._print)
+        self._tell_keeper(function.group)
+        self._started[function] = asyncio.create_task(self._forget_ended(function))
+        return function
 
-    def _command(self, name: str, clock: Path) -> tuple[str, ...]:
-        if self._staged:
-            return str(self._staged.programs / "functions-framework"), "--source", "main.py"
-        source = str((FOLDER if FOLDER.is_dir() else _COPIES) / name / "main.py")
-        return (
-            sys.executable,
-            "-m",
-            "adjourn_local.runtime.follower",
-            str(clock),
-            "--source",
-            source,
-        )
-
-    async def _read(self, name: str, process: asyncio.subprocess.Process, tail: list[str]) -> None:
-        if process.stdout is None:
-            return
-        while line := await process.stdout.readline():
-            text = line.decode(errors="replace").rstrip()
-            tail[:] = [*tail, text][-_KEPT_LINES:]
-            self._write(name, text)
-        status = await process.wait()
-        if self._are_wanted:
-            _log.error(
-                "The function %s has ended unexpectedly (status %d); its tasks fail until the"
-                " stack is restarted.",
-                *(name, status),
+    def _print(self, name: str, line: str) -> None:
+        self._write(name, line)
+        if _UNKNOWN in line and self.generation:
+            _log.warning(
+                "The stack runs code from %s.", self.generation.loaded_at.strftime("%H:%M")
             )
 
-    async def _ready(self, function: _Function) -> None:
-        try:
-            async with asyncio.timeout(_START_TIMEOUT):
-                while not await _accepts_connections(function.port):
-                    if function.process.returncode is not None:
-                        await function.reader
-                        output = "\n".join(function.tail)
-                        raise StackError(f"The function {function.name} did not start:\n{output}")
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise StackError(
-                f"The function {function.name} did not accept connections within"
-                f" {_START_TIMEOUT:.0f} s."
-            ) from None
+    def _command(self, name: str) -> Sequence[str]:
+        sockets = ("{listener}", "{channel}")
+        if self._staged:
+            # -P: without the folder of this package, whose modules would hide others.
+            python = str(self._staged.programs / "python")
+            return python, "-P", activation.__file__, *sockets, "--source", "main.py"
+        source = str(main_file(name))
+        program = (sys.executable, "-m", "adjourn_local.runtime.follower", *sockets)
+        return *program, str(self._clock), ",".join(self._allowed_hosts), "--source", source
 
-    async def _stop(self, function: _Function) -> None:
-        group = function.process.pid
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
+    async def _supervise(self, generation: Generation, name: str) -> None:
+        """Start a function again whenever it ends; with growing pauses if it keeps ending."""
+        loop, ends = asyncio.get_running_loop(), 0
+        while True:
+            began = loop.time()
+            status = await asyncio.shield(generation.running[name].exit)
+            generation.running[name].terminate()  # the workers, which have lost their master
+            ends = 1 if loop.time() - began > _PAUSES[-1] else ends + 1
+            how = _how(status)
+            while not await self._restart(generation, name, how, ends):
+                ends, how = ends + 1, "did not start"
+
+    async def _restart(self, generation: Generation, name: str, how: str, ends: int) -> bool:
+        """Start a function again after a pause; return whether it serves."""
+        pause = _PAUSES[min(ends, len(_PAUSES)) - 1]
+        when = f"in {pause:.0f} s" if pause else "now"
+        _log.error("The function %s %s; it is started again %s.", name, how, when)
+        await asyncio.sleep(pause)
         try:
-            await asyncio.wait_for(function.process.wait(), _STOP_TIMEOUT)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-            await function.process.wait()
-        await function.reader
-        self._tell_keeper(-group)
+            function = await self._start(name, generation.environments[name])
+            try:
+                await function.loaded()
+            except BaseException:
+                function.kill()
+                raise
+        except (StackError, OSError) as error:
+            _log.error("%s", error)
+            return False
+        generation.running[name] = function
+        function.release()
+        return True
+
+    async def _forget_ended(self, function: FunctionProcess) -> None:
+        await function.gone()
+        self._tell_keeper(-function.group)
+        del self._started[function]
 
     def _tell_keeper(self, group: int) -> None:
         if self._keeper and self._keeper.stdin:
             self._keeper.stdin.write(f"{group}\n".encode())
 
 
-async def _accepts_connections(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def _how(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"

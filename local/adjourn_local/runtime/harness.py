@@ -15,9 +15,11 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from adjourn import App
 from adjourn.settings import Settings
 from adjourn.testing.fake_clock import destination
-from adjourn_local.runtime.functions import Print
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, Ports
+from adjourn_local.runtime.function_process import Print
 from adjourn_local.runtime.loop import LoopThread
-from adjourn_local.runtime.stack import LOCATION, PROJECT, Ports, Stack
+from adjourn_local.runtime.stack import Stack
+from adjourn_local.runtime.variables import variables
 from adjourn_local.timing.clocks import ApplicationClock
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -116,8 +118,8 @@ def running_for_tests(
     """
     with LoopThread() as loop:
         # The functions can import whatever this process can.
-        with _variables({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
-            stack = Stack(app, spec, write=write, enforces_iam=enforces_iam)
+        with variables({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
+            stack = Stack(spec, write=write, enforces_iam=enforces_iam, application=lambda: app)
             loop.run(stack.__aenter__())
         try:
             with _connected(stack, app, loop) as handle:
@@ -131,7 +133,7 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
     environment = stack.environment()
     settings = Settings.from_env(environment)
     with (
-        _variables(environment),
+        variables(environment),
         grpc.insecure_channel(f"127.0.0.1:{stack.ports.grpc}") as channel,
     ):
         adapters = app._adapters(settings)  # noqa: SLF001 - of our own package
@@ -144,17 +146,3 @@ def _connected(stack: Stack, app: App, loop: LoopThread) -> Iterator[RunningStac
                 _loop=loop,
                 _tasks=CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel)),
             )
-
-
-@contextmanager
-def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables of this process, and restore them at the end."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

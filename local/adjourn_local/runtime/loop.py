@@ -36,10 +36,27 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = 60) -> T:
         """Run a coroutine on the loop and return its result or raise its error.
 
+        If this thread is interrupted meanwhile, as by Ctrl-C, the coroutine is cancelled and can
+        put in order what it has begun.
+
         Raises:
-            TimeoutError: It took longer than `timeout` seconds.
+            TimeoutError: It took longer than `timeout` seconds, and is cancelled.
         """
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+        has_ended = threading.Event()
+
+        async def watched() -> T:
+            try:
+                return await work
+            finally:
+                has_ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(watched(), self._loop)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            if future.cancel():
+                has_ended.wait(timeout)
+            raise
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a plain function on the loop's thread and return what it returns."""

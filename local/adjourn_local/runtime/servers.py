@@ -1,6 +1,6 @@
 """The servers of a stack over one state file: token issuer, Datastore, Tasks and Scheduler."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,12 @@ class Servers:
                 skips_overlapping=options.skips_overlapping,
             )
             self._opened = opened.pop_all()
+
+    def move(self, bases: Mapping[str, str]) -> None:
+        """Change the URLs of all tasks and jobs from former base URLs to new ones."""
+        if bases:
+            self.tasks.move(bases)
+            self.scheduler.move(bases)
 
     def close(self) -> None:
         """Close the files of Datastore and Cloud Tasks; Cloud Scheduler's is closed by its stop."""

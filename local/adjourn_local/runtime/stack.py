@@ -1,10 +1,11 @@
 """The laptop stack: starts and stops the servers and the functions."""
 
+import asyncio
+import dataclasses
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,16 +19,23 @@ from adjourn.settings import Settings
 from adjourn_local.console.mount import mounted
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
+from adjourn_local.errors import StackError
 from adjourn_local.http import rest
+from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
+from adjourn_local.iam.policy import Policy
 from adjourn_local.runtime import ports
-from adjourn_local.runtime.accounts import Accounts, emulators, serve_grpc
+from adjourn_local.runtime.accounts import Accounts, serve_grpc
+from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT, Ports
 from adjourn_local.runtime.control import control_routes
+from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.folder import StateFolder
-from adjourn_local.runtime.functions import NAMES, Functions, Print, Staged
+from adjourn_local.runtime.function_process import Print
+from adjourn_local.runtime.functions import NAMES, Functions, Generation, Staged
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
+from adjourn_local.runtime.shutdown import GRACE, finish
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
@@ -35,56 +43,16 @@ from adjourn_local.timing.clock_offset import SIZE
 from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
-PROJECT = "adjourn-local"
-LOCATION = "europe-west1"
-SERVICE_ACCOUNT = "tasks@adjourn-local.iam.gserviceaccount.com"
-QUEUE = "default"
-USER_AUDIENCE = "people.adjourn-local.apps.googleusercontent.com"
-
-_PORTS = ("grpc", "http", *NAMES)
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
-_LARGEST_REQUEST = 16 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The ports on loopback of the servers and the functions."""
-
-    grpc: int
-    http: int
-    deferred: int
-    cron: int
-    queryiter: int
-
-    def url(self, name: str) -> str:
-        """Return the base URL of a function, or of the HTTP server for the name `http`."""
-        return f"http://{ports.HOST}:{getattr(self, name)}"
-
-    def environment(self) -> Mapping[str, str]:
-        """Return the variables that point adjourn and Google's clients to this stack."""
-        return {
-            "ADJOURN_PROJECT": PROJECT,
-            "ADJOURN_LOCATION": LOCATION,
-            "ADJOURN_QUEUE": QUEUE,
-            "ADJOURN_DEFERRED_URL": self.url("deferred"),
-            "ADJOURN_QUERYITER_URL": self.url("queryiter"),
-            "ADJOURN_CRON_URL": self.url("cron"),
-            "ADJOURN_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
-            "ADJOURN_PEOPLE_AUDIENCES": USER_AUDIENCE,
-            "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
-            **emulators(f"{ports.HOST}:{self.grpc}"),
-            "DATASTORE_DATASET": PROJECT,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-        }
 
 
 class Stack:
     """Runs Cloud Tasks, Cloud Scheduler, Datastore, a token issuer and an application's functions.
 
     Args:
-        app: The application, imported from `spec`; None to run the servers alone, without
-            functions, declared queues and jobs.
-        spec: The import path of the application for the functions, `package.module:app`.
+        spec: The import path of the application, `package.module:app`; None to run the servers
+            alone, without functions, declared queues and jobs.
+        source: The folder from which the functions import it; the current one if None.
         state: Folder of the state file; if None, a temporary folder that is removed at the end.
         base_port: First of five ports; 0 for the ports that the state was last used with, or free
             ones.
@@ -98,15 +66,21 @@ class Stack:
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
             and of the application if `enforces_iam`.
         enforces_iam: Let functions and application do only what Terraform grants to their accounts.
-        staged: The packaged functions to run, without the checkout on their path; None for the
-            functions of the checkout.
+        staged: The packaged functions to run, without this environment's packages on their path;
+            None for those that are installed.
+        allowed_hosts: Host names in small letters, besides those of loopback, under which requests
+            over HTTP are served.
+        application: Returns the application, which only the console needs, when it is first opened.
+
+    Attributes:
+        hurried: Once it is set, the stack stops without waiting for what is under way.
     """
 
     def __init__(
         self,
-        app: App | None,
-        spec: str = "",
+        spec: str | None,
         *,
+        source: Path | None = None,
         state: Path | None = None,
         base_port: int = 0,
         tasks: TasksOptions = DEFAULTS,
@@ -118,37 +92,41 @@ class Stack:
         accounts: Accounts | None = None,
         enforces_iam: bool = False,
         staged: Staged | None = None,
+        allowed_hosts: Collection[str] = (),
+        application: Callable[[], App | None] = lambda: None,
     ) -> None:
-        self._app = app
         self._options = ServerOptions(
             tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
         )
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
-        self._functions = Functions(spec, write, staged)
-        self.accounts = _accounts(app) if app and enforces_iam else accounts
+        self._spec = spec
+        self._application = application
+        self._functions = Functions(spec or "", source or Path.cwd(), write, staged, allowed_hosts)
+        self._grace = GRACE if spec else tasks.grace
+        self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
+        self._enforces_iam = enforces_iam
+        self.hurried = asyncio.Event()
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
+        self._state = state
+        self._allowed_hosts = allowed_hosts
         self._folder = StateFolder(state)
-        self.ports = Ports(**dict(zip(_PORTS, ports.choose(base_port, state), strict=True)))
+        self._former = ports.last_used(state)
+        self.ports = Ports(*ports.choose(base_port, state))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
             folder = closing.enter_context(self._folder)
             # The functions are started first because they take longest.
-            closing.push_async_callback(self._functions.stop)
-            if self._app is not None:
-                environments = {name: self._environment_of(name) for name in NAMES}
-                # Report an invalid setting once, not per function.
-                Settings.from_env(environments[NAMES[0]])
-                await self._functions.start(
-                    {name: getattr(self.ports, name) for name in NAMES},
-                    environments,
-                    self._shared_clock(closing),
-                )
+            loading = await self._load(closing) if self._spec else None
             await self._serve(closing, folder / "adjourn.sqlite3")
-            await self._functions.ready()
+            if loading:
+                generation = await loading
+                self._provide(generation.declared)
+                await self._functions.serve(generation)
+            await self._dispatch(closing)
             self._closing = closing.pop_all()
         return self
 
@@ -175,11 +153,49 @@ class Stack:
         """The Cloud Scheduler server."""
         return self._servers.scheduler
 
+    @property
+    def generation(self) -> Generation:
+        """The functions that serve."""
+        if self._functions.generation is None:
+            raise StackError("The stack has no functions.")
+        return self._functions.generation
+
+    async def reload(self) -> Generation:
+        """Replace the functions by ones that run the present code; what they run is finished.
+
+        Raises:
+            StackError: The code cannot be loaded; the former functions go on.
+        """
+        functions = self._functions
+        generation = await functions.load(self._environments(uuid.uuid4().hex))
+        async with self.sender.held():
+            self._provide(generation.declared)
+            await functions.serve(generation)
+        return generation
+
+    async def _load(self, closing: AsyncExitStack) -> asyncio.Task[Generation]:
+        """Begin to load the application in the functions."""
+        environments = self._environments(self._revision)
+        # Report an invalid setting once, not per function.
+        Settings.from_env(environments[NAMES[0]])
+        clock = self._shared_clock(closing)
+        closing.push_async_callback(self._functions.stop)
+        await self._functions.open(
+            {name: ports.listen(getattr(self.ports, name)) for name in NAMES}, clock
+        )
+        loading = asyncio.create_task(self._functions.load(environments))
+        closing.push_async_callback(_cancelled, loading)
+        return loading
+
     async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
         keep_aside_if_damaged(path)
         closing.push_async_callback(self.sender.close)
         self._servers = servers = Servers(path, self.clock, self.sender, self._options)
         closing.callback(servers.close)
+        if self._state:
+            if self._former:
+                servers.move(self.ports.moved_from(Ports(*self._former)))
+            ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
         routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
         await self._serve_http(closing, routes)
@@ -187,23 +203,27 @@ class Stack:
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
             await self.accounts.serve(closing, services)
-        # The functions stop before the servers: what they are finishing may still need them.
+
+    async def _dispatch(self, closing: AsyncExitStack) -> None:
+        """Begin to dispatch; in the end, stop the functions before the servers that they need."""
+        tasks, scheduler = self._servers.tasks, self._servers.scheduler
         closing.push_async_callback(self._functions.stop)
-        if self._app is not None:
-            self._provide(self._app)
-        await servers.tasks.start()
-        closing.push_async_callback(servers.tasks.halt)
-        await servers.scheduler.start()
-        closing.push_async_callback(servers.scheduler.stop)
+        closing.push_async_callback(scheduler.stop)
+        closing.push_async_callback(tasks.halt, grace=0)
+        closing.push_async_callback(
+            finish, self._servers, self._functions, self._grace, self.hurried
+        )
+        await tasks.start()
+        await scheduler.start()
 
     def _console(self) -> Sequence[web.RouteDef]:
         def make() -> ASGIApp:
             from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
             from adjourn_local.console.site import console  # noqa: PLC0415
 
-            settings = Settings.from_env(self.environment())
+            app, clock = self._application(), ApplicationClock(self.clock)
             datastore = f"{ports.HOST}:{self.ports.grpc}"
-            return console(laptop(settings, self._app, ApplicationClock(self.clock), datastore))
+            return console(laptop(self.environment(), app, clock, datastore))
 
         return mounted(make, "/console")
 
@@ -218,11 +238,14 @@ class Stack:
         self.clock.share(path)
         return path
 
-    def _provide(self, app: App) -> None:
-        """Create the application's queues and jobs, as Terraform does in the cloud."""
-        for queue in _queues(app):
+    def _provide(self, declared: Declared) -> None:
+        """Create the declared queues and jobs, as Terraform does in the cloud."""
+        queues = [f"{_PARENT}/queues/{name}" for name in declared.queues]
+        for queue in queues:
             self.tasks.ensure_queue(queue)
-        for name in app.cron_names():
+        if self.accounts and self._enforces_iam:
+            self.accounts.policy = Policy(tuple(iam.bindings(iam.laptop(PROJECT, queues))))
+        for name in declared.cron_names:
             self.scheduler.ensure_job(
                 name=f"{_PARENT}/jobs/{name}",
                 schedule="* * * * *",
@@ -233,12 +256,10 @@ class Stack:
             )
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
-        application = web.Application(client_max_size=_LARGEST_REQUEST)
-        application.add_routes(routes)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, ports.HOST, self.ports.http).start()
+        served = runner(routes, self._allowed_hosts)
+        await served.setup()
+        closing.push_async_callback(served.cleanup)
+        await web.TCPSite(served, ports.HOST, self.ports.http).start()
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables that point an application to this stack.
@@ -252,9 +273,11 @@ class Stack:
             **self._calling_as(iam.APPLICATION),
         }
 
-    def _environment_of(self, function: str) -> Mapping[str, str]:
-        environment = self._functions.environment(self.environment())
-        return {**environment, **self._calling_as(function)}
+    def _environments(self, revision: str) -> Mapping[str, Mapping[str, str]]:
+        """Return the variables of each function."""
+        stack = {**self.environment(), "ADJOURN_REVISION": revision}
+        common = self._functions.environment(stack)
+        return {name: {**common, **self._calling_as(name)} for name in NAMES}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
         email = iam.laptop(PROJECT, ()).email(name)
@@ -262,15 +285,9 @@ class Stack:
         return accounts.environment(email) if accounts and email in accounts else {}
 
 
-def _queues(app: App) -> Sequence[str]:
-    return [f"{_PARENT}/queues/{name}" for name in sorted(app.queues(QUEUE))]
-
-
-def _accounts(app: App) -> Accounts:
-    """Return the accounts of the functions and of the application, with what they may do."""
-    deployment = iam.laptop(PROJECT, _queues(app))
-    emails = [deployment.email(name) for name in (*NAMES, iam.APPLICATION)]
-    return Accounts(emails, iam.bindings(deployment))
+async def _cancelled(work: asyncio.Task[Generation]) -> None:
+    work.cancel()
+    await asyncio.wait({work})
 
 
 @contextmanager

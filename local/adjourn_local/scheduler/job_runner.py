@@ -76,10 +76,19 @@ class JobRunner:
                 self._store.put(replace(entry, tick=tick))
         self.run_due()
 
-    async def stop(self) -> None:
-        """Cancel the attempts in flight; the next start of the stack counts them as failed."""
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts that wait for a response."""
+        return len(self._in_flight)
+
+    def pause(self) -> None:
+        """Start nothing more; attempts in flight go on."""
         self._is_running = False
         self._timer.cancel()
+
+    async def stop(self) -> None:
+        """Cancel the attempts in flight; the next start of the stack counts them as failed."""
+        self.pause()
         attempts = list(self._in_flight)
         for attempt in attempts:
             attempt.cancel()

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-unt
 
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.app_engine_services import Services, address
+from adjourn_local.http.moved_urls import move
 from adjourn_local.http.resource_names import check_location, invalid
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.http.sender import Sender
@@ -80,6 +82,15 @@ class SchedulerServer:
         """Begin to run jobs; starts that were missed before are skipped."""
         self._runner.start()
 
+    def pause(self) -> None:
+        """Start nothing more by schedule; attempts in flight go on."""
+        self._runner.pause()
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts that wait for a response."""
+        return self._runner.in_flight
+
     async def stop(self) -> None:
         """Stop and close the state file; a new server may open it."""
         await self._runner.stop()
@@ -92,6 +103,12 @@ class SchedulerServer:
     async def idle(self) -> None:
         """Wait until all due attempts have been sent and answered."""
         await self._runner.idle()
+
+    def move(self, bases: Mapping[str, str]) -> None:
+        """Change the URLs of all jobs from former base URLs to new ones, before `start`."""
+        for entry in self._store.every():
+            if move(entry.job.http_target, "uri", bases):
+                self._store.put(entry)
 
     def ensure_job(
         self,

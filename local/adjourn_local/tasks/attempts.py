@@ -67,6 +67,11 @@ class Attempts:
         """Return the tasks with an attempt in flight."""
         return self._records.values()
 
+    def under_way(self) -> list[str]:
+        """Return the last part of the URL of each attempt in flight, or the task's id."""
+        records = self._records.values()
+        return [each.task.http_request.url.rpartition("/")[2] or each.task_id for each in records]
+
     async def stop(self, grace: float) -> None:
         """Wait `grace` seconds for the attempts in flight, then cancel them."""
         if self._in_flight:

@@ -10,6 +10,9 @@ from aiohttp import web
 from google.cloud.tasks_v2.types import cloudtasks
 
 from adjourn_local.http import rest
+from adjourn_local.http.bodies import BODY
+from adjourn_local.http.error_responses import error_response
+from adjourn_local.http.gate import accepting
 from adjourn_local.http.rpc import RpcError, call
 from adjourn_local.tasks.queue_calls import QueueCalls
 from adjourn_local.tasks.queue_http_target import overridden_url
@@ -23,20 +26,22 @@ _CreateTaskRequest: Any = cloudtasks.CreateTaskRequest.pb()
 
 
 def routes(queues: QueueCalls, tasks: TaskCalls) -> list[web.RouteDef]:
-    """Return the two routes of BufferTask: without and with a task id."""
+    """Return the routes of BufferTask: without and with a task id."""
 
+    @accepting()
     async def handle(request: web.Request) -> web.Response:
         name, task_id = request.match_info["queue"], request.match_info.get("task_id", "")
-        body = await request.read()
+        body = request[BODY]
         try:
             queue = queues.require(name)
             created = await call(request.path, tasks.create, _request(queue, task_id, body))
         except RpcError as error:
-            return rest.error_response(error)
+            return error_response(error)
         return rest.respond(request, created, under="task")
 
     return [
         web.post(rest.pattern(f"{_TASKS}:buffer"), handle),
+        web.post(rest.pattern(f"{_TASKS}/:buffer"), handle),  # as gcloud asks without an id
         web.post(rest.pattern(f"{_TASKS}/{{task_id=*}}:buffer"), handle),
     ]
 

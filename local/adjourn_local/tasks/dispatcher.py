@@ -67,12 +67,20 @@ class Dispatcher:
         for queue in self._queues.values():
             self._dispatch_due(queue)
 
-    async def stop(self, grace: float) -> None:
-        """Stop dispatching; wait `grace` seconds for attempts in flight, then cancel them."""
+    def pause(self) -> None:
+        """Stop dispatching; attempts in flight go on."""
         self._is_started = False
         for queue in self._queues.values():
             queue.timer.cancel()
+
+    async def stop(self, grace: float) -> None:
+        """Stop dispatching; wait `grace` seconds for attempts in flight, then cancel them."""
+        self.pause()
         await self._attempts.stop(grace)
+
+    def under_way(self) -> list[str]:
+        """Return the last part of the URL, for our functions the handler, of each attempt."""
+        return self._attempts.under_way()
 
     def open(self, name: str, settings: QueueSettings) -> None:
         """Add a queue, or change the settings of one."""
@@ -117,7 +125,12 @@ class Dispatcher:
         """Dispatch a task now, regardless of its queue's state and limits."""
         now = micros(self._clock.now())
         write(record.task.schedule_time, now)
-        self._attempts.start(self._queues[record.queue], record, now, forced=True)
+        queue = self._queues[record.queue]
+        if self._is_started:
+            self._attempts.start(queue, record, now, forced=True)
+        else:
+            self._store.update(record)
+            queue.schedule.add((record.due, record.id))
 
     def _dispatch_due(self, queue: ActiveQueue) -> None:
         """Dispatch the tasks of a queue that may go now, and set its timer for the next one."""

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,17 +96,33 @@ class TasksServer:
         await self.halt()
         self.close()
 
-    async def halt(self) -> None:
-        """Stop dispatching; wait for the attempts in flight for a while. API calls still work."""
+    def pause(self) -> None:
+        """Stop dispatching; attempts in flight go on, and API calls still work."""
+        self._dispatcher.pause()
+
+    def under_way(self) -> list[str]:
+        """Return the names of the handlers whose attempts are in flight, each as often."""
+        return self._dispatcher.under_way()
+
+    async def halt(self, grace: float | None = None) -> None:
+        """Stop dispatching; API calls still work.
+
+        Args:
+            grace: Seconds that attempts in flight have to end; None for those of the options.
+        """
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._housekeeping
-        await self._dispatcher.stop(self._options.grace)
+        await self._dispatcher.stop(self._options.grace if grace is None else grace)
 
     def close(self) -> None:
         """Close the file; afterwards no API call may arrive. A new server may open the file."""
         self._store.close()
+
+    def move(self, bases: Mapping[str, str]) -> None:
+        """Change the URLs of all tasks from former base URLs to new ones, before `start`."""
+        self._store.move(bases)
 
     def ensure_queue(self, name: str) -> None:
         """Create a queue with defaults if it is missing; `name` is the full name."""

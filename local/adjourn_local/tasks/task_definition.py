@@ -60,7 +60,7 @@ def new_task(wanted: Any, name: str, now: int) -> Any:
     write(task.create_time, now - now % SECOND)
     write(task.schedule_time, _schedule_time(wanted, now))
     if task.ByteSize() > MAX_TASK_BYTES:
-        raise invalid(f"Task size too large: at most {MAX_TASK_BYTES} bytes.")
+        raise invalid("Task size too large")  # in these words, which clients look for
     return task
 
 

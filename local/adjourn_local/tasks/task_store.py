@@ -9,7 +9,7 @@ transaction would block them for ever.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import connect
+from adjourn_local.http.moved_urls import move
 from adjourn_local.tasks.schema import SCHEMA
 from adjourn_local.tasks.task_names import short
 from adjourn_local.tasks.task_record import COLUMNS, TaskRecord, from_row
@@ -91,9 +92,7 @@ class TaskStore:
 
     def update(self, record: TaskRecord) -> None:
         """Store what an attempt has changed in a task."""
-        data = record.task.SerializeToString()
-        values = (record.due, record.executions, record.previous, data, record.id)
-        self._write((_UPDATE, values), record.id)
+        self._write(_updated(record), record.id)
 
     def end(self, record: TaskRecord, now: int) -> None:
         """Store that a task is done, deleted or given up; its name stays taken for a while."""
@@ -159,6 +158,16 @@ class TaskStore:
                 (now, start, min(start + _PORTION - 1, up_to), queue),
             )
             await asyncio.sleep(0)
+
+    def move(self, bases: Mapping[str, str]) -> None:
+        """Change the URLs of all tasks from former base URLs to new ones."""
+        ids = self._db.execute("SELECT id FROM tasks_tasks WHERE gone IS NULL").fetchall()
+        for start in range(0, len(ids), _PORTION):
+            for (id_,) in ids[start : start + _PORTION]:
+                record = self.load(id_)
+                if record and move(record.task.http_request, "url", bases):
+                    self._writes.append(_updated(record))
+            self.flush()
 
     def queues(self) -> dict[str, Any]:
         """Return the messages of all queues by name."""
@@ -272,6 +281,11 @@ class TaskStore:
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:
         value: int = self._db.execute(query, values).fetchone()[0]
         return value
+
+
+def _updated(record: TaskRecord) -> _Write:
+    data = record.task.SerializeToString()
+    return _UPDATE, (record.due, record.executions, record.previous, data, record.id)
 
 
 def _operation_write(operation: Any, now: int) -> _Write:

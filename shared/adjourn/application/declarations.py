@@ -80,8 +80,9 @@ class Declarations:
             name=name or default_name(plain),
             defaults=defaults,
             on_dead=on_dead,
-            _enqueuer=enqueuer,
+            enqueuer=enqueuer,
         )
+        task.resemble(plain)
         self.tasks.add(task.name, task, aliases)
         return task
 

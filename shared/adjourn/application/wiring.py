@@ -12,7 +12,6 @@ from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.requests.gate import Gate, Receiver
-from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
+    from adjourn.execution.current_task import Call
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
@@ -174,19 +174,19 @@ class Wiring:
             watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
         )
 
-    def _follow(self, envelope: Envelope, task: str) -> None:
-        if envelope.unique:
-            self.enqueuer.unique_calls.follow(envelope.unique, task)
+    def _follow(self, call: Call, task: str) -> None:
+        if unique := call.envelope.unique:
+            self.enqueuer.unique_calls.follow(unique, task, call.is_carried_by)
         if len(self._declared.periodics):
             from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
 
-            follow(self._adapters.store, envelope, task)
+            follow(self._adapters.store, call, task)
 
-    def _note_periodic(self, envelope: Envelope) -> None:
+    def _note_periodic(self, call: Call) -> None:
         if len(self._declared.periodics):
             from adjourn.cron.due import note_delivery  # noqa: PLC0415 - for periodic functions
 
-            note_delivery(self._adapters.store, envelope)
+            note_delivery(self._adapters.store, call)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""
@@ -196,11 +196,13 @@ class Wiring:
     def _people(self) -> CallableTaskEndpoint:
         from adjourn.callable_tasks.endpoint import CallableTaskEndpoint  # noqa: PLC0415 - for those whom people ask
         from adjourn.callable_tasks.identity import user_identifier  # noqa: PLC0415
+        from adjourn.state.user_starts import UserStarts  # noqa: PLC0415
 
         adapters = self._adapters
         return CallableTaskEndpoint(
             definitions=self._declared.callable_tasks,
             enqueuer=self.enqueuer,
+            starts=UserStarts(store=adapters.store, clock=adapters.clock),
             identify=user_identifier(self.settings, adapters.verifier, adapters.clock),
         )
 

@@ -12,6 +12,7 @@ from adjourn.callable_tasks.forms import Form, InvalidParametersError, form_of, 
 from adjourn.callable_tasks.identity import User
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
+from adjourn.names import CALLABLE
 from adjourn.registry import signature
 from adjourn.tasks.arguments import is_lazy
 from adjourn.tasks.enqueue import Enqueuer
@@ -116,10 +117,10 @@ def define(
         cls().execute(**parameters)
 
     task: Task[[Mapping[str, object]], None] = Task(
-        name=f"callable:{key}",
+        name=f"{CALLABLE}{key}",
         function=run,
         defaults=Options().changed(**cls.options),
-        _enqueuer=enqueuer,
+        enqueuer=enqueuer,
     )
     return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)
 

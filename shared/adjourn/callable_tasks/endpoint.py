@@ -15,6 +15,7 @@ from adjourn.log import bound, event
 from adjourn.registry import Registry
 from adjourn.requests.gate import with_outcome
 from adjourn.serialization.codec import from_json
+from adjourn.state.user_starts import UserStarts, content_of
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
 
@@ -26,12 +27,14 @@ class CallableTaskEndpoint:
     Attributes:
         definitions: The declared callable tasks, by key.
         enqueuer: Enqueues the tasks that users start.
+        starts: Records what users start.
         identify: Returns the user of a request or raises a `CallerError`; None if no user is
             accepted.
     """
 
     definitions: Registry[CallableTaskDefinition]
     enqueuer: Enqueuer
+    starts: UserStarts
     identify: Callable[[UserRequest], User] | None
 
     def __call__(self, request: UserRequest) -> UserResponse:
@@ -41,8 +44,6 @@ class CallableTaskEndpoint:
         methods = ("GET", "HEAD") if request.key is None else ("POST",)
         if request.method not in methods:
             return _refusal(405, "wrong method", Allow=", ".join(methods))
-        if request.body is None:
-            return _refusal(413, "body too long")
         identify = self.identify
         answer = with_outcome(lambda: self._answer(request, identify(request)))
         return answer if isinstance(answer, UserResponse) else _REFUSALS[answer]
@@ -51,12 +52,13 @@ class CallableTaskEndpoint:
         # The id of the account identifies the user to an operator without an address in the log.
         with bound(user=user.id):
             return (
-                self._list(user)
+                self._list(request, user)
                 if request.key is None
                 else self._execute(request, request.key, user)
             )
 
-    def _list(self, user: User) -> UserResponse:
+    def _list(self, request: UserRequest, user: User) -> UserResponse:
+        request.read_body()  # if there is one, the next request comes after it
         tasks = [each.describe() for each in self.definitions if each.allows(user)]
         return UserResponse(status=200, content={"tasks": tasks})
 
@@ -76,9 +78,11 @@ class CallableTaskEndpoint:
     ) -> UserResponse:
         # The user of the token, whatever the application's own `user` returns here.
         propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
-        handle = replace(self.enqueuer, propagator=propagator).enqueue(
-            definition.task, (given,), {}
-        )
+        enqueuer, task = replace(self.enqueuer, propagator=propagator), definition.task
+        start = enqueuer.adapters.new_id()
+        content = content_of(task.name, user.email, (given,), {})
+        self.starts.put(start, content, task.defaults.start(self.starts.clock.now(), 1.0))
+        handle = enqueuer.enqueue(task, (given,), {}, user_start=start)
         event("callable.started", logging.INFO, f"{definition.key} is queued", task_id=handle.id)
         return UserResponse(status=202, content=_described(handle))
 
@@ -86,10 +90,11 @@ class CallableTaskEndpoint:
 def _parameters(request: UserRequest, definition: CallableTaskDefinition) -> object | UserResponse:
     """Return the parameters as they were sent, or a response that says what is wrong."""
     # A task without parameters needs no body and no content type.
-    if request.body and request.content_type != "application/json":
+    if request.has_body and request.content_type != "application/json":
         return _refusal(415, "the body must be application/json")
+    body = request.read_body()
     try:
-        given = from_json(request.body or b"{}")
+        given = from_json(body or b"{}")
     except DecodeError as error:
         return _refusal(400, str(error))
     try:
@@ -123,4 +128,7 @@ _REFUSALS = {
     Outcome.UNAUTHENTICATED: _refusal(401, "unauthenticated", **{"WWW-Authenticate": "Bearer"}),
     Outcome.FORBIDDEN: _refusal(403, "forbidden"),
     Outcome.TROUBLE: _refusal(503, "trouble"),
+    Outcome.TOO_LONG: _refusal(413, "body too long"),
+    Outcome.BROKEN: _refusal(400, "the body cannot be read"),
+    Outcome.SLOW: _refusal(408, "the body did not arrive in time"),
 }

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from adjourn.cron.periodic import Periodic, Timing
+from adjourn.execution.current_task import Call
 from adjourn.names import RUN
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.serialization.envelope import Envelope
 from adjourn.tasks.objects import ObjectPath
 
 KIND = "AdjournPeriodic"
@@ -235,16 +235,16 @@ def record_of(state: PeriodicState) -> Record:
     }
 
 
-def follow(store: EntityStore, envelope: Envelope, task: str) -> None:
+def follow(store: EntityStore, call: Call, task: str) -> None:
     """Store the new task of a run that has postponed itself, since the run has not ended.
 
     Raises:
         StoreError: Datastore could not be reached.
     """
-    _note(store, envelope, {"task": task, "is_enqueued": True})
+    _note(store, call, {"task": task, "is_enqueued": True})
 
 
-def note_delivery(store: EntityStore, envelope: Envelope) -> None:
+def note_delivery(store: EntityStore, call: Call) -> None:
     """Store that the task of a slot was enqueued, if the call of the Scheduler has not.
 
     Without that, a slot whose mark was lost would be enqueued again when Cloud Tasks has forgotten
@@ -253,11 +253,12 @@ def note_delivery(store: EntityStore, envelope: Envelope) -> None:
     Raises:
         StoreError: Datastore could not be reached; the run must not begin.
     """
-    _note(store, envelope, {"is_enqueued": True})
+    _note(store, call, {"is_enqueued": True})
 
 
-def _note(store: EntityStore, envelope: Envelope, changes: Record) -> None:
-    """Change the state to which a run belongs, unless another run has followed."""
+def _note(store: EntityStore, call: Call, changes: Record) -> None:
+    """Change the state to which a run belongs, unless another run or task has followed."""
+    envelope = call.envelope
     if not envelope.id.endswith(RUN):
         return
     names = [envelope.task]
@@ -271,6 +272,7 @@ def _note(store: EntityStore, envelope: Envelope, changes: Record) -> None:
             for key, record in zip(keys, records, strict=True)
             if record
             and record.get("call") == envelope.id
+            and call.is_carried_by(str(record.get("task", "")))
             and not changes.items() <= record.items()
         }
 

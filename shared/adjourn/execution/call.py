@@ -88,10 +88,15 @@ class CallExecutor:
             self.drop(call)
         return outcome
 
-    def drop(self, call: Call) -> None:
-        """Remove the stored arguments of a call that never runs again."""
+    def drop(self, call: Call, *, is_read: bool = True) -> None:
+        """Remove the stored arguments of a call that never runs again.
+
+        Args:
+            call: The call.
+            is_read: Whether this delivery has read them, so that they are known to be its own.
+        """
         if call.envelope.stowed:
-            self.enqueuer.payloads.discard(call.envelope)
+            self.enqueuer.payloads.discard(call.envelope, is_read=is_read)
 
     def resume(self, call: Call, at: dt.datetime, *, counts: bool) -> Outcome | None:
         """Enqueue a call again, under a name that makes repetitions harmless.
@@ -128,7 +133,7 @@ class CallExecutor:
         self.dead_letters.record(
             call.delivery,
             error,
-            task_id=call.envelope.id,
+            call=call.envelope.identity,
             task=call.envelope.task,
             attempts=call.attempt.number,
             hook=task.on_dead if task else None,
@@ -139,7 +144,7 @@ class CallExecutor:
         """Claim a call, run it and settle the claim."""
         envelope = call.envelope
         lease = (envelope.timeout or TIMEOUT) + SKEW
-        claim = self.once_records.claim(envelope.id, lease, no_retry=envelope.no_retry)
+        claim = self.once_records.claim(envelope.identity, lease, no_retry=envelope.no_retry)
         if claim.status is ClaimStatus.DONE:
             event("task.duplicate", logging.INFO, f"{envelope.task} has already taken effect")
             return Outcome.DONE
@@ -150,7 +155,7 @@ class CallExecutor:
                 "It was begun before, never ended, and no_retry forbids another attempt."
             )
             return self.give_up(call, crashed, task)
-        settle_in = partial(self.once_records.settle_in, call=envelope.id, token=claim.token)
+        settle_in = partial(self.once_records.settle_in, claim=claim)
         outcome = self._run(call, task, settle_in)
         self._settle(call, claim, outcome)
         return outcome
@@ -158,7 +163,7 @@ class CallExecutor:
     def _settle(self, call: Call, claim: Claim, outcome: Outcome | None) -> None:
         task, is_over = call.envelope.task, outcome in {Outcome.DONE, Outcome.DEAD}
         try:
-            is_settled = self.once_records.settle(call.envelope.id, claim.token, done=is_over)
+            is_settled = self.once_records.settle(claim, done=is_over)
         except (StoreError, ConflictError) as error:
             # The outcome stands: with a failure, a delivery after the lease would run it again.
             event("service.unavailable", logging.WARNING, str(error), error=error)

@@ -62,7 +62,7 @@ class CrashWatch:
         is_over = outcome in {Outcome.DONE, Outcome.DEAD}
         try:
             if outcome is not None:  # else the record was changed when it was enqueued again
-                self.records.end(call.envelope.id, call.attempt.number, is_over=is_over)
+                self.records.end(call.envelope.identity, call.attempt.number, is_over=is_over)
             if call.successor:
                 self.adapters.queue.delete(call.successor)
         except AdjournError as error:
@@ -73,7 +73,7 @@ class CrashWatch:
         envelope, delivery = call.envelope, call.delivery
         try:
             return self.records.begin(
-                envelope.id,
+                envelope.identity,
                 call.attempt.number,
                 resumed=envelope.resumed,
                 task=self.adapters.queue.full_name(delivery.queue, delivery.task_name),

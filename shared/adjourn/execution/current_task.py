@@ -67,6 +67,15 @@ class Call(NamedTuple):
         """Whether Cloud Tasks has made more attempts than were answered."""
         return self.attempt.retry_count > self.attempt.execution_count
 
+    def is_carried_by(self, task: str) -> bool:
+        """Whether a full or short name is that of the delivering task, or of its successor.
+
+        Cloud Tasks itself says which task it delivers. The region does not matter.
+        """
+        place, _, name = task.rpartition("/tasks/")
+        is_here = not place or place.endswith(f"/queues/{self.delivery.queue}")
+        return is_here and name in {self.delivery.task_name, self.envelope.resumed_name}
+
     @property
     def is_watched(self) -> bool:
         """Whether the begin and the end of this attempt have to be noted."""

@@ -6,19 +6,21 @@ import datetime as dt
 import logging
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from adjourn.clock import Clock
 from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
-from adjourn.names import digest
-from adjourn.ports import EntityStore, Record, RecordKey
-from adjourn.serialization.envelope import MAX_BODY
+from adjourn.names import CallIdentity, digest
+from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.serialization.payload_reference import MAX_BODY
+from adjourn.state.owned_records import FINGERPRINT, own_key
 
 KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
-UNINDEXED = ("body", "error", "traceback")
+UNINDEXED = ("body", "error", "traceback", FINGERPRINT)
 
 # In bytes. Together with a body, they must fit into an entity of 1,048,572
 # (https://cloud.google.com/datastore/docs/concepts/limits).
@@ -69,19 +71,19 @@ class DeadLetterRecorder:
         delivery: Delivery,
         error: BaseException,
         *,
-        task_id: str = "",
+        call: CallIdentity | None = None,
         task: str = "",
         attempts: int = 0,
         hook: DeadHook | None = None,
     ) -> None:
         """Record a task that is given up, log it and call the hooks.
 
-        Recording the same task again replaces its record.
+        Recording the same call again replaces its record, but never that of another call.
 
         Args:
             delivery: The last attempt.
             error: Why the task is given up.
-            task_id: The call's identity; if empty, a digest of the body.
+            call: Which call it is; if None, the letter is named after the digest of the body.
             task: Registered name of the task; empty if the body cannot be decoded.
             attempts: How often it was tried; if 0, the attempts at the delivered task.
             hook: The hook of the task itself.
@@ -89,8 +91,9 @@ class DeadLetterRecorder:
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
+        call = call or _unreadable(delivery.body)
         letter = DeadLetter(
-            task_id=task_id or _body_id(delivery.body),
+            task_id=call.id,
             task=task,
             queue=delivery.queue,
             attempts=attempts or delivery.attempt.number,
@@ -98,7 +101,8 @@ class DeadLetterRecorder:
         )
         traceback = traceback_text(error, _LONGEST_TRACEBACK)
         record = _record(letter, delivery.body, traceback, self.clock.now())
-        self.store.put(RecordKey(KIND, letter.task_id), record, unindexed=UNINDEXED)
+        name = self.store.transact(partial(_put, call, {**record, FINGERPRINT: call.fingerprint}))
+        letter = replace(letter, task_id=name)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
         fields = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
         event("task.dead", logging.ERROR, text, error=error, task_id=letter.task_id, **fields)
@@ -118,8 +122,20 @@ def _record(letter: DeadLetter, body: bytes, traceback: str, now: dt.datetime) -
     }
 
 
-def _body_id(body: bytes) -> str:
-    return f"undecodable-{digest(body)}"
+def _put(call: CallIdentity, record: Record, transaction: Transaction) -> str:
+    """Write a record and return its name."""
+    key = RecordKey(KIND, call.id)
+    before = transaction.get([key])[0]
+    # A letter of an earlier version of adjourn has no fingerprint, and may be of another call.
+    if before is not None and before.get(FINGERPRINT) != call.fingerprint:
+        key = own_key(KIND, call)
+    transaction.put(key, record, unindexed=UNINDEXED)
+    return key.name
+
+
+def _unreadable(body: bytes) -> CallIdentity:
+    content = digest(body)
+    return CallIdentity(f"undecodable-{content}", content)
 
 
 def _fitting(body: bytes) -> bytes:

@@ -7,7 +7,7 @@ each delivery.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
@@ -38,7 +38,11 @@ class AppEngine(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One request of a service to one of our functions, independent of a web framework."""
+    """One request of a service to one of our functions, independent of a web framework.
+
+    Attributes:
+        read_body: Reads the body, once the caller is let in; None if it is known already.
+    """
 
     authorization: Sequence[str]
     body: bytes
@@ -48,6 +52,7 @@ class Delivery(NamedTuple):
     attempt: Attempt = Attempt()
     scheduled: dt.datetime | None = None
     app_engine: AppEngine = AppEngine()
+    read_body: Callable[[], bytes] | None = None
 
     def as_app_engine_says(self) -> Delivery:
         """Return the delivery with queue, task and attempt as App Engine names and counts them."""
@@ -61,14 +66,16 @@ class UserRequest(NamedTuple):
     Attributes:
         key: Key of the task to start; None for the list.
         content_type: Media type of the body, without parameters.
-        body: The body; None if it was too long to be read.
+        has_body: Whether the headers announce a body.
+        read_body: Reads the body, once the user is identified; raises a `BodyError` if it cannot.
     """
 
     authorization: Sequence[str]
     method: str
     key: str | None
     content_type: str = ""
-    body: bytes | None = b""
+    has_body: bool = False
+    read_body: Callable[[], bytes] = bytes
 
 
 class UserResponse(NamedTuple):
@@ -90,3 +97,6 @@ class Outcome(Enum):
     UNAUTHENTICATED = auto()
     FORBIDDEN = auto()
     TROUBLE = auto()  # not the user's fault: Datastore, keys or queue out of reach
+    TOO_LONG = auto()  # the body
+    BROKEN = auto()  # the body, which cannot be read
+    SLOW = auto()  # the sender of the body

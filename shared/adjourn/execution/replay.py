@@ -16,8 +16,10 @@ from typing import Any
 from adjourn.clock import Clock
 from adjourn.errors import DecodeError, TaskExistsError, UnknownNameError
 from adjourn.execution.dead_letters import KIND, UNINDEXED, DeadLetter
-from adjourn.names import numbered
+from adjourn.names import CALLABLE, numbered
 from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
+from adjourn.serialization.codec import Codec
+from adjourn.serialization.context import USER, text
 from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state import call_records, once_records
@@ -94,10 +96,15 @@ class StoredDeadLetters:
         record = self.store.get([RecordKey(KIND, task_id)])[0]
         return _letter(task_id, _existing(task_id, record))
 
-    def replay(self, task_id: str) -> str:
+    def replay(self, task_id: str, *, is_vouched_for: bool = False) -> str:
         """Enqueue the call of a letter, remove the letter and return the new task's full name.
 
         The call keeps its id and arguments. Its attempts are counted anew, and it does not expire.
+
+        Args:
+            task_id: The name of the letter.
+            is_vouched_for: Whether to take the call for genuine that cannot prove it: a callable
+                task without a record that a user has started it.
 
         Raises:
             UnknownNameError: There is no letter with that id.
@@ -106,7 +113,8 @@ class StoredDeadLetters:
             StoreError: Datastore could not be reached; repeat the replay.
         """
         letter, call = self.store.transact(partial(self._begin, task_id))
-        name = self._enqueue(self._payloads.extend_for(call, self.clock.now()))
+        extended = self._payloads.extend_for(call, self.clock.now())
+        name = self._enqueue(self._vouched_for(extended) if is_vouched_for else extended)
         self.store.transact(partial(_remove, letter))
         return name
 
@@ -127,7 +135,7 @@ class StoredDeadLetters:
         letter = self.store.transact(work)
         if letter.replayed_at is None:  # else a replayed task may need its payload
             with suppress(DecodeError):
-                self._payloads.discard(Envelope.decode(letter.body, VERBATIM))
+                self._payloads.discard(Envelope.decode(letter.body, VERBATIM), is_read=False)
 
     @property
     def _payloads(self) -> LargePayloads:
@@ -147,11 +155,25 @@ class StoredDeadLetters:
         letter = _letter(task_id, record)
         call = _call(letter, now)
         if letter.replayed_at is None:
-            once_records.renew(transaction, call.id, now)
+            once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
-            call_records.renew(transaction, call.id, call.resumed, task, now)
+            call_records.renew(transaction, call.identity, call.resumed, task, now)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
+
+    def _vouched_for(self, call: Envelope) -> Envelope:
+        """Return a call with a record that its user has started it, if it needs one."""
+        if not call.task.startswith(CALLABLE):
+            return call
+        from adjourn.state.user_starts import UserStarts, content_of  # noqa: PLC0415 - rarely needed
+
+        whole, codec = self._payloads.fetch(call, VERBATIM), Codec()  # users give JSON
+        arguments: Any = {"args": list(whole.args), "kwargs": dict(whole.kwargs)}
+        args, kwargs = codec.decode(arguments).values()
+        content = content_of(call.task, text(call.context, USER) or "", tuple(args), kwargs)
+        name = f"{numbered(call.identity.fingerprint, call.resumed)}-vouched"
+        UserStarts(store=self.store, clock=self.clock).put(name, content, None)
+        return call._replace(user_start=name)
 
     def _enqueue(self, call: Envelope) -> str:
         name = _name(call)
@@ -172,7 +194,7 @@ class StoredDeadLetters:
 
 
 def _name(call: Envelope) -> str:
-    return f"{numbered(call.id, call.resumed)}-replayed"
+    return f"{numbered(call.identity.fingerprint, call.resumed)}-replayed"
 
 
 def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
@@ -183,7 +205,7 @@ def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
         reason = _STEP if letter.task == "step" else f"{error}"
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
     return call._replace(
-        queue=call.queue or letter.queue,
+        queue=letter.queue or call.queue,
         # The hour for which an unknown name is retried is counted from here.
         eta=now,
         expires_at=None,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from adjourn.errors import ConflictError, StoreError
 from adjourn.execution.current_task import Call
 from adjourn.log import event
-from adjourn.serialization.envelope import Envelope
 from adjourn.state.call_records import CallRecord, CallRecords
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
@@ -29,7 +28,7 @@ class Resumption:
 
     enqueuer: Enqueuer
     records: CallRecords
-    on_resumed: Callable[[Envelope, str], None]
+    on_resumed: Callable[[Call, str], None]
 
     def resume(self, call: Call, at: dt.datetime, *, counts: bool) -> None:
         """Enqueue a call again, unless it was cancelled or has already gone further.
@@ -54,13 +53,13 @@ class Resumption:
             what = "cancelled" if record.is_cancelled else "duplicate"
             event(f"task.{what}", logging.INFO, f"{call.envelope.task} is not enqueued again")
             return
-        self.on_resumed(call.envelope, handle.name)
+        self.on_resumed(call, handle.name)
 
     def _move(self, call: Call, task: str, start: dt.datetime) -> CallRecord:
         resumed = call.envelope.resumed + 1
         try:
             return self.records.move(
-                call.envelope.id, call.attempt.number, resumed=resumed, task=task, start=start
+                call.envelope.identity, call.attempt.number, resumed=resumed, task=task, start=start
             )
         except (StoreError, ConflictError) as error:
             if not (call.has_begun or call.is_queues_last):
@@ -78,7 +77,7 @@ class Resumption:
             StoreError: Datastore could not be reached.
         """
         handle = self._enqueue(call, at, attempts=True, executions=False)
-        self.on_resumed(call.envelope, handle.name)
+        self.on_resumed(call, handle.name)
         return handle.name
 
     def _enqueue(
@@ -86,7 +85,7 @@ class Resumption:
     ) -> TaskHandle:
         envelope = call.envelope
         resumed = envelope._replace(
-            queue=envelope.queue or call.delivery.queue,
+            queue=call.delivery.queue or envelope.queue,
             resumed=envelope.resumed + 1,
             attempts=call.attempt.retry_count + attempts,
             executions=call.attempt.execution_count + executions,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from adjourn.errors import AdjournError
 from adjourn.execution.attempt import Attempt
 from adjourn.log import event
-from adjourn.ports import Adapters, RecordKey, Transaction
+from adjourn.names import CallIdentity
+from adjourn.ports import Adapters, Record, Transaction
+from adjourn.state.owned_records import FINGERPRINT, owned
 
 KIND = "AdjournRetryWarning"
 # A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
@@ -49,9 +51,9 @@ class RetryWarnings:
     threshold: int
     notify: WarningHook
 
-    def check(self, task_id: str, task: str, attempt: Attempt) -> None:
+    def check(self, call: CallIdentity, task: str, attempt: Attempt) -> None:
         """Warn if the retries of a call have reached the threshold, unless it was done before."""
-        if attempt.retry_count < self.threshold or not self._is_first(task_id):
+        if attempt.retry_count < self.threshold or not self._is_first(call):
             return
         event(
             "task.retry_warning",
@@ -59,15 +61,16 @@ class RetryWarnings:
             f"{task} has been retried {attempt.retry_count} times",
             retry_count=attempt.retry_count,
         )
-        self.notify(RetryWarning(task_id=task_id, task=task, retry_count=attempt.retry_count))
+        self.notify(RetryWarning(task_id=call.id, task=task, retry_count=attempt.retry_count))
 
-    def _is_first(self, task_id: str) -> bool:
-        key = RecordKey(KIND, task_id)
-
+    def _is_first(self, call: CallIdentity) -> bool:
         def work(transaction: Transaction) -> bool:
-            if transaction.get([key])[0] is not None:
+            key, record = owned(transaction, KIND, call)
+            if record is not None:
                 return False
-            transaction.put(key, {"expires_at": self.adapters.clock.now() + KEPT})
+            expires = self.adapters.clock.now() + KEPT
+            given: Record = {FINGERPRINT: call.fingerprint, "expires_at": expires}
+            transaction.put(key, given, unindexed=(FINGERPRINT,))
             return True
 
         try:

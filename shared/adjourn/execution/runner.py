@@ -20,11 +20,11 @@ from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, trace_fields
-from adjourn.names import RUN, UNIQUE_NAME
+from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.context import TRACEPARENT, text
+from adjourn.serialization.context import TRACEPARENT, USER, text
 from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.call_records import CallRecord
@@ -60,7 +60,7 @@ class TaskRunner:
     markers: TransactionMarkers
     retry_warnings: RetryWarnings
     executor: CallExecutor
-    on_periodic: Callable[[Envelope], None]
+    on_periodic: Callable[[Call], None]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run a delivered call, or make it a dead letter if it can never run.
@@ -150,11 +150,11 @@ class TaskRunner:
         """Return whether a call is known to have been tried, so that it no longer expires."""
         if call.attempt.execution_count or not call.may_have_crashed:
             return call.attempt.execution_count > 0
-        record = self.executor.watch.records.get(call.envelope.id)
+        record = self.executor.watch.records.get(call.envelope.identity)
         return record is not None and record.begun + record.crashes > 0
 
     def _drop(self, call: Call) -> Outcome:
-        self.executor.drop(call)
+        self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
         return Outcome.DONE
@@ -172,18 +172,37 @@ class TaskRunner:
             return self._unknown(call, error)
         except DecodeError as error:
             call = call._replace(unreadable=error)
+        if envelope.task.startswith(CALLABLE) and not call.unreadable:
+            call = self._started_by_user(call)
         return self._execute(call, task)
+
+    def _started_by_user(self, call: Call) -> Call:
+        """Return a call of a callable task, to be refused unless a checked user has started it."""
+        from adjourn.state.user_starts import UserStarts, content_of  # noqa: PLC0415 - for these
+
+        envelope = call.envelope
+        user = text(envelope.context, USER) or ""
+        content = content_of(envelope.task, user, envelope.args, envelope.kwargs)
+        starts = UserStarts(store=self.adapters.store, clock=self.adapters.clock)
+        if starts.includes(envelope.user_start, content):
+            return call
+        return call._replace(
+            unreadable=DecodeError(
+                "No user is known to have started it: the call is forged, or an earlier version of"
+                " adjourn made it; if you trust it, replay it with --vouch"
+            )
+        )
 
     def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         envelope = call.envelope
         if call.attempt.retry_count:
-            self.retry_warnings.check(envelope.id, envelope.task, call.attempt)
+            self.retry_warnings.check(envelope.identity, envelope.task, call.attempt)
         if envelope.id.endswith(RUN):
-            self.on_periodic(envelope)
+            self.on_periodic(call)
         # Earlier versions of adjourn did not tell which calls are unique.
         task_name = call.delivery.task_name
         if unique := envelope.unique or (UNIQUE_NAME.fullmatch(task_name) and task_name):
-            self.executor.enqueuer.unique_calls.begin(unique)
+            self.executor.enqueuer.unique_calls.begin(unique, call.is_carried_by)
         return self.executor.execute(call, task)
 
     def _admit_committed(self, call: Call) -> Outcome | None:
@@ -218,7 +237,7 @@ class TaskRunner:
         now = self.adapters.clock.now()
         execution = call.attempt.execution_count + 1
         try:
-            record = self.executor.watch.records.unknown(call.envelope.id, execution)
+            record = self.executor.watch.records.unknown(call.envelope.identity, execution)
         except (StoreError, ConflictError) as trouble:
             event("service.unavailable", logging.WARNING, str(trouble), error=trouble)
             record = CallRecord(unknown_since=now)

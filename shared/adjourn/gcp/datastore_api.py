@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError, StoreError, StoreRefusedError
+from adjourn.gcp.limited_datastore import LimitedDatastore
 from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
@@ -40,7 +41,10 @@ def datastore_client(settings: Settings) -> Client:
     from google.cloud.datastore import Client
 
     with translated():
-        return Client(project=settings.project, database=settings.database or None)
+        client = Client(project=settings.project, database=settings.database or None)
+    api = LimitedDatastore(client._datastore_api, settings.datastore_timeout)  # noqa: SLF001
+    client._datastore_api_internal = api  # noqa: SLF001 - it has no other place for defaults
+    return client
 
 
 def lookup(

@@ -10,7 +10,7 @@ from typing import Any
 from adjourn.clock import Clock
 from adjourn.errors import EncodeError
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import PayloadReference
+from adjourn.serialization.payload_reference import PayloadReference
 from adjourn.state.large_payloads import LargePayloads
 
 # Many shards are read at once, and a gRPC client accepts responses of 4 MiB by default.

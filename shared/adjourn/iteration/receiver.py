@@ -33,6 +33,7 @@ from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.status import COMING_TO_REST
 from adjourn.log import bound, event, trace_fields
+from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
@@ -78,7 +79,7 @@ class StepReceiver:
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.shard, step=step.number):
             if delivery.attempt.retry_count:
-                self.retry_warnings.check(step.task_name(), "step", delivery.attempt)
+                self.retry_warnings.check(_identity(step), "step", delivery.attempt)
             try:
                 outcome = self._receive(step, delivery)
             except (UnknownNameError, DecodeError) as error:
@@ -88,7 +89,7 @@ class StepReceiver:
                 return Outcome.UNKNOWN
         if outcome is Outcome.DEAD:
             missing = UnknownNameError(f"There is no run {step.run_id}.")
-            self.dead_letters.record(delivery, missing, task_id=step.task_name(), task="step")
+            self.dead_letters.record(delivery, missing, call=_identity(step), task="step")
         return outcome
 
     def _receive(self, step: Step, delivery: Delivery) -> Outcome:
@@ -235,6 +236,10 @@ def decide(
         return Decision.WAIT_FOR_LEASE
     is_coming_to_rest = step.shard is not None and run.status in COMING_TO_REST
     return Decision.REST if is_coming_to_rest else Decision.CARRY_OUT
+
+
+def _identity(step: Step) -> CallIdentity:
+    return CallIdentity(step.task_name(), digest(step.encode()))
 
 
 _OUTCOMES = {

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from flask import Request, Response, abort
+from flask import Request, Response, current_app, has_app_context, has_request_context
 
 from adjourn.clock import in_utc
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
-from adjourn.log import bound, event, execution_fields, trace_fields
+from adjourn.log import bound, execution_fields, trace_fields
+from adjourn.requests.gate import RequestBody
+from adjourn.requests.slow_reads import shut
 from adjourn.serialization.context import TRACEPARENT, propagating
-
-# Cloud Tasks itself accepts at most a megabyte (https://cloud.google.com/tasks/docs/quotas).
-LONGEST_BODY = 1 << 20
 
 # A 4xx other than 429 counts as an execution and does not slow the queue down; 503 does.
 STATUS = {
@@ -28,6 +28,9 @@ STATUS = {
     Outcome.UNAUTHENTICATED: 401,
     Outcome.FORBIDDEN: 403,
     Outcome.TROUBLE: 503,
+    Outcome.TOO_LONG: 413,
+    Outcome.BROKEN: 400,
+    Outcome.SLOW: 408,
 }
 
 _LONGEST_COUNT = 9
@@ -56,12 +59,9 @@ def function(
             return _reply(people(_asked(request)))
         if request.method != "POST" and not _is_cron_of_app_engine(request):
             return _text(405, "use POST", Allow="POST")
-        body = _body(request)
-        if body is None:
-            event("request.too_long", logging.WARNING, "Refused a body that is too long")
-            return _text(413, f"a body may have {LONGEST_BODY} bytes")
-        return _answer(receive(_delivery(request, body)))
+        return _answer(receive(_delivery(request)))
 
+    _close_until_read()
     return _traced(respond, project)
 
 
@@ -80,6 +80,18 @@ def person(
         return _reply(people(_asked(request)._replace(key=key)))
 
     return _traced(respond, project)
+
+
+def _close_until_read() -> None:
+    """Close the bodies of all requests to the server that this function is made for.
+
+    functions-framework loads functions within the context of its application, which answers some
+    paths without them.
+    """
+    if has_app_context() and not has_request_context():
+        application = current_app.wsgi_app
+        if not isinstance(application, ClosedUntilRead):
+            current_app.wsgi_app = ClosedUntilRead(application)  # type: ignore[method-assign]
 
 
 def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
@@ -110,21 +122,10 @@ def _reply(reply: UserResponse) -> Response:
     return Response(body, status=reply.status, headers=headers, mimetype="application/json")
 
 
-def _body(request: Request) -> bytes | None:
-    """Return a body; None if it is too long. It is read to its end for the answer to arrive."""
-    body = b""
-    try:
-        while piece := request.stream.read(LONGEST_BODY):
-            if len(body) <= LONGEST_BODY:
-                body += piece
-        # gunicorn ends a body that breaks off as if it were whole.
-        is_broken = len(body) < min(request.content_length or 0, LONGEST_BODY)
-    except Exception:  # noqa: BLE001 - each server raises its own errors for broken requests
-        is_broken = True
-    if is_broken:
-        event("request.broken", logging.WARNING, "Refused a body that cannot be read")
-        abort(_text(400, "the body cannot be read"))
-    return body if len(body) <= LONGEST_BODY else None
+def _read(request: Request) -> Callable[[], bytes]:
+    """Return what reads the body."""
+    body = request.environ["wsgi.input"]
+    return (body if isinstance(body, RequestBody) else RequestBody(request.environ)).read_whole
 
 
 def _asked(request: Request) -> UserRequest:
@@ -134,7 +135,9 @@ def _asked(request: Request) -> UserRequest:
         method=request.method,
         key=None if is_list else request.path.removeprefix(_EXECUTE),
         content_type=request.mimetype,
-        body=_body(request),
+        has_body=request.environ.get("CONTENT_LENGTH") not in {None, "", "0"}
+        or "HTTP_TRANSFER_ENCODING" in request.environ,
+        read_body=_read(request),
     )
 
 
@@ -147,7 +150,7 @@ def _authorization(request: Request) -> list[str]:
     ]
 
 
-def _delivery(request: Request, body: bytes) -> Delivery:
+def _delivery(request: Request) -> Delivery:
     """Return the delivery in a request.
 
     Headers are read from the WSGI environment (PEP 3333), which joins repeated ones with commas:
@@ -156,7 +159,8 @@ def _delivery(request: Request, body: bytes) -> Delivery:
     header = request.environ.get
     return Delivery(
         authorization=_authorization(request),
-        body=body,
+        body=b"",
+        read_body=_read(request),
         path=request.path,
         queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", ""),
         task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", ""),
@@ -199,3 +203,50 @@ def _time(text: str) -> dt.datetime | None:
         return None
     is_computable = time.utcoffset() is not None and _YEARS[0] <= time.year <= _YEARS[1]
     return in_utc(time) if is_computable else None
+
+
+class ClosedUntilRead:
+    """A WSGI application whose requests' bodies are closed until it reads them as a whole.
+
+    If it does not, the connection ends with the answer, so that nobody has to read the body in
+    order to find the next request.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request."""
+        body = environ["wsgi.input"] = RequestBody(environ)
+        environ["wsgi.input_terminated"] = True
+        answer = self._application(environ, start_response)
+        if body.is_read:
+            return answer
+        # gunicorn ignores the header Connection of applications, and has this for its own use.
+        force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+        if force_close is not None:
+            force_close()
+        return _Last(answer, environ.get("gunicorn.socket"))
+
+
+class _Last:
+    """The last answer on a connection; once it is sent, nothing more is waited for.
+
+    gunicorn waits two seconds for a connection to be closed by the other side, in the thread that
+    accepts connections, unless it knows that nothing will come.
+    """
+
+    def __init__(self, answer: Iterable[bytes], connection: socket.socket | None) -> None:
+        self._answer = answer
+        self._connection = connection
+
+    def __iter__(self) -> Any:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        """Close the application's answer, as PEP 3333 wants it."""
+        close = getattr(self._answer, "close", None)
+        if close is not None:
+            close()
+        if self._connection is not None:
+            shut(self._connection)

@@ -16,19 +16,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
+from adjourn.names import CallIdentity, numbered
+from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, Budget
 from adjourn.serialization.codec import Codec, from_json, to_json
+from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
 
 VERSION = 1
 REFERENCE_VERSION = 2
-MAX_BODY = 1_000_000  # Cloud Tasks takes 1,048,569 bytes, and the headers count
-MAX_CALL = 32 << 20
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
-# A JSON object begins with a brace, a zlib stream with this (RFC 1950).
-_ZLIB = b"\x78"
-_LONGEST_JSON = 64 << 20
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
@@ -38,22 +36,6 @@ _YEARS = (2, 9000)
 _LONGEST_WAIT = dt.timedelta(days=36_525)
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-
-
-class PayloadReference(NamedTuple):
-    """Where the body of a call is stored that is too large for a task.
-
-    Attributes:
-        pieces: Number of records among which it is split.
-        size: Total number of bytes.
-        sha256: Digest of these bytes, in hexadecimal.
-        until: When the records may be removed, in seconds since 1970.
-    """
-
-    pieces: int
-    size: int
-    sha256: str
-    until: int
 
 
 class Envelope(NamedTuple):
@@ -80,6 +62,7 @@ class Envelope(NamedTuple):
         attempts: Attempts that it had as earlier tasks.
         executions: Failed executions that it had as earlier tasks.
         unique: Name under which a unique call is recorded; empty for any other.
+        user_start: Name of the record that a user was checked who started it; empty for none.
         stowed: Where its arguments are stored; None if the body itself holds them.
         starts_at: When it goes on, if it was enqueued again or its start lies further ahead than
             that of a task may.
@@ -107,10 +90,21 @@ class Envelope(NamedTuple):
     attempts: int = 0
     executions: int = 0
     unique: str = ""
+    user_start: str = ""
     stowed: PayloadReference | None = None
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
+
+    @property
+    def identity(self) -> CallIdentity:
+        """Which call it is."""
+        return CallIdentity.of(self.id, self.task, self.enqueued_at)
+
+    @property
+    def resumed_name(self) -> str:
+        """Short name of its task, if it was enqueued again; a stranger cannot take it before."""
+        return f"{numbered(self.identity.fingerprint, self.resumed)}-resumed"
 
     def encode(self, codec: Codec) -> bytes:
         """Return the body; a reference without arguments if these are stored in Datastore.
@@ -119,24 +113,39 @@ class Envelope(NamedTuple):
             EncodeError: An argument cannot be encoded, the call is too large, or a field has a
                 wrong value.
         """
+        return self.encode_within(codec)[0]
+
+    def encode_within(self, codec: Codec) -> tuple[bytes, bool]:
+        """Return the body, and whether a task may hold it; errors are those of `encode`."""
         _check(self._asdict())
         version = REFERENCE_VERSION if self.stowed else VERSION
         tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
         body = to_json(tree)
-        self._check_size(len(body), _LONGEST_JSON)
+        self._check_size(len(body), OF_PAYLOAD.size)
+        if not OF_PAYLOAD.holds(body):
+            raise EncodeError(
+                f"the call of {self.task} has more than {OF_PAYLOAD.values:,} values;"
+                " store the data and pass its key"
+            )
+        is_small = OF_TASK.holds(body)
         if len(body) > _CHUNK:
             body = min(body, zlib.compress(body), key=len)
         self._check_size(len(body), MAX_CALL)
-        return body
+        return body, is_small and len(body) <= MAX_BODY
 
     @classmethod
-    def decode(cls, body: bytes, codec: Codec) -> Envelope:
+    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> Envelope:
         """Return the envelope in a body that this version of adjourn or an older one wrote.
+
+        Args:
+            body: The body.
+            codec: Decodes its arguments.
+            budget: What it may hold.
 
         Raises:
             DecodeError: This version cannot read the body; no other error is raised.
         """
-        tree = from_json(_inflated(body) if body.startswith(_ZLIB) else body)
+        tree = from_json(budget.inflated(body))
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
@@ -150,7 +159,7 @@ class Envelope(NamedTuple):
             content["args"] = tuple(content["args"])
         try:
             _check(content)
-            stowed = _stowed(reference) if tree["v"] == REFERENCE_VERSION else None
+            stowed = PayloadReference.read(reference) if tree["v"] == REFERENCE_VERSION else None
             return cls(**content, stowed=stowed)
         except TypeError as error:
             raise DecodeError(f"the body is not an envelope: {error}") from error
@@ -166,7 +175,7 @@ class Envelope(NamedTuple):
         if self.context:
             content["context"] = dict(self.context)
         if self.stowed:
-            content["stowed"] = self.stowed._asdict()
+            content["stowed"] = {k: v for k, v in self.stowed._asdict().items() if v != ""}
             del content["args"], content["kwargs"]
         return content
 
@@ -178,39 +187,11 @@ class Envelope(NamedTuple):
             )
 
 
-def _stowed(tree: object) -> PayloadReference:
-    if not isinstance(tree, dict):
-        raise TypeError("it lacks the reference to its payload")
-    stowed = PayloadReference(
-        **{name: tree[name] for name in PayloadReference._fields if name in tree}
-    )
-    numbers = (stowed.pieces, stowed.size, stowed.until)
-    are_counts = all(map(_is_count, numbers)) and stowed.pieces <= MAX_CALL // MAX_BODY + 1
-    if not (are_counts and _is_text(stowed.sha256)):
-        raise TypeError("the reference to its payload is malformed")
-    return stowed
-
-
 def _check(content: Mapping[str, object]) -> None:
     for name, value in content.items():
         is_right, wanted = _CHECKS[name]
         if not is_right(value):
             raise EncodeError(f"{name} of an envelope must be {wanted}")
-
-
-def _inflated(body: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        plain = inflater.decompress(body, _LONGEST_JSON)
-    except zlib.error as error:
-        raise DecodeError("the body is neither JSON nor compressed JSON") from error
-    if not inflater.eof:
-        raise DecodeError(f"the body is cut short or has more than {_LONGEST_JSON:,} bytes")
-    return plain
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str and bool(value)
 
 
 def _is_id(value: object) -> bool:
@@ -249,7 +230,11 @@ _RULES = (
     (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
     (("task",), _is_name, "a str of 1 to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
-    (("marker", "unique"), lambda value: value == "" or _is_id(value), "an id, or ''"),
+    (
+        ("marker", "unique", "user_start"),
+        lambda value: value == "" or _is_id(value),
+        "an id, or ''",
+    ),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),

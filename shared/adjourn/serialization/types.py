@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
 from adjourn.registry import signature
+from adjourn.serialization.budget import check_hashes
 
 
 class Extension(NamedTuple):
@@ -45,11 +46,12 @@ def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     """Return a collection of these members.
 
     Raises:
-        ValueError: A member comes twice.
+        ValueError: A member comes twice, or many have the same hash.
     """
+    check_hashes(members)
     value = kind(members)
     if len(value) < len(members):
-        raise ValueError("a key or member comes twice")
+        raise ValueError("a member comes twice")
     return value
 
 
@@ -86,7 +88,11 @@ def _unbase64(text: str) -> bytes:
 def _pairs(items: list[Any]) -> object:
     if not {list}.issuperset(map(type, items)):
         raise TypeError("an item is not a pair")
-    return distinct(dict, items)
+    check_hashes([item[0] for item in items if item])
+    value = dict(items)
+    if len(value) < len(items):
+        raise ValueError("a key comes twice")
+    return value
 
 
 def _encode_clock(value: dt.datetime | dt.time) -> object:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adjourn.clock import Clock
+from adjourn.names import CallIdentity
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.state.owned_records import FINGERPRINT, owned
 
 KIND = "AdjournCall"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
@@ -81,15 +83,15 @@ class CallRecords:
     store: EntityStore
     clock: Clock
 
-    def get(self, call: str) -> CallRecord | None:
+    def get(self, call: CallIdentity) -> CallRecord | None:
         """Return the record of a call, None if it has none."""
-        return _read(self.store.get([_key(call)])[0])
+        return _read(owned(self.store, KIND, call)[1])
 
-    def begin(self, call: str, number: int, *, resumed: int, task: str) -> CallRecord:
+    def begin(self, call: CallIdentity, number: int, *, resumed: int, task: str) -> CallRecord:
         """Note that an attempt begins, unless the call is over or has left this task.
 
         Args:
-            call: The id of the call.
+            call: The call.
             number: Number of the attempt.
             resumed: How often the call was enqueued again before this task.
             task: Full name of the task.
@@ -105,7 +107,7 @@ class CallRecords:
 
         return self._change(call, change)
 
-    def end(self, call: str, number: int, *, is_over: bool) -> None:
+    def end(self, call: CallIdentity, number: int, *, is_over: bool) -> None:
         """Note that an attempt has ended, and whether the call is over with it."""
 
         def change(record: CallRecord) -> CallRecord:
@@ -116,12 +118,12 @@ class CallRecords:
         self._change(call, change)
 
     def move(
-        self, call: str, number: int, *, resumed: int, task: str, start: dt.datetime
+        self, call: CallIdentity, number: int, *, resumed: int, task: str, start: dt.datetime
     ) -> CallRecord:
         """Note that a call goes on as another task, and return its record after that.
 
         Args:
-            call: The id of the call.
+            call: The call.
             number: Number of the attempt that ends with this; 0 for none.
             resumed: How often the call was enqueued again, this time included.
             task: Full name of the new task.
@@ -137,34 +139,35 @@ class CallRecords:
 
         return self._change(call, change, start)
 
-    def cancel(self, call: str, *, is_certain: bool) -> CallRecord | None:
+    def cancel(self, call: CallIdentity, *, is_certain: bool) -> CallRecord | None:
         """Forbid a call to go on, and return its record as it was before.
 
         Args:
-            call: The id of the call.
+            call: The call.
             is_certain: Whether its first task was still there. Otherwise a call that is not known
                 to have left it has ended.
         """
 
         def work(transaction: Transaction) -> CallRecord | None:
-            before = _read(transaction.get([_key(call)])[0])
+            key, before = _owned(transaction, call)
             if not is_certain and (before is None or not before.task):
                 return None
             record = before or CallRecord()
             if record.is_open:
-                self._put(transaction, call, record._replace(status=_CANCELLED), None)
+                cancelled = record._replace(status=_CANCELLED)
+                _put(transaction, key, call, cancelled, self.clock.now())
             return record
 
         return self.store.transact(work)
 
-    def unknown(self, call: str, execution: int) -> CallRecord:
+    def unknown(self, call: CallIdentity, execution: int) -> CallRecord:
         """Note that the task or an argument of a call is unknown, and return its record.
 
         `unknown_since` says since when, without a gap: an execution in between, in which it was
         known, begins the time anew.
 
         Args:
-            call: The id of the call.
+            call: The call.
             execution: The number of this execution.
         """
 
@@ -177,45 +180,52 @@ class CallRecords:
 
     def _change(
         self,
-        call: str,
+        call: CallIdentity,
         change: Callable[[CallRecord], CallRecord],
         start: dt.datetime | None = None,
     ) -> CallRecord:
         def work(transaction: Transaction) -> CallRecord:
-            before = _read(transaction.get([_key(call)])[0])
-            after = change(before or CallRecord())
+            key, before = _owned(transaction, call)
+            after, now = change(before or CallRecord()), self.clock.now()
             if after != before or start:
-                self._put(transaction, call, after, start)
+                _put(transaction, key, call, after, max(start or now, now))
             return after
 
         return self.store.transact(work)
 
-    def _put(
-        self, transaction: Transaction, call: str, record: CallRecord, start: dt.datetime | None
-    ) -> None:
-        now = self.clock.now()
-        content: Record = {**record._asdict(), "expires_at": max(start or now, now) + KEPT}
-        transaction.put(_key(call), content, unindexed=CallRecord._fields)
 
-
-def renew(transaction: Transaction, call: str, resumed: int, task: str, now: dt.datetime) -> None:
+def renew(
+    transaction: Transaction, call: CallIdentity, resumed: int, task: str, now: dt.datetime
+) -> None:
     """Let a call begin anew as this task, whatever its record says; if it has none, it needs none.
 
     Args:
         transaction: The transaction.
-        call: The id of the call.
+        call: The call.
         resumed: How often it was enqueued again before this task.
         task: Full name of the task.
         now: The present.
     """
-    if transaction.get([_key(call)])[0] is not None:
-        record = CallRecord(resumed=resumed, task=task)
-        content: Record = {**record._asdict(), "expires_at": now + KEPT}
-        transaction.put(_key(call), content, unindexed=CallRecord._fields)
+    key, before = _owned(transaction, call)
+    if before is not None:
+        _put(transaction, key, call, CallRecord(resumed=resumed, task=task), now)
 
 
-def _key(call: str) -> RecordKey:
-    return RecordKey(KIND, call)
+def _owned(transaction: Transaction, call: CallIdentity) -> tuple[RecordKey, CallRecord | None]:
+    key, record = owned(transaction, KIND, call)
+    return key, _read(record)
+
+
+def _put(
+    transaction: Transaction,
+    key: RecordKey,
+    call: CallIdentity,
+    record: CallRecord,
+    start: dt.datetime,
+) -> None:
+    fields: Record = {**record._asdict(), FINGERPRINT: call.fingerprint}
+    unindexed = tuple(fields)
+    transaction.put(key, {**fields, "expires_at": start + KEPT}, unindexed=unindexed)
 
 
 def _read(record: Mapping[str, Any] | None) -> CallRecord | None:

@@ -30,6 +30,7 @@ KINDS = (
     "AdjournRun",
     "AdjournShard",
     "AdjournUnique",
+    "AdjournUserStart",
 )
 
 _PROPERTY = "expires_at"

@@ -20,8 +20,10 @@ from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, U
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import MAX_BODY, Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 
 T = TypeVar("T")
 
@@ -82,18 +84,21 @@ class LargePayloads:
             EncodeError: An argument cannot be encoded, or the call is too large to be stored.
             UnavailableError: Datastore could not store the body.
         """
-        body = envelope.encode(codec)
-        if len(body) <= MAX_BODY:
+        body, is_small = envelope.encode_within(codec)
+        if is_small:
             return body
         until = max(start or self.clock.now(), self.clock.now()) + KEPT
-        reference = envelope._replace(stowed=_reference(body, until)).encode(codec)
+        # Under the id of a call that was delivered, that of another call may be stored.
+        name = envelope.resumed_name if envelope.resumed else ""
+        stowed = _reference(body, until)._replace(stored_as=name)
+        reference = envelope._replace(stowed=stowed).encode(codec)
         if envelope.stowed or len(reference) > MAX_BODY:
             raise EncodeError(
                 f"the call of {envelope.task} takes {len(reference):,} bytes without its arguments"
                 f" and may take {MAX_BODY:,}; let the application add less to its context"
             )
         try:
-            self.write(envelope.id, body, until)
+            self.write(name or envelope.id, body, until)
         except StoreError as error:
             raise UnavailableError(f"The arguments could not be stored: {error}") from error
         return reference
@@ -133,13 +138,27 @@ class LargePayloads:
         """
         if envelope.stowed is None:
             return envelope
-        whole = Envelope.decode(self.read(envelope.id, envelope.stowed), codec)
+        whole = Envelope.decode(self.read(*_place(envelope, envelope.stowed)), codec, OF_PAYLOAD)
         return envelope._replace(args=whole.args, kwargs=whole.kwargs)
 
-    def discard(self, envelope: Envelope) -> None:
-        """Remove the stored body of a call, if any; if that fails, it expires."""
-        if envelope.stowed:
-            self.remove(envelope.id, envelope.stowed)
+    def discard(self, envelope: Envelope, *, is_read: bool) -> None:
+        """Remove the stored body of a call, if any; if that fails, it expires.
+
+        Args:
+            envelope: The call.
+            is_read: Whether it was read just now. Else its digest is compared before, since the
+                body of another call may be stored under the same name.
+        """
+        if envelope.stowed is None:
+            return
+        place = _place(envelope, envelope.stowed)
+        try:
+            if not is_read:
+                self.read(*place)
+        except (DecodeError, StoreError) as error:
+            _tell_kept(envelope.id, error)
+        else:
+            self.remove(*place)
 
     def remove(self, name: str, reference: PayloadReference) -> None:
         """Remove stored bytes; if that fails, they expire."""
@@ -150,8 +169,7 @@ class LargePayloads:
         try:
             self._transact(remove, name, reference)
         except AdjournError as error:
-            text = f"The payload {name} was not deleted; it expires"
-            event("payload.kept", logging.WARNING, text, error=error)
+            _tell_kept(name, error)
 
     def extend(self, envelope: Envelope, until: dt.datetime) -> Envelope:
         """Keep the stored body of a call at least until then; return the updated call.
@@ -169,7 +187,7 @@ class LargePayloads:
             if record and isinstance(expires, dt.datetime) and expires < until:
                 transaction.put(key, {**record, "expires_at": until}, unindexed=("data",))
 
-        self._transact(extend, envelope.id, reference)
+        self._transact(extend, *_place(envelope, reference))
         latest = max(reference.until, int(until.timestamp()))
         return envelope._replace(stowed=reference._replace(until=latest))
 
@@ -186,6 +204,15 @@ class LargePayloads:
         """Run `work` for each part in a separate transaction, since one is limited to 10 MiB."""
         keys = _keys(name, reference.pieces)
         _run_all(partial(self.store.transact, partial(work, key)) for key in keys)
+
+
+def _place(envelope: Envelope, reference: PayloadReference) -> tuple[str, PayloadReference]:
+    return reference.stored_as or envelope.id, reference
+
+
+def _tell_kept(name: str, error: Exception) -> None:
+    text = f"The payload {name} was not deleted; it expires"
+    event("payload.kept", logging.WARNING, text, error=error)
 
 
 def _reference(body: bytes, until: dt.datetime) -> PayloadReference:

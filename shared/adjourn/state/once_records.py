@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.errors import ConflictError
+from adjourn.names import CallIdentity
 from adjourn.ports import ApplicationTransactions, EntityStore, Record, RecordKey, Transaction
+from adjourn.state.owned_records import FINGERPRINT, owned
 
 KIND = "AdjournOnce"
 # A task lives 31 days at most (https://cloud.google.com/tasks/docs/quotas).
@@ -35,10 +37,12 @@ class ClaimStatus(Enum):
 
 
 class Claim(NamedTuple):
-    """The result of claiming a call, with the fencing token if it was granted."""
+    """The result of claiming a call, with the fencing token and the record if it was granted."""
 
     status: ClaimStatus
     token: int = 0
+    key: RecordKey = RecordKey(KIND, "")
+    fingerprint: str = ""
 
 
 def claim_status(record: Record | None, now: dt.datetime, *, no_retry: bool) -> ClaimStatus:
@@ -53,11 +57,12 @@ def claim_status(record: Record | None, now: dt.datetime, *, no_retry: bool) -> 
     return ClaimStatus.ABANDONED if no_retry else ClaimStatus.GRANTED
 
 
-def renew(transaction: Transaction, call: str, now: dt.datetime) -> None:
+def renew(transaction: Transaction, call: CallIdentity, now: dt.datetime) -> None:
     """Allow a call to be claimed again, whatever its state; invalidate the present token."""
-    record = transaction.get([_key(call)])[0]
+    key, record = owned(transaction, KIND, call)
     if record is not None:
-        transaction.put(_key(call), _record(_RENEWED, _token(record) + 1, now, None))
+        claim = Claim(ClaimStatus.GRANTED, _token(record) + 1, key, call.fingerprint)
+        _put(transaction, claim, _RENEWED, now)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -71,7 +76,7 @@ class OnceRecords:
     transactions: ApplicationTransactions
     clock: Clock
 
-    def claim(self, call: str, lease: dt.timedelta, *, no_retry: bool) -> Claim:
+    def claim(self, call: CallIdentity, lease: dt.timedelta, *, no_retry: bool) -> Claim:
         """Claim a call, unless it was settled or another delivery holds it.
 
         Raises:
@@ -80,17 +85,17 @@ class OnceRecords:
 
         def work(transaction: Transaction) -> Claim:
             now = self.clock.now()
-            record = transaction.get([_key(call)])[0]
+            key, record = owned(transaction, KIND, call)
             status = claim_status(record, now, no_retry=no_retry)
             if status is not ClaimStatus.GRANTED:
                 return Claim(status)
-            token = _token(record) + 1
-            transaction.put(_key(call), _record(_BEGUN, token, now, now + lease))
-            return Claim(status, token)
+            claim = Claim(status, _token(record) + 1, key, call.fingerprint)
+            _put(transaction, claim, _BEGUN, now, now + lease)
+            return claim
 
         return self.store.transact(work)
 
-    def settle(self, call: str, token: int, *, done: bool) -> bool:
+    def settle(self, claim: Claim, *, done: bool) -> bool:
         """Mark a claimed call as done, or release it; False if another delivery has claimed it.
 
         Raises:
@@ -98,32 +103,27 @@ class OnceRecords:
         """
 
         def work(transaction: Transaction) -> bool:
-            record = transaction.get([_key(call)])[0]
-            if record is None or _token(record) != token:
+            record = transaction.get([claim.key])[0]
+            if record is None or _token(record) != claim.token:
                 return False
             if record["state"] == _DONE:
                 return True  # within a transaction of the user, whatever happened afterwards
-            state, now = _DONE if done else _FREE, self.clock.now()
-            transaction.put(_key(call), _record(state, token, now, None))
+            _put(transaction, claim, _DONE if done else _FREE, self.clock.now())
             return True
 
         return self.store.transact(work)
 
-    def settle_in(self, transaction: object, call: str, token: int) -> None:
+    def settle_in(self, transaction: object, claim: Claim) -> None:
         """Mark a claimed call as done within a transaction of the user.
 
         Raises:
             ConflictError: Another delivery has claimed the call.
             DeclarationError: It is no transaction of the settings' project and database.
         """
-        if _token(self.transactions.get(transaction, _key(call))) != token:
+        if _token(self.transactions.get(transaction, claim.key)) != claim.token:
             raise ConflictError("Another delivery has claimed this call; let it do the work.")
-        record = _record(_DONE, token, self.clock.now(), None)
-        self.transactions.put(transaction, _key(call), record)
-
-
-def _key(call: str) -> RecordKey:
-    return RecordKey(KIND, call)
+        record = _record(claim, _DONE, self.clock.now(), None)
+        self.transactions.put(transaction, claim.key, record)
 
 
 def _token(record: Record | None) -> int:
@@ -131,5 +131,17 @@ def _token(record: Record | None) -> int:
     return token if isinstance(token, int) else 0
 
 
-def _record(state: str, token: int, now: dt.datetime, lease: dt.datetime | None) -> Record:
-    return {"state": state, "token": token, "lease_until": lease, "expires_at": now + KEPT}
+def _put(
+    transaction: Transaction,
+    claim: Claim,
+    state: str,
+    now: dt.datetime,
+    lease: dt.datetime | None = None,
+) -> None:
+    record = _record(claim, state, now, lease)
+    transaction.put(claim.key, record, unindexed=(FINGERPRINT,))
+
+
+def _record(claim: Claim, state: str, now: dt.datetime, lease: dt.datetime | None) -> Record:
+    content: Record = {"state": state, "token": claim.token, "lease_until": lease}
+    return {**content, FINGERPRINT: claim.fingerprint, "expires_at": now + KEPT}

@@ -67,7 +67,8 @@ class UniqueRecord(NamedTuple):
         is_enqueued: Whether a task is known to have been created.
         has_begun: Whether the call was run, or may have been.
         generation: How many tasks of the period were made before, and prevent nothing any more.
-        task: Full name of the task; "" for the one that is named after the call.
+        task: Full name of the task; "" for the one that is named after the call. Only that task
+            may change the record.
         expires_at: When the record may be removed; meant for a TTL policy.
     """
 
@@ -118,7 +119,11 @@ class UniqueCalls:
                 return Admission(is_granted=False, name=former)
         if not call.is_recorded:
             return Admission(is_granted=True, name=call.name)
-        record = self._change(call.name, lambda present: present or self._first(call))
+        first = self._first(call)
+        record = self._change(
+            call.name,
+            lambda present: present._replace(task=present.task or first.task) if present else first,
+        )
         if record.is_enqueued:
             return self.admit_taken(call, "")
         return Admission(is_granted=True, name=_numbered(call.name, record.generation))
@@ -147,7 +152,7 @@ class UniqueCalls:
             # Meanwhile another call may have become the next; its name makes this one a duplicate.
             if record.generation > seen.generation:
                 return record
-            return self._first(call)._replace(generation=seen.generation + 1)
+            return self._first(call, seen.generation + 1)
 
         record = self._change(call.name, change)
         return Admission(is_granted=True, name=_numbered(call.name, record.generation))
@@ -164,23 +169,27 @@ class UniqueCalls:
             StoreError: Datastore could not be reached; the next equal call gets the same name.
         """
         if call.is_recorded or name != call.name:
-            self._note(name, is_enqueued=True, task=task)
+            self._note(name, lambda _: True, is_enqueued=True, task=task)
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, is_by: Callable[[str], bool]) -> None:
         """Record that a call runs.
+
+        Args:
+            name: What the task says that it is recorded as.
+            is_by: Whether it runs as the task of this full or short name; else nothing is changed.
 
         Raises:
             StoreError: Datastore could not be reached; the call must not run.
         """
-        self._note(name, is_enqueued=True, has_begun=True)
+        self._note(name, is_by, is_enqueued=True, has_begun=True)
 
-    def follow(self, name: str, task: str) -> None:
-        """Record that a call goes on as another task.
+    def follow(self, name: str, task: str, is_by: Callable[[str], bool]) -> None:
+        """Record that a call goes on as another task; see `begin`.
 
         Raises:
             StoreError: Datastore could not be reached.
         """
-        self._note(name, is_enqueued=True, task=task)
+        self._note(name, is_by, is_enqueued=True, task=task)
 
     def release(self, call: UniqueCall) -> None:
         """Let an equal call be made, since the present one was cancelled.
@@ -192,16 +201,19 @@ class UniqueCalls:
             first = self._first(call)
             self._change(call.name, lambda present: (present or first)._replace(has_begun=False))
 
-    def _note(self, name: str, **changes: Any) -> None:
-        """Change the record of a call, unless another one has followed it."""
+    def _note(self, name: str, is_by: Callable[[str], bool], **changes: Any) -> None:
+        """Change the record of a call, unless another call or task has followed."""
+        present = self._read(_base(name))
+        empty = self._empty(self.clock.now() + 2 * NAMES_LAST)
+        # If it lasts longer than that, there is a record before there is a task.
+        changes |= {} if present else {"is_enqueued": False}
 
         def change(present: UniqueRecord | None) -> UniqueRecord:
-            record = present or self._empty(self.clock.now() + 2 * NAMES_LAST)
+            record = present or empty
             is_own = _numbered(_base(name), record.generation) == name
-            return record._replace(**changes) if is_own else record
+            return record._replace(**changes) if is_own and is_by(record.task or name) else record
 
-        present = self._read(_base(name))
-        if present is None or change(present) != present:
+        if change(present) != (present or empty):
             self._change(_base(name), change)
 
     def _read(self, name: str) -> UniqueRecord | None:
@@ -221,8 +233,10 @@ class UniqueCalls:
 
         return self.store.transact(work)
 
-    def _first(self, call: UniqueCall) -> UniqueRecord:
-        return self._empty(self.clock.now() + call.lasts + NAMES_LAST)
+    def _first(self, call: UniqueCall, generation: int = 0) -> UniqueRecord:
+        empty = self._empty(self.clock.now() + call.lasts + NAMES_LAST)
+        task = self._full_name(call, _numbered(call.name, generation))
+        return empty._replace(generation=generation, task=task)
 
     def _empty(self, expires_at: dt.datetime) -> UniqueRecord:
         return UniqueRecord(

@@ -36,11 +36,13 @@ class _Prepared(NamedTuple):
 
     Attributes:
         id: The id of the call.
+        made_at: When the call was made.
         eta: Earliest start of the call, which may be later than that of the task.
         task: The task that carries it.
     """
 
     id: str
+    made_at: dt.datetime
     eta: dt.datetime | None
     task: NewTask
 
@@ -65,6 +67,7 @@ class Enqueuer:
         kwargs: dict[str, object],
         *,
         call: str = "",
+        user_start: str = "",
     ) -> TaskHandle:
         """Enqueue one call.
 
@@ -73,6 +76,7 @@ class Enqueuer:
             args: Its positional arguments.
             kwargs: Its keyword arguments.
             call: The id of the call; a new one if empty.
+            user_start: Name of the record that a user was checked who started it.
 
         Raises:
             EncodeError: An argument cannot be encoded, or the function does not accept it; the
@@ -81,17 +85,23 @@ class Enqueuer:
             DeclarationError: The call is unique and made inside a transaction.
         """
         if task.defaults.unique_by is not None:
-            return self._enqueue_unique(task, args, kwargs)
-        return self._create(self._prepare(task, args, kwargs, task.defaults.name, call))
+            return self._enqueue_unique(task, args, kwargs, user_start)
+        name = task.defaults.name
+        return self._create(self._prepare(task, args, kwargs, name, call, user_start=user_start))
 
     def _enqueue_unique(
-        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        user_start: str,
     ) -> TaskHandle:
         accepted = check_arguments(task.name, task.function, args, kwargs)
         unique, calls = self._unique_call(task, accepted), self.unique_calls
         admission = calls.admit(unique)
         while admission.is_granted:
-            prepared = self._prepare(task, args, kwargs, admission.name, unique=True)
+            name = admission.name
+            prepared = self._prepare(task, args, kwargs, name, unique=True, user_start=user_start)
             handle = self._create(prepared)
             if handle.is_new:
                 calls.mark_enqueued(unique, admission.name, handle.name)
@@ -133,10 +143,9 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             StoreError: The lifetime of its payload could not be extended.
         """
-        name = f"{numbered(envelope.id, envelope.resumed)}-resumed"
         extended = self.payloads.extend_for(envelope, at)
         going_on = extended._replace(starts_at=at, hops_at=None)
-        return self._create(self._with_task(going_on, name=name, eta=at))
+        return self._create(self._with_task(going_on, name=envelope.resumed_name, eta=at))
 
     def _prepare(
         self,
@@ -147,6 +156,7 @@ class Enqueuer:
         call: str = "",
         *,
         unique: bool = False,
+        user_start: str = "",
     ) -> _Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
@@ -171,6 +181,7 @@ class Enqueuer:
             no_retry=options.no_retry,
             marker=marker,
             unique=(name or "") if unique else "",
+            user_start=user_start,
             context=self.propagator.capture(),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.
@@ -215,7 +226,7 @@ class Enqueuer:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
-        return _Prepared(id=envelope.id, eta=eta, task=task)
+        return _Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
 
     def _create(self, prepared: _Prepared) -> TaskHandle:
         try:
@@ -249,4 +260,6 @@ class Enqueuer:
             is_new=name is not None,
             _queue=queue,
             _records=self.call_records,
+            _task=task.label,
+            _made_at=prepared.made_at,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adjourn.errors import EncodeError, EnqueueError
+from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
 from adjourn.state.call_records import CallRecords
 
@@ -32,6 +33,8 @@ class TaskHandle:
     is_new: bool
     _queue: TaskQueue | None = field(repr=False)
     _records: CallRecords | None = field(default=None, repr=False)
+    _task: str = field(default="", repr=False)
+    _made_at: dt.datetime | None = field(default=None, repr=False)
     _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
 
     def cancel(self) -> bool:
@@ -50,10 +53,10 @@ class TaskHandle:
 
     def _cancel(self, queue: TaskQueue) -> bool:
         is_deleted = queue.delete(self.name)
-        if self._records is None or self.id is None:
+        if self._records is None or self._call is None:
             return is_deleted
         # Also for a deleted task: its attempt may be about to enqueue the call again.
-        record = self._records.cancel(self.id, is_certain=is_deleted)
+        record = self._records.cancel(self._call, is_certain=is_deleted)
         if record is None or not record.is_open:
             return False
         if record.task:
@@ -68,11 +71,17 @@ class TaskHandle:
             StoreError: Datastore could not be reached.
         """
         state = self._queue.fetch(self.name) if self._queue else None
-        if state or self._queue is None or self._records is None or self.id is None:
+        if state or self._queue is None or self._records is None or self._call is None:
             return state
-        record = self._records.get(self.id)
+        record = self._records.get(self._call)
         is_elsewhere = record is not None and record.is_open and record.task
         return self._queue.fetch(record.task) if record and is_elsewhere else None
+
+    @property
+    def _call(self) -> CallIdentity | None:
+        if self.id is None or self._made_at is None:
+            return None
+        return CallIdentity.of(self.id, self._task, self._made_at)
 
 
 Enqueued = TaskHandle | EncodeError | EnqueueError

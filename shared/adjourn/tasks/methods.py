@@ -7,16 +7,20 @@ as the value itself if the codec can encode it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from copy import deepcopy
+from dataclasses import FrozenInstanceError
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, UnknownNameError
+from adjourn.registry import signature
 from adjourn.serialization.types import type_name
+from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.objects import ObjectPath, ObjectRegistry
-from adjourn.tasks.task import Task
+from adjourn.tasks.options import Options
+from adjourn.tasks.task import EnqueuesCalls, Task, with_defaults
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,12 +32,17 @@ _running: ContextVar[tuple[Method[..., Any], object] | None] = ContextVar(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Method(Task[P, R]):
     """A task whose function is a method; access on an instance or a class returns a `BoundTask`."""
 
+    __slots__ = ("is_on_class", "objects")
+
     objects: ObjectRegistry
     is_on_class: bool
+
+    def __init__(self, *, objects: ObjectRegistry, is_on_class: bool, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._set(objects=objects, is_on_class=is_on_class)
 
     def __set_name__(self, owner: type, _name: str) -> None:
         self.objects.own(self.name, owner)
@@ -47,15 +56,7 @@ class Method(Task[P, R]):
 
     def on(self, receiver: object) -> BoundTask[..., R]:
         """Return the task of this method on an object or a class."""
-        return self.bound(
-            name=self.name,
-            function=self.function,
-            defaults=self.defaults,
-            on_dead=self.on_dead,
-            _enqueuer=self._enqueuer,
-            receiver=receiver,
-            method=self,
-        )
+        return self.bound(self, receiver, self.defaults)
 
     @property
     def is_static(self) -> bool:
@@ -73,12 +74,42 @@ class Method(Task[P, R]):
         return BoundTask
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BoundTask(Task[P, R]):
-    """A deferred method of one object or class."""
+    """A deferred method of one object or class, with the attributes of the method."""
 
-    receiver: object
-    method: Method[..., R]
+    __slots__ = ("method", "receiver")
+
+    def __init__(self, method: Method[..., R], receiver: object, defaults: Options) -> None:
+        if TYPE_CHECKING:  # what is declared in the class, type checkers would bind
+            self.method, self.receiver = method, receiver
+        # One is made at each access, so it sets little, and shares the attributes of its method.
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "receiver", receiver)
+        object.__setattr__(self, "defaults", defaults)
+        object.__setattr__(self, "__dict__", method.__dict__)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # the fields of a task do not change
+        """Registered name of the method."""
+        return self.method.name
+
+    @property
+    def function(self) -> Callable[..., R]:  # type: ignore[override]
+        """The method as a function."""
+        return self.method.function
+
+    @property
+    def on_dead(self) -> Callable[[Any], object] | None:  # type: ignore[override]
+        """What is called with the dead letters of the method."""
+        return self.method.on_dead
+
+    @property
+    def _enqueuer(self) -> Callable[[], EnqueuesCalls]:  # type: ignore[override]
+        return self.method._enqueuer  # noqa: SLF001 - it is a task, too
+
+    def with_defaults(self, defaults: Options) -> Self:
+        """Return the method of this object with these options."""
+        return type(self)(self.method, self.receiver, defaults)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
         """Enqueue a call; run it at once if the running method overrides this one."""
@@ -104,6 +135,42 @@ class BoundTask(Task[P, R]):
             return self.method.function(self.receiver, *args, **kwargs)
         finally:
             _running.reset(token)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoundTask):
+            return NotImplemented
+        is_same = self.method is other.method and self.receiver is other.receiver
+        return is_same and self.defaults == other.defaults
+
+    def __hash__(self) -> int:
+        return hash((id(self.receiver), self.method))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} of {self.receiver!r}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Name the method and give the object, for pickle, as a bound method does."""
+        bound = (getattr, (self.receiver, self.__name__))
+        if self.defaults is self.method.defaults:
+            return bound
+        return with_defaults, (self.method.on(self.receiver), self.defaults)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(self.method, deepcopy(self.receiver, memo), self.defaults)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "__signature__":
+                return FunctionLike.__getattr__(self, name)
+            whole = signature(self.function)
+            return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+    def _check_attribute(self, name: str) -> None:
+        # It is made anew at each access, so nobody would see the attribute.
+        raise FrozenInstanceError(
+            f"Set {name} on {self.__qualname__}, not on the method of an object"
+        )
 
     def receiver_argument(self) -> object:
         """Return the first argument of a call: it says on what object or class it is made.
@@ -188,7 +255,7 @@ def resolved(
     def run(_on: object, /, *args: Any, **kwargs: Any) -> object:
         return bound.call_local(*args, **kwargs)
 
-    return replace(method, function=run)
+    return method.copied(function=run)
 
 
 def _receiver(method: Method[..., Any], argument: object) -> object:

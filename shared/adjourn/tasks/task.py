@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
+from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.options import CallOptions, Options
 
@@ -26,15 +37,37 @@ class EnqueuesCalls(Protocol):
         """Enqueue one call for each tuple of positional arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Task(Generic[P, R]):
-    """A function that was declared with `@app.deferred`; calling it enqueues a call."""
+class Task(FunctionLike, Generic[P, R]):
+    """A function that was declared with `@app.deferred`; calling it enqueues a call.
+
+    Attributes:
+        name: Registered name.
+        function: The function.
+        defaults: The options of its calls.
+        on_dead: Called with the `DeadLetter` of each call that is given up.
+    """
+
+    # No dataclass: `dataclasses.asdict` would take apart a task that is a field of another one.
+    __slots__ = ("_enqueuer", "defaults", "function", "name", "on_dead")
 
     name: str
     function: Callable[P, R]
     defaults: Options
-    on_dead: Callable[[Any], object] | None = None  # gets the `DeadLetter`
+    on_dead: Callable[[Any], object] | None
     _enqueuer: Callable[[], EnqueuesCalls]
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        function: Callable[P, R],
+        defaults: Options,
+        enqueuer: Callable[[], EnqueuesCalls],
+        on_dead: Callable[[Any], object] | None = None,
+    ) -> None:
+        self._set(
+            name=name, function=function, defaults=defaults, _enqueuer=enqueuer, on_dead=on_dead
+        )
 
     # Type checkers do not distinguish methods from class methods, so only access on an instance
     # drops the first parameter.
@@ -95,4 +128,25 @@ class Task(Generic[P, R]):
         Raises:
             DeclarationError: An option is unknown, out of range or contradicts another.
         """
-        return replace(self, defaults=self.defaults.changed(**changes))
+        return self.with_defaults(self.defaults.changed(**changes))
+
+    def with_defaults(self, defaults: Options) -> Self:
+        """Return a copy of this task with these options."""
+        return self.copied(defaults=defaults)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Name the task where its module has it, for pickle, as a function does."""
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        if found is not self and isinstance(found, Task) and found.function is self.function:
+            return with_defaults, (found, self.defaults)
+        return self.__qualname__
+
+
+def with_defaults(task: Task[P, R], defaults: Options) -> Task[P, R]:
+    """Return a copy of a task with these options; pickled copies are made by it."""
+    return task.with_defaults(defaults)

@@ -181,12 +181,14 @@ class Sandbox(Deliveries):
         self._check_active()
         wiring = self.wiring
         audience = next(iter(wiring.settings.people_audiences), "")
+        body = json.dumps(dict(parameters or {})).encode()
         asked = UserRequest(
             authorization=[f"Bearer {self.verifier.token(email, audience)}"],
             method="GET" if key is None else "POST",
             key=key,
             content_type="application/json",
-            body=json.dumps(dict(parameters or {})).encode(),
+            has_body=True,
+            read_body=lambda: body,
         )
         return wiring.receive_person(asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adjourn.app import App
@@ -28,7 +28,6 @@ from adjourn.viur.calls import (
     DIRECT,
     DirectMethod,
     DirectTask,
-    like_function,
     queues_of_configuration,
 )
 from adjourn.viur.codec import ViurCodec
@@ -254,7 +253,7 @@ class ViurApp(App):
         name = name_of(undecorated(given))
         if "<locals>" in name and any(each.name == name for each in self._declared.tasks):
             self._declared.tasks.remove(name)  # as in ViUR, the last one counts
-        task = self._declared.declare(
+        return self._declared.declare(
             given,
             classes,
             self._enqueuer,
@@ -262,7 +261,6 @@ class ViurApp(App):
             defaults=Options().changed(**limit.options()) if limit else Options(),
             on_dead=self._mailing(limit) if limit and limit.recipients else None,
         )
-        return like_function(task, undecorated(given))
 
     def _mailing(self, limit: Limit) -> DeadHook:
         def mail(letter: DeadLetter) -> None:
@@ -273,8 +271,11 @@ class ViurApp(App):
     def _deferring(self, direct: Task[..., Any]) -> Task[..., Any]:
         """Put a task that is called deferred in the place of one that was declared periodic."""
         sort = DEFERRED.method if isinstance(direct, Method) else DEFERRED.task
-        of = {each.name: getattr(direct, each.name) for each in fields(direct)}
-        task: Task[..., Any] = like_function(sort(**of), direct.function)
+        names = ["name", "function", "defaults", "on_dead"]
+        names += ["objects", "is_on_class"] if isinstance(direct, Method) else []
+        of = {name: getattr(direct, name) for name in names}
+        task: Task[..., Any] = sort(**of, enqueuer=self._enqueuer)
+        task.resemble(direct.function)
         declared = self._declared
         declared.tasks.remove(task.name)
         declared.tasks.add(task.name, task)

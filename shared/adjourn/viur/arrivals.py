@@ -44,7 +44,7 @@ class Arrivals:
                 name=name,
                 function=function,
                 defaults=Options(),
-                _enqueuer=lambda: self.wiring().enqueuer,
+                enqueuer=lambda: self.wiring().enqueuer,
             )
             self.declared.tasks.add(name, task)
 

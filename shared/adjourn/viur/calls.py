@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import FrozenInstanceError, fields
+from collections.abc import Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from adjourn.log import event
@@ -29,18 +27,7 @@ _NAME_ONLY_THERE = re.compile("[:.]")
 _NOTHING = dt.timedelta()
 
 
-class _LikeFunction(Task[P, R]):
-    """Takes attributes, as functions do; what makes it a task stays as it is."""
-
-    __slots__ = ()
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in {each.name for each in fields(self)}:
-            raise FrozenInstanceError(f"cannot assign to field {name!r}")
-        object.__setattr__(self, name, value)
-
-
-class _Deferring(_LikeFunction[P, R]):
+class _Deferring(Task[P, R]):
     """Takes the options of a call from its keyword arguments."""
 
     __slots__ = ()
@@ -72,7 +59,7 @@ class _Deferring(_LikeFunction[P, R]):
         return super().__call__(*args, **own)
 
 
-class _Direct(_LikeFunction[P, R]):
+class _Direct(Task[P, R]):
     """Runs at once when it is called, as ViUR's periodic functions and startup tasks do."""
 
     __slots__ = ()
@@ -82,7 +69,7 @@ class _Direct(_LikeFunction[P, R]):
         return self.call_local(*args, **kwargs)
 
 
-class _OfClass(_LikeFunction[P, R], Method[P, R]):
+class _OfClass(Method[P, R]):
     """A method in its class, which can be called with its object as the first argument."""
 
     __slots__ = ()
@@ -94,27 +81,11 @@ class _OfClass(_LikeFunction[P, R], Method[P, R]):
         return super().__call__(*args, **kwargs)
 
 
-class _LikeItsMethod(BoundTask[P, R]):
-    """A method of an object, which has the attributes that its function in the class has."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "__signature__":
-            whole = signature(self.function)
-            return whole.replace(parameters=list(whole.parameters.values())[1:])
-        is_special = name.startswith("__") and name.endswith("__")
-        if is_special and name not in _NAMING:
-            raise AttributeError(name)
-        return getattr(self.method, name)
-
-
-# Those below have a __dict__: attributes can be set on them, as on functions.
 class DeferredTask(_Deferring[P, R]):
     """A function."""
 
 
-class DeferredBound(_Deferring[P, R], _LikeItsMethod[P, R]):
+class DeferredBound(_Deferring[P, R], BoundTask[P, R]):
     """A method of an object or a class."""
 
 
@@ -131,7 +102,7 @@ class DirectTask(_Direct[P, R]):
     """A function."""
 
 
-class DirectBound(_Direct[P, R], _LikeItsMethod[P, R]):
+class DirectBound(_Direct[P, R], BoundTask[P, R]):
     """A method of an object or a class."""
 
 
@@ -146,13 +117,6 @@ class DirectMethod(_Direct[P, R], Method[P, R]):
 
 DEFERRED = TaskClasses(task=DeferredTask, method=DeferredMethod)
 DIRECT = TaskClasses(task=DirectTask, method=DirectMethod)
-
-_NAMING = {"__name__", "__qualname__"}
-
-
-def like_function(task: Any, function: Callable[..., Any]) -> Any:
-    """Return a task with the name, the text and the attributes of its function."""
-    return functools.update_wrapper(task, function)
 
 
 def queues_of_configuration() -> frozenset[str]:

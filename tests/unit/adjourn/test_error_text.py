@@ -13,7 +13,7 @@ from adjourn.execution.dead_letters import KIND
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.shards import shard_key
 from adjourn.requests.gate import with_outcome
-from adjourn.serialization.envelope import MAX_BODY
+from adjourn.serialization.payload_reference import MAX_BODY
 from adjourn.testing import MemoryQuery
 
 LARGEST_ENTITY = 1_048_572

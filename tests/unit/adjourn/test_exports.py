@@ -23,6 +23,22 @@ def test_every_error_has_one_root_but_for_what_steers_a_task():
     assert strangers == steering
 
 
+def test_every_error_that_an_application_may_meet_is_public():
+    found = {name for name, e in vars(errors).items() if isinstance(e, type)}
+
+    of_requests = {
+        "BodyError",
+        "BrokenBodyError",
+        "CallerError",
+        "ForbiddenError",
+        "KeysUnavailableError",
+        "SlowBodyError",
+        "TooLongBodyError",
+        "UnauthenticatedError",
+    }
+    assert found - set(adjourn.__all__) == of_requests
+
+
 def test_importing_adjourn_imports_nothing_of_google_and_no_web_framework():
     code = (
         "import sys, adjourn; adjourn.App();"

@@ -54,6 +54,7 @@ def test_everything_can_be_set():
         K_SERVICE="deferred",
         ADJOURN_DATABASE="orders",
         ADJOURN_FUNCTION_TIMEOUT="540",
+        ADJOURN_DATASTORE_TIMEOUT="3",
         ADJOURN_KEYS_URL="http://127.0.0.1:8081/certs",
         ADJOURN_CLEANUP="true",
         ADJOURN_JOB_LOCATION="europe-west3",
@@ -66,6 +67,7 @@ def test_everything_can_be_set():
     assert (settings.queue, settings.database) == ("fast", "orders")
     assert settings.fallback_location == "europe-west4"
     assert (settings.function_timeout, read().function_timeout) == (540, 1800)
+    assert (settings.datastore_timeout, read().datastore_timeout) == (3, 10)
     assert settings.platform == Platform.CLOUD_RUN_IAM
     assert settings.keys_url == "http://127.0.0.1:8081/certs"
     assert (settings.cleanup, read().cleanup) == (True, False)
@@ -135,6 +137,13 @@ def test_the_timeout_of_the_function_is_one_that_it_can_have(seconds):
     assert found.startswith(
         "- ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout"
     )
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "5s", "0.5", "-1", ""])
+def test_the_timeout_of_datastore_is_at_most_its_own(seconds):
+    assert mistakes(ADJOURN_DATASTORE_TIMEOUT=seconds) == [
+        "- ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+    ]
 
 
 @pytest.mark.parametrize("region", ["europe-west1", "Europe", "a/b"])

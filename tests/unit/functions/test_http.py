@@ -8,7 +8,7 @@ from werkzeug.serving import make_server
 
 from adjourn.clock import SystemClock
 from adjourn.errors import StoreError
-from adjourn.requests.http import LONGEST_BODY
+from adjourn.requests.gate import LONGEST_BODY
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from tests.unit import shop
@@ -228,25 +228,31 @@ def listening(serve):
     server.server_close()
 
 
+@pytest.fixture
+def opening(issuer):
+    """Return the beginning of a request that is let in."""
+    token = issuer.mint(ACCOUNT, URLS["deferred"])
+    return f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_too_long_is_refused_over_a_real_socket(listening, chunked):
-    size = LONGEST_BODY + 1000
-    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-    body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size)) if chunked else bytes(size)
+def test_a_body_too_long_is_refused_over_a_real_socket(listening, opening, chunked):
+    size = LONGEST_BODY + 1
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+    body = b"%x\r\n%b\r\n" % (size, bytes(size)) if chunked else b""
 
     with socket.create_connection(listening, 10) as connection:
-        connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode() + body)
+        connection.sendall(opening + framing + b"\r\n\r\n" + body)
         answer = connection.makefile("rb").read()
 
     assert b" 413 " in answer.splitlines()[0]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_body_that_breaks_off_is_a_bad_request(listening, lines):
+def test_a_body_that_breaks_off_is_a_bad_request(listening, opening, lines):
     with socket.create_connection(listening, 10) as connection:
-        framing = b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing)
+        connection.sendall(opening + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n")
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").read()
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from adjourn.requests.http import LONGEST_BODY
+from adjourn.requests.gate import LONGEST_BODY
 from adjourn.settings import Settings
 from tests.contract.test_oidc import header_and_claims, signed
 from tests.unit import shop
@@ -65,7 +65,7 @@ def forger(issuer):
 
 
 @pytest.fixture
-def serve(serve):
+def serve(serve, store):  # noqa: ARG001 - what a person starts is recorded
     return partial(serve, ADJOURN_PEOPLE_AUDIENCES=AUDIENCE)
 
 

@@ -12,8 +12,9 @@ import flask
 import pytest
 from werkzeug.serving import make_server
 
+from adjourn_local.runtime.addresses import Ports
 from adjourn_local.runtime.harness import RunningStack, _connected
-from adjourn_local.runtime.stack import Ports, Stack, running
+from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.options import TasksOptions
 from tests.viur.environments import ROOT
 from tests.viur.real import worlds
@@ -71,7 +72,7 @@ def stack(
         options = TasksOptions(app_engine={"default": app_engine})
         # Cron functions run when a test says so, and not at the next full minute.
         patch.setattr(main.app, "cron_names", frozenset)
-        stack = Stack(main.app, f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
+        stack = Stack(f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
         stack.ports = ports
         with running(stack) as loop, _connected(stack, main.app, loop) as handle:
             yield handle

@@ -20,7 +20,7 @@ from viur.core import db
 
 from adjourn.settings import Platform
 from adjourn.viur import app
-from adjourn_local.runtime.stack import LOCATION, PROJECT
+from adjourn_local.runtime.addresses import LOCATION, PROJECT
 from tests.viur.real import worlds
 
 KEY = db.Key("order", 7)

@@ -11,8 +11,8 @@ from urllib.request import Request, urlopen
 
 from google.cloud import datastore
 
+from adjourn_local.runtime.addresses import PROJECT, SERVICE_ACCOUNT, USER_AUDIENCE
 from adjourn_local.runtime.harness import RunningStack
-from adjourn_local.runtime.stack import PROJECT, SERVICE_ACCOUNT, USER_AUDIENCE
 from adjourn_local.tokens.user_tokens import TOKEN_PATH
 from tests.viur.real.world import in_request
 

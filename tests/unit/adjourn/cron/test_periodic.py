@@ -14,7 +14,8 @@ from adjourn import App, current_task
 from adjourn.cron.due import KIND, PeriodicState, follow, upcoming
 from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
-from adjourn.execution.delivery import Outcome
+from adjourn.execution.current_task import Call
+from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.names import RUN
 from adjourn.ports import RecordKey
 from adjourn.serialization.envelope import Envelope
@@ -725,20 +726,26 @@ def test_a_task_that_another_region_took_is_waited_for(box, declare, monkeypatch
     assert len(box.queue.tasks) == 1
 
 
+def carried(box, call, name):
+    """Return a call that a task of this name delivers."""
+    envelope = Envelope(id=call, task="sweep", enqueued_at=box.clock.now())
+    return Call.of(envelope, Delivery([], b"", queue="default", task_name=name), 0)
+
+
 def test_only_the_last_run_is_followed(box):
     key = RecordKey(KIND, "sweep")
-    record = {"slot": box.clock.now(), "is_enqueued": True, "task": "t", "call": f"new{RUN}"}
+    task = box.queue.full_name("default", "t")
+    record = {"slot": box.clock.now(), "is_enqueued": True, "task": task, "call": f"new{RUN}"}
     box.store.put(key, record)
 
-    for call in ("new", f"old{RUN}"):
-        envelope = Envelope(id=call, task="sweep", enqueued_at=box.clock.now())
-        follow(box.store, envelope, "elsewhere")
+    for call, name in (("new", "t"), (f"old{RUN}", "t"), (f"new{RUN}", "other")):
+        follow(box.store, carried(box, call, name), "elsewhere")
 
     assert box.store.get([key]) == [record]
 
 
 def test_any_other_call_that_puts_itself_off_costs_nothing(box):
-    follow(None, Envelope(id="1", task="sweep", enqueued_at=box.clock.now()), "elsewhere")
+    follow(None, carried(box, "1", "t"), "elsewhere")
 
 
 def test_an_interval_counts_from_when_a_claim_was_completed(box, declare, monkeypatch):

@@ -7,15 +7,20 @@ import pytest
 from adjourn.errors import StoreError
 from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Delivery
+from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey
 from adjourn.testing import FakeClock, MemoryStore
 
+CALL = CallIdentity("7f3a", "f1")
 
-def bury(store, clock=None, error=None, *, body=b"{}", attempts=3, notify=lambda *_: None):
+
+def bury(
+    store, clock=None, error=None, *, body=b"{}", attempts=3, call=CALL, notify=lambda *_: None
+):
     DeadLetterRecorder(store=store, clock=clock or FakeClock(), notify=notify).record(
         Delivery(authorization=[], body=body, queue="mail"),
         error or ValueError("broken"),
-        task_id="7f3a",
+        call=call,
         task="shop.send",
         attempts=attempts,
     )
@@ -34,6 +39,7 @@ def test_the_record_has_all_that_is_needed_to_look_into_it_and_to_replay_it():
         "body": b"{}",
         "error": "ValueError: broken",
         "traceback": "ValueError: broken\n",
+        "fingerprint": "f1",
         "buried_at": clock.now(),
         "expires_at": clock.now() + dt.timedelta(days=90),
     }
@@ -56,6 +62,19 @@ def test_twice_for_the_same_task_is_once():
     assert len(store.records) == 1
 
 
+def test_a_letter_of_another_call_or_of_an_older_revision_is_kept():
+    store, older = MemoryStore(), CallIdentity("older", "f1")
+    bury(store, call=CALL)
+    store.put(RecordKey(KIND, "older"), {"task": "without a fingerprint"})
+    told = []
+
+    for call in (CallIdentity("7f3a", "f2"), older, older):
+        bury(store, call=call, notify=lambda letter, _: told.append(letter.task_id))
+
+    assert sorted(key.name for key in store.records) == ["7f3a", "7f3a.f2", "older", "older.f1"]
+    assert told == ["7f3a.f2", "older.f1", "older.f1"]
+
+
 def test_it_is_logged_without_the_body(lines):
     bury(MemoryStore(), body=b"s3cret")
 
@@ -69,7 +88,7 @@ def test_it_is_logged_without_the_body(lines):
 
 def test_without_a_record_there_is_no_event_and_nobody_is_told(lines):
     class Broken(MemoryStore):
-        def put(self, *_, **__):
+        def transact(self, *_, **__):
             raise StoreError("away")
 
     told = []

@@ -11,6 +11,7 @@ from adjourn.errors import DecodeError, EnqueueError, StoreError, UnknownNameErr
 from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Delivery
 from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetters
+from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey
 
 HOUR = dt.timedelta(hours=1)
@@ -63,7 +64,7 @@ def bury(box, task_id, task="shop.send", queue="mail", body=b"{}"):
     DeadLetterRecorder(store=box.store, clock=box.clock, notify=lambda *_: None).record(
         Delivery(authorization=[], body=body, queue=queue),
         ValueError("broken"),
-        task_id=task_id,
+        call=CallIdentity(task_id, "fingerprint"),
         task=task,
     )
 

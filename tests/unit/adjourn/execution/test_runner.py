@@ -316,16 +316,19 @@ def test_a_call_whose_worker_crashed_is_taken_over_after_the_lease(app, box, ran
 def test_what_has_ended_does_not_run_again_for_an_entry_that_datastore_did_not_take(
     box, work, monkeypatch, option, instruction
 ):
-    real, left = box.store.transact, ["claim"]
+    real, left = (
+        box.store.transact,
+        ["claim", "letter"] if instruction == "permanent" else ["claim"],
+    )
 
-    def taking_claims_alone(work):
+    def taking_claims_and_letters_alone(work):
         if not left:
             raise StoreError("away")
         left.pop()
         return real(work)
 
     work.options(**{option: True}).defer(instruction)
-    monkeypatch.setattr(box.store, "transact", taking_claims_alone)
+    monkeypatch.setattr(box.store, "transact", taking_claims_and_letters_alone)
 
     assert box.drain() == [Outcome.DEAD if instruction == "permanent" else Outcome.DONE]
     assert len(box.queue.tasks) == (instruction == "snooze")

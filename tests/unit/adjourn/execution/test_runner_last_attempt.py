@@ -8,7 +8,7 @@ import pytest
 from adjourn import App, Snooze, current_task
 from adjourn.errors import StoreError
 from adjourn.execution.attempt import Attempt
-from adjourn.execution.dead_letters import KIND
+from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, sandbox
 
@@ -69,7 +69,7 @@ def test_a_dead_letter_that_datastore_did_not_take_is_written_later(app, box, li
 
     fail()
     with monkeypatch.context() as patch:
-        patch.setattr(box.store, "put", away)
+        patch.setattr(DeadLetterRecorder, "record", away)
         assert box.deliver(last(box)) is Outcome.DONE
     assert "task.rescued" in [line["event"] for line in lines()]
     assert not letters(box)

@@ -269,7 +269,7 @@ def test_what_cannot_be_recorded_is_not_acknowledged(box, work, raises, monkeypa
 
     raises.append(PermanentTaskFailure("no"))
     queued = enqueue(box, work)
-    monkeypatch.setattr(MemoryStore, "put", fail)
+    monkeypatch.setattr(MemoryStore, "transact", fail)
 
     assert receive(box, raw or queued.task.body) is Outcome.TROUBLE
 

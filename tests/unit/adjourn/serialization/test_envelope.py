@@ -21,7 +21,8 @@ from proto.datetime_helpers import DatetimeWithNanoseconds
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import MAX_BODY, Envelope
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -70,6 +71,7 @@ def datastore_values():
     return envelope(args=(key, entity))
 
 
+STOWED = PayloadReference(pieces=3, size=2_000_001, sha256="ab" * 32, until=1_800_000_000)
 EXPECTED = {
     "v1-plain.json": lambda: envelope(
         args=(1, 2.5, "größe", None, True, [1, {"a": "b"}]), kwargs={"resend": False}
@@ -123,6 +125,11 @@ WRITTEN = {
         resumed=1,
         attempts=2,
         executions=3,
+    ),
+    "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
+    "v2-written-reference.json": lambda: envelope(stowed=STOWED),
+    "v2-written-stored-elsewhere.json": lambda: envelope(
+        stowed=STOWED._replace(stored_as="0f3a-resumed"), resumed=1
     ),
 }
 

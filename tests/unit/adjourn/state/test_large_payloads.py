@@ -13,7 +13,8 @@ from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.ports import RecordKey
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import MAX_BODY, MAX_CALL, Envelope
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL
 from adjourn.state.large_payloads import KIND, LargePayloads, parts
 from adjourn.testing import FakeClock, MemoryStore
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from adjourn_local.cli import main
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import import_app, locate
+from adjourn_local.errors import UsageError
 
 
 @pytest.fixture
@@ -37,9 +38,9 @@ def folder(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize(
-    "command", [("up", "broken_shop:app"), ("export", "tfvars", "broken_shop:app"),
-                ("cron", "list", "--app", "broken_shop:app")],
-)  # fmt: skip
+    "command",
+    [("export", "tfvars", "broken_shop:app"), ("cron", "list", "--app", "broken_shop:app")],
+)
 def test_where_and_how_its_code_fails_is_said_in_one_line(folder, capsys, code, told, command):
     path = folder / "broken_shop.py"
     path.write_text(code)
@@ -64,7 +65,7 @@ def test_that_no_application_is_named_is_said(capsys, monkeypatch, command):
 def test_the_line_that_is_told_is_one_of_the_applications(folder, capsys):
     (folder / "broken_shop.py").write_text("import json\n\njson.loads('{')")
 
-    main(("up", "broken_shop:app"))
+    main(("cron", "list", "--app", "broken_shop:app"))
 
     assert capsys.readouterr().err.endswith("broken_shop.py, line 3)\n")
 
@@ -72,7 +73,7 @@ def test_the_line_that_is_told_is_one_of_the_applications(folder, capsys):
 def test_ctrl_c_while_it_is_imported_ends_without_a_word(folder, capsys):
     (folder / "slow_shop.py").write_text("raise KeyboardInterrupt")
 
-    assert main(("up", "slow_shop:app")) == 130
+    assert main(("cron", "list", "--app", "slow_shop:app")) == 130
     assert capsys.readouterr() == ("", "")
 
 
@@ -82,3 +83,69 @@ def test_an_application_is_imported_from_its_folder(folder):
     app = import_app("sound_shop:app", Path(folder))
 
     assert app is sys.modules["sound_shop"].app
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a folder with a package, a package in it, and a module beside them."""
+    (tmp_path / "shop" / "inner").mkdir(parents=True)
+    for name in (
+        "shop/__init__.py",
+        "shop/tasks.py",
+        "shop/inner/__init__.py",
+        "alone.py",
+        "a-b.py",
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "shop" / "inner" / "deep.py").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("named", "spec"),
+    [
+        ("alone.py:thing", "alone:thing"),
+        ("alone.py", "alone:app"),
+        ("shop/tasks.py:app", "shop.tasks:app"),
+        ("./shop/inner/deep.py", "shop.inner.deep:app"),
+        ("shop/../shop/__init__.py:app", "shop:app"),
+        ("{folder}/shop/tasks.py:app", "shop.tasks:app"),
+    ],
+)
+def test_a_file_is_imported_from_the_folder_of_its_outermost_package(shop, named, spec):
+    assert locate(named.format(folder=shop), shop) == (spec, shop)
+
+
+def test_a_file_in_the_home_folder_is_found(shop, monkeypatch):
+    monkeypatch.setenv("HOME", str(shop))
+
+    assert locate("~/shop/tasks.py:app", Path("/")) == ("shop.tasks:app", shop)
+
+
+@pytest.mark.parametrize("named", ["shop.tasks:app", "shop", "", "py:app"])
+def test_what_is_no_path_is_a_module_of_the_folder(shop, named):
+    assert locate(named, shop) == (named, shop)
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("shop/gone.py:app", "There is no file {folder}/shop/gone.py;"),
+        ("shop/tasks:app", "There is no file {folder}/shop/tasks;"),
+        ("a-b.py:app", "{folder}/a-b.py cannot be imported: 'a-b' is not a module's name."),
+    ],
+)
+def test_a_file_that_cannot_be_an_application_is_refused(shop, named, told):
+    with pytest.raises(UsageError) as refused:
+        locate(named, shop)
+    assert told.format(folder=shop) in str(refused.value)
+
+
+def test_a_file_is_packaged_by_its_module(shop):
+    (shop / "shop" / "tasks.py").write_text("import adjourn\napp = adjourn.App()\n")
+    output = shop / "build"
+
+    assert main(["package", str(shop / "shop" / "tasks.py"), "--output", str(output)]) == 0
+
+    assert '"app": "shop.tasks:app"' in (output / "manifest.json").read_text()
+    assert (output / "deferred" / "shop" / "inner" / "deep.py").is_file()

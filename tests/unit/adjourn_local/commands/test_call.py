@@ -11,7 +11,7 @@ from aiohttp import web
 from adjourn_local.cli import main
 from adjourn_local.commands.call import _parameters
 from adjourn_local.errors import UsageError
-from tests.support import serving_http
+from tests.support import serving_others
 
 KEYS = "http://127.0.0.1:9/oauth2/v1/certs"
 
@@ -116,7 +116,7 @@ def asked(loop):
         return web.json_response({"error": "unauthenticated"}, status=401)
 
     routes = [web.get("/list", answer), web.get("/moved/list", answer)]
-    with serving_http(loop, routes) as url:
+    with serving_others(loop, routes) as url:
         yield url, requests
 
 

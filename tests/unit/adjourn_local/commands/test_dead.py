@@ -6,7 +6,8 @@ import io
 import pytest
 
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope, PayloadReference
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.payload_reference import PayloadReference
 from adjourn_local.cli import main
 from adjourn_local.clients.call_text import call_lines
 

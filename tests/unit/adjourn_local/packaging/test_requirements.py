@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from adjourn import __version__
 from adjourn_local.errors import PackageError
 from adjourn_local.packaging.requirements import Pin, merge, need_hashes, read, render
 
@@ -57,7 +58,9 @@ def test_a_lock_file_is_read_with_its_hashes_markers_and_comments(tmp_path: Path
         ("-e ./shop", "'-e ./shop' is not of the form"),
         ("--index-url https://example.org", "is not of the form"),
         ("./wheels/shop.whl", "is not of the form"),
-        ("adjourn==0.1.0", "adjourn is packaged from its checkout; remove the line"),
+        ("adjourn==0.0.1", f"packaged is adjourn {__version__}, which runs here; remove the line"),
+        ("adjourn>=0.0.1", "remove the line"),
+        ("adjourn @ file:///adjourn", "remove the line"),
     ],
 )
 def test_anything_but_a_pin_is_refused(tmp_path: Path, line: str, said: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from adjourn_local.errors import StackError
 from adjourn_local.runtime import ports
-from adjourn_local.runtime.ports import HOST, choose
+from adjourn_local.runtime.ports import HOST, choose, last_used, save
 
 
 @pytest.fixture
@@ -18,10 +18,11 @@ def taken():
 
 
 def test_a_state_is_used_with_the_same_ports_again(tmp_path):
-    first = choose(0, tmp_path / "state")
+    first = choose(0, tmp_path)
+    save(tmp_path, first)
 
     assert len(set(first)) == 5
-    assert choose(0, tmp_path / "state") == first
+    assert choose(0, tmp_path) == first
     assert choose(0, tmp_path / "other") != first
     assert choose(0, None) != first
 
@@ -45,7 +46,8 @@ def test_ports_that_were_asked_for_are_kept_as_well(tmp_path):
         pytest.skip("somebody took one of the ports")
 
     assert list(asked) == list(range(base, base + 5))
-    assert choose(0, tmp_path) == asked
+    save(tmp_path, asked)
+    assert choose(0, tmp_path) == list(asked)
 
 
 def test_others_are_taken_where_the_former_are_in_use(tmp_path, caplog, taken):
@@ -54,7 +56,7 @@ def test_others_are_taken_where_the_former_are_in_use(tmp_path, caplog, taken):
     assert taken not in choose(0, tmp_path)
 
     assert f"Port {taken} is in use" in caplog.text
-    assert "Queued tasks with URLs of the earlier ports will not be delivered." in caplog.text
+    assert "Others are taken; queued tasks are sent there." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,7 @@ def test_others_are_taken_where_the_former_are_in_use(tmp_path, caplog, taken):
 def test_what_cannot_be_read_does_not_matter(tmp_path, text):
     (tmp_path / "ports.json").write_text(text)
 
+    assert last_used(tmp_path) == []
     assert len(choose(0, tmp_path)) == 5
 
 

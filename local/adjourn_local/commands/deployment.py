@@ -1,0 +1,54 @@
+"""The deployment that a command works on: the one that is named, else the stack that runs here."""
+
+import os
+import sys
+from pathlib import Path
+
+from adjourn.environment import variable
+from adjourn_local.errors import UsageError
+from adjourn_local.runtime.running_stack import RunningStack, find
+
+_REQUIRED = ("location", "deferred_url", "queryiter_url", "cron_url", "service_account")
+
+
+def connect() -> None:
+    """Lead this process to the stack that runs here, unless the environment names a deployment.
+
+    Which deployment a command works on is said on stderr, and the two are never mixed.
+    """
+    found = find(Path())
+    if found is None:
+        return
+    folder, stack = found
+    named = [name for field in _REQUIRED if (name := variable(field)) in os.environ]
+    if named:
+        if os.environ[named[0]] != stack.environment.get(named[0]):
+            _say(
+                f"the environment names a deployment ({named[0]}), and the stack of {folder} is"
+                " not looked at."
+            )
+        return
+    _say(f"the stack of {folder} ({stack.app}).")
+    os.environ.update(stack.environment)
+    os.environ.setdefault("ADJOURN_APP", stack.app)
+    if stack.source not in sys.path:
+        sys.path.insert(0, stack.source)
+
+
+def running() -> RunningStack:
+    """Return the stack that runs here.
+
+    Raises:
+        UsageError: None does.
+    """
+    found = find(Path())
+    if found is None:
+        raise UsageError(
+            "No stack runs with a state folder .adjourn here or in a folder above; start one with"
+            " `adjourn up`."
+        )
+    return found[1]
+
+
+def _say(text: str) -> None:
+    print(f"adjourn: {text}", file=sys.stderr)

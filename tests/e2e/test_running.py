@@ -1,0 +1,168 @@
+"""Commands find the stack that runs, and lead other programs to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_up import ROOT, Up, up
+
+ADJOURN = (sys.executable, "-m", "adjourn_local")
+SHOP = """\
+import adjourn
+
+app = adjourn.App()
+
+@app.deferred(queue="mail", max_retries=0)
+def note(text):
+    raise ValueError(text)
+"""
+LATER = "import shop; print(shop.note.options(delay=3600).defer('an \\x1b[31m order').id)"
+
+
+def run(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ADJOURN_", "CLOUD", "DATASTORE_", "GOOGLE_"))
+    }
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "shared"), str(ROOT / "local")])
+    return subprocess.run(
+        words,
+        cwd=cwd,
+        env=environment | more,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "deep" / "er").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Iterator[Up]:
+    with up("--port", "0", "--env-file", "vars.env", app="shop:app", cwd=folder) as stack:
+        yield stack
+
+
+def adjourn(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return run(*ADJOURN, *words, cwd=folder, **more)
+
+
+def test_the_variables_of_the_stack_are_printed_for_shells(stack: Up, folder: Path) -> None:
+    port = stack.variables["ADJOURN_DEFERRED_URL"]
+
+    assert f"export ADJOURN_DEFERRED_URL={port}\n" in adjourn(folder / "deep", "env").stdout
+    fish = adjourn(folder, "env", "--shell", "fish").stdout
+    assert f"set -gx ADJOURN_DEFERRED_URL {port}\n" in fish
+    powershell = adjourn(folder, "env", "--shell", "powershell").stdout
+    assert f"$env:ADJOURN_DEFERRED_URL = '{port}'\n" in powershell
+    assert f"ADJOURN_DEFERRED_URL={port}\n" in (folder / "vars.env").read_text()
+
+
+def test_a_program_is_led_to_the_stack_and_its_exit_status_is_its_own(
+    stack: Up, folder: Path
+) -> None:
+    code = "import os, sys; print(os.environ['ADJOURN_CRON_URL']); sys.exit(7)"
+
+    done = adjourn(folder / "deep" / "er", "exec", "--", sys.executable, "-c", code)
+
+    assert (done.stdout.strip(), done.returncode) == (stack.variables["ADJOURN_CRON_URL"], 7)
+    assert adjourn(folder, "exec").returncode == 2
+    assert "cannot be run" in adjourn(folder, "exec", "--", "no-such-program").stderr
+
+
+@pytest.mark.usefixtures("stack")
+def test_what_waits_is_listed_shown_and_cancelled(folder: Path) -> None:
+    made = adjourn(folder, "exec", sys.executable, "-c", LATER).stdout.strip()
+
+    listed = adjourn(folder, "tasks", "list", "--queue", "mail")
+    assert "shop.note('an \\x1b[31m order')" in listed.stdout
+    assert "the stack of" in listed.stderr
+    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
+    assert (task["task"], task["attempts"], task["queue"]) == ("shop.note", 0, "mail")
+    assert made in task["id"]
+    assert "shop.note(" in adjourn(folder, "tasks", "show", task["id"]).stdout
+    queues = json.loads(adjourn(folder, "queues", "list", "--json").stdout)["queues"]
+    assert {queue["name"]: queue["waiting"] for queue in queues}["mail"] == 1
+
+    assert adjourn(folder, "tasks", "cancel", task["id"]).returncode == 2  # there is no terminal
+    assert adjourn(folder, "tasks", "cancel", task["id"], "--yes").returncode == 0
+    gone = adjourn(folder, "tasks", "show", task["id"])
+    assert (gone.returncode, "has ended" in gone.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_task_is_run_before_its_time(folder: Path) -> None:
+    adjourn(folder, "exec", sys.executable, "-c", LATER)
+    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
+
+    assert adjourn(folder, "tasks", "run", task["id"]).returncode == 0
+
+    def letters() -> list[object]:
+        found: list[object] = json.loads(adjourn(folder, "dead", "list", "--json").stdout)[
+            "letters"
+        ]
+        return found
+
+    while not letters():
+        pass
+    assert "No tasks." in adjourn(folder, "tasks", "list").stdout
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_queue_is_paused_resumed_and_purged(folder: Path) -> None:
+    assert "mail is paused." in adjourn(folder, "queues", "pause", "mail").stdout
+    assert "paused" in adjourn(folder, "queues", "list").stdout
+    assert "mail is running." in adjourn(folder, "queues", "resume", "mail").stdout
+    adjourn(folder, "exec", sys.executable, "-c", LATER)
+    assert adjourn(folder, "queues", "purge", "mail").returncode == 2
+    assert "mail is empty." in adjourn(folder, "queues", "purge", "mail", "--yes").stdout
+    assert "No tasks." in adjourn(folder, "tasks", "list", "--queue", "mail").stdout
+    assert adjourn(folder, "queues", "pause", "nothing").returncode == 1
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_deployment_that_the_environment_names_is_not_mixed_with_the_stack(
+    folder: Path,
+) -> None:
+    done = adjourn(folder, "dead", "list", ADJOURN_LOCATION="us-east1")
+
+    assert done.returncode == 2
+    assert "the environment names a deployment (ADJOURN_LOCATION)" in done.stderr
+    assert "ADJOURN_DEFERRED_URL is not set" in done.stderr
+
+
+def test_a_file_that_somebody_else_wrote_is_not_overwritten(folder: Path) -> None:
+    (folder / ".env").write_text("SECRET=1\n")
+
+    words = ("up", "shop:app", "--port", "0", "--state", "other", "--env-file", ".env")
+    done = adjourn(folder, *words)
+
+    assert (done.returncode, "is not a file of `adjourn up`" in done.stderr) == (2, True)
+    assert (folder / ".env").read_text() == "SECRET=1\n"
+
+
+def test_a_stack_that_was_stopped_or_killed_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with up("--port", "0", app="shop:app", cwd=tmp_path) as stack:
+            assert adjourn(tmp_path, "env").returncode == 0
+            stack.process.send_signal(number)
+            stack.process.wait(30)
+
+            done = adjourn(tmp_path, "env")
+
+            assert (done.returncode, "No stack runs" in done.stderr) == (2, True)
