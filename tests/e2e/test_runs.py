@@ -197,6 +197,25 @@ def test_what_failed_in_none_is_not_handled_again(walk: Walk) -> None:
     assert "gave no entity up" in ended.stderr
 
 
+def test_the_pace_of_one_is_changed_while_it_runs(walk: Walk) -> None:
+    slower = runs("pace", walk.id, "0.5")
+    assert (slower.returncode, slower.stdout) == (0, f"{walk.id}: 0.5/s\n")
+    assert shown(walk.id)["entities_per_second"] == 0.5
+    assert "at most       0.5/s" in runs("show", walk.id).stdout
+    wrong = runs("pace", walk.id, "0")
+    assert wrong.returncode == 2
+    assert "must be a number from 0.001" in wrong.stderr
+
+    assert runs("pace", walk.id, "none").stdout == f"{walk.id} goes as fast as it can\n"
+    assert shown(walk.id)["entities_per_second"] is None
+    walk.knock(b"open")
+    walk.hears(f"{LAST + 1} seen")
+    assert runs("watch", walk.id).returncode == 0
+    late = runs("pace", walk.id, "5")
+    assert late.returncode == 1
+    assert "is finished; it has no pace any more" in late.stderr
+
+
 @pytest.mark.parametrize(("answer", "is_cancelled"), [("y", True), ("", False)])
 def test_a_terminal_is_asked(
     terminal: tuple[int, int], walk: Walk, answer: str, *, is_cancelled: bool

@@ -28,7 +28,9 @@ def pace(state: RunState) -> str:
         since = f"{state.stalled_since:%Y-%m-%d %H:%M:%S} UTC"
         parts.append(f"no progress since {since}, because {state.stalled_because}")
     if state.rate and not state.has_ended and state.status is not Status.PAUSED:
-        parts.append(f"{state.rate:,.1f}/s")
+        most = state.entities_per_second
+        limit = "" if most is None else f" of at most {most:g}/s"
+        parts.append(f"{state.rate:,.1f}/s{limit}")
         if state.time_left is not None:
             parts.append(f"{_rounded(state.time_left)} left")
     if state.waiting:

@@ -60,6 +60,7 @@ def drawn(seen):
     ("seen", "told"),
     [
         (state(), "20/100, 2.0/s, 0:00:40 left"),
+        (state(entities_per_second=2.5), "20/100, 2.0/s of at most 2.5/s, 0:00:40 left"),
         (state(done=(0, 0)), "0/100"),
         (state(seconds=0), "20/100"),
         (state(errors=3, waiting=1), "20/100, 2.0/s, 0:00:40 left, 1 to be tried again, 3 errors"),
@@ -141,6 +142,8 @@ def status(*arguments):
         (["watch", "a", "--every", "0"], "'0' is not a number from 1"),
         (["show", ""], "argument id: an id is empty"),
         (["pause", "a", ""], "argument id: an id is empty"),
+        (["pace", "a", "slow"], "'slow' is not a number, nor none"),
+        (["pace", "a"], "the following arguments are required: entities_per_second"),
         (["pause"], "Name runs by their ids, or choose them by --all, --iteration, --status."),
         (["pause", "a", "--all"], "Name runs by their ids, or choose them by --all"),
         (["cancel", "a"], "There is no terminal to ask for confirmation; give --yes."),
