@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from adjourn.iteration.run_handle import RunHandle
     from adjourn.iteration.shards import RunError
     from adjourn.iteration.status import Status
+    from adjourn.iteration.tally import DryRun
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "DecodeError",
     "DeleteEntitiesIter",
     "Discard",
+    "DryRun",
     "EncodeError",
     "EnqueueError",
     "NoCurrentTaskError",
@@ -100,6 +102,7 @@ __all__ = [
 _LATER = {
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
+    "DryRun": "adjourn.iteration.tally",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",

@@ -77,7 +77,7 @@ class Runs:
         store = self.adapters.store
         for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
-            if iteration in {None, run.iteration} and status in {None, run.status}:
+            if iteration in {None, run.class_name} and status in {None, run.status}:
                 yield self._state_of(run)
 
     def live(self) -> Iterator[Run]:
@@ -230,7 +230,7 @@ def _step_of(run: Run, shard: Shard) -> NextStep:
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:
     return NewTask(
         target=Target.QUERYITER,
-        label=run.iteration,
+        label=run.class_name,
         queue=run.queue,
         body=step.encode(),
         name=step.task_name(),

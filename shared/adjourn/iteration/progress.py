@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adjourn.iteration.runs import Run
 from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
 from adjourn.iteration.status import Status
+
+if TYPE_CHECKING:
+    from adjourn.iteration.tally import DryRun
 
 _QUIET = dt.timedelta(minutes=2)
 
@@ -51,6 +55,7 @@ class RunState:
         failures: The first entities that were given up.
         rate: Entities handled per second, since the start or since the run was last resumed. 0 if
             it makes no progress.
+        dry_run: What it would do; None if it is no dry run.
         stalled_since: When it last made progress, if that is more than two minutes ago and no step
             is under way; None otherwise, and for a run that has ended or is paused.
         stalled_because: Why; empty if `stalled_since` is None.
@@ -69,6 +74,7 @@ class RunState:
     entities_per_second: float | None
     failures: Sequence[RunError]
     rate: float
+    dry_run: DryRun | None
     stalled_since: dt.datetime | None
     stalled_because: str
     started_at: dt.datetime
@@ -100,7 +106,7 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
     stalled_since, stalled_because = _standstill(run, shards, now)
     return RunState(
         id=run.id,
-        iteration=run.iteration,
+        iteration=run.class_name,
         queue=run.queue,
         status=run.status,
         done=done,
@@ -111,6 +117,7 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
         last_error=run.error or (last.error if last else ""),
         failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],
         rate=0.0 if stalled_since or seconds <= 0 else (done - run.resumed_done) / seconds,
+        dry_run=_dry_run(run, shards),
         stalled_since=stalled_since,
         stalled_because=stalled_because,
         started_at=run.started_at,
@@ -118,6 +125,14 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
         ended_at=run.ended_at,
         shards=[_shard_state(run, shard) for shard in shards],
     )
+
+
+def _dry_run(run: Run, shards: Sequence[Shard]) -> DryRun | None:
+    if not run.is_dry:
+        return None
+    from adjourn.iteration.tally import total  # noqa: PLC0415 - rarely needed
+
+    return total(shards)
 
 
 def _standstill(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
 from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.runs import DRY
 from adjourn.iteration.shards import error_summary
 from adjourn.iteration.validation import StartOptions, check_class
 from adjourn.ports import QuerySource
@@ -71,6 +72,7 @@ class QueryIter(Generic[E]):
     in_bulk: ClassVar[bool] = False
     in_batches: ClassVar[bool] = False
     registered_name: ClassVar[str] = ""
+    tally: ClassVar[Any] = None  # of a dry run
     _starter: ClassVar[Callable[[], Start] | None] = None
     _queries: QuerySource
 
@@ -96,6 +98,28 @@ class QueryIter(Generic[E]):
             exception with which it failed. Only those that failed come again.
         """
         raise NotImplementedError
+
+    def dry_run_entry(self, entry: E, custom_data: Any) -> str | None:
+        """Say what `handle_entry` or `handle_batch` would do with an entity, without doing it.
+
+        Called instead of it in a run that was started with `dry_run`. `DeleteEntitiesIter` and
+        `UpdateEntitiesIter` need none.
+
+        Returns:
+            A word or a few, such as "delete"; equal answers are counted together. None if nothing
+            would be done.
+        """
+        raise NotImplementedError
+
+    def would_do(self, entries: Sequence[E], custom_data: Any) -> Sequence[str | Exception | None]:
+        """Return for each entity what `dry_run_entry` answers or raises."""
+        return [self._answer(entry, custom_data) for entry in entries]
+
+    def _answer(self, entry: E, custom_data: Any) -> str | Exception | None:
+        try:
+            return self.dry_run_entry(entry, custom_data)
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+            return error
 
     def handle_error(self, entry: E, custom_data: Any, exception: Exception) -> bool | OnError:  # noqa: ARG002
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
@@ -130,6 +154,11 @@ class QueryIter(Generic[E]):
         return getattr(cls, hook) is not getattr(QueryIter, hook)
 
     @classmethod
+    def can_be_dry(cls) -> bool:
+        """Whether the class can say what it would do."""
+        return cls.overrides("dry_run_entry")
+
+    @classmethod
     def check(cls) -> None:
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
@@ -147,7 +176,13 @@ class QueryIter(Generic[E]):
 
     @classmethod
     def bind(cls, name: str, starter: Callable[[], Start]) -> None:
-        """Bind the class to an application. `@app.query_iter` calls it."""
+        """Bind the class to an application. `@app.query_iter` calls it.
+
+        Raises:
+            DeclarationError: The name is that of a dry run.
+        """
+        if name.endswith(DRY):
+            raise DeclarationError(f"The name {name!r} must not end with {DRY!r}.")
         cls.registered_name = name
         cls.in_batches = cls.overrides("handle_batch")
         cls._starter = staticmethod(starter)
@@ -165,6 +200,7 @@ class QueryIter(Generic[E]):
         start_cursor: str | bytes | None = None,
         end_cursor: str | bytes | None = None,
         entities_per_second: float | None = None,
+        dry_run: bool = False,
         transaction: object | None = None,
     ) -> RunHandle:
         """Start a run over the entities of a `google.cloud.datastore` query.
@@ -185,6 +221,8 @@ class QueryIter(Generic[E]):
             end_cursor: Where in the query to end.
             entities_per_second: The pace of this run, instead of the class's own. It can be changed
                 later (`RunHandle.pace`).
+            dry_run: Only count the entities and what would be done with them (`RunState.dry_run`).
+                The class needs `dry_run_entry`, unless it deletes or updates in bulk.
             transaction: The Datastore transaction with which the run is to be committed. Not needed
                 if the application gave its client to `App`.
 
@@ -208,9 +246,10 @@ class QueryIter(Generic[E]):
             start_cursor=start_cursor,
             end_cursor=end_cursor,
             entities_per_second=entities_per_second,
+            dry_run=dry_run,
             transaction=transaction,
         )
-        options.check()
+        options.check(cls)
         return cls._starter()(cls, query, custom_data, options)
 
 

@@ -119,7 +119,7 @@ class StepReceiver:
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
         return RunStep(
-            iteration=self.iterations.get(run.iteration),
+            iteration=self._class_of(run),
             custom_data=self.custom_data,
             runs=self.runs,
             context=partial(self._context, run, delivery),
@@ -141,7 +141,7 @@ class StepReceiver:
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
         return ShardStep(
-            iteration=self.iterations.get(run.iteration),
+            iteration=self._class_of(run, shard.tally),
             custom_data=self.custom_data,
             runs=self.runs,
             context=partial(self._context, run, delivery),
@@ -149,6 +149,19 @@ class StepReceiver:
             shard=shard,
             version=found.version,
         ).carry_out()
+
+    def _class_of(self, run: Run, tally: bytes = b"") -> type[QueryIter[Any]]:
+        """Return the class of a run, which only says what it would do in a dry run.
+
+        Raises:
+            UnknownNameError: The application has no such iteration.
+        """
+        cls = self.iterations.get(run.class_name)
+        if not run.is_dry:
+            return cls
+        from adjourn.iteration.dry_run import as_dry_run  # noqa: PLC0415 - rarely needed
+
+        return as_dry_run(cls, tally)
 
     def _note(self, step: Step, error: str) -> None:
         """Store in the run or shard why its step is not carried out, if it does not say so yet."""
@@ -191,7 +204,7 @@ class StepReceiver:
         clock = self.runs.adapters.clock
         current = CurrentTask(
             id=run.id,
-            task=run.iteration,
+            task=run.class_name,
             name=delivery.task_name,
             queue=run.queue,
             attempt=delivery.attempt.number,

@@ -18,6 +18,9 @@ KEPT = dt.timedelta(days=30)
 _STORED_AS = {"shards": "pieces", "next_shard": "next_piece"}
 _READ_AS = {stored: name for name, stored in _STORED_AS.items()}
 
+# A revision without dry runs must not find the class, because it would change the entities.
+DRY = " (dry run)"
+
 _LARGEST_NUMBER = 1 << 62
 
 
@@ -73,7 +76,7 @@ class Run(NamedTuple):
     its chain on to the next shard that has not begun.
 
     Attributes:
-        iteration: Registered name of the QueryIter class.
+        iteration: Registered name of the QueryIter class; for a dry run, followed by `DRY`.
         query: What `QuerySource.describe` returned, encoded.
         custom_data: The user's data with which each shard begins, encoded; in the end, merged.
         context: The context of the start (`adjourn.serialization.context`), encoded.
@@ -131,6 +134,16 @@ class Run(NamedTuple):
     revivals: int = 0
     progress: int = -1
     ended_at: dt.datetime | None = None
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether it is a dry run."""
+        return self.iteration.endswith(DRY)
+
+    @property
+    def class_name(self) -> str:
+        """The registered name of its class."""
+        return self.iteration.removesuffix(DRY)
 
     @property
     def is_live(self) -> bool:

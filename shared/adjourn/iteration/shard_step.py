@@ -166,6 +166,8 @@ class ShardStep:
             retries = self.custom_data.store(shard.retries, f"{name}-retries")
             shard = shard._replace(retries=retries)
             shard = shard._replace(failed=self._with_failed(walk, f"{name}-failed"))
+            if self.run.is_dry:
+                return shard._replace(tally=self.iteration.tally.encode())
             after = self.custom_data.encode(data)
             if after == self.encoded:
                 return shard

@@ -87,6 +87,7 @@ class Shard(NamedTuple):
         refusals: How often in a row Datastore refused to read for the shard, without progress.
         errors: Entities given up.
         failures: The first of these, as JSON; `failures` reads them.
+        tally: What a dry run would do, encoded; see `adjourn.iteration.tally`.
         failed: All of these, encoded; see `adjourn.iteration.failed_entities`.
         error: The last error.
         progressed_at: When it last made progress; None for when it was last updated.
@@ -118,6 +119,7 @@ class Shard(NamedTuple):
     errors: int = 0
     failures: bytes = b"[]"
     failed: bytes = b""
+    tally: bytes = b""
     error: str = ""
     progressed_at: dt.datetime | None = None
     seconds: float = FIRST_SECONDS

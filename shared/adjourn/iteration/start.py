@@ -13,7 +13,7 @@ from adjourn.iteration.control import READ_AT_ONCE, Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.run_handle import RunHandle
-from adjourn.iteration.runs import UNINDEXED, Run, run_key
+from adjourn.iteration.runs import DRY, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import split
@@ -51,7 +51,7 @@ class Starter:
         )
         data = self.custom_data.encode(custom_data)
         context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
-        run_id = self._run_id(cls.registered_name, options.name)
+        run_id = self._run_id(cls.registered_name, options)
         marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
@@ -72,10 +72,13 @@ class Starter:
         # A thread of its own is outside of a transaction that the caller has open.
         return self.adapters.ahead(begin)() if marker else begin()
 
-    def _run_id(self, iteration: str, name: str | None) -> str:
+    def _run_id(self, iteration: str, options: StartOptions) -> str:
         """Return the id of a new run, or the one that all starts under a name have in common."""
+        name = options.name
         if name is None:
             return self.adapters.new_id()
+        if options.dry_run:
+            return digest_of("dry run", iteration, name)
         if " " not in iteration:
             return digest(f"{iteration} {name}")
         # Earlier versions did not tell the name of the class "a b" and the run "c" from "a", "b c".
@@ -93,10 +96,10 @@ class Starter:
         """Return a run that has not begun, still without its query, data and context."""
         now = self.runs.now()
         first = tuple(range(min(options.shards, shards)))
-        has_begun = not cls.overrides("on_start")
+        has_begun = options.dry_run or not cls.overrides("on_start")
         return Run(
             id=run_id,
-            iteration=cls.registered_name,
+            iteration=cls.registered_name + (DRY if options.dry_run else ""),
             queue=options.queue or cls.queue_name or self.settings.queue,
             entities_per_second=options.entities_per_second or cls.entities_per_second,
             query=b"",

@@ -23,6 +23,7 @@ _HOOKS = (
     "load",
     "handle_entry",
     "handle_batch",
+    "dry_run_entry",
     "handle_error",
     "handle_finish",
     "on_start",
@@ -42,10 +43,11 @@ class StartOptions(NamedTuple):
     start_cursor: str | bytes | None
     end_cursor: str | bytes | None
     entities_per_second: float | None
+    dry_run: bool
     transaction: object | None
 
-    def check(self) -> None:
-        """Refuse options that are out of their range.
+    def check(self, cls: type[Any]) -> None:
+        """Refuse options that are out of their range, or not for a class.
 
         Raises:
             DeclarationError: The message says which one, and what it may be.
@@ -62,6 +64,11 @@ class StartOptions(NamedTuple):
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise DeclarationError(f"limit={self.limit!r} must be a whole number from 1.")
         check_pace(self.entities_per_second)
+        if self.dry_run and not cls.can_be_dry():
+            raise DeclarationError(
+                f"{cls.__name__} needs dry_run_entry(self, entry, custom_data), which returns what"
+                " would be done with an entity without doing it, to be started with dry_run=True."
+            )
         Options().changed(queue=self.queue)
 
 
