@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.identity import User
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
     from adjourn.iteration.control import Runs
+    from adjourn.iteration.item_lists import CsvFile, KeyList, RowList
     from adjourn.iteration.progress import RunState, ShardState
     from adjourn.iteration.query_iter import OnError, QueryIter
     from adjourn.iteration.run_handle import RunHandle
@@ -58,6 +59,7 @@ __all__ = [
     "CallableTask",
     "ConfigurationError",
     "ConflictError",
+    "CsvFile",
     "CurrentTask",
     "DeadLetter",
     "DeclarationError",
@@ -67,6 +69,7 @@ __all__ = [
     "DryRun",
     "EncodeError",
     "EnqueueError",
+    "KeyList",
     "NoCurrentTaskError",
     "OnError",
     "PermanentTaskFailure",
@@ -75,6 +78,7 @@ __all__ = [
     "QueueNotFoundError",
     "RetryLater",
     "RetryWarning",
+    "RowList",
     "RunError",
     "RunHandle",
     "RunState",
@@ -100,6 +104,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "CsvFile": "adjourn.iteration.item_lists",
+    "KeyList": "adjourn.iteration.item_lists",
+    "RowList": "adjourn.iteration.item_lists",
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "DryRun": "adjourn.iteration.tally",

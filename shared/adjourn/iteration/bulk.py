@@ -26,18 +26,11 @@ class _BulkIter(QueryIter[Any]):
         return cls.handle_batch in own or super().can_be_dry()
 
     def would_do(
-        self, entries: Sequence[Any], custom_data: Any
-    ) -> Sequence[str | Exception | None]:
-        """Return for each entity what would be done with it, or why that would fail."""
-        if self.overrides("dry_run_entry"):
-            return super().would_do(entries, custom_data)
-        return self._would_do(entries, custom_data)
-
-    def _would_do(
         self,
         entries: Sequence[Any],
         custom_data: Any,  # noqa: ARG002
     ) -> Sequence[str | Exception | None]:
+        """Return for each entity what would be done with it, or why that would fail."""
         return ["delete"] * len(entries)
 
     @classmethod
@@ -98,9 +91,10 @@ class UpdateEntitiesIter(_BulkIter):
         """Update entities, and return the error of each that failed."""
         return self._queries.change(entries, partial(self._update, custom_data))
 
-    def _would_do(
+    def would_do(
         self, entries: Sequence[Any], custom_data: Any
     ) -> Sequence[str | Exception | None]:
+        """Return for each entity what would be done with it, or why that would fail."""
         references = [self._queries.refer(_WHOLE, each) for each in entries]
         found = self._queries.find(_WHOLE, references)
         return [self._would_update(entry, custom_data) for entry in found]

@@ -50,11 +50,22 @@ class _DryRun(QueryIter[Any]):
     ) -> Sequence[Exception | None] | None:
         """Count what would be done with entities, and return the error of each that would fail."""
         loaded = [each for _, each in entries]
-        answers = [_checked(each) for each in self.hooks.would_do(loaded, custom_data)]
+        hooks: Any = self.hooks
+        if hooks.overrides("dry_run_entry"):
+            answers = [_answer(hooks, each, custom_data) for each in loaded]
+        else:
+            answers = [_checked(each) for each in hooks.would_do(loaded, custom_data)]
         for (entity, _), answer in zip(entries, answers, strict=True):
             if isinstance(answer, str):
                 self.tally.add(entity, answer)
         return [each if isinstance(each, Exception) else None for each in answers]
+
+
+def _answer(hooks: QueryIter[Any], entry: object, custom_data: object) -> str | Exception:
+    try:
+        return _checked(hooks.dry_run_entry(entry, custom_data))
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        return error
 
 
 def _checked(answer: object) -> str | Exception:

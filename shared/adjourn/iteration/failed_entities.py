@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
+from adjourn.iteration import stored_lists
 from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.list_queries import ListQueries
+from adjourn.iteration.list_start import stored_parts
 from adjourn.iteration.runs import UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import RunError, Shard
+from adjourn.iteration.split import Parts
 from adjourn.iteration.status import Status
 from adjourn.log import event
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.codec import Codec
 from adjourn.state.large_payloads import LargePayloads
 
+_KEY = "__key__"
 _MOST_INSIDE = 50_000
 
 
@@ -99,14 +104,22 @@ def store_rerun(adapters: Adapters, former: Run, shards: Sequence[Shard]) -> Run
         raise DeclarationError(
             f"Run {former.id} is {former.status}; wait for its end, or cancel it."
         )
-    failed = _failed(custom_data, shards)
-    references = list(dict.fromkeys(each.reference for each in failed))
-    if not references:
+    if not any(shard.errors for shard in shards):
         raise DeclarationError(f"Run {former.id} gave no entity up.")
-    run = _rerun(adapters, custom_data, former, len(references))
-    shard = _shard(custom_data, run, references)
+    query = custom_data.codec.loads(former.query)
+    is_projected = bool(set(query["projection"]) - {_KEY})
+    parts = stored_parts(
+        adapters,
+        _items(adapters, custom_data, query, shards),
+        are_keys=query.get("keys", not is_projected),
+        keys_only=_KEY in query["projection"],
+    )
+    run = _rerun(adapters, custom_data, former, parts)
+    shard = Shard(run_id=run.id, number=0, query=run.query, updated_at=run.started_at)
 
     def work(transaction: Transaction) -> None:
+        if parts.stored is not None:
+            stored_lists.begin(transaction, parts.stored, run.started_at)
         transaction.put(shard.key, shard.record(), unindexed=SHARD_UNINDEXED)
         transaction.put(run_key(run.id), run.record(), unindexed=UNINDEXED)
 
@@ -114,6 +127,18 @@ def store_rerun(adapters: Adapters, former: Run, shards: Sequence[Shard]) -> Run
     text = f"{run.iteration}: {run.total} entities that {former.id} gave up"
     event("iteration.started", logging.INFO, text, run=run.id, total=run.total)
     return run
+
+
+def _items(
+    adapters: Adapters, custom_data: CustomData, query: Mapping[str, Any], shards: Sequence[Shard]
+) -> Iterator[bytes]:
+    """Yield each entity that was given up once, encoded: its key, or a row as it was."""
+    failed = _failed(custom_data, shards)
+    references = (each.encode() for each in dict.fromkeys(each.reference for each in failed))
+    if "list" not in query or query["keys"]:
+        return references
+    rows, codec = ListQueries(adapters, custom_data.codec), custom_data.codec
+    return (rows.encoded(query, codec.loads(reference)) for reference in references)
 
 
 def _custom_data(adapters: Adapters) -> CustomData:
@@ -130,20 +155,18 @@ def _failed(custom_data: CustomData, shards: Sequence[Shard]) -> Iterator[Failed
             page = before.encode()
 
 
-def _rerun(adapters: Adapters, custom_data: CustomData, former: Run, total: int) -> Run:
+def _rerun(adapters: Adapters, custom_data: CustomData, former: Run, parts: Parts) -> Run:
     now, run_id = adapters.clock.now(), adapters.new_id()
     data = custom_data.load_encoded(former.custom_data)
-    # The limit keeps the walk from reading any entity but those that wait to be tried again.
-    query = {**json.loads(former.query), "limit": total}
     return Run(
         id=run_id,
         iteration=former.iteration,
         queue=former.queue,
         entities_per_second=former.entities_per_second,
-        query=json.dumps(query).encode(),
+        query=custom_data.codec.dumps(dict(parts.described)),
         custom_data=custom_data.store(data, f"{run_id}-start"),
         context=former.context,
-        total=total,
+        total=parts.total,
         shards=1,
         started_at=now,
         updated_at=now,
@@ -153,11 +176,3 @@ def _rerun(adapters: Adapters, custom_data: CustomData, former: Run, total: int)
         resting=(0,),
         next_shard=1,
     )
-
-
-def _shard(custom_data: CustomData, run: Run, references: Sequence[str]) -> Shard:
-    due = custom_data.codec.dumps(run.started_at).decode()
-    retries = f"[{','.join(f'[{each},0,{due}]' for each in references)}]".encode()
-    shard = Shard(run_id=run.id, number=0, query=run.query, updated_at=run.started_at)
-    stored = custom_data.store(retries, f"{shard.name}-0-retries")
-    return shard._replace(retries=stored, waiting=len(references))

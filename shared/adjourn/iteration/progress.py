@@ -46,10 +46,13 @@ class RunState:
     Attributes:
         iteration: Registered name of the QueryIter class.
         queue: Short name of the queue of its steps.
-        done: Entities handled, including those given up.
-        total: Entities that the query had when the run began. It may find more or fewer.
+        done: Entities handled, including those given up and missing.
+        total: Entities that the query or list had when the run began. A query may find more or
+            fewer.
         errors: Entities given up.
         waiting: Entities that failed and are to be tried again.
+        missing: Entities that were gone when they were to be handled: deleted since they were
+            listed, or since they failed.
         last_error: Type and message of the last error; empty if there was none.
         entities_per_second: How many entities it handles in a second at most; None for any number.
         failures: The first entities that were given up.
@@ -70,6 +73,7 @@ class RunState:
     total: int
     errors: int
     waiting: int
+    missing: int
     last_error: str
     entities_per_second: float | None
     failures: Sequence[RunError]
@@ -113,6 +117,7 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
         total=run.total,
         errors=sum(shard.errors for shard in shards),
         waiting=sum(shard.waiting for shard in shards),
+        missing=sum(shard.missing for shard in shards),
         entities_per_second=run.entities_per_second,
         last_error=run.error or (last.error if last else ""),
         failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],

@@ -111,16 +111,6 @@ class QueryIter(Generic[E]):
         """
         raise NotImplementedError
 
-    def would_do(self, entries: Sequence[E], custom_data: Any) -> Sequence[str | Exception | None]:
-        """Return for each entity what `dry_run_entry` answers or raises."""
-        return [self._answer(entry, custom_data) for entry in entries]
-
-    def _answer(self, entry: E, custom_data: Any) -> str | Exception | None:
-        try:
-            return self.dry_run_entry(entry, custom_data)
-        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            return error
-
     def handle_error(self, entry: E, custom_data: Any, exception: Exception) -> bool | OnError:  # noqa: ARG002
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
 
@@ -265,6 +255,8 @@ def call_handler(
         StoreError: A class that works in bulk could not reach Datastore. The entities did not fail.
     """
     hook = "handle_batch" if hooks.in_batches else "handle_entry"
+    if not entries:
+        return []
     try:
         loaded = [hooks.load(entry) for entry in entries]
         if hooks.in_batches:

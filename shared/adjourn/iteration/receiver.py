@@ -23,6 +23,7 @@ from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.list_queries import let_go_of_list
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.rest import let_rest
 from adjourn.iteration.run_step import RunStep
@@ -194,7 +195,9 @@ class StepReceiver:
             is_same = found.markers == run.markers
             return found.voided("Its transaction was not committed.", now) if is_same else found
 
-        self.runs.update(run.id, void)
+        updated = self.runs.update(run.id, void)
+        if updated is not None and updated.is_void:
+            let_go_of_list(self.runs.adapters, updated)
         return Outcome.DONE
 
     @contextmanager

@@ -76,11 +76,11 @@ class ShardStep:
             return self._record_end(claimed.renewed(now), WalkEnd.STOP)
         beat = self._heartbeat(now)
         walk = Walk(
-            claimed._replace(retries=retries),
-            data,
-            cls.over(adapters.queries),
-            adapters,
-            self.custom_data.codec,
+            shard=claimed._replace(retries=retries),
+            custom_data=data,
+            hooks=cls.over(adapters.queries),
+            adapters=adapters,
+            codec=self.custom_data.codec,
             most_errors=self._most_errors(),
             should_end=beat.ending.is_set,
             wait=beat.wait,

@@ -61,6 +61,7 @@ class Place:
     done: int
     singly: int
     careful: int
+    missing: int
 
 
 class Shard(NamedTuple):
@@ -73,7 +74,7 @@ class Shard(NamedTuple):
             are those of the run.
         step: Number of the next step, which may be under way.
         cursor: Position in the query. The entities after it have not been handled.
-        done: Entities handled, including those given up.
+        done: Entities handled, including those given up and missing.
         waiting: Entities that failed and are to be tried again.
         retries: These entities (`Retry`), encoded as `CustomData` stores data.
         singly: How many entities from the position on are handled one by one, because the batch
@@ -86,6 +87,7 @@ class Shard(NamedTuple):
             memory or was cut off.
         refusals: How often in a row Datastore refused to read for the shard, without progress.
         errors: Entities given up.
+        missing: Entities that were gone when they were to be handled.
         failures: The first of these, as JSON; `failures` reads them.
         tally: What a dry run would do, encoded; see `adjourn.iteration.tally`.
         failed: All of these, encoded; see `adjourn.iteration.failed_entities`.
@@ -117,6 +119,7 @@ class Shard(NamedTuple):
     deaths: int = 0
     refusals: int = 0
     errors: int = 0
+    missing: int = 0
     failures: bytes = b"[]"
     failed: bytes = b""
     tally: bytes = b""
@@ -265,6 +268,8 @@ def retry_delay(failed: int) -> dt.timedelta:
 
 def path_of(reference: object) -> str:
     """Return the key of an entity as text for people."""
+    if isinstance(reference, str):  # of a row in a list, followed by where that is
+        return reference.partition(" at ")[0]
     key = getattr(reference, "key", None) or reference
     path: Sequence[object] | None = getattr(key, "flat_path", None)
     return "/".join(map(str, path)) if path else repr(key)

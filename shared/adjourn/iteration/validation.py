@@ -71,6 +71,15 @@ class StartOptions(NamedTuple):
             )
         Options().changed(queue=self.queue)
 
+    def check_list(self) -> None:
+        """Refuse options that a run over a list cannot have.
+
+        Raises:
+            DeclarationError: It is a cursor.
+        """
+        if self.start_cursor is not None or self.end_cursor is not None:
+            raise DeclarationError("A list has no cursors; leave start_cursor and end_cursor out.")
+
 
 def check_pace(entities_per_second: object, where: str = "") -> None:
     """Refuse what is not a pace.
