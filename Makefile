@@ -9,7 +9,7 @@ DOCS_READY := $(DOCS)/.ready
 FROM := $(if $(findstring w,$(firstword -$(MAKEFLAGS))),$(PWD),$(CURDIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test check lint format type layers docs cov bench lock clean
+.PHONY: help venv demo up test check lint format type layers docs screenshots cov bench dist version release lock clean
 
 help: ## List what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ layers: $(READY) ## Check that imports point one way
 docs: $(DOCS_READY) ## Build the documentation as a site, build/docs; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
 
+screenshots: $(READY) ## Take the pictures of the console in docs/images; needs Chromium
+	@$(BIN)/python -m tools.screenshots
+
 cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage report --show-missing
@@ -53,6 +56,16 @@ cov: $(READY) ## Measure which lines and branches of the library the tests reach
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
 	@for each in imports startup dispatch end_to_end enqueue iteration tasks_server datastore memory scale codec; do \
 	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
+
+dist: $(READY) ## Build the distributions of both packages into dist, check them and try them out
+	@$(BIN)/python -m tools.release
+
+version: ## Print the version
+	@sed -n 's/^__version__ = "\(.*\)"$$/\1/p' shared/adjourn/__init__.py
+
+release: $(READY) ## Make a release, without committing or uploading: make release VERSION=1.4.0
+	@test -n "$(VERSION)" || { echo "Say which version: make release VERSION=1.4.0" >&2; exit 2; }
+	@$(BIN)/python -m tools.release "$(VERSION)"
 
 lock: $(READY) ## Pin the newest dependencies, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -70,17 +70,17 @@ def _number(name: str) -> Reader:
     return lambda environ: _count(environ[name]) if name in environ else None
 
 
-def _count(text: str) -> int:
-    """Return a number from 1; for anything else return 0, which the settings then refuse."""
-    return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else 0
+def _count(text: str) -> int | str:
+    """Return a whole number; anything else as it is, which the settings then refuse."""
+    return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else text.strip() or 0
 
 
-def _attempts(environ: Mapping[str, str]) -> Mapping[str, int]:
-    """Parse `100,mail=20`; a part that cannot be parsed is -1, which the settings then refuse."""
-    found = {"": ATTEMPTS}
+def _attempts(environ: Mapping[str, str]) -> Mapping[str, int | str]:
+    """Parse `100,mail=20`; what is no number from 1 stays a text, for the settings to refuse."""
+    found: dict[str, int | str] = {"": ATTEMPTS}
     for part in _texts("ADJOURN_MAX_ATTEMPTS")(environ):
         queue, _, number = part.rpartition("=")
-        found[queue.strip()] = 0 if number.strip() == "-1" else _count(number) or -1
+        found[queue.strip()] = 0 if number.strip() == "-1" else _count(number) or number
     return found
 
 

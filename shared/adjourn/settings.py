@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,6 +156,8 @@ class Settings:
 
     def mistakes(self) -> list[str]:
         """Return a sentence with the fix for every mistake."""
+        if texts := list(self._not_texts()):
+            return texts
         missing = (
             f"{variable(name)} is not set: {meaning}."
             for name, meaning in _REQUIRED.items()
@@ -163,15 +165,24 @@ class Settings:
         )
         return [*missing, *self._wrong_addresses(), *self._wrong_names(), *self._wrong_numbers()]
 
+    def _not_texts(self) -> Iterator[str]:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "str" and not isinstance(value, str):
+                yield f"{each.name}={value!r:.80} must be a str."
+            if each.type == "tuple[str, ...]" and not all(isinstance(text, str) for text in value):
+                yield f"{each.name}={value!r:.80} must be a tuple of str."
+
     def _wrong_addresses(self) -> Iterator[str]:
         for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
             url = getattr(self, name)
             if url and not is_safe_url(url):
                 wanted = "an https:// URL (http:// on loopback only)"
                 yield f"{variable(name)}={url!r} must be {wanted}."
-        for email in (self.service_account, *self.callers):
+        emails = [("ADJOURN_SERVICE_ACCOUNT", self.service_account)]
+        for name, email in [*emails, *(("ADJOURN_CALLERS", each) for each in self.callers)]:
             if email and not _EMAIL.fullmatch(email):
-                yield f"{email!r} is not the e-mail address of a service account."
+                yield f"{name}: {email!r} is not the e-mail address of a service account."
         for audience in self.people_audiences:
             if audience.rstrip("/") in self._service_audiences():
                 yield (
@@ -193,20 +204,24 @@ class Settings:
             )
 
     def _wrong_numbers(self) -> Iterator[str]:
-        if self.retry_warning < 1:
-            yield "ADJOURN_RETRY_WARNING must be a whole number from 1."
-        if not _SHORTEST_TIMEOUT <= self.function_timeout <= _LONGEST_TIMEOUT:
+        if not _is_whole(self.retry_warning) or self.retry_warning < 1:
+            yield f"ADJOURN_RETRY_WARNING={self.retry_warning!r} must be a whole number from 1."
+        seconds = self.function_timeout
+        if not _is_whole(seconds) or not _SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
             yield (
-                f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
-                f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
+                f"ADJOURN_FUNCTION_TIMEOUT={seconds!r} must be the deferred function's own timeout"
+                f" in seconds, a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
-        if not 1 <= self.datastore_timeout <= _LONGEST_DATASTORE_TIMEOUT:
-            yield "ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+        seconds = self.datastore_timeout
+        if not _is_whole(seconds) or not 1 <= seconds <= _LONGEST_DATASTORE_TIMEOUT:
+            wanted = f"a whole number of seconds from 1 to {_LONGEST_DATASTORE_TIMEOUT}"
+            yield f"ADJOURN_DATASTORE_TIMEOUT={seconds!r} must be {wanted}."
         for queue, attempts in self.max_attempts.items():
-            if attempts < 0 or not (queue == "" or is_queue(queue)):
+            if not _is_whole(attempts) or attempts < 0 or not (queue == "" or is_queue(queue)):
+                part = f"{queue}={attempts}" if queue else f"{attempts}"
                 yield (
-                    f"ADJOURN_MAX_ATTEMPTS: {queue or 'the number for all queues'!r} must be a"
-                    " queue and a whole number, or -1 for unlimited, such as 100,mail=20."
+                    f"ADJOURN_MAX_ATTEMPTS: {part!r} must be a whole number for all queues, or a"
+                    " queue with its number, or -1 for unlimited, such as 100,mail=20."
                 )
 
     def attempts_of(self, queue: str) -> int:
@@ -240,6 +255,10 @@ class Settings:
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise ConfigurationError("adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes))
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int
 
 
 def is_queue(value: object) -> bool:

@@ -486,6 +486,10 @@ def test_services_that_are_away_are_said(world: World) -> None:
     for name in ("CLOUDTASKS_EMULATOR_HOST", "CLOUDSCHEDULER_EMULATOR_HOST"):
         os.environ[name] = away  # the fixture restores it
 
-    states = {each.subject: each.state for each in world.findings()}
+    found = {each.subject: each for each in world.findings()}
 
-    assert states["queues"] is states["jobs"] is states["permissions"] is State.NOT_ASKED
+    assert found["queues"].state is found["jobs"].state is State.FAULT
+    assert found["queues"].text.startswith(f"Cloud Tasks does not answer at {away}: ")
+    assert found["jobs"].text.startswith(f"Cloud Scheduler does not answer at {away}: ")
+    assert found["queues"].fix == found["jobs"].fix == "adjourn up"
+    assert found["permissions"].state is State.NOT_ASKED

@@ -111,6 +111,8 @@ def test_a_wheel_of_the_source_distribution_is_the_wheel_of_the_checkout(
     built = contents(wheel(unpacked, tmp_path / "of_sdist"))
 
     assert built == contents(wheel(sources / name, tmp_path / "of_checkout"))
+    package = {"shared": "adjourn", "local": "adjourn_local"}[name]
+    assert {f"{package}/{file}" for file in files(sources / name / package)} <= set(built)
     assert (name == "local") == ("adjourn_local/deployed/cron/main.py" in built)
 
 

@@ -67,8 +67,8 @@ def test_an_argument_that_no_task_can_carry_arrives_all_the_same(ear: Ear) -> No
 
 
 def test_a_name_is_enqueued_once(ear: Ear) -> None:
-    first = say.options(name="only-once").defer("once")
-    second = say.options(name="only-once").defer("twice")
+    first = say.options(call_name="only-once").defer("once")
+    second = say.options(call_name="only-once").defer("twice")
 
     assert ear.hear() == "once"
     assert (first.is_new, second.is_new) == (True, False)

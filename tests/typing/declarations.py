@@ -112,7 +112,7 @@ def calls() -> None:
     assert_type(send(5), adjourn.TaskHandle)
     assert_type(send.defer(5, resend=True), adjourn.TaskHandle)
     assert_type(send.call_local(5), str)
-    send.options(queue="a", delay=5, timeout=30, name="b", max_retries=0).defer(5)
+    send.options(queue="a", delay=5, timeout=30, call_name="b", max_retries=0).defer(5)
     assert_type(send.options(eta=dt.datetime.now(dt.UTC)).defer(5), adjourn.TaskHandle)
     assert_type(sweep(), adjourn.TaskHandle)
     assert_type(
@@ -212,7 +212,6 @@ def mistakes(box: Sandbox) -> None:
     Reprice.start("query", shards="8")  # type: ignore[arg-type]
     Reprice.start("query", None, 8)  # type: ignore[call-arg]
     app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
-    app.periodic(interval=dt.timedelta(hours=1))(Shop.move)  # type: ignore[arg-type]
     app.remove_periodic(Shop.move)  # type: ignore[arg-type]
 
 

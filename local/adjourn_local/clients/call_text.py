@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from adjourn.errors import DecodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
+from adjourn.iteration.runs import Step
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
@@ -15,7 +17,14 @@ _LONGEST_SHOWN = 1 << 20
 
 
 def call_lines(body: bytes) -> Sequence[str]:
-    """Return a call in Python's syntax, or the body if only the application can decode it."""
+    """Return a call in Python's syntax, or the body if only the application can decode it.
+
+    The step of an iteration is told in words.
+    """
+    with suppress(DecodeError):
+        step = Step.decode(body)
+        place = "the run" if step.shard is None else f"shard {step.shard} of the run"
+        return [f"step {step.number} of {place} {step.run_id}"]
     try:
         call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
     except DecodeError as error:

@@ -15,6 +15,7 @@ from adjourn.settings import Settings
 from adjourn_local.clients.call_text import body_tree, call_lines
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
 
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: The options contradict each other, or there is no terminal to ask for consent.
         AdjournError: A setting is invalid, or a service cannot be reached.
     """
+    check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
     dead_letters = StoredDeadLetters(
         store=adapters.store, queue=adapters.queue, clock=adapters.clock

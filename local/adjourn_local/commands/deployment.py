@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from adjourn.environment import variable
-from adjourn_local.errors import UsageError
+from adjourn_local.errors import StackError, UsageError
+from adjourn_local.http.reachable import why_unreachable
 from adjourn_local.runtime.running_stack import RunningStack, find
 
 _REQUIRED = ("location", "deferred_url", "queryiter_url", "cron_url", "service_account")
@@ -33,6 +34,27 @@ def connect() -> None:
     os.environ.setdefault("ADJOURN_APP", stack.app)
     if stack.source not in sys.path:
         sys.path.insert(0, stack.source)
+
+
+def check_emulators(*names: str) -> None:
+    """Make sure that the local servers are there that the environment leads to.
+
+    Google's clients would try for a long time, and then not say where.
+
+    Args:
+        names: Variables of the environment, such as DATASTORE_EMULATOR_HOST.
+
+    Raises:
+        StackError: Nothing listens at an address.
+    """
+    for name in names:
+        address = os.environ.get(name, "")
+        reason = why_unreachable(address)
+        if reason:
+            raise StackError(
+                f"Nothing answers at {address}, where {name} leads ({reason}). Start the stack with"
+                f" `adjourn up`, or unset {name}."
+            )
 
 
 def running() -> RunningStack:

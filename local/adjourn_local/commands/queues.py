@@ -10,6 +10,7 @@ from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.settings import Settings
 from adjourn_local.clients.queues import MOST_COUNTED, Queues
 from adjourn_local.commands import Add
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 
 
@@ -59,6 +60,7 @@ def deployed_queues() -> Queues:
         ConfigurationError: A setting is missing or wrong.
     """
     settings = Settings.from_env(os.environ)
+    check_emulators("CLOUDTASKS_EMULATOR_HOST")
     parent = f"projects/{settings.project}/locations/{settings.location}"
     return Queues(client=CloudTaskQueue(settings).client, parent=parent)
 

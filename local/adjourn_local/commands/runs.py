@@ -17,6 +17,7 @@ from adjourn.iteration.status import Status
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, print_json, say
 from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
 from adjourn_local.commands.run_tables import cell, record, shard_table, summary, table
@@ -117,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: No run is named, or there is no terminal to ask for confirmation.
         AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
+    check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
     runs = Runs(adapters=adapters)
     command: Callable[[Runs, argparse.Namespace], int] = _COMMANDS.get(options.runs, _control)

@@ -260,6 +260,7 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
     state = "none" if options.memory else options.state
     lines = [
         f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
+        f"  console, in the browser                         {ports.url('http')}/console",
         f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
         f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
         *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),

@@ -7,11 +7,14 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
+from adjourn.iteration.class_check import check_class, check_reserved
 from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.runs import DRY
 from adjourn.iteration.shards import error_summary
-from adjourn.iteration.validation import StartOptions, check_class
+from adjourn.iteration.validation import StartOptions
+from adjourn.names import plain_text
 from adjourn.ports import QuerySource
+from adjourn.tasks.plain_values import plain_number
 
 E = TypeVar("E")
 
@@ -75,6 +78,11 @@ class QueryIter(Generic[E]):
     tally: ClassVar[Any] = None  # of a dry run
     _starter: ClassVar[Callable[[], Start] | None] = None
     _queries: QuerySource
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class that hides what registers and runs it."""
+        super().__init_subclass__(**kwargs)
+        check_reserved(cls)
 
     def load(self, entity: Any) -> E:
         """Convert an entity to what the other hooks get. By default it stays as it is."""
@@ -141,7 +149,7 @@ class QueryIter(Generic[E]):
     @classmethod
     def overrides(cls, hook: str) -> bool:
         """Whether the class defines a hook, itself or in a base below `QueryIter`."""
-        return getattr(cls, hook) is not getattr(QueryIter, hook)
+        return getattr(cls, hook) is not getattr(QueryIter, hook, None)
 
     @classmethod
     def can_be_dry(cls) -> bool:
@@ -153,7 +161,8 @@ class QueryIter(Generic[E]):
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: A hook is missing or not a plain function, or an attribute is wrong.
+            DeclarationError: A hook is missing or cannot be called, an attribute is wrong, or one
+                of them is probably misspelled.
         """
         check_class(cls)
 
@@ -229,13 +238,13 @@ class QueryIter(Generic[E]):
         if "_starter" not in vars(cls) or cls._starter is None:
             raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
         options = StartOptions(
-            shards=shards,
-            name=name,
-            queue=queue,
-            limit=limit,
+            shards=plain_number(shards),
+            name=plain_text(name),
+            queue=plain_text(queue),
+            limit=plain_number(limit),
             start_cursor=start_cursor,
             end_cursor=end_cursor,
-            entities_per_second=entities_per_second,
+            entities_per_second=plain_number(entities_per_second),
             dry_run=dry_run,
             transaction=transaction,
         )

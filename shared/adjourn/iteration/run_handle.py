@@ -87,7 +87,8 @@ class RunHandle:
             DeclarationError: It is out of range.
         """
         check_pace(entities_per_second)
-        return self._runs.set_pace(self.id, entities_per_second)
+        pace = None if entities_per_second is None else float(entities_per_second)
+        return self._runs.set_pace(self.id, pace)
 
     def cancel(self) -> bool:
         """Cancel the run for good after the steps under way; False if it cannot be cancelled.

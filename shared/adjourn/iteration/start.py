@@ -130,12 +130,13 @@ class Starter:
         """Return a run that has not begun, still without its query, data and context."""
         now = self.runs.now()
         first = tuple(range(min(options.shards, shards)))
+        pace = options.entities_per_second or cls.entities_per_second
         has_begun = options.dry_run or not cls.overrides("on_start")
         return Run(
             id=run_id,
             iteration=cls.registered_name + (DRY if options.dry_run else ""),
             queue=options.queue or cls.queue_name or self.settings.queue,
-            entities_per_second=options.entities_per_second or cls.entities_per_second,
+            entities_per_second=None if pace is None else float(pace),
             query=b"",
             custom_data=b"",
             context=b"",

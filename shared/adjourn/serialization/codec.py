@@ -7,9 +7,6 @@ user's value can be mistaken for a marker. Decoding builds only standard and reg
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import enum
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -18,7 +15,15 @@ from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
-from adjourn.serialization.types import STANDARD_VALUES, Extension, registered, type_name
+from adjourn.serialization.types import (
+    STAND_INS,
+    STANDARD_VALUES,
+    Extension,
+    checked,
+    hint,
+    registered,
+    type_name,
+)
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
@@ -51,6 +56,8 @@ class Codec:
         for extension in (*STANDARD_VALUES, *extensions):
             self._add(extension.tag, extension)
             self._by_type_name[extension.type_name] = extension
+        for name, stands_for in STAND_INS.items():
+            self._by_type_name[name] = self._by_type_name[stands_for]
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
         """Register a dataclass or an enum under a stable name; former names stay readable.
@@ -67,6 +74,16 @@ class Codec:
             self._add(f":{tag}", extension)
         self._encoders[cls] = partial(self._encode_extension, extension)
         return cls
+
+    def extend(self, extension: Extension) -> None:
+        """Let values of one more type be encoded.
+
+        Raises:
+            DeclarationError: The type or the tag is taken, or the extension is wrong.
+        """
+        extension = checked(extension)
+        self._add(extension.tag, extension)
+        self._by_type_name[extension.type_name] = extension
 
     def encode(self, value: object, path: str = "value") -> Json:
         """Return the JSON form of a value.
@@ -111,7 +128,7 @@ class Codec:
             RefusedError: Nothing can be.
         """
         kind = type(value)
-        raise RefusedError(f"{type_name(kind)} cannot be encoded; {self._hint(kind)}")
+        raise RefusedError(f"{type_name(kind)} cannot be encoded; {hint(kind, self._knows)}")
 
     def _add(self, tag: str, extension: Extension) -> None:
         if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
@@ -181,15 +198,8 @@ class Codec:
             return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
         return {f"${extension.tag}": self._encode(state, depth + 1)}
 
-    def _hint(self, kind: type) -> str:
-        if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-            return "register the class under a stable name"
-        if issubclass(kind, dt.tzinfo):
-            return "use datetime.timezone or zoneinfo.ZoneInfo"
-        for base in kind.__mro__:
-            if base in self._encoders or base in _NATIVE or type_name(base) in self._by_type_name:
-                return f"it would be decoded as a plain {base.__name__}, so convert it to one"
-        return "pass an id or a Key from which it can be loaded"
+    def _knows(self, kind: type) -> bool:
+        return kind in self._encoders or kind in _NATIVE or type_name(kind) in self._by_type_name
 
     def _decode(self, tree: Json, depth: int) -> Any:
         if type(tree) in _NATIVE:

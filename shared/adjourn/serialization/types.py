@@ -19,9 +19,13 @@ from adjourn.serialization.budget import check_hashes
 class Extension(NamedTuple):
     """How the codec encodes one more type: as a state, a value of a type that it already knows.
 
+    Give it to `App.add_extension`.
+
     Attributes:
-        tag: The marker in the JSON without its "$".
-        type_name: Qualified name of the type, so that it need not be imported.
+        tag: The stable name of the type in the tasks, such as `shop.Money`; the marker in the JSON
+            without its "$".
+        type_name: The class, or its qualified name, so that it need not be imported. Subclasses are
+            other types.
         state: The type or types that a state may have.
         encode: Returns the state of a value; an exception becomes an `EncodeError`.
         decode: Returns the value of a state; an exception becomes a `DecodeError`.
@@ -37,9 +41,62 @@ class Extension(NamedTuple):
     may_grow: bool = False
 
 
+def checked(extension: Extension) -> Extension:
+    """Return an extension of a user as the codec takes it: type by its name, tag as of a user.
+
+    Raises:
+        DeclarationError: It is wrong; the message says which part of it.
+    """
+    if not isinstance(extension, Extension):
+        raise DeclarationError(f"{extension!r:.80} is no Extension; write adjourn.Extension(...).")
+    kind: Any = extension.type_name
+    extension = extension._replace(type_name=type_name(kind) if isinstance(kind, type) else kind)
+    states = extension.state if isinstance(extension.state, tuple) else (extension.state,)
+    tag: Any = extension.tag
+    are_right = {
+        "tag": isinstance(tag, str) and tag and "$" not in tag,
+        "type_name": isinstance(kind, type) or (isinstance(kind, str) and "." in kind),
+        "state": all(isinstance(each, type) for each in states),
+        "encode": callable(extension.encode),
+        "decode": callable(extension.decode),
+    }
+    for name, is_right in are_right.items():
+        if not is_right:
+            value = getattr(extension, name)
+            raise DeclarationError(
+                f"Extension({name}={value!r:.80}): write adjourn.Extension(tag="
+                "'shop.Money', type_name=Money, state=str, encode=str, decode=Money)."
+            )
+    return extension._replace(tag=f":{extension.tag}")
+
+
 def type_name(kind: type) -> str:
     """Return the qualified name of a type."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def hint(kind: type, is_known: Callable[[type], bool]) -> str:
+    """Return what to do about a value of a type that cannot be encoded.
+
+    Args:
+        kind: The type.
+        is_known: Whether values of another type can be.
+    """
+    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
+        return f"write @app.register above the class {kind.__name__}"
+    if issubclass(kind, dt.tzinfo):
+        return "use datetime.timezone or zoneinfo.ZoneInfo"
+    for base in kind.__mro__:
+        if is_known(base):
+            return f"it would be decoded as a plain {base.__name__}, so convert it to one"
+    if hasattr(kind, "__next__"):
+        return "pass a list of what it yields"
+    if any("__call__" in vars(each) for each in kind.__mro__):
+        return "pass a name, and choose by it in the task"
+    return (
+        "pass an id or a Key from which it can be loaded, or say how it is encoded with"
+        " app.add_extension(adjourn.Extension(...))"
+    )
 
 
 def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
@@ -136,7 +193,10 @@ def registered(cls: Any, tag: str) -> Extension:
         )
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):
         return _dataclass(cls, tag)
-    raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
+    raise DeclarationError(
+        f"{cls!r:.80} is neither a dataclass nor an enum; say how it is encoded with"
+        " app.add_extension(adjourn.Extension(...))."
+    )
 
 
 def _dataclass(cls: Any, tag: str) -> Extension:
@@ -146,7 +206,9 @@ def _dataclass(cls: Any, tag: str) -> Extension:
     except TypeError as error:
         raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
     if cls.__new__ is not object.__new__:
-        raise DeclarationError(f"{type_name(cls)} may be more than its fields; use an Extension.")
+        raise DeclarationError(
+            f"{type_name(cls)} may be more than its fields; use app.add_extension."
+        )
 
     def encode(value: object) -> dict[str, object]:
         return {name: getattr(value, name) for name in fields if hasattr(value, name)}
@@ -187,3 +249,9 @@ STANDARD_VALUES = (
     _from_str("decimal", "decimal.Decimal"),
     _from_str("uuid", "uuid.UUID"),
 )
+
+# What a library for tests puts in the place of a type while it stops the clock.
+STAND_INS = {
+    "freezegun.api.FakeDate": "datetime.date",
+    "freezegun.api.FakeDatetime": "datetime.datetime",
+}

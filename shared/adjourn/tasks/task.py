@@ -8,6 +8,7 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Never,
     ParamSpec,
     Protocol,
     Self,
@@ -16,6 +17,7 @@ from typing import (
     overload,
 )
 
+from adjourn.errors import DeclarationError
 from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.options import CallOptions, Options
@@ -99,7 +101,7 @@ class Task(FunctionLike, Generic[P, R]):
 
         Each iterable supplies one positional argument, as with Python's own `map`.
 
-        Here the option `name` names the batch, and each task is named after the batch and its
+        Here the option `call_name` names the batch, and each task is named after the batch and its
         index in it. Enqueuing the same batch again adds only the calls that are missing.
 
         Returns:
@@ -122,12 +124,16 @@ class Task(FunctionLike, Generic[P, R]):
         """Run the function here and now."""
         return self.function(*args, **kwargs)
 
-    def options(self, **changes: Unpack[CallOptions]) -> Task[P, R]:
+    def options(self, *unnamed: Never, **changes: Unpack[CallOptions]) -> Task[P, R]:
         """Return a copy of this task with some options changed.
 
         Raises:
             DeclarationError: An option is unknown, out of range or contradicts another.
         """
+        if unnamed:
+            raise DeclarationError(
+                f"Options have names: write {self.__name__}.options(queue={unnamed[0]!r:.80})."
+            )
         return self.with_defaults(self.defaults.changed(**changes))
 
     def with_defaults(self, defaults: Options) -> Self:

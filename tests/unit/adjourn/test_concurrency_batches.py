@@ -93,7 +93,7 @@ def test_what_the_queue_refuses_is_the_result_of_each(app, send):
 
 
 def test_a_named_batch_that_is_repeated_enqueues_only_what_is_missing(box, send):
-    batch = send.options(name="import-1")
+    batch = send.options(call_name="import-1")
     interrupted = list(batch.map(range(3)))
 
     repeated = list(batch.map(range(5)))
@@ -105,7 +105,7 @@ def test_a_named_batch_that_is_repeated_enqueues_only_what_is_missing(box, send)
 
 def test_batches_of_other_names_are_other_batches(box, send):
     for name in ("a", "a-1"):
-        list(send.options(name=name).map(range(12)))
+        list(send.options(call_name=name).map(range(12)))
 
     assert len(box.queue.tasks) == 24
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -255,7 +256,7 @@ def test_a_start_whose_steps_are_refused_leaves_no_list(app, box, walk, monkeypa
 
 
 def test_a_start_that_was_rolled_back_leaves_no_list(box, walk, ran):
-    with pytest.raises(OSError, match="no"), box.transactions.begin() as transaction:
+    with suppress(OSError), box.transactions.begin() as transaction:
         walk.start(RowList(range(2000)), transaction=transaction)
         assert len(stored(box)[0]) == 3
         raise OSError("no")
