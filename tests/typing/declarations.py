@@ -125,6 +125,9 @@ def calls() -> None:
     assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
     assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
     assert_type(Reprice.start("query", shards=8, name="spring", limit=5).pause(), bool)
+    assert_type(Reprice.start(adjourn.CsvFile("a.csv"), dry_run=True).pace(0.5), bool)
+    assert_type(Reprice.start(adjourn.RowList([{"a": 1}]), entities_per_second=5).pace(None), bool)
+    Reprice.start(adjourn.KeyList(iter(["key"])))
     assert_type(app.runs().get("run"), adjourn.RunHandle)
     assert_type(app.runs().find(status=adjourn.Status.PAUSED), Iterator[adjourn.RunState])
 
@@ -210,6 +213,10 @@ def mistakes(box: Sandbox) -> None:
     app.periodic(interval=5)  # type: ignore[arg-type]
     app.query_iter(int)  # type: ignore[type-var]
     Reprice.start("query", shards="8")  # type: ignore[arg-type]
+    Reprice.start("query", entities_per_second="5")  # type: ignore[arg-type]
+    Reprice.start("query", dry_run=1)  # type: ignore[arg-type]
+    adjourn.RowList(5)  # type: ignore[arg-type]
+    adjourn.CsvFile(["a.csv"])  # type: ignore[arg-type]
     Reprice.start("query", None, 8)  # type: ignore[call-arg]
     app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
     app.remove_periodic(Shop.move)  # type: ignore[arg-type]

@@ -35,9 +35,22 @@ def pace(state: RunState) -> str:
             parts.append(f"{_rounded(state.time_left)} left")
     if state.waiting:
         parts.append(f"{state.waiting:,} to be tried again")
+    if state.missing:
+        parts.append(f"{state.missing:,} missing")
     if state.errors:
         parts.append(f"{state.errors:,} error{'s' if state.errors > 1 else ''}")
     return ", ".join(parts)
+
+
+def title(state: RunState) -> str:
+    """Return the name of a run's class, and whether it is a dry run."""
+    return state.iteration if state.dry_run is None else f"{state.iteration} (dry run)"
+
+
+def answers(state: RunState) -> str:
+    """Describe what a dry run would do; "" if it is none."""
+    counts = state.dry_run.counts if state.dry_run else {}
+    return ", ".join(f"{answer} {count:,}" for answer, count in counts.items())
 
 
 def show_plain(states: Iterable[RunState]) -> RunState:
@@ -89,8 +102,9 @@ def display(state: RunState) -> Group:
             )
     counts = Counter(shard.status for shard in state.shards)
     shards = "shards: " + ", ".join(f"{counts[each]} {each}" for each in sorted(counts))
-    title = plain(f"{state.iteration} {state.id}")
-    lines: list[RenderableType] = [title, bars, plain(shards)]
+    lines: list[RenderableType] = [plain(f"{title(state)} {state.id}"), bars, plain(shards)]
+    if state.dry_run is not None:
+        lines.append(plain(f"would: {answers(state)}"))
     if state.last_error:
         lines.append(plain(f"last error: {state.last_error.partition(chr(10))[0]}"))
     return Group(*lines)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from adjourn.iteration.progress import RunState, ShardState
 from adjourn_local.commands.output import iso, plain
-from adjourn_local.commands.run_display import pace
+from adjourn_local.commands.run_display import pace, title
 
 _LONGEST_ERROR = 100
 
@@ -21,7 +21,7 @@ def table(states: Sequence[RunState]) -> Table:
     for state in states:
         cells = (
             state.id,
-            state.iteration,
+            title(state),
             state.status,
             pace(state),
             f"{state.started_at:%Y-%m-%d %H:%M}",
@@ -54,6 +54,8 @@ def summary(state: RunState) -> dict[str, Any]:
         "total": state.total,
         "errors": state.errors,
         "waiting": state.waiting,
+        "missing": state.missing,
+        "dry_run": None if state.dry_run is None else asdict(state.dry_run),
         "rate": round(state.rate, 2),
         "entities_per_second": state.entities_per_second,
         "seconds_left": None if state.time_left is None else round(state.time_left.total_seconds()),

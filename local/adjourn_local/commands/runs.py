@@ -15,11 +15,19 @@ from adjourn.iteration.progress import RunState
 from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.status import Status
 from adjourn.settings import Settings
-from adjourn_local.commands import Add
+from adjourn_local.commands import Add, run_start
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, print_json, say
-from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
+from adjourn_local.commands.run_display import (
+    Show,
+    answers,
+    pace,
+    show_live,
+    show_plain,
+    show_records,
+    title,
+)
 from adjourn_local.commands.run_tables import cell, record, shard_table, summary, table
 from adjourn_local.errors import UsageError
 
@@ -96,6 +104,7 @@ def add(add: Add) -> None:
     rerun = actions.add_parser("rerun", help="start a run over what failed in another one")
     rerun.add_argument("--failed", action="store_true", required=True, help="what failed for good")
     rerun.add_argument("id")
+    run_start.add(actions)
     paced = actions.add_parser("pace", help="change how fast one goes")
     paced.add_argument("id", type=record_id)
     paced.add_argument(
@@ -118,6 +127,8 @@ def run(options: argparse.Namespace) -> int:
         UsageError: No run is named, or there is no terminal to ask for confirmation.
         AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
+    if options.runs == "start":
+        return run_start.run(options)
     check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
     runs = Runs(adapters=adapters)
@@ -148,12 +159,17 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
     if options.json:
         print_json(record(state))
         return 0
-    fields = {**summary(state), "pace": pace(state)}
+    fields = {**summary(state), "iteration": title(state), "pace": pace(state)}
+    del fields["dry_run"]
     most = fields.pop("entities_per_second")
     fields["at most"] = None if most is None else f"{most:g}/s"
     say("\n".join(f"{name.replace('_', ' '):<13} {cell(value)}" for name, value in fields.items()))
     say("")
     console().print(shard_table(state.shards))
+    if state.dry_run is not None:
+        say(f"would: {answers(state)}")
+        for entity, answer in state.dry_run.samples:
+            say(f"{entity}: {answer}")
     failures = runs.get(options.id).failures() if options.failures else state.failures
     for each in failures:
         say(f"{each.entry}: {each.message}")
