@@ -349,6 +349,37 @@ FAULTS: dict[str, tuple[Callable[[World], Any], str, str]] = {
         "functions: Anybody may call the deferred function: allUsers has roles/run.invoker.",
         "gcloud run services remove-iam-policy-binding adjourn-deferred .*--member=allUsers",
     ),
+    "a function for everybody with an account, under a condition": (
+        lambda world: world.google.documents[f"{SERVICE.format('cron')}:getIamPolicy"][
+            "bindings"
+        ].append(
+            {
+                "role": "roles/run.invoker",
+                "members": ["allAuthenticatedUsers"],
+                "condition": {"expression": "request.time.getHours() < 25"},
+            }
+        ),
+        (
+            "functions: Anybody may call the cron function: allAuthenticatedUsers has"
+            " roles/run.invoker under a condition."
+        ),
+        "remove-iam-policy-binding adjourn-cron .*--member=allAuthenticatedUsers .* --all",
+    ),
+    "a function for everybody by another role": (
+        lambda world: world.google.documents[f"{SERVICE.format('queryiter')}:getIamPolicy"][
+            "bindings"
+        ].append({"role": "projects/shop/roles/caller", "members": ["allUsers"]}),
+        (
+            "functions: Anybody may call the queryiter function: allUsers has"
+            " projects/shop/roles/caller."
+        ),
+        "remove-iam-policy-binding adjourn-queryiter .*--role=projects/shop/roles/caller",
+    ),
+    "a function whose callers Cloud Run does not check": (
+        lambda world: world.google.service("deferred").update(invokerIamDisabled=True),
+        "functions: Anybody may call the deferred function: Cloud Run does not check who calls.",
+        "gcloud run services update adjourn-deferred .*--invoker-iam-check",
+    ),
     "a caller that is not let in": (
         _policy(SERVICE.format("cron")),
         f"functions: {ACCOUNT.format('jobs')} may not call the cron function.",

@@ -17,6 +17,7 @@ from adjourn_local.commands.arguments import count
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import say
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import complain
 
 if TYPE_CHECKING:
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no other name
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     )
     say(handle.id)
     if not handle.is_new:
-        sys.stderr.write("adjourn: It had been started under that name.\n")
+        complain("It had been started under that name.")
     return 0
 
 
@@ -98,7 +99,7 @@ def _class(app: App, name: str) -> type[QueryIter[Any]]:
     return known[chosen[0]]
 
 
-def _source(app: App, options: argparse.Namespace) -> object:
+def _source(app: App, options: argparse.Namespace) -> Any:
     """Return the query or list that the run is to go over."""
     if options.csv is not None:
         file = sys.stdin if options.csv == "-" else options.csv

@@ -39,7 +39,7 @@ def shard_table(shards: Sequence[ShardState]) -> Table:
     for number, shard in enumerate(shards):
         counts = (shard.done, shard.errors, shard.waiting, shard.step)
         updated = f"{shard.updated_at:%H:%M:%S}"
-        drawn.add_row(str(number), shard.status, *map(cell, counts), updated)
+        drawn.add_row(str(number), plain(shard.status), *map(cell, counts), updated)
     return drawn
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -30,6 +29,7 @@ from adjourn_local.commands.run_display import (
 )
 from adjourn_local.commands.run_tables import cell, record, shard_table, summary, table
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import complain
 
 
 class _Control(NamedTuple):
@@ -266,5 +266,5 @@ def _state(runs: Runs, run_id: str) -> RunState:
 
 
 def _failed(text: str) -> int:
-    sys.stderr.write(f"adjourn: {text}\n")
+    complain(text)
     return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -86,6 +85,8 @@ class CsvFile(ItemList):
 
     def items(self) -> Iterator[object]:
         """Yield the rows."""
+        import csv  # noqa: PLC0415 - for those who have such a file
+
         name = getattr(self._file, "name", None) or self._file
         try:
             with self._opened() as file:

@@ -28,17 +28,10 @@ def described(list_id: str, *, are_keys: bool, keys_only: bool) -> dict[str, Any
     return {"list": list_id, "keys": are_keys, "projection": projection, "distinct_on": []}
 
 
-def list_of(query: bytes) -> str | None:
-    """Return the id of the list that a run goes over; None if it has a query."""
-    if b'"list"' not in query:
-        return None
-    found: str | None = json.loads(query).get("list")
-    return found
-
-
 def let_go_of_list(adapters: Adapters, run: Run, after: dt.timedelta = dt.timedelta()) -> None:
     """Delete the list of a run that has ended, if it has one, at once or after some time."""
-    if (list_id := list_of(run.query)) is not None:
+    query = json.loads(run.query) if b'"list"' in run.query else {}
+    if list_id := query.get("list"):
         stored_lists.let_go(adapters, list_id, after)
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
+from adjourn.errors import StoreError, StoreRefusedError
 from adjourn.iteration.class_check import check_class, check_reserved
-from adjourn.iteration.run_handle import RunHandle
-from adjourn.iteration.runs import DRY
 from adjourn.iteration.shards import error_summary
-from adjourn.iteration.validation import StartOptions
-from adjourn.names import plain_text
+from adjourn.iteration.startable import D, Start, Startable
 from adjourn.ports import QuerySource
-from adjourn.tasks.plain_values import plain_number
 
 E = TypeVar("E")
 
@@ -27,11 +23,11 @@ class OnError(Enum):
     STOP = auto()  # stop the run at this entity
 
 
-Start = Callable[[type[Any], object, object, StartOptions], RunHandle]
-
-
-class QueryIter(Generic[E]):
+class QueryIter(Startable[D], Generic[E, D]):
     """What to do with each entity of a query; subclass it and decorate it with `@app.query_iter`.
+
+    `QueryIter[Entity]` names the type of what the hooks handle, `QueryIter[Entity, dict[str, int]]`
+    also that of the custom data.
 
     Instances are not kept between steps. State belongs in `custom_data`, which `on_start`,
     `handle_entry`, `handle_batch`, `handle_error` and `handle_finish` may change. The changes of a
@@ -74,10 +70,14 @@ class QueryIter(Generic[E]):
     # Whether the hooks get only keys, for bulk operations of Datastore.
     in_bulk: ClassVar[bool] = False
     in_batches: ClassVar[bool] = False
-    registered_name: ClassVar[str] = ""
     tally: ClassVar[Any] = None  # of a dry run
-    _starter: ClassVar[Callable[[], Start] | None] = None
     _queries: QuerySource
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types: Any) -> Any:
+            has_one = cls is QueryIter and not isinstance(types, tuple)
+            return super().__class_getitem__((types, Any) if has_one else types)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a class that hides what registers and runs it."""
@@ -89,12 +89,12 @@ class QueryIter(Generic[E]):
         entry: E = entity
         return entry
 
-    def handle_entry(self, entry: E, custom_data: Any) -> None:
+    def handle_entry(self, entry: E, custom_data: D) -> None:
         """Handle one entity. After a crash it may come again, so make it idempotent."""
         raise NotImplementedError
 
     def handle_batch(
-        self, entries: Sequence[E], custom_data: Any
+        self, entries: Sequence[E], custom_data: D
     ) -> Sequence[Exception | None] | None:
         """Handle up to `batch_size` entities. Define it instead of `handle_entry`.
 
@@ -107,7 +107,7 @@ class QueryIter(Generic[E]):
         """
         raise NotImplementedError
 
-    def dry_run_entry(self, entry: E, custom_data: Any) -> str | None:
+    def dry_run_entry(self, entry: E, custom_data: D) -> str | None:
         """Say what `handle_entry` or `handle_batch` would do with an entity, without doing it.
 
         Called instead of it in a run that was started with `dry_run`. `DeleteEntitiesIter` and
@@ -119,26 +119,26 @@ class QueryIter(Generic[E]):
         """
         raise NotImplementedError
 
-    def handle_error(self, entry: E, custom_data: Any, exception: Exception) -> bool | OnError:  # noqa: ARG002
+    def handle_error(self, entry: E, custom_data: D, exception: Exception) -> bool | OnError:  # noqa: ARG002
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
 
         If it raises, that is STOP.
         """
         return True
 
-    def handle_finish(self, total_count: int, custom_data: Any) -> None:
+    def handle_finish(self, total_count: int, custom_data: D) -> None:
         """Finish the run, of which `total_count` entities were handled. Retried if it raises."""
 
-    def on_start(self, custom_data: Any) -> None:
+    def on_start(self, custom_data: D) -> None:
         """Prepare the run, before the first entity. Retried if it raises."""
 
-    def on_pause(self, custom_data: Any) -> None:
+    def on_pause(self, custom_data: D) -> None:
         """React when the run is paused, after its last step. Changes of the data are dropped."""
 
-    def on_cancel(self, custom_data: Any) -> None:
+    def on_cancel(self, custom_data: D) -> None:
         """Clean up a cancelled run, after its last step. Changes of the data are dropped."""
 
-    def merge(self, first: Any, second: Any) -> Any:
+    def merge(self, first: D, second: D) -> D:
         """Combine the `custom_data` of two shards.
 
         Each began with a copy of the data of the start. Shards that never changed theirs are left
@@ -175,81 +175,9 @@ class QueryIter(Generic[E]):
 
     @classmethod
     def bind(cls, name: str, starter: Callable[[], Start]) -> None:
-        """Bind the class to an application. `@app.query_iter` calls it.
-
-        Raises:
-            DeclarationError: The name is that of a dry run.
-        """
-        if name.endswith(DRY):
-            raise DeclarationError(f"The name {name!r} must not end with {DRY!r}.")
-        cls.registered_name = name
+        """Bind the class to an application. `@app.query_iter` calls it."""
+        super().bind(name, starter)
         cls.in_batches = cls.overrides("handle_batch")
-        cls._starter = staticmethod(starter)
-
-    @classmethod
-    def start(
-        cls,
-        query: object,
-        custom_data: object = None,
-        *,
-        shards: int = 1,
-        name: str | None = None,
-        queue: str | None = None,
-        limit: int | None = None,
-        start_cursor: str | bytes | None = None,
-        end_cursor: str | bytes | None = None,
-        entities_per_second: float | None = None,
-        dry_run: bool = False,
-        transaction: object | None = None,
-    ) -> RunHandle:
-        """Start a run over the entities of a `google.cloud.datastore` query.
-
-        Inside a Datastore transaction the run begins only if that is committed.
-
-        Args:
-            query: The query. Each entity that it returns is given to the hooks.
-            custom_data: Anything that a task's arguments may be.
-            shards: How many shards are walked over at the same time, 1 to 100. The query is split
-                into more, so that uneven ones even out. If it cannot be split, a log event says
-                why, and there is one shard.
-            name: Up to 500 characters. A second start of the class under the same name starts
-                nothing: its handle has `is_new` False.
-            queue: Short name of the queue of the steps, instead of the class's own.
-            limit: The most entities to handle.
-            start_cursor: Where in the query to begin.
-            end_cursor: Where in the query to end.
-            entities_per_second: The pace of this run, instead of the class's own. It can be changed
-                later (`RunHandle.pace`).
-            dry_run: Only count the entities and what would be done with them (`RunState.dry_run`).
-                The class needs `dry_run_entry`, unless it deletes or updates in bulk.
-            transaction: The Datastore transaction with which the run is to be committed. Not needed
-                if the application gave its client to `App`.
-
-        Raises:
-            DeclarationError: The query cannot be resumed, an option is wrong, or the class is not
-                registered.
-            EncodeError: `custom_data` cannot be carried.
-            EnqueueError: Cloud Tasks did not accept a first step. The run is cancelled; a start
-                under the same name begins anew.
-            StoreError: Datastore could not be reached. If it stored the run but its response was
-                lost, the run begins; a start under the same name then joins it.
-        """
-        # vars, because a subclass needs a registration of its own.
-        if "_starter" not in vars(cls) or cls._starter is None:
-            raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
-        options = StartOptions(
-            shards=plain_number(shards),
-            name=plain_text(name),
-            queue=plain_text(queue),
-            limit=plain_number(limit),
-            start_cursor=start_cursor,
-            end_cursor=end_cursor,
-            entities_per_second=plain_number(entities_per_second),
-            dry_run=dry_run,
-            transaction=transaction,
-        )
-        options.check(cls)
-        return cls._starter()(cls, query, custom_data, options)
 
 
 def call_handler(

@@ -16,7 +16,6 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
-from adjourn.iteration.list_queries import let_go_of_list
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
@@ -190,6 +189,8 @@ class RunStep:
 
     def _let_go_of_list(self, shards: Sequence[Shard]) -> None:
         """Delete the list of a run that has ended, once nobody can rerun what failed of it."""
+        from adjourn.iteration.list_queries import let_go_of_list  # noqa: PLC0415 - rarely needed
+
         after = KEPT if any(shard.errors for shard in shards) else dt.timedelta()
         let_go_of_list(self.runs.adapters, self.run, after)
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
+from adjourn.serialization.budget import MOST_DIGITS, limited_int, no_number
+from adjourn.serialization.refusal import MAX_DEPTH, TOO_DEEP, RefusedError, check_keys, hint, shown
 from adjourn.serialization.types import (
     STAND_INS,
     STANDARD_VALUES,
     Extension,
     checked,
-    hint,
     registered,
     type_name,
 )
@@ -28,17 +30,7 @@ from adjourn.serialization.types import (
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
 
-MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
 _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
-
-
-class RefusedError(Exception):
-    """A value cannot be encoded; the path to it grows while the stack unwinds."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.path: list[str] = []
 
 
 class Codec:
@@ -97,7 +89,7 @@ class Codec:
             where = "".join([path, *reversed(refused.path)])
             raise EncodeError(f"{where:.200}: {refused}.") from refused.__cause__
         except RecursionError:
-            raise EncodeError(f"{path}: {_TOO_DEEP}.") from None
+            raise EncodeError(f"{path}: {TOO_DEEP}.") from None
 
     def decode(self, tree: Json) -> Any:
         """Return the value that has this JSON form.
@@ -111,7 +103,7 @@ class Codec:
         try:
             return self._decode(tree, 0)
         except RecursionError:
-            raise DecodeError(f"The value is {_TOO_DEEP}.") from None
+            raise DecodeError(f"The value is {TOO_DEEP}.") from None
 
     def dumps(self, value: object, path: str = "value") -> bytes:
         """Return the JSON form of a value as bytes; raises what `encode` raises."""
@@ -166,6 +158,8 @@ class Codec:
     ) -> Json:
         is_object = _has_names(value)
         _check_depth(depth if is_object else depth + 2)
+        if not is_object:
+            check_keys(value)
         tree: dict[str, Json] = {}
         pairs: list[Json] = []
         for key, item in value.items():
@@ -175,12 +169,13 @@ class Codec:
                 else:
                     pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
             except RefusedError as refused:
-                refused.path.append(f".{key}" if are_fields else f"[{_shown(key)}]")
+                refused.path.append(f".{key}" if are_fields else f"[{shown(key)}]")
                 raise
         return tree if is_object else {"$dict": pairs}
 
-    def _encode_set(self, marker: str, value: Iterable[object], depth: int) -> Json:
+    def _encode_set(self, marker: str, value: Collection[object], depth: int) -> Json:
         _check_depth(depth)
+        check_keys(value)
         # Sorted, so that equal sets are equal bytes in every process.
         return {marker: sorted(self._encode_list(value, depth + 1, "{{*}}"), key=to_json)}
 
@@ -205,7 +200,7 @@ class Codec:
         if type(tree) in _NATIVE:
             return tree
         if depth > MAX_DEPTH:
-            raise DecodeError(f"The value is {_TOO_DEEP}.")
+            raise DecodeError(f"The value is {TOO_DEEP}.")
         if isinstance(tree, list):
             return [
                 item if type(item) in _NATIVE else self._decode(item, depth + 1) for item in tree
@@ -248,11 +243,12 @@ def from_json(body: bytes) -> Json:
         DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
     """
     try:
-        return _DECODER.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
+        decoder = _DECODER if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS else _CAREFUL
+        return decoder.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
     except ValueError as error:
         raise DecodeError(f"The body is not JSON: {error}.") from error
     except RecursionError:
-        raise DecodeError(f"The body is {_TOO_DEEP}.") from None
+        raise DecodeError(f"The body is {TOO_DEEP}.") from None
 
 
 def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -262,24 +258,17 @@ def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
     return tree
 
 
-def _refuse(constant: str) -> Json:
-    raise ValueError(f"{constant} is not a number of JSON")
-
-
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
-
-
-def _shown(key: object) -> str:
-    is_native = _NATIVE.get(type(key))
-    return repr(key)[:60] if is_native and is_native(key) else f"<{type(key).__name__}>"
+_HOOKS: dict[str, Any] = {"object_pairs_hook": _object, "parse_constant": no_number}
+_DECODER = json.JSONDecoder(**_HOOKS)
+_CAREFUL = json.JSONDecoder(**_HOOKS, parse_int=limited_int)
 
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise RefusedError(_TOO_DEEP)
+        raise RefusedError(TOO_DEEP)
 
 
 def _is_unicode(text: str) -> bool:

@@ -15,6 +15,9 @@ from adjourn.errors import DeclarationError
 from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
+# To compare a longer one with a Decimal takes seconds, and more than in proportion.
+_MOST_BITS = 20_000
+
 
 class Extension(NamedTuple):
     """How the codec encodes one more type: as a state, a value of a type that it already knows.
@@ -75,30 +78,6 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def hint(kind: type, is_known: Callable[[type], bool]) -> str:
-    """Return what to do about a value of a type that cannot be encoded.
-
-    Args:
-        kind: The type.
-        is_known: Whether values of another type can be.
-    """
-    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-        return f"write @app.register above the class {kind.__name__}"
-    if issubclass(kind, dt.tzinfo):
-        return "use datetime.timezone or zoneinfo.ZoneInfo"
-    for base in kind.__mro__:
-        if is_known(base):
-            return f"it would be decoded as a plain {base.__name__}, so convert it to one"
-    if hasattr(kind, "__next__"):
-        return "pass a list of what it yields"
-    if any("__call__" in vars(each) for each in kind.__mro__):
-        return "pass a name, and choose by it in the task"
-    return (
-        "pass an id or a Key from which it can be loaded, or say how it is encoded with"
-        " app.add_extension(adjourn.Extension(...))"
-    )
-
-
 def distinct(kind: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     """Return a collection of these members.
 
@@ -140,6 +119,18 @@ def _base64(value: bytes) -> str:
 
 def _unbase64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
+
+
+def _hex(value: int) -> str:
+    if value.bit_length() > _MOST_BITS:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return hex(value)
+
+
+def _unhex(text: str) -> int:
+    if len(text) > len("-0x") + _MOST_BITS // 4:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return int(text, base=16)
 
 
 def _pairs(items: list[Any]) -> object:
@@ -224,7 +215,7 @@ def _dataclass(cls: Any, tag: str) -> Extension:
 
 
 STANDARD_VALUES = (
-    exact("int", "builtins.int", str, hex, partial(int, base=16)),
+    exact("int", "builtins.int", str, _hex, _unhex),
     exact("float", "builtins.float", str, str, float),
     exact(
         "str",

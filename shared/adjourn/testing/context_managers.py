@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from adjourn.app import App
 from adjourn.ports import Adapters
+from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
 from adjourn.testing.enqueued_calls import CHANCE
 from adjourn.testing.entity_store import MemoryStore
@@ -105,7 +106,7 @@ def sandbox(
         repeating=clock.repeating,
         wait=lambda _event, _seconds: None,  # the clock stands still, so the step is put off
     )
-    with app.rewired(settings, adapters) as wiring:
+    with app.rewired(settings, sealing(adapters, settings)) as wiring:
         box = Sandbox(
             app=app,
             wiring=wiring,
