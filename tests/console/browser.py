@@ -1,10 +1,12 @@
 """A browser without JavaScript: pages, links and forms over a real socket."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from html.parser import HTMLParser
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlencode, urljoin
 
 _FOUND = 303
@@ -68,6 +70,16 @@ class Browser:
 
     def post(self, path: str, fields: dict[str, str]) -> Page:
         return self._ask("POST", path, urlencode(fields))
+
+    @contextmanager
+    def stream(self, path: str, **headers: str) -> Iterator[HTTPResponse]:
+        """Read an answer while it is being written; leave at the end of the block."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection.request("GET", path, headers=headers)
+        try:
+            yield connection.getresponse()
+        finally:
+            connection.close()
 
     def press(self, page: Page, label: str, **wanted: str) -> Page:
         """Press the button of the first form with this label and these fields."""

@@ -12,6 +12,7 @@ from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
 PATHS = (
+    "/now",
     "/queues",
     "/dead-letters",
     "/iterations",
@@ -59,7 +60,7 @@ def test_a_page_has_nothing_inline(browser: Browser, path: str) -> None:
 
     assert "style=" not in body
     assert "onclick" not in body
-    assert body.count("<script") == 1  # htmx
+    assert body.count("<script") == body.count('<script src="/console/static/') == 2
 
 
 def test_the_first_page_is_reached_from_the_root(browser: Browser) -> None:
@@ -86,7 +87,7 @@ def test_what_a_task_wrote_is_text_and_nothing_else(browser: Browser) -> None:
 
     for each in (page, letter):
         assert "img" not in each.tags
-        assert each.tags.count("script") == 1
+        assert each.tags.count("script") == 2
         assert "<script>alert(1)</script>" in each.text
         assert "\x1b" not in each.body
         assert "\u202e" not in each.body
@@ -396,3 +397,68 @@ def test_a_queue_is_purged(browser: Browser) -> None:
 def test_a_queue_that_is_not_there(browser: Browser) -> None:
     assert browser.get("/console/queues/queue/nothing").status == 404
     assert browser.get("/console/queues/queue/default/nothing").status == 404
+
+
+def attempts(page):
+    return [text for text in page.links if ".fail(" in text or ".refuse(" in text]
+
+
+def test_attempts_are_shown_as_they_end_with_what_was_logged(
+    browser: Browser, stack: RunningStack
+) -> None:
+    fail("seen")
+    stack.wait()
+
+    page = browser.get("/console/now?task=tests.console.application.fail")
+    text, href = next((t, h) for t, h in page.links.items() if "'seen'" in t)
+    assert text == "tests.console.application.fail('seen')"
+    # What a function prints arrives a moment after its answer.
+    while "will not be tried again" not in (attempted := browser.get(href)).text:
+        pass
+
+    assert "Attempt 1 200" in attempted.text  # given up at once: a dead letter
+    assert "Traceback (most recent call last)" in attempted.text
+    assert "img" not in attempted.tags
+    assert "from tests.console.application import fail" in attempted.text
+    assert "fail.call_local('seen')" in attempted.text
+
+
+def test_attempts_are_filtered(browser: Browser, stack: RunningStack) -> None:
+    fail("kept")
+    stack.wait()
+
+    assert attempts(browser.get("/console/now?queue=default"))
+    assert not attempts(browser.get("/console/now?queue=mail"))
+    assert not attempts(browser.get("/console/now?task=tests.console.application.sweep"))
+    assert not attempts(browser.get("/console/now?failed=1"))  # a dead letter is acknowledged
+    assert browser.get("/console/now/task/default/nothing").status == 404
+
+
+def test_attempts_are_streamed_until_the_browser_leaves(
+    browser: Browser, stack: RunningStack
+) -> None:
+    with browser.stream("/console/now/events?after=0") as lines:
+        assert lines.readline() == b": hello\n"
+        fail("<streamed>")
+        while b"&lt;streamed&gt;" not in lines.readline():
+            pass
+    stack.wait()
+
+
+def test_a_stream_goes_on_after_the_last_event_that_was_seen(
+    browser: Browser, stack: RunningStack
+) -> None:
+    fail("before")
+    stack.wait()
+    with browser.stream("/console/now/events?after=0") as lines:
+        while not (line := lines.readline()).startswith(b"id: "):
+            pass
+    last = line.removeprefix(b"id: ").strip().decode()
+
+    with browser.stream("/console/now/events", **{"Last-Event-ID": last}) as lines:
+        fail("after")
+        seen = b""
+        while b"&#39;after&#39;" not in seen:
+            seen += lines.readline()
+
+    assert b"&#39;before&#39;" not in seen

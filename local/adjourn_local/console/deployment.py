@@ -13,6 +13,7 @@ from adjourn.ports import Adapters
 from adjourn.settings import Settings
 from adjourn_local.clients.queues import Queues
 from adjourn_local.clients.stack_control import StackControl
+from adjourn_local.console.activity import Activity
 from adjourn_local.console.audit import Audit
 from adjourn_local.console.costs import spend
 from adjourn_local.console.entities import Entities
@@ -33,6 +34,7 @@ class Deployment:
         audit: Where changes are written down.
         app: The application; None if it is not known.
         control: Clock and faults of a laptop stack; None for a project.
+        activity: What a laptop stack has seen; None elsewhere.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Deployment:
     audit: Audit
     app: App | None
     control: StackControl | None
+    activity: Activity | None
 
     @property
     def is_writable(self) -> bool:

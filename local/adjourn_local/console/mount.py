@@ -12,22 +12,34 @@ from adjourn_local.http.bodies import BODY
 from adjourn_local.http.gate import FORM, accepting
 
 
-def mounted(make: Callable[[], ASGIApp], prefix: str) -> list[web.RouteDef]:
-    """Return the routes by which an aiohttp server serves an ASGI application.
+class MountedApp:
+    """An ASGI application within an aiohttp server.
 
     Args:
         make: Returns the application, for the first request; it sees whole paths.
-        prefix: The path under which it is served, such as `/console`.
     """
-    application = cache(make)
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = cache(make)
+        self._stopping = asyncio.Event()
+
+    def routes(self, prefix: str) -> list[web.RouteDef]:
+        """Return the routes that serve it under a path, such as `/console`."""
+        return [
+            web.route("*", prefix, self._handle),
+            web.route("*", f"{prefix}/{{path:.*}}", self._handle),
+        ]
+
+    async def stop(self, _server: web.Application) -> None:
+        """Tell streams to end: the event `stopping` of the request's state is set."""
+        self._stopping.set()
 
     @accepting(FORM)
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         exchange = _Exchange(request)
-        await application()(_scope(request), exchange.receive, exchange.send)
+        scope = _scope(request) | {"state": {"stopping": self._stopping}}
+        await self._make()(scope, exchange.receive, exchange.send)
         return exchange.response
-
-    return [web.route("*", prefix, handle), web.route("*", f"{prefix}/{{path:.*}}", handle)]
 
 
 class _Exchange:

@@ -22,6 +22,7 @@ from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import Adapters
 from adjourn.settings import LOOPBACK, Settings
 from adjourn_local.clients.stack_control import StackControl
+from adjourn_local.console.activity import Activity
 from adjourn_local.console.audit import Audit
 from adjourn_local.console.costs import counted
 from adjourn_local.console.deployment import Deployment
@@ -46,7 +47,9 @@ def project(environ: Mapping[str, str], app: App | None, *, is_writable: bool) -
     return _deployment(environ, app, google_adapters(settings, None), client, who)
 
 
-def laptop(environ: Mapping[str, str], app: App | None, clock: Clock, datastore: str) -> Deployment:
+def laptop(
+    environ: Mapping[str, str], app: App | None, clock: Clock, datastore: str, activity: Activity
+) -> Deployment:
     """Return the laptop stack in this process as a deployment; changes are allowed.
 
     Args:
@@ -55,6 +58,7 @@ def laptop(environ: Mapping[str, str], app: App | None, clock: Clock, datastore:
         clock: The stack's clock.
         datastore: `host:port` of its Datastore. This process need not have the variable that leads
             Google's client there.
+        activity: What the stack has seen.
     """
     settings = Settings.from_env(environ)
     client = PerProcess(lambda: _client_of(settings, datastore))
@@ -64,7 +68,8 @@ def laptop(environ: Mapping[str, str], app: App | None, clock: Clock, datastore:
         queries=DatastoreQueries(client),
         clock=clock,
     )
-    return _deployment(environ, app, adapters, client, _machine_user())
+    deployment = _deployment(environ, app, adapters, client, _machine_user())
+    return replace(deployment, activity=activity)
 
 
 def _client_of(settings: Settings, datastore: str) -> Client:
@@ -95,6 +100,7 @@ def _deployment(
         audit=Audit(adapters=counting, who=who),
         app=app,
         control=_control(settings),
+        activity=None,
     )
 
 

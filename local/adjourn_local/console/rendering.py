@@ -72,6 +72,10 @@ class Site:
         )
         return HTMLResponse(page, status)
 
+    def fragment(self, template: str, context: Mapping[str, Any]) -> str:
+        """Return a part of a page."""
+        return self._templates.get_template(template).render(context)
+
     def refuse(self, request: Request, status: int, reason: str) -> HTMLResponse:
         """Return a page that says why something was not done."""
         return self.render(request, "refused.html", {"reason": reason}, status)

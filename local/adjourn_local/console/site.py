@@ -22,6 +22,7 @@ from adjourn_local.console.pages import (
     datastore,
     dead_letters,
     iterations,
+    now,
     periodic,
     queues,
     settings,
@@ -49,6 +50,8 @@ _HEADERS = {
 def console(deployment: Deployment) -> Starlette:
     """Return the console of a deployment, to be served at `/console`."""
     shown = _PAGES if deployment.control is None else (*_PAGES, *_LAPTOP)
+    if deployment.activity is not None:
+        shown = (now, *shown)
     pages = {page.TITLE: f"{PREFIX}{page.PATH}" for page in shown}
     first = next(iter(pages.values()))
     routes: list[BaseRoute] = [

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp
 
 from adjourn import App
 from adjourn.settings import Settings
-from adjourn_local.console.mount import mounted
+from adjourn_local.console.activity import Activity
+from adjourn_local.console.mount import MountedApp
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import StackError
@@ -103,7 +104,12 @@ class Stack:
         self.sender.faults = faults
         self._spec = spec
         self._application = application
-        self._functions = Functions(spec or "", source or Path.cwd(), write, staged, allowed_hosts)
+        self._activity = Activity()
+        self._console = MountedApp(self._make_console)
+        self._write = write
+        self._functions = Functions(
+            spec or "", source or Path.cwd(), self._print, staged, allowed_hosts
+        )
         self._grace = GRACE if spec else tasks.grace
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
@@ -197,8 +203,14 @@ class Stack:
                 servers.move(self.ports.moved_from(Ports(*self._former)))
             ports.save(self._state, dataclasses.astuple(self.ports))
         control = control_routes(self.sender, self.clock, servers.scheduler.recover)
-        routes = [*control, *servers.http_routes(), *self._console(), rest.unknown()]
+        routes = [
+            *control,
+            *servers.http_routes(),
+            *self._console.routes("/console"),
+            rest.unknown(),
+        ]
         await self._serve_http(closing, routes)
+        servers.tasks.watch(self._activity.note)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -216,16 +228,17 @@ class Stack:
         await tasks.start()
         await scheduler.start()
 
-    def _console(self) -> Sequence[web.RouteDef]:
-        def make() -> ASGIApp:
-            from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
-            from adjourn_local.console.site import console  # noqa: PLC0415
+    def _make_console(self) -> ASGIApp:
+        from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
+        from adjourn_local.console.site import console  # noqa: PLC0415
 
-            app, clock = self._application(), ApplicationClock(self.clock)
-            datastore = f"{ports.HOST}:{self.ports.grpc}"
-            return console(laptop(self.environment(), app, clock, datastore))
+        app, clock = self._application(), ApplicationClock(self.clock)
+        datastore = f"{ports.HOST}:{self.ports.grpc}"
+        return console(laptop(self.environment(), app, clock, datastore, self._activity))
 
-        return mounted(make, "/console")
+    def _print(self, name: str, line: str) -> None:
+        self._activity.note_line(line)
+        self._write(name, line)
 
     def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         return self._servers.grpc_services()
@@ -257,6 +270,7 @@ class Stack:
 
     async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
         served = runner(routes, self._allowed_hosts)
+        served.app.on_shutdown.append(self._console.stop)
         await served.setup()
         closing.push_async_callback(served.cleanup)
         await web.TCPSite(served, ports.HOST, self.ports.http).start()

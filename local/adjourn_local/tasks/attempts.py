@@ -1,8 +1,11 @@
 """Attempts of tasks: send the request, then end or retry the task."""
 
 import asyncio
+import datetime as dt
 import logging
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from adjourn_local.http.http_status import is_success
 from adjourn_local.http.sender import HandlerResponse, Sender
@@ -25,9 +28,40 @@ from adjourn_local.timing.timestamps import SECOND, micros, read, write
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_WATCHED = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedAttempt:
+    """An attempt that has an answer, or is not waited for any more.
+
+    Attributes:
+        queue: Full name of the queue.
+        task_id: The task's id in it.
+        url: Where the request went.
+        number: 1 for the first attempt at the task.
+        began_at: When it began, by the stack's clock.
+        seconds: How long it took.
+        response: What was answered.
+        body: The body of the task, if that is short; else empty.
+    """
+
+    queue: str
+    task_id: str
+    url: str
+    number: int
+    began_at: dt.datetime
+    seconds: float
+    response: HandlerResponse
+    body: bytes
+
+
+Watch = Callable[[EndedAttempt], object]
+"""Is told of every attempt that has ended."""
+
 
 class Attempts:
-    """The attempts in flight; `tally` counts attempts and their results.
+    """The attempts in flight; `tally` counts attempts and their results, `watch` sees them.
 
     Args:
         store: Stores the results.
@@ -46,6 +80,7 @@ class Attempts:
         on_end: Callable[[ActiveQueue], None],
     ) -> None:
         self.tally = Tally()
+        self.watch: Watch | None = None
         self._store = store
         self._clock = clock
         self._requests = requests
@@ -103,8 +138,13 @@ class Attempts:
         attempt.add_done_callback(self._in_flight.discard)
 
     async def _run(self, queue: ActiveQueue, record: TaskRecord, due: int, *, forced: bool) -> None:
+        began, began_at = time.perf_counter(), self._clock.now()
+        number = record.task.dispatch_count
         try:
             response = await self._deliver(queue, record, due)
+            if self.watch:
+                seconds = time.perf_counter() - began
+                self.watch(_ended(record, number, began_at, seconds, response))
             self._settle(queue, record, response, since=due if forced else None)
         finally:
             queue.in_flight -= 1
@@ -200,3 +240,24 @@ class Attempts:
             " ".join(f"{name}={value}" for name, value in fields.items() if value is not None),
             extra={"event": event, **fields},
         )
+
+
+def _ended(
+    record: TaskRecord,
+    number: int,
+    began_at: dt.datetime,
+    seconds: float,
+    response: HandlerResponse,
+) -> EndedAttempt:
+    request = record.task.http_request
+    body = request.body
+    return EndedAttempt(
+        queue=record.queue,
+        task_id=record.task_id,
+        url=request.url,
+        number=number,
+        began_at=began_at,
+        seconds=seconds,
+        response=response,
+        body=body if len(body) <= _LONGEST_WATCHED else b"",
+    )

@@ -9,7 +9,7 @@ from functools import partial
 
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks.active_queue import ActiveQueue
-from adjourn_local.tasks.attempts import Attempts
+from adjourn_local.tasks.attempts import Attempts, Watch
 from adjourn_local.tasks.counters import Tally
 from adjourn_local.tasks.options import TasksOptions
 from adjourn_local.tasks.queue_definition import QueueSettings
@@ -45,6 +45,10 @@ class Dispatcher:
         self._queues: dict[str, ActiveQueue] = {}
         self._newest: TaskRecord | None = None
         self._is_started = False
+
+    def watch(self, watch: Watch) -> None:
+        """Tell of every attempt that ends."""
+        self._attempts.watch = watch
 
     @property
     def tally(self) -> Tally:

@@ -17,6 +17,7 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import buffer_task, cmek
+from adjourn_local.tasks.attempts import Watch
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.iam_calls import IamCalls
@@ -85,6 +86,10 @@ class TasksServer:
             *rest.routes({**self._methods(), **self._operations()}, RULES),
             *buffer_task.routes(self._queues, self._tasks),
         ]
+
+    def watch(self, watch: Watch) -> None:
+        """Tell of every attempt that ends, on this server's event loop."""
+        self._dispatcher.watch(watch)
 
     async def start(self) -> None:
         """Begin to dispatch, including the tasks of earlier runs in the file."""
