@@ -1,6 +1,5 @@
 """Commands find the stack that runs, and lead other programs to it."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,11 +18,9 @@ import adjourn
 
 app = adjourn.App()
 
-@app.deferred(queue="mail", max_retries=0)
-def note(text):
-    raise ValueError(text)
+@app.deferred
+def note(text): ...
 """
-LATER = "import shop; print(shop.note.options(delay=3600).defer('an \\x1b[31m order').id)"
 
 
 def run(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -83,56 +80,6 @@ def test_a_program_is_led_to_the_stack_and_its_exit_status_is_its_own(
     assert (done.stdout.strip(), done.returncode) == (stack.variables["ADJOURN_CRON_URL"], 7)
     assert adjourn(folder, "exec").returncode == 2
     assert "cannot be run" in adjourn(folder, "exec", "--", "no-such-program").stderr
-
-
-@pytest.mark.usefixtures("stack")
-def test_what_waits_is_listed_shown_and_cancelled(folder: Path) -> None:
-    made = adjourn(folder, "exec", sys.executable, "-c", LATER).stdout.strip()
-
-    listed = adjourn(folder, "tasks", "list", "--queue", "mail")
-    assert "shop.note('an \\x1b[31m order')" in listed.stdout
-    assert listed.stderr == ""
-    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
-    assert (task["task"], task["attempts"], task["queue"]) == ("shop.note", 0, "mail")
-    assert made in task["id"]
-    assert "shop.note(" in adjourn(folder, "tasks", "show", task["id"]).stdout
-    queues = json.loads(adjourn(folder, "queues", "list", "--json").stdout)["queues"]
-    assert {queue["name"]: queue["waiting"] for queue in queues}["mail"] == 1
-
-    assert adjourn(folder, "tasks", "cancel", task["id"]).returncode == 2  # there is no terminal
-    assert adjourn(folder, "tasks", "cancel", task["id"], "--yes").returncode == 0
-    gone = adjourn(folder, "tasks", "show", task["id"])
-    assert (gone.returncode, "has ended" in gone.stderr) == (2, True)
-
-
-@pytest.mark.usefixtures("stack")
-def test_a_task_is_run_before_its_time(folder: Path) -> None:
-    adjourn(folder, "exec", sys.executable, "-c", LATER)
-    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
-
-    assert adjourn(folder, "tasks", "run", task["id"]).returncode == 0
-
-    def letters() -> list[object]:
-        found: list[object] = json.loads(adjourn(folder, "dead", "list", "--json").stdout)[
-            "letters"
-        ]
-        return found
-
-    while not letters():
-        pass
-    assert "No tasks." in adjourn(folder, "tasks", "list").stdout
-
-
-@pytest.mark.usefixtures("stack")
-def test_a_queue_is_paused_resumed_and_purged(folder: Path) -> None:
-    assert "mail is paused." in adjourn(folder, "queues", "pause", "mail").stdout
-    assert "paused" in adjourn(folder, "queues", "list").stdout
-    assert "mail is running." in adjourn(folder, "queues", "resume", "mail").stdout
-    adjourn(folder, "exec", sys.executable, "-c", LATER)
-    assert adjourn(folder, "queues", "purge", "mail").returncode == 2
-    assert "mail is empty." in adjourn(folder, "queues", "purge", "mail", "--yes").stdout
-    assert "No tasks." in adjourn(folder, "tasks", "list", "--queue", "mail").stdout
-    assert adjourn(folder, "queues", "pause", "nothing").returncode == 1
 
 
 def test_a_deployment_that_the_environment_names_is_not_mixed_with_the_stack(

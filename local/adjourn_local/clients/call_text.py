@@ -1,10 +1,12 @@
-"""A stored or queued call as text: in Python's syntax, as far as it can be decoded."""
+"""A stored or queued call or step as text, as far as it can be decoded."""
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from adjourn.errors import DecodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
+from adjourn.iteration.runs import Step
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
@@ -15,7 +17,14 @@ _LONGEST_SHOWN = 1 << 20
 
 
 def call_lines(body: bytes) -> Sequence[str]:
-    """Return a call in Python's syntax, or the body if only the application can decode it."""
+    """Return a call in Python's syntax, or the body if only the application can decode it.
+
+    A step of an iteration is described by its run.
+    """
+    with suppress(DecodeError):
+        step = Step.decode(body)
+        shard = "" if step.shard is None else f" of shard {step.shard}"
+        return [f"step {step.number}{shard} of the run {step.run_id}"]
     try:
         call = Envelope.decode(body, Codec(extensions=(*DATASTORE_VALUES, OBJECT_PATH)))
     except DecodeError as error:
