@@ -9,7 +9,7 @@ DOCS_READY := $(DOCS)/.ready
 FROM := $(if $(findstring w,$(firstword -$(MAKEFLAGS))),$(PWD),$(CURDIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test check lint format type layers docs cov bench dist version release lock clean
+.PHONY: help venv demo up test check lint format type layers docs screenshots cov bench dist version release lock clean
 
 help: ## List what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,12 +46,15 @@ layers: $(READY) ## Check that imports point one way
 docs: $(DOCS_READY) ## Build the documentation as a site, build/docs; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
 
+screenshots: $(READY) ## Take the pictures of the console in docs/images; needs Chromium
+	@$(BIN)/python -m tools.screenshots
+
 cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage report --show-missing
 
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
-	@for each in imports startup dispatch end_to_end enqueue iteration tasks_server datastore memory scale codec; do \
+	@for each in imports startup dispatch end_to_end enqueue iteration tasks_server datastore memory scale codec sealing; do \
 	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
 
 dist: $(READY) ## Build the distributions of both packages into dist, check them and try them out

@@ -36,10 +36,18 @@ locals {
     public_access = {
       severity = "CRITICAL"
       title    = "anybody may call a function"
-      filter   = "logName = \"projects/${var.project}/logs/cloudaudit.googleapis.com%2Factivity\" AND ${local.our_logs_of_services} AND protoPayload.methodName =~ \"SetIamPolicy$\" AND protoPayload.request.policy.bindings.members = (\"allUsers\" OR \"allAuthenticatedUsers\")"
+      filter   = "logName = \"projects/${var.project}/logs/cloudaudit.googleapis.com%2Factivity\" AND ${local.our_logs_of_services} AND (${join(" OR ", local.ways_to_be_public)})"
       labels   = { who = "EXTRACT(protoPayload.authenticationInfo.principalEmail)" }
     }
   }
+
+  # A role for everybody; and no check of roles at all, in both versions of the API.
+  # Source: https://cloud.google.com/run/docs/authenticating/public
+  ways_to_be_public = [
+    "(protoPayload.methodName =~ \"SetIamPolicy$\" AND protoPayload.request.policy.bindings.members = (\"allUsers\" OR \"allAuthenticatedUsers\"))",
+    "protoPayload.request.service.invokerIamDisabled = true",
+    "protoPayload.request.service.metadata.annotations.\"run.googleapis.com/invoker-iam-disabled\" = \"true\"",
+  ]
 
   our_logs_of_services = "protoPayload.serviceName = \"run.googleapis.com\" AND protoPayload.resourceName =~ \"/services/(${join("|", local.services)})$\""
 }

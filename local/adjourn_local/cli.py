@@ -1,18 +1,21 @@
 """The command line `adjourn`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn_local.commands.deployment import add_deployment, connected
 from adjourn_local.errors import PackageError, StackError, UsageError
+from adjourn_local.proxies import direct
+from adjourn_local.terminal import complain, visible
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -35,6 +38,7 @@ _COMMANDS = (
     "cron",
     "dead",
     "call",
+    "key",
     "package",
     "export",
     "console",
@@ -47,7 +51,10 @@ _ON_DEPLOYMENT = {"audit", "call", "console", "cron", "dead", "doctor", "queues"
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that can add `--project` and `--stack` to itself and to those of its actions."""
+    """Parses a command line; in errors it makes the control characters of arguments visible.
+
+    It can add `--project` and `--stack` to itself and to the parsers of its actions.
+    """
 
     def __init__(self, *args: Any, on_deployment: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -61,24 +68,29 @@ class _Parser(argparse.ArgumentParser):
         kind = partial(_Parser, on_deployment=self._on_deployment)
         return super().add_subparsers(**{"parser_class": kind, **options})
 
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and an error, and exit."""
+        super().error(visible(message))
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
+    os.environ.update(direct(os.environ))
     try:
         options = _parser(words).parse_args(words)
         with connected(options) if options.on_deployment else nullcontext():
             status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
-        print(f"adjourn: {error}", file=sys.stderr)
+        complain(error)
         if " is not set" in str(error):
-            print(_HINT, file=sys.stderr)
+            sys.stderr.write(f"{_HINT}\n")
         return USAGE_ERROR
     except UnicodeEncodeError as error:
-        print(f"adjourn: {error.object!r:.100} is not Unicode text.", file=sys.stderr)
+        complain(f"{error.object!r:.100} is not Unicode text.")
         return USAGE_ERROR
     except AdjournError as error:
-        print(f"adjourn: {error}", file=sys.stderr)
+        complain(error)
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -35,6 +35,7 @@ from adjourn.execution.current_task import CurrentTask, current_task
 from adjourn.execution.dead_letters import DeadLetter
 from adjourn.execution.retry_warning import RetryWarning
 from adjourn.ports import TaskState
+from adjourn.serialization.types import Extension
 from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.task import Task
 
@@ -64,6 +65,7 @@ __all__ = [
     "Discard",
     "EncodeError",
     "EnqueueError",
+    "Extension",
     "NoCurrentTaskError",
     "OnError",
     "PermanentTaskFailure",

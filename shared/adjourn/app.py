@@ -9,28 +9,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn import environment
-from adjourn.application.automatic import AutomaticTasks
+from adjourn.application.app_arguments import check_context, check_settings, client_factory
 from adjourn.application.declarations import Declarations
+from adjourn.application.importing import unless_importing
+from adjourn.application.iteration_classes import IterationClasses
 from adjourn.application.wiring import Wiring
-from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.ports import Adapters
-from adjourn.registry import default_name
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
+from adjourn.serialization.types import Extension
 from adjourn.settings import Settings
+from adjourn.tasks.arguments import check_hook
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
 from adjourn.tasks.objects import OBJECT_PATH, ObjectRegistry
-from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.options import DeclaredOptions, declared
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
-    from adjourn.iteration.control import Runs
     from adjourn.iteration.query_iter import QueryIter
 
 P = ParamSpec("P")
@@ -40,18 +41,22 @@ C = TypeVar("C", bound="type[QueryIter[Any]]")
 V = TypeVar("V", bound=type)
 
 
-class App(AutomaticTasks):
+class App(IterationClasses):
     """An application's deferred calls, periodic functions and iterations.
 
     Creating one does no I/O: settings are read and Google's clients are made on first use.
 
     Args:
         settings: The deployment; read from the environment if None.
-        datastore: Returns the application's own Datastore client; calls made inside one of its
-            transactions then run only if that is committed.
+        datastore: The application's own Datastore client, or a function that returns it, which is
+            called on first use. Calls made inside one of its transactions then run only if that is
+            committed.
         user: Returns an identifier of the present user, for `current_task().user`.
         language: Returns the language of the present user, for `current_task().language`.
         environment: Passes further context on to the calls.
+
+    Raises:
+        DeclarationError: An argument is something else.
     """
 
     # What another library's names on adjourn do in a way of their own.
@@ -62,13 +67,15 @@ class App(AutomaticTasks):
         self,
         settings: Settings | None = None,
         *,
-        datastore: Callable[[], Any] | None = None,
+        datastore: Callable[[], Any] | object | None = None,
         user: Callable[[], str | None] | None = None,
         language: Callable[[], str | None] | None = None,
         environment: CustomEnvironmentHandler | None = None,
     ) -> None:
+        check_settings(settings)
+        check_context(user, language, environment)
         self._settings = settings
-        self._datastore = datastore
+        self._datastore = client_factory(datastore)
         propagator = ContextPropagator(user=user, language=language, environment=environment)
         codec = self._codec_class(extensions=(*DATASTORE_VALUES, OBJECT_PATH))
         self._declared = Declarations(codec, self._objects_class(codec), propagator=propagator)
@@ -109,9 +116,11 @@ class App(AutomaticTasks):
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
         """
-        defaults = Options().changed(**options)
+        defaults = declared(options, "aliases", "name", "on_dead")
+        if on_dead is not None:
+            check_hook(on_dead, "on_dead", "letter")
 
-        def declared(function: Callable[P, R]) -> Task[P, R]:
+        def decorate(function: Callable[P, R]) -> Task[P, R]:
             task: Task[P, R] = self._declared.declare(
                 function,
                 TASK_CLASSES,
@@ -123,10 +132,11 @@ class App(AutomaticTasks):
             )
             return task
 
-        return declared if function is None else declared(function)
+        return decorate if function is None else decorate(function)
 
     def on_dead(self, hook: DeadHook) -> DeadHook:
         """Register a function that is called with the `DeadLetter` of each task given up."""
+        check_hook(hook, "@app.on_dead", "letter")
         self._declared.hooks.dead.append(hook)
         return hook
 
@@ -136,6 +146,7 @@ class App(AutomaticTasks):
         A call is troubled when its retries reach `ADJOURN_RETRY_WARNING`, 25 by default. A log
         event is written in any case.
         """
+        check_hook(hook, "@app.on_retry_warning", "warning")
         self._declared.hooks.warning.append(hook)
         return hook
 
@@ -155,61 +166,6 @@ class App(AutomaticTasks):
         threads = startup.begin() if startup else ()
         for thread in threads if wait else ():
             thread.join()
-
-    @overload
-    def query_iter(self, cls: C, /) -> C: ...
-    @overload
-    def query_iter(
-        self, /, *, name: str | None = None, aliases: Sequence[str] = ()
-    ) -> Callable[[C], C]: ...
-    def query_iter(
-        self, cls: C | None = None, /, *, name: str | None = None, aliases: Sequence[str] = ()
-    ) -> C | Callable[[C], C]:
-        """Register a `QueryIter` class, so that its runs can be started and resumed.
-
-        The first one also declares a periodic function with the cron name "adjourn", which resumes
-        runs whose tasks were lost.
-
-        Args:
-            cls: The class, when used without parentheses.
-            name: The stable name in the runs; `module.qualname` if None.
-            aliases: Former names, which runs may still carry.
-
-        Raises:
-            DeclarationError: The class is wrong or its name is taken.
-        """
-
-        def registered(cls: C) -> C:
-            if not _is_query_iter(cls):
-                raise DeclarationError(f"{cls!r} is not a subclass of adjourn.QueryIter.")
-            cls.check()
-            if not len(self._declared.iterations):
-                self._look_after_runs()
-            known_as = name or default_name(cls)
-            self._declared.iterations.add(known_as, cls, aliases)
-            cls.bind(known_as, lambda: self.wiring().starter.start)
-            return cls
-
-        return registered if cls is None else registered(cls)
-
-    def _look_after_runs(self) -> None:
-        from adjourn.iteration import revive  # noqa: PLC0415 - for those who iterate
-
-        def look_after_runs() -> None:
-            self.wiring().reviver.revive()
-
-        declare = self.periodic(
-            interval=revive.INTERVAL, cron_name=revive.CRON_NAME, name=revive.NAME, max_retries=1
-        )
-        declare(look_after_runs)
-
-    def runs(self) -> Runs:
-        """Return the runs of this deployment's iterations, to find, watch and control them.
-
-        Raises:
-            ConfigurationError: Settings are missing or wrong.
-        """
-        return self.wiring().runs
 
     def callable_task(self, cls: K) -> K:
         """Register a `CallableTask` class, which people may start if its `can_call` admits them.
@@ -235,10 +191,16 @@ class App(AutomaticTasks):
         Raises:
             DeclarationError: It is neither, or a name is taken.
         """
-        if isinstance(aliases, str):
-            raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
-        self._declared.codec.register(cls, name or default_name(cls), *aliases)
+        self._declared.register(cls, name, aliases)
         return cls
+
+    def add_extension(self, extension: Extension) -> None:
+        """Let objects of a class that is neither a dataclass nor an enum be arguments.
+
+        Raises:
+            DeclarationError: The class or its tag is taken, or the extension is wrong.
+        """
+        self._declared.codec.extend(extension)
 
     def add_object(self, path: str, item: object) -> None:
         """Register an object that every process has, so that its deferred methods can be called.
@@ -301,7 +263,7 @@ class App(AutomaticTasks):
         return Wiring(self._declared, settings, adapters)
 
     def _enqueuer(self) -> Enqueuer:
-        return self.wiring().enqueuer
+        return unless_importing(self.wiring).enqueuer
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:
@@ -311,9 +273,3 @@ class App(AutomaticTasks):
             yield self._wiring
         finally:
             self._wiring = before
-
-
-def _is_query_iter(value: object) -> bool:
-    from adjourn.iteration.query_iter import QueryIter  # noqa: PLC0415 - for those who declare one
-
-    return isinstance(value, type) and issubclass(value, QueryIter)

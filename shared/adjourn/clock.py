@@ -31,7 +31,13 @@ def in_utc(instant: dt.datetime) -> dt.datetime:
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks.
+
+    A library that stops time for tests, such as freezegun, stops `now`, but not what limits how
+    long adjourn waits for a service.
+    """
+
+    _monotonic = staticmethod(time.monotonic)
 
     def now(self) -> dt.datetime:
         """Return the machine's time in UTC."""
@@ -39,4 +45,4 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Return the machine's monotonic seconds."""
-        return time.monotonic()
+        return self._monotonic()

@@ -66,6 +66,10 @@ class DecodeError(AdjournError, ValueError):
     """A body cannot be read by this version of adjourn."""
 
 
+class UnknownKeyError(DecodeError):
+    """A body is sealed with a key that the running process does not have."""
+
+
 class UnknownTypeError(DecodeError):
     """A value is of a type, or an enum's member, that is not known in the running application."""
 
@@ -175,7 +179,7 @@ class RetryLater(Exception):  # noqa: N818 - controls the task
 
     def __init__(self, after: dt.timedelta | float) -> None:
         super().__init__(f"try again in {after}")
-        self.after = _checked_wait(after)
+        self.after = _checked_wait("RetryLater(after", after)
 
 
 class Snooze(Exception):  # noqa: N818 - controls the task
@@ -187,7 +191,7 @@ class Snooze(Exception):  # noqa: N818 - controls the task
 
     def __init__(self, for_: dt.timedelta | float) -> None:
         super().__init__(f"come back in {for_}")
-        self.after = _checked_wait(for_)
+        self.after = _checked_wait("Snooze(for_", for_)
 
 
 class TaskTimeoutError(BaseException):
@@ -200,8 +204,15 @@ class TaskTimeoutError(BaseException):
         super().__init__(message)
 
 
-def _checked_wait(time: dt.timedelta | float) -> dt.timedelta:
-    wait = time if isinstance(time, dt.timedelta) else dt.timedelta(seconds=time)
+def _checked_wait(given: str, time: object) -> dt.timedelta:
+    if isinstance(time, bool) or not isinstance(time, dt.timedelta | int | float):
+        raise TypeError(
+            f"{given}={time!r:.80}): a time to wait is a timedelta or a number of seconds."
+        )
+    try:
+        wait = time if isinstance(time, dt.timedelta) else dt.timedelta(seconds=time)
+    except (OverflowError, ValueError):
+        wait = -_LONGEST_WAIT
     if not dt.timedelta() <= wait <= _LONGEST_WAIT:
-        raise ValueError(f"a time to wait must be between nothing and a hundred years, not {time}")
+        raise ValueError(f"{given}={time}): a time to wait is between nothing and a hundred years.")
     return wait

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Short names of tasks, by the reference of Task.name.
 TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
@@ -17,6 +17,11 @@ TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 # Kinds of Datastore itself, such as those of its statistics.
 _RESERVED_KIND = re.compile(r"__.*__", re.DOTALL)
 _OWN_KIND = re.compile(r"Adjourn[A-Z]")
+
+
+def plain_text(value: Any) -> Any:
+    """Return the text of a `StrEnum` member or another subclass of str; anything else as it is."""
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def is_own_kind(kind: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
+from adjourn.names import plain_text
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -40,7 +41,7 @@ class Registry(Generic[T]):
         """
         if isinstance(aliases, str):
             raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
-        names = (name, *aliases)
+        name, *aliases = names = [plain_text(each) for each in (name, *aliases)]
         for each in names:
             self._check(each)
             if each in self._items or each in self._aliases or names.count(each) > 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,14 @@ class Platform(StrEnum):
     VERIFY = "verify"  # adjourn, by the signature of their tokens
     CLOUD_RUN_IAM = "cloud-run-iam"  # Cloud Run, which then removes the signature
     APP_ENGINE = "app-engine"  # App Engine, by headers that it strips from outside requests
+
+
+class Seal(StrEnum):
+    """What the bodies of new tasks get; see `adjourn.serialization.seals`."""
+
+    NONE = "none"
+    SIGNED = "signed"
+    ENCRYPTED = "encrypted"
 
 
 _REQUIRED: Mapping[str, str] = {
@@ -103,6 +112,13 @@ class Settings:
             for a queue without configuration.
         cleanup: Whether a periodic function of the cron name "adjourn" deletes adjourn's expired
             records, for databases without TTL policies (`ADJOURN_CLEANUP`, `true` or `false`).
+        envelope_key: Keys of the application, the newest first, each 32 random bytes in base64url
+            (`ADJOURN_ENVELOPE_KEY`, comma separated); without one, the bodies of tasks are neither
+            signed nor encrypted.
+        envelope_seal: What new tasks get: `signed`, `encrypted` or `none`
+            (`ADJOURN_ENVELOPE_SEAL`); signed if there is a key.
+        envelope_required: Whether a task that is not sealed with one of the keys is refused
+            (`ADJOURN_ENVELOPE_REQUIRED`, `true` or `false`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
         scheduler_host: `host:port` of a local Cloud Scheduler server
@@ -130,6 +146,9 @@ class Settings:
     datastore_timeout: int = 10
     max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
     cleanup: bool = False
+    envelope_key: tuple[str, ...] = field(default=(), repr=False)
+    envelope_seal: str = ""
+    envelope_required: bool = False
     tasks_host: str = ""
     scheduler_host: str = ""
 
@@ -156,12 +175,23 @@ class Settings:
 
     def mistakes(self) -> list[str]:
         """Return a sentence with the fix for every mistake."""
+        if texts := list(self._not_texts()):
+            return texts
         missing = (
             f"{variable(name)} is not set: {meaning}."
             for name, meaning in _REQUIRED.items()
             if not getattr(self, name)
         )
-        return [*missing, *self._wrong_addresses(), *self._wrong_names(), *self._wrong_numbers()]
+        wrong = (self._wrong_addresses(), self._wrong_names(), self._wrong_numbers())
+        return [*missing, *chain(*wrong, self._wrong_seals())]
+
+    def _not_texts(self) -> Iterator[str]:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "str" and not isinstance(value, str):
+                yield f"{each.name}={value!r:.80} must be a str."
+            if each.type == "tuple[str, ...]" and not all(isinstance(text, str) for text in value):
+                yield f"{each.name}={value!r:.80} must be a tuple of str."
 
     def _wrong_addresses(self) -> Iterator[str]:
         for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
@@ -169,9 +199,10 @@ class Settings:
             if url and not is_safe_url(url):
                 wanted = "an https:// URL (http:// on loopback only)"
                 yield f"{variable(name)}={url!r} must be {wanted}."
-        for email in (self.service_account, *self.callers):
+        emails = [("ADJOURN_SERVICE_ACCOUNT", self.service_account)]
+        for name, email in [*emails, *(("ADJOURN_CALLERS", each) for each in self.callers)]:
             if email and not _EMAIL.fullmatch(email):
-                yield f"{email!r} is not the e-mail address of a service account."
+                yield f"{name}: {email!r} is not the e-mail address of a service account."
         for audience in self.people_audiences:
             if audience.rstrip("/") in self._service_audiences():
                 yield (
@@ -193,21 +224,41 @@ class Settings:
             )
 
     def _wrong_numbers(self) -> Iterator[str]:
-        if self.retry_warning < 1:
-            yield "ADJOURN_RETRY_WARNING must be a whole number from 1."
-        if not _SHORTEST_TIMEOUT <= self.function_timeout <= _LONGEST_TIMEOUT:
+        if not _is_whole(self.retry_warning) or self.retry_warning < 1:
+            yield f"ADJOURN_RETRY_WARNING={self.retry_warning!r} must be a whole number from 1."
+        seconds = self.function_timeout
+        if not _is_whole(seconds) or not _SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
             yield (
-                f"ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout in seconds,"
-                f" a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
+                f"ADJOURN_FUNCTION_TIMEOUT={seconds!r} must be the deferred function's own timeout"
+                f" in seconds, a whole number from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT}."
             )
-        if not 1 <= self.datastore_timeout <= _LONGEST_DATASTORE_TIMEOUT:
-            yield "ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+        seconds = self.datastore_timeout
+        if not _is_whole(seconds) or not 1 <= seconds <= _LONGEST_DATASTORE_TIMEOUT:
+            wanted = f"a whole number of seconds from 1 to {_LONGEST_DATASTORE_TIMEOUT}"
+            yield f"ADJOURN_DATASTORE_TIMEOUT={seconds!r} must be {wanted}."
         for queue, attempts in self.max_attempts.items():
-            if attempts < 0 or not (queue == "" or is_queue(queue)):
+            if not _is_whole(attempts) or attempts < 0 or not (queue == "" or is_queue(queue)):
+                part = f"{queue}={attempts}" if queue else f"{attempts}"
                 yield (
-                    f"ADJOURN_MAX_ATTEMPTS: {queue or 'the number for all queues'!r} must be a"
-                    " queue and a whole number, or -1 for unlimited, such as 100,mail=20."
+                    f"ADJOURN_MAX_ATTEMPTS: {part!r} must be a whole number for all queues, or a"
+                    " queue with its number, or -1 for unlimited, such as 100,mail=20."
                 )
+
+    def _wrong_seals(self) -> Iterator[str]:
+        keys = self.envelope_key
+        yield from environment.wrong_keys(keys)
+        if self.envelope_seal not in {"", *Seal}:
+            wanted = ", ".join(Seal)
+            yield f"ADJOURN_ENVELOPE_SEAL={self.envelope_seal!r} must be one of {wanted}."
+        elif not keys and (self.envelope_required or self.envelope_seal not in {"", Seal.NONE}):
+            yield "ADJOURN_ENVELOPE_KEY is not set: ADJOURN_ENVELOPE_SEAL and _REQUIRED need it."
+        elif self.envelope_required and self.seal is Seal.NONE:
+            yield "ADJOURN_ENVELOPE_REQUIRED=true refuses what ADJOURN_ENVELOPE_SEAL=none enqueues."
+
+    @property
+    def seal(self) -> Seal:
+        """What the bodies of new tasks get."""
+        return Seal(self.envelope_seal or (Seal.SIGNED if self.envelope_key else Seal.NONE))
 
     def attempts_of(self, queue: str) -> int:
         """Return the `max_attempts` of a queue; 0 for unlimited."""
@@ -240,6 +291,10 @@ class Settings:
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise ConfigurationError("adjourn cannot start:\n" + "\n".join(f"- {m}" for m in mistakes))
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int
 
 
 def is_queue(value: object) -> bool:

@@ -14,7 +14,7 @@ from adjourn.clock import Clock
 from adjourn.concurrency import in_background
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn.log import event
-from adjourn.names import digest
+from adjourn.names import digest, plain_text
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.registry import Registry
 from adjourn.retrying import retry
@@ -32,21 +32,30 @@ _PAUSES = (1.0, 5.0, 25.0)
 class StartupTask:
     """A task that was declared with `@app.startup_task`, and how often it is to run."""
 
-    task: Task[[], Any]
+    task: Task[..., Any]
     once_per: Once
 
 
-def startup_task(task: Task[[], Any], once_per: Once) -> StartupTask:
+def check_once(once_per: object) -> None:
+    """Refuse another `once_per` than those that there are.
+
+    Raises:
+        DeclarationError: It is another one.
+    """
+    if once_per not in ("instance", "revision"):
+        raise DeclarationError(f'once_per={once_per!r} must be "instance" or "revision".')
+
+
+def startup_task(task: Task[..., Any], once_per: Once) -> StartupTask:
     """Return the declaration of a startup task.
 
     Raises:
         DeclarationError: An option is wrong; the message says which.
     """
-    if once_per not in {"instance", "revision"}:
-        raise DeclarationError(f'once_per={once_per!r} must be "instance" or "revision".')
+    check_once(once_per)
     if task.defaults.unique_by is not None:
         raise DeclarationError(f"{task.name} has once_per; leave unique_by out.")
-    return StartupTask(task=task, once_per=once_per)
+    return StartupTask(task=task, once_per=plain_text(once_per))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -129,7 +138,7 @@ class Startup:
         key = RecordKey(KIND, name)
         if has_record and self.store.get([key])[0] is not None:
             return
-        handle = startup.task.options(name=f"{name}-startup").defer()
+        handle = startup.task.options(call_name=f"{name}-startup").defer()
         if has_record:
             now = self.clock.now()
             self.store.put(key, {"task": startup.task.name, "revision": owner, "enqueued_at": now})

@@ -171,7 +171,7 @@ class Calls:
 
 def acknowledged(number: int) -> None:
     """Make a call, again and again until it is acknowledged."""
-    call = (pay if is_paid(number) else plain).options(name=f"call-{number}")
+    call = (pay if is_paid(number) else plain).options(call_name=f"call-{number}")
     for _ in range(1000):
         with suppress(EnqueueError, StoreError):
             call.defer(number)

@@ -27,10 +27,15 @@ PATHS = (
 
 @pytest.fixture
 def letters(stack: RunningStack, browser: Browser) -> Iterator[None]:
+    discard_all(browser)
     for number in range(3):
         fail(number)
     stack.wait()
     yield
+    discard_all(browser)
+
+
+def discard_all(browser: Browser) -> None:
     page = browser.get("/console/dead-letters")
     for each in [form for form in page.forms if form.label == "Discard" and "task" in form.fields]:
         browser.post(each.action, {**each.fields, "confirmed": "yes"})

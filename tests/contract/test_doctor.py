@@ -349,6 +349,37 @@ FAULTS: dict[str, tuple[Callable[[World], Any], str, str]] = {
         "functions: Anybody may call the deferred function: allUsers has roles/run.invoker.",
         "gcloud run services remove-iam-policy-binding adjourn-deferred .*--member=allUsers",
     ),
+    "a function for everybody with an account, under a condition": (
+        lambda world: world.google.documents[f"{SERVICE.format('cron')}:getIamPolicy"][
+            "bindings"
+        ].append(
+            {
+                "role": "roles/run.invoker",
+                "members": ["allAuthenticatedUsers"],
+                "condition": {"expression": "request.time.getHours() < 25"},
+            }
+        ),
+        (
+            "functions: Anybody may call the cron function: allAuthenticatedUsers has"
+            " roles/run.invoker under a condition."
+        ),
+        "remove-iam-policy-binding adjourn-cron .*--member=allAuthenticatedUsers .* --all",
+    ),
+    "a function for everybody by another role": (
+        lambda world: world.google.documents[f"{SERVICE.format('queryiter')}:getIamPolicy"][
+            "bindings"
+        ].append({"role": "projects/shop/roles/caller", "members": ["allUsers"]}),
+        (
+            "functions: Anybody may call the queryiter function: allUsers has"
+            " projects/shop/roles/caller."
+        ),
+        "remove-iam-policy-binding adjourn-queryiter .*--role=projects/shop/roles/caller",
+    ),
+    "a function whose callers Cloud Run does not check": (
+        lambda world: world.google.service("deferred").update(invokerIamDisabled=True),
+        "functions: Anybody may call the deferred function: Cloud Run does not check who calls.",
+        "gcloud run services update adjourn-deferred .*--invoker-iam-check",
+    ),
     "a caller that is not let in": (
         _policy(SERVICE.format("cron")),
         f"functions: {ACCOUNT.format('jobs')} may not call the cron function.",
@@ -486,6 +517,10 @@ def test_services_that_are_away_are_said(world: World) -> None:
     for name in ("CLOUDTASKS_EMULATOR_HOST", "CLOUDSCHEDULER_EMULATOR_HOST"):
         os.environ[name] = away  # the fixture restores it
 
-    states = {each.subject: each.state for each in world.findings()}
+    found = {each.subject: each for each in world.findings()}
 
-    assert states["queues"] is states["jobs"] is states["permissions"] is State.NOT_ASKED
+    assert found["queues"].state is found["jobs"].state is State.FAULT
+    assert found["queues"].text.startswith(f"Cloud Tasks does not answer at {away}: ")
+    assert found["jobs"].text.startswith(f"Cloud Scheduler does not answer at {away}: ")
+    assert found["queues"].fix == found["jobs"].fix == "adjourn up"
+    assert found["permissions"].state is State.NOT_ASKED

@@ -68,6 +68,18 @@ def test_a_fault_is_told_and_the_exit_status_says_so(tasks: tasks_v2.CloudTasksC
     assert [each["subject"] for each in faults] == ["queues"]
 
 
+def test_servers_that_are_gone_are_a_fault_each() -> None:
+    away = "127.0.0.1:1"
+    hosts = ("CLOUDTASKS_EMULATOR_HOST", "CLOUDSCHEDULER_EMULATOR_HOST", "DATASTORE_EMULATOR_HOST")
+
+    done = doctor(**dict.fromkeys(hosts, away))
+
+    assert done.returncode == 1
+    for service in ("Cloud Tasks", "Cloud Scheduler", "Datastore"):
+        assert f"{service} does not answer at {away}: " in done.stdout
+    assert done.stdout.count(" Fix: adjourn up\n") == 3
+
+
 def test_an_application_that_is_not_there_is_a_fault() -> None:
     done = doctor("--app", "tests.e2e.nowhere:app", ADJOURN_LOCATION="")
 

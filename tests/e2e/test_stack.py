@@ -67,8 +67,8 @@ def test_an_argument_that_no_task_can_carry_arrives_all_the_same(ear: Ear) -> No
 
 
 def test_a_name_is_enqueued_once(ear: Ear) -> None:
-    first = say.options(name="only-once").defer("once")
-    second = say.options(name="only-once").defer("twice")
+    first = say.options(call_name="only-once").defer("once")
+    second = say.options(call_name="only-once").defer("twice")
 
     assert ear.hear() == "once"
     assert (first.is_new, second.is_new) == (True, False)
@@ -114,7 +114,7 @@ def test_a_function_that_is_told_to_stop_finishes_what_it_runs(
     wait(door)
     assert ear.hear() == "waiting"
 
-    deferred = stack._functions.generation.running["deferred"]
+    deferred = stack.functions.generation.running["deferred"]
     workers = subprocess.check_output(["pgrep", "-P", str(deferred.group)], text=True)
     os.kill(int(workers), signal.SIGTERM)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
@@ -149,7 +149,7 @@ def test_an_iteration_in_shards_begins_when_its_transaction_is_committed(ear: Ea
 def test_an_iteration_step_that_is_told_to_stop_leaves_the_rest_to_the_next(
     stack: Stack, ear: Ear
 ) -> None:
-    queryiter = stack._functions.generation.running["queryiter"]
+    queryiter = stack.functions.generation.running["queryiter"]
     worker = subprocess.check_output(["pgrep", "-P", str(queryiter.group)], text=True).strip()
     client = datastore.Client()
     client.put_multi([datastore.Entity(client.key("House", name)) for name in "abcd"])

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ Command = Callable[..., Said]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "shop.py").write_text(SHOP)
     with pytest.MonkeyPatch.context() as patch:
@@ -55,12 +54,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         with running(stack):
             found = RunningStack.here("shop:app", folder, astuple(stack.ports), stack.environment())
             with announced(found):
-                yield stack
+                yield found
 
 
 @pytest.fixture
 def adjourn_(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    running_stack: RunningStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Command]:
     """Return the command line, called in the folder of the stack; its queues are empty."""
 
@@ -68,13 +69,13 @@ def adjourn_(
         status = main(words)
         return Said(status, *capsys.readouterr())
 
-    monkeypatch.chdir(Path(stack._functions._source))
+    monkeypatch.chdir(running_stack.folder)
     yield call
     call("tasks", "purge", "--yes")
 
 
 @pytest.fixture
-def later(stack: Stack) -> Iterator[Callable[..., str]]:
+def later(running_stack: RunningStack) -> Iterator[Callable[..., str]]:
     """Return what enqueues a call for an hour from now and returns its id."""
     app = adjourn.App()
 
@@ -84,7 +85,7 @@ def later(stack: Stack) -> Iterator[Callable[..., str]]:
     @app.deferred(name="shop.other", queue="other")
     def other(text: str) -> None: ...
 
-    with variables(stack.environment()):
+    with variables(running_stack.environment):
         tasks = {"note": note, "other": other}
         yield lambda name, text: tasks[name].options(delay=3600).defer(text).id
 

@@ -247,3 +247,22 @@ def test_nothing_differs_once_it_was_applied(new_workspace: Callable[[], Workspa
     workspace.apply()
 
     assert workspace.plan().actions() == {}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        'policy.bindings.members = ("allUsers" OR "allAuthenticatedUsers")',
+        "service.invokerIamDisabled = true",
+        'service.metadata.annotations."run.googleapis.com/invoker-iam-disabled" = "true"',
+    ],
+)
+def test_each_way_to_let_everybody_in_raises_the_alert(plan: Plan, way: str) -> None:
+    alert = plan.resources()['google_monitoring_alert_policy.log["public_access"]']
+    text = alert["conditions"][0]["condition_matched_log"][0]["filter"]
+
+    first, _, ways = text.partition(" AND (")
+    assert f"protoPayload.request.{way}" in ways
+    assert ways.count(" OR ") == 1 + 2
+    assert "activity" in first
+    assert alert["severity"] == "CRITICAL"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from adjourn.ports import Sealer
 from adjourn_local.clients.call_text import call_lines
 
 
@@ -54,19 +55,21 @@ class QueuedTask:
         return bool(self.last_status)
 
 
-def queued_task(message: Any, *, is_whole: bool) -> QueuedTask:
+def queued_task(message: Any, sealer: Sealer | None, *, is_whole: bool) -> QueuedTask:
     """Return the task that a raw protobuf message of Cloud Tasks describes.
 
     Args:
         message: The message.
+        sealer: Opens the body if it is sealed; None without a key.
         is_whole: Whether the message would have a body.
     """
     last, body = message.last_attempt, message.http_request.body
+    queue, _, task_id = message.name.split("/")[-3:]
     return QueuedTask(
         name=message.name,
-        queue=message.name.split("/")[-3],
+        queue=queue,
         task=called(message),
-        call=call_lines(body) if body else (),
+        call=call_lines(body, sealer, queue, task_id) if body else (),
         is_whole=is_whole,
         created=time_of(message.create_time),
         next_attempt=time_of(message.schedule_time),

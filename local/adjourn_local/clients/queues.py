@@ -13,6 +13,7 @@ from google.cloud.tasks_v2 import CloudTasksClient, ListTasksRequest, ListTasksR
 from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn.errors import EnqueueError, UnknownNameError
+from adjourn.ports import Sealer
 from adjourn_local.clients.queued_task import QueuedTask, last_status, queued_task, time_of
 
 MOST_COUNTED = 1000
@@ -87,11 +88,13 @@ class Queues:
         client: Returns the client of Cloud Tasks, which speaks gRPC.
         parent: `projects/…/locations/…`.
         count: Called with the number of requests that are made.
+        sealer: Opens the calls that are shown; None without a key.
     """
 
     client: Callable[[], CloudTasksClient]
     parent: str
     count: Callable[[int], object] = lambda _: None
+    sealer: Sealer | None = None
 
     def list(self) -> Sequence[QueueState]:
         """Return the queues, by name; one list of tasks is asked for each.
@@ -131,7 +134,7 @@ class Queues:
             EnqueueError: Cloud Tasks could not be reached or refused.
         """
         page, is_whole = self.page(queue, size=size, after=after, with_bodies=True)
-        tasks = [queued_task(task, is_whole=is_whole) for task in page.tasks]
+        tasks = [self.described(task, is_whole=is_whole) for task in page.tasks]
         return TaskPage(tasks=tasks, next=page.next_page_token)
 
     def page(
@@ -169,7 +172,11 @@ class Queues:
 
         with _translated(name):
             message, is_whole = _most(ask)
-            return queued_task(message, is_whole=is_whole)
+            return self.described(message, is_whole=is_whole)
+
+    def described(self, message: Any, *, is_whole: bool) -> QueuedTask:
+        """Return the task of a raw message, which has a body if it is whole."""
+        return queued_task(message, self.sealer, is_whole=is_whole)
 
     def run(self, queue: str, task_id: str) -> None:
         """Have a task attempted now. Errors are those of `task`."""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from adjourn.errors import UnknownNameError
-from adjourn_local.clients.queued_task import QueuedTask, called, last_status, queued_task
+from adjourn_local.clients.queued_task import QueuedTask, called, last_status
 from adjourn_local.clients.queues import Queues, TaskPage
 from adjourn_local.errors import UsageError
 
@@ -87,7 +87,7 @@ def search(
         messages = _behind(page.tasks, where.after)
         chosen = (number for number, each in enumerate(messages) if wanted.lets_through(each))
         taken = list(islice(chosen, limit - len(found)))
-        found += [queued_task(messages[number], is_whole=is_whole) for number in taken]
+        found += [queues.described(messages[number], is_whole=is_whole) for number in taken]
         if len(found) == limit and taken[-1] + 1 < len(messages):
             where = replace(where, after=found[-1].id)
         else:

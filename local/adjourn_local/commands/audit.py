@@ -11,6 +11,7 @@ from adjourn.gcp import google_adapters
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, iso, plain, print_json, say
 from adjourn_local.console.audit import Audit
 
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         AdjournError: A setting is invalid, or a service cannot be reached.
     """
+    check_emulators("DATASTORE_EMULATOR_HOST")
     audit = Audit(adapters=google_adapters(Settings.from_env(os.environ), None), who="")
     entries = list(islice(audit.find(), options.limit))
     if options.json:

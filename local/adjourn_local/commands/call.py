@@ -67,8 +67,18 @@ def _token(url: str, options: argparse.Namespace) -> str:
         return gcloud_token(options.user)
     keys_url = os.environ.get("ADJOURN_KEYS_URL", "")
     audience = os.environ.get("ADJOURN_PEOPLE_AUDIENCES", "").split(",")[0].strip()
-    if not (options.user and audience and urlsplit(keys_url).hostname in LOOPBACK):
-        raise UsageError("Give --user EMAIL, and set the variables that `adjourn up` prints.")
+    if not options.user:
+        raise UsageError("Say who asks: --user EMAIL, on the laptop stack any address.")
+    if urlsplit(keys_url).hostname not in LOOPBACK:
+        raise UsageError(
+            f"ADJOURN_KEYS_URL={keys_url!r} is no laptop stack's, which would issue a token for"
+            f" {options.user}; set the variables that `adjourn env` prints, or give --token."
+        )
+    if not audience:
+        raise UsageError(
+            "ADJOURN_PEOPLE_AUDIENCES is not set: what the tokens of users are for. Set the"
+            " variables that `adjourn env` prints, or give --token."
+        )
     return local_token(keys_url, options.user, audience)
 
 

@@ -20,6 +20,7 @@ from adjourn.ports.job_scheduler import PAUSED
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import count
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
 
@@ -92,6 +93,7 @@ def _next(app: App, options: argparse.Namespace) -> int:
 
 
 def _run(app: App, options: argparse.Namespace) -> int:
+    check_emulators("CLOUDTASKS_EMULATOR_HOST", "DATASTORE_EMULATOR_HOST")
     handle = app.wiring().cron.run(_one(app, options.name))
     if options.json:
         print_json({"task": handle.name, "id": handle.id, "queue": handle.queue})
@@ -103,6 +105,7 @@ def _run(app: App, options: argparse.Namespace) -> int:
 def _diff(app: App, options: argparse.Namespace) -> int:
     settings = app.wiring().settings
     declared = app.cron_names()
+    check_emulators("CLOUDSCHEDULER_EMULATOR_HOST")
     found = app.wiring().adapters.jobs.list()
     different = [each.text for each in differences(found, declared, settings)]
     if options.json:
@@ -121,6 +124,7 @@ def _diff(app: App, options: argparse.Namespace) -> int:
 
 def _change(app: App, options: argparse.Namespace) -> int:
     """Pause, resume or trigger the jobs of a cron name."""
+    check_emulators("CLOUDSCHEDULER_EMULATOR_HOST")
     scheduler = app.wiring().adapters.jobs
     chosen = [job for job in scheduler.list() if job.cron_name == options.cron_name]
     if not chosen:

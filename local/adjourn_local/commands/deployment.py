@@ -2,15 +2,16 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from adjourn.environment import variable
-from adjourn_local.errors import UsageError
+from adjourn_local.errors import StackError, UsageError
+from adjourn_local.http.reachable import why_unreachable
 from adjourn_local.runtime.running_stack import RunningStack, find
 from adjourn_local.runtime.variables import variables
+from adjourn_local.terminal import complain
 
 _PROJECT = variable("project")
 _ADDRESSES = tuple(map(variable, ("location", "deferred_url", "queryiter_url", "cron_url")))
@@ -58,7 +59,7 @@ def connected(options: argparse.Namespace) -> Iterator[None]:
         stack = choose(os.environ, find(Path()), port)
         wanted = stack.environment if stack else {}
     if stack and Path(stack.folder) != Path.cwd():
-        print(f"adjourn: the laptop stack with {stack}", file=sys.stderr)
+        complain(f"the laptop stack with {stack}")
     options.running = stack
     with variables(wanted):
         yield
@@ -139,6 +140,27 @@ def _only(stacks: Sequence[RunningStack]) -> RunningStack | None:
             f"Several laptop stacks run here; say which with --stack:\n{_listed(stacks)}"
         )
     return stacks[0] if stacks else None
+
+
+def check_emulators(*names: str) -> None:
+    """Make sure that the local servers are there that the environment leads to.
+
+    Google's clients would try for a long time, and then not say where.
+
+    Args:
+        names: Variables of the environment, such as DATASTORE_EMULATOR_HOST.
+
+    Raises:
+        StackError: Nothing listens at an address.
+    """
+    for name in names:
+        address = os.environ.get(name, "")
+        reason = why_unreachable(address)
+        if reason:
+            raise StackError(
+                f"Nothing answers at {address}, where {name} leads ({reason}). Start the stack with"
+                f" `adjourn up`, or unset {name}."
+            )
 
 
 def running(options: argparse.Namespace) -> RunningStack:

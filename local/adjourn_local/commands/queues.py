@@ -8,9 +8,11 @@ from dataclasses import asdict
 from rich.table import Table
 
 from adjourn.gcp.cloudtasks import CloudTaskQueue
+from adjourn.serialization.sealing import sealer_of
 from adjourn.settings import Settings
 from adjourn_local.clients.queues import Queues, QueueState
 from adjourn_local.commands import Add
+from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 
 
@@ -62,8 +64,10 @@ def deployed_queues() -> Queues:
         ConfigurationError: A setting is missing or wrong.
     """
     settings = Settings.from_env(os.environ)
+    check_emulators("CLOUDTASKS_EMULATOR_HOST")
     parent = f"projects/{settings.project}/locations/{settings.location}"
-    return Queues(client=CloudTaskQueue(settings).client, parent=parent)
+    sealer = sealer_of(settings)
+    return Queues(client=CloudTaskQueue(settings).client, parent=parent, sealer=sealer)
 
 
 def _list(queues: Queues, options: argparse.Namespace) -> int:

@@ -10,8 +10,10 @@ from adjourn_local.doctor.finding import (
     fault,
     summed_up,
     unknown,
+    unreachable,
 )
 from adjourn_local.doctor.google_rest import GoogleRest
+from adjourn_local.http.reachable import why_unreachable
 
 SUBJECT = "datastore"
 _DATASTORE_MODE = "DATASTORE_MODE"
@@ -21,6 +23,10 @@ _GROUPS = "OPTIMISTIC_WITH_ENTITY_GROUPS"
 def check(deployment: Deployment, google: GoogleRest | None) -> list[Finding]:
     """Return what is wrong with the database."""
     if google is None:
+        host = deployment.environ.get("DATASTORE_EMULATOR_HOST", "")
+        reason = why_unreachable(host)
+        if reason:
+            return [unreachable(SUBJECT, "Datastore", host, reason)]
         text = "The laptop stack has no TTL policies; there is nothing to ask."
         return [unknown(SUBJECT, text)]
     project, name = deployment.settings.project, deployment.database

@@ -75,6 +75,21 @@ def fault(subject: str, text: str, fix: str) -> Finding:
     return Finding(subject, State.FAULT, text, fix)
 
 
+def unreachable(subject: str, service: str, host: str, error: object) -> Finding:
+    """Return that a service does not answer, without which nothing works.
+
+    Args:
+        subject: What was looked at.
+        service: Name of the service.
+        host: `host:port` of a local server; empty for the real service.
+        error: What was told instead.
+    """
+    if host:
+        return fault(subject, f"{service} does not answer at {host}: {error}", "adjourn up")
+    fix = "look at the network of this machine, and at https://status.cloud.google.com"
+    return fault(subject, f"{service} does not answer: {error}", fix)
+
+
 def unknown(subject: str, text: str) -> Finding:
     """Return that something could not be found out, and why."""
     return Finding(subject, State.NOT_ASKED, text)

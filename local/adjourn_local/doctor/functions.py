@@ -27,6 +27,7 @@ class Service:
         account: The account that it runs as.
         environment: Its variables.
         addresses: The addresses at which it answers.
+        checks_invokers: Whether Cloud Run asks IAM who may call it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Service:
     account: str
     environment: Mapping[str, str]
     addresses: frozenset[str]
+    checks_invokers: bool
 
 
 def url_of(deployment: Deployment, name: str) -> str:
@@ -66,6 +68,8 @@ def _read(name: str, path: str, service: Mapping[str, Any]) -> Service:
         account=template.get("serviceAccount", ""),
         environment={each["name"]: each.get("value", "") for each in container.get("env", [])},
         addresses=frozenset({service.get("uri", ""), *service.get("urls", [])}),
+        # https://cloud.google.com/run/docs/authenticating/public#invoker_check
+        checks_invokers=not service.get("invokerIamDisabled", False),
     )
 
 
@@ -112,13 +116,7 @@ def _invokers(
     deployment: Deployment, policy: Mapping[str, list[str]], service: Service
 ) -> Iterator[Finding]:
     members = policy.get(_INVOKER, [])
-    for member in sorted(_EVERYBODY & set(members)):
-        yield fault(
-            SUBJECT,
-            f"Anybody may call the {service.name} function: {member} has {_INVOKER}.",
-            f"gcloud run services remove-iam-policy-binding {_service(service)}"
-            f" --member={member} --role={_INVOKER}",
-        )
+    yield from _everybody(policy, service)
     callers = service.environment.get("ADJOURN_CALLERS", "") or deployment.settings.service_account
     for caller in filter(None, (each.strip() for each in callers.split(","))):
         if f"serviceAccount:{caller}" not in members:
@@ -127,6 +125,30 @@ def _invokers(
                 f"{caller} may not call the {service.name} function.",
                 f"terraform apply, or: gcloud run services add-iam-policy-binding"
                 f" {_service(service)} --member=serviceAccount:{caller} --role={_INVOKER}",
+            )
+
+
+def _everybody(policy: Mapping[str, list[str]], service: Service) -> Iterator[Finding]:
+    """Yield how a function is open to everybody, by whichever role and under whichever condition.
+
+    With ADJOURN_PLATFORM=cloud-run-iam, nobody else checks a signature.
+    """
+    if not service.checks_invokers:
+        yield fault(
+            SUBJECT,
+            f"Anybody may call the {service.name} function: Cloud Run does not check who calls.",
+            f"gcloud run services update {_service(service)} --invoker-iam-check",
+        )
+    for granted, members in sorted(policy.items()):
+        role, _, condition = granted.partition(" ")
+        for member in sorted(_EVERYBODY & set(members)):
+            every = " --all" if condition else ""
+            yield fault(
+                SUBJECT,
+                f"Anybody may call the {service.name} function: {member} has {role}"
+                f"{' under a condition' if condition else ''}.",
+                f"gcloud run services remove-iam-policy-binding {_service(service)}"
+                f" --member={member} --role={role}{every}",
             )
 
 

@@ -2,10 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+from google.api_core.exceptions import DeadlineExceeded, RetryError, ServiceUnavailable
+
 from adjourn.cron.jobs import Difference, differences
 from adjourn.errors import SchedulerError
 from adjourn.ports.job_scheduler import Job, JobScheduler
-from adjourn_local.doctor.finding import Deployment, Finding, fault, summed_up, unknown
+from adjourn_local.doctor.finding import (
+    Deployment,
+    Finding,
+    fault,
+    summed_up,
+    unknown,
+    unreachable,
+)
+from adjourn_local.http.reachable import why_unreachable
 
 SUBJECT = "jobs"
 
@@ -13,9 +23,14 @@ SUBJECT = "jobs"
 def check(deployment: Deployment, scheduler: JobScheduler) -> list[Finding]:
     """Return what keeps cron names from being called."""
     settings, declared = deployment.settings, deployment.app.cron_names()
+    host = settings.scheduler_host
+    if reason := why_unreachable(host):
+        return [unreachable(SUBJECT, "Cloud Scheduler", host, reason)]
     try:
         jobs = scheduler.list()
     except SchedulerError as error:
+        if isinstance(error.__cause__, ServiceUnavailable | DeadlineExceeded | RetryError):
+            return [unreachable(SUBJECT, "Cloud Scheduler", host, error.__cause__)]
         return [unknown(SUBJECT, str(error))]
     found = [
         *(_fault(each) for each in differences(jobs, declared, settings)),

@@ -2,14 +2,28 @@
 
 from collections.abc import Iterator
 
-import grpc
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import (
+    DeadlineExceeded,
+    Forbidden,
+    GoogleAPIError,
+    NotFound,
+    ServiceUnavailable,
+)
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.tasks_v2 import CloudTasksClient, Queue
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from adjourn.gcp.channels import local_channel
 from adjourn.settings import Settings
-from adjourn_local.doctor.finding import Deployment, Finding, fault, summed_up, unknown
+from adjourn_local.doctor.finding import (
+    Deployment,
+    Finding,
+    fault,
+    summed_up,
+    unknown,
+    unreachable,
+)
+from adjourn_local.http.reachable import why_unreachable
 
 SUBJECT = "queues"
 _TIMEOUT = 20
@@ -17,10 +31,14 @@ _TIMEOUT = 20
 
 def check(deployment: Deployment) -> list[Finding]:
     """Return what is wrong with the queues."""
-    names = list(deployment.queues())
+    names, host = list(deployment.queues()), deployment.settings.tasks_host
+    if reason := why_unreachable(host):
+        return [unreachable(SUBJECT, "Cloud Tasks", host, reason)]
     try:
         client = tasks_client(deployment.settings)
         found = [each for name in names for each in _faults(deployment, client, name)]
+    except (ServiceUnavailable, DeadlineExceeded) as error:
+        return [unreachable(SUBJECT, "Cloud Tasks", host, error)]
     except (GoogleAPIError, GoogleAuthError) as error:
         reason = "may not be asked" if isinstance(error, Forbidden) else "did not answer"
         return [unknown(SUBJECT, f"Cloud Tasks {reason}: {error}")]
@@ -31,7 +49,7 @@ def tasks_client(settings: Settings) -> CloudTasksClient:
     """Return a client for the real service or the settings' local one."""
     if not settings.tasks_host:
         return CloudTasksClient()
-    channel = grpc.insecure_channel(settings.tasks_host)
+    channel = local_channel(settings.tasks_host)
     return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 

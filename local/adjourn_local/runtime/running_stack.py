@@ -1,6 +1,8 @@
 """Which stacks run: each leaves a file in the folder in which it was started.
 
 The file is locked as long as the stack runs, so that one left by a killed stack is recognised.
+Those of other users are not looked at: in a folder that all may write they could lead to their
+code.
 """
 
 import fcntl
@@ -11,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
+
+from adjourn_local.private import make_private, make_private_folder
 
 _FOLDER = Path(".adjourn") / "stacks"
 
@@ -63,11 +67,11 @@ def announced(stack: RunningStack) -> Iterator[None]:
         OSError: Its folder cannot be written.
     """
     place = Path(stack.folder) / _FOLDER
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(place)
     file = place / f"{os.getpid()}.json"
     draft = file.with_suffix(".draft")
     try:
-        draft.touch(mode=0o600)
+        make_private(draft)
         with draft.open("w", encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX)
             json.dump(asdict(stack), opened, indent=2)
@@ -96,6 +100,8 @@ def find(folder: Path) -> Sequence[RunningStack]:
 def _read(file: Path) -> RunningStack | None:
     """Return the stack of a file; None if it does not run any more."""
     try:
+        if not is_own(file):
+            return None
         with file.open(encoding="utf-8") as opened:
             if not _is_locked(opened.fileno()):
                 file.unlink(missing_ok=True)
@@ -103,6 +109,11 @@ def _read(file: Path) -> RunningStack | None:
             return RunningStack(**json.load(opened))
     except (OSError, TypeError, ValueError):  # somebody else's, or of another version
         return None
+
+
+def is_own(file: Path) -> bool:
+    """Return whether a file and its folder belong to the user of this process."""
+    return file.stat().st_uid == file.parent.stat().st_uid == os.geteuid()
 
 
 def _is_locked(descriptor: int) -> bool:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.application.declarations import Declarations
-from adjourn.errors import DeclarationError
 from adjourn.tasks.arguments import check_bare, check_plain
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES, is_method, undecorated
-from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.options import DeclaredOptions, Options, declared
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.cron.periodic import Periodically
     from adjourn.startup import Once
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -32,7 +32,7 @@ class AutomaticTasks(ABC):
 
     def periodic(
         self,
-        function: None = None,
+        when: None = None,
         /,
         *,
         interval: dt.timedelta | None = None,
@@ -47,7 +47,7 @@ class AutomaticTasks(ABC):
         """Declare a function that runs regularly; a method runs on every registered object.
 
         Args:
-            function: Always None, since `interval` or `cron` is needed.
+            when: Always None, since `interval` or `cron` is given by its name.
             interval: Minimum time between two runs; zero to run at every call of Cloud Scheduler.
             cron: Instead of `interval`, a schedule: `0 3 * * *`, `every monday 09:00`,
                 `1st monday of sep,oct 09:00`, `every 5 minutes from 10:00 to 14:00`.
@@ -65,8 +65,8 @@ class AutomaticTasks(ABC):
         """
         from adjourn.cron import periodic  # noqa: PLC0415 - for those who declare one
 
-        if function is not None:
-            raise DeclarationError("Say how often: @app.periodic(interval=...) or (cron=...).")
+        periodic.check_named(when)
+        defaults = declared(options, *periodic.ARGUMENTS)
         timing = periodic.declared_timing(
             interval=interval,
             cron=cron,
@@ -77,15 +77,15 @@ class AutomaticTasks(ABC):
         )
         periodic.check_options(options)
 
-        def declared(function: Callable[..., Any]) -> Task[..., Any]:
-            check_plain(undecorated(function))
-            check_bare(undecorated(function), "periodic", given=is_method(function))
-            task: Task[..., Any] = self._declare(function, name, options)
+        def decorate(function: Callable[P, R]) -> Task[P, R]:
+            check_plain(undecorated(function), "@app.periodic")
+            check_bare(undecorated(function), "periodic", is_method=is_method(function))
+            task: Task[P, R] = self._declare(function, name, defaults)
             declaration = periodic.PeriodicDeclaration(task=task, timing=timing)
             self._declared.periodics.add(task.name, declaration)
             return task
 
-        return declared
+        return decorate
 
     def remove_periodic(self, task: Task[..., Any]) -> None:
         """Stop a function from being periodic, such as an inherited one; it stays deferred.
@@ -101,7 +101,7 @@ class AutomaticTasks(ABC):
         remove(self._declared.periodics, self._declared.objects, task)
 
     @overload
-    def startup_task(self, function: Callable[[], R], /) -> Task[[], R]: ...
+    def startup_task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def startup_task(
         self,
@@ -110,16 +110,16 @@ class AutomaticTasks(ABC):
         once_per: Once = "instance",
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
-    ) -> Callable[[Callable[[], R]], Task[[], R]]: ...
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def startup_task(
         self,
-        function: Callable[[], R] | None = None,
+        function: Callable[P, R] | None = None,
         /,
         *,
         once_per: Once = "instance",
         name: str | None = None,
         **options: Unpack[DeclaredOptions],
-    ) -> Task[[], R] | Callable[[Callable[[], R]], Task[[], R]]:
+    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Declare a function that runs, as a task, soon after a process starts.
 
         Args:
@@ -131,21 +131,21 @@ class AutomaticTasks(ABC):
         Raises:
             DeclarationError: An option or the function is wrong, or the name is taken.
         """
-        from adjourn.startup import startup_task  # noqa: PLC0415 - for those who declare one
+        from adjourn.startup import check_once, startup_task  # noqa: PLC0415 - for those who declare one
 
-        def declared(function: Callable[[], R]) -> Task[[], R]:
-            check_plain(function)
+        defaults = declared(options, "name", "once_per")
+        check_once(once_per)
+
+        def decorate(function: Callable[P, R]) -> Task[P, R]:
+            check_plain(function, "@app.startup_task")
             check_bare(function, "a startup task")
-            task: Task[[], R] = self._declare(function, name, options)
+            task: Task[P, R] = self._declare(function, name, defaults)
             self._declared.startups.add(task.name, startup_task(task, once_per))
             return task
 
-        return declared if function is None else declared(function)
+        return decorate if function is None else decorate(function)
 
-    def _declare(
-        self, function: Callable[..., Any], name: str | None, options: DeclaredOptions
-    ) -> Any:
-        defaults = Options().changed(**options)
+    def _declare(self, function: Callable[..., Any], name: str | None, defaults: Options) -> Any:
         return self._declared.declare(
             function, TASK_CLASSES, self._enqueuer, name=name, defaults=defaults
         )

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.hooks import ApplicationHooks
+from adjourn.names import plain_text
 from adjourn.registry import Registry, default_name
 from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
@@ -72,12 +74,12 @@ class Declarations:
             DeclarationError: The function is wrong, or the name is taken.
         """
         plain = undecorated(function)
-        check_plain(plain)
+        check_plain(plain, "@app.deferred")
         task: Task[..., Any] = declare(
             function,
             self.objects,
             classes,
-            name=name or default_name(plain),
+            name=plain_text(name) or default_name(plain),
             defaults=defaults,
             on_dead=on_dead,
             enqueuer=enqueuer,
@@ -85,6 +87,18 @@ class Declarations:
         task.resemble(plain)
         self.tasks.add(task.name, task, aliases)
         return task
+
+    def register(self, cls: Any, name: str | None, aliases: Sequence[str]) -> None:
+        """Register a dataclass or an enum; see `App.register`."""
+        if isinstance(aliases, str):
+            raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
+        if not isinstance(cls, type):
+            raise DeclarationError(
+                f"{cls!r:.80} is no class: write @app.register, without parentheses, above the"
+                " class, or app.register(Class, name='shop.Class')."
+            )
+        names = [plain_text(each) for each in (name or default_name(cls), *aliases)]
+        self.codec.register(cls, *names)
 
     def queues(self, default: str) -> frozenset[str]:
         """Return the short names of the queues that are used, `default` included."""

@@ -10,14 +10,18 @@ from typing import Any, ClassVar
 
 from adjourn.callable_tasks.forms import Form, InvalidParametersError, form_of, form_of_class
 from adjourn.callable_tasks.identity import User
+from adjourn.error_text import misspelled, nearest
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
 from adjourn.names import CALLABLE
 from adjourn.registry import signature
-from adjourn.tasks.arguments import is_lazy
+from adjourn.tasks.arguments import is_lazy, misfitting
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.options import DeclaredOptions, Options
+from adjourn.tasks.options import DeclaredOptions, declared
 from adjourn.tasks.task import Task
+
+_MEMBERS = ("key", "name", "descr", "options", "Parameters", "can_call", "execute")
+_MEANT = {"description": "descr", "permission": "can_call", "run": "execute", "title": "name"}
 
 _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -119,7 +123,7 @@ def define(
     task: Task[[Mapping[str, object]], None] = Task(
         name=f"{CALLABLE}{key}",
         function=run,
-        defaults=Options().changed(**cls.options),
+        defaults=declared(cls.options),
         enqueuer=enqueuer,
     )
     return CallableTaskDefinition(key=key, cls=cls, form=parameters_form, task=task)
@@ -128,6 +132,7 @@ def define(
 def _check(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, CallableTask)):
         raise DeclarationError(f"{cls!r} is not a subclass of adjourn.CallableTask.")
+    _check_names(cls)
     if cls.execute is CallableTask.execute:
         raise DeclarationError(f"{cls.__qualname__} has no method execute.")
     for name in ("execute", "can_call"):
@@ -137,6 +142,20 @@ def _check(cls: object) -> None:
         signature(cls).bind()
     except TypeError as error:
         raise DeclarationError(f"{cls.__qualname__}() cannot be made: {error}.") from error
+    misfit = misfitting(object.__new__(cls).can_call, "user")
+    if misfit:
+        raise DeclarationError(
+            f"{cls.__qualname__}.can_call: {misfit}; write def can_call(self, user)."
+        )
+
+
+def _check_names(cls: type[CallableTask]) -> None:
+    for name in vars(cls):
+        if name.startswith("_") or hasattr(CallableTask, name):
+            continue
+        meant = _MEANT.get(name) or nearest(name, _MEMBERS)
+        if meant:
+            raise DeclarationError(misspelled(f"{cls.__qualname__}.{name}", "attribute", meant))
 
 
 def _form(cls: type[CallableTask]) -> Form:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from adjourn.errors import DeclarationError, UnknownNameError
+from adjourn.names import plain_text
 from adjourn.registry import Registry
 from adjourn.tasks.methods import BoundTask, Method
 from adjourn.tasks.objects import ObjectRegistry
@@ -16,20 +17,21 @@ from adjourn.tasks.task import Task
 if TYPE_CHECKING:
     from adjourn.cron.schedule import Schedule
 
+P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
 
 _CRON_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _ZERO = dt.timedelta()
 
 
 class Periodically(Protocol):
-    """A decorator that makes a function periodic: one without arguments, or a method."""
+    """A decorator that makes a function or method periodic, all of whose parameters have defaults.
 
-    @overload
-    def __call__(self, function: Callable[[], R], /) -> Task[[], R]: ...
-    @overload
-    def __call__(self, function: Callable[[S], R], /) -> Task[[S], R]: ...
+    No type can say the latter; the decorator refuses others.
+    """
+
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]:
+        """Declare the function."""
 
 
 class Timing(NamedTuple):
@@ -129,6 +131,24 @@ def remove(
             )
 
 
+# The decorator's own arguments, beside the options of tasks.
+ARGUMENTS = ("cron", "cron_name", "grace", "interval", "name", "overlap", "time_zone")
+
+
+def check_named(when: object) -> None:
+    """Refuse what was given without a name: the function itself, an interval or a schedule.
+
+    Raises:
+        DeclarationError: Something was; the message says what to write.
+    """
+    if isinstance(when, str):
+        raise DeclarationError(f"Name the schedule: write @app.periodic(cron={when!r}).")
+    if isinstance(when, dt.timedelta):
+        raise DeclarationError(f"Name the interval: write @app.periodic(interval={when!r}).")
+    if when is not None:
+        raise DeclarationError("Say how often: @app.periodic(interval=...) or (cron=...).")
+
+
 def check_options(options: Mapping[str, object]) -> None:
     """Refuse task options that contradict the names of the tasks of slots.
 
@@ -153,11 +173,12 @@ def declared_timing(
     Raises:
         DeclarationError: An argument is wrong or contradicts another one.
     """
+    cron, cron_name, time_zone = (plain_text(each) for each in (cron, cron_name, time_zone))
     if not isinstance(cron_name, str) or not _CRON_NAME.fullmatch(cron_name):
         raise DeclarationError(
             f"cron_name={cron_name!r} must be 1 to 100 letters, digits, - and _."
         )
-    if overlap not in {"skip", "allow"}:
+    if overlap not in ("skip", "allow"):
         raise DeclarationError(f'overlap={overlap!r} must be "skip" or "allow".')
     if grace is not None and not (isinstance(grace, dt.timedelta) and grace > _ZERO):
         raise DeclarationError(f"grace={grace!r} must be a timedelta greater than zero.")
@@ -171,7 +192,9 @@ def declared_timing(
 
 def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
     if not isinstance(interval, dt.timedelta) or interval < _ZERO:
-        raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
+        is_number = isinstance(interval, int | float)
+        hint = f"; write datetime.timedelta(seconds={interval!r})" if is_number else ""
+        raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative{hint}.")
     if time_zone != "UTC":
         raise DeclarationError("An interval has no time zone; leave time_zone out, or give cron=.")
     return interval, f"every {interval}" if interval else "every call"

@@ -232,7 +232,7 @@ class PeriodicRunner:
 
     def _put(self, periodic: Periodic, name: str, slot: dt.datetime | None) -> TaskHandle:
         """Enqueue a call whose id is the name of its task, so that `once` applies to the slot."""
-        task = periodic.task.options(name=name, eta=slot, delay=None)
+        task = periodic.task.options(call_name=name, eta=slot, delay=None)
         args = (task.receiver_argument(),) if isinstance(task, BoundTask) else ()
         return self.enqueuer.enqueue(task, args, {}, call=name)
 

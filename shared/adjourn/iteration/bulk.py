@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from adjourn.errors import DeclarationError
+from adjourn.iteration.class_check import HOOKS, check_class
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.tasks.arguments import is_lazy
+
+_HOOKS = {name: HOOKS[name] for name in HOOKS if name not in {"load", "handle_entry"}}
 
 
 class _BulkIter(QueryIter[Any]):
     """Passes the keys of entities to bulk operations of Datastore."""
 
     in_bulk = True
+    _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = _HOOKS
 
     @classmethod
     def check(cls) -> None:
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: It has a `load`, or see `QueryIter.check`.
+            DeclarationError: It has a `load` or `handle_entry`, or see `QueryIter.check`.
         """
-        super().check()
-        if cls.overrides("load"):
-            raise DeclarationError(f"{cls.__name__} gets keys alone; leave load out.")
+        for hook in ("load", "handle_entry"):
+            if cls.in_bulk and cls.overrides(hook):
+                raise DeclarationError(
+                    f"{cls.__name__} gets keys alone and handles them itself; leave {hook} out, or"
+                    " make it a subclass of adjourn.QueryIter."
+                )
+        check_class(cls, cls._hooks)
 
 
 class DeleteEntitiesIter(_BulkIter):
@@ -53,6 +60,8 @@ class UpdateEntitiesIter(_BulkIter):
     defines `update_entry` with `@app.query_iter`. It may define all hooks but `handle_entry` and
     `load`.
     """
+
+    _hooks = _HOOKS | {"update_entry": ("entry", "custom_data")}
 
     def update_entry(self, entry: Any, custom_data: Any) -> bool | None:
         """Change an entity in place. Return False to leave it unchanged.
@@ -82,11 +91,9 @@ class UpdateEntitiesIter(_BulkIter):
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
         Raises:
-            DeclarationError: `update_entry` is missing or not a plain function, or the class has a
-                `load`, or see `QueryIter.check`.
+            DeclarationError: `update_entry` is missing or cannot be called, or see
+                `DeleteEntitiesIter.check`.
         """
         super().check()
         if cls.update_entry is UpdateEntitiesIter.update_entry:
             raise DeclarationError(f"{cls.__name__} needs update_entry(self, entry, custom_data).")
-        if is_lazy(cls.update_entry):
-            raise DeclarationError(f"{cls.__name__}.update_entry must be a plain function.")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.errors import EncodeError
+from adjourn.errors import DecodeError, EncodeError
+from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.payload_reference import PayloadReference
 from adjourn.state.large_payloads import LargePayloads
@@ -46,12 +47,17 @@ class CustomData:
             most_inside: Largest size in bytes of data that the entity stores itself.
 
         Raises:
-            EncodeError: They are larger than 32 MiB.
+            EncodeError: They are larger than 32 MiB, or have too many values.
             StoreError: The payload could not be written.
         """
         if len(encoded) > _MOST:
             raise EncodeError(
                 f"custom_data takes {len(encoded):,} bytes and a run can keep {_MOST:,};"
+                " store it in entities and keep their keys"
+            )
+        if len(encoded) > OF_PAYLOAD.values and not OF_PAYLOAD.holds(encoded):
+            raise EncodeError(
+                f"custom_data has more than {OF_PAYLOAD.values:,} values;"
                 " store it in entities and keep their keys"
             )
         if len(encoded) <= most_inside:
@@ -66,7 +72,10 @@ class CustomData:
             DecodeError: They cannot be decoded, or the payload is gone or was changed.
             StoreError: The payload could not be read.
         """
-        return self.codec.loads(self.load_encoded(stored))
+        encoded = self.load_encoded(stored)
+        if len(encoded) > OF_PAYLOAD.values and not OF_PAYLOAD.holds(encoded):
+            raise DecodeError("custom_data has more bytes or values than a run can keep")
+        return self.codec.loads(encoded)
 
     def load_encoded(self, stored: bytes) -> bytes:
         """Return what was given to `store`; errors are those of `load`."""

@@ -7,33 +7,30 @@ user's value can be mistaken for a marker. Decoding builds only standard and reg
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import enum
 import json
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
-from adjourn.serialization.types import STANDARD_VALUES, Extension, registered, type_name
+from adjourn.serialization.budget import MOST_DIGITS, limited_int, no_number
+from adjourn.serialization.refusal import MAX_DEPTH, TOO_DEEP, RefusedError, check_keys, hint, shown
+from adjourn.serialization.types import (
+    STAND_INS,
+    STANDARD_VALUES,
+    Extension,
+    checked,
+    registered,
+    type_name,
+)
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
 
-MAX_DEPTH = 200  # of the JSON; well within the interpreter's own recursion limit
 _NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, or within itself"
-
-
-class RefusedError(Exception):
-    """A value cannot be encoded; the path to it grows while the stack unwinds."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.path: list[str] = []
 
 
 class Codec:
@@ -51,6 +48,8 @@ class Codec:
         for extension in (*STANDARD_VALUES, *extensions):
             self._add(extension.tag, extension)
             self._by_type_name[extension.type_name] = extension
+        for name, stands_for in STAND_INS.items():
+            self._by_type_name[name] = self._by_type_name[stands_for]
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
         """Register a dataclass or an enum under a stable name; former names stay readable.
@@ -68,6 +67,16 @@ class Codec:
         self._encoders[cls] = partial(self._encode_extension, extension)
         return cls
 
+    def extend(self, extension: Extension) -> None:
+        """Let values of one more type be encoded.
+
+        Raises:
+            DeclarationError: The type or the tag is taken, or the extension is wrong.
+        """
+        extension = checked(extension)
+        self._add(extension.tag, extension)
+        self._by_type_name[extension.type_name] = extension
+
     def encode(self, value: object, path: str = "value") -> Json:
         """Return the JSON form of a value.
 
@@ -80,7 +89,7 @@ class Codec:
             where = "".join([path, *reversed(refused.path)])
             raise EncodeError(f"{where:.200}: {refused}.") from refused.__cause__
         except RecursionError:
-            raise EncodeError(f"{path}: {_TOO_DEEP}.") from None
+            raise EncodeError(f"{path}: {TOO_DEEP}.") from None
 
     def decode(self, tree: Json) -> Any:
         """Return the value that has this JSON form.
@@ -94,7 +103,7 @@ class Codec:
         try:
             return self._decode(tree, 0)
         except RecursionError:
-            raise DecodeError(f"The value is {_TOO_DEEP}.") from None
+            raise DecodeError(f"The value is {TOO_DEEP}.") from None
 
     def dumps(self, value: object, path: str = "value") -> bytes:
         """Return the JSON form of a value as bytes; raises what `encode` raises."""
@@ -111,7 +120,7 @@ class Codec:
             RefusedError: Nothing can be.
         """
         kind = type(value)
-        raise RefusedError(f"{type_name(kind)} cannot be encoded; {self._hint(kind)}")
+        raise RefusedError(f"{type_name(kind)} cannot be encoded; {hint(kind, self._knows)}")
 
     def _add(self, tag: str, extension: Extension) -> None:
         if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
@@ -149,6 +158,8 @@ class Codec:
     ) -> Json:
         is_object = _has_names(value)
         _check_depth(depth if is_object else depth + 2)
+        if not is_object:
+            check_keys(value)
         tree: dict[str, Json] = {}
         pairs: list[Json] = []
         for key, item in value.items():
@@ -158,12 +169,13 @@ class Codec:
                 else:
                     pairs.append([self._encode(key, depth + 3), self._encode(item, depth + 3)])
             except RefusedError as refused:
-                refused.path.append(f".{key}" if are_fields else f"[{_shown(key)}]")
+                refused.path.append(f".{key}" if are_fields else f"[{shown(key)}]")
                 raise
         return tree if is_object else {"$dict": pairs}
 
-    def _encode_set(self, marker: str, value: Iterable[object], depth: int) -> Json:
+    def _encode_set(self, marker: str, value: Collection[object], depth: int) -> Json:
         _check_depth(depth)
+        check_keys(value)
         # Sorted, so that equal sets are equal bytes in every process.
         return {marker: sorted(self._encode_list(value, depth + 1, "{{*}}"), key=to_json)}
 
@@ -181,21 +193,14 @@ class Codec:
             return {f"${extension.tag}": self._encode_dict(state, depth + 1, are_fields=True)}
         return {f"${extension.tag}": self._encode(state, depth + 1)}
 
-    def _hint(self, kind: type) -> str:
-        if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-            return "register the class under a stable name"
-        if issubclass(kind, dt.tzinfo):
-            return "use datetime.timezone or zoneinfo.ZoneInfo"
-        for base in kind.__mro__:
-            if base in self._encoders or base in _NATIVE or type_name(base) in self._by_type_name:
-                return f"it would be decoded as a plain {base.__name__}, so convert it to one"
-        return "pass an id or a Key from which it can be loaded"
+    def _knows(self, kind: type) -> bool:
+        return kind in self._encoders or kind in _NATIVE or type_name(kind) in self._by_type_name
 
     def _decode(self, tree: Json, depth: int) -> Any:
         if type(tree) in _NATIVE:
             return tree
         if depth > MAX_DEPTH:
-            raise DecodeError(f"The value is {_TOO_DEEP}.")
+            raise DecodeError(f"The value is {TOO_DEEP}.")
         if isinstance(tree, list):
             return [
                 item if type(item) in _NATIVE else self._decode(item, depth + 1) for item in tree
@@ -238,11 +243,12 @@ def from_json(body: bytes) -> Json:
         DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
     """
     try:
-        return _DECODER.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
+        decoder = _DECODER if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS else _CAREFUL
+        return decoder.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
     except ValueError as error:
         raise DecodeError(f"The body is not JSON: {error}.") from error
     except RecursionError:
-        raise DecodeError(f"The body is {_TOO_DEEP}.") from None
+        raise DecodeError(f"The body is {TOO_DEEP}.") from None
 
 
 def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -252,24 +258,17 @@ def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
     return tree
 
 
-def _refuse(constant: str) -> Json:
-    raise ValueError(f"{constant} is not a number of JSON")
-
-
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
-
-
-def _shown(key: object) -> str:
-    is_native = _NATIVE.get(type(key))
-    return repr(key)[:60] if is_native and is_native(key) else f"<{type(key).__name__}>"
+_HOOKS: dict[str, Any] = {"object_pairs_hook": _object, "parse_constant": no_number}
+_DECODER = json.JSONDecoder(**_HOOKS)
+_CAREFUL = json.JSONDecoder(**_HOOKS, parse_int=limited_int)
 
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise RefusedError(_TOO_DEEP)
+        raise RefusedError(TOO_DEEP)
 
 
 def _is_unicode(text: str) -> bool:

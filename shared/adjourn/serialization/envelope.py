@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.names import CallIdentity, numbered
-from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, Budget
+from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, ZLIB, Budget
 from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
@@ -27,6 +27,9 @@ REFERENCE_VERSION = 2
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
+# Neither JSON nor zlib nor UTF-8 begins with this; see `adjourn.serialization.seals`.
+SEALED = b"\xad"
+SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
@@ -145,7 +148,8 @@ class Envelope(NamedTuple):
         Raises:
             DecodeError: This version cannot read the body; no other error is raised.
         """
-        tree = from_json(budget.inflated(body))
+        is_small = len(body) <= budget.values and not body.startswith(ZLIB)
+        tree = from_json(body if is_small else budget.inflated(body))
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
@@ -185,6 +189,21 @@ class Envelope(NamedTuple):
                 f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
                 " store the data and pass its key"
             )
+
+
+def is_sealed(body: bytes) -> bool:
+    """Whether a body has a seal, whatever that is worth."""
+    return body.startswith(SEALED)
+
+
+def is_encrypted(body: bytes) -> bool:
+    """Whether the seal of a sealed body makes it unreadable."""
+    return body[1:2] == ENCRYPTED
+
+
+def key_of(body: bytes) -> str:
+    """Return the id of the key of a sealed body, in hexadecimal."""
+    return body[2:6].hex()
 
 
 def _check(content: Mapping[str, object]) -> None:

@@ -15,13 +15,20 @@ from adjourn.errors import DeclarationError
 from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
+# To compare a longer one with a Decimal takes seconds, and more than in proportion.
+_MOST_BITS = 20_000
+
 
 class Extension(NamedTuple):
     """How the codec encodes one more type: as a state, a value of a type that it already knows.
 
+    Give it to `App.add_extension`.
+
     Attributes:
-        tag: The marker in the JSON without its "$".
-        type_name: Qualified name of the type, so that it need not be imported.
+        tag: The stable name of the type in the tasks, such as `shop.Money`; the marker in the JSON
+            without its "$".
+        type_name: The class, or its qualified name, so that it need not be imported. Subclasses are
+            other types.
         state: The type or types that a state may have.
         encode: Returns the state of a value; an exception becomes an `EncodeError`.
         decode: Returns the value of a state; an exception becomes a `DecodeError`.
@@ -35,6 +42,35 @@ class Extension(NamedTuple):
     encode: Callable[[Any], object]
     decode: Callable[[Any], object]
     may_grow: bool = False
+
+
+def checked(extension: Extension) -> Extension:
+    """Return an extension of a user as the codec takes it: type by its name, tag as of a user.
+
+    Raises:
+        DeclarationError: It is wrong; the message says which part of it.
+    """
+    if not isinstance(extension, Extension):
+        raise DeclarationError(f"{extension!r:.80} is no Extension; write adjourn.Extension(...).")
+    kind: Any = extension.type_name
+    extension = extension._replace(type_name=type_name(kind) if isinstance(kind, type) else kind)
+    states = extension.state if isinstance(extension.state, tuple) else (extension.state,)
+    tag: Any = extension.tag
+    are_right = {
+        "tag": isinstance(tag, str) and tag and "$" not in tag,
+        "type_name": isinstance(kind, type) or (isinstance(kind, str) and "." in kind),
+        "state": all(isinstance(each, type) for each in states),
+        "encode": callable(extension.encode),
+        "decode": callable(extension.decode),
+    }
+    for name, is_right in are_right.items():
+        if not is_right:
+            value = getattr(extension, name)
+            raise DeclarationError(
+                f"Extension({name}={value!r:.80}): write adjourn.Extension(tag="
+                "'shop.Money', type_name=Money, state=str, encode=str, decode=Money)."
+            )
+    return extension._replace(tag=f":{extension.tag}")
 
 
 def type_name(kind: type) -> str:
@@ -83,6 +119,18 @@ def _base64(value: bytes) -> str:
 
 def _unbase64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
+
+
+def _hex(value: int) -> str:
+    if value.bit_length() > _MOST_BITS:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return hex(value)
+
+
+def _unhex(text: str) -> int:
+    if len(text) > len("-0x") + _MOST_BITS // 4:
+        raise ValueError(f"an int may have {_MOST_BITS:,} bits")
+    return int(text, base=16)
 
 
 def _pairs(items: list[Any]) -> object:
@@ -136,7 +184,10 @@ def registered(cls: Any, tag: str) -> Extension:
         )
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):
         return _dataclass(cls, tag)
-    raise DeclarationError(f"{cls!r} is neither a dataclass nor an enum; use an Extension.")
+    raise DeclarationError(
+        f"{cls!r:.80} is neither a dataclass nor an enum; say how it is encoded with"
+        " app.add_extension(adjourn.Extension(...))."
+    )
 
 
 def _dataclass(cls: Any, tag: str) -> Extension:
@@ -146,7 +197,9 @@ def _dataclass(cls: Any, tag: str) -> Extension:
     except TypeError as error:
         raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
     if cls.__new__ is not object.__new__:
-        raise DeclarationError(f"{type_name(cls)} may be more than its fields; use an Extension.")
+        raise DeclarationError(
+            f"{type_name(cls)} may be more than its fields; use app.add_extension."
+        )
 
     def encode(value: object) -> dict[str, object]:
         return {name: getattr(value, name) for name in fields if hasattr(value, name)}
@@ -162,7 +215,7 @@ def _dataclass(cls: Any, tag: str) -> Extension:
 
 
 STANDARD_VALUES = (
-    exact("int", "builtins.int", str, hex, partial(int, base=16)),
+    exact("int", "builtins.int", str, _hex, _unhex),
     exact("float", "builtins.float", str, str, float),
     exact(
         "str",
@@ -187,3 +240,9 @@ STANDARD_VALUES = (
     _from_str("decimal", "decimal.Decimal"),
     _from_str("uuid", "uuid.UUID"),
 )
+
+# What a library for tests puts in the place of a type while it stops the clock.
+STAND_INS = {
+    "freezegun.api.FakeDate": "datetime.date",
+    "freezegun.api.FakeDatetime": "datetime.datetime",
+}

@@ -86,7 +86,7 @@ class Enqueuer:
         """
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
-        name = task.defaults.name
+        name = task.defaults.call_name
         return self._create(self._prepare(task, args, kwargs, name, call, user_start=user_start))
 
     def _enqueue_unique(
@@ -123,7 +123,7 @@ class Enqueuer:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 
         def prepared() -> Iterator[_Prepared | EncodeError | EnqueueError]:
-            batch = task.defaults.name
+            batch = task.defaults.call_name
             for index, args in enumerate(calls):
                 name = batch and f"{numbered(batch, index)}-{index}"
                 try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError, EncodeError, UnknownNameError
+from adjourn.names import plain_text
 from adjourn.registry import Registry, default_name
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.types import Extension, type_name
@@ -38,13 +39,15 @@ class ObjectRegistry:
         Raises:
             DeclarationError: The path is empty or taken, or the object already has one.
         """
+        if isinstance(item, str) and not isinstance(path, str):
+            raise DeclarationError(f"{path!r:.80} is no path; write app.add_object({item!r}, ...).")
         if id(item) in self._paths:
             raise DeclarationError(
                 f"The object at {path!r} is already registered as {self._paths[id(item)]!r};"
                 " register it once."
             )
         self._objects.add(path, item)
-        self._paths[id(item)] = path
+        self._paths[id(item)] = plain_text(path)
 
     def own(self, task: str, owner: type) -> None:
         """Remember the class that defines a method."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
-from adjourn.clock import in_utc
+from adjourn.error_text import nearest
 from adjourn.errors import DeclarationError
-from adjourn.names import TASK_NAME
+from adjourn.names import TASK_NAME, plain_text
 from adjourn.settings import is_queue
+from adjourn.tasks.plain_values import (
+    is_aware,
+    plain_duration,
+    plain_instant,
+    plain_number,
+)
 
 Duration = dt.timedelta | float
 
@@ -42,8 +48,9 @@ class DeclaredOptions(TypedDict, total=False):
 class CallOptions(DeclaredOptions, total=False):
     """Options of a call; see `Options`."""
 
+    call_name: str | None
     eta: dt.datetime | None
-    name: str | None
+    name: str | None  # the former name of call_name
     transaction: object
 
 
@@ -54,7 +61,8 @@ class Options(NamedTuple):
         queue: Short name of the queue; the application's default queue if None.
         delay: Earliest start, counted from the call.
         eta: Earliest start, an aware datetime; it may be years ahead. It is kept in UTC.
-        name: Name of the task; a second call under the same name enqueues nothing.
+        call_name: Name of the call and its task in Cloud Tasks; a second call under the same name
+            enqueues nothing.
         expires: A call that has not run this long after its earliest start is dropped.
         timeout: How long an attempt may take, 15 seconds to 30 minutes and no longer than the
             function itself (`ADJOURN_FUNCTION_TIMEOUT`); Cloud Tasks' 10 minutes if None.
@@ -79,7 +87,7 @@ class Options(NamedTuple):
     queue: str | None = None
     delay: dt.timedelta | None = None
     eta: dt.datetime | None = None
-    name: str | None = None
+    call_name: str | None = None
     expires: dt.timedelta | None = None
     timeout: dt.timedelta | None = None
     max_retries: int | None = None
@@ -99,10 +107,13 @@ class Options(NamedTuple):
         Raises:
             DeclarationError: An option is unknown, out of range or contradicts another.
         """
-        for name in changes:
+        given: Mapping[str, Any] = changes
+        if "name" in given:
+            given = _with_call_name(given)
+        for name in given:
             if name not in self._fields:
                 raise DeclarationError(f"There is no option {name!r}; {_hint(name, self._fields)}")
-        options = self._replace(**{k: _converted(k, v) for k, v in changes.items()})
+        options = self._replace(**{name: _plain(name, each) for name, each in given.items()})
         for mistake in options.mistakes():
             raise DeclarationError(mistake)
         return options
@@ -113,8 +124,9 @@ class Options(NamedTuple):
         yield from self._wrong_uniqueness()
         if self.queue is not None and not is_queue(self.queue):
             yield f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens."
-        if self.name is not None and not is_name(self.name):
-            yield f"name={self.name!r} must be 1 to 500 letters, digits, hyphens or underscores."
+        if self.call_name is not None and not is_name(self.call_name):
+            wanted = "1 to 500 letters, digits, hyphens or underscores"
+            yield f"call_name={self.call_name!r} must be {wanted}."
         if self.max_retries is not None and not _is_count(self.max_retries):
             yield f"max_retries={self.max_retries!r} must be a whole number from 0."
         for name in ("once", "no_retry"):
@@ -124,21 +136,22 @@ class Options(NamedTuple):
             yield "no_retry contradicts max_retries; leave one of them out."
 
     def _wrong_uniqueness(self) -> Iterator[str]:
-        if self.unique_by not in {None, "arguments", "task"}:
+        if self.unique_by not in (None, "arguments", "task"):
             yield f'unique_by={self.unique_by!r} must be "arguments" or "task".'
-        if self.unique_until not in {None, "begun", "done"}:
+        if self.unique_until not in (None, "begun", "done"):
             yield f'unique_until={self.unique_until!r} must be "begun" or "done".'
         for name in ("unique_for", "unique_until"):
             if getattr(self, name) is not None and self.unique_by is None:
                 yield f'{name} needs unique_by="arguments" or unique_by="task".'
-        if self.unique_by is not None and self.name is not None:
-            yield "Give name or unique_by, not both: a unique call has a name of its own."
+        if self.unique_by is not None and self.call_name is not None:
+            yield "Give call_name or unique_by, not both: a unique call has a name of its own."
 
     def _wrong_times(self) -> Iterator[str]:
         if self.delay is not None and self.eta is not None:
             yield "Give delay or eta, not both; delay=None undoes a declared delay."
         if self.eta is not None and not is_aware(self.eta):
-            yield "eta must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC."
+            wanted = "an aware datetime; add a time zone, such as tzinfo=datetime.UTC"
+            yield f"eta={self.eta!r:.80} must be {wanted}."
         for name in ("delay", "spread"):
             if (getattr(self, name) or _NONE) < _NONE:
                 yield f"{name} must not be negative."
@@ -199,36 +212,81 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and TASK_NAME.fullmatch(value) is not None
 
 
-def is_aware(value: object) -> bool:
-    """Whether it is an aware datetime."""
-    return isinstance(value, dt.datetime) and value.utcoffset() is not None
+def declared(options: Mapping[str, Any], *own: str) -> Options:
+    """Return the options of a declaration.
+
+    Args:
+        options: What was given to the decorator beside its own arguments.
+        own: Names of the decorator's own arguments, for the message about an unknown one.
+
+    Raises:
+        DeclarationError: An option is unknown, wrong, or only for calls; the message says the fix.
+    """
+    known = {*Options._fields, *own} - _OF_CALLS
+    for name in options:
+        if name in _OF_CALLS:
+            raise DeclarationError(
+                f"{name} is an option of a call, not of the declaration: write"
+                f" task.options({name}=...).defer(...)."
+            )
+        if name not in known:
+            raise DeclarationError(f"There is no option {name!r}; {_hint(name, known)}")
+    return Options().changed(**options)
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+_OF_CALLS = frozenset({"call_name", "eta", "transaction"})
+# What the options are called elsewhere.
+_ELSEWHERE = {
+    "at": "eta",
+    "backoff": "min_backoff",
+    "countdown": "delay",
+    "deadline": "timeout",
+    "every": "interval",
+    "jitter": "spread",
+    "max_attempts": "max_retries",
+    "queue_name": "queue",
+    "retries": "max_retries",
+    "run_at": "eta",
+    "schedule": "cron",
+    "schedule_time": "eta",
+    "task_name": "call_name",
+    "time_limit": "timeout",
+    "ttl": "expires",
+    "tz": "time_zone",
+}
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    elsewhere = _ELSEWHERE.get(name)
+    near = elsewhere if elsewhere in known else nearest(name, known)
+    return f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known))}"
+
+
+def _with_call_name(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "call_name" in options:
+        raise DeclarationError("Give call_name alone; name is its former name.")
+    warnings.warn(
+        "The option name is called call_name: write task.options(call_name=...).",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    return {"call_name" if key == "name" else key: value for key, value in options.items()}
 
 
 _DURATIONS = frozenset(
     {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
 )
+_TEXTS = frozenset({"call_name", "queue", "unique_by", "unique_until"})
 
 
-def _converted(name: str, value: Any) -> Any:
-    """Return a duration as a timedelta, an instant in UTC, and anything else as it is."""
-    if name == "eta" and is_aware(value):
-        try:
-            return in_utc(value)
-        except OverflowError:
-            return _NEVER
-    if name not in _DURATIONS or value is None or isinstance(value, dt.timedelta):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DeclarationError(f"{name}={value!r} must be a timedelta or a number of seconds.")
-    try:
-        return dt.timedelta(seconds=value)
-    except (OverflowError, ValueError):
-        raise DeclarationError(f"{name}={value!r} is not a number of seconds.") from None
+def _plain(name: str, value: Any) -> Any:
+    if name in _DURATIONS:
+        return plain_duration(name, value)
+    if name in _TEXTS:
+        return plain_text(value)
+    if name == "eta":
+        return plain_instant(value)
+    return plain_number(value) if name == "max_retries" else value
 
 
 def _is_count(value: object) -> bool:

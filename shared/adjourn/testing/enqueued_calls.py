@@ -137,13 +137,16 @@ class ExpectedCall:
             return {}
         eta = options.start(made.enqueued_at, CHANCE)
         expected = {
-            "name": options.name or call.name,
+            "call_name": options.call_name or call.name,
             "queue": options.queue or self.default_queue,
             "eta": eta,
             "expires_at": options.expires and (eta or made.enqueued_at) + options.expires,
             **{name: getattr(options, name) for name in _CARRIED},
         }
-        found = {"name": call.name, **{name: getattr(made, name) for name in list(expected)[1:]}}
+        found = {
+            "call_name": call.name,
+            **{name: getattr(made, name) for name in list(expected)[1:]},
+        }
         return {name: value for name, value in expected.items() if value != found[name]}
 
     def _check(self) -> None:

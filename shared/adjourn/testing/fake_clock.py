@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from adjourn.tasks.options import is_aware
+from adjourn.tasks.plain_values import is_aware
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

@@ -149,7 +149,7 @@ def _options(task: Task[..., Any], given: Mapping[str, Any]) -> CallOptions:
         "queue": None if queue == DEFAULT_QUEUE else queue,
         "delay": _delay(given.get("_countdown")),
         "eta": _eta(given.get("_eta")),
-        "name": _name(given.get("_name")),
+        "call_name": _name(given.get("_name")),
     }
     return {name: value for name, value in options.items() if value is not None}  # type: ignore[return-value]  # the names are its own
 

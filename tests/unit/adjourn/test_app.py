@@ -72,7 +72,10 @@ def test_a_task_is_named_after_its_function_unless_it_is_given_a_name(app):
     [coroutine, generator, async_generator, Walk, functools.partial(plain), print, "plain"],
 )
 def test_only_plain_functions_can_be_deferred(app, function):
-    with pytest.raises(DeclarationError, match=r"is not a plain function \(def \.\.\.\)"):
+    with pytest.raises(
+        DeclarationError,
+        match=r"plain functions for now|is a generator|is a class|is not a function|by their names",
+    ):
         app.deferred(name="x")(function)
 
 
@@ -117,7 +120,9 @@ def test_a_periodic_function_takes_no_arguments(app):
     def report(day):
         pass
 
-    with pytest.raises(DeclarationError, match="report is periodic, so it takes no arguments"):
+    with pytest.raises(
+        DeclarationError, match="report is periodic, so it is called without arguments"
+    ):
         app.periodic(interval=HOUR, name="report")(report)
 
     assert app.deferred(name="report")(plain).name == "report"
@@ -125,7 +130,7 @@ def test_a_periodic_function_takes_no_arguments(app):
 
 @pytest.mark.parametrize("function", [coroutine, 5])
 def test_only_plain_functions_can_be_periodic(app, function):
-    with pytest.raises(DeclarationError, match="is not a plain function"):
+    with pytest.raises(DeclarationError, match=r"plain functions for now|is not a function"):
         app.periodic(interval=HOUR, name="x")(function)
 
 
@@ -162,21 +167,30 @@ def test_only_subclasses_of_query_iter_iterate(app, cls):
     ("members", "message"),
     [
         ({}, r"Made needs handle_entry\(self, entry, custom_data\)"),
-        ({"handle_entry": handle_entry_async}, r"Made\.handle_entry must be a plain function"),
-        ({"handle_entry": handle_entry_lazily}, r"Made\.handle_entry must be a plain function"),
+        (
+            {"handle_entry": handle_entry_async},
+            r"Made\.handle_entry is async or a generator",
+        ),
+        (
+            {"handle_entry": handle_entry_lazily},
+            r"Made\.handle_entry is async or a generator",
+        ),
         (
             {"handle_entry": handle_entry, "handle_finish": handle_entry_async},
-            r"Made\.handle_finish must be a plain function",
+            r"Made\.handle_finish is async or a generator",
         ),
-        ({"batch_size": 0}, r"Made\.batch_size must be a whole number from 1 to 1000"),
-        ({"batch_size": 1001}, r"Made\.batch_size must be"),
-        ({"batch_size": 1.5}, r"Made\.batch_size must be"),
-        ({"batch_size": True}, r"Made\.batch_size must be"),
-        ({"step_seconds": 0}, r"Made\.step_seconds must be more than 0 and at most 300"),
-        ({"step_seconds": 301}, r"Made\.step_seconds must be"),
-        ({"step_seconds": float("nan")}, r"Made\.step_seconds must be"),
-        ({"step_seconds": "20"}, r"Made\.step_seconds must be"),
-        ({"queue_name": "my_queue"}, "queue='my_queue' must be 1 to 100 letters"),
+        ({"batch_size": 0}, r"Made\.batch_size=.* must be a whole number from 1 to 1000"),
+        ({"batch_size": 1001}, r"Made\.batch_size=.* must be"),
+        ({"batch_size": 1.5}, r"Made\.batch_size=.* must be"),
+        ({"batch_size": True}, r"Made\.batch_size=.* must be"),
+        (
+            {"step_seconds": 0},
+            r"Made\.step_seconds=0 must be a number of seconds",
+        ),
+        ({"step_seconds": 301}, r"Made\.step_seconds=.* must be"),
+        ({"step_seconds": float("nan")}, r"Made\.step_seconds=.* must be"),
+        ({"step_seconds": "20"}, r"Made\.step_seconds=.* must be"),
+        ({"queue_name": "my_queue"}, "Made.queue_name='my_queue' must be 1 to 100"),
     ],
 )
 def test_a_wrong_iteration_is_refused_with_the_fix(app, members, message):

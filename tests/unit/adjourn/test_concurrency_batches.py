@@ -37,7 +37,7 @@ def test_each_item_is_a_call(box, send, calls):
 
 
 def test_several_iterables_give_an_argument_each(box, send, calls):
-    list(send.imap("ab", itertools.repeat("c")))
+    list(send.imap(["a", "b"], itertools.repeat("c")))
 
     box.drain()
     assert calls == [("a", "c"), ("b", "c")]
@@ -67,7 +67,7 @@ def test_a_failing_iterable_raises_once_all_earlier_items_are_enqueued(box, send
 
 
 def test_options_hold_for_every_call(box, send):
-    handles = list(send.options(queue="mail", delay=60, max_retries=3).map("ab"))
+    handles = list(send.options(queue="mail", delay=60, max_retries=3).map(["a", "b"]))
 
     assert {each.queue for each in handles} == {"mail"}
     assert {each.eta for each in handles} == {q.due for q in box.queue.tasks.values()}
@@ -93,7 +93,7 @@ def test_what_the_queue_refuses_is_the_result_of_each(app, send):
 
 
 def test_a_named_batch_that_is_repeated_enqueues_only_what_is_missing(box, send):
-    batch = send.options(name="import-1")
+    batch = send.options(call_name="import-1")
     interrupted = list(batch.map(range(3)))
 
     repeated = list(batch.map(range(5)))
@@ -105,7 +105,7 @@ def test_a_named_batch_that_is_repeated_enqueues_only_what_is_missing(box, send)
 
 def test_batches_of_other_names_are_other_batches(box, send):
     for name in ("a", "a-1"):
-        list(send.options(name=name).map(range(12)))
+        list(send.options(call_name=name).map(range(12)))
 
     assert len(box.queue.tasks) == 24
 

@@ -125,24 +125,30 @@ def test_all_that_is_wrong_is_told_at_once():
         "- ADJOURN_LOCATON is not a setting of adjourn; did you mean ADJOURN_LOCATION?",
         "- ADJOURN_LOCATION is not set: the region of the queues, such as europe-west1.",
         "- ADJOURN_CRON_URL='http://cron' must be an https:// URL (http:// on loopback only).",
-        "- 'somebody' is not the e-mail address of a service account.",
+        "- ADJOURN_CALLERS: 'somebody' is not the e-mail address of a service account.",
         "- ADJOURN_QUEUE='my_queue' must be 1 to 100 letters, digits or hyphens.",
     ]
 
 
-@pytest.mark.parametrize("seconds", ["14", "3601", "60s", "1e3", "-60", ""])
-def test_the_timeout_of_the_function_is_one_that_it_can_have(seconds):
-    (found,) = mistakes(ADJOURN_FUNCTION_TIMEOUT=seconds)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("14", 14), ("3601", 3601), ("60s", "60s"), ("1e3", "1e3"), ("-60", "-60"), ("", 0)],
+)
+def test_the_timeout_of_the_function_is_one_that_it_can_have(text, value):
+    (found,) = mistakes(ADJOURN_FUNCTION_TIMEOUT=text)
 
     assert found.startswith(
-        "- ADJOURN_FUNCTION_TIMEOUT must be the deferred function's own timeout"
+        f"- ADJOURN_FUNCTION_TIMEOUT={value!r} must be the deferred function's own timeout"
     )
 
 
-@pytest.mark.parametrize("seconds", ["0", "61", "5s", "0.5", "-1", ""])
-def test_the_timeout_of_datastore_is_at_most_its_own(seconds):
-    assert mistakes(ADJOURN_DATASTORE_TIMEOUT=seconds) == [
-        "- ADJOURN_DATASTORE_TIMEOUT must be a whole number of seconds from 1 to 60."
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("61", 61), ("5s", "5s"), ("0.5", "0.5"), ("-1", "-1"), ("", 0)],
+)
+def test_the_timeout_of_datastore_is_at_most_its_own(text, value):
+    assert mistakes(ADJOURN_DATASTORE_TIMEOUT=text) == [
+        f"- ADJOURN_DATASTORE_TIMEOUT={value!r} must be a whole number of seconds from 1 to 60."
     ]
 
 
@@ -270,7 +276,7 @@ def test_what_google_would_refuse_is_told_at_the_start(name, value, wanted):
 @pytest.mark.parametrize("email", ["tasks@shop@example", "my tasks@shop.example", "@shop.example"])
 def test_an_address_is_one_of_an_account(email):
     assert mistakes(ADJOURN_CALLERS=email) == [
-        f"- {email!r} is not the e-mail address of a service account."
+        f"- ADJOURN_CALLERS: {email!r} is not the e-mail address of a service account."
     ]
 
 

@@ -387,7 +387,7 @@ def test_a_wrong_option_is_refused(note, options, said):
 
 
 def test_it_takes_no_arguments(app):
-    with pytest.raises(adjourn.DeclarationError, match="is a startup task, so it takes no arg"):
+    with pytest.raises(adjourn.DeclarationError, match="startup task, so it is called without"):
 
         @app.startup_task(name="warm")
         def warm(x): ...
@@ -397,5 +397,7 @@ async def lazy(): ...
 
 
 def test_what_would_not_run_is_refused(app):
-    with pytest.raises(adjourn.DeclarationError, match="is not a plain function"):
+    with pytest.raises(
+        adjourn.DeclarationError, match=r"plain functions for now|is not a function"
+    ):
         app.startup_task(lazy)

@@ -129,7 +129,9 @@ def test_class_methods_and_static_methods_run_once(app, box, ran):
 def test_a_method_takes_nothing_but_its_object(app):
     scope = {"app": app, "hour": HOUR, "__name__": __name__}
 
-    with pytest.raises(DeclarationError, match="sweep is periodic, so it takes no arguments"):
+    with pytest.raises(
+        DeclarationError, match="sweep is periodic, so it is called without arguments"
+    ):
         exec(
             "class Shop:\n    @app.periodic(interval=hour)\n    def sweep(self, day): pass\n", scope
         )

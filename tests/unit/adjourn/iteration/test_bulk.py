@@ -189,9 +189,13 @@ async def later(self, entry, custom_data):
     ("base", "members", "message"),
     [
         (adjourn.UpdateEntitiesIter, {}, "needs update_entry"),
-        (adjourn.UpdateEntitiesIter, {"update_entry": later}, "must be a plain function"),
-        (adjourn.DeleteEntitiesIter, {"load": lambda _, e: e}, "gets keys alone; leave load out"),
-        (adjourn.DeleteEntitiesIter, {"handle_entry": lambda *_: None}, "leave one of them out"),
+        (adjourn.UpdateEntitiesIter, {"update_entry": later}, "hooks are plain functions"),
+        (
+            adjourn.DeleteEntitiesIter,
+            {"load": lambda _, e: e},
+            "gets keys alone and handles them itself; leave load out",
+        ),
+        (adjourn.DeleteEntitiesIter, {"handle_entry": lambda *_: None}, "leave handle_entry out"),
     ],
 )
 def test_what_makes_no_sense_is_refused(app, base, members, message):

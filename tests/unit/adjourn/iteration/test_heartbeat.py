@@ -23,16 +23,16 @@ class Walk(QueryIter):
     """Does what a test says."""
 
     step_seconds = 20
-    on_entry = on_finish = staticmethod(lambda: None)
+    _on_entry = _on_finish = staticmethod(lambda: None)
     notes: list[object]
 
     def handle_entry(self, entry, custom_data):  # noqa: ARG002
         self.notes.append(entry)
-        self.on_entry()
+        self._on_entry()
 
     def handle_finish(self, total_count, custom_data):  # noqa: ARG002
         self.notes.append(f"finished {total_count}")
-        self.on_finish()
+        self._on_finish()
 
     def on_pause(self, custom_data):  # noqa: ARG002
         self.notes.append("paused")
@@ -67,7 +67,7 @@ def test_a_finish_that_takes_longer_than_its_lease_is_called_once(box, declare, 
             box.clock.advance(LONG)
             outcomes.append(lose_answer(box, queued))
 
-    run = declare(on_finish=finish).start(QUERY)
+    run = declare(_on_finish=finish).start(QUERY)
     deliver_next(box)
     queued = box.queue.due()[0]
 
@@ -85,7 +85,7 @@ def test_an_entity_that_takes_longer_than_the_lease_is_handled_once(box, declare
         box.clock.advance(LONG)
         outcomes.append(lose_answer(box, queued))
 
-    run = declare(on_entry=handle).start(QUERY)
+    run = declare(_on_entry=handle).start(QUERY)
     queued = box.queue.due()[0]
     box.deliver(queued)
 
@@ -105,7 +105,7 @@ def test_a_run_is_not_paused_while_a_hook_runs(box, declare, ran):
         box.drain()
         seen.append(run.fetch().status)
 
-    run = declare(on_entry=handle).start(QUERY)
+    run = declare(_on_entry=handle).start(QUERY)
     deliver_next(box)
 
     assert seen == [Status.PAUSING]
@@ -196,7 +196,7 @@ def test_a_lease_of_any_length_is_renewed(box, declare, ran, lease_seconds):
         box.clock.advance(dt.timedelta(seconds=3 * lease_seconds))
         outcomes.append(lose_answer(box, queued))
 
-    declare(on_entry=handle, lease_seconds=lease_seconds).start(QUERY)
+    declare(_on_entry=handle, lease_seconds=lease_seconds).start(QUERY)
     queued = box.queue.due()[0]
     box.deliver(queued)
 
@@ -213,7 +213,7 @@ def test_a_hook_that_hangs_loses_its_lease_in_the_end(box, declare, ran):
             box.clock.advance(dt.timedelta(minutes=62))
             outcomes[0] = lose_answer(box, queued)
 
-    declare(on_entry=hang).start(QUERY)
+    declare(_on_entry=hang).start(QUERY)
     queued = box.queue.due()[0]
 
     assert box.deliver(queued) is Outcome.BUSY
@@ -236,7 +236,7 @@ def test_a_heartbeat_that_fails_is_repeated(box, declare, ran, lines):
             box.clock.advance(LONG)
             outcomes.append(lose_answer(box, queued))
 
-    declare(on_entry=handle, step_seconds=300).start(QUERY)
+    declare(_on_entry=handle, step_seconds=300).start(QUERY)
     queued = box.queue.due()[0]
     box.deliver(queued)
     box.drain()
@@ -253,7 +253,7 @@ def test_a_step_that_lost_its_lease_ends_at_the_next_heartbeat(box, declare, ran
             lose_answer(box, queued)
             box.clock.advance(SECOND)
 
-    declare(on_entry=handle).start(QUERY)
+    declare(_on_entry=handle).start(QUERY)
     queued = box.queue.due()[0]
 
     assert box.deliver(queued) is Outcome.BUSY
@@ -304,7 +304,7 @@ def test_a_heartbeat_never_takes_back_a_position_that_is_being_saved(
             beats[0].join(10)
             seen.append(box.store.get([shard_key(run.id, 0)])[0]["done"])
 
-    run = declare(on_entry=handle, step_seconds=300).start(QUERY)
+    run = declare(_on_entry=handle, step_seconds=300).start(QUERY)
     for _ in range(3):
         with suppress(CrashError):
             deliver_next(box)
@@ -342,7 +342,7 @@ def test_entities_that_wait_do_not_put_off_the_end(box, declare):
         run.cancel()
         raise RuntimeError("broken")
 
-    run = declare(on_entry=fail).start(QUERY)
+    run = declare(_on_entry=fail).start(QUERY)
     deliver_next(box)
     assert box.store.get([shard_key(run.id, 0)])[0]["due_at"] > box.clock.now()
 

@@ -367,7 +367,7 @@ def test_every_function_refuses_strangers(box, receiver):
 
 def test_every_line_of_a_delivery_says_which_it_was(box, work, raises, lines):
     raises.append(RuntimeError("broken"))
-    queued = enqueue(box, work, queue="mail", name="once")
+    queued = enqueue(box, work, queue="mail", call_name="once")
     queued.attempt = Attempt(retry_count=2)
 
     box.deliver(queued)

@@ -53,8 +53,8 @@ def test_a_call_that_has_ended_is_neither_found_nor_cancelled(box, work):
 
 
 def test_the_handle_of_a_call_that_existed_deletes_its_task_alone(box, work):
-    work.options(name="one").defer()
-    second = work.options(name="one").defer()
+    work.options(call_name="one").defer()
+    second = work.options(call_name="one").defer()
 
     assert second.cancel()
     assert box.queue.tasks == {}

@@ -157,7 +157,7 @@ def former_name(task, *args):
 @pytest.mark.parametrize("has_run", [False, True])
 def test_a_call_of_an_earlier_version_is_a_duplicate(box, paint, args, has_run):
     plain = paint.options(unique_by=None, unique_for=None)
-    paint.options(unique_by=None, name=former_name("paint", *args)).defer(*args)
+    paint.options(unique_by=None, call_name=former_name("paint", *args)).defer(*args)
     if has_run and args == (1,):
         box.drain()
 
@@ -363,7 +363,7 @@ def test_a_call_that_crashed_before_it_was_enqueued_is_made_good_by_the_next(
         ({"unique_for": 0}, "unique_for must be more than zero"),
         ({"unique_until": "ended"}, 'must be "begun" or "done"'),
         ({"unique_by": None, "unique_until": "done"}, 'unique_until needs unique_by="arguments"'),
-        ({"name": "x"}, "Give name or unique_by, not both"),
+        ({"call_name": "x"}, "Give call_name or unique_by, not both"),
     ],
 )
 def test_what_contradicts_itself_is_refused(work, changes, message):

@@ -315,7 +315,7 @@ class TestAssertEnqueued:
             {"queue": "slow"},
             {"delay": 60},
             {"eta": START + HOUR},
-            {"name": "one"},
+            {"call_name": "one"},
             {"expires": 60},
             {"timeout": 60},
             {"max_retries": 1},

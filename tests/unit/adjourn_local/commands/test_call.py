@@ -30,14 +30,29 @@ def status(*arguments):
         (["run"], "the following arguments are required: key"),
         (["list"], "Give --url or set ADJOURN_DEFERRED_URL"),
         (["list", "--url", "http://shop.example"], "Give --url or set ADJOURN_DEFERRED_URL"),
-        (["list", "--url", "http://127.0.0.1:9"], "Give --user EMAIL, and set the variables"),
-        (["list", "--url", "http://127.0.0.1:9", "--user", "a@b"], "Give --user EMAIL, and set"),
+        (["list", "--url", "http://127.0.0.1:9"], "Say who asks: --user EMAIL"),
+        (
+            ["list", "--url", "http://127.0.0.1:9", "--user", "a@b"],
+            "ADJOURN_KEYS_URL='' is no laptop stack's, which would issue a token for a@b",
+        ),
         (["list", "--url", "https://shop.example", "--token", "a\nb"], "A token is one word"),
     ],
 )
 def test_wrong_usage_is_said(capsys, arguments, said):
     assert status(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_of_what_is_missing_only_that_is_said(capsys, monkeypatch):
+    monkeypatch.setenv("ADJOURN_KEYS_URL", KEYS)
+
+    assert status("list", "--url", "http://127.0.0.1:9", "--user", "a@b") == 2
+    assert "ADJOURN_PEOPLE_AUDIENCES is not set" in capsys.readouterr().err
+    monkeypatch.setenv("ADJOURN_PEOPLE_AUDIENCES", "people")
+    assert status("list", "--url", "http://127.0.0.1:9") == 2
+    assert capsys.readouterr().err == (
+        "adjourn: Say who asks: --user EMAIL, on the laptop stack any address.\n"
+    )
 
 
 def test_what_does_not_speak_http_is_said(capsys):

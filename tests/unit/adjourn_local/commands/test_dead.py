@@ -2,9 +2,11 @@
 
 import datetime as dt
 import io
+import socket
 
 import pytest
 
+from adjourn.iteration.runs import Step
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import PayloadReference
@@ -61,7 +63,7 @@ def test_missing_settings_are_said(monkeypatch, capsys):
     assert status("list") == 2
     told = capsys.readouterr().err
     assert "ADJOURN_LOCATION is not set" in told
-    assert "`adjourn up` prints these" in told
+    assert "A laptop stack that was started here" in told
 
 
 def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
@@ -76,7 +78,13 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
 
 
 def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):
-    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", f"127.0.0.1:{listener.getsockname()[1]}")
+        assert status("show", "a\udcff") == 2
 
-    assert status("show", "a\udcff") == 2
     assert "'a\\udcff' is not Unicode text" in capsys.readouterr().err
+
+
+def test_the_step_of_an_iteration_is_told_in_words():
+    assert call_lines(Step("r1", 3, 7, 1).encode()) == ["step 7 of shard 3 of the run r1"]
+    assert call_lines(Step("r1", None, 2, 1).encode()) == ["step 2 of the run r1"]

@@ -82,3 +82,14 @@ def test_what_cannot_be_read_is_no_stack(stack, tmp_path, content):
         file.write_text(text)
         assert json.loads(text)["environment"] == {"A": "é"}
         assert find(tmp_path) == [stack]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("given_away", [".", "{pid}.json"])
+def test_a_stack_of_somebody_else_is_not_trusted(stack, tmp_path, given_away):
+    """In a folder that all may write, such as /tmp, it could lead to code of his."""
+    with announced(stack):
+        os.chown(
+            tmp_path / ".adjourn" / "stacks" / given_away.format(pid=os.getpid()), 12345, 12345
+        )
+        assert find(tmp_path) == []
