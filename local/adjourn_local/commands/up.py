@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 
 from adjourn import AdjournError, App
@@ -118,10 +119,12 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
 def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[None]:
     """Let commands find the stack, and write the file that `--env-file` names."""
     environment = stack.environment()
-    running = RunningStack(app=options.app, source=str(source.resolve()), environment=environment)
+    running = RunningStack.here(options.app, source, astuple(stack.ports), environment)
     with ExitStack() as closing:
-        if not options.memory:
-            closing.enter_context(announced(options.state, running))
+        try:
+            closing.enter_context(announced(running))
+        except OSError as error:
+            _log.warning("Commands will not find this stack: %s.", error)
         if options.env_file is not None:
             closing.enter_context(variables_file(options.env_file, environment))
         yield

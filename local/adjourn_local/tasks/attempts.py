@@ -175,6 +175,7 @@ class Attempts:
         succeeded = is_success(response)
         app_engine = record.task.HasField("app_engine_http_request")
         queue.note_response(response, now, app_engine=app_engine)
+        queue.executed.add(now)
         self.tally.succeeded += succeeded
         self.tally.failed += not succeeded
         if succeeded:

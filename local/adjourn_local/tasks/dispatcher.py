@@ -104,6 +104,10 @@ class Dispatcher:
             queue.timer.cancel()
         self._dispatch_due(queue)
 
+    def queue(self, name: str) -> ActiveQueue:
+        """Return a queue that was opened."""
+        return self._queues[name]
+
     def close(self, name: str, up_to: int) -> None:
         """Remove a queue that is being deleted."""
         self.purge(name, up_to)
