@@ -11,6 +11,8 @@ import adjourn
 
 app = adjourn.App()
 
+# What may run.
+REGISTERED = {"plain", "once", "fails", "sweep", "reprice", "restock"}
 # What code does that was smuggled in, and none of ours.
 _FORBIDDEN = {
     "os.exec",
