@@ -28,7 +28,15 @@ locals {
     },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },
     var.database.name == "(default)" ? {} : { ADJOURN_DATABASE = var.database.name },
+    var.envelope == null ? {} : {
+      ADJOURN_ENVELOPE_SEAL     = var.envelope.seal
+      ADJOURN_ENVELOPE_REQUIRED = tostring(var.envelope.is_required)
+    },
   )
+
+  secrets = merge(var.secrets, var.envelope == null ? {} : {
+    ADJOURN_ENVELOPE_KEY = { project = var.envelope.project, secret = var.envelope.secret, version = var.envelope.version }
+  })
 
   # What the functions alone need, by function.
   function_settings = {
@@ -62,7 +70,7 @@ locals {
   # Source: https://cloud.google.com/functions/docs/configuring/env-var#reserved
   refused_variables = [
     for name in local.given_variables : name if contains(keys(local.settings), name) || can(regex(
-      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FORWARDED_ALLOW_IPS|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
+      "^(ADJOURN_(APP|AUDIENCES|CALLERS|CLEANUP|DATABASE|ENVELOPE_KEY|ENVELOPE_REQUIRED|ENVELOPE_SEAL|FALLBACK_LOCATION|KEYS_URL|MAX_ATTEMPTS|PEOPLE_AUDIENCES|PLATFORM)|FORWARDED_ALLOW_IPS|FUNCTION_[A-Z_]*|GCF_[A-Z_]*|GOOGLE_CLOUD_PROJECT|GOOGLE_FUNCTION_[A-Z_]*|K_[A-Z_]*|LOG_EXECUTION_ID|PORT|THREADS|X_GOOGLE_[A-Z_]*|[A-Z_]*_EMULATOR_HOST)$",
       name,
     ))
   ]

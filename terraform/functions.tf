@@ -59,7 +59,7 @@ resource "google_cloudfunctions2_function" "main" {
     }
 
     dynamic "secret_environment_variables" {
-      for_each = var.secrets
+      for_each = local.secrets
       content {
         key        = secret_environment_variables.key
         project_id = coalesce(secret_environment_variables.value.project, var.project)

@@ -117,8 +117,8 @@ resource "google_project_iam_member" "job_viewer" {
 
 resource "google_secret_manager_secret_iam_member" "secret" {
   for_each = {
-    for pair in setproduct(keys(var.secrets), local.runtimes) :
-    "${pair[0]} ${pair[1]}" => { secret = var.secrets[pair[0]], function = pair[1] }
+    for pair in setproduct(keys(local.secrets), local.runtimes) :
+    "${pair[0]} ${pair[1]}" => { secret = local.secrets[pair[0]], function = pair[1] }
   }
 
   project   = coalesce(each.value.secret.project, var.project)

@@ -23,7 +23,7 @@ locals {
       "run.googleapis.com",
       "storage.googleapis.com",
     ],
-    length(var.secrets) > 0 ? ["secretmanager.googleapis.com"] : [],
+    length(local.secrets) > 0 ? ["secretmanager.googleapis.com"] : [],
     var.people != null || var.network != null ? ["compute.googleapis.com"] : [],
   ))
 }

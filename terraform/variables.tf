@@ -157,6 +157,27 @@ variable "secrets" {
   nullable = false
 }
 
+variable "envelope" {
+  description = "Signs (`seal = \"signed\"`) or encrypts (`\"encrypted\"`) the tasks, with the keys in a secret of Secret Manager: one or several, the newest first, separated by commas. `\"none\"` only lets the functions read what is sealed. `is_required` refuses tasks that are not sealed. No key is in plan or state; a new `version` deploys the functions with it. docs/operations.md says in which order."
+  type = object({
+    project     = optional(string)
+    secret      = string
+    version     = string
+    seal        = optional(string, "signed")
+    is_required = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = contains(["none", "signed", "encrypted"], try(var.envelope.seal, "none"))
+    error_message = "envelope.seal must be none, signed or encrypted."
+  }
+  validation {
+    condition     = can(regex("^[0-9]+$", try(var.envelope.version, "1")))
+    error_message = "envelope.version must be the number of a version: with \"latest\", each instance would have the keys of the time at which it started."
+  }
+}
+
 variable "database" {
   description = "Datastore database of the application and of adjourn. Most projects have one; `is_created` makes it, with a backup a day that is kept for `backup_days` (0 for none). Set `has_ttl_policies` to false where policies cannot be made, such as for App Engine databases in entity-group mode, or by Terraform; adjourn then deletes what has expired (ADJOURN_CLEANUP). `timeout_seconds` is what a call of adjourn's may take before it is tried again later."
   type = object({

@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adjourn_local.runtime.addresses import LOCATION, PROJECT
-from adjourn_local.runtime.functions import NAMES
+from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     keeps = parser.parse_args(arguments).keep
     console = Console()
     began = time.monotonic()
-    LOG.parent.mkdir(exist_ok=True)
+    LOG.parent.mkdir(mode=0o700, exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log:
         stack = Stack(
             "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)

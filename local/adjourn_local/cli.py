@@ -1,15 +1,19 @@
 """The command line `adjourn`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
 from adjourn_local.commands.deployment import connect
 from adjourn_local.errors import PackageError, StackError, UsageError
+from adjourn_local.proxies import direct
+from adjourn_local.terminal import complain, visible
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -32,6 +36,7 @@ _COMMANDS = (
     "cron",
     "dead",
     "call",
+    "key",
     "package",
     "export",
     "console",
@@ -46,24 +51,33 @@ _ON_DEPLOYMENT = frozenset(
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parses a command line; in errors it makes the control characters of arguments visible."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and an error, and exit."""
+        super().error(visible(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrongly called, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
+    os.environ.update(direct(os.environ))
     try:
         if _ON_DEPLOYMENT & set(words[:1]):
             connect()  # before the options take their defaults from the environment
         options = _parser(words).parse_args(words)
         status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
-        print(f"adjourn: {error}", file=sys.stderr)
+        complain(error)
         if " is not set" in str(error):
-            print(_HINT, file=sys.stderr)
+            sys.stderr.write(f"{_HINT}\n")
         return USAGE_ERROR
     except UnicodeEncodeError as error:
-        print(f"adjourn: {error.object!r:.100} is not Unicode text.", file=sys.stderr)
+        complain(f"{error.object!r:.100} is not Unicode text.")
         return USAGE_ERROR
     except AdjournError as error:
-        print(f"adjourn: {error}", file=sys.stderr)
+        complain(error)
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -72,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser for the called command alone, or for all: importing them takes a while."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="adjourn", description="Run applications on adjourn: locally, packaged, in operation."
     )
     parser.add_argument("--version", action="version", version=f"adjourn {__version__}")

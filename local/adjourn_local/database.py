@@ -2,20 +2,94 @@
 
 import logging
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from adjourn_local.errors import StackError
+from adjourn_local.errors import StorageError
+from adjourn_local.private import make_private
 
 _log = logging.getLogger(__name__)
 _COMPANIONS = ("", "-wal", "-shm")
 # https://sqlite.org/rescode.html: a locked file or a full disk is not damage.
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+}
 _PRIMARY = 0xFF
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the state file; create it and its folder if missing.
+class Connection(sqlite3.Connection):
+    """A connection that says in a `StorageError` when the file cannot be used now."""
+
+    path: Path
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """Execute a statement.
+
+        Raises:
+            StorageError: The file cannot be used now.
+        """
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """Execute a statement with each of several sets of values, as `execute` does."""
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
+
+    def executescript(self, script: str) -> sqlite3.Cursor:
+        """Execute several statements, as `execute` does."""
+        try:
+            return super().executescript(script)
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Execute all statements of a block, or none.
+
+        Raises:
+            StorageError: The file cannot be used now; nothing was written.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        """End a transaction without effect, unless an error has ended it already."""
+        if self.in_transaction:
+            super().execute("ROLLBACK")
+
+    def _explained(self, error: sqlite3.OperationalError) -> Exception:
+        if error.sqlite_errorcode & _PRIMARY in _UNAVAILABLE:
+            return unusable(self.path, error)
+        return error
+
+
+def unusable(path: Path, error: OSError | sqlite3.Error) -> StorageError:
+    """Return the error that says why a state file cannot be used."""
+    reason = error.strerror if isinstance(error, OSError) else error
+    return StorageError(f"The state file {path} cannot be used: {reason}.")
+
+
+def connect(path: Path) -> Connection:
+    """Open the state file; create it and its folder if missing. Only its owner may read it.
 
     Each statement commits by itself unless the caller issues BEGIN. Only the thread that opens the
     connection may use it: threads that share one break each other's transactions. With write-ahead
@@ -23,18 +97,21 @@ def connect(path: Path) -> sqlite3.Connection:
     process loses no commit although commits are not synced (https://sqlite.org/wal.html).
 
     Raises:
-        StackError: The file cannot be opened or written.
+        StorageError: The file cannot be opened or written.
         sqlite3.DatabaseError: The file exists but is not a SQLite database.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = sqlite3.connect(path, isolation_level=None)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for companion in _COMPANIONS:
+            make_private(path.with_name(path.name + companion), create=not companion)
+        connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
+        connection.path = path
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.executescript("BEGIN IMMEDIATE; COMMIT")
-    except sqlite3.OperationalError as error:
-        raise StackError(f"The state file {path} cannot be used: {error}.") from None
+    except (OSError, sqlite3.OperationalError) as error:
+        raise unusable(path, error) from None
     return connection
 
 
@@ -70,7 +147,7 @@ def _damage(path: Path) -> str | None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & _PRIMARY in _DAMAGED:
             return str(error)
-        raise StackError(f"The state file {path} cannot be used: {error}.") from None
+        raise unusable(path, error) from None
     return None if found == "ok" else " ".join(found.split())
 
 

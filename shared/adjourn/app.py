@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, ove
 from adjourn import environment
 from adjourn.application.app_arguments import check_context, check_settings, client_factory
 from adjourn.application.declarations import Declarations
+from adjourn.application.importing import unless_importing
 from adjourn.application.iteration_classes import IterationClasses
 from adjourn.application.wiring import Wiring
 from adjourn.execution.dead_letters import DeadHook
@@ -262,7 +263,7 @@ class App(IterationClasses):
         return Wiring(self._declared, settings, adapters)
 
     def _enqueuer(self) -> Enqueuer:
-        return self.wiring().enqueuer
+        return unless_importing(self.wiring).enqueuer
 
     @contextmanager
     def rewired(self, settings: Settings, adapters: Adapters) -> Iterator[Wiring]:

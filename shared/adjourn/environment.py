@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 ATTEMPTS = 100  # of a queue without configuration (RetryConfig.max_attempts)
@@ -16,6 +16,10 @@ _HOSTS = {
     "tasks_host": "CLOUDTASKS_EMULATOR_HOST",
     "scheduler_host": "CLOUDSCHEDULER_EMULATOR_HOST",
 }
+
+# 43 characters have two bits more than 32 bytes, which are zero.
+_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=?")
+_SWITCHES = ("ADJOURN_CLEANUP", "ADJOURN_ENVELOPE_REQUIRED")
 
 Reader: TypeAlias = Callable[[Mapping[str, str]], object]
 
@@ -36,14 +40,28 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
     known = {variable(field) for field in _READERS} | _OTHER_NAMES
     endings = [name.removeprefix(_PREFIX) for name in known]
     found = []
-    cleanup = environ.get("ADJOURN_CLEANUP", "")
-    if cleanup.strip().lower() not in {"", "true", "false"}:
-        found.append(f"ADJOURN_CLEANUP={cleanup!r} must be true or false.")
+    for name in _SWITCHES:
+        value = environ.get(name, "")
+        if value.strip().lower() not in {"", "true", "false"}:
+            found.append(f"{name}={value!r} must be true or false.")
     for name in environ:
         if name.startswith(_PREFIX) and name not in known:
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
             hint = f"did you mean {_PREFIX}{near[0]}?" if near else "remove it."
             found.append(f"{name} is not a setting of adjourn; {hint}")
+    return found
+
+
+def wrong_keys(keys: Sequence[str]) -> list[str]:
+    """Return a sentence for each key that is wrong, without the key: it may be nearly right."""
+    found = [
+        f"ADJOURN_ENVELOPE_KEY: key {number} of {len(keys)} must be 32 random bytes in base64url;"
+        " make one with: adjourn key."
+        for number, key in enumerate(keys, 1)
+        if not _KEY.fullmatch(key) or len(set(key[:-2])) == 1
+    ]
+    if len({key.rstrip("=") for key in keys}) < len(keys):
+        found.append("ADJOURN_ENVELOPE_KEY: a key comes twice; remove it.")
     return found
 
 
@@ -62,8 +80,8 @@ def _texts(name: str) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
     )
 
 
-def _is_true(text: str) -> bool:
-    return text.strip().lower() == "true"
+def _switch(name: str) -> Reader:
+    return lambda environ: environ.get(name, "").strip().lower() == "true" or None
 
 
 def _number(name: str) -> Reader:
@@ -106,7 +124,10 @@ _READERS: Mapping[str, Reader] = {
     "function_timeout": _number("ADJOURN_FUNCTION_TIMEOUT"),
     "datastore_timeout": _number("ADJOURN_DATASTORE_TIMEOUT"),
     "max_attempts": _attempts,
-    "cleanup": lambda environ: _is_true(environ.get("ADJOURN_CLEANUP", "")) or None,
+    "cleanup": _switch("ADJOURN_CLEANUP"),
+    "envelope_key": _texts("ADJOURN_ENVELOPE_KEY"),
+    "envelope_seal": _text("ADJOURN_ENVELOPE_SEAL"),
+    "envelope_required": _switch("ADJOURN_ENVELOPE_REQUIRED"),
     "tasks_host": _text("CLOUDTASKS_EMULATOR_HOST"),
     "scheduler_host": _text("CLOUDSCHEDULER_EMULATOR_HOST"),
 }

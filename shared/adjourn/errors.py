@@ -66,6 +66,10 @@ class DecodeError(AdjournError, ValueError):
     """A body cannot be read by this version of adjourn."""
 
 
+class UnknownKeyError(DecodeError):
+    """A body is sealed with a key that the running process does not have."""
+
+
 class UnknownTypeError(DecodeError):
     """A value is of a type, or an enum's member, that is not known in the running application."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,14 @@ class Platform(StrEnum):
     VERIFY = "verify"  # adjourn, by the signature of their tokens
     CLOUD_RUN_IAM = "cloud-run-iam"  # Cloud Run, which then removes the signature
     APP_ENGINE = "app-engine"  # App Engine, by headers that it strips from outside requests
+
+
+class Seal(StrEnum):
+    """What the bodies of new tasks get; see `adjourn.serialization.seals`."""
+
+    NONE = "none"
+    SIGNED = "signed"
+    ENCRYPTED = "encrypted"
 
 
 _REQUIRED: Mapping[str, str] = {
@@ -103,6 +112,13 @@ class Settings:
             for a queue without configuration.
         cleanup: Whether a periodic function of the cron name "adjourn" deletes adjourn's expired
             records, for databases without TTL policies (`ADJOURN_CLEANUP`, `true` or `false`).
+        envelope_key: Keys of the application, the newest first, each 32 random bytes in base64url
+            (`ADJOURN_ENVELOPE_KEY`, comma separated); without one, the bodies of tasks are neither
+            signed nor encrypted.
+        envelope_seal: What new tasks get: `signed`, `encrypted` or `none`
+            (`ADJOURN_ENVELOPE_SEAL`); signed if there is a key.
+        envelope_required: Whether a task that is not sealed with one of the keys is refused
+            (`ADJOURN_ENVELOPE_REQUIRED`, `true` or `false`).
         tasks_host: `host:port` of a local Cloud Tasks server (`CLOUDTASKS_EMULATOR_HOST`); empty
             for the real service.
         scheduler_host: `host:port` of a local Cloud Scheduler server
@@ -130,6 +146,9 @@ class Settings:
     datastore_timeout: int = 10
     max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
     cleanup: bool = False
+    envelope_key: tuple[str, ...] = field(default=(), repr=False)
+    envelope_seal: str = ""
+    envelope_required: bool = False
     tasks_host: str = ""
     scheduler_host: str = ""
 
@@ -163,7 +182,8 @@ class Settings:
             for name, meaning in _REQUIRED.items()
             if not getattr(self, name)
         )
-        return [*missing, *self._wrong_addresses(), *self._wrong_names(), *self._wrong_numbers()]
+        wrong = (self._wrong_addresses(), self._wrong_names(), self._wrong_numbers())
+        return [*missing, *chain(*wrong, self._wrong_seals())]
 
     def _not_texts(self) -> Iterator[str]:
         for each in fields(self):
@@ -223,6 +243,22 @@ class Settings:
                     f"ADJOURN_MAX_ATTEMPTS: {part!r} must be a whole number for all queues, or a"
                     " queue with its number, or -1 for unlimited, such as 100,mail=20."
                 )
+
+    def _wrong_seals(self) -> Iterator[str]:
+        keys = self.envelope_key
+        yield from environment.wrong_keys(keys)
+        if self.envelope_seal not in {"", *Seal}:
+            wanted = ", ".join(Seal)
+            yield f"ADJOURN_ENVELOPE_SEAL={self.envelope_seal!r} must be one of {wanted}."
+        elif not keys and (self.envelope_required or self.envelope_seal not in {"", Seal.NONE}):
+            yield "ADJOURN_ENVELOPE_KEY is not set: ADJOURN_ENVELOPE_SEAL and _REQUIRED need it."
+        elif self.envelope_required and self.seal is Seal.NONE:
+            yield "ADJOURN_ENVELOPE_REQUIRED=true refuses what ADJOURN_ENVELOPE_SEAL=none enqueues."
+
+    @property
+    def seal(self) -> Seal:
+        """What the bodies of new tasks get."""
+        return Seal(self.envelope_seal or (Seal.SIGNED if self.envelope_key else Seal.NONE))
 
     def attempts_of(self, queue: str) -> int:
         """Return the `max_attempts` of a queue; 0 for unlimited."""

@@ -80,7 +80,7 @@ def dead_letters() -> list[datastore.Entity]:
 
 def kill_workers(stack: Stack, function: str = "deferred") -> None:
     """Kill, as the system might, the process in which a function runs tasks."""
-    master = stack._functions.generation.running[function]
+    master = stack.functions.generation.running[function]
     workers = subprocess.run(
         ["pgrep", "-P", str(master.group)], capture_output=True, text=True, check=False
     )

@@ -133,7 +133,7 @@ def raw(port, request):
 def every_route(stack):
     """Return method and path of each route that the HTTP port serves, as pages might call it."""
     controls = [web.put(CLOCK_PATH, None), web.get(FAULTS_PATH, None)]
-    for route in [*stack._servers.http_routes(), *stack._console.routes("/console"), *controls]:
+    for route in [*stack._servers.http_routes(), *stack._console.routes(), *controls]:
         method = "GET" if route.method == "*" else route.method
         yield method, re.sub(r":\.\*|[{}]", "", route.path).replace("[^/]+", "x")
 

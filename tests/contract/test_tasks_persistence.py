@@ -10,8 +10,8 @@ import pytest
 from google.api_core.exceptions import (
     AlreadyExists,
     FailedPrecondition,
-    InternalServerError,
     NotFound,
+    ServiceUnavailable,
 )
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
@@ -220,7 +220,7 @@ def test_what_could_not_be_written_is_written_once_the_file_is_free(world):
 
         world.advance(15)
         world.answered(attempts=1)
-        with pytest.raises(InternalServerError):
+        with pytest.raises(ServiceUnavailable):
             world.create("refused")
         blocker.execute("ROLLBACK")
         blocker.close()

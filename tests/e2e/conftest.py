@@ -56,6 +56,11 @@ class Log:
             self._lines.append(f"{name} {line}")
             self._grown.notify_all()
 
+    def all(self) -> list[str]:
+        """Return all lines so far."""
+        with self._grown:
+            return list(self._lines)
+
     def find(self, *texts: str, count: int = 1) -> str:
         """Return the line, or so many-th of them, that has all texts, waiting for it if need be."""
 

@@ -13,7 +13,7 @@ import requests
 
 from adjourn_local.cli import main
 from adjourn_local.commands.arguments import stack_control
-from adjourn_local.commands.up import DEFAULT_PORT
+from adjourn_local.commands.up_options import DEFAULT_PORT
 from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.application import app
 from tests.e2e.conftest import Ear, Log

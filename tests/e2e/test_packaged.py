@@ -16,7 +16,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 
 from adjourn_local.packaging.bundle import Application, bundles, write
 from adjourn_local.runtime.addresses import LOCATION, PROJECT
-from adjourn_local.runtime.functions import NAMES, Staged
+from adjourn_local.runtime.function_programs import NAMES, Staged
 from adjourn_local.runtime.stack import Stack, running
 from tests.e2e.conftest import Ear, Log
 from tests.e2e.packaged.tasks import Count, app, greet

@@ -108,7 +108,7 @@ def test_another_method_is_told_which_to_use(door: Door, method: str) -> None:
 
 def test_a_huge_body_is_refused_by_its_announcement(stack: Stack, door: Door, log: Log) -> None:
     head = (
-        f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\n"
+        f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {door.token}\r\n"
         "Content-Length: 40000000\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", stack.ports.deferred), 30) as connection:

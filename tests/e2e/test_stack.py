@@ -114,7 +114,7 @@ def test_a_function_that_is_told_to_stop_finishes_what_it_runs(
     wait(door)
     assert ear.hear() == "waiting"
 
-    deferred = stack._functions.generation.running["deferred"]
+    deferred = stack.functions.generation.running["deferred"]
     workers = subprocess.check_output(["pgrep", "-P", str(deferred.group)], text=True)
     os.kill(int(workers), signal.SIGTERM)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
@@ -149,7 +149,7 @@ def test_an_iteration_in_shards_begins_when_its_transaction_is_committed(ear: Ea
 def test_an_iteration_step_that_is_told_to_stop_leaves_the_rest_to_the_next(
     stack: Stack, ear: Ear
 ) -> None:
-    queryiter = stack._functions.generation.running["queryiter"]
+    queryiter = stack.functions.generation.running["queryiter"]
     worker = subprocess.check_output(["pgrep", "-P", str(queryiter.group)], text=True).strip()
     client = datastore.Client()
     client.put_multi([datastore.Entity(client.key("House", name)) for name in "abcd"])

@@ -63,7 +63,7 @@ class Up:
             return [line for line in self.lines if all(text in line for text in texts)]
 
         with self._grown:
-            self._grown.wait_for(lambda: len(found()) >= count or self.has_ended, timeout=30)
+            self._grown.wait_for(lambda: len(found()) >= count or self.has_ended, timeout=60)
         assert len(found()) >= count, f"not {count} lines with {texts} in\n" + "\n".join(self.lines)
         return found()[count - 1]
 

@@ -20,6 +20,7 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     # Custom addresses, people, other keys and local servers are for those who have them.
     optional = {"audiences", "people_audiences", "keys_url", "revision"}
     optional |= {"tasks_host", "scheduler_host", "cleanup"}
+    optional |= {"envelope_key", "envelope_seal", "envelope_required"}
 
     assert {
         f"ADJOURN_{field.name.upper()}"
@@ -37,7 +38,8 @@ def test_hostile_requests_meet_functions_with_the_same_variables(plan: Plan) -> 
 
 
 def test_all_kinds_that_expire_and_no_others_have_a_ttl_policy(plan: Plan) -> None:
-    sources = [path.read_text() for path in SHARED.rglob("*.py")]
+    folders = (SHARED, ROOT / "local" / "adjourn_local")
+    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
     expiring = {
         kind
         for source in sources

@@ -106,6 +106,23 @@ def test_audiences_have_variables_of_their_own(changed: Workspace) -> None:
     assert "ADJOURN_PEOPLE_AUDIENCES" not in settings["cron"]
 
 
+def test_keys_come_from_a_secret_and_are_nowhere_in_the_plan(changed: Workspace) -> None:
+    envelope = {"secret": "envelope-key", "version": "7", "seal": "encrypted"}
+    changed.configure(**SHOP, envelope=envelope)
+
+    plan = changed.plan()
+
+    for each in functions(plan).values():
+        assert each.secrets == {"ADJOURN_ENVELOPE_KEY": "envelope-key"}
+        assert each.environment["ADJOURN_ENVELOPE_SEAL"] == "encrypted"
+        assert each.environment["ADJOURN_ENVELOPE_REQUIRED"] == "false"
+        secret = f"projects/{SHOP['project']}/secrets/envelope-key"
+        assert Grant("roles/secretmanager.secretAccessor", secret) in grants(plan)[each.account]
+    told = plan.raw["planned_values"]["outputs"]["environment"]["value"]
+    assert told["ADJOURN_ENVELOPE_SEAL"] == "encrypted"
+    assert "ADJOURN_ENVELOPE_KEY" not in told
+
+
 def test_people_come_through_a_load_balancer_to_the_deferred_function_alone(
     changed: Workspace,
 ) -> None:

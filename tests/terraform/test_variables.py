@@ -64,6 +64,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
                 "availability": 1,
             },
             "database": {"backup_days": 99, "timeout_seconds": 61},
+            "envelope": {"secret": "key", "version": "latest", "seal": "wax"},
             "functions": {"cron": {"concurrency": 8, "cpu": 0.5}},
         },
         [
@@ -77,6 +78,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
             "availability from 0 to 0.9999",
             "backup_days of the database must be a whole number from 0 to 98",
             "timeout_seconds of the database must be a whole number from 1 to 60",
+            "envelope.seal must be none, signed or encrypted",
+            "envelope.version must be the number of a version",
             "concurrency of a function must be between 1 and 1000, and 1 if it has less",
         ],
     ),
@@ -94,14 +97,19 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         {
             "queue_regions": ["europe-west4"],
             "job_region": "europe-north1",
-            "environment": {"ADJOURN_AUDIENCES": "mine", "FUNCTION_TARGET": "main", "SHOP": "1"},
+            "environment": {
+                "ADJOURN_AUDIENCES": "mine",
+                "ADJOURN_ENVELOPE_KEY": "in the state for everybody to see",
+                "FUNCTION_TARGET": "main",
+                "SHOP": "1",
+            },
             "secrets": {"SHOP": {"secret": "shop"}, "K_REVISION": {"secret": "shop"}},
             "functions": {"cron": {"environment": {"ADJOURN_QUEUE": "mail"}}},
         },
         [
             "Cloud Tasks is not known to be in europe-west4 (list of 2026-11",
             "Cloud Scheduler is not known to be in europe-north1 (list of 2026-11",
-            "ADJOURN_AUDIENCES, ADJOURN_QUEUE, FUNCTION_TARGET, K_REVISION: environment",
+            "ADJOURN_AUDIENCES, ADJOURN_ENVELOPE_KEY, ADJOURN_QUEUE, FUNCTION_TARGET, K_REVISION:",
             "SHOP: a variable must be in environment or in secrets, not in both",
         ],
     ),

@@ -6,11 +6,12 @@ from typing import Any, assert_type
 from unittest.mock import ANY
 
 import adjourn
-from adjourn.testing import EnqueuedCall, Sandbox, fake, inline
+from adjourn.testing import EnqueuedCall, MemoryQuery, Sandbox, fake, inline
 from adjourn.viur import CallDeferred, PeriodicTask, retry_n_times
 from adjourn.viur import QueryIter as ViurQueryIter
 
 app = adjourn.App()
+QUERY = MemoryQuery("Product")
 
 
 @app.deferred
@@ -53,7 +54,7 @@ class Shop:
 
 class Branch(Shop):
     @app.deferred
-    def sell(self, order: int, *, gift: bool = False) -> str:
+    def sell(self, order: int, *, gift: bool = False) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         assert_type(super().sell(order, gift=gift), adjourn.TaskHandle)
         return super().sell.call_local(order)
 
@@ -122,9 +123,9 @@ def calls() -> None:
         send.map([5]), list[adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError]
     )
     assert_type(send(5).cancel(), bool)
-    assert_type(Reprice.start("query", {"sum": 0.0}), adjourn.RunHandle)
-    assert_type(Reprice.start("query").fetch(), adjourn.RunState | None)
-    assert_type(Reprice.start("query", shards=8, name="spring", limit=5).pause(), bool)
+    assert_type(Reprice.start(QUERY, {"sum": 0.0}), adjourn.RunHandle)
+    assert_type(Reprice.start(QUERY).fetch(), adjourn.RunState | None)
+    assert_type(Reprice.start(QUERY, shards=8, name="spring", limit=5).pause(), bool)
     assert_type(app.runs().get("run"), adjourn.RunHandle)
     assert_type(app.runs().find(status=adjourn.Status.PAUSED), Iterator[adjourn.RunState])
 
@@ -209,8 +210,8 @@ def mistakes(box: Sandbox) -> None:
     app.deferred(eta=dt.datetime.now(dt.UTC))  # type: ignore[call-overload]
     app.periodic(interval=5)  # type: ignore[arg-type]
     app.query_iter(int)  # type: ignore[type-var]
-    Reprice.start("query", shards="8")  # type: ignore[arg-type]
-    Reprice.start("query", None, 8)  # type: ignore[call-arg]
+    Reprice.start(QUERY, shards="8")  # type: ignore[arg-type]
+    Reprice.start(QUERY, None, 8)  # type: ignore[call-arg]
     app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
     app.remove_periodic(Shop.move)  # type: ignore[arg-type]
 

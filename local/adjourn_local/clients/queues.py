@@ -11,6 +11,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.tasks_v2 import CloudTasksClient, ListTasksRequest, Queue, Task
 
 from adjourn.errors import EnqueueError, UnknownNameError
+from adjourn.ports import Sealer
 from adjourn_local.clients.call_text import call_lines
 
 MOST_COUNTED = 1000
@@ -109,11 +110,13 @@ class Queues:
         client: Returns the client of Cloud Tasks.
         parent: `projects/…/locations/…`.
         count: Called with the number of requests that are made.
+        sealer: Opens the calls that are shown; None without a key.
     """
 
     client: Callable[[], CloudTasksClient]
     parent: str
     count: Callable[[int], object] = lambda _: None
+    sealer: Sealer | None = None
 
     def list(self) -> Sequence[QueueState]:
         """Return the queues, by name; one list of tasks is asked for each.
@@ -145,8 +148,8 @@ class Queues:
                 page = self._page(queue, size, after, Task.View.FULL)
             except PermissionDenied:
                 page = self._page(queue, size, after, Task.View.BASIC)
-                return TaskPage(tasks=_rows(page), next=page.next_page_token, is_whole=False)
-            return TaskPage(tasks=_rows(page), next=page.next_page_token, is_whole=True)
+                return TaskPage(tasks=self._rows(page), next=page.next_page_token, is_whole=False)
+            return TaskPage(tasks=self._rows(page), next=page.next_page_token, is_whole=True)
 
     def task(self, queue: str, task_id: str) -> QueuedTask:
         """Return one task.
@@ -159,7 +162,7 @@ class Queues:
         with _translated(name):
             self.count(1)
             request = {"name": name, "response_view": Task.View.FULL}
-            return _row(self.client().get_task(request=request, timeout=_TIMEOUT))
+            return self._row(self.client().get_task(request=request, timeout=_TIMEOUT))
 
     def find(self, queue: str, task_id: str) -> QueuedTask | None:
         """Return one task, None if it has ended. Other errors are those of `task`."""
@@ -220,24 +223,26 @@ class Queues:
             max_attempts=queue.retry_config.max_attempts,
         )
 
+    def _rows(self, page: Any) -> Sequence[QueuedTask]:
+        return [self._row(task) for task in page.tasks]
 
-def _rows(page: Any) -> Sequence[QueuedTask]:
-    return [_row(task) for task in page.tasks]
-
-
-def _row(task: Task) -> QueuedTask:
-    body = task.http_request.body
-    return QueuedTask(
-        name=task.name,
-        queue=task.name.split("/")[-3],
-        task=task.http_request.url.rpartition("/")[2],
-        call=call_lines(body) if body else (),
-        created=_time(task.create_time),
-        next_attempt=_time(task.schedule_time),
-        attempts=task.dispatch_count,
-        is_running=_is_running(task),
-        last_status=_status(task),
-    )
+    def _row(self, task: Task) -> QueuedTask:
+        body, queue, name = (
+            task.http_request.body,
+            task.name.split("/")[-3],
+            task.name.split("/")[-1],
+        )
+        return QueuedTask(
+            name=task.name,
+            queue=queue,
+            task=task.http_request.url.rpartition("/")[2],
+            call=call_lines(body, self.sealer, queue, name) if body else (),
+            created=_time(task.create_time),
+            next_attempt=_time(task.schedule_time),
+            attempts=task.dispatch_count,
+            is_running=_is_running(task),
+            last_status=_status(task),
+        )
 
 
 def _status(task: Task) -> str:

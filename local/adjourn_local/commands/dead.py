@@ -2,14 +2,14 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from rich.table import Table
 
 from adjourn.errors import DecodeError, UnknownNameError
-from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
 from adjourn.gcp import google_adapters
 from adjourn.settings import Settings
 from adjourn_local.clients.call_text import body_tree, call_lines
@@ -18,6 +18,7 @@ from adjourn_local.commands.arguments import add_ages, age_range, count, record_
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import complain
 
 _LONGEST_ERROR = 100
 
@@ -64,11 +65,8 @@ def run(options: argparse.Namespace) -> int:
     """
     check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
-    dead_letters = StoredDeadLetters(
-        store=adapters.store, queue=adapters.queue, clock=adapters.clock
-    )
     command: Callable[[StoredDeadLetters, argparse.Namespace], int] = _COMMANDS[options.dead]
-    return command(dead_letters, options)
+    return command(StoredDeadLetters.of(adapters), options)
 
 
 def _list(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
@@ -88,15 +86,17 @@ def _list(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
 
 def _show(dead_letters: StoredDeadLetters, options: argparse.Namespace) -> int:
     letter = dead_letters.get(options.id)
+    sealer = dead_letters.sealer
     if options.json:
-        body = body_tree(letter.body)
+        body = body_tree(letter.body, sealer, letter.queue, letter.name)
         print_json({**_summary(letter), "traceback": letter.traceback, "body": body})
         return 0
     lines = [
         f"{name.replace('_', ' '):<12}{'-' if value is None else value}"
         for name, value in _summary(letter).items()
     ]
-    say("\n".join([*lines, "", letter.traceback.rstrip(), "", *call_lines(letter.body)]))
+    call = call_lines(letter.body, sealer, letter.queue, letter.name)
+    say("\n".join([*lines, "", letter.traceback.rstrip(), "", *call]))
     return 0
 
 
@@ -152,7 +152,7 @@ def _each(ids: Sequence[str], work: Callable[[str], str]) -> int:
             say(work(task_id))
         except (UnknownNameError, DecodeError) as error:
             status = 1
-            sys.stderr.write(f"adjourn: {error}\n")
+            complain(error)
     return status
 
 

@@ -8,6 +8,7 @@ from adjourn.environment import variable
 from adjourn_local.errors import StackError, UsageError
 from adjourn_local.http.reachable import why_unreachable
 from adjourn_local.runtime.running_stack import RunningStack, find
+from adjourn_local.terminal import complain
 
 _REQUIRED = ("location", "deferred_url", "queryiter_url", "cron_url", "service_account")
 
@@ -24,12 +25,12 @@ def connect() -> None:
     named = [name for field in _REQUIRED if (name := variable(field)) in os.environ]
     if named:
         if os.environ[named[0]] != stack.environment.get(named[0]):
-            _say(
+            complain(
                 f"the environment names a deployment ({named[0]}), and the stack of {folder} is"
                 " not looked at."
             )
         return
-    _say(f"the stack of {folder} ({stack.app}).")
+    complain(f"the stack of {folder} ({stack.app}).")
     os.environ.update(stack.environment)
     os.environ.setdefault("ADJOURN_APP", stack.app)
     if stack.source not in sys.path:
@@ -70,7 +71,3 @@ def running() -> RunningStack:
             " `adjourn up`."
         )
     return found[1]
-
-
-def _say(text: str) -> None:
-    print(f"adjourn: {text}", file=sys.stderr)

@@ -12,6 +12,7 @@ from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError, UsageError
 from adjourn_local.packaging.agreement import Names, removals
+from adjourn_local.terminal import complain
 
 DECLARED = Path("build") / "adjourn.auto.tfvars.json"
 
@@ -74,14 +75,14 @@ def _check(options: argparse.Namespace) -> int:
     where = "The input" if is_piped else str(options.plan)
     planned = Names.planned(plan, where)
     for sentence in declared.superfluous(planned):
-        sys.stderr.write(f"adjourn: Note: {sentence}\n")
+        complain(f"Note: {sentence}")
     problems = {
         "The application uses what Terraform does not have:": declared.missing(planned),
         "The plan deletes queues with the tasks in them:": removals(plan, where),
     }
     for title, sentences in problems.items():
         if sentences:
-            sys.stderr.write("\n- ".join([f"adjourn: {title}", *sentences]) + "\n")
+            complain("\n- ".join([title, *sentences]))
     if any(problems.values()):
         return 1
     say("Terraform has every queue and cron name that the application uses.")

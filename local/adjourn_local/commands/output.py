@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import visible
 
 # Output to a pipe is wide, so that each row is one line for grep.
 _PIPED_WIDTH = 300
@@ -38,8 +39,8 @@ def console() -> Console:
 
 
 def plain(text: str) -> Text:
-    """Escape control characters, so that a text cannot control the terminal."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text))
+    """Return a text with its control characters made visible, and without any markup."""
+    return Text(visible(text))
 
 
 def is_agreed(question: str, *, yes: bool) -> bool:
@@ -52,4 +53,4 @@ def is_agreed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask for confirmation; give --yes.")
-    return console().input(f"{question} \\[y/N] ").strip().lower() in {"y", "yes"}
+    return console().input(plain(f"{question} [y/N] ")).strip().lower() in {"y", "yes"}

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from adjourn.gcp.cloudtasks import CloudTaskQueue
+from adjourn.serialization.sealing import sealer_of
 from adjourn.settings import Settings
 from adjourn_local.clients.queues import MOST_COUNTED, Queues
 from adjourn_local.commands import Add
@@ -62,7 +63,8 @@ def deployed_queues() -> Queues:
     settings = Settings.from_env(os.environ)
     check_emulators("CLOUDTASKS_EMULATOR_HOST")
     parent = f"projects/{settings.project}/locations/{settings.location}"
-    return Queues(client=CloudTaskQueue(settings).client, parent=parent)
+    sealer = sealer_of(settings)
+    return Queues(client=CloudTaskQueue(settings).client, parent=parent, sealer=sealer)
 
 
 def _list(queues: Queues, options: argparse.Namespace) -> int:

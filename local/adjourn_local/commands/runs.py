@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
 from adjourn_local.errors import UsageError
+from adjourn_local.terminal import complain
 
 _LONGEST_ERROR = 100
 
@@ -230,7 +230,7 @@ def _state(runs: Runs, run_id: str) -> RunState:
 
 
 def _failed(text: str) -> int:
-    sys.stderr.write(f"adjourn: {text}\n")
+    complain(text)
     return 1
 
 
@@ -258,7 +258,7 @@ def _shard_table(shards: Sequence[ShardState]) -> Table:
     for number, shard in enumerate(shards):
         counts = (shard.done, shard.errors, shard.waiting, shard.step)
         updated = f"{shard.updated_at:%H:%M:%S}"
-        table.add_row(str(number), shard.status, *map(_cell, counts), updated)
+        table.add_row(str(number), plain(shard.status), *map(_cell, counts), updated)
     return table
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from adjourn import AdjournError, App
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app, locate
-from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.commands.env import check_file, variables_file
+from adjourn_local.commands.up_options import add_options
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
-from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.runtime.addresses import PROJECT
+from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.log_lines import readable
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
@@ -25,9 +25,7 @@ from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
 from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
-from adjourn_local.tasks.options import DEFAULTS
 
-DEFAULT_PORT = 8710
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 _log = logging.getLogger(__name__)
@@ -37,121 +35,12 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
     up.set_defaults(run=_run)
-    up.add_argument("app", help="the application, as package.module:app or file.py:app")
-    up.add_argument(
-        "--port",
-        type=_port,
-        default=DEFAULT_PORT,
-        help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
-    )
-    add_allowed_hosts(up)
-    _add_state(up)
-    _add_env_file(up)
-    up.add_argument(
-        "--reload",
-        action=argparse.BooleanOptionalAction,
-        help="restart the functions when the code changes (default: if a terminal is attached)",
-    )
-    _add_tasks(up)
-    _add_jobs_and_datastore(up)
-    up.add_argument(
-        "--faults",
-        type=_faults,
-        default=NO_FAULTS,
-        metavar="SPEC",
-        help="faults to inject into deliveries, such as duplicates=0.05,lost-answers=0.02,"
-        "errors=0.05,delay=0.1..2s,reorder,seed=7",
-    )
-
-
-def _add_state(up: argparse.ArgumentParser) -> None:
-    state = up.add_mutually_exclusive_group()
-    state.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".adjourn"),
-        help="folder of the state file (default: %(default)s)",
-    )
-    state.add_argument("--memory", action="store_true", help="keep no state")
-
-
-def _add_env_file(up: argparse.ArgumentParser) -> None:
-    up.add_argument(
-        "--env-file",
-        type=Path,
-        metavar="PATH",
-        help="a file for the variables of an own process, such as .env; removed at the end",
-    )
-
-
-def _add_tasks(up: argparse.ArgumentParser) -> None:
-    up.add_argument("--no-limits", action="store_true", help="dispatch as fast as possible")
-    up.add_argument(
-        "--throttle", action="store_true", help="slow a queue down on 429 and 503, as Google does"
-    )
-    up.add_argument(
-        "--create-queues",
-        action="store_true",
-        help="create a missing queue when a task is created in it",
-    )
-    up.add_argument(
-        "--tombstone",
-        type=duration,
-        default=DEFAULTS.tombstone,
-        metavar="TIME",
-        help="how long the name of a finished task stays taken, such as 24h (default: 1h)",
-    )
-
-
-def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
-    up.add_argument(
-        "--enforce-iam",
-        action="store_true",
-        help="let functions and application do only what Terraform grants to their accounts",
-    )
-    up.add_argument(
-        "--app-engine",
-        type=_service,
-        action="append",
-        default=[],
-        metavar="SERVICE=URL",
-        help="URL of an App Engine service, for tasks and jobs with that target; may be repeated",
-    )
-    up.add_argument(
-        "--skip-overlapping",
-        action="store_true",
-        help="skip a scheduled start of a job that is still running, instead of delaying the start",
-    )
-    up.add_argument(
-        "--concurrency-mode",
-        choices=[mode.value for mode in Concurrency],
-        default=Concurrency.PESSIMISTIC.value,
-        help="concurrency mode of Datastore's transactions (default: %(default)s)",
-    )
-
-
-def _port(text: str) -> int:
-    port = int(text) if text.isdecimal() else 1
-    if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or from 1024 to 65530")
-    return port
-
-
-def _service(text: str) -> tuple[str, str]:
-    name, _, url = text.partition("=")
-    if not name or not url.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text} is not SERVICE=http://HOST:PORT")
-    return name, url
-
-
-def _faults(text: str) -> Faults:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    add_options(up)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.debug and not sys.stdin.isatty():
+        raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
     logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
     options.app, source = locate(options.app, Path())
     if options.env_file is not None:
@@ -174,6 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         enforces_iam=options.enforce_iam,
         allowed_hosts=options.allow_host,
         write=_write,
+        debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, source, stack),
     )
     return asyncio.run(_up(stack, source, options))
@@ -197,8 +87,14 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
             stack.hurried.set()
         stopped.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    def interrupt() -> None:
+        if stopped.is_set() or not stack.functions.interrupt_debugger():
+            stop()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
     reloads = sys.stdin.isatty() if options.reload is None else options.reload
     watch = SourceWatch(source_folders(source)) if reloads else None
     if not await _started(stack, watch, stopped):

@@ -57,7 +57,7 @@ class Deployment:
     def dead_letters(self) -> StoredDeadLetters:
         """The dead letters."""
         adapters = self.adapters
-        return StoredDeadLetters(store=adapters.store, queue=adapters.queue, clock=adapters.clock)
+        return StoredDeadLetters.of(adapters)
 
     @property
     def queues(self) -> Queues:
@@ -66,6 +66,7 @@ class Deployment:
             client=self.tasks_client,
             parent=f"projects/{self.settings.project}/locations/{self.settings.location}",
             count=lambda number: spend(tasks=number),
+            sealer=self.adapters.sealer,
         )
 
     @property

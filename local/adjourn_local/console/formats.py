@@ -3,6 +3,7 @@
 import datetime as dt
 
 from adjourn.errors import AdjournError
+from adjourn_local import terminal
 
 LONGEST = 2_000  # characters of a text in a page; the rest can be asked for
 
@@ -31,10 +32,8 @@ def parse_time(text: str | None) -> dt.datetime | None:
 def visible(text: object, longest: int = LONGEST) -> str:
     """Return a text with its control characters made visible, cut to a length."""
     value = f"{text}"
-    shown = "".join(
-        c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in value[:longest]
-    )
-    return shown + (f" … {len(value) - longest:,} characters more" if len(value) > longest else "")
+    rest = f" … {len(value) - longest:,} characters more" if len(value) > longest else ""
+    return terminal.visible(value[:longest]) + rest
 
 
 def first_line(text: object, longest: int = 160) -> str:

@@ -1,9 +1,9 @@
 """The catalog of partitions, kinds, properties and indexes; in memory, and stored in the file."""
 
 import json
-import sqlite3
 from dataclasses import dataclass, field
 
+from adjourn_local.database import Connection
 from adjourn_local.datastore.indexes import Column, Index, KindIndexes, Shape
 from adjourn_local.datastore.keys import Partition
 
@@ -32,7 +32,7 @@ class Catalog:
     rollback would make the file differ from memory.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._partitions: dict[Partition, _StoredPartition] = {}
         by_number: dict[int, _StoredPartition] = {}
@@ -91,12 +91,15 @@ class Catalog:
         """Add indexed properties of a kind."""
         stored = self._partitions[partition]
         number = int.from_bytes(stored.prefix)
-        insert = "INSERT INTO datastore_properties VALUES (?, ?, ?)"
+        insert = "INSERT OR IGNORE INTO datastore_properties VALUES (?, ?, ?)"
         self._connection.executemany(insert, ((number, kind, name) for name in names))
         stored.kinds[kind].properties |= names
 
-    def add_index(self, partition: Partition, kind: str, shape: Shape, since: int) -> Index:
-        """Add an index whose rows are complete from version `since` on."""
+    def store_index(self, partition: Partition, kind: str, shape: Shape, since: int) -> Index:
+        """Store an index whose rows are complete from version `since` on; then call `note_index`.
+
+        The call belongs after the transaction, which may fail.
+        """
         stored = self._partitions[partition]
         columns = json.dumps([list(column) for column in shape.columns])
         insert = (
@@ -105,11 +108,16 @@ class Catalog:
         )
         arguments = (int.from_bytes(stored.prefix), kind, int(shape.ancestor), columns, since)
         number = self._connection.execute(insert, arguments).lastrowid or 0
-        index = Index(id=number, shape=shape, since=since)
-        stored.kinds.setdefault(kind, KindIndexes()).add(index)
-        return index
+        return Index(id=number, shape=shape, since=since)
 
-    def drop_index(self, partition: Partition, kind: str, index: Index) -> None:
-        """Remove an index; the caller deletes its rows."""
+    def note_index(self, partition: Partition, kind: str, index: Index) -> None:
+        """Use an index that is stored."""
+        self._partitions[partition].kinds.setdefault(kind, KindIndexes()).add(index)
+
+    def delete_index(self, index: Index) -> None:
+        """Delete an index; then call `forget_index`. The caller deletes its rows."""
         self._connection.execute("DELETE FROM datastore_indexes WHERE id = ?", (index.id,))
+
+    def forget_index(self, partition: Partition, kind: str, index: Index) -> None:
+        """No longer use an index that is deleted."""
         self._partitions[partition].kinds[kind].drop(index)

@@ -5,13 +5,12 @@ SQLite transaction.
 """
 
 import itertools
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adjourn_local.database import connect
+from adjourn_local.database import Connection, connect
 from adjourn_local.datastore import catalog, entities
 from adjourn_local.datastore.entity_records import Change
 from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
@@ -54,8 +53,8 @@ class EntityTables:
         self._path = path
         self._connection = connect(path)
         self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA)
-        self._idle: list[sqlite3.Connection] = []
-        self._views: dict[int, sqlite3.Connection] = {}
+        self._idle: list[Connection] = []
+        self._views: dict[int, Connection] = {}
         self.catalog = catalog.Catalog(self._connection)
         self._last_use = dict.fromkeys(self.catalog.composites())
         last = self._connection.execute("SELECT MAX(id) FROM datastore_entities").fetchone()[0]
@@ -97,12 +96,12 @@ class EntityTables:
     def reserve(self, keys: Iterable[bytes]) -> None:
         """Reserve keys, whose ids will never be allocated."""
         insert = "INSERT OR IGNORE INTO datastore_reserved VALUES (?)"
-        with self._writing():
+        with self._connection.transaction():
             self._connection.executemany(insert, ((key,) for key in keys))
 
     def apply(self, changes: Iterable[Change], version: int) -> None:
         """Write the changes of one commit, all or none."""
-        with self._writing():
+        with self._connection.transaction():
             self._write(changes)
             self._set_version(version)
         self.version = version
@@ -115,7 +114,7 @@ class EntityTables:
             self._write(changes)
             yield self.present()
         finally:
-            self._connection.execute("ROLLBACK")
+            self._connection.roll_back()
 
     def _write(self, changes: Iterable[Change]) -> None:
         removed: list[bytes] = []
@@ -144,16 +143,6 @@ class EntityTables:
         insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
         self._connection.executemany(insert, sorted(rows))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
     def _set_version(self, version: int) -> None:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
         self._connection.execute(replace, (version,))
@@ -170,7 +159,8 @@ class EntityTables:
         found = entities.indexed_values(entity, indexes.read if indexes else ())
         if indexes is None:
             self.catalog.ensure_prefix(partition)
-            self.catalog.add_index(partition, kind, KIND, since=0)
+            index = self.catalog.store_index(partition, kind, KIND, since=0)
+            self.catalog.note_index(partition, kind, index)
             return self.index_rows(partition, kind, path, entity)
         if not found.keys() <= indexes.properties:
             self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
@@ -207,17 +197,14 @@ class EntityTables:
     def _fill(self, partition: Partition, kind: str, shape: Shape) -> Index:
         self._drop_stale()
         version = self.version + 1
-        with self._writing():
-            index = self.catalog.add_index(partition, kind, shape, since=version)
-            try:
-                filled = self.rows_of_kind(self.present(), partition, kind, index)
-                self._insert_rows(
-                    [(r, several, n) for n, rows in filled for r, several in rows.items()]
-                )
-                self._set_version(version)
-            except BaseException:
-                self.catalog.drop_index(partition, kind, index)
-                raise
+        with self._connection.transaction():
+            index = self.catalog.store_index(partition, kind, shape, since=version)
+            filled = self.rows_of_kind(self.present(), partition, kind, index)
+            self._insert_rows(
+                [(r, several, n) for n, rows in filled for r, several in rows.items()]
+            )
+            self._set_version(version)
+        self.catalog.note_index(partition, kind, index)
         self.version = version
         return index
 
@@ -230,9 +217,10 @@ class EntityTables:
         indexes = self.catalog.kind(partition, kind)
         if indexes and (index := indexes.by_shape.get(shape)):
             delete = "DELETE FROM datastore_rows WHERE row >= ? AND row < ?"
-            with self._writing():
+            with self._connection.transaction():
                 self._connection.execute(delete, (index.prefix, index.prefix + b"\xff"))
-                self.catalog.drop_index(partition, kind, index)
+                self.catalog.delete_index(index)
+            self.catalog.forget_index(partition, kind, index)
 
     def rows_of_kind(
         self, view: View, partition: Partition, kind: str, index: Index

@@ -47,6 +47,7 @@ class DatastoreServer:
         *,
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
         random_source: random.Random | None = None,
+        is_patient: bool = False,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
@@ -55,7 +56,9 @@ class DatastoreServer:
         self._aggregator = Aggregator(self._store, self._reader)
         self._history = History(self._store)
         writer = MutationWriter(self._store, self._history, self._allocate)
-        self._transactions = Transactions(self._store, self._history, self._random)
+        self._transactions = Transactions(
+            self._store, self._history, self._random, expire=not is_patient
+        )
         locks = Locks(concurrency, self._store, self._transactions, clock)
         self._commits = Commits(writer, self._transactions, locks, clock)
 

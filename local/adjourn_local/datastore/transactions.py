@@ -66,9 +66,24 @@ class OpenTransaction:
 
 
 class Transactions:
-    """The open transactions, which are in memory only."""
+    """The open transactions, which are in memory only.
 
-    def __init__(self, store: EntityTables, history: History, random_source: random.Random) -> None:
+    Args:
+        store: The entities.
+        history: Their former versions.
+        random_source: Makes ids.
+        expire: Whether transactions that are open or idle for too long are closed.
+    """
+
+    def __init__(
+        self,
+        store: EntityTables,
+        history: History,
+        random_source: random.Random,
+        *,
+        expire: bool = True,
+    ) -> None:
+        self._expire = expire
         self._store = store
         self._history = history
         self._random = random_source
@@ -162,7 +177,8 @@ class Transactions:
         late = [
             transaction
             for transaction in self._open.values()
-            if now - transaction.begun >= _MAX_AGE or now - transaction.used >= _MAX_IDLE
+            if self._expire
+            and (now - transaction.begun >= _MAX_AGE or now - transaction.used >= _MAX_IDLE)
         ]
         for transaction in late:
             self.close(transaction)

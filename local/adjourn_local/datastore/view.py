@@ -1,10 +1,10 @@
 """A view of the stored entities and index rows, and all reads of them."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from adjourn_local.database import Connection
 from adjourn_local.datastore.entity_records import EntityRecord, Row
 
 # One statement for many keys costs a third of one for each; an entity can have a megabyte.
@@ -36,7 +36,7 @@ class Source(Enum):
 class View(NamedTuple):
     """The state that a read sees: the current one, or the one when the view was opened."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     version: int
 
     def get(self, key: bytes) -> EntityRecord | None:

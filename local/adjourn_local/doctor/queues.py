@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import grpc
 from google.api_core.exceptions import (
     DeadlineExceeded,
     Forbidden,
@@ -14,6 +13,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.tasks_v2 import CloudTasksClient, Queue
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from adjourn.gcp.channels import local_channel
 from adjourn.settings import Settings
 from adjourn_local.doctor.finding import (
     Deployment,
@@ -49,7 +49,7 @@ def tasks_client(settings: Settings) -> CloudTasksClient:
     """Return a client for the real service or the settings' local one."""
     if not settings.tasks_host:
         return CloudTasksClient()
-    channel = grpc.insecure_channel(settings.tasks_host)
+    channel = local_channel(settings.tasks_host)
     return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 

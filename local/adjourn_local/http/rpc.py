@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from adjourn_local.errors import StorageError
 from adjourn_local.timing.clocks import pacific
 
 _log = logging.getLogger(__name__)
@@ -75,13 +76,17 @@ async def call(method: str, handler: Handler, request: Any) -> Any:
     """Call a handler and return its response.
 
     Raises:
-        RpcError: As raised by the handler. Any other exception is logged and becomes INTERNAL.
+        RpcError: As raised by the handler. A state that cannot be read or written is logged and
+            becomes UNAVAILABLE, any other exception INTERNAL.
     """
     try:
         response = handler(request)
         return await response if inspect.isawaitable(response) else response
     except RpcError:
         raise
+    except StorageError as error:
+        _log.error("%s was refused. %s", method.strip("/"), error)
+        raise RpcError(grpc.StatusCode.UNAVAILABLE, str(error)) from None
     except Exception:  # noqa: BLE001 - the client must get an answer
         _log.exception("%s failed", method)
         text = f"{method} failed inside the laptop stack; see the stack's log"

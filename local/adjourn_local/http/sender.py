@@ -11,7 +11,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,6 +19,7 @@ from yarl import URL
 
 from adjourn_local.timing.clocks import StackClock
 
+_AT_ONCE: AbstractAsyncContextManager[None] = nullcontext()
 _KEEP_ALIVE_SECONDS = 1.0
 _CLIENT_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _LEGAL_URL = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
@@ -68,10 +69,20 @@ class HandlerResponse:
 
 
 class Sender:
-    """Sends requests to handlers; the whole stack shares one, and with it one connection pool."""
+    """Sends requests to handlers; the whole stack shares one, and with it one connection pool.
+
+    Args:
+        clock: The stack's clock, by which deadlines are watched.
+
+    Attributes:
+        is_patient: Whether one request is sent after the other, each without a deadline, because
+            somebody debugs what they start.
+    """
 
     def __init__(self, clock: StackClock) -> None:
+        self.is_patient = False
         self._clock = clock
+        self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._users: Counter[aiohttp.ClientSession] = Counter()
         self._is_open = asyncio.Event()
@@ -79,6 +90,10 @@ class Sender:
         self._deadlines: dict[asyncio.Timeout, dt.datetime] = {}
         self._watch: asyncio.Task[None] | None = None
         self._watched_until = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Return what to hold while a request is made and sent: the turn, if somebody debugs."""
+        return self._turn if self.is_patient else _AT_ONCE
 
     async def send(self, request: Outgoing, deadline: float) -> HandlerResponse:
         """Send a request and return the response; network errors and timeouts are returned, too.
@@ -92,7 +107,8 @@ class Sender:
         limit = asyncio.timeout(None)
         try:
             async with limit:
-                self._watch_for(limit, deadline)
+                if not self.is_patient:
+                    self._watch_for(limit, deadline)
                 return await self._exchange(request)
         except (aiohttp.ClientError, OSError, ValueError):
             error = "DEADLINE_EXCEEDED" if limit.expired() else "UNAVAILABLE"

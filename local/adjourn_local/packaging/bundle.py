@@ -14,7 +14,7 @@ from pathlib import Path
 from adjourn_local.deployed import LIBRARY, REQUIREMENTS, main_file
 from adjourn_local.errors import PackageError
 from adjourn_local.packaging import inspection, requirements
-from adjourn_local.runtime.functions import NAMES
+from adjourn_local.runtime.function_programs import NAMES
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1

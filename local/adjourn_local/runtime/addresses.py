@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adjourn_local.runtime.accounts import emulators
-from adjourn_local.runtime.functions import NAMES
+from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.ports import HOST
 
 PROJECT = "adjourn-local"

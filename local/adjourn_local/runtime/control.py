@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH
+from adjourn_local.errors import StorageError
 from adjourn_local.http.bodies import BODY
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
 from adjourn_local.http.gate import accepting
@@ -101,6 +102,8 @@ def _routes(
                 change(request[BODY].decode().strip() if request.method == "PUT" else "")
         except (ValueError, OverflowError) as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
+        except StorageError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
         return web.json_response(state())
 
     return [web.route(method, path, handle) for method in ("GET", "PUT", "DELETE")]

@@ -1,6 +1,7 @@
-"""The folder of a stack's state, which only one stack can use at a time."""
+"""The folder of a stack's state: only one stack can use it at a time, and only its owner see it."""
 
 import fcntl
+import logging
 import shutil
 import tempfile
 from io import TextIOWrapper
@@ -8,6 +9,15 @@ from pathlib import Path
 from types import TracebackType
 
 from adjourn_local.errors import StackError
+from adjourn_local.private import make_private, make_private_folder
+
+_LOCK = "lock"
+_IGNORED = ".gitignore"
+_IGNORE_ALL = "# The state of a laptop stack, which is not for a repository.\n*\n"
+# What earlier versions, which marked no folder as theirs, have kept in it.
+_UNMARKED = ("adjourn.sqlite3*", "demo.log", _LOCK, "ports.json")
+
+_log = logging.getLogger(__name__)
 
 
 class StateFolder:
@@ -46,9 +56,9 @@ def _lock(folder: Path) -> TextIOWrapper:
         StackError: Another stack has locked it, or it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a", encoding="utf-8")
-    except FileExistsError:
+        _prepare(folder)
+        file = (folder / _LOCK).open("a", encoding="utf-8")
+    except (FileExistsError, NotADirectoryError):
         raise StackError(f"The state cannot be kept in {folder}: it is not a folder.") from None
     except OSError as error:
         raise StackError(f"The state cannot be kept in {folder}: {error.strerror}.") from None
@@ -60,3 +70,31 @@ def _lock(folder: Path) -> TextIOWrapper:
             f"Another stack keeps its state in {folder}; stop it, or name another with --state."
         ) from None
     return file
+
+
+def _prepare(folder: Path) -> None:
+    """Keep a folder and what is in it to its owner and out of repositories.
+
+    A folder that has other files in it, such as a project's, is left as it is, but for our files.
+    """
+    if _is_ours(folder):
+        make_private_folder(folder)
+        ignored = folder / _IGNORED
+        if not ignored.exists():
+            ignored.write_text(_IGNORE_ALL, encoding="utf-8")
+        files = list(folder.iterdir())
+    else:
+        _log.warning("%s has other files in it; only those of the state are made private.", folder)
+        files = [file for pattern in _UNMARKED for file in folder.glob(pattern)]
+    for file in files:
+        if file.is_file():
+            make_private(file)
+    make_private(folder / _LOCK)
+
+
+def _is_ours(folder: Path) -> bool:
+    if not folder.exists():
+        return True
+    if (folder / _IGNORED).exists():
+        return (folder / _IGNORED).read_text(errors="replace") == _IGNORE_ALL
+    return all(any(file.match(each) for each in _UNMARKED) for file in folder.iterdir())

@@ -8,10 +8,13 @@ import datetime as dt
 import mmap
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from adjourn.clock import SystemClock
 from adjourn_local.runtime import activation
+from adjourn_local.runtime.breakpoints import skip_breakpoints
+from adjourn_local.runtime.debugging import session_file
 from adjourn_local.runtime.function_gate import guard
 from adjourn_local.runtime.import_errors import describe
 from adjourn_local.timing.clock_offset import SIZE, ClockOffset
@@ -28,10 +31,37 @@ def follow(path: Path) -> None:
     SystemClock.now = now  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
-    listener, channel = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-    follow(Path(sys.argv.pop(1)))
-    guard(sys.argv.pop(1).split(","))
+def debug(name: str, session: Path, *, in_terminal: bool, port: int) -> None:
+    """Prepare this process for breakpoints.
+
+    Args:
+        name: The function's name.
+        session: The file in which this process says that it is being debugged.
+        in_terminal: Whether breakpoints open a debugger in the terminal.
+        port: Where an editor finds debugpy; 0 for nowhere.
+    """
+    skip_breakpoints()
+    if in_terminal or port:
+        from adjourn_local.runtime import debugger  # noqa: PLC0415 - pdb takes a while to import
+
+        debugger.take_time()
+        if in_terminal:
+            debugger.Terminal(session, os.getppid()).open()
+        if port:
+            debugger.listen(port, name)
+
+
+def _main(arguments: Sequence[str]) -> None:
+    listener, channel, clock, allowed_hosts, in_terminal, port, name = arguments
+    follow(Path(clock))
+    guard(allowed_hosts.split(","))
     activation.finish_requests()
+    session = session_file(Path(clock))
+    debug(name, session, in_terminal=bool(int(in_terminal)), port=int(port))
     spec = os.environ["ADJOURN_APP"]
-    activation.run(listener, channel, lambda error: describe(error, spec, Path.cwd()))
+    activation.run(int(listener), int(channel), lambda error: describe(error, spec, Path.cwd()))
+
+
+if __name__ == "__main__":
+    own, sys.argv[1:] = sys.argv[1:8], sys.argv[8:]
+    _main(own)

@@ -35,6 +35,7 @@ class Program:
         environment: The environment variables.
         folder: The working directory; None for this process's.
         listener: The listening socket that the function takes over.
+        has_terminal: Whether its standard input is this process's.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Program:
     environment: Mapping[str, str]
     folder: Path | None
     listener: socket.socket
+    has_terminal: bool
 
 
 class FunctionProcess(asyncio.SubprocessProtocol):
@@ -81,7 +83,7 @@ class FunctionProcess(asyncio.SubprocessProtocol):
                 *(str(fds.get(word, word)) for word in program.command),
                 cwd=program.folder,
                 env=program.environment,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=None if program.has_terminal else asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=list(fds.values()),
                 # Ctrl-C must reach the stack only, which then stops the functions in order.
@@ -146,6 +148,7 @@ class FunctionProcess(asyncio.SubprocessProtocol):
         """Wait until the function, its workers and whatever they have started have ended."""
         await asyncio.shield(self.exit)
         await asyncio.shield(self._is_silent)
+        self._transport.close()
         self._channel.close()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -7,18 +7,17 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adjourn_local.deployed import main_file
 from adjourn_local.errors import StackError
-from adjourn_local.runtime import activation, keeper
+from adjourn_local.runtime import keeper
+from adjourn_local.runtime.debugging import session_file
 from adjourn_local.runtime.declarations import Declared
-from adjourn_local.runtime.function_process import FunctionProcess, Print, Program
-
-NAMES = ("deferred", "cron", "queryiter")
+from adjourn_local.runtime.function_process import FunctionProcess, Print
+from adjourn_local.runtime.function_programs import NAMES, Programs
 
 # Pauses before a function that keeps ending is started again, in seconds. One that has run for
 # longer than the last of them has not kept ending.
@@ -26,23 +25,11 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 # How long replaced functions may take to end before the new ones begin. They stop accepting
 # requests much sooner.
 _HANDOVER = 0.5
+_WAKE_UP = 0.1
 # What the functions log about a task that the code does not have.
 _UNKNOWN = '"event": "task.unknown"'
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The functions as `adjourn package` has staged them.
-
-    Attributes:
-        folder: Holds one folder for each function.
-        programs: The `bin` folder of a virtual environment with the functions' requirements.
-    """
-
-    folder: Path
-    programs: Path
 
 
 @dataclass(eq=False)
@@ -75,46 +62,20 @@ class Functions:
     """Starts, replaces, restarts and stops the functions.
 
     Args:
-        spec: The import path of the application, `package.module:app`.
-        source: The folder from which it is imported.
+        programs: How each is started.
         write: Called with a function's name and each line that the function prints.
-        staged: The staged functions to start; None for those that are installed.
-        allowed_hosts: Host names in small letters, besides those of loopback, under which functions
-            that are not staged are served.
 
     Attributes:
         generation: The functions that serve; None before the first.
     """
 
-    def __init__(
-        self,
-        spec: str,
-        source: Path,
-        write: Print,
-        staged: Staged | None,
-        allowed_hosts: Collection[str],
-    ) -> None:
-        self._spec = spec
-        self._source = source.resolve()
+    def __init__(self, programs: Programs, write: Print) -> None:
+        self.programs = programs
         self._write = write
-        self._staged = staged
-        self._allowed_hosts = allowed_hosts
         self._started: dict[FunctionProcess, asyncio.Task[None]] = {}
         self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
         self.generation: Generation | None = None
-
-    def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
-        """Return a function's environment: this process's, the application and the stack's."""
-        paths = [str(self._source), os.environ.get("PYTHONPATH", "")]
-        return {
-            **os.environ,
-            **stack,
-            "ADJOURN_APP": self._spec,
-            # As Terraform sets it: gunicorn takes SCRIPT_NAME and the like from no peer.
-            "FORWARDED_ALLOW_IPS": "255.255.255.255",
-            "PYTHONPATH": "" if self._staged else os.pathsep.join(filter(None, paths)),
-        }
 
     async def open(self, sockets: Mapping[str, socket.socket], clock: Path) -> None:
         """Prepare to start functions.
@@ -174,6 +135,18 @@ class Functions:
             supervisor = asyncio.create_task(self._supervise(generation, name))
             generation.supervisors.append(supervisor)
 
+    def interrupt_debugger(self) -> bool:
+        """Pass Ctrl-C on to the function that has a debugger; return whether there is one."""
+        try:
+            process = int(session_file(self._clock).read_text())
+            os.kill(process, signal.SIGINT)
+        except (OSError, ValueError):
+            return False
+        # readline does not notice a signal that comes just before it waits for a key; this one,
+        # which it takes for a change of the terminal's size, wakes it up.
+        asyncio.get_running_loop().call_later(_WAKE_UP, _signal, process, signal.SIGWINCH)
+        return True
+
     def terminate(self) -> None:
         """Have all functions finish their requests and end; refuse what waits in the sockets."""
         if self.generation:
@@ -196,19 +169,7 @@ class Functions:
             await self._keeper.wait()
 
     async def _start(self, name: str, environment: Mapping[str, str]) -> FunctionProcess:
-        # gunicorn puts its control socket here; by default all functions would share one.
-        runtime = tempfile.mkdtemp(prefix=f"{name}-", dir=self._clock.parent)
-        program = Program(
-            name=name,
-            command=[
-                *self._command(name),
-                *("--target", name, "--host", "127.0.0.1"),
-                *("--port", str(self._sockets[name].getsockname()[1])),
-            ],
-            environment={**environment, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": runtime},
-            folder=self._staged.folder / name if self._staged else None,
-            listener=self._sockets[name],
-        )
+        program = self.programs.program(name, environment, self._sockets[name], self._clock)
         function = await FunctionProcess.start(program, self._print)
         self._tell_keeper(function.group)
         self._started[function] = asyncio.create_task(self._forget_ended(function))
@@ -220,16 +181,6 @@ class Functions:
             _log.warning(
                 "The stack runs code from %s.", self.generation.loaded_at.strftime("%H:%M")
             )
-
-    def _command(self, name: str) -> Sequence[str]:
-        sockets = ("{listener}", "{channel}")
-        if self._staged:
-            # -P: without the folder of this package, whose modules would hide others.
-            python = str(self._staged.programs / "python")
-            return python, "-P", activation.__file__, *sockets, "--source", "main.py"
-        source = str(main_file(name))
-        program = (sys.executable, "-m", "adjourn_local.runtime.follower", *sockets)
-        return *program, str(self._clock), ",".join(self._allowed_hosts), "--source", source
 
     async def _supervise(self, generation: Generation, name: str) -> None:
         """Start a function again whenever it ends; with growing pauses if it keeps ending."""
@@ -271,6 +222,11 @@ class Functions:
     def _tell_keeper(self, group: int) -> None:
         if self._keeper and self._keeper.stdin:
             self._keeper.stdin.write(f"{group}\n".encode())
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with suppress(OSError):
+        os.kill(process, number)
 
 
 def _how(status: int) -> str:

@@ -15,7 +15,8 @@ def describe(error: BaseException, spec: str, folder: Path) -> str:
         folder: The application's folder.
     """
     if isinstance(error, SystemExit) and isinstance(error.__context__, AdjournError):
-        return f"{error.code}{_place(error.__context__, folder)}"
+        place = _place(error.__context__, folder)
+        return f"{error.code}{'' if ' line ' in str(error.code) else place}"
     text = " ".join(f"{type(error).__name__}: {error}".split())
     place = "" if isinstance(error, SyntaxError) else _place(error, folder)
     return f"{spec} cannot be imported: {text}{place}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from adjourn_local.errors import StackError
+from adjourn_local.private import make_private
 
 HOST = "127.0.0.1"
 
@@ -56,9 +57,10 @@ def save(state: Path, chosen: Sequence[int]) -> None:
         StackError: The folder cannot be written.
     """
     try:
+        make_private(_file(state))
         _file(state).write_text(json.dumps(list(chosen)), encoding="utf-8")
     except OSError as error:
-        raise StackError(f"The state cannot be kept in {state}: {error}.") from None
+        raise StackError(f"The state cannot be kept in {state}: {error.strerror}.") from None
 
 
 def last_used(state: Path | None) -> Sequence[int]:

@@ -24,7 +24,9 @@ async def reload_on_changes(stack: Stack, watch: SourceWatch) -> None:
 
 async def _reload(stack: Stack, changed: Iterable[Path]) -> None:
     loop = asyncio.get_running_loop()
-    began, before = loop.time(), stack.generation
+    began, before = loop.time(), stack.functions.generation
+    if before is None:
+        return
     try:
         generation = await stack.reload()
     except (StackError, OSError) as error:

@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from adjourn_local.private import make_private
 
 _FILE = "running.json"
 _LOCK = "lock"
@@ -31,7 +34,7 @@ class RunningStack:
 def announced(folder: Path, stack: RunningStack) -> Iterator[None]:
     """Let commands find a stack by its state folder, while the context is open."""
     file = folder / _FILE
-    file.touch(mode=0o600)
+    make_private(file)
     file.write_text(json.dumps(asdict(stack), indent=2), encoding="utf-8")
     try:
         yield
@@ -46,11 +49,19 @@ def find(folder: Path) -> tuple[Path, RunningStack] | None:
     """
     for place in (folder.resolve(), *folder.resolve().parents):
         state = place / DEFAULT_FOLDER
-        if (state / _FILE).is_file() and _is_locked(state / _LOCK):
+        if _is_own(state / _FILE) and _is_locked(state / _LOCK):
             with suppress(OSError, TypeError, ValueError):
                 content = json.loads((state / _FILE).read_text(encoding="utf-8"))
                 return state, RunningStack(**content)
     return None
+
+
+def _is_own(file: Path) -> bool:
+    """Return whether a file is this user's: another one could lead to code of his."""
+    try:
+        return file.stat().st_uid == file.parent.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _is_locked(file: Path) -> bool:

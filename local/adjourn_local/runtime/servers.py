@@ -28,11 +28,13 @@ class ServerOptions:
         skips_overlapping: Skip a scheduled start of a job that is still running, instead of
             delaying the start.
         concurrency: The concurrency mode of Datastore's transactions.
+        is_patient: Whether transactions stay open for as long as somebody debugs.
     """
 
     tasks: TasksOptions = DEFAULTS
     skips_overlapping: bool = False
     concurrency: Concurrency = Concurrency.PESSIMISTIC
+    is_patient: bool = False
 
 
 class Servers:
@@ -50,7 +52,9 @@ class Servers:
     ) -> None:
         self.issuer = TokenIssuer(clock)
         with ExitStack() as opened:
-            self._datastore = DatastoreServer(path, clock, concurrency=options.concurrency)
+            self._datastore = DatastoreServer(
+                path, clock, concurrency=options.concurrency, is_patient=options.is_patient
+            )
             opened.callback(self._datastore.close)
             self.tasks = TasksServer(path, clock, self.issuer.mint, sender, options.tasks)
             opened.callback(self.tasks.close)

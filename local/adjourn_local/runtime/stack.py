@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -11,37 +12,36 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from aiohttp import web
-from starlette.types import ASGIApp
 
 from adjourn import App
 from adjourn.settings import Settings
-from adjourn_local.console.activity import Activity
-from adjourn_local.console.mount import MountedApp
 from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.datastore import Concurrency
-from adjourn_local.errors import StackError
 from adjourn_local.http import rest
 from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
 from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
+from adjourn_local.proxies import direct
 from adjourn_local.runtime import ports
 from adjourn_local.runtime.accounts import Accounts, serve_grpc
 from adjourn_local.runtime.addresses import LOCATION, PROJECT, SERVICE_ACCOUNT, Ports
 from adjourn_local.runtime.control import control_routes
+from adjourn_local.runtime.debugging import NOT_AT_ALL, Debugging
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.folder import StateFolder
 from adjourn_local.runtime.function_process import Print
-from adjourn_local.runtime.functions import NAMES, Functions, Generation, Staged
+from adjourn_local.runtime.function_programs import NAMES, Programs, Staged
+from adjourn_local.runtime.functions import Functions, Generation
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.servers import ServerOptions, Servers
+from adjourn_local.runtime.serving import cancelled, serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
+from adjourn_local.runtime.stack_console import StackConsole
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
-from adjourn_local.timing.clock_offset import SIZE
-from adjourn_local.timing.clocks import AdjustableClock, ApplicationClock
+from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.tokens.issuer import TokenIssuer
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -71,9 +71,12 @@ class Stack:
             None for those that are installed.
         allowed_hosts: Host names in small letters, besides those of loopback, under which requests
             over HTTP are served.
+        debugging: How the functions are debugged: then one request is made after the other, without
+            deadlines.
         application: Returns the application, which only the console needs, when it is first opened.
 
     Attributes:
+        functions: The functions; they are not started if no application is given.
         hurried: Once it is set, the stack stops without waiting for what is under way.
     """
 
@@ -94,33 +97,38 @@ class Stack:
         enforces_iam: bool = False,
         staged: Staged | None = None,
         allowed_hosts: Collection[str] = (),
+        debugging: Debugging = NOT_AT_ALL,
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
-            tasks=tasks, skips_overlapping=skips_overlapping, concurrency=concurrency
+            tasks=tasks,
+            skips_overlapping=skips_overlapping,
+            concurrency=concurrency,
+            is_patient=bool(debugging),
         )
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
+        self.sender.is_patient = bool(debugging)
         self._spec = spec
-        self._application = application
-        self._activity = Activity()
-        self._console = MountedApp(self._make_console)
-        self._write = write
-        self._functions = Functions(
-            spec or "", source or Path.cwd(), self._print, staged, allowed_hosts
+        self._state = state
+        self._folder = StateFolder(state)
+        self._former = ports.last_used(state)
+        self.ports = Ports(*ports.choose(base_port, state))
+        self._console = StackConsole(self.environment, self.ports, self.clock, application, write)
+        programs = Programs(
+            spec=spec or "",
+            source=source or Path.cwd(),
+            staged=staged,
+            allowed_hosts=allowed_hosts,
+            debugging=debugging,
         )
-        self._grace = GRACE if spec else tasks.grace
+        self.functions = Functions(programs, self._console.print)
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
         self._closing = AsyncExitStack()
         self._revision = uuid.uuid4().hex
-        self._state = state
-        self._allowed_hosts = allowed_hosts
-        self._folder = StateFolder(state)
-        self._former = ports.last_used(state)
-        self.ports = Ports(*ports.choose(base_port, state))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as closing:
@@ -131,7 +139,7 @@ class Stack:
             if loading:
                 generation = await loading
                 self._provide(generation.declared)
-                await self._functions.serve(generation)
+                await self.functions.serve(generation)
             await self._dispatch(closing)
             self._closing = closing.pop_all()
         return self
@@ -159,24 +167,16 @@ class Stack:
         """The Cloud Scheduler server."""
         return self._servers.scheduler
 
-    @property
-    def generation(self) -> Generation:
-        """The functions that serve."""
-        if self._functions.generation is None:
-            raise StackError("The stack has no functions.")
-        return self._functions.generation
-
     async def reload(self) -> Generation:
         """Replace the functions by ones that run the present code; what they run is finished.
 
         Raises:
             StackError: The code cannot be loaded; the former functions go on.
         """
-        functions = self._functions
-        generation = await functions.load(self._environments(uuid.uuid4().hex))
+        generation = await self.functions.load(self._environments(uuid.uuid4().hex))
         async with self.sender.held():
             self._provide(generation.declared)
-            await functions.serve(generation)
+            await self.functions.serve(generation)
         return generation
 
     async def _load(self, closing: AsyncExitStack) -> asyncio.Task[Generation]:
@@ -185,12 +185,12 @@ class Stack:
         # Report an invalid setting once, not per function.
         Settings.from_env(environments[NAMES[0]])
         clock = self._shared_clock(closing)
-        closing.push_async_callback(self._functions.stop)
-        await self._functions.open(
+        closing.push_async_callback(self.functions.stop)
+        await self.functions.open(
             {name: ports.listen(getattr(self.ports, name)) for name in NAMES}, clock
         )
-        loading = asyncio.create_task(self._functions.load(environments))
-        closing.push_async_callback(_cancelled, loading)
+        loading = asyncio.create_task(self.functions.load(environments))
+        closing.push_async_callback(cancelled, loading)
         return loading
 
     async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
@@ -206,11 +206,13 @@ class Stack:
         routes = [
             *control,
             *servers.http_routes(),
-            *self._console.routes("/console"),
+            *self._console.routes(),
             rest.unknown(),
         ]
-        await self._serve_http(closing, routes)
-        servers.tasks.watch(self._activity.note)
+        served = runner(routes, self.functions.programs.allowed_hosts)
+        served.app.on_shutdown.append(self._console.stop)
+        await serve_http(closing, self.ports.http, served)
+        servers.tasks.watch(self._console.activity.note)
         services = self._grpc_services()
         await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
         if self.accounts:
@@ -219,26 +221,13 @@ class Stack:
     async def _dispatch(self, closing: AsyncExitStack) -> None:
         """Begin to dispatch; in the end, stop the functions before the servers that they need."""
         tasks, scheduler = self._servers.tasks, self._servers.scheduler
-        closing.push_async_callback(self._functions.stop)
+        closing.push_async_callback(self.functions.stop)
         closing.push_async_callback(scheduler.stop)
         closing.push_async_callback(tasks.halt, grace=0)
-        closing.push_async_callback(
-            finish, self._servers, self._functions, self._grace, self.hurried
-        )
+        grace = GRACE if self._spec else self._options.tasks.grace
+        closing.push_async_callback(finish, self._servers, self.functions, grace, self.hurried)
         await tasks.start()
         await scheduler.start()
-
-    def _make_console(self) -> ASGIApp:
-        from adjourn_local.console.opening import laptop  # noqa: PLC0415 - for who looks at it
-        from adjourn_local.console.site import console  # noqa: PLC0415
-
-        app, clock = self._application(), ApplicationClock(self.clock)
-        datastore = f"{ports.HOST}:{self.ports.grpc}"
-        return console(laptop(self.environment(), app, clock, datastore, self._activity))
-
-    def _print(self, name: str, line: str) -> None:
-        self._activity.note_line(line)
-        self._write(name, line)
 
     def _grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         return self._servers.grpc_services()
@@ -247,7 +236,6 @@ class Stack:
         """Return a new file through which the functions follow the stack's clock."""
         folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="adjourn-"))
         path = Path(folder) / "clock"
-        path.write_bytes(bytes(SIZE))
         self.clock.share(path)
         return path
 
@@ -268,13 +256,6 @@ class Stack:
                 audience=self.ports.url("cron"),
             )
 
-    async def _serve_http(self, closing: AsyncExitStack, routes: Sequence[web.RouteDef]) -> None:
-        served = runner(routes, self._allowed_hosts)
-        served.app.on_shutdown.append(self._console.stop)
-        await served.setup()
-        closing.push_async_callback(served.cleanup)
-        await web.TCPSite(served, ports.HOST, self.ports.http).start()
-
     def environment(self) -> Mapping[str, str]:
         """Return the variables that point an application to this stack.
 
@@ -282,6 +263,7 @@ class Stack:
         own account.
         """
         return {
+            **direct(os.environ),
             "ADJOURN_REVISION": self._revision,
             **self.ports.environment(),
             **self._calling_as(iam.APPLICATION),
@@ -290,18 +272,13 @@ class Stack:
     def _environments(self, revision: str) -> Mapping[str, Mapping[str, str]]:
         """Return the variables of each function."""
         stack = {**self.environment(), "ADJOURN_REVISION": revision}
-        common = self._functions.environment(stack)
+        common = self.functions.programs.environment(stack)
         return {name: {**common, **self._calling_as(name)} for name in NAMES}
 
     def _calling_as(self, name: str) -> Mapping[str, str]:
         email = iam.laptop(PROJECT, ()).email(name)
         accounts = self.accounts
         return accounts.environment(email) if accounts and email in accounts else {}
-
-
-async def _cancelled(work: asyncio.Task[Generation]) -> None:
-    work.cancel()
-    await asyncio.wait({work})
 
 
 @contextmanager

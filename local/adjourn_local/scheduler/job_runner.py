@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from adjourn_local.errors import StorageError
 from adjourn_local.http.http_status import is_success
 from adjourn_local.http.sender import HandlerResponse, Sender
 from adjourn_local.scheduler.execution import (
@@ -28,6 +29,7 @@ from adjourn_local.timing.timestamps import micros
 _log = logging.getLogger(__name__)
 
 _AFTER_TROUBLE = dt.timedelta(seconds=5)
+_AGAIN = 1.0
 _UNAVAILABLE = 503
 _LOST = HandlerResponse(status=None, error="UNAVAILABLE", retry_after=None)
 
@@ -110,6 +112,9 @@ class JobRunner:
     def _wake(self) -> None:
         try:
             self.run_due()
+        except StorageError as error:
+            _log.error("%s Due jobs are started later.", error)
+            self._timer.set(micros(self._clock.now() + _AFTER_TROUBLE))
         except Exception:  # noqa: BLE001 - later jobs must run after any error
             _log.exception("the scheduler could not start due jobs; trying again")
             self._timer.set(micros(self._clock.now() + _AFTER_TROUBLE))
@@ -167,14 +172,24 @@ class JobRunner:
 
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
-            outgoing = self._requests.build(job, execution.scheduled)
-            deadline = job.attempt_deadline.ToTimedelta().total_seconds()
-            response = await self._sender.send(outgoing, deadline)
+            async with self._sender.turn():
+                outgoing = self._requests.build(job, execution.scheduled)
+                deadline = job.attempt_deadline.ToTimedelta().total_seconds()
+                response = await self._sender.send(outgoing, deadline)
         except Exception:  # noqa: BLE001 - the job must not stay in flight for ever
             _log.exception("the attempt of %s failed inside the stack", job.name)
             response = _LOST
-        self._settle(execution, response)
-        self.run_due()
+        while not self._is_settled(execution, response):  # noqa: ASYNC110 - no disk tells
+            await asyncio.sleep(_AGAIN)
+        self._wake()
+
+    def _is_settled(self, execution: Execution, response: HandlerResponse) -> bool:
+        try:
+            self._settle(execution, response)
+        except StorageError as error:
+            _log.error("%s The result of %s is stored later.", error, execution.job)
+            return False
+        return True
 
     def _settle(self, execution: Execution, response: HandlerResponse) -> None:
         entry = self._store.get(execution.job)

@@ -6,8 +6,6 @@ share the file and the event loop.
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,13 +101,13 @@ class JobStore:
 
     def delete(self, name: str) -> None:
         """Delete a job and its executions; results of attempts in flight are ignored."""
-        with self._transaction():
+        with self._db.transaction():
             self._db.execute("DELETE FROM scheduler_executions WHERE job = ?", (name,))
             self._db.execute("DELETE FROM scheduler_jobs WHERE name = ?", (name,))
 
     def begin(self, entry: JobEntry, execution: Execution) -> Execution:
         """Store a job together with a new execution; return the execution with its id."""
-        with self._transaction():
+        with self._db.transaction():
             self.put(entry)
             row = self._db.execute(
                 "INSERT INTO scheduler_executions (job, scheduled, is_manual, began, attempts)"
@@ -128,7 +126,7 @@ class JobStore:
 
     def proceed(self, entry: JobEntry, execution: Execution) -> None:
         """Store a job together with a changed execution."""
-        with self._transaction():
+        with self._db.transaction():
             self.put(entry)
             self._db.execute(
                 "UPDATE scheduler_executions SET attempts = ?, retry_at = ? WHERE id = ?",
@@ -137,7 +135,7 @@ class JobStore:
 
     def finish(self, entry: JobEntry, execution: Execution) -> None:
         """Store a job, and delete an execution that has ended."""
-        with self._transaction():
+        with self._db.transaction():
             self.put(entry)
             self._db.execute("DELETE FROM scheduler_executions WHERE id = ?", (execution.id,))
 
@@ -189,12 +187,6 @@ class JobStore:
             (_micros_or_none(now),),
         )
         return [_execution(row) for row in rows.fetchall()]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._db:
-            yield
 
 
 def _bounds(location: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ off by the end of this process is due again when the next one starts: delivery i
 import logging
 from functools import partial
 
+from adjourn_local.errors import StorageError
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks.active_queue import ActiveQueue
 from adjourn_local.tasks.attempts import Attempts, Watch
@@ -22,9 +23,11 @@ from adjourn_local.tasks.task_schedule import TaskSchedule
 from adjourn_local.tasks.task_store import TaskStore
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timer import Timer
-from adjourn_local.timing.timestamps import micros, write
+from adjourn_local.timing.timestamps import SECOND, micros, write
 
 _log = logging.getLogger(__name__)
+
+_AFTER_TROUBLE = SECOND
 
 
 class Dispatcher:
@@ -139,6 +142,13 @@ class Dispatcher:
     def _dispatch_due(self, queue: ActiveQueue) -> None:
         """Dispatch the tasks of a queue that may go now, and set its timer for the next one."""
         now = micros(self._clock.now())
+        try:
+            self._dispatch_ready(queue, now)
+        except StorageError as error:
+            _log.error("%s Tasks wait until it can.", error)
+            queue.timer.set(now + _AFTER_TROUBLE)
+
+    def _dispatch_ready(self, queue: ActiveQueue, now: int) -> None:
         while self._is_started and queue.can_dispatch():
             due = queue.schedule.next_due()
             if due is None:
@@ -153,13 +163,17 @@ class Dispatcher:
                 self._attempts.start(queue, record, now)
 
     def _take(self, queue: ActiveQueue, now: int) -> TaskRecord | None:
-        due, id_ = queue.schedule.pop()
+        due, id_ = entry = queue.schedule.pop()
         if id_ <= queue.purged_up_to:
             return None
         record = self._attempts.record(id_)
         if record is None and self._newest is not None and self._newest.id == id_:
             record = self._newest
-        record = record or self._store.load(id_)
+        try:
+            record = record or self._store.load(id_)
+        except StorageError:
+            queue.schedule.add(entry)
+            raise
         if record is None or record.gone or not record.waiting or record.due != due:
             return None
         if now - record.created >= RETENTION:

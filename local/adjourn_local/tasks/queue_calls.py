@@ -131,8 +131,8 @@ class QueueCalls:
         if request.name not in self._queues:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "Requested entity was not found.")
         now, last = micros(self._clock.now()), self._store.last_id
-        del self._queues[request.name]
         self._store.delete_queue(request.name, now)
+        del self._queues[request.name]
         self._dispatcher.close(request.name, last)
         await self._store.empty(request.name, last, now)
         return empty_pb2.Empty()

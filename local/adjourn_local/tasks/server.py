@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from google.cloud.tasks_v2.types import cloudtasks
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.errors import StorageError
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import buffer_task, cmek
@@ -179,8 +179,8 @@ class TasksServer:
         while True:
             try:
                 await self._forget_and_expire()
-            except sqlite3.OperationalError:
-                _log.exception("the state file cannot be cleaned up; trying again later")
+            except StorageError as error:
+                _log.error("%s Finished tasks are deleted later.", error)
             await self._clock.sleep(_SWEEP_EVERY.total_seconds())
 
     async def _forget_and_expire(self) -> None:

@@ -8,7 +8,6 @@ transaction would block them for ever.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import connect
+from adjourn_local.errors import StorageError
 from adjourn_local.http.moved_urls import move
 from adjourn_local.tasks.schema import SCHEMA
 from adjourn_local.tasks.task_names import short
@@ -68,7 +68,7 @@ class TaskStore:
         """TaskStore new tasks, together with the operation of their batch, if any.
 
         Raises:
-            sqlite3.Error: Nothing was stored.
+            StorageError: Nothing was stored.
         """
         records = [
             TaskRecord(
@@ -230,7 +230,7 @@ class TaskStore:
         """Write the buffered changes and `new` in one transaction.
 
         Raises:
-            sqlite3.Error: Nothing was written; the buffered changes are kept for the next flush.
+            StorageError: Nothing was written; the buffered changes are kept for the next flush.
         """
         writes = (*self._writes, *new)
         if not writes:
@@ -239,23 +239,18 @@ class TaskStore:
             # A single statement is a transaction already; new tasks mostly come one by one.
             self._db.execute(*writes[0])
         else:
-            self._write_all(writes)
+            with self._db.transaction():
+                for statement, values in writes:
+                    self._db.execute(statement, values)
         self._writes.clear()
         self._dirty.clear()
 
-    def _write_all(self, writes: Sequence[_Write]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for statement, values in writes:
-                self._db.execute(statement, values)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            self._db.rollback()
-            raise
-
     def close(self) -> None:
         """Write the buffered changes and close the file."""
-        self.flush()
+        try:
+            self.flush()
+        except StorageError as error:
+            _log.error("%s Tasks that have just ended will run again.", error)
         self._db.close()
 
     def _forget(self, gone_before: int) -> int:
@@ -274,8 +269,8 @@ class TaskStore:
     def _flush_soon(self) -> None:
         try:
             self.flush()
-        except sqlite3.OperationalError:
-            _log.exception("the state file cannot be written; trying again")
+        except StorageError as error:
+            _log.error("%s It is tried again.", error)
             asyncio.get_running_loop().call_later(_AGAIN, self._flush_soon)
 
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from adjourn_local.timing.clock_offset import ClockOffset
+from adjourn_local.timing.clock_offset import SIZE, ClockOffset
 
 
 def pacific(at: dt.datetime) -> str:
@@ -88,7 +88,8 @@ class AdjustableClock:
         self._change(ClockOffset())
 
     def share(self, path: Path) -> None:
-        """Write the clock's offset from the machine's time to a file, now and after each change."""
+        """Write the clock's offset from the machine's time to a new file, now and after changes."""
+        path.write_bytes(bytes(SIZE))
         self._shared_file = path
         self._write_shared_file()
 

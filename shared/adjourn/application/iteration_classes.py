@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from adjourn.application.automatic import AutomaticTasks
+from adjourn.application.importing import unless_importing
 from adjourn.application.wiring import Wiring
 from adjourn.errors import DeclarationError
 from adjourn.names import plain_text
@@ -56,7 +57,7 @@ class IterationClasses(AutomaticTasks):
                 self._look_after_runs()
             known_as = plain_text(name) or default_name(cls)
             self._declared.iterations.add(known_as, cls, aliases)
-            cls.bind(known_as, lambda: self.wiring().starter.start)
+            cls.bind(known_as, lambda: unless_importing(self.wiring).starter.start)
             return cls
 
         return registered if cls is None else registered(cls)

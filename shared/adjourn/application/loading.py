@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 from adjourn.app import App
+from adjourn.application.importing import loading
 from adjourn.errors import ConfigurationError
 
 
@@ -23,7 +24,8 @@ def load_app(environ: Mapping[str, str] = os.environ) -> App:
             f"ADJOURN_APP={spec!r} must be package.module:app, the module and the name of its App."
         )
     try:
-        module = importlib.import_module(module_name)
+        with loading():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module itself exists, but not one that it imports

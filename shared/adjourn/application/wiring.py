@@ -150,8 +150,15 @@ class Wiring:
             executor=self._executor(),
             on_periodic=self._note_periodic,
         )
-        receiver = declared.wrap_task_runner(runner)
+        receiver = self._opening(declared.wrap_task_runner(runner))
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
+
+    def _opening(self, receiver: Receiver) -> Receiver:
+        if self._adapters.sealer is None:
+            return receiver
+        from adjourn.execution.unsealing import opening  # noqa: PLC0415 - for those who have a key
+
+        return opening(receiver, self._adapters, self.settings, self._dead_letters)
 
     def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
@@ -199,10 +206,11 @@ class Wiring:
         from adjourn.state.user_starts import UserStarts  # noqa: PLC0415
 
         adapters = self._adapters
+        is_sealing = adapters.sealer is not None and adapters.sealer.is_sealing
         return CallableTaskEndpoint(
             definitions=self._declared.callable_tasks,
             enqueuer=self.enqueuer,
-            starts=UserStarts(store=adapters.store, clock=adapters.clock),
+            starts=None if is_sealing else UserStarts.of(adapters),
             identify=user_identifier(self.settings, adapters.verifier, adapters.clock),
         )
 
@@ -222,9 +230,8 @@ class Wiring:
             dead_letters=self._dead_letters,
             retry_warnings=self._retry_warnings,
         )
-        return self._gate.admit_tasks(
-            self.settings.queryiter_url, declared.wrap_step_receiver(receiver)
-        )
+        opened = self._opening(declared.wrap_step_receiver(receiver))
+        return self._gate.admit_tasks(self.settings.queryiter_url, opened)
 
     @cached_property
     def receive_tick(self) -> Receiver:
@@ -263,7 +270,8 @@ class Wiring:
 
     @cached_property
     def _payloads(self) -> LargePayloads:
-        return LargePayloads(store=self._adapters.store, clock=self._adapters.clock)
+        adapters = self._adapters
+        return LargePayloads(store=adapters.store, clock=adapters.clock, sealer=adapters.sealer)
 
     @cached_property
     def _dead_letters(self) -> DeadLetterRecorder:

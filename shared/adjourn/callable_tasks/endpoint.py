@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from adjourn.callable_tasks.definitions import CallableTaskDefinition
 from adjourn.callable_tasks.forms import InvalidParametersError
@@ -18,6 +19,7 @@ from adjourn.serialization.codec import from_json
 from adjourn.state.user_starts import UserStarts, content_of
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.handle import TaskHandle
+from adjourn.tasks.task import Task
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -27,14 +29,14 @@ class CallableTaskEndpoint:
     Attributes:
         definitions: The declared callable tasks, by key.
         enqueuer: Enqueues the tasks that users start.
-        starts: Records what users start.
+        starts: Records what users start; None where the seal of a call says that it is genuine.
         identify: Returns the user of a request or raises a `CallerError`; None if no user is
             accepted.
     """
 
     definitions: Registry[CallableTaskDefinition]
     enqueuer: Enqueuer
-    starts: UserStarts
+    starts: UserStarts | None
     identify: Callable[[UserRequest], User] | None
 
     def __call__(self, request: UserRequest) -> UserResponse:
@@ -79,12 +81,16 @@ class CallableTaskEndpoint:
         # The user of the token, whatever the application's own `user` returns here.
         propagator = replace(self.enqueuer.propagator, user=lambda: user.email)
         enqueuer, task = replace(self.enqueuer, propagator=propagator), definition.task
-        start = enqueuer.adapters.new_id()
-        content = content_of(task.name, user.email, (given,), {})
-        self.starts.put(start, content, task.defaults.start(self.starts.clock.now(), 1.0))
+        start = _recorded(self.starts, task, given, user) if self.starts else ""
         handle = enqueuer.enqueue(task, (given,), {}, user_start=start)
         event("callable.started", logging.INFO, f"{definition.key} is queued", task_id=handle.id)
         return UserResponse(status=202, content=_described(handle))
+
+
+def _recorded(starts: UserStarts, task: Task[..., Any], given: object, user: User) -> str:
+    """Record that a user who was checked starts a task; return the name of the record."""
+    content = content_of(task.name, user.email, (given,), {})
+    return starts.put(content, task.defaults.start(starts.clock.now(), 1.0))
 
 
 def _parameters(request: UserRequest, definition: CallableTaskDefinition) -> object | UserResponse:

@@ -192,7 +192,9 @@ def declared_timing(
 
 def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:
     if not isinstance(interval, dt.timedelta) or interval < _ZERO:
-        raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative.")
+        is_number = isinstance(interval, int | float)
+        hint = f"; write datetime.timedelta(seconds={interval!r})" if is_number else ""
+        raise DeclarationError(f"interval={interval!r} must be a timedelta, not negative{hint}.")
     if time_zone != "UTC":
         raise DeclarationError("An interval has no time zone; leave time_zone out, or give cron=.")
     return interval, f"every {interval}" if interval else "every call"

@@ -149,6 +149,7 @@ class CallExecutor:
             event("task.duplicate", logging.INFO, f"{envelope.task} has already taken effect")
             return Outcome.DONE
         if claim.status is ClaimStatus.BUSY:
+            self._note_wait(call)
             return Outcome.BUSY
         if claim.status is ClaimStatus.ABANDONED:
             crashed = PermanentTaskFailure(
@@ -156,9 +157,25 @@ class CallExecutor:
             )
             return self.give_up(call, crashed, task)
         settle_in = partial(self.once_records.settle_in, claim=claim)
-        outcome = self._run(call, task, settle_in)
+        outcome = self._run(self._with_waits(call), task, settle_in)
         self._settle(call, claim, outcome)
         return outcome
+
+    def _note_wait(self, call: Call) -> None:
+        """Note that Cloud Tasks will count an execution in which the call was not tried."""
+        if call.envelope.max_retries is not None:
+            try:
+                self.watch.records.wait(call.envelope.identity, call.attempt.execution_count + 1)
+            except (StoreError, ConflictError) as error:
+                # Then it counts as one in which it was.
+                event("service.unavailable", logging.WARNING, str(error), error=error)
+
+    def _with_waits(self, call: Call) -> Call:
+        """Return a call with the executions that its limit of retries does not count."""
+        if call.is_watched or not call.attempt.is_last(call.envelope.max_retries):
+            return call
+        record = self.watch.records.get(call.envelope.identity)
+        return call._replace(waits=record.waits) if record else call
 
     def _settle(self, call: Call, claim: Claim, outcome: Outcome | None) -> None:
         task, is_over = call.envelope.task, outcome in {Outcome.DONE, Outcome.DEAD}

@@ -48,7 +48,7 @@ class CrashWatch:
         if not record.is_open or record.resumed > envelope.resumed:
             _tell_refusal(envelope.task, record)
             return None
-        call = call._replace(crashes=record.crashes)
+        call = call._replace(crashes=record.crashes, waits=record.waits)
         if not call.is_queues_last or call.has_crashed_too_often:
             return call
         return call._replace(

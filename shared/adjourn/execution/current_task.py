@@ -29,6 +29,7 @@ class Call(NamedTuple):
         limit: Attempts after which the queue deletes the task; 0 for unlimited.
         unreadable: Why its stored arguments cannot be read; None if they can.
         crashes: Earlier attempts that are known to have begun and never ended.
+        waits: Earlier executions that only waited for another delivery of the call.
         successor: Full name of the task that goes on if the process dies now; empty for none.
         has_begun: Whether the user's code was called in this attempt.
     """
@@ -39,6 +40,7 @@ class Call(NamedTuple):
     limit: int
     unreadable: DecodeError | None = None
     crashes: int = 0
+    waits: int = 0
     successor: str = ""
     has_begun: bool = False
 
@@ -98,8 +100,8 @@ class Call(NamedTuple):
 
     @property
     def _counted(self) -> Attempt:
-        crashes = self.crashes
-        return self.attempt.after(attempts=0, executions=crashes) if crashes else self.attempt
+        executions = self.crashes - self.waits
+        return self.attempt.after(attempts=0, executions=executions) if executions else self.attempt
 
 
 # Not frozen: one is made for each delivery, and that would take three times as long.

@@ -15,6 +15,7 @@ from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.serialization.envelope import is_sealed
 from adjourn.serialization.payload_reference import MAX_BODY
 from adjourn.state.owned_records import FINGERPRINT, own_key
 
@@ -100,7 +101,7 @@ class DeadLetterRecorder:
             error=error_line(error, _LONGEST_ERROR),
         )
         traceback = traceback_text(error, _LONGEST_TRACEBACK)
-        record = _record(letter, delivery.body, traceback, self.clock.now())
+        record = _record(letter, delivery, traceback, self.clock.now())
         name = self.store.transact(partial(_put, call, {**record, FINGERPRINT: call.fingerprint}))
         letter = replace(letter, task_id=name)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
@@ -109,8 +110,12 @@ class DeadLetterRecorder:
         self.notify(letter, hook)
 
 
-def _record(letter: DeadLetter, body: bytes, traceback: str, now: dt.datetime) -> Record:
+def _record(letter: DeadLetter, delivery: Delivery, traceback: str, now: dt.datetime) -> Record:
+    body = delivery.sealed or delivery.body
+    # A seal holds for the task of this name alone.
+    name: Record = {"name": delivery.task_name} if is_sealed(body) else {}
     return {
+        **name,
         "task": letter.task,
         "queue": letter.queue,
         "attempts": letter.attempts,

@@ -41,6 +41,7 @@ class Delivery(NamedTuple):
     """One request of a service to one of our functions, independent of a web framework.
 
     Attributes:
+        sealed: The body as it came, if it was sealed; then `body` is what was inside.
         read_body: Reads the body, once the caller is let in; None if it is known already.
     """
 
@@ -52,6 +53,7 @@ class Delivery(NamedTuple):
     attempt: Attempt = Attempt()
     scheduled: dt.datetime | None = None
     app_engine: AppEngine = AppEngine()
+    sealed: bytes = b""
     read_body: Callable[[], bytes] | None = None
 
     def as_app_engine_says(self) -> Delivery:

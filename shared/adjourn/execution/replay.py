@@ -7,72 +7,62 @@ number of its replays. However often it is interrupted and repeated, the call is
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.errors import DecodeError, TaskExistsError, UnknownNameError
-from adjourn.execution.dead_letters import KIND, UNINDEXED, DeadLetter
+from adjourn.errors import DecodeError, TaskExistsError, UnknownKeyError, UnknownNameError
+from adjourn.execution.dead_letters import KIND, UNINDEXED
+from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter, letter_of
 from adjourn.names import CALLABLE, numbered
-from adjourn.ports import EntityStore, NewTask, Record, RecordKey, Target, TaskQueue, Transaction
+from adjourn.ports import (
+    Adapters,
+    EntityStore,
+    NewTask,
+    Record,
+    RecordKey,
+    Sealer,
+    Target,
+    TaskQueue,
+    Transaction,
+)
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import USER, text
-from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.envelope import Envelope, is_encrypted, is_sealed, key_of
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state import call_records, once_records
 from adjourn.state.large_payloads import LargePayloads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDeadLetter(DeadLetter):
-    """A dead letter as it is stored.
-
-    Attributes:
-        body: The body of the task.
-        traceback: Of the last error.
-        buried_at: When the task was given up.
-        expires_at: When the record may be removed.
-        replayed_at: When a replay began that has not removed the letter yet; None if none did.
-    """
-
-    body: bytes
-    traceback: str
-    buried_at: dt.datetime
-    expires_at: dt.datetime
-    replayed_at: dt.datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterFilter:
-    """Which dead letters to find; None matches any.
-
-    Attributes:
-        task: Registered name of the task; empty for bodies that could not be read.
-        queue: Short name of the queue.
-        since: Earliest time at which the task was given up.
-        before: Time before which it was given up.
-    """
-
-    task: str | None = None
-    queue: str | None = None
-    since: dt.datetime | None = None
-    before: dt.datetime | None = None
-
-    def includes(self, letter: StoredDeadLetter) -> bool:
-        """Return whether task and queue of a letter match; the query has checked its time."""
-        return self.task in {None, letter.task} and self.queue in {None, letter.queue}
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class StoredDeadLetters:
-    """The dead letters of a deployment; they can be replayed without the application's code."""
+    """The dead letters of a deployment; they can be replayed without the application's code.
+
+    Attributes:
+        store: Where they are.
+        queue: Where replays go.
+        clock: The time.
+        sealer: Opens bodies; None without a key.
+    """
 
     store: EntityStore
     queue: TaskQueue
     clock: Clock
+    sealer: Sealer | None = None
+
+    @classmethod
+    def of(cls, adapters: Adapters) -> StoredDeadLetters:
+        """Return the dead letters of a deployment."""
+        return cls(
+            store=adapters.store,
+            queue=adapters.queue,
+            clock=adapters.clock,
+            sealer=adapters.sealer,
+        )
 
     def find(self, wanted: DeadLetterFilter) -> Iterator[StoredDeadLetter]:
         """Yield the matching letters, the latest first.
@@ -83,7 +73,7 @@ class StoredDeadLetters:
         # Every property has an index by itself. To filter by task or queue as well, Datastore
         # would need a composite index.
         found = self.store.query(KIND, by="buried_at", since=wanted.since, before=wanted.before)
-        letters = (_letter(name, record) for name, record in found)
+        letters = (letter_of(name, record) for name, record in found)
         return (letter for letter in letters if wanted.includes(letter))
 
     def get(self, task_id: str) -> StoredDeadLetter:
@@ -94,7 +84,7 @@ class StoredDeadLetters:
             StoreError: Datastore could not be reached.
         """
         record = self.store.get([RecordKey(KIND, task_id)])[0]
-        return _letter(task_id, _existing(task_id, record))
+        return letter_of(task_id, _existing(task_id, record))
 
     def replay(self, task_id: str, *, is_vouched_for: bool = False) -> str:
         """Enqueue the call of a letter, remove the letter and return the new task's full name.
@@ -103,8 +93,9 @@ class StoredDeadLetters:
 
         Args:
             task_id: The name of the letter.
-            is_vouched_for: Whether to take the call for genuine that cannot prove it: a callable
-                task without a record that a user has started it.
+            is_vouched_for: Whether to take the call for genuine that cannot prove it: one without
+                a seal where seals are required, or of a callable task without a record that a
+                user has started it.
 
         Raises:
             UnknownNameError: There is no letter with that id.
@@ -112,7 +103,8 @@ class StoredDeadLetters:
             EnqueueError: Cloud Tasks did not accept the task; the letter is kept.
             StoreError: Datastore could not be reached; repeat the replay.
         """
-        letter, call = self.store.transact(partial(self._begin, task_id))
+        begin = partial(self._begin, task_id, is_vouched_for=is_vouched_for)
+        letter, call = self.store.transact(begin)
         extended = self._payloads.extend_for(call, self.clock.now())
         name = self._enqueue(self._vouched_for(extended) if is_vouched_for else extended)
         self.store.transact(partial(_remove, letter))
@@ -130,18 +122,36 @@ class StoredDeadLetters:
             key = RecordKey(KIND, task_id)
             record = _existing(task_id, transaction.get([key])[0])
             transaction.delete(key)
-            return _letter(task_id, record)
+            return letter_of(task_id, record)
 
         letter = self.store.transact(work)
         if letter.replayed_at is None:  # else a replayed task may need its payload
             with suppress(DecodeError):
-                self._payloads.discard(Envelope.decode(letter.body, VERBATIM), is_read=False)
+                call = Envelope.decode(self.opened(letter), VERBATIM)
+                self._payloads.discard(call, is_read=False)
+
+    def opened(self, letter: StoredDeadLetter) -> bytes:
+        """Return the body of a letter without its seal.
+
+        Raises:
+            DecodeError: The seal does not hold, or its key is not known here.
+        """
+        if not is_sealed(letter.body):
+            return letter.body
+        if self.sealer is None:
+            raise UnknownKeyError(
+                f"{letter.task_id} is sealed with the key {key_of(letter.body)}; set"
+                " ADJOURN_ENVELOPE_KEY"
+            )
+        return self.sealer.open(letter.body, letter.queue, letter.name)
 
     @property
     def _payloads(self) -> LargePayloads:
-        return LargePayloads(store=self.store, clock=self.clock)
+        return LargePayloads(store=self.store, clock=self.clock, sealer=self.sealer)
 
-    def _begin(self, task_id: str, transaction: Transaction) -> tuple[StoredDeadLetter, Envelope]:
+    def _begin(
+        self, task_id: str, transaction: Transaction, *, is_vouched_for: bool
+    ) -> tuple[StoredDeadLetter, Envelope]:
         """Mark the letter as being replayed, and allow its call to be claimed again.
 
         The once record says that the call is over. The call could evade it by a new id, but the
@@ -152,14 +162,31 @@ class StoredDeadLetters:
         key = RecordKey(KIND, task_id)
         record = _existing(task_id, transaction.get([key])[0])
         now = self.clock.now()
-        letter = _letter(task_id, record)
-        call = _call(letter, now)
+        letter = letter_of(task_id, record)
+        call = _call(letter, self._genuine(letter, is_vouched_for=is_vouched_for), now)
         if letter.replayed_at is None:
             once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
             call_records.renew(transaction, call.identity, call.resumed, task, now)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
+
+    def _genuine(self, letter: StoredDeadLetter, *, is_vouched_for: bool) -> bytes:
+        """Return the body of a letter for its replay, which seals it."""
+        is_required = self.sealer is not None and self.sealer.is_required
+        if is_required and not is_vouched_for and not is_sealed(letter.body):
+            raise DecodeError(
+                f"{letter.task_id} is not sealed, so anybody may have made it; if you trust it,"
+                " replay it with --vouch"
+            )
+        opened = self.opened(letter)
+        is_encrypting = self.sealer is not None and self.sealer.is_encrypting
+        if is_sealed(letter.body) and is_encrypted(letter.body) and not is_encrypting:
+            raise DecodeError(
+                f"{letter.task_id} is encrypted, and its replay would not be; set"
+                " ADJOURN_ENVELOPE_SEAL=encrypted"
+            )
+        return opened
 
     def _vouched_for(self, call: Envelope) -> Envelope:
         """Return a call with a record that its user has started it, if it needs one."""
@@ -171,9 +198,8 @@ class StoredDeadLetters:
         arguments: Any = {"args": list(whole.args), "kwargs": dict(whole.kwargs)}
         args, kwargs = codec.decode(arguments).values()
         content = content_of(call.task, text(call.context, USER) or "", tuple(args), kwargs)
-        name = f"{numbered(call.identity.fingerprint, call.resumed)}-vouched"
-        UserStarts(store=self.store, clock=self.clock).put(name, content, None)
-        return call._replace(user_start=name)
+        starts = UserStarts(store=self.store, clock=self.clock, new_id=lambda: uuid.uuid4().hex)
+        return call._replace(user_start=starts.put(content, None))
 
     def _enqueue(self, call: Envelope) -> str:
         name = _name(call)
@@ -197,10 +223,10 @@ def _name(call: Envelope) -> str:
     return f"{numbered(call.identity.fingerprint, call.resumed)}-replayed"
 
 
-def _call(letter: StoredDeadLetter, now: dt.datetime) -> Envelope:
+def _call(letter: StoredDeadLetter, body: bytes, now: dt.datetime) -> Envelope:
     """Return the call of a letter for its replay; its arguments stay encoded."""
     try:
-        call = Envelope.decode(letter.body, VERBATIM)
+        call = Envelope.decode(body, VERBATIM)
     except DecodeError as error:
         reason = _STEP if letter.task == "step" else f"{error}"
         raise DecodeError(f"{letter.task_id} cannot be replayed: {reason}") from error
@@ -227,7 +253,7 @@ def _remove(letter: StoredDeadLetter, transaction: Transaction) -> None:
     """Delete a letter, unless the replayed call has already left another one."""
     key = RecordKey(KIND, letter.task_id)
     record = transaction.get([key])[0]
-    if record is not None and _letter(letter.task_id, record).body == letter.body:
+    if record is not None and letter_of(letter.task_id, record).body == letter.body:
         transaction.delete(key)
 
 
@@ -235,32 +261,3 @@ def _existing(task_id: str, record: Record | None) -> Record:
     if record is None:
         raise UnknownNameError(f"There is no dead letter {task_id!r}.")
     return record
-
-
-def _letter(task_id: str, record: Mapping[str, Any]) -> StoredDeadLetter:
-    """Return the letter of a record; fields that were changed by hand may be wrong or missing."""
-    buried_at = record.get("buried_at")
-    at = buried_at if isinstance(buried_at, dt.datetime) else _UNKNOWN
-    fields: dict[str, Any] = {
-        name: value if type(value := record.get(name)) is type(default) else default
-        for name, default in _DEFAULTS.items()
-    }
-    expires_at = record.get("expires_at")
-    return StoredDeadLetter(
-        **fields,
-        task_id=task_id,
-        buried_at=at,
-        expires_at=expires_at if isinstance(expires_at, dt.datetime) else at,
-        replayed_at=record.get("replayed_at"),
-    )
-
-
-_UNKNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_DEFAULTS: Mapping[str, Any] = {
-    "task": "",
-    "queue": "",
-    "attempts": 0,
-    "error": "",
-    "body": b"",
-    "traceback": "",
-}

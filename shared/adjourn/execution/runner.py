@@ -25,17 +25,14 @@ from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import TRACEPARENT, USER, text
-from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.settings import Settings
-from adjourn.state.call_records import CallRecord
+from adjourn.state.call_records import GRACE, CallRecord
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome, wait
 from adjourn.tasks.enqueue import LONGEST_DELAY
 from adjourn.tasks.methods import Method, resolved
 from adjourn.tasks.task import Task
-
-# How long a task with an unknown name is retried, as during a rolling deploy.
-GRACE = dt.timedelta(hours=1)
 
 # How much earlier than planned a task may arrive because clocks differ.
 _EARLY = dt.timedelta(hours=1)
@@ -111,7 +108,12 @@ class TaskRunner:
             StoreError: The record was not written; nothing may be acknowledged.
         """
         error.__cause__ = None  # it may quote an argument, and this is logged
-        self.executor.dead_letters.record(delivery, error)
+        letters = self.executor.dead_letters
+        if is_sealed(delivery.body):
+            from adjourn.execution.unsealing import await_key  # noqa: PLC0415 - without a key
+
+            return await_key(delivery, self.adapters, self.settings, letters)
+        letters.record(delivery, error)
         return Outcome.DEAD
 
     def _last_of_queue(self, call: Call) -> Outcome | None:
@@ -183,7 +185,9 @@ class TaskRunner:
         envelope = call.envelope
         user = text(envelope.context, USER) or ""
         content = content_of(envelope.task, user, envelope.args, envelope.kwargs)
-        starts = UserStarts(store=self.adapters.store, clock=self.adapters.clock)
+        if call.delivery.sealed:  # by the application, which has checked the user
+            return call
+        starts = UserStarts.of(self.adapters)
         if starts.includes(envelope.user_start, content):
             return call
         return call._replace(

@@ -35,7 +35,7 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
     settings.check(os.environ)
     clock = SystemClock()
     client = PerProcess(lambda: datastore_client(settings))
-    return Adapters(
+    adapters = Adapters(
         queue=CloudTaskQueue(settings),
         store=DatastoreStore(client),
         queries=DatastoreQueries(client),
@@ -50,3 +50,8 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         new_id=lambda: uuid.uuid4().hex,
         chance=random.random,
     )
+    if not settings.envelope_key:
+        return adapters
+    from adjourn.serialization.sealing import sealing
+
+    return sealing(adapters, settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.concurrency import PerProcess
 from adjourn.errors import SchedulerError
+from adjourn.gcp.channels import local_channel
 from adjourn.ports.job_scheduler import ENABLED, PAUSED, Job
 from adjourn.settings import Settings
 
@@ -87,12 +88,11 @@ class CloudSchedulerJobs:
         if not self._settings.scheduler_host:
             return CloudSchedulerClient()
         # The client knows no emulator variable, so the channel is made here.
-        import grpc
         from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
             CloudSchedulerGrpcTransport,
         )
 
-        channel = grpc.insecure_channel(self._settings.scheduler_host)
+        channel = local_channel(self._settings.scheduler_host)
         return CloudSchedulerClient(transport=CloudSchedulerGrpcTransport(channel=channel))
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from adjourn.clock import Clock, SystemClock
 from adjourn.concurrency import PerProcess, batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
+from adjourn.gcp.channels import local_channel
 from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.retrying import doubling, retry
@@ -254,10 +255,9 @@ class CloudTaskQueue:
         if not self._settings.tasks_host:
             return CloudTasksClient()
         # The client reads no emulator variable, so the channel is made here.
-        import grpc
         from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-        channel = grpc.insecure_channel(self._settings.tasks_host)
+        channel = local_channel(self._settings.tasks_host)
         return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
 from adjourn.iteration.class_check import check_class, check_reserved
@@ -15,9 +15,16 @@ from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
 from adjourn.names import plain_text
 from adjourn.ports import QuerySource
+from adjourn.ports.query_source import Query
 from adjourn.tasks.plain_values import plain_number
 
 E = TypeVar("E")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    D = TypeVarWithDefault("D", default=Any)
+else:
+    D = TypeVar("D")
 
 
 class OnError(Enum):
@@ -31,8 +38,11 @@ class OnError(Enum):
 Start = Callable[[type[Any], object, object, StartOptions], RunHandle]
 
 
-class QueryIter(Generic[E]):
+class QueryIter(Generic[E, D]):
     """What to do with each entity of a query; subclass it and decorate it with `@app.query_iter`.
+
+    `QueryIter[Entity]` names the type of what the hooks handle, `QueryIter[Entity, dict[str, int]]`
+    also that of the custom data.
 
     Instances are not kept between steps. State belongs in `custom_data`, which `on_start`,
     `handle_entry`, `handle_batch`, `handle_error` and `handle_finish` may change. The changes of a
@@ -76,6 +86,12 @@ class QueryIter(Generic[E]):
     _starter: ClassVar[Callable[[], Start] | None] = None
     _queries: QuerySource
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types: Any) -> Any:
+            has_one = cls is QueryIter and not isinstance(types, tuple)
+            return super().__class_getitem__((types, Any) if has_one else types)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a class that hides what registers and runs it."""
         super().__init_subclass__(**kwargs)
@@ -86,12 +102,12 @@ class QueryIter(Generic[E]):
         entry: E = entity
         return entry
 
-    def handle_entry(self, entry: E, custom_data: Any) -> None:
+    def handle_entry(self, entry: E, custom_data: D) -> None:
         """Handle one entity. After a crash it may come again, so make it idempotent."""
         raise NotImplementedError
 
     def handle_batch(
-        self, entries: Sequence[E], custom_data: Any
+        self, entries: Sequence[E], custom_data: D
     ) -> Sequence[Exception | None] | None:
         """Handle up to `batch_size` entities. Define it instead of `handle_entry`.
 
@@ -104,26 +120,26 @@ class QueryIter(Generic[E]):
         """
         raise NotImplementedError
 
-    def handle_error(self, entry: E, custom_data: Any, exception: Exception) -> bool | OnError:  # noqa: ARG002
+    def handle_error(self, entry: E, custom_data: D, exception: Exception) -> bool | OnError:  # noqa: ARG002
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
 
         If it raises, that is STOP.
         """
         return True
 
-    def handle_finish(self, total_count: int, custom_data: Any) -> None:
+    def handle_finish(self, total_count: int, custom_data: D) -> None:
         """Finish the run, of which `total_count` entities were handled. Retried if it raises."""
 
-    def on_start(self, custom_data: Any) -> None:
+    def on_start(self, custom_data: D) -> None:
         """Prepare the run, before the first entity. Retried if it raises."""
 
-    def on_pause(self, custom_data: Any) -> None:
+    def on_pause(self, custom_data: D) -> None:
         """React when the run is paused, after its last step. Changes of the data are dropped."""
 
-    def on_cancel(self, custom_data: Any) -> None:
+    def on_cancel(self, custom_data: D) -> None:
         """Clean up a cancelled run, after its last step. Changes of the data are dropped."""
 
-    def merge(self, first: Any, second: Any) -> Any:
+    def merge(self, first: D, second: D) -> D:
         """Combine the `custom_data` of two shards.
 
         Each began with a copy of the data of the start. Shards that never changed theirs are left
@@ -163,8 +179,8 @@ class QueryIter(Generic[E]):
     @classmethod
     def start(
         cls,
-        query: object,
-        custom_data: object = None,
+        query: Query,
+        custom_data: D | None = None,
         *,
         shards: int = 1,
         name: str | None = None,

@@ -11,12 +11,12 @@ import datetime as dt
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from adjourn.errors import ConflictError, DecodeError, UnknownNameError
+from adjourn.errors import ConflictError, DecodeError, StoreError, UnknownNameError
 from adjourn.execution.current_task import CurrentTask, running
 from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import TIMEOUT, Delivery, Outcome
@@ -35,6 +35,7 @@ from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
+from adjourn.serialization.envelope import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome
 
@@ -52,7 +53,12 @@ class Decision(Enum):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StepReceiver:
-    """Receives the steps of iterations that Cloud Tasks delivers."""
+    """Receives the steps of iterations that Cloud Tasks delivers.
+
+    Attributes:
+        unreleased: Of each shard whose lease could not be given back at the end of a step of this
+            process, the token of that step.
+    """
 
     settings: Settings
     iterations: Registry[type[QueryIter[Any]]]
@@ -62,6 +68,7 @@ class StepReceiver:
     markers: TransactionMarkers
     dead_letters: DeadLetterRecorder
     retry_warnings: RetryWarnings
+    unreleased: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Carry out a delivered step, if it is for this delivery to carry out.
@@ -73,6 +80,11 @@ class StepReceiver:
         try:
             step = Step.decode(delivery.body)
         except DecodeError as error:
+            if is_sealed(delivery.body):
+                from adjourn.execution.unsealing import await_key  # noqa: PLC0415 - without a key
+
+                adapters = self.runs.adapters
+                return await_key(delivery, adapters, self.settings, self.dead_letters)
             self.dead_letters.record(delivery, error)
             return Outcome.DEAD
         with bound(run=step.run_id, shard=step.shard, step=step.number):
@@ -100,13 +112,15 @@ class StepReceiver:
         keys = [run_key(step.run_id)]
         if step.shard is not None:
             keys.append(shard_key(step.run_id, step.shard))
-        found = [each for each in self.runs.adapters.store.read(keys) if each is not None]
-        if len(found) < len(keys):
+        found, *shards = self.runs.adapters.store.read(keys)
+        if found is None:
             return Outcome.DEAD
-        run = Run.from_record(step.run_id, found[0].record)
+        run = Run.from_record(step.run_id, found.record)
         if step.shard is None:
-            return self._receive_run_step(step, delivery, run, found[0].version)
-        return self._receive_shard_step(step.shard, step, delivery, run, found[1])
+            return self._receive_run_step(step, delivery, run, found.version)
+        if shards[0] is None:  # a void run may be replaced by one with fewer shards
+            return Outcome.DONE if step.epoch < run.epoch else Outcome.DEAD
+        return self._receive_shard_step(step.shard, step, delivery, run, shards[0])
 
     def _receive_run_step(self, step: Step, delivery: Delivery, run: Run, version: int) -> Outcome:
         decision = decide(run, step, (run.step, run.lease_until), self.runs.now())
@@ -128,7 +142,7 @@ class StepReceiver:
     def _receive_shard_step(
         self, number: int, step: Step, delivery: Delivery, run: Run, found: Versioned
     ) -> Outcome:
-        shard = Shard.from_record(run.id, number, found.record)
+        shard = self._released(Shard.from_record(run.id, number, found.record))
         decision = decide(run, step, (shard.step, shard.lease_until), self.runs.now())
         if decision is Decision.REQUEUE_NEXT:
             self.runs.enqueue(run, steps_after(run, shard))
@@ -138,7 +152,7 @@ class StepReceiver:
             return _OUTCOMES[decision]
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
-        return ShardStep(
+        shard_step = ShardStep(
             iteration=self.iterations.get(run.iteration),
             custom_data=self.custom_data,
             runs=self.runs,
@@ -146,7 +160,21 @@ class StepReceiver:
             run=run,
             shard=shard,
             version=found.version,
-        ).carry_out()
+        )
+        try:
+            return shard_step.carry_out()
+        except StoreError:
+            if (leased := shard_step.shard).lease_until is not None:
+                self.unreleased[leased.name] = leased.token
+            raise
+
+    def _released(self, shard: Shard) -> Shard:
+        """Return a shard without the lease of a step that ended here, but could not write that.
+
+        Otherwise an outage at the end of a step would be taken for the death of its process.
+        """
+        is_over = self.unreleased.pop(shard.name, None) == shard.token
+        return shard._replace(lease_until=None) if is_over else shard
 
     def _note(self, step: Step, error: str) -> None:
         """Store in the run or shard why its step is not carried out, if it does not say so yet."""
@@ -165,15 +193,18 @@ class StepReceiver:
 
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""
-        since = run.marked_at or run.started_at
-        fates = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
-        if TransactionOutcome.COMMITTED in fates:
+        now = self.runs.now()
+        # From the first step on, since the clock of who started the run may differ from this one.
+        since = run.waiting_since or now
+        outcomes = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
+        if TransactionOutcome.COMMITTED in outcomes:
             self.runs.update(run.id, lambda found: found._replace(markers=""))
             return None
-        if TransactionOutcome.OPEN in fates:
+        if TransactionOutcome.OPEN in outcomes:
+            if run.waiting_since is None:
+                self.runs.update(run.id, lambda found: found._replace(waiting_since=now))
             return Outcome.BUSY
         event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
-        now = self.runs.now()
 
         def void(found: Run) -> Run:
             is_same = found.markers == run.markers

@@ -99,7 +99,8 @@ class Run(NamedTuple):
         context: The context of the start (`adjourn.serialization.context`), encoded.
         markers: Names of the transaction markers with which the run was started, separated by
             spaces. "" if there was no transaction, or once one was committed.
-        marked_at: When the last marker was put.
+        marked_at: When the last marker was put; only earlier versions count from then.
+        waiting_since: When a step first came before a marker was committed.
         total: Entities that the query had when the run began.
         shards: Number of shards.
         next_shard: Number of the first shard that has not begun.
@@ -134,6 +135,7 @@ class Run(NamedTuple):
     forgiven: int = 0
     markers: str = ""
     marked_at: dt.datetime | None = None
+    waiting_since: dt.datetime | None = None
     status: Status = Status.RUNNING
     next_shard: int = 0
     active: tuple[int, ...] = ()
@@ -174,7 +176,7 @@ class Run(NamedTuple):
         if not self.markers:
             return self
         markers = f"{self.markers} {marker}" if marker else ""
-        return self._replace(markers=markers, marked_at=now)
+        return self._replace(markers=markers, marked_at=now, waiting_since=None)
 
     def shard_rested(self, shard: int) -> Run:
         """Return the run after a shard's chain ended before all its entities were handled."""

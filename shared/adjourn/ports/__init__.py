@@ -19,6 +19,7 @@ from adjourn.ports.entity_store import (
 )
 from adjourn.ports.job_scheduler import Job, JobScheduler
 from adjourn.ports.query_source import Page, QuerySource, Split
+from adjourn.ports.sealer import Sealer
 from adjourn.ports.task_queue import NewTask, Target, TaskQueue, TaskState
 from adjourn.ports.token_verifier import TokenVerifier
 
@@ -33,6 +34,7 @@ __all__ = [
     "QuerySource",
     "Record",
     "RecordKey",
+    "Sealer",
     "Split",
     "Target",
     "TaskQueue",

@@ -13,6 +13,7 @@ from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
 from adjourn.ports.query_source import QuerySource
+from adjourn.ports.sealer import Sealer
 from adjourn.ports.task_queue import TaskQueue
 from adjourn.ports.token_verifier import TokenVerifier
 
@@ -35,6 +36,7 @@ class Adapters:
         is_stopping: Whether the server of this process was told to stop.
         time_limit: Returns a context manager that ends its block after some seconds, by an
             exception of a type.
+        sealer: Seals and opens the bodies of tasks; None without a key. The queue seals by itself.
         repeating: Calls something every so many seconds while a context is open.
     """
 
@@ -47,6 +49,7 @@ class Adapters:
     clock: Clock
     new_id: Callable[[], str]
     chance: Callable[[], float]
+    sealer: Sealer | None = None
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
     time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit

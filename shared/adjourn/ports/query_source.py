@@ -6,6 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 
+class Query(Protocol):
+    """A query of `google.cloud.datastore`, or a `MemoryQuery` of `adjourn.testing`."""
+
+    @property
+    def kind(self) -> Any:
+        """The kind of the entities; None for all kinds."""
+
+
 class Page(NamedTuple):
     """Some results of a query.
 

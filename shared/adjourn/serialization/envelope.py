@@ -27,6 +27,9 @@ REFERENCE_VERSION = 2
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
+# Neither JSON nor zlib nor UTF-8 begins with this; see `adjourn.serialization.seals`.
+SEALED = b"\xad"
+SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
@@ -186,6 +189,21 @@ class Envelope(NamedTuple):
                 f"the call of {self.task} takes {size:,} bytes and may take {limit:,};"
                 " store the data and pass its key"
             )
+
+
+def is_sealed(body: bytes) -> bool:
+    """Whether a body has a seal, whatever that is worth."""
+    return body.startswith(SEALED)
+
+
+def is_encrypted(body: bytes) -> bool:
+    """Whether the seal of a sealed body makes it unreadable."""
+    return body[1:2] == ENCRYPTED
+
+
+def key_of(body: bytes) -> str:
+    """Return the id of the key of a sealed body, in hexadecimal."""
+    return body[2:6].hex()
 
 
 def _check(content: Mapping[str, object]) -> None:

@@ -20,6 +20,8 @@ from adjourn.state.owned_records import FINGERPRINT, owned
 KIND = "AdjournCall"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
 KEPT = dt.timedelta(days=33)
+# How long a task is retried whose name, type or key is unknown, as during a rolling deploy.
+GRACE = dt.timedelta(hours=1)
 
 _OPEN = "open"
 _ENDED = "ended"  # done, given up or dropped
@@ -37,6 +39,8 @@ class CallRecord(NamedTuple):
         crashes: Attempts that began and never ended.
         unknown_since: When its task or a type of its arguments was first found to be unknown.
         unknown_in: Number of the latest execution in which it was; 0 for none.
+        waits: Executions in which it only waited for another delivery of itself.
+        waited_in: Number of the latest of them; 0 for none.
     """
 
     status: str = _OPEN
@@ -46,6 +50,8 @@ class CallRecord(NamedTuple):
     crashes: int = 0
     unknown_since: dt.datetime | None = None
     unknown_in: int = 0
+    waits: int = 0
+    waited_in: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -177,6 +183,20 @@ class CallRecords:
             return record._replace(unknown_since=since or self.clock.now(), unknown_in=execution)
 
         return self._change(call, change)
+
+    def wait(self, call: CallIdentity, execution: int) -> None:
+        """Note that an execution only waits for another delivery of its call.
+
+        Args:
+            call: The call.
+            execution: The number of this execution. If its answer is lost, the next has the same.
+        """
+
+        def change(record: CallRecord) -> CallRecord:
+            is_noted = record.waited_in == execution
+            return record._replace(waits=record.waits + (not is_noted), waited_in=execution)
+
+        self._change(call, change)
 
     def _change(
         self,

@@ -16,13 +16,20 @@ from typing import TypeVar
 
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
-from adjourn.errors import AdjournError, DecodeError, EncodeError, StoreError, UnavailableError
+from adjourn.errors import (
+    AdjournError,
+    DecodeError,
+    EncodeError,
+    StoreError,
+    UnavailableError,
+    UnknownKeyError,
+)
 from adjourn.log import event
 from adjourn.names import digest
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
 from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.envelope import Envelope, is_sealed, key_of
 from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
 
 T = TypeVar("T")
@@ -67,10 +74,16 @@ class LargePayloads:
     """The stored bodies of calls that are too large for a task, of the kind `AdjournPayload`.
 
     `expires_at` is meant for a TTL policy.
+
+    Attributes:
+        store: Where the bodies are.
+        clock: The time.
+        sealer: Encrypts the bodies of calls, if it encrypts; None without a key.
     """
 
     store: EntityStore
     clock: Clock
+    sealer: Sealer | None = None
 
     def body_for(self, envelope: Envelope, codec: Codec, start: dt.datetime | None) -> bytes:
         """Return the body of the task for a call; store the call's own body if it is too large.
@@ -90,7 +103,8 @@ class LargePayloads:
         until = max(start or self.clock.now(), self.clock.now()) + KEPT
         # Under the id of a call that was delivered, that of another call may be stored.
         name = envelope.resumed_name if envelope.resumed else ""
-        stowed = _reference(body, until)._replace(stored_as=name)
+        stored = self._sealed(name or envelope.id, body)
+        stowed = _reference(stored, until)._replace(stored_as=name)
         reference = envelope._replace(stowed=stowed).encode(codec)
         if envelope.stowed or len(reference) > MAX_BODY:
             raise EncodeError(
@@ -98,7 +112,7 @@ class LargePayloads:
                 f" and may take {MAX_BODY:,}; let the application add less to its context"
             )
         try:
-            self.write(name or envelope.id, body, until)
+            self.write(name or envelope.id, stored, until)
         except StoreError as error:
             raise UnavailableError(f"The arguments could not be stored: {error}") from error
         return reference
@@ -138,7 +152,9 @@ class LargePayloads:
         """
         if envelope.stowed is None:
             return envelope
-        whole = Envelope.decode(self.read(*_place(envelope, envelope.stowed)), codec, OF_PAYLOAD)
+        name, reference = _place(envelope, envelope.stowed)
+        body = self._opened(name, self.read(name, reference))
+        whole = Envelope.decode(body, codec, OF_PAYLOAD)
         return envelope._replace(args=whole.args, kwargs=whole.kwargs)
 
     def discard(self, envelope: Envelope, *, is_read: bool) -> None:
@@ -198,6 +214,19 @@ class LargePayloads:
             return envelope
         return self.extend(envelope, start + KEPT)
 
+    def _sealed(self, name: str, body: bytes) -> bytes:
+        # A signed reference is enough to know the body by.
+        if self.sealer is None or not self.sealer.is_encrypting:
+            return body
+        return self.sealer.seal(body, "", _sealed_as(name))
+
+    def _opened(self, name: str, stored: bytes) -> bytes:
+        if not is_sealed(stored):
+            return stored
+        if self.sealer is None:
+            raise UnknownKeyError(f"Its payload is sealed with the key {key_of(stored)}")
+        return self.sealer.open(stored, "", _sealed_as(name))
+
     def _transact(
         self, work: Callable[[RecordKey, Transaction], None], name: str, reference: PayloadReference
     ) -> None:
@@ -208,6 +237,10 @@ class LargePayloads:
 
 def _place(envelope: Envelope, reference: PayloadReference) -> tuple[str, PayloadReference]:
     return reference.stored_as or envelope.id, reference
+
+
+def _sealed_as(name: str) -> str:
+    return f"payload/{name}"  # no task has such a name
 
 
 def _tell_kept(name: str, error: Exception) -> None:

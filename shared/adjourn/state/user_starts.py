@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from adjourn.clock import Clock
 from adjourn.names import digest_of
-from adjourn.ports import EntityStore, Record, RecordKey
+from adjourn.ports import Adapters, EntityStore, Record, RecordKey
 
 KIND = "AdjournUserStart"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas), and its
@@ -31,19 +31,26 @@ class UserStarts:
 
     store: EntityStore
     clock: Clock
+    new_id: Callable[[], str]
 
-    def put(self, name: str, content: str, start: dt.datetime | None) -> None:
-        """Record that a user who was checked starts a call.
+    @classmethod
+    def of(cls, adapters: Adapters) -> UserStarts:
+        """Return the records of a deployment."""
+        return cls(store=adapters.store, clock=adapters.clock, new_id=adapters.new_id)
+
+    def put(self, content: str, start: dt.datetime | None) -> str:
+        """Record that a user who was checked starts a call; return the name, which it carries.
 
         Args:
-            name: Name of the record, which the call carries.
             content: What `content_of` returns for the call.
             start: Earliest start of the call; None for at once.
 
         Raises:
             StoreError: Datastore could not be reached; the call must not be made.
         """
+        name = self.new_id()
         self._put(name, content, start or self.clock.now())
+        return name
 
     def includes(self, name: str, content: str) -> bool:
         """Whether a user who was checked has started a call; its record is kept for its next task.

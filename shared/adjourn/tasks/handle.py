@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import EncodeError, EnqueueError
 from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
 from adjourn.state.call_records import CallRecords
+
+# What handles have where results are kept.
+_OF_RESULTS = frozenset({"get", "ready", "result", "return_value", "status", "successful", "wait"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +40,19 @@ class TaskHandle:
     _task: str = field(default="", repr=False)
     _made_at: dt.datetime | None = field(default=None, repr=False)
     _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = (
+                "; what a task returns is not kept. fetch() tells how it stands; store what others"
+                " are to read"
+                if name in _OF_RESULTS
+                else ""
+            )
+            raise AttributeError(
+                f"The handle of a call has no attribute {name!r}{hint}", name=name, obj=self
+            )
 
     def cancel(self) -> bool:
         """Delete the call's task, whichever it is now; return False if the call has ended.

@@ -13,14 +13,14 @@ from copy import deepcopy
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
 
-from adjourn.errors import DeclarationError, DecodeError, UnknownNameError
+from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownNameError
 from adjourn.registry import signature
 from adjourn.serialization.types import type_name
 from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.objects import ObjectPath, ObjectRegistry
 from adjourn.tasks.options import Options
-from adjourn.tasks.task import EnqueuesCalls, Task, with_defaults
+from adjourn.tasks.task import EnqueuesCalls, Task, with_defaults, zipped
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +53,22 @@ class Method(Task[P, R]):
         if self.is_on_class:
             return self.on(owner or type(instance))
         return self if instance is None else self.on(instance)
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
+        """Enqueue a call on the first argument, as functions of a class are called."""
+        return self.defer(*args, **kwargs)
+
+    def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
+        """Enqueue a call on the first argument; see `Task.defer`."""
+        if not args or self.is_static:
+            return super().defer(*args, **kwargs)
+        if not self.objects.is_method_of(type(args[0]), self):
+            class_name, _, name = self.__qualname__.rpartition(".")
+            raise EncodeError(
+                f"{self.name} is a method: call it on an object of {class_name}, which has a path"
+                f" by app.add_object(path, object), and not on the class: object.{name}(...)"
+            )
+        return self.on(args[0]).with_defaults(self.defaults).defer(*args[1:], **kwargs)
 
     def on(self, receiver: object) -> BoundTask[..., R]:
         """Return the task of this method on an object or a class."""
@@ -125,7 +141,7 @@ class BoundTask(Task[P, R]):
     def imap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
         """Enqueue a call of the method for each item; see `Task.imap`."""
         on = self.receiver_argument()
-        calls = ((on, *each) for each in zip(first, *others, strict=False))
+        calls = ((on, *each) for each in zipped(first, others))
         return self._enqueuer().imap(self, calls)
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -150,7 +150,8 @@ class Options(NamedTuple):
         if self.delay is not None and self.eta is not None:
             yield "Give delay or eta, not both; delay=None undoes a declared delay."
         if self.eta is not None and not is_aware(self.eta):
-            yield "eta must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC."
+            wanted = "an aware datetime; add a time zone, such as tzinfo=datetime.UTC"
+            yield f"eta={self.eta!r:.80} must be {wanted}."
         for name in ("delay", "spread"):
             if (getattr(self, name) or _NONE) < _NONE:
                 yield f"{name} must not be negative."

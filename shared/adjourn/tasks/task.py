@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import (
     Any,
     Concatenate,
@@ -25,6 +25,8 @@ from adjourn.tasks.options import CallOptions, Options
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class EnqueuesCalls(Protocol):
@@ -96,6 +98,21 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return self._enqueuer().enqueue(self, args, kwargs)
 
+    @overload
+    def map(self: Callable[Concatenate[A, Q], Any], first: Iterable[A], /) -> list[Enqueued]: ...
+    @overload
+    def map(
+        self: Callable[Concatenate[A, B, Q], Any], first: Iterable[A], second: Iterable[B], /
+    ) -> list[Enqueued]: ...
+    @overload
+    def map(
+        self,
+        first: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *others: Iterable[Any],
+    ) -> list[Enqueued]: ...
     def map(self, first: Iterable[Any], /, *others: Iterable[Any]) -> list[Enqueued]:
         """Enqueue a call for each item, in batches, and return when all are enqueued.
 
@@ -112,13 +129,30 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return list(self.imap(first, *others))
 
+    @overload
+    def imap(
+        self: Callable[Concatenate[A, Q], Any], first: Iterable[A], /
+    ) -> Iterator[Enqueued]: ...
+    @overload
+    def imap(
+        self: Callable[Concatenate[A, B, Q], Any], first: Iterable[A], second: Iterable[B], /
+    ) -> Iterator[Enqueued]: ...
+    @overload
+    def imap(
+        self,
+        first: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *others: Iterable[Any],
+    ) -> Iterator[Enqueued]: ...
     def imap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> Iterator[Enqueued]:
         """Enqueue a call for each item, in batches, while the results are consumed; see `map`.
 
         The iterables are read only slightly ahead of the results, so they may be endless. Calls are
         enqueued only as far as the results are consumed: without a consumer, none is.
         """
-        return self._enqueuer().imap(self, zip(first, *others, strict=False))
+        return self._enqueuer().imap(self, zipped(first, others))
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -151,6 +185,18 @@ class Task(FunctionLike, Generic[P, R]):
         if found is not self and isinstance(found, Task) and found.function is self.function:
             return with_defaults, (found, self.defaults)
         return self.__qualname__
+
+
+def zipped(first: Iterable[Any], others: Sequence[Iterable[Any]]) -> Iterator[tuple[object, ...]]:
+    """Yield the positional arguments of each call of `Task.map`.
+
+    Raises:
+        DeclarationError: A text was given, of which each letter would be an item.
+    """
+    for each in (first, *others):
+        if isinstance(each, str | bytes):
+            raise DeclarationError(f"map needs items: write map([{each!r:.80}]).")
+    return zip(first, *others, strict=False)
 
 
 def with_defaults(task: Task[P, R], defaults: Options) -> Task[P, R]:

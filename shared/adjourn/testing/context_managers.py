@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from adjourn.app import App
 from adjourn.ports import Adapters
+from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
 from adjourn.testing.enqueued_calls import CHANCE
 from adjourn.testing.entity_store import MemoryStore
@@ -104,7 +105,7 @@ def sandbox(
         time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
         repeating=clock.repeating,
     )
-    with app.rewired(settings, adapters) as wiring:
+    with app.rewired(settings, sealing(adapters, settings)) as wiring:
         box = Sandbox(
             app=app,
             wiring=wiring,

@@ -10,9 +10,10 @@ from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
 from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
-from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetter, StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
 from adjourn.ports import Target
-from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.settings import Settings
 from adjourn.tasks.task import Task
 from adjourn.testing.deliveries import Deliveries
@@ -136,7 +137,7 @@ class Sandbox(Deliveries):
 
     def dead_letters(self) -> list[StoredDeadLetter]:
         """Return the dead letters, the latest first."""
-        letters = StoredDeadLetters(store=self.store, queue=self.queue, clock=self.clock)
+        letters = StoredDeadLetters.of(self.wiring.adapters)
         return list(letters.find(DeadLetterFilter()))
 
     def tick(self, cron_name: str = "default", scheduled: dt.datetime | None = None) -> Outcome:
@@ -210,6 +211,9 @@ class Sandbox(Deliveries):
         )
 
     def _decoded(self, queued: Queued) -> Envelope:
-        enqueuer = self.wiring.enqueuer
-        envelope = Envelope.decode(queued.task.body, enqueuer.codec)
+        enqueuer, sealer, task = self.wiring.enqueuer, self.wiring.adapters.sealer, queued.task
+        body = task.body
+        if sealer and is_sealed(body):
+            body = sealer.open(body, task.queue, queued.name.rsplit("/", 1)[1])
+        envelope = Envelope.decode(body, enqueuer.codec)
         return enqueuer.payloads.fetch(envelope, enqueuer.codec) if envelope.stowed else envelope

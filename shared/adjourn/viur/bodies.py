@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.names import digest
+from adjourn.names import VIUR, digest
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import LANGUAGE, USER
 from adjourn.serialization.envelope import Envelope
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adjourn.execution.runner import TaskRunner
     from adjourn.requests.gate import Receiver
 
-TAKE_OVER = "viur:call"
+TAKE_OVER = f"{VIUR}call"
 
 _COMMANDS = ("rel", "unb")
 # The oldest bodies have no environment.

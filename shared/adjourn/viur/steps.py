@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import DecodeError
+from adjourn.names import VIUR
 from adjourn.viur.keys import to_google
 from adjourn.viur.queries import ViurQuery, google_cursor, wrapped
 from adjourn.viur.values import jsonDecodeObjectHook
 
-CARRY_ON = "viur:step"
+CARRY_ON = f"{VIUR}step"
 
 _QUERY = ("kind", "filters", "orders", "distinct")
 _OTHER = ("classID", "srcSkel", "startCursor", "endCursor", "customData", "origKind", "totalCount")

@@ -9,6 +9,7 @@ from typing import Any
 
 from adjourn.errors import Discard, PermanentTaskFailure, Snooze, UnknownNameError
 from adjourn.log import event
+from adjourn.names import VIUR
 from adjourn.ports import EntityStore, RecordKey
 from adjourn.tasks.methods import BoundTask, Method
 from adjourn.tasks.objects import ObjectRegistry
@@ -16,7 +17,7 @@ from adjourn.tasks.task import Task
 from adjourn.viur.calls import DeferredMethod, DeferredTask
 from adjourn.viur.modules import ROOT, canonical, task_of
 
-STARTUP = "viur:startup"
+STARTUP = f"{VIUR}startup"
 _STARTUP_THERE = "runStartupTasks.viur.core.tasks"
 
 # As long as a task of ours is tried whose name is unknown: a deploy may be rolling.

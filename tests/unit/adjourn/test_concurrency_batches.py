@@ -37,7 +37,7 @@ def test_each_item_is_a_call(box, send, calls):
 
 
 def test_several_iterables_give_an_argument_each(box, send, calls):
-    list(send.imap("ab", itertools.repeat("c")))
+    list(send.imap(["a", "b"], itertools.repeat("c")))
 
     box.drain()
     assert calls == [("a", "c"), ("b", "c")]
@@ -67,7 +67,7 @@ def test_a_failing_iterable_raises_once_all_earlier_items_are_enqueued(box, send
 
 
 def test_options_hold_for_every_call(box, send):
-    handles = list(send.options(queue="mail", delay=60, max_retries=3).map("ab"))
+    handles = list(send.options(queue="mail", delay=60, max_retries=3).map(["a", "b"]))
 
     assert {each.queue for each in handles} == {"mail"}
     assert {each.eta for each in handles} == {q.due for q in box.queue.tasks.values()}

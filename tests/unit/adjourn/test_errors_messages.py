@@ -56,6 +56,12 @@ def started() -> adjourn.Task[[], None]:
     return App().startup_task(plain)
 
 
+class Orders:
+    @app.deferred
+    def ship(self, order):
+        pass
+
+
 @app.deferred
 def note(order, *, copy=False):
     pass
@@ -425,6 +431,25 @@ CALLS = [
         "args[0]: builtins.generator cannot be encoded; pass a list of what it yields.",
     ),
     (lambda: note.delay(1), "The task note has no attribute 'delay'; write note.defer(...)"),
+    (
+        lambda: Orders.ship(5),
+        f"{HERE}.Orders.ship is a method: call it on an object of Orders, which has a path by"
+        " app.add_object(path, object), and not on the class: object.ship(...)",
+    ),
+    (
+        lambda: note(1).result,
+        "The handle of a call has no attribute 'result'; what a task returns is not kept. fetch()"
+        " tells how it stands; store what others are to read",
+    ),
+    (lambda: note.map("A-1"), "map needs items: write map(['A-1'])."),
+    (
+        lambda: note.options(eta="tomorrow"),
+        "eta='tomorrow' must be an aware datetime; add a time zone, such as tzinfo=datetime.UTC.",
+    ),
+    (
+        lambda: App().periodic(interval=60),
+        "interval=60 must be a timedelta, not negative; write datetime.timedelta(seconds=60).",
+    ),
     (lambda: note.options("mail"), "Options have names: write note.options(queue='mail')."),
     (
         lambda: adjourn.QueryIter.start("Order"),

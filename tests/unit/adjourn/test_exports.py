@@ -35,6 +35,7 @@ def test_every_error_that_an_application_may_meet_is_public():
         "SlowBodyError",
         "TooLongBodyError",
         "UnauthenticatedError",
+        "UnknownKeyError",
     }
     assert found - set(adjourn.__all__) == of_requests
 

@@ -74,8 +74,10 @@ def _tasks(request: Request) -> Sequence[str]:
 
 def _letter(request: Request) -> Response:
     site = site_of(request)
-    letter = site.deployment.dead_letters.get(request.path_params["id"])
-    context = {"title": TITLE, "letter": letter, "call": call_lines(letter.body)}
+    letters = site.deployment.dead_letters
+    letter = letters.get(request.path_params["id"])
+    call = call_lines(letter.body, letters.sealer, letter.queue, letter.name)
+    context = {"title": TITLE, "letter": letter, "call": call}
     return site.render(request, "dead_letter.html", context)
 
 

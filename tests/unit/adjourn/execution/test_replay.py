@@ -10,7 +10,8 @@ from adjourn import PermanentTaskFailure, current_task
 from adjourn.errors import DecodeError, EnqueueError, StoreError, UnknownNameError
 from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
 from adjourn.execution.delivery import Delivery
-from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import DeadLetterFilter
 from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey
 

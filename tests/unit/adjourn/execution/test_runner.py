@@ -282,6 +282,47 @@ def test_a_duplicate_that_meets_a_live_lease_is_never_acknowledged(app, box, ran
     assert len(ran) == 1
 
 
+def test_waiting_for_another_delivery_does_not_spend_the_retries_of_a_call(app, box, ran):
+    """Cloud Tasks gives an attempt up that goes on, and counts each 409 as an execution."""
+
+    @app.deferred(name="slow", once=True, max_retries=1)
+    def slow():
+        ran.append(current_task().is_last_attempt)
+        for answered in range(3 if len(ran) == 1 else 0):
+            for _ in range(2):  # the first answer is lost
+                queued.attempt = Attempt(retry_count=answered + 1, execution_count=answered)
+                assert box.deliver(queued) is Outcome.BUSY
+        raise RuntimeError("fail")
+
+    slow()
+    (queued,) = box.queue.due()
+    assert box.deliver(queued) is Outcome.FAILED
+    queued.attempt = Attempt(retry_count=4, execution_count=3)
+
+    assert box.drain() == [Outcome.FAILED]
+    assert box.drain() == [Outcome.DEAD]
+
+    assert ran == [False, False, True]
+
+
+def test_a_duplicate_of_a_running_attempt_does_not_spend_the_retries_of_a_call(app, box, ran):
+    @app.deferred(name="slow", once=True, max_retries=2)
+    def slow():
+        ran.append(current_task().is_last_attempt)
+        if len(ran) == 1:
+            assert box.deliver(queued) is Outcome.BUSY
+        raise RuntimeError("fail")
+
+    slow()
+    (queued,) = box.queue.due()
+
+    assert box.deliver(queued) is Outcome.FAILED
+    assert box.drain() == [Outcome.FAILED]
+    assert box.drain() == [Outcome.DEAD]
+
+    assert ran == [False, False, True]
+
+
 def test_a_failed_call_is_given_back_and_runs_again(box, work, ran):
     work.options(once=True).defer("fail")
 

@@ -362,8 +362,24 @@ def test_a_run_begins_when_its_transaction_is_committed(box, walk, ran):
     assert ran[-1] == "finished 10"
 
 
+def test_a_run_waits_for_its_commit_by_the_clock_of_the_function_alone(box, walk, ran):
+    """The clock of who starts it is ten minutes behind."""
+    with box.transactions.begin():
+        walk.start(QUERY)
+        box.clock.advance(10 * MINUTE)
+        assert box.drain() == [Outcome.BUSY]
+        box.clock.advance(4 * MINUTE)
+        assert box.drain() == [Outcome.BUSY]
+
+    box.drain()
+
+    assert ran[-1] == "finished 10"
+
+
 def test_a_run_of_a_transaction_that_failed_is_dropped(box, walk, ran, lines):
     run = started_in_vain(box, walk)
+    box.clock.advance(MINUTE)
+    assert box.drain() == [Outcome.BUSY]
     box.clock.advance(10 * MINUTE)
 
     box.drain()
@@ -378,6 +394,9 @@ def test_a_run_of_a_transaction_that_failed_is_dropped(box, walk, ran, lines):
 
 def test_a_transaction_that_is_tried_again_starts_its_run_after_all(box, walk, ran):
     started_in_vain(box, walk)
+    box.clock.advance(MINUTE)
+    box.drain()
+    box.clock.advance(10 * MINUTE)
     with box.transactions.begin():
         assert not walk.start(QUERY, name="spring").is_new
     box.clock.advance(10 * MINUTE)

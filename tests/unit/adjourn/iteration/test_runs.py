@@ -208,6 +208,12 @@ def test_each_transaction_of_a_start_counts():
     assert run().joined("b", NOON).markers == ""
 
 
+def test_the_wait_for_a_commit_begins_anew_with_each_transaction():
+    waiting = run(markers="a", waiting_since=NOON)
+
+    assert waiting.joined("b", NOON).waiting_since is None
+
+
 # Storing
 
 

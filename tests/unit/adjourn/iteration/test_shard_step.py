@@ -385,6 +385,34 @@ def test_an_outage_does_not_stop_a_run(box, declare, monkeypatch):
     assert run.fetch().status is Status.FINISHED
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+def test_an_outage_at_the_end_of_a_step_is_no_death(box, declare, monkeypatch, is_read):
+    """The entities are read or not; in either case, the step can only write its claim."""
+    walk = declare(deadly=set())
+    run = walk.start(QUERY, {"sum": 0})
+    replace = box.store.replace
+
+    def claims_only(key, record, **options):
+        if record["lease_until"] is None:
+            raise StoreError("away")
+        return replace(key, record, **options)
+
+    def away(*_args, **_options):
+        raise StoreError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(box.store, "replace", claims_only)
+        patched.setattr(box.store, "transact", away)
+        patched.setattr(box.queries, "page", box.queries.page if is_read else away)
+        for _ in range(5):
+            assert box.deliver(box.queue.due()[0]) is Outcome.TROUBLE
+            assert stored(box, run)["deaths"] == 0
+
+    go_on(box)
+    assert run.fetch().status is Status.FINISHED
+    assert walk.given_up == []
+
+
 def test_entities_that_wait_do_not_make_a_shard_too_large(box, declare, ran):
     def handle_batch(_self, entries, _data):
         return [RuntimeError("broken")] * len(entries) if ran else None

@@ -296,6 +296,20 @@ def test_a_step_of_a_void_run_cannot_end_the_run_that_replaces_it(
     assert len(kept) == len(first.fetch().shards)
 
 
+def test_a_late_step_of_a_void_run_that_had_more_shards_is_acknowledged(box, walk, ran):
+    box.queries.add("Sale", *range(12))
+    first = walk.start(MemoryQuery("Sale"), name="spring", shards=3)
+    *_, late = list(box.queue.tasks.values())
+    first._runs.update(first.id, lambda run: run.voided("It was not enqueued.", box.clock.now()))
+    walk.start(MemoryQuery("Sale"), name="spring")
+
+    assert box.deliver(late) is Outcome.DONE
+
+    box.drain()
+    assert ran[-1] == (12, None)
+    assert not [key for key in box.store.records if key.kind == "AdjournDeadLetter"]
+
+
 def declared(app, name):
     members = {"handle_entry": lambda *_: None}
     return app.query_iter(name=name)(type("Named", (QueryIter,), members))

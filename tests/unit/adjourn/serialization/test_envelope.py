@@ -126,6 +126,19 @@ WRITTEN = {
         attempts=2,
         executions=3,
     ),
+    "v1-written-distant.json": lambda: envelope(
+        eta=NOON + dt.timedelta(days=90),
+        starts_at=NOON + dt.timedelta(days=90),
+        hops_at=NOON + dt.timedelta(days=29),
+    ),
+    "v1-written-waiting.json": lambda: envelope(
+        marker="7f3a",
+        waiting_since=NOON + dt.timedelta(seconds=1),
+        starts_at=NOON + dt.timedelta(seconds=3),
+        resumed=2,
+        unique="0b1c",
+        context={"user": "anna"},
+    ),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
@@ -153,6 +166,16 @@ def test_every_golden_body_is_tested():
     assert {
         path.name for path in GOLDEN.iterdir()
     } == EXPECTED.keys() | READ_ONLY.keys() | WRITTEN.keys()
+
+
+def test_every_field_is_in_a_golden_body():
+    bodies = [WRITTEN[name]()._asdict() for name in WRITTEN]
+    defaults = envelope()._asdict()
+    always = {"id", "task", "enqueued_at"}
+
+    written = {name for body in bodies for name, value in body.items() if value != defaults[name]}
+
+    assert written | always == set(Envelope._fields)
 
 
 instants = st.datetimes(

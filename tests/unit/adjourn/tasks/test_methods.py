@@ -184,7 +184,7 @@ def test_options_are_those_of_the_class_or_of_the_call(box):
 
 
 def test_a_method_can_be_called_many_times_at_once(box):
-    assert all(handle.is_new for handle in first.send.map("ab"))
+    assert all(handle.is_new for handle in first.send.map(list("ab")))
     box.drain()
 
     assert sorted(log) == [("Module", "first", "a"), ("Module", "first", "b")]

@@ -12,7 +12,8 @@ from google.cloud.datastore import Entity, Key
 
 import adjourn
 from adjourn.execution.delivery import Outcome
-from adjourn.execution.replay import DeadLetterFilter, StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import DeadLetterFilter
 from adjourn.ports import NewTask, RecordKey, Target
 from adjourn.settings import Platform
 from adjourn.testing import sandbox
