@@ -3,8 +3,8 @@
     python -m tools.audit [REQUIREMENTS ...]
 
 Exit status: 0 if all pins were asked about and none has any, 1 if one has, 3 if the index could not
-be asked about all of them. pip-audit asks PyPI (https://pypi.org/project/pip-audit/); where it could
-not ask, it says "no known vulnerabilities" as well.
+be asked about all of them. pip-audit asks PyPI (https://pypi.org/project/pip-audit/), and says "no
+known vulnerabilities" where it could not ask, too.
 """
 
 import json
