@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from adjourn.serialization.envelope import ENCRYPTED, SEALED, SIGNED
 from tests.hostile.generators import values
 
 NOW = {"$datetime": "2026-01-01T00:00:00+00:00"}
@@ -122,6 +123,8 @@ def plausible(random: Random, name: str) -> Any:
 def packed(random: Random, data: bytes) -> bytes:
     """Return bytes as they are, or compressed, or nearly."""
     chance = random.random()
+    if chance < 0.05:
+        return SEALED + random.choice((SIGNED, ENCRYPTED, b"x")) + random.randbytes(40) + data
     if chance < 0.6:
         return data
     squeezed = zlib.compress(data, random.randrange(10))
