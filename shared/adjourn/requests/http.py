@@ -34,6 +34,7 @@ STATUS = {
 }
 
 _LONGEST_COUNT = 9
+_LONGEST_NAME = 500  # of a task; that of a queue, which dead letters keep, has 100 characters
 _YEARS = (1970, 9000)  # times outside of these could not be computed with
 
 # The paths for people; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
@@ -162,8 +163,8 @@ def _delivery(request: Request) -> Delivery:
         body=b"",
         read_body=_read(request),
         path=request.path,
-        queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", ""),
-        task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", ""),
+        queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", "")[:_LONGEST_NAME],
+        task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", "")[:_LONGEST_NAME],
         attempt=Attempt(
             retry_count=_number(header("HTTP_X_CLOUDTASKS_TASKRETRYCOUNT", "")),
             execution_count=_number(header("HTTP_X_CLOUDTASKS_TASKEXECUTIONCOUNT", "")),
@@ -173,8 +174,8 @@ def _delivery(request: Request) -> Delivery:
             # App Engine forwards requests through a proxy.
             address=header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", ""),
             is_cron=header("HTTP_X_APPENGINE_CRON") == "true",
-            queue=header("HTTP_X_APPENGINE_QUEUENAME", ""),
-            task_name=header("HTTP_X_APPENGINE_TASKNAME", ""),
+            queue=header("HTTP_X_APPENGINE_QUEUENAME", "")[:_LONGEST_NAME],
+            task_name=header("HTTP_X_APPENGINE_TASKNAME", "")[:_LONGEST_NAME],
             attempt=Attempt(
                 retry_count=_number(header("HTTP_X_APPENGINE_TASKRETRYCOUNT", "")),
                 execution_count=_number(header("HTTP_X_APPENGINE_TASKEXECUTIONCOUNT", "")),
