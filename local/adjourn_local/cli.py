@@ -35,6 +35,7 @@ _COMMANDS = (
     "runs",
     "cron",
     "dead",
+    "logs",
     "call",
     "key",
     "package",

@@ -256,18 +256,18 @@ class Walk:
             self._place.done += 1
             return True
         self._shard = self._shard._replace(error=error_summary(error))
+        where = path_of(reference)
         if failed < self._hooks.max_entry_retries:
-            event("iteration.retry", logging.WARNING, "An entity failed", error=error)
+            event("iteration.retry", logging.WARNING, "An entity failed", error=error, entity=where)
             self._retry_later(reference, failed + 1)
             return True
-        event("iteration.error", logging.ERROR, error_summary(error), error=error)
+        event("iteration.error", logging.ERROR, error_summary(error), error=error, entity=where)
         answer = call_handle_error(self._hooks, entry, self._custom_data, error)
         if answer is OnError.RETRY:
             self._retry_later(reference, 0)
         elif answer is OnError.CONTINUE:
             self._give_up(reference, error)
         else:
-            where = path_of(reference)
             self._shard = self._shard._replace(error=f"{error_summary(error)} (at {where})")
         return answer is not OnError.STOP
 
