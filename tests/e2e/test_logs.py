@@ -121,13 +121,11 @@ def test_an_entity_that_fails_is_named_with_class_and_run(
         monkeypatch.setenv(name, value)
     client = datastore.Client()
     client.put_multi([datastore.Entity(client.key("Row", name)) for name in ("bad", "good")])
-    code = "import shop; shop.Reprice.start(shop.app.wiring().adapters and query())"
     program = (
         "import shop\n"
         "from google.cloud import datastore\n"
         "print(shop.Reprice.start(datastore.Client().query(kind='Row')).id)\n"
     )
-    assert code
     run = subprocess.check_output([sys.executable, "-c", program], cwd=folder, text=True).strip()
 
     text = r"ERROR Row/bad: LookupError: no price \(shop\.py:\d+\)"

@@ -11,7 +11,7 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.log_display import LogDisplay, has_colours, is_routine
-from adjourn_local.runtime.log_file import LogReader
+from adjourn_local.runtime.log_file import NAME, LogReader
 from adjourn_local.runtime.log_lines import LogLine
 from adjourn_local.runtime.running_stack import DEFAULT_FOLDER, find
 
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no log.
     """
-    reader = LogReader(_folder(options.state))
+    reader = LogReader(_folder(options.state, is_followed=options.follow))
     display = LogDisplay(print, colours=has_colours(sys.stdout), verbose=options.verbose)
     show: Callable[[LogLine], object] = display.show
     if options.json:
@@ -72,10 +72,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(named: Path | None) -> Path:
+def _folder(named: Path | None, *, is_followed: bool) -> Path:
     found = find(Path())
     folder = named or (found[0] if found else Path(DEFAULT_FOLDER))
-    if not folder.is_dir():
+    if not ((folder / NAME).exists() or (is_followed and folder.is_dir())):
         raise UsageError(f"There is no log in {folder}; name the state folder with --state.")
     return folder
 

@@ -77,16 +77,16 @@ def _run(options: argparse.Namespace) -> int:
 
 def _log_of_stack(options: argparse.Namespace) -> StackLog:
     """Return the log, which shows what this process and the functions log from now on."""
-    display = LogDisplay(
-        lambda text: print(text, flush=True),
-        colours=has_colours(sys.stdout),
-        verbose=options.verbose,
-    )
-    log = StackLog(display)
+    log = StackLog(LogDisplay(_say, colours=has_colours(sys.stdout), verbose=options.verbose))
     logging.basicConfig(handlers=[log], level=logging.INFO)
     if options.verbose:
         logging.getLogger("adjourn_local").setLevel(logging.DEBUG)
     return log
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):  # whoever read this has gone; the stack goes on
+        print(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding), flush=True)
 
 
 def _application(spec: str, source: Path, stack: Stack) -> App | None:

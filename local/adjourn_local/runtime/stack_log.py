@@ -37,18 +37,24 @@ class StackLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record of this process."""
-        line = LogLine.of_record(record)
-        url = str(getattr(record, "url", ""))
-        if url.startswith(tuple(f"{each}/" for each in self.functions)):
-            names = {"task": url.rpartition("/")[2], "function_answered": "status" in line.fields}
-            line = replace(line, fields={**line.fields, **names})
-        self._take(line)
+        try:
+            self._take(self._line(record))
+        except Exception:  # noqa: BLE001 - a log call must not fail
+            self.handleError(record)
 
     def close(self) -> None:
         """Close the log file."""
         if self._file is not None:
             self._file.close()
         super().close()
+
+    def _line(self, record: logging.LogRecord) -> LogLine:
+        line = LogLine.of_record(record)
+        url = str(getattr(record, "url", ""))
+        if not url.startswith(tuple(f"{each}/" for each in self.functions)):
+            return line
+        names = {"task": url.rpartition("/")[2], "function_answered": "status" in line.fields}
+        return replace(line, fields={**line.fields, **names})
 
     def _take(self, line: LogLine) -> None:
         self._display.show(line)
