@@ -15,7 +15,7 @@ from google.cloud import datastore
 from adjourn_local.runtime.log_file import NAME
 from tests.e2e.up_process import SHOP, Up, up
 
-CODE = '''
+CODE = """
 import datetime as dt
 import logging
 
@@ -48,7 +48,7 @@ class Reprice(adjourn.QueryIter):
 
 @app.periodic(interval=dt.timedelta(hours=4), cron_name="rare")
 def sweep(): ...
-'''
+"""
 HEAD = r"\d\d:\d\d:\d\d \[{source}\] +{task} [0-9a-f-]{{8}} #{attempt} "
 
 

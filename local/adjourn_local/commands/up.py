@@ -86,7 +86,10 @@ def _log_of_stack(options: argparse.Namespace) -> StackLog:
 
 def _say(text: str) -> None:
     with suppress(BrokenPipeError):  # whoever read this has gone; the stack goes on
-        print(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding), flush=True)
+        print(
+            text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding),
+            flush=True,
+        )
 
 
 def _application(spec: str, source: Path, stack: Stack) -> App | None:

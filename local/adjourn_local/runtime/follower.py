@@ -59,13 +59,13 @@ def debug(name: str, session: Path, *, in_terminal: bool, port: int) -> None:
 def _main(arguments: Sequence[str]) -> None:
     listener, channel, clock, allowed_hosts, in_terminal, port, verbose, name = arguments
     follow(Path(clock))
-    sys.stdout = cast(TextIO, AttributedOutput(sys.stdout, bound_fields))
     if int(verbose):
         logging.getLogger("adjourn").setLevel(logging.DEBUG)
     guard(allowed_hosts.split(","))
     activation.finish_requests()
     session = session_file(Path(clock))
     debug(name, session, in_terminal=bool(int(in_terminal)), port=int(port))
+    sys.stdout = cast(TextIO, AttributedOutput(sys.stdout, bound_fields))
     spec = os.environ["ADJOURN_APP"]
     activation.run(int(listener), int(channel), lambda error: describe(error, spec, Path.cwd()))
 
