@@ -43,8 +43,9 @@ class LogDisplay:
             self._write(self._text(line))
 
     def _text(self, line: LogLine) -> str:
-        attempt = "" if line.attempt is None else f"#{line.attempt}"
-        subject = " ".join(filter(None, (line.task, line.short_id, attempt)))
+        subject = f"{line.task} {line.short_id}".strip()
+        if subject and line.attempt is not None:
+            subject = f"{subject} #{line.attempt}"
         severity = line.severity if line.severity in _COLOURS else ""
         parts = (
             self._painted(_DIM, f"{line.at:%H:%M:%S} {f'[{_word(line.source)}]':<{_WIDEST}}"),

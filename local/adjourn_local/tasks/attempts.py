@@ -238,9 +238,10 @@ class Attempts:
         }
         _log.log(
             logging.ERROR if retry_in is None else logging.WARNING,
-            "Task %s of %s: %s; %s%s",
+            "Task %s of %s, attempt %d: %s; %s%s",
             record.task_id,
             record.queue.rpartition("/")[2],
+            record.task.dispatch_count,
             f"answered {response.status}" if response.status else f"no answer ({response.error})",
             "given up" if retry_in is None else f"tried again in {retry_in / SECOND:g} s",
             f" ({held_back} more failures are not shown)" if held_back else "",

@@ -35,6 +35,7 @@ def shown(*lines, **options):
         (line("hello"), "14:03:27 [deferred]  hello"),
         (line("hello", source="queryiter"), "14:03:27 [queryiter] hello"),
         (line("hello", **FIELDS), "14:03:27 [deferred]  shop.pay 3f9a2c1b #1 hello"),
+        (line("rare: 1 of 1 due", attempt=1), "14:03:27 [deferred]  rare: 1 of 1 due"),
         (line("Started", "INFO", source="stack"), "14:03:27 [stack]     Started"),
         (line("Oh", "WARNING", source="stack"), "14:03:27 [stack]     WARNING Oh"),
         (

@@ -60,4 +60,4 @@ def test_the_answers_of_others_are_shown(log, shown):
 
     warn("answered 500", **FAILED, status=500)
 
-    assert shown[0].endswith("[stack]     #1 WARNING answered 500")
+    assert shown[0].endswith("[stack]     WARNING answered 500")
