@@ -37,6 +37,7 @@ _COMMANDS = (
     "runs",
     "cron",
     "dead",
+    "logs",
     "call",
     "key",
     "package",

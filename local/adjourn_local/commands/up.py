@@ -19,11 +19,13 @@ from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.debugging import Debugging
-from adjourn_local.runtime.log_lines import readable
+from adjourn_local.runtime.function_programs import NAMES
+from adjourn_local.runtime.log_display import LogDisplay, has_colours
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
+from adjourn_local.runtime.stack_log import StackLog
 from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
 
@@ -42,7 +44,7 @@ def add(add: Add) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.debug and not sys.stdin.isatty():
         raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
-    logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
+    log = _log_of_stack(options)
     options.app, source = locate(options.app, Path())
     if options.env_file is not None:
         check_file(options.env_file)
@@ -63,11 +65,32 @@ def _run(options: argparse.Namespace) -> int:
         faults=options.faults,
         enforces_iam=options.enforce_iam,
         allowed_hosts=options.allow_host,
-        write=_write,
+        write=log.write,
         debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, source, stack),
+        verbose=options.verbose,
     )
+    log.functions = [stack.ports.url(name) for name in NAMES]
+    if not options.memory:
+        log.keep_in(options.state)
     return asyncio.run(_up(stack, source, options))
+
+
+def _log_of_stack(options: argparse.Namespace) -> StackLog:
+    """Return the log, which shows what this process and the functions log from now on."""
+    log = StackLog(LogDisplay(_say, colours=has_colours(sys.stdout), verbose=options.verbose))
+    logging.basicConfig(handlers=[log], level=logging.INFO)
+    if options.verbose:
+        logging.getLogger("adjourn_local").setLevel(logging.DEBUG)
+    return log
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):  # whoever read this has gone; the stack goes on
+        print(
+            text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding),
+            flush=True,
+        )
 
 
 def _application(spec: str, source: Path, stack: Stack) -> App | None:
@@ -174,7 +197,3 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
 
 def _iam(stack: Stack) -> str:
     return "enforced, but for these ports" if stack.accounts else "not enforced"
-
-
-def _write(name: str, line: str) -> None:
-    print(f"[{name}] {readable(line)}", flush=True)

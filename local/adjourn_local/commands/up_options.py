@@ -22,6 +22,9 @@ def add_options(up: argparse.ArgumentParser) -> None:
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
     add_allowed_hosts(up)
+    up.add_argument(
+        "--verbose", action="store_true", help="show also what went well, and every traceback"
+    )
     _add_state(up)
     _add_env_file(up)
     up.add_argument(

@@ -7,6 +7,7 @@ off by the end of this process is due again when the next one starts: delivery i
 import logging
 from functools import partial
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks.active_queue import ActiveQueue
@@ -149,7 +150,7 @@ class Dispatcher:
         try:
             self._dispatch_ready(queue, now)
         except StorageError as error:
-            _log.error("%s Tasks wait until it can.", error)
+            log_trouble(_log, error, "Tasks wait until it can.")
             queue.timer.set(now + _AFTER_TROUBLE)
 
     def _dispatch_ready(self, queue: ActiveQueue, now: int) -> None:

@@ -13,6 +13,7 @@ from google.cloud.tasks_v2.types import cloudtasks
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
@@ -187,7 +188,7 @@ class TasksServer:
             try:
                 await self._forget_and_expire()
             except StorageError as error:
-                _log.error("%s Finished tasks are deleted later.", error)
+                log_trouble(_log, error, "Finished tasks are deleted later.")
             await self._clock.sleep(_SWEEP_EVERY.total_seconds())
 
     async def _forget_and_expire(self) -> None:

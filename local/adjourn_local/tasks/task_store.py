@@ -16,7 +16,7 @@ from google.cloud.tasks_v2.types import queue as queue_types
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.database import connect
+from adjourn_local.database import connect, log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http.moved_urls import move
 from adjourn_local.tasks.schema import END, INSERT, REPAIR, SCHEMA, UPDATE
@@ -250,7 +250,7 @@ class TaskStore:
         try:
             self.flush()
         except StorageError as error:
-            _log.error("%s Tasks that have just ended will run again.", error)
+            log_trouble(_log, error, "Tasks that have just ended will run again.")
         self._db.close()
 
     def _forget(self, gone_before: int) -> int:
@@ -270,7 +270,7 @@ class TaskStore:
         try:
             self.flush()
         except StorageError as error:
-            _log.error("%s It is tried again.", error)
+            log_trouble(_log, error, "It is tried again.")
             asyncio.get_running_loop().call_later(_AGAIN, self._flush_soon)
 
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:

@@ -52,19 +52,19 @@ class EntityErrors:
             error: What it failed with.
             failed: How often it had failed in this round.
         """
-        self.last = error_summary(error)
+        self.last, where = error_summary(error), path_of(reference)
         if failed < self.hooks.max_entry_retries:
-            event("iteration.retry", logging.WARNING, "An entity failed", error=error)
+            event("iteration.retry", logging.WARNING, "An entity failed", error=error, entity=where)
             self._retry_later(reference, failed + 1)
             return OnError.RETRY
-        event("iteration.error", logging.ERROR, error_summary(error), error=error)
-        answer = self._ask(entry, error)
+        event("iteration.error", logging.ERROR, error_summary(error), error=error, entity=where)
+        answer = self._ask(entry, error, where)
         if answer is OnError.RETRY:
             self._retry_later(reference, 0)
         elif answer is OnError.CONTINUE:
             self._give_up(reference, error)
         else:
-            self.last = f"{error_summary(error)} (at {path_of(reference)})"
+            self.last = f"{error_summary(error)} (at {where})"
         return answer
 
     def _retry_later(self, reference: object, failed: int) -> None:
@@ -78,14 +78,15 @@ class EntityErrors:
         self.given_up.append((where, summary, reference))
         self.count += 1
 
-    def _ask(self, entry: object, error: Exception) -> OnError:
+    def _ask(self, entry: object, error: Exception, where: str) -> OnError:
         """Call `handle_error` for an entity and return its answer. If it raises, that is STOP."""
         try:
             answer = self.hooks.handle_error(self._loaded(entry), self.custom_data, error)
         except KeyboardInterrupt:
             raise
         except BaseException as another:  # noqa: BLE001 - a failing hook stops the run, as False does
-            event("iteration.error", logging.ERROR, error_summary(another), error=another)
+            text = error_summary(another)
+            event("iteration.error", logging.ERROR, text, error=another, entity=where)
             return OnError.STOP
         if isinstance(answer, OnError):
             return answer

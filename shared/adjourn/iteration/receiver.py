@@ -254,7 +254,8 @@ class StepReceiver:
             _settle=None,
         )
         trace = trace_fields(self.settings.project, text(packed, TRACEPARENT))
-        with bound(**trace), running(current), self.propagator.restored(packed):
+        logged = bound(iteration=run.iteration, **trace)
+        with logged, running(current), self.propagator.restored(packed):
             yield
 
 
