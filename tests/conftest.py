@@ -7,11 +7,18 @@ from adjourn_local.runtime.loop import LoopThread
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start every test without the variables that would redirect a client or configure adjourn."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start every test without the variables that would redirect a client or configure adjourn.
+
+    What a command sets in this process, to lead it to a stack that runs here, ends with the test.
+    """
+    before = set(os.environ)
     for name in list(os.environ):
         if name.startswith(("ADJOURN_", "DATASTORE_", "GOOGLE_CLOUD_", "CLOUDTASKS_")):
             monkeypatch.delenv(name)
+    yield
+    for name in os.environ.keys() - before:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

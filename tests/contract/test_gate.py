@@ -40,7 +40,6 @@ BODIES = {
     "text": "text/plain;charset=UTF-8",
     "a form": "application/x-www-form-urlencoded",
     "a form with files": "multipart/form-data; boundary=x",
-    "no type": None,
     "two types": "text/plain, application/json",
 }
 DEEDS = {

@@ -107,7 +107,7 @@ COMMANDS = {
     f"runs show {HOSTILE}": 1,
     f"runs pause {HOSTILE}": 1,
     f"cron --app {HOSTILE} list": 2,
-    f"cron pause {HOSTILE} --app tests.doctor_shop:app": 2,
+    f"cron pause {HOSTILE} --app tests.hostile_text_shop:app": 2,
     f"up {HOSTILE} --port {HOSTILE}": 2,
     f"{HOSTILE}": 2,
     "tasks list": 0,

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -101,7 +100,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
         yield processes
         for process in processes:
             closing.callback(process.wait, PATIENCE)
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # Ctrl-C is ignored by what a shell's background job starts
 
 
 def run(command: str, shown: list[str], folder: Path, environment: dict[str, str]) -> None:

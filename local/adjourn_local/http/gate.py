@@ -68,7 +68,10 @@ def refusal(
         return Refusal(403, f"Web pages of {head.origin} may not use the laptop stack.")
     if head.site not in _OWN_SITES:
         return Refusal(403, f"Web pages of others may not use the laptop stack ({head.site}).")
-    if accepted and head.content_type is not None and _essence(head.content_type) not in accepted:
+    # A browser says where a page is from; a program, such as ViUR's client, may leave out the type.
+    is_untyped_program = head.content_type == "" and not head.origin and not head.site
+    has_type = head.content_type is not None and not is_untyped_program
+    if accepted and has_type and _essence(head.content_type or "") not in accepted:
         wanted = " or ".join(sorted(accepted))
         return Refusal(415, f"The content type of the body must be {wanted}.")
     return None

@@ -12,7 +12,9 @@ from adjourn.testing import MemoryQuery, inline
 
 @pytest.fixture(scope="module")
 def client():
-    return datastore.Client(project="sandbox", credentials=AnonymousCredentials())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DATASTORE_EMULATOR_HOST", raising=False)
+        return datastore.Client(project="sandbox", credentials=AnonymousCredentials())
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_an_unknown_site_is_a_foreign_one(site):
         ("application/json", True),
         ("Application/JSON ; charset=utf-8", True),
         ("application/x-protobuf", True),
-        ("", False),
+        ("", True),
         ("text/plain; application/json", False),
         ("application/json, text/plain", False),
         ("application/x-www-form-urlencoded", False),
