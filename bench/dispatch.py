@@ -35,26 +35,25 @@ from bench.tasks_server import free_port
 _CONCURRENT = 16
 _ROUNDS = 15  # short ones: the best of each is then what a quiet machine does
 # More than the verifier remembers, so that in turn each token is new to it.
-_CALLERS = [f"tasks-{n}@bench.iam.gserviceaccount.com" for n in range(600)]
+CALLERS = [f"tasks-{n}@bench.iam.gserviceaccount.com" for n in range(600)]
+HEADERS = {
+    "Content-Type": "application/json",
+    "X-CloudTasks-QueueName": "default",
+    "X-CloudTasks-TaskName": "85770091340881016951",
+    "X-CloudTasks-TaskRetryCount": "0",
+    "X-CloudTasks-TaskExecutionCount": "0",
+}
 
 
 def main(deliveries: int) -> None:
     """Print the table."""
     issuer = TokenIssuer(MachineClock())
     with LoopThread() as loop, tempfile.TemporaryDirectory() as name:
-        folder, keys = Path(name), loop.run(_serve(issuer))
+        folder, keys = Path(name), loop.run(serve_keys(issuer))
         (folder / "main.py").write_text(HELLO)
         (folder / "bench_app.py").write_text(APP)
-        tokens = [issuer.mint(email, ENVIRONMENT["ADJOURN_DEFERRED_URL"]) for email in _CALLERS]
-        headers = {
-            "Content-Type": "application/json",
-            "X-CloudTasks-QueueName": "default",
-            "X-CloudTasks-TaskName": "85770091340881016951",
-            "X-CloudTasks-TaskRetryCount": "0",
-            "X-CloudTasks-TaskExecutionCount": "0",
-        }
-        envelope = Envelope(id="7f3a", task="bench_app.task", enqueued_at=dt.datetime.now(dt.UTC))
-        body = envelope.encode(Codec())
+        tokens = [issuer.mint(email, ENVIRONMENT["ADJOURN_DEFERRED_URL"]) for email in CALLERS]
+        body = call_body()
         with (
             _function("hello", folder / "main.py", folder, keys) as hello,
             _function("deferred", ROOT / "functions/deferred/main.py", folder, keys) as deferred,
@@ -65,7 +64,7 @@ def main(deliveries: int) -> None:
                 for target, port in ports.items():
                     url = f"http://127.0.0.1:{port}/bench_app.task"
                     some = tokens if target == "deferred, new tokens" else tokens[:1]
-                    rates[target].append(asyncio.run(_rate(url, headers, some, body, deliveries)))
+                    rates[target].append(asyncio.run(_rate(url, some, body, deliveries)))
     best = {target: max(values) for target, values in rates.items()}
     for target, values in rates.items():
         ratio = best[target] / best["hello"]
@@ -73,7 +72,14 @@ def main(deliveries: int) -> None:
         print(f"{target:<22}best {best[target]:>7.0f}/s  median {median:>7.0f}/s  {ratio:.2f}x")
 
 
-async def _serve(issuer: TokenIssuer) -> str:
+def call_body() -> bytes:
+    """Return the body of a call of the trivial task."""
+    call = Envelope(id="7f3a", task="bench_app.task", enqueued_at=dt.datetime.now(dt.UTC))
+    return call.encode(Codec())
+
+
+async def serve_keys(issuer: TokenIssuer) -> str:
+    """Publish the keys of an issuer and return their URL."""
     application = web.Application()
     application.add_routes(issuer.routes())
     runner = web.AppRunner(application, access_log=None)
@@ -94,7 +100,7 @@ def _function(target: str, source: Path, folder: Path, keys: str) -> Iterator[in
         env={
             **os.environ,
             **ENVIRONMENT,
-            "ADJOURN_CALLERS": ",".join(_CALLERS),
+            "ADJOURN_CALLERS": ",".join(CALLERS),
             "ADJOURN_KEYS_URL": keys,
             "PYTHONPATH": str(folder),
         },
@@ -106,14 +112,12 @@ def _function(target: str, source: Path, folder: Path, keys: str) -> Iterator[in
         process.wait(15)
 
 
-async def _rate(
-    url: str, headers: dict[str, str], tokens: list[str], body: bytes, deliveries: int
-) -> float:
+async def _rate(url: str, tokens: list[str], body: bytes, deliveries: int) -> float:
     left = itertools.islice(itertools.cycle(tokens), deliveries)
 
     async def deliver(session: aiohttp.ClientSession) -> None:
         for token in left:
-            said = {**headers, "Authorization": f"Bearer {token}"}
+            said = {**HEADERS, "Authorization": f"Bearer {token}"}
             async with session.post(url, headers=said, data=body) as answer:
                 await answer.read()
                 if answer.status not in {200, 204}:

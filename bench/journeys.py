@@ -7,7 +7,7 @@ request to its answer, and how often the way changes from one file to another. E
 is made once before it is measured, so that what is made on first use is not counted.
 
 The outside world is that of `adjourn.testing`, so neither its files nor those of `adjourn.gcp` are
-counted. Nothing is imported but what is public, and the HTTP function from either of the places
+counted. Nothing is imported but what is public, and what answers deliveries from each of the places
 where it has been: so the script measures older revisions as well.
 
     PYTHONPATH=OTHER_CHECKOUT/shared python bench/journeys.py
@@ -131,20 +131,17 @@ def _delivered(box: Sandbox, journey: Journey | None = None) -> None:
     (queued,) = box.queue.due()
     respond = _function(box, queued)
     with (journey or Journey("")).recorded():
-        response = respond()
-    if response.status_code != _DONE:
-        raise RuntimeError(f"The delivery was answered {response.status_code}")
+        status = respond()
+    if status != _DONE:
+        raise RuntimeError(f"The delivery was answered {status}")
     box.queue.settle(queued)
 
 
-def _function(box: Sandbox, queued: Queued) -> Callable[[], Any]:
-    try:
-        from adjourn.requests.http import function  # noqa: PLC0415
-    except ImportError:  # a revision without rooms
-        from adjourn.http import function  # type: ignore[no-redef,import-not-found] # noqa: PLC0415
+def _function(box: Sandbox, queued: Queued) -> Callable[[], int]:
+    """Return what answers the delivery of a task, and returns the status of the answer."""
     is_step = queued.task.target == "queryiter"
     url = SETTINGS.queryiter_url if is_step else SETTINGS.deferred_url
-    request = EnvironBuilder(
+    environ = EnvironBuilder(
         method="POST",
         data=queued.task.body,
         headers={
@@ -155,11 +152,24 @@ def _function(box: Sandbox, queued: Queued) -> Callable[[], Any]:
             "X-CloudTasks-TaskRetryCount": "0",
             "X-CloudTasks-TaskExecutionCount": "0",
         },
-    ).get_request(Request)
-    wiring = box.wiring
-    receive = wiring.receive_step if is_step else wiring.receive_task
-    respond = function(receive, wiring.settings.project)
-    return lambda: respond(request)
+    ).get_environ()
+    receive = box.wiring.receive_step if is_step else box.wiring.receive_task
+    project = box.wiring.settings.project
+    try:
+        from adjourn.requests.wsgi import delivering  # noqa: PLC0415
+    except ImportError:  # a revision that leaves deliveries to Flask
+        respond = _flask_function()(receive, project)
+        return lambda: respond(Request(environ)).status_code
+    deliver = delivering(receive, project)
+    return lambda: deliver(environ).status
+
+
+def _flask_function() -> Callable[..., Any]:
+    try:
+        from adjourn.requests.http import function  # noqa: PLC0415
+    except ImportError:  # a revision without rooms
+        from adjourn.http import function  # type: ignore[no-redef,import-not-found] # noqa: PLC0415
+    return function
 
 
 def main() -> None:

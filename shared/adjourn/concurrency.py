@@ -65,15 +65,19 @@ class TimeLimits:
     `time.sleep` or a read from a socket, is not interrupted.
 
     The exception may come at any place. So whatever enters or leaves a limit holds no lock, which
-    would then stay locked: who removes a limit from `_watched` decides whether it was left or
+    would then stay locked: who removes a limit from `watched` decides whether it was left or
     reached. A thread has one limit at a time.
+
+    Attributes:
+        watched: The limits that were neither left nor reached.
+        next: When the thread that watches them wakes.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._watched: dict[_TimeLimit, None] = {}
-        self._next = math.inf
-        self._sleep = threading.Lock()  # released to wake the thread that watches
+        self.watched: dict[_TimeLimit, None] = {}
+        self.next = math.inf
+        self._sleep = threading.Lock()
         self._sleep.acquire()
 
     def limit(self, seconds: float, error: type[BaseException]) -> _TimeLimit:
@@ -85,27 +89,18 @@ class TimeLimits:
         """
         return _TimeLimit(self, self._now() + seconds, error)
 
-    def enter(self, limit: _TimeLimit) -> None:
-        """Begin to watch a limit."""
-        self._watched[limit] = None
-        if limit.until < self._next:
-            with suppress(RuntimeError):  # it was released already
-                self._sleep.release()
-
-    def leave(self, limit: _TimeLimit) -> None:
-        """Stop watching a limit; if it was reached, its exception will not be raised any more."""
-        try:
-            del self._watched[limit]
-        except KeyError:
-            limit.take_back()
+    def wake(self) -> None:
+        """Wake the thread that watches, as a limit will be reached before `next`."""
+        with suppress(RuntimeError):  # it is awake already
+            self._sleep.release()
 
     def end_reached(self) -> float:
         """Raise the exceptions of the limits that are reached; return when the next one will be."""
         import ctypes  # noqa: F401, PLC0415 - here, as the threads wait for the following
 
-        watched, now = list(self._watched), self._now()
+        watched, now = list(self.watched), self._now()
         for limit in watched:
-            if limit.until <= now and self._watched.pop(limit, limit) is None:
+            if limit.until <= now and self.watched.pop(limit, limit) is None:
                 _raise_in(limit.thread, limit.error)
                 limit.is_reached = True
         return min((each.until for each in watched if each.until > now), default=math.inf)
@@ -113,9 +108,9 @@ class TimeLimits:
     def watch(self) -> None:
         """Raise the exceptions of limits when they are reached, for ever."""
         while True:
-            self._next = math.inf  # whoever enters from here on wakes this thread
-            self._next = self.end_reached()
-            wait = -1 if self._next == math.inf else max(self._next - self._now(), 0)
+            self.next = math.inf  # whoever enters from here on wakes this thread
+            self.next = self.end_reached()
+            wait = -1 if self.next == math.inf else max(self.next - self._now(), 0)
             self._sleep.acquire(timeout=wait)
 
 
@@ -132,16 +127,22 @@ class _TimeLimit:
         self.is_reached = False
 
     def __enter__(self) -> None:
+        limits = self._limits
         try:
-            self._limits.enter(self)
+            limits.watched[self] = None
+            if self.until < limits.next:
+                limits.wake()
         except BaseException:  # such as KeyboardInterrupt: then the block is not entered
-            self._limits.leave(self)
+            self.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
-        self._limits.leave(self)
+        try:
+            del self._limits.watched[self]
+        except KeyError:
+            self._take_back()
 
-    def take_back(self) -> None:
+    def _take_back(self) -> None:
         """Wait until the exception of this limit was raised or can be replaced, and drop it.
 
         CPython up to 3.12 goes on believing that an exception is pending if it is only removed. All

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, TextIO, cast
 
 from adjourn.concurrency import Scoped
 from adjourn.error_text import safely
 
 LABELS = "logging.googleapis.com/labels"
+_TRACE = "logging.googleapis.com/trace"
+_SPAN = "logging.googleapis.com/spanId"
 
 # Of a longer entry Cloud Logging cuts off the rest (256 KB, https://cloud.google.com/logging/quotas),
 # and then it is no JSON. Its own fields need some space.
@@ -31,7 +33,7 @@ _MOST_FIELDS = 200
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "adjourn"}
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
-_NOTHING: Mapping[str, object] = MappingProxyType({})
+_NOTHING: Mapping[str, object] = {}
 _log = logging.getLogger("adjourn")
 
 
@@ -47,8 +49,9 @@ def event(
         error: Exception whose traceback is logged, too.
         fields: Further fields with flat JSON values.
     """
-    message = _shortened(message, _LONGEST_MESSAGE)
-    _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
+    if _log.isEnabledFor(level):
+        message = _shortened(message, _LONGEST_MESSAGE)
+        _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
 
 
 def bound(**fields: object) -> Scoped[Mapping[str, object]]:
@@ -77,12 +80,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1]:
             line["stack_trace"] = "".join(traceback.format_exception(record.exc_info[1]))
-        if extra:
-            line |= extra
-            labels = fields.get(LABELS), extra.get(LABELS)
-            if isinstance(labels[0], dict) and isinstance(labels[1], dict):
-                line[LABELS] = {**labels[0], **labels[1]}
-        return _bounded(line)
+        return _bounded(_with_labels(line, extra) if extra else line)
 
 
 def _bounded(line: Mapping[str, object]) -> str:
@@ -131,12 +129,17 @@ def _shortened(text: str, longest: int) -> str:
     return f"{text[:half]} ... ({left_out} characters are left out) ... {text[-half:]}"
 
 
-def configure(level: int = logging.INFO) -> logging.Handler:
+def configure(level: int = logging.INFO, *, links: bool = False) -> logging.Handler:
     """Send every log line of this process to stdout as JSON, in the place of functions-framework.
 
     Where Cloud Run sets `LOG_EXECUTION_ID`, the framework installs a handler of its own before it
     loads the function, which writes neither events nor severities and nothing below WARNING. It is
     removed; handlers of others are kept.
+
+    Args:
+        level: Level of `logging`.
+        links: Whether what is printed within a request is linked to it, as the framework does where
+            it sees the request.
 
     Returns:
         The handler that does it.
@@ -146,7 +149,9 @@ def configure(level: int = logging.INFO) -> logging.Handler:
     handler.setFormatter(JsonFormatter())
     root.handlers[:] = [*(each for each in root.handlers if not _is_frameworks(each)), handler]
     root.setLevel(level)
-    sys.stdout = cast(TextIO, _WholeLines(sys.stdout, handler))
+    sys.stdout = cast(TextIO, _WholeLines(sys.stdout, handler, links=links))
+    if links:
+        sys.stderr = cast(TextIO, _WholeLines(sys.stderr, handler, links=True))
     return handler
 
 
@@ -172,9 +177,10 @@ class _WholeLines:
     lost.
     """
 
-    def __init__(self, stream: TextIO, handler: logging.Handler) -> None:
+    def __init__(self, stream: TextIO, handler: logging.Handler, *, links: bool) -> None:
         self._stream = stream
         self._handler = handler
+        self._links = links
         self._begun = threading.local()
 
     def write(self, text: str) -> int:
@@ -193,6 +199,8 @@ class _WholeLines:
         return getattr(self._begun, "text", "")
 
     def _pass_on(self, text: str) -> None:
+        if self._links:
+            text = "".join(map(_linked, re.findall(".*\n|.+", text)))
         self._handler.acquire()
         try:
             self._stream.write(text)
@@ -203,6 +211,29 @@ class _WholeLines:
         return getattr(self._stream, name)
 
 
+def _linked(printed: str) -> str:
+    """Return a printed line with the fields that link it to its request, if it has one."""
+    bound = _bound.get(_NOTHING)
+    links = {name: bound[name] for name in (LABELS, _TRACE, _SPAN) if name in bound}
+    if not links or printed.isspace():
+        return printed
+    try:
+        content = json.loads(printed)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        content = {"message": printed.removesuffix("\n")}
+    return f"{_bounded(_with_labels(links, content))}\n"
+
+
+def _with_labels(fields: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """Return fields, replaced by the own ones of a line except for labels, which it has besides."""
+    line, labels = {**fields, **own}, (fields.get(LABELS), own.get(LABELS))
+    if isinstance(labels[0], dict) and isinstance(labels[1], dict):
+        line[LABELS] = {**labels[0], **labels[1]}
+    return line
+
+
 def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
     """Return the fields that link a line to its trace (https://www.w3.org/TR/trace-context/)."""
     if not traceparent:
@@ -211,8 +242,8 @@ def trace_fields(project: str, traceparent: str | None) -> dict[str, object]:
     if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the format
         return {}
     return {
-        "logging.googleapis.com/trace": f"projects/{project}/traces/{parts[1]}",
-        "logging.googleapis.com/spanId": parts[2],
+        _TRACE: f"projects/{project}/traces/{parts[1]}",
+        _SPAN: parts[2],
     }
 
 

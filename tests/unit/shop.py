@@ -1,6 +1,7 @@
 """A small application as a user would write it, for the tests that need one in a module."""
 
 import datetime as dt
+import sys
 from typing import Any
 
 import adjourn
@@ -21,6 +22,13 @@ def send_receipt(order: str) -> str:
 def fail(reason: str) -> None:
     """Fail."""
     raise RuntimeError(reason)
+
+
+@app.deferred
+def shout(order: str) -> None:
+    """Print an order."""
+    print(order)  # noqa: T201
+    print(f"{order}!", file=sys.stderr)  # noqa: T201
 
 
 @app.periodic(interval=dt.timedelta(hours=1), cron_name="hourly")

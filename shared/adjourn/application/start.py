@@ -18,7 +18,9 @@ def start() -> Wiring:
     Raises:
         SystemExit: The application or a setting is wrong; the message says what to change.
     """
-    handler = configure()
+    # As functions-framework reads it.
+    links = os.environ.get("LOG_EXECUTION_ID") in {"y", "yes", "t", "true", "on", "1"}
+    handler = configure(links=links)
     try:
         app = load_app(os.environ)
         keep(handler)  # importing ViUR, for one, replaces all

@@ -19,6 +19,8 @@ class Attempt(NamedTuple):
 
     def after(self, *, attempts: int, executions: int) -> Attempt:
         """Return the attempt counted over earlier tasks of the same call, too."""
+        if not attempts and not executions:
+            return self
         return Attempt(
             retry_count=self.retry_count + attempts,
             execution_count=self.execution_count + executions,

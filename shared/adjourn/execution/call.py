@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from types import CoroutineType
 from typing import Any
 
 from adjourn.error_text import error_line
@@ -76,9 +75,11 @@ class CallExecutor:
         return outcome
 
     def _longest(self, call: Call) -> dt.timedelta:
-        return min(
-            call.envelope.timeout or TIMEOUT, dt.timedelta(seconds=self.settings.function_timeout)
-        )
+        return min(call.envelope.timeout or TIMEOUT, self._function_timeout)
+
+    @cached_property
+    def _function_timeout(self) -> dt.timedelta:
+        return dt.timedelta(seconds=self.settings.function_timeout)
 
     def _execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         if call.envelope.once or call.envelope.no_retry:
@@ -196,13 +197,13 @@ class CallExecutor:
         name, clock = call.envelope.task, self.adapters.clock
         if call.refusal:
             return self.give_up(call, call.refusal, task)
-        # From here on the call has begun, and no longer expires when it is resumed.
-        call = call._replace(envelope=call.envelope._replace(expires_at=None), has_begun=True)
+        longest = self._longest(call)
+        limit = (longest - _ANSWER).total_seconds()
         try:
             with (
-                running(CurrentTask.of(call, clock, clock.now() + self._longest(call), settle)),
+                running(CurrentTask.of(call, clock, clock.now() + longest, settle)),
                 self.propagator.restored(call.envelope.context),
-                self._limit(call),
+                self.adapters.time_limit(limit, TaskTimeoutError),
             ):
                 _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
         except Discard as reason:
@@ -210,7 +211,7 @@ class CallExecutor:
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")
-            return self.resume(call, clock.now() + snooze.after, counts=False)
+            return self.resume(call.begun(), clock.now() + snooze.after, counts=False)
         except PermanentTaskFailure as error:
             return self.give_up(call, error, task)
         except KeyboardInterrupt:
@@ -223,16 +224,13 @@ class CallExecutor:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
 
-    def _limit(self, call: Call) -> AbstractContextManager[None]:
-        longest = self._longest(call) - _ANSWER
-        return self.adapters.time_limit(longest.total_seconds(), TaskTimeoutError)
-
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:
             return self.give_up(call, error, task)
         event("task.failed", logging.WARNING, f"{call.envelope.task} failed", error=error)
         if isinstance(error, RetryLater):
-            return self.resume(call, self.adapters.clock.now() + error.after, counts=True)
+            later = self.adapters.clock.now() + error.after
+            return self.resume(call.begun(), later, counts=True)
         return Outcome.FAILED
 
 
@@ -242,6 +240,6 @@ def _check_not_lazy(result: object) -> None:
     Raises:
         PermanentTaskFailure: The function returned a coroutine.
     """
-    if inspect.iscoroutine(result):
+    if isinstance(result, CoroutineType):
         result.close()
         raise PermanentTaskFailure("It returned a coroutine, of which nothing has run; use def.")

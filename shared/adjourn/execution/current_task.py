@@ -48,7 +48,11 @@ class Call(NamedTuple):
     def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:
         """Return the attempt that a delivery makes."""
         counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
-        return cls(envelope=envelope, delivery=delivery, attempt=counted, limit=limit)
+        return cls(envelope, delivery, counted, limit)
+
+    def begun(self) -> Call:
+        """Return the call when its code was called: from then on it does not expire any more."""
+        return self._replace(envelope=self.envelope._replace(expires_at=None), has_begun=True)
 
     @property
     def is_last(self) -> bool:
@@ -100,8 +104,7 @@ class Call(NamedTuple):
 
     @property
     def _counted(self) -> Attempt:
-        executions = self.crashes - self.waits
-        return self.attempt.after(attempts=0, executions=executions) if executions else self.attempt
+        return self.attempt.after(attempts=0, executions=self.crashes - self.waits)
 
 
 # Not frozen: one is made for each delivery, and that would take three times as long.

@@ -89,7 +89,7 @@ class UserResponse(NamedTuple):
 
 
 class Outcome(Enum):
-    """The outcome of a delivery; `adjourn.requests.http` maps it to an HTTP status."""
+    """The outcome of a delivery; `adjourn.requests.wsgi` maps it to an HTTP status."""
 
     DONE = auto()  # done, dropped or enqueued again: this task has ended
     DEAD = auto()  # given up and recorded as a dead letter

@@ -6,11 +6,9 @@ of Google is imported before the first token arrives.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import datetime as dt
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,8 +21,9 @@ _MAX_TOKEN = 8192
 _MAX_PROVEN = 256
 # https://cloud.google.com/run/docs/troubleshooting#signature-removed
 _SIGNATURE_REMOVED = ".SIGNATURE_REMOVED_BY_GOOGLE"
-# Stricter than google.auth, which skips other characters, so that one token has many spellings.
-_TOKEN = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+# From the alphabet of tokens (RFC 7515, 2) to that of base64, whose own characters become no part
+# of either: google.auth skips what is no part, so that one token has many spellings.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/   ")
 
 
 class _Token(NamedTuple):
@@ -95,11 +94,11 @@ class OidcVerifier:
 
 
 def _take_apart(token: str) -> _Token:
-    parts = _TOKEN.fullmatch(token.encode(errors="replace")) if len(token) <= _MAX_TOKEN else None
-    if parts is None:
+    signed, _, signature = token.encode(errors="replace").rpartition(b".")
+    header, *others = signed.split(b".")
+    if len(token) > _MAX_TOKEN or len(others) != 1:
         raise UnauthenticatedError("malformed token")
-    signed = parts[0][: parts.end(2)]
-    return _Token(_key_id(parts[1]), signed, payload=parts[2], signature=_decoded(parts[3]))
+    return _Token(_key_id(header), signed, payload=others[0], signature=_decoded(signature))
 
 
 @lru_cache(maxsize=16)  # all tokens of one key begin with the same header
@@ -118,7 +117,7 @@ def _key_id(part: bytes) -> str:
 
 def _object(part: bytes) -> Mapping[str, object]:
     try:
-        value = json.loads(_decoded(part))
+        value = json.loads(_decoded(part).decode())
     except (ValueError, RecursionError):
         raise UnauthenticatedError("malformed token") from None
     if not isinstance(value, dict):
@@ -127,7 +126,8 @@ def _object(part: bytes) -> Mapping[str, object]:
 
 
 def _decoded(part: bytes) -> bytes:
+    padding = b"=" * (-len(part) % 4)
     try:
-        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+        return binascii.a2b_base64(part.translate(_TO_BASE64) + padding, strict_mode=True)
     except binascii.Error:
         raise UnauthenticatedError("malformed token") from None

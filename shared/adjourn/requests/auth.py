@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
+import string
 from collections.abc import Mapping, Sequence
 
 from adjourn.errors import ConfigurationError, ForbiddenError, UnauthenticatedError
@@ -25,7 +25,7 @@ _QUEUE_OF_CRON = "__cron"
 
 _SKEW = 10.0  # seconds by which Google's clock may differ from ours
 _MAX_HEADER = 8192
-_THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_ALPHABET = f"{string.ascii_letters}{string.digits}-_.".encode()  # RFC 7515, 3.1
 
 
 class CallerPolicy:
@@ -111,9 +111,17 @@ def bearer_token(authorization: Sequence[str]) -> str:
     token = token.lstrip(" ")
     if not token:
         raise UnauthenticatedError("token missing")
-    if not _THREE_PARTS.fullmatch(token):
+    if not _has_three_parts(token):
         raise UnauthenticatedError("malformed token")
     return token
+
+
+def _has_three_parts(token: str) -> bool:
+    # For each delivery, and twice as fast as a regular expression.
+    header, _, rest = token.partition(".")
+    claims, _, signature = rest.partition(".")
+    is_whole = header and claims and signature and "." not in signature
+    return bool(is_whole) and token.isascii() and not token.encode().translate(None, _ALPHABET)
 
 
 def app_engine_task(address: str, queue: str) -> str:
@@ -151,8 +159,6 @@ def _seconds(claims: Mapping[str, object], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnauthenticatedError(f"{name} is not a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UnauthenticatedError(f"{name} is not a number")
-    return value
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return value
+    raise UnauthenticatedError(f"{name} is not a number")

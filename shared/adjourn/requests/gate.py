@@ -1,7 +1,7 @@
 """The gate in front of each function: which callers are admitted, and how errors become outcomes.
 
 The body of a request is read once its caller is admitted, within limits of size and time. Whatever
-happens ends in one `Outcome`; `adjourn.requests.http` maps it to an HTTP status.
+happens ends in one `Outcome`; `adjourn.requests.wsgi` maps it to an HTTP status.
 """
 
 from __future__ import annotations
@@ -97,8 +97,18 @@ def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receive
 
 
 def _with_body(delivery: Delivery) -> Delivery:
-    read = delivery.read_body
-    return delivery if read is None else delivery._replace(body=read(), read_body=None)
+    if delivery.read_body is None:
+        return delivery
+    return Delivery(  # `_replace` takes four times as long
+        delivery.authorization,
+        delivery.read_body(),
+        delivery.path,
+        delivery.queue,
+        delivery.task_name,
+        delivery.attempt,
+        delivery.scheduled,
+        delivery.app_engine,
+    )
 
 
 def with_outcome(work: Callable[[], T]) -> T | Outcome:

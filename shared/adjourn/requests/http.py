@@ -1,45 +1,39 @@
-"""Flask requests to deliveries, and outcomes to HTTP status; no other module uses Flask."""
+"""The functions under Flask: what people ask, and deliveries where Flask has a part in them."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from flask import Request, Response, current_app, has_app_context, has_request_context
+from flask import (
+    Flask,
+    Request,
+    Response,
+    current_app,
+    has_app_context,
+    has_request_context,
+    request_finished,
+    request_started,
+)
 
-from adjourn.clock import in_utc
-from adjourn.execution.attempt import Attempt
-from adjourn.execution.delivery import AppEngine, Delivery, Outcome, UserRequest, UserResponse
-from adjourn.log import bound, execution_fields, trace_fields
-from adjourn.requests.gate import RequestBody
-from adjourn.requests.slow_reads import shut
-from adjourn.serialization.context import TRACEPARENT, propagating
+from adjourn.execution.delivery import Delivery, Outcome, UserRequest, UserResponse
+from adjourn.requests.wsgi import (
+    EXECUTE,
+    LIST,
+    Deliver,
+    DeliveriesFirst,
+    Environ,
+    authorization,
+    body_of,
+    delivering,
+    is_delivery,
+    is_for_people,
+    path_of,
+    traced,
+)
 
-# A 4xx other than 429 counts as an execution and does not slow the queue down; 503 does.
-STATUS = {
-    Outcome.DONE: 204,
-    Outcome.DEAD: 200,
-    Outcome.FAILED: 422,
-    Outcome.BUSY: 409,
-    Outcome.UNKNOWN: 404,
-    Outcome.UNAUTHENTICATED: 401,
-    Outcome.FORBIDDEN: 403,
-    Outcome.TROUBLE: 503,
-    Outcome.TOO_LONG: 413,
-    Outcome.BROKEN: 400,
-    Outcome.SLOW: 408,
-}
-
-_LONGEST_COUNT = 9
-_LONGEST_NAME = 500  # of a task; that of a queue, which dead letters keep, has 100 characters
-_YEARS = (1970, 9000)  # times outside of these could not be computed with
-
-# The paths for people; tasks are never delivered there (see `adjourn.gcp.cloudtasks`).
-_LIST = "/list"
-_EXECUTE = "/execute/"
+_FRAMEWORK = "functions_framework"
 
 
 def function(
@@ -54,16 +48,19 @@ def function(
         project: The Google Cloud project of the traces.
         people: Answers requests of people; None if this function has no paths for them.
     """
+    deliver = delivering(receive, project)
+    ask = traced(lambda environ: people(_asked(environ)), project) if people else None
 
     def respond(request: Request) -> Response:
-        if people and (request.path == _LIST or request.path.startswith(_EXECUTE)):
-            return _reply(people(_asked(request)))
-        if request.method != "POST" and not _is_cron_of_app_engine(request):
-            return _text(405, "use POST", Allow="POST")
-        return _answer(receive(_delivery(request)))
+        environ = request.environ
+        if ask and is_for_people(path_of(environ)):
+            return _reply(ask(environ))
+        if not is_delivery(environ):
+            return _text(405, "use POST\n", Allow="POST")
+        return _text(*deliver(environ))
 
-    _close_until_read()
-    return _traced(respond, project)
+    _answer_first(respond, deliver)
+    return respond
 
 
 def person(
@@ -76,45 +73,53 @@ def person(
         project: The Google Cloud project of the traces.
         key: The task to start; None to list the tasks.
     """
-
-    def respond(request: Request) -> Response:
-        return _reply(people(_asked(request)._replace(key=key)))
-
-    return _traced(respond, project)
+    ask = traced(lambda environ: people(_asked(environ)._replace(key=key)), project)
+    return lambda request: _reply(ask(request.environ))
 
 
-def _close_until_read() -> None:
-    """Close the bodies of all requests to the server that this function is made for.
+def _answer_first(respond: Callable[[Request], Response], deliver: Deliver) -> None:
+    """Let the server for which a function is made answer deliveries without Flask.
 
-    functions-framework loads functions within the context of its application, which answers some
-    paths without them.
+    functions-framework loads functions within the context of its application. Its function may be
+    another one of the same file, so it is asked when all of it is loaded.
     """
-    if has_app_context() and not has_request_context():
-        application = current_app.wsgi_app
-        if not isinstance(application, ClosedUntilRead):
-            current_app.wsgi_app = ClosedUntilRead(application)  # type: ignore[method-assign]
+    if not has_app_context() or has_request_context():
+        return
+    flask: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
+    first = flask.wsgi_app
+    if not isinstance(first, DeliveriesFirst):
+        first = DeliveriesFirst(first, lambda: _function_of(flask))
+        flask.wsgi_app = first  # type: ignore[method-assign]
+    first.known[respond] = deliver
 
 
-def _traced(respond: Callable[[Request], Response], project: str) -> Callable[[Request], Response]:
-    """Attach what is logged and enqueued during a request to its trace and its execution."""
+def _function_of(flask: Flask) -> object:
+    """Return the function that an application of functions-framework calls for all requests.
 
-    def traced(request: Request) -> Response:
-        traceparent = request.environ.get("HTTP_TRACEPARENT", "")
-        context = {TRACEPARENT: traceparent} if traceparent else {}
-        execution = execution_fields(request.environ.get("HTTP_FUNCTION_EXECUTION_ID"))
-        with bound(**trace_fields(project, traceparent), **execution), propagating(context):
-            return respond(request)
+    None if others take part in its requests, such as extensions of Flask that trace them.
+    """
+    hooks = (
+        flask.before_request_funcs,
+        flask.after_request_funcs,
+        flask.teardown_request_funcs,
+        flask.url_value_preprocessors,
+    )
+    called = [each for hook in hooks for functions in hook.values() for each in functions]
+    is_heard = request_started.receivers or request_finished.receivers
+    view: Any = flask.view_functions.get("run")
+    while _is_frameworks(view):
+        view = getattr(view, "__wrapped__", None)
+    return None if is_heard or not all(map(_is_frameworks, called)) else view
 
-    return traced
 
-
-def _answer(outcome: Outcome) -> Response:
-    status = STATUS[outcome]
-    return Response(status=status) if status == 204 else _text(status, outcome.name.lower())  # noqa: PLR2004
+def _is_frameworks(function: Any) -> bool:
+    # Not its __module__, which what it wraps has given to it.
+    module = getattr(function, "__globals__", {}).get("__name__", "")
+    return bool(module.partition(".")[0] == _FRAMEWORK)
 
 
 def _text(status: int, text: str, **headers: str) -> Response:
-    return Response(f"{text}\n", status=status, headers=headers, mimetype="text/plain")
+    return Response(text, status=status, headers=headers, mimetype="text/plain")
 
 
 def _reply(reply: UserResponse) -> Response:
@@ -123,131 +128,14 @@ def _reply(reply: UserResponse) -> Response:
     return Response(body, status=reply.status, headers=headers, mimetype="application/json")
 
 
-def _read(request: Request) -> Callable[[], bytes]:
-    """Return what reads the body."""
-    body = request.environ["wsgi.input"]
-    return (body if isinstance(body, RequestBody) else RequestBody(request.environ)).read_whole
-
-
-def _asked(request: Request) -> UserRequest:
-    is_list = request.path == _LIST
+def _asked(environ: Environ) -> UserRequest:
+    path = path_of(environ)
     return UserRequest(
-        authorization=_authorization(request),
-        method=request.method,
-        key=None if is_list else request.path.removeprefix(_EXECUTE),
-        content_type=request.mimetype,
-        has_body=request.environ.get("CONTENT_LENGTH") not in {None, "", "0"}
-        or "HTTP_TRANSFER_ENCODING" in request.environ,
-        read_body=_read(request),
+        authorization=authorization(environ),
+        method=environ["REQUEST_METHOD"],
+        key=None if path == LIST else path.removeprefix(EXECUTE),
+        content_type=Request(environ).mimetype,
+        has_body=environ.get("CONTENT_LENGTH") not in {None, "", "0"}
+        or "HTTP_TRANSFER_ENCODING" in environ,
+        read_body=body_of(environ).read_whole,
     )
-
-
-def _authorization(request: Request) -> list[str]:
-    # If both are sent, Cloud Run checks only the second, and the first may hold anything.
-    return [
-        request.environ[name]
-        for name in ("HTTP_AUTHORIZATION", "HTTP_X_SERVERLESS_AUTHORIZATION")
-        if name in request.environ
-    ]
-
-
-def _delivery(request: Request) -> Delivery:
-    """Return the delivery in a request.
-
-    Headers are read from the WSGI environment (PEP 3333), which joins repeated ones with commas:
-    the framework's own mapping takes ten times as long.
-    """
-    header = request.environ.get
-    return Delivery(
-        authorization=_authorization(request),
-        body=b"",
-        read_body=_read(request),
-        path=request.path,
-        queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", "")[:_LONGEST_NAME],
-        task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", "")[:_LONGEST_NAME],
-        attempt=Attempt(
-            retry_count=_number(header("HTTP_X_CLOUDTASKS_TASKRETRYCOUNT", "")),
-            execution_count=_number(header("HTTP_X_CLOUDTASKS_TASKEXECUTIONCOUNT", "")),
-        ),
-        scheduled=_time(header("HTTP_X_CLOUDSCHEDULER_SCHEDULETIME", "")),
-        app_engine=AppEngine(
-            # App Engine forwards requests through a proxy.
-            address=header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", ""),
-            is_cron=header("HTTP_X_APPENGINE_CRON") == "true",
-            queue=header("HTTP_X_APPENGINE_QUEUENAME", "")[:_LONGEST_NAME],
-            task_name=header("HTTP_X_APPENGINE_TASKNAME", "")[:_LONGEST_NAME],
-            attempt=Attempt(
-                retry_count=_number(header("HTTP_X_APPENGINE_TASKRETRYCOUNT", "")),
-                execution_count=_number(header("HTTP_X_APPENGINE_TASKEXECUTIONCOUNT", "")),
-            ),
-        ),
-    )
-
-
-def _is_cron_of_app_engine(request: Request) -> bool:
-    """Whether a request claims to come from App Engine's cron, which can only send GET."""
-    return request.method == "GET" and request.environ.get("HTTP_X_APPENGINE_CRON") == "true"
-
-
-def _number(text: str) -> int:
-    # No count has ten digits, and Python refuses to parse thousands of them.
-    is_one = len(text) <= _LONGEST_COUNT and text.isascii() and text.isdigit()
-    return int(text) if is_one else 0
-
-
-def _time(text: str) -> dt.datetime | None:
-    if not text:
-        return None
-    try:
-        time = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    is_computable = time.utcoffset() is not None and _YEARS[0] <= time.year <= _YEARS[1]
-    return in_utc(time) if is_computable else None
-
-
-class ClosedUntilRead:
-    """A WSGI application whose requests' bodies are closed until it reads them as a whole.
-
-    If it does not, the connection ends with the answer, so that nobody has to read the body in
-    order to find the next request.
-    """
-
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self._application = application
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer a request."""
-        body = environ["wsgi.input"] = RequestBody(environ)
-        environ["wsgi.input_terminated"] = True
-        answer = self._application(environ, start_response)
-        if body.is_read:
-            return answer
-        # gunicorn ignores the header Connection of applications, and has this for its own use.
-        force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
-        if force_close is not None:
-            force_close()
-        return _Last(answer, environ.get("gunicorn.socket"))
-
-
-class _Last:
-    """The last answer on a connection; once it is sent, nothing more is waited for.
-
-    gunicorn waits two seconds for a connection to be closed by the other side, in the thread that
-    accepts connections, unless it knows that nothing will come.
-    """
-
-    def __init__(self, answer: Iterable[bytes], connection: socket.socket | None) -> None:
-        self._answer = answer
-        self._connection = connection
-
-    def __iter__(self) -> Any:
-        return iter(self._answer)
-
-    def close(self) -> None:
-        """Close the application's answer, as PEP 3333 wants it."""
-        close = getattr(self._answer, "close", None)
-        if close is not None:
-            close()
-        if self._connection is not None:
-            shut(self._connection)

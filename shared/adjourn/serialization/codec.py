@@ -244,7 +244,12 @@ def from_json(body: bytes) -> Json:
     """
     try:
         decoder = _DECODER if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS else _CAREFUL
-        return decoder.decode(str(body, "utf-8"))  # type: ignore[no-any-return]
+        text = str(body, "utf-8")
+        if text.startswith("{"):  # as in ours, without white space around it
+            tree, end = decoder.raw_decode(text)
+            if end == len(text):
+                return tree  # type: ignore[no-any-return]
+        return decoder.decode(text)  # type: ignore[no-any-return]
     except ValueError as error:
         raise DecodeError(f"The body is not JSON: {error}.") from error
     except RecursionError:

@@ -66,7 +66,7 @@ def test_work_that_ends_in_time_is_left_alone():
         with limits.limit(LONG, TooLong):
             pass
 
-    assert limits._watched == {}
+    assert limits.watched == {}
 
 
 def test_a_limit_that_is_reached_while_c_code_waits_ends_the_work_afterwards():
@@ -135,7 +135,7 @@ def test_an_exception_never_arrives_after_the_block(monkeypatch):
         for _ in range(BLOCKS):
             try:
                 with suppress(TooLong), (limit := limits.limit(0, TooLong)):
-                    while limit in limits._watched:
+                    while limit in limits.watched:
                         pass
                 ended.append(threading.current_thread())
                 for _ in range(20):  # whatever is pending would be raised here
@@ -149,7 +149,7 @@ def test_an_exception_never_arrives_after_the_block(monkeypatch):
 
     assert late == []
     assert len(ended) == THREADS * BLOCKS
-    assert limits._watched == {}
+    assert limits.watched == {}
 
 
 class Leaving(dict):
@@ -168,7 +168,7 @@ class Leaving(dict):
 def test_a_limit_that_is_reached_while_its_block_ends_is_taken_back(monkeypatch):
     """The exception is raised only when the thread is already leaving the block."""
     limits, is_taken = TimeLimits(now=lambda: 0.0), threading.Event()
-    limits._watched = leaving = Leaving()
+    limits.watched = leaving = Leaving()
     raise_in = concurrency._raise_in
 
     def late(thread, error):
@@ -203,7 +203,7 @@ def test_a_limit_whose_block_is_not_entered_is_not_watched():
     with pytest.raises(KeyboardInterrupt), limits.limit(LONG, TooLong):
         pass
 
-    assert limits._watched == {}
+    assert limits.watched == {}
 
 
 # In a process of its own, as it never ends if the interpreter takes an exception for pending.

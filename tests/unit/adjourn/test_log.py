@@ -23,12 +23,13 @@ from adjourn.log import (
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @contextmanager
 def bare_root():
     root = logging.getLogger()
-    handlers, level, stdout = root.handlers[:], root.level, sys.stdout
+    handlers, level, stdout, stderr = root.handlers[:], root.level, sys.stdout, sys.stderr
     loggers = [
         each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
     ]
@@ -37,7 +38,7 @@ def bare_root():
     try:
         yield root
     finally:
-        sys.stdout = stdout
+        sys.stdout, sys.stderr = stdout, stderr
         for logger in enabled:
             logger.disabled = False
         root.handlers[:] = handlers
@@ -246,6 +247,47 @@ def test_what_others_print_never_breaks_a_line_of_the_log(capsys):
     line, text = capsys.readouterr().out.splitlines()
     assert json.loads(line)["event"] == "task.done"
     assert text == "half a line"
+
+
+def printed(capsys, text, **links):
+    """Return what comes out where a text is printed within a request."""
+    with bare_root():
+        configure(links=True)
+        with bound(**links):
+            print(text)  # noqa: T201
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("plain", {"message": "plain"}),
+        ("5", {"message": "5"}),
+        ("[" * 10_000, {"message": "[" * 10_000}),
+        ('{"message": "own", "severity": "ERROR"}', {"message": "own", "severity": "ERROR"}),
+    ],
+)
+def test_what_is_printed_within_a_request_is_linked_to_it(capsys, text, entry):
+    line = printed(capsys, text, **trace_fields("p", TRACEPARENT), **execution_fields("e1"))
+
+    assert json.loads(line) == {
+        **entry,
+        **trace_fields("p", TRACEPARENT),
+        LABELS: {"execution_id": "e1"},
+    }
+
+
+def test_labels_of_what_is_printed_are_kept(capsys):
+    text = json.dumps({"message": "x", LABELS: {"team": "b"}})
+
+    line = printed(capsys, text, **execution_fields("e1"))
+
+    assert json.loads(line)[LABELS] == {"execution_id": "e1", "team": "b"}
+
+
+@pytest.mark.parametrize(("text", "links"), [("plain", {}), (" ", execution_fields("e1"))])
+def test_what_has_no_request_or_no_text_is_printed_as_it_is(capsys, text, links):
+    assert printed(capsys, text, **links) == f"{text}\n"
 
 
 def test_what_is_printed_without_an_end_comes_out_when_it_is_flushed(capsys):

@@ -45,20 +45,30 @@ def serve(monkeypatch: pytest.MonkeyPatch, keys_url: str, clock: FakeClock) -> I
     """Return what starts a function and gives a client of it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    loggers = [
+        each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
+    ]
+    enabled = [each for each in loggers if not each.disabled]
     monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
     shop.sent.clear()
 
-    def start(name: str = "deferred", **environment: str) -> FlaskClient:
+    def start(
+        name: str = "deferred", source: Path | None = None, **environment: str
+    ) -> FlaskClient:
         own = {"ADJOURN_APP": "tests.unit.shop:app", "ADJOURN_KEYS_URL": keys_url}
         for variable, value in {**ENVIRONMENT, **own, **environment}.items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setattr(shop.app, "_wiring", None)
         monkeypatch.setattr("adjourn.gcp.SystemClock", lambda: clock)
-        return functions_framework.create_app(name, str(FUNCTIONS / name / "main.py")).test_client()
+        source = source or FUNCTIONS / name / "main.py"
+        return functions_framework.create_app(name, str(source)).test_client()
 
     yield start
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in enabled:  # functions-framework may have disabled them
+        logger.disabled = False
 
 
 @pytest.fixture

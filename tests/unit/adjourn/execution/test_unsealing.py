@@ -14,7 +14,7 @@ from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.ports import NewTask, Target
-from adjourn.requests.http import STATUS
+from adjourn.requests.wsgi import STATUS
 from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.serialization.seals import Key, KeySealer, Sort
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox

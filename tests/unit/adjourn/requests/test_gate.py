@@ -14,7 +14,7 @@ from adjourn.execution.dead_letters import KIND
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.runner import GRACE
 from adjourn.ports import Adapters
-from adjourn.requests.http import STATUS
+from adjourn.requests.wsgi import STATUS
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.testing import SETTINGS, MemoryJobs, MemoryStore, MemoryVerifier, sandbox

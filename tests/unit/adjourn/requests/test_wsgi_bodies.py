@@ -5,11 +5,16 @@ import socket
 
 import pytest
 
-from adjourn.requests.http import ClosedUntilRead
+from adjourn.requests.wsgi import DeliveriesFirst
 
 
 def environ(data, **more):
-    return {"wsgi.input": io.BytesIO(data), "CONTENT_LENGTH": str(len(data)), **more}
+    return {
+        "REQUEST_METHOD": "POST",
+        "wsgi.input": io.BytesIO(data),
+        "CONTENT_LENGTH": str(len(data)),
+        **more,
+    }
 
 
 def test_a_closed_body_is_empty_to_others_and_is_whole_when_opened():
@@ -20,7 +25,7 @@ def test_a_closed_body_is_empty_to_others_and_is_whole_when_opened():
         seen.extend([body.read(), body.read(5), body.readline(), body.read_whole()])
         return [b"answer"]
 
-    answer = ClosedUntilRead(application)(environ(b"data"), lambda *_: None)
+    answer = DeliveriesFirst(application)(environ(b"data"), lambda *_: None)
 
     assert seen == [b"", b"", b"", b"data"]
     assert list(answer) == [b"answer"]
@@ -57,7 +62,7 @@ def test_the_connection_ends_unless_the_body_was_read(pair, reads):
         return [b"answer"]
 
     given = environ(b"data", **{"gunicorn.socket": pair[0]})
-    answer = ClosedUntilRead(application)(given, server.start_response)
+    answer = DeliveriesFirst(application)(given, server.start_response)
 
     assert list(answer) == [b"answer"]
     if hasattr(answer, "close"):
@@ -80,6 +85,6 @@ def test_the_answer_of_the_application_is_closed():
 
     inner = Answer([b"x"])
 
-    ClosedUntilRead(lambda *_: inner)(environ(b"data"), lambda *_: None).close()
+    DeliveriesFirst(lambda *_: inner)(environ(b"data"), lambda *_: None).close()
 
     assert inner.is_closed
