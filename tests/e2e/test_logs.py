@@ -183,6 +183,10 @@ def test_what_went_well_is_shown_if_it_is_asked_for(folder: Path) -> None:
         stack.find("shop.note", "done")
 
         matching(stack, "shop.note", 1, "done")
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            logs(folder)
+
+    assert "keeps no log, as it was started with --memory" in failed.value.stderr
 
 
 def test_where_there_is_no_log_it_says_so(tmp_path: Path) -> None:

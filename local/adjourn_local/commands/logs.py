@@ -9,11 +9,12 @@ from pathlib import Path
 
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
+from adjourn_local.commands.deployment import add_stack_port, find_running
+from adjourn_local.commands.up_options import DEFAULT_STATE
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.log_display import LogDisplay, has_colours, is_routine
 from adjourn_local.runtime.log_file import NAME, LogReader
 from adjourn_local.runtime.log_lines import LogLine
-from adjourn_local.runtime.running_stack import DEFAULT_FOLDER, find
 
 _LOOK_EVERY = 0.2
 
@@ -40,6 +41,7 @@ def add(add: Add) -> None:
         metavar="DIR",
         help="the state folder (default: that of the running stack, else .adjourn)",
     )
+    add_stack_port(logs)
     logs.add_argument(
         "--verbose",
         action="store_true",
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no log.
     """
-    reader = LogReader(_folder(options.state, is_followed=options.follow))
+    reader = LogReader(_folder(options))
     display = LogDisplay(print, colours=has_colours(sys.stdout), verbose=options.verbose)
     show: Callable[[LogLine], object] = display.show
     if options.json:
@@ -72,10 +74,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(named: Path | None, *, is_followed: bool) -> Path:
-    found = find(Path())
-    folder = named or (found[0] if found else Path(DEFAULT_FOLDER))
-    if not ((folder / NAME).exists() or (is_followed and folder.is_dir())):
+def _folder(options: argparse.Namespace) -> Path:
+    stack = None if options.state else find_running(options)
+    if stack and stack.state is None:
+        raise UsageError("The stack that runs here keeps no log, as it was started with --memory.")
+    folder = options.state or Path(stack.state if stack and stack.state else DEFAULT_STATE)
+    if not ((folder / NAME).exists() or (options.follow and folder.is_dir())):
         raise UsageError(f"There is no log in {folder}; name the state folder with --state.")
     return folder
 

@@ -142,7 +142,8 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
 def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[None]:
     """Let commands find the stack, and write the file that `--env-file` names."""
     environment = stack.environment()
-    running = RunningStack.here(options.app, source, astuple(stack.ports), environment)
+    state = None if options.memory else options.state
+    running = RunningStack.here(options.app, source, astuple(stack.ports), environment, state)
     with ExitStack() as closing:
         try:
             closing.enter_context(announced(running))

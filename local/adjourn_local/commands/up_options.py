@@ -10,6 +10,7 @@ from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
+DEFAULT_STATE = ".adjourn"
 
 
 def add_options(up: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def _add_state(up: argparse.ArgumentParser) -> None:
     state.add_argument(
         "--state",
         type=Path,
-        default=Path(".adjourn"),
+        default=Path(DEFAULT_STATE),
         help="folder of the state file (default: %(default)s)",
     )
     state.add_argument("--memory", action="store_true", help="keep no state")

@@ -29,6 +29,7 @@ class RunningStack:
         folder: The folder in which the stack was started.
         ports: Its five ports: gRPC, HTTP, deferred, cron, queryiter.
         environment: The variables that lead to it.
+        state: Its state folder, in which its log is; None if it keeps no state.
     """
 
     app: str
@@ -36,10 +37,16 @@ class RunningStack:
     folder: str
     ports: Sequence[int]
     environment: Mapping[str, str]
+    state: str | None = None
 
     @classmethod
     def here(
-        cls, app: str, source: Path, ports: Sequence[int], environment: Mapping[str, str]
+        cls,
+        app: str,
+        source: Path,
+        ports: Sequence[int],
+        environment: Mapping[str, str],
+        state: Path | None = None,
     ) -> Self:
         """Return a stack that was started in the current folder."""
         return cls(
@@ -48,6 +55,7 @@ class RunningStack:
             folder=str(Path.cwd()),
             ports=ports,
             environment=environment,
+            state=str(state.resolve()) if state else None,
         )
 
     @property

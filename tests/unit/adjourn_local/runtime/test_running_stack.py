@@ -23,7 +23,8 @@ with announced(RunningStack.here("shop:app", Path(), [1, 2, 3, 4, 5], {})):
 @pytest.fixture
 def stack(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return RunningStack.here("shop:app", tmp_path, [1, 2, 3, 4, 5], {"A": "é"})
+    state = tmp_path / "state"
+    return RunningStack.here("shop:app", tmp_path, [1, 2, 3, 4, 5], {"A": "é"}, state)
 
 
 def test_a_stack_is_found_where_it_was_started_and_below(stack, tmp_path):
