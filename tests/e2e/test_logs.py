@@ -183,8 +183,14 @@ def test_what_went_well_is_shown_if_it_is_asked_for(folder: Path) -> None:
         stack.find("shop.note", "done")
 
         matching(stack, "shop.note", 1, "done")
+
+
+def test_a_stack_without_state_keeps_no_log(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    with up(tmp_path, "--port", "0", "--memory") as stack:
+        stack.ready()
         with pytest.raises(subprocess.CalledProcessError) as failed:
-            logs(folder)
+            logs(tmp_path)
 
     assert "keeps no log, as it was started with --memory" in failed.value.stderr
 
