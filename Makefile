@@ -9,7 +9,7 @@ DOCS_READY := $(DOCS)/.ready
 FROM := $(if $(findstring w,$(firstword -$(MAKEFLAGS))),$(PWD),$(CURDIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test check lint format type layers docs screenshots cov bench dist version release lock clean
+.PHONY: help venv demo up test check lint format type layers docs screenshots cov bench dist version release audit lock clean
 
 help: ## List what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,7 +54,7 @@ cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage report --show-missing
 
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
-	@for each in imports startup delivery dispatch end_to_end enqueue first_call iteration tasks_server datastore memory scale codec sealing; do \
+	@for each in imports startup loop delivery dispatch end_to_end enqueue first_call iteration tasks_server datastore memory scale codec sealing; do \
 	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
 
 dist: $(READY) ## Build the distributions of both packages into dist, check them and try them out
@@ -66,6 +66,9 @@ version: ## Print the version
 release: $(READY) ## Make a release, without committing or uploading: make release VERSION=1.4.0
 	@test -n "$(VERSION)" || { echo "Say which version: make release VERSION=1.4.0" >&2; exit 2; }
 	@$(BIN)/python -m tools.release "$(VERSION)"
+
+audit: $(READY) ## Ask the package index for known vulnerabilities of the pins; Error 1: some, Error 3: it could not be asked
+	@$(BIN)/python -m tools.audit
 
 lock: $(READY) ## Pin the newest dependencies, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -4,6 +4,7 @@ locals {
     "AdjournAudit",
     "AdjournCall",
     "AdjournDeadLetter",
+    "AdjournList",
     "AdjournMarker",
     "AdjournOnce",
     "AdjournPayload",

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import grpc
@@ -31,6 +31,7 @@ from rich.text import Text
 from adjourn_local.runtime.addresses import LOCATION, PROJECT
 from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.counters import Counters
 from examples.packages.app import Audit, client, cutoff
@@ -39,6 +40,7 @@ from examples.packages.rows import CSV, BadRow, Package, read
 LOG = Path(".adjourn") / "demo.log"
 PATIENCE = 120.0
 
+APP = "examples.packages.app:app"
 _BATCH = 500
 
 
@@ -171,17 +173,17 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     LOG.parent.mkdir(mode=0o700, exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log:
-        stack = Stack(
-            "examples.packages.app:app", write=lambda name, line: print(name, line, file=log)
-        )
+        stack = Stack(APP, write=lambda name, line: print(name, line, file=log))
         os.environ.update(stack.ports.environment())
         with running(stack) as loop, _progress(console) as progress:
             summary = audit(stack, loop, CSV, dt.datetime.now(dt.UTC).date(), progress)
             progress.stop()
             _show(console, summary, time.monotonic() - began)
             if keeps:
-                console.print(_addresses(stack), soft_wrap=True, highlight=False)
-                threading.Event().wait()
+                found = RunningStack.here(APP, Path(), astuple(stack.ports), stack.environment())
+                with announced(found):  # by commands such as `python -m adjourn_local tasks list`
+                    console.print(_addresses(stack), soft_wrap=True, highlight=False)
+                    threading.Event().wait()
     return 0
 
 

@@ -4,13 +4,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from adjourn import AdjournError, __version__
 from adjourn.errors import ConfigurationError, DeclarationError
-from adjourn_local.commands.deployment import connect
+from adjourn_local.commands.deployment import add_deployment, connected
 from adjourn_local.errors import PackageError, StackError, UsageError
 from adjourn_local.proxies import direct
 from adjourn_local.terminal import complain, visible
@@ -20,8 +22,8 @@ USAGE_ERROR = 2
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
 _HINT = (
-    "`adjourn up` prints these for the laptop stack, `terraform output environment` for others. A"
-    " stack whose state folder .adjourn is here or above is found by itself."
+    "A laptop stack that was started here, or in a folder above, is found by itself; for another"
+    " deployment, set what `terraform output environment` prints."
 )
 
 _COMMANDS = (
@@ -35,6 +37,7 @@ _COMMANDS = (
     "runs",
     "cron",
     "dead",
+    "logs",
     "call",
     "key",
     "package",
@@ -44,15 +47,27 @@ _COMMANDS = (
     "doctor",
     "viur",
 )
-# They work on a deployment: the one that the environment names, else the stack that runs here.
-_ON_DEPLOYMENT = frozenset(
-    {"audit", "call", "clock", "console", "cron", "dead", "doctor", "faults", "queues", "runs"}
-    | {"tasks"}
-)
+# They work on a deployment: the one that is named, else the laptop stack that runs here.
+_ON_DEPLOYMENT = {"audit", "call", "console", "cron", "dead", "doctor", "queues", "runs", "tasks"}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parses a command line; in errors it makes the control characters of arguments visible."""
+    """Parses a command line; in errors it makes the control characters of arguments visible.
+
+    It can add `--project` and `--stack` to itself and to the parsers of its actions.
+    """
+
+    def __init__(self, *args: Any, on_deployment: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._on_deployment = on_deployment
+        self.set_defaults(on_deployment=on_deployment)
+        if on_deployment:
+            add_deployment(self)
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add parsers of the same kind."""
+        kind = partial(_Parser, on_deployment=self._on_deployment)
+        return super().add_subparsers(**{"parser_class": kind, **options})
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and an error, and exit."""
@@ -64,10 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     os.environ.update(direct(os.environ))
     try:
-        if _ON_DEPLOYMENT & set(words[:1]):
-            connect()  # before the options take their defaults from the environment
         options = _parser(words).parse_args(words)
-        status: int = options.run(options)
+        with connected(options) if options.on_deployment else nullcontext():
+            status: int = options.run(options)
     except (ConfigurationError, DeclarationError, PackageError, StackError, UsageError) as error:
         complain(error)
         if " is not set" in str(error):
@@ -93,7 +107,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     if words[:1] != ["--version"]:
         for name in set(words[:1]) & set(_COMMANDS) or _COMMANDS:
-            _command(name).add(commands.add_parser)
+            on_deployment = name in _ON_DEPLOYMENT
+            _command(name).add(partial(commands.add_parser, on_deployment=on_deployment))
     return parser
 
 

@@ -24,6 +24,7 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_READONLY,
 }
 _PRIMARY = 0xFF
+TROUBLE = "state_unavailable"
 
 
 class Connection(sqlite3.Connection):
@@ -80,6 +81,11 @@ class Connection(sqlite3.Connection):
         if error.sqlite_errorcode & _PRIMARY in _UNAVAILABLE:
             return unusable(self.path, error)
         return error
+
+
+def log_trouble(log: logging.Logger, error: StorageError, consequence: str) -> None:
+    """Log in one line that the state cannot be used, and what follows from that."""
+    log.error("%s %s", error, consequence, extra={"event": TROUBLE})
 
 
 def unusable(path: Path, error: OSError | sqlite3.Error) -> StorageError:

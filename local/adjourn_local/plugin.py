@@ -35,17 +35,15 @@ def adjourn_stack(adjourn_spec: str, pytestconfig: pytest.Config) -> "Iterator[R
     from adjourn.testing.plugin import app_under_test  # noqa: PLC0415
     from adjourn_local.errors import StackError  # noqa: PLC0415
     from adjourn_local.runtime.harness import running_for_tests  # noqa: PLC0415
-    from adjourn_local.runtime.log_lines import readable  # noqa: PLC0415
+    from adjourn_local.runtime.log_display import LogDisplay  # noqa: PLC0415
+    from adjourn_local.runtime.stack_log import StackLog  # noqa: PLC0415
 
     app = app_under_test(adjourn_spec)
     lines = pytestconfig.stash.setdefault(_printed, deque(maxlen=_SHOWN))
-
-    def write(name: str, line: str) -> None:
-        lines.append(f"[{name}] {readable(line)}")
-
+    log = StackLog(LogDisplay(lines.append))
     try:
         enforces_iam = bool(pytestconfig.getini("adjourn_enforce_iam"))
-        with running_for_tests(app, adjourn_spec, write, enforces_iam=enforces_iam) as running:
+        with running_for_tests(app, adjourn_spec, log.write, enforces_iam=enforces_iam) as running:
             yield running
     except (ConfigurationError, StackError) as error:
         pytest.fail(str(error), pytrace=False)

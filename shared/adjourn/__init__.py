@@ -43,11 +43,14 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.callable_tasks.identity import User
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
-    from adjourn.iteration.control import RunHandle, Runs
+    from adjourn.iteration.control import Runs
+    from adjourn.iteration.item_lists import CsvFile, KeyList, RowList
     from adjourn.iteration.progress import RunState, ShardState
     from adjourn.iteration.query_iter import OnError, QueryIter
-    from adjourn.iteration.runs import Status
+    from adjourn.iteration.run_handle import RunHandle
     from adjourn.iteration.shards import RunError
+    from adjourn.iteration.status import Status
+    from adjourn.iteration.tally import DryRun
 
 __version__ = "0.1.0"
 
@@ -57,15 +60,18 @@ __all__ = [
     "CallableTask",
     "ConfigurationError",
     "ConflictError",
+    "CsvFile",
     "CurrentTask",
     "DeadLetter",
     "DeclarationError",
     "DecodeError",
     "DeleteEntitiesIter",
     "Discard",
+    "DryRun",
     "EncodeError",
     "EnqueueError",
     "Extension",
+    "KeyList",
     "NoCurrentTaskError",
     "OnError",
     "PermanentTaskFailure",
@@ -74,6 +80,7 @@ __all__ = [
     "QueueNotFoundError",
     "RetryLater",
     "RetryWarning",
+    "RowList",
     "RunError",
     "RunHandle",
     "RunState",
@@ -99,16 +106,20 @@ __all__ = [
 ]
 
 _LATER = {
+    "CsvFile": "adjourn.iteration.item_lists",
+    "KeyList": "adjourn.iteration.item_lists",
+    "RowList": "adjourn.iteration.item_lists",
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
+    "DryRun": "adjourn.iteration.tally",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",
-    "RunHandle": "adjourn.iteration.control",
+    "RunHandle": "adjourn.iteration.run_handle",
     "RunState": "adjourn.iteration.progress",
     "Runs": "adjourn.iteration.control",
     "ShardState": "adjourn.iteration.progress",
-    "Status": "adjourn.iteration.runs",
+    "Status": "adjourn.iteration.status",
     "UpdateEntitiesIter": "adjourn.iteration.bulk",
     "User": "adjourn.callable_tasks.identity",
 }

@@ -59,6 +59,11 @@ def bound(**fields: object) -> Scoped[Mapping[str, object]]:
     return Scoped(_bound, {**_bound.get(_NOTHING), **fields})
 
 
+def bound_fields() -> Mapping[str, object]:
+    """Return the fields that `bound` adds in the present context."""
+    return _bound.get(_NOTHING)
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line with a JSON object, `extra` of the application included."""
 
@@ -154,7 +159,7 @@ def keep(handler: logging.Handler, level: int = logging.INFO) -> None:
     """Send adjourn's own lines to a handler if the application has replaced it meanwhile."""
     if handler not in logging.getLogger().handlers:
         _log.addHandler(handler)
-        _log.setLevel(level)
+        _log.setLevel(_log.level or level)
         _log.propagate = False
 
 

@@ -33,15 +33,16 @@ def pay(number: int) -> None:
 
 
 @app.query_iter
-class Walk(adjourn.QueryIter[datastore.Entity]):
+class Walk(adjourn.QueryIter[datastore.Entity | int]):
     """Counts what it did, and writes how often and with which counts it ended."""
 
     step_seconds = 2
     lease_seconds = 5
 
-    def handle_entry(self, entry: datastore.Entity, custom_data: Any) -> None:
-        tell(entry["n"])
-        custom_data["sum"] += entry["n"]
+    def handle_entry(self, entry: datastore.Entity | int, custom_data: Any) -> None:
+        number = entry if isinstance(entry, int) else entry["n"]
+        tell(number)
+        custom_data["sum"] += number
 
     def merge(self, first: Any, second: Any) -> Any:
         return {"sum": first["sum"] + second["sum"]}

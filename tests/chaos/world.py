@@ -1,11 +1,8 @@
 """A stack whose deliveries go wrong in every way, and an ear for what it tells."""
 
 import datetime as dt
-import os
 import shutil
-import signal
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -76,13 +73,3 @@ def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
 
 def dead_letters() -> list[datastore.Entity]:
     return list(datastore.Client().query(kind="AdjournDeadLetter").fetch())
-
-
-def kill_workers(stack: Stack, function: str = "deferred") -> None:
-    """Kill, as the system might, the process in which a function runs tasks."""
-    master = stack.functions.generation.running[function]
-    workers = subprocess.run(
-        ["pgrep", "-P", str(master.group)], capture_output=True, text=True, check=False
-    )
-    for worker in workers.stdout.split():
-        os.kill(int(worker), signal.SIGKILL)

@@ -270,7 +270,7 @@ class TestCloudTaskQueue(TaskQueueContract):
             "before = set(sys.modules)\n"
             "queue._new('europe-west1', NewTask(Target.DEFERRED, 'send', 'mail', b'{}'))\n"
             "print('grpc' in before, set(sys.modules) - before,"
-            " [m for m in sys.modules if m.startswith(('google.cloud', 'google.api_core'))])\n"
+            " [m for m in sys.modules if m.startswith(('google.cloud.', 'google.api_core'))])\n"
         )
 
         done = subprocess.run(

@@ -254,3 +254,13 @@ class Raise(adjourn.UpdateEntitiesIter):
 
     def handle_finish(self, total_count: int, custom_data: Any) -> None:  # noqa: ARG002
         tell(f"{total_count} raised")
+
+
+@app.query_iter
+class Import(adjourn.QueryIter[dict[str, str]]):
+    max_entry_retries = 0
+
+    def handle_entry(self, entry: dict[str, str], custom_data: Any) -> None:  # noqa: ARG002
+        if entry["price"] == "free":
+            raise ValueError("no price")
+        tell(entry["id"])

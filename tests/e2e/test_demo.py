@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from adjourn_local.runtime.running_stack import find
 from adjourn_local.runtime.stack import Stack, running
 from examples.packages import demo
 from examples.packages.app import client
@@ -89,7 +90,8 @@ def few(tmp_path: Path) -> Path:
 def started(few: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", FEW, *options, str(few)],
-        cwd=ROOT,
+        cwd=few.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,6 +116,8 @@ def test_the_stack_stays_up_if_it_is_to_be_kept_and_ctrl_c_ends_with_one_line(fe
         assert len(ports) == 5
         for port in ports:
             socket.create_connection(("127.0.0.1", int(port)), timeout=30).close()
+        (found,) = find(few.parent)
+        assert [str(port) for port in found.ports] == ports
 
         os.kill(demo.pid, signal.SIGINT)
 

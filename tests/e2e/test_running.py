@@ -1,7 +1,7 @@
 """Commands find the stack that runs, and lead other programs to it."""
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +18,9 @@ import adjourn
 
 app = adjourn.App()
 
-@app.deferred(queue="mail", max_retries=0)
-def note(text):
-    raise ValueError(text)
+@app.deferred
+def note(text): ...
 """
-LATER = "import shop; print(shop.note.options(delay=3600).defer('an \\x1b[31m order').id)"
 
 
 def run(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +64,7 @@ def test_the_variables_of_the_stack_are_printed_for_shells(stack: Up, folder: Pa
 
     assert f"export ADJOURN_DEFERRED_URL={port}\n" in adjourn(folder / "deep", "env").stdout
     fish = adjourn(folder, "env", "--shell", "fish").stdout
-    assert f"set -gx ADJOURN_DEFERRED_URL {port}\n" in fish
+    assert f"set -gx ADJOURN_DEFERRED_URL '{port}'\n" in fish
     powershell = adjourn(folder, "env", "--shell", "powershell").stdout
     assert f"$env:ADJOURN_DEFERRED_URL = '{port}'\n" in powershell
     assert f"ADJOURN_DEFERRED_URL={port}\n" in (folder / "vars.env").read_text()
@@ -84,65 +82,75 @@ def test_a_program_is_led_to_the_stack_and_its_exit_status_is_its_own(
     assert "cannot be run" in adjourn(folder, "exec", "--", "no-such-program").stderr
 
 
-@pytest.mark.usefixtures("stack")
-def test_what_waits_is_listed_shown_and_cancelled(folder: Path) -> None:
-    made = adjourn(folder, "exec", sys.executable, "-c", LATER).stdout.strip()
-
-    listed = adjourn(folder, "tasks", "list", "--queue", "mail")
-    assert "shop.note('an \\x1b[31m order')" in listed.stdout
-    assert "the stack of" in listed.stderr
-    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
-    assert (task["task"], task["attempts"], task["queue"]) == ("shop.note", 0, "mail")
-    assert made in task["id"]
-    assert "shop.note(" in adjourn(folder, "tasks", "show", task["id"]).stdout
-    queues = json.loads(adjourn(folder, "queues", "list", "--json").stdout)["queues"]
-    assert {queue["name"]: queue["waiting"] for queue in queues}["mail"] == 1
-
-    assert adjourn(folder, "tasks", "cancel", task["id"]).returncode == 2  # there is no terminal
-    assert adjourn(folder, "tasks", "cancel", task["id"], "--yes").returncode == 0
-    gone = adjourn(folder, "tasks", "show", task["id"])
-    assert (gone.returncode, "has ended" in gone.stderr) == (2, True)
-
-
-@pytest.mark.usefixtures("stack")
-def test_a_task_is_run_before_its_time(folder: Path) -> None:
-    adjourn(folder, "exec", sys.executable, "-c", LATER)
-    (task,) = json.loads(adjourn(folder, "tasks", "list", "--json").stdout)["tasks"]
-
-    assert adjourn(folder, "tasks", "run", task["id"]).returncode == 0
-
-    def letters() -> list[object]:
-        found: list[object] = json.loads(adjourn(folder, "dead", "list", "--json").stdout)[
-            "letters"
-        ]
-        return found
-
-    while not letters():
-        pass
-    assert "No tasks." in adjourn(folder, "tasks", "list").stdout
-
-
-@pytest.mark.usefixtures("stack")
-def test_a_queue_is_paused_resumed_and_purged(folder: Path) -> None:
-    assert "mail is paused." in adjourn(folder, "queues", "pause", "mail").stdout
-    assert "paused" in adjourn(folder, "queues", "list").stdout
-    assert "mail is running." in adjourn(folder, "queues", "resume", "mail").stdout
-    adjourn(folder, "exec", sys.executable, "-c", LATER)
-    assert adjourn(folder, "queues", "purge", "mail").returncode == 2
-    assert "mail is empty." in adjourn(folder, "queues", "purge", "mail", "--yes").stdout
-    assert "No tasks." in adjourn(folder, "tasks", "list", "--queue", "mail").stdout
-    assert adjourn(folder, "queues", "pause", "nothing").returncode == 1
-
-
-@pytest.mark.usefixtures("stack")
 def test_a_deployment_that_the_environment_names_is_not_mixed_with_the_stack(
-    folder: Path,
+    stack: Up, folder: Path
 ) -> None:
+    _, port = stack.variables["CLOUDTASKS_EMULATOR_HOST"].split(":")
+
     done = adjourn(folder, "dead", "list", ADJOURN_LOCATION="us-east1")
 
     assert done.returncode == 2
-    assert "the environment names a deployment (ADJOURN_LOCATION)" in done.stderr
-    assert "ADJOURN_DEFERRED_URL is not set" in done.stderr
+    assert "The environment names a deployment (ADJOURN_LOCATION=us-east1)" in done.stderr
+    assert f"--stack {port}" in done.stderr
+    told = adjourn(folder, "dead", "list", "--stack", port, ADJOURN_LOCATION="us-east1")
+    assert told.returncode == 0
+    in_project = adjourn(folder, "dead", "list", "--project", "x", ADJOURN_LOCATION="us-east1")
+    assert "ADJOURN_DEFERRED_URL is not set" in in_project.stderr
+    assert "ADJOURN_PROJECT" not in in_project.stderr
+
+
+def test_a_stack_without_state_is_found_and_of_two_the_named_one(folder: Path, stack: Up) -> None:
+    first = stack.variables["ADJOURN_CRON_URL"].rpartition(":")[2]
+    with up("--memory", "--port", "0", app="shop:app", cwd=folder) as second:
+        url = second.variables["ADJOURN_CRON_URL"]
+
+        both = adjourn(folder, "queues", "list")
+        assert both.returncode == 2
+        assert "Several laptop stacks run here; say which with --stack:" in both.stderr
+        assert both.stderr.count("shop:app, started in") == 2
+        assert adjourn(folder, "clock", "show", "--stack", first).returncode == 0
+        port = url.rpartition(":")[2]
+        assert url in adjourn(folder, "env", "--stack", port).stdout
+        # The environment of one of them says which, too.
+        words = ("exec", "--stack", port, "--", *ADJOURN, "env")
+        assert url in adjourn(folder, *words).stdout
+
+    assert adjourn(folder, "queues", "list").returncode == 0
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_application_of_the_stack_is_found_too(folder: Path) -> None:
+    assert "No periodic functions" in adjourn(folder / "deep", "cron", "list").stdout
+    assert "The settings" not in adjourn(folder / "deep", "doctor").stdout
+
+
+@pytest.mark.usefixtures("stack")
+def test_signals_reach_the_program_that_runs_with_the_variables(folder: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+
+    done = adjourn(folder, "exec", "--", sys.executable, "-c", code)
+
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("shell", "program", "script"),
+    [
+        ("bash", "bash", 'eval "$0"; printf %s "$ADJOURN_CRON_URL"'),
+        ("fish", "fish", "eval $argv[1]; printf %s $ADJOURN_CRON_URL"),
+        ("powershell", "pwsh", "Invoke-Expression $args[0]; $env:ADJOURN_CRON_URL"),
+    ],
+)
+def test_a_shell_reads_what_is_printed_for_it(
+    stack: Up, folder: Path, shell: str, program: str, script: str
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    printed = adjourn(folder, "env", "--shell", shell).stdout
+
+    done = run(program, "-c", script, printed, cwd=folder)
+
+    assert done.stdout.strip() == stack.variables["ADJOURN_CRON_URL"], done.stderr
 
 
 def test_a_file_that_somebody_else_wrote_is_not_overwritten(folder: Path) -> None:
@@ -165,4 +173,4 @@ def test_a_stack_that_was_stopped_or_killed_is_not_found(tmp_path: Path) -> None
 
             done = adjourn(tmp_path, "env")
 
-            assert (done.returncode, "No stack runs" in done.stderr) == (2, True)
+            assert (done.returncode, "No laptop stack" in done.stderr) == (2, True)

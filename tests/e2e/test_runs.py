@@ -1,5 +1,6 @@
 """`adjourn runs` as an operator uses it, on iterations that the running stack carries out."""
 
+import datetime as dt
 import json
 import os
 import socket
@@ -195,6 +196,81 @@ def test_what_failed_in_none_is_not_handled_again(walk: Walk) -> None:
     assert (going_on.returncode, ended.returncode) == (2, 2)
     assert f"Run {walk.id} is running; wait for its end" in going_on.stderr
     assert "gave no entity up" in ended.stderr
+
+
+def test_the_pace_of_one_is_changed_while_it_runs(walk: Walk) -> None:
+    slower = runs("pace", walk.id, "0.5")
+    assert (slower.returncode, slower.stdout) == (0, f"{walk.id}: 0.5/s\n")
+    assert shown(walk.id)["entities_per_second"] == 0.5
+    assert "at most       0.5/s" in runs("show", walk.id).stdout
+    wrong = runs("pace", walk.id, "0")
+    assert wrong.returncode == 2
+    assert "must be a number from 0.001" in wrong.stderr
+
+    assert runs("pace", walk.id, "none").stdout == f"{walk.id} goes as fast as it can\n"
+    assert shown(walk.id)["entities_per_second"] is None
+    walk.knock(b"open")
+    walk.hears(f"{LAST + 1} seen")
+    assert runs("watch", walk.id).returncode == 0
+    late = runs("pace", walk.id, "5")
+    assert late.returncode == 1
+    assert "is finished; it has no pace any more" in late.stderr
+
+
+def start(*arguments: str) -> str:
+    """Start a run, and return its id."""
+    done = runs("start", "--app", "tests.e2e.application:app", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def wait_for(run_id: str) -> Mapping[str, Any]:
+    assert runs("watch", run_id).returncode == 0
+    return shown(run_id)
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_dry_run_deletes_nothing_and_keys_from_a_file_are_deleted(
+    tmp_path: Path, ear: Ear
+) -> None:
+    client, kind = datastore.Client(), f"Old-{uuid.uuid4().hex}"
+    keys = [client.key(kind, n) for n in range(1, 31)]
+    client.put_multi([datastore.Entity(key) for key in keys])
+
+    dry = wait_for(start("Forget", "--kind", kind, "--shards", "2", "--dry-run"))
+    assert (dry["done"], dry["dry_run"]["counts"]) == (30, {"delete": 30})
+    assert [f"{kind}/1", "delete"] in dry["dry_run"]["samples"]
+    assert "would: delete 30" in runs("show", dry["id"]).stdout
+    assert len(client.get_multi(keys)) == 30
+
+    listed = tmp_path / "keys"
+    listed.write_text("".join(f"{kind}/{n}\n" for n in [*range(1, 21), 99]))
+    done = wait_for(start("e2e.application.Forget", "--keys-file", str(listed)))
+    assert ear.hear() == "21 forgotten"
+    assert (done["done"], done["missing"], done["total"]) == (21, 1, 21)
+    assert len(client.get_multi(keys)) == 10
+    assert not list(client.query(kind="AdjournList").fetch())
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_csv_file_is_gone_through_at_a_pace_and_what_failed_once_more(
+    tmp_path: Path, ear: Ear
+) -> None:
+    rows = [f"{n},{'free' if n == 7 else 5}\r\n" for n in range(40)]
+    path = tmp_path / "prices.csv"
+    path.write_text("id,price\r\n" + "".join(rows), newline="")
+
+    run = start("Import", "--csv", str(path), "--shards", "2", "--entities-per-second", "20")
+    heard = {ear.hear() for _ in range(39)}  # at once: the socket holds but a few
+    done = wait_for(run)
+
+    assert heard == {str(n) for n in range(40) if n != 7}
+    assert (done["done"], done["errors"], done["entities_per_second"]) == (40, 1, 20)
+    began, ended = (dt.datetime.fromisoformat(done[name]) for name in ("started_at", "ended_at"))
+    assert (ended - began).total_seconds() >= 1.5
+    assert "row 8: ValueError: no price" in runs("show", "--failures", run).stdout
+    again = wait_for(runs("rerun", "--failed", run).stdout.strip())
+    assert (again["done"], again["total"], again["errors"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("answer", "is_cancelled"), [("y", True), ("", False)])

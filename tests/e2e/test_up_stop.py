@@ -84,7 +84,8 @@ def test_ctrl_c_while_the_application_is_imported_ends_without_a_word(folder: Pa
         stack.find("[deferred]")
 
         assert stack.stop() == 130
-        assert [line for line in stack.lines if not re.fullmatch(r"\[\w+\] \d+", line)] == []
+        printed = r"[\d:]{8} \[\w+\] +\d+"
+        assert [line for line in stack.lines if not re.fullmatch(printed, line)] == []
 
 
 def test_a_task_that_waits_for_the_functions_spends_no_attempt(folder: Path) -> None:
@@ -232,4 +233,5 @@ def test_a_line_of_four_megabytes_holds_nothing_up(folder: Path) -> None:
         stack.call("shop.note", "after")
 
         stack.find("noted after attempt 1")
-        assert 1 << 19 < len(long) < 2 << 20
+        assert "characters are left out" in long
+        assert 10_000 < len(long) < 100_000

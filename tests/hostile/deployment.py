@@ -199,5 +199,5 @@ def _with_children(pid: int) -> list[int]:
 
 def _status(pid: int) -> dict[str, int]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    found = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines)}
-    return {name: int(found[name]) for name in ("VmRSS", "VmHWM", "Threads")}
+    found = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return {name: int(found[name].split()[0]) for name in ("VmRSS", "VmHWM", "Threads")}

@@ -126,6 +126,9 @@ def calls() -> None:
     assert_type(Reprice.start(QUERY, {"sum": 0.0}), adjourn.RunHandle)
     assert_type(Reprice.start(QUERY).fetch(), adjourn.RunState | None)
     assert_type(Reprice.start(QUERY, shards=8, name="spring", limit=5).pause(), bool)
+    assert_type(Reprice.start(adjourn.CsvFile("a.csv"), dry_run=True).pace(0.5), bool)
+    assert_type(Reprice.start(adjourn.RowList([{"a": 1}]), entities_per_second=5).pace(None), bool)
+    Reprice.start(adjourn.KeyList(iter(["key"])))
     assert_type(app.runs().get("run"), adjourn.RunHandle)
     assert_type(app.runs().find(status=adjourn.Status.PAUSED), Iterator[adjourn.RunState])
 
@@ -211,6 +214,10 @@ def mistakes(box: Sandbox) -> None:
     app.periodic(interval=5)  # type: ignore[arg-type]
     app.query_iter(int)  # type: ignore[type-var]
     Reprice.start(QUERY, shards="8")  # type: ignore[arg-type]
+    Reprice.start(QUERY, entities_per_second="5")  # type: ignore[arg-type]
+    Reprice.start(QUERY, dry_run=1)  # type: ignore[arg-type]
+    adjourn.RowList(5)  # type: ignore[arg-type]
+    adjourn.CsvFile(["a.csv"])  # type: ignore[arg-type]
     Reprice.start(QUERY, None, 8)  # type: ignore[call-arg]
     app.periodic(cron="0 3 * * *", overlap="never")  # type: ignore[arg-type]
     app.remove_periodic(Shop.move)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The queues of a deployment and the tasks that wait in them, through Google's client."""
+"""The queues of a deployment and the tasks that wait in them, through Google's clients."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
@@ -8,66 +8,40 @@ from typing import Any
 
 from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.tasks_v2 import CloudTasksClient, ListTasksRequest, Queue, Task
+from google.cloud import tasks_v2beta3
+from google.cloud.tasks_v2 import CloudTasksClient, ListTasksRequest, ListTasksResponse, Task
+from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn.errors import EnqueueError, UnknownNameError
 from adjourn.ports import Sealer
-from adjourn_local.clients.call_text import call_lines
+from adjourn_local.clients.queued_task import QueuedTask, last_status, queued_task, time_of
 
 MOST_COUNTED = 1000
+
 _TIMEOUT = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedTask:
-    """A task that waits, or is being attempted.
-
-    Attributes:
-        name: Its full name.
-        queue: Short name of its queue.
-        task: The registered name of what it calls.
-        call: The call in Python's syntax, or why it cannot be shown.
-        created: When it was created.
-        next_attempt: Earliest time of the next attempt.
-        attempts: Attempts so far, including a running one.
-        is_running: Whether an attempt has no answer yet.
-        last_status: What the last answered attempt was answered; "" for none.
-    """
-
-    name: str
-    queue: str
-    task: str
-    call: Sequence[str]
-    created: dt.datetime
-    next_attempt: dt.datetime
-    attempts: int
-    is_running: bool
-    last_status: str
-
-    @property
-    def id(self) -> str:
-        """The last part of its name."""
-        return self.name.rpartition("/")[2]
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether an attempt has failed."""
-        return bool(self.last_status)
+_SHOWN = ("name", "state", "rate_limits", "retry_config", "stats")
+# Their methods come from a metaclass.
+_ListTasksResponse: Any = ListTasksResponse
+_Task: Any = Task
+_Queue: Any = tasks_v2beta3.Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPage:
-    """Some tasks of a queue.
+    """Some tasks.
 
     Attributes:
-        tasks: The tasks, in the order of the service: by name.
+        tasks: The tasks, in the order of the service.
         next: The token of the next page; "" if this is the last.
-        is_whole: Whether calls are shown; they are not without `cloudtasks.tasks.fullView`.
     """
 
     tasks: Sequence[QueuedTask]
     next: str
-    is_whole: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether calls are shown; they are not without `cloudtasks.tasks.fullView`."""
+        return all(task.is_whole for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +51,12 @@ class QueueState:
     Attributes:
         name: Its short name.
         state: RUNNING, PAUSED or DISABLED.
-        waiting: Tasks in it, counted up to a thousand.
-        failing: Those of them of which an attempt has failed.
-        running: Those of them that are being attempted.
-        oldest: When the oldest of them was created; None without one.
+        waiting: Tasks in it, including those that are being attempted; an estimate in the cloud.
+        running: Attempts that have no answer yet.
+        failing: Tasks of which an attempt has failed, among the first thousand.
+        oldest: When the oldest of the first thousand was created; None without one.
+        next_attempt: An estimate of when the next task is due; None without one.
+        last_minute: Attempts that were answered in the last minute.
         rate: Dispatches a second at most.
         at_once: Attempts at once at most.
         max_attempts: Attempts at a task at most; -1 for unlimited.
@@ -89,17 +65,19 @@ class QueueState:
     name: str
     state: str
     waiting: int
-    failing: int
     running: int
+    failing: int
     oldest: dt.datetime | None
+    next_attempt: dt.datetime | None
+    last_minute: int
     rate: float
     at_once: int
     max_attempts: int
 
     @property
     def has_more(self) -> bool:
-        """Whether there are more tasks than were counted."""
-        return self.waiting >= MOST_COUNTED
+        """Whether there are more tasks than were looked at for `failing` and `oldest`."""
+        return self.waiting > MOST_COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +85,7 @@ class Queues:
     """The queues of one project and region.
 
     Attributes:
-        client: Returns the client of Cloud Tasks.
+        client: Returns the client of Cloud Tasks, which speaks gRPC.
         parent: `projects/…/locations/…`.
         count: Called with the number of requests that are made.
         sealer: Opens the calls that are shown; None without a key.
@@ -124,16 +102,28 @@ class Queues:
         Raises:
             EnqueueError: Cloud Tasks could not be reached or refused.
         """
+        # Only v2beta3 has statistics. Its client shares the connection and its credentials.
+        transport: Any = self.client().transport
+        client = tasks_v2beta3.CloudTasksClient(
+            transport=CloudTasksGrpcTransport(channel=transport.grpc_channel)
+        )
+        request = {"parent": self.parent, "read_mask": {"paths": _SHOWN}}
         with _translated(self.parent):
             self.count(1)
-            found = list(self.client().list_queues(parent=self.parent, timeout=_TIMEOUT))
-            return sorted((self._state(each) for each in found), key=lambda queue: queue.name)
+            found = [*client.list_queues(request=request, timeout=_TIMEOUT)]
+            return sorted((self._state(queue) for queue in found), key=lambda queue: queue.name)
 
     def names(self) -> Sequence[str]:
         """Return the short names of the queues. Errors are those of `list`."""
         with _translated(self.parent):
             self.count(1)
-            found = self.client().list_queues(parent=self.parent, timeout=_TIMEOUT)
+            try:
+                found = list(self.client().list_queues(parent=self.parent, timeout=_TIMEOUT))
+            except PermissionDenied as error:
+                raise EnqueueError(
+                    f"Listing queues takes cloudtasks.queues.list in {self.parent}; name one with"
+                    f" --queue. {error.message}"
+                ) from error
             return sorted(queue.name.rpartition("/")[2] for queue in found)
 
     def tasks(self, queue: str, *, size: int = 50, after: str = "") -> TaskPage:
@@ -143,13 +133,28 @@ class Queues:
             UnknownNameError: There is no such queue.
             EnqueueError: Cloud Tasks could not be reached or refused.
         """
+        page, is_whole = self.page(queue, size=size, after=after, with_bodies=True)
+        tasks = [self.described(task, is_whole=is_whole) for task in page.tasks]
+        return TaskPage(tasks=tasks, next=page.next_page_token)
+
+    def page(
+        self, queue: str, *, size: int, after: str = "", with_bodies: bool = False
+    ) -> tuple[Any, bool]:
+        """Return a page of tasks as a raw message, and whether they have their bodies.
+
+        To read the raw messages takes a tenth of the time. Errors are those of `tasks`.
+        """
+
+        def ask(view: int) -> Any:
+            self.count(1)
+            request = ListTasksRequest(
+                parent=self.name(queue), page_size=size, page_token=after, response_view=view
+            )
+            pages = self.client().list_tasks(request=request, timeout=_TIMEOUT).pages
+            return _ListTasksResponse.pb(next(iter(pages)))
+
         with _translated(queue):
-            try:
-                page = self._page(queue, size, after, Task.View.FULL)
-            except PermissionDenied:
-                page = self._page(queue, size, after, Task.View.BASIC)
-                return TaskPage(tasks=self._rows(page), next=page.next_page_token, is_whole=False)
-            return TaskPage(tasks=self._rows(page), next=page.next_page_token, is_whole=True)
+            return _most(ask) if with_bodies else (ask(Task.View.BASIC), False)
 
     def task(self, queue: str, task_id: str) -> QueuedTask:
         """Return one task.
@@ -159,17 +164,19 @@ class Queues:
             EnqueueError: Cloud Tasks could not be reached or refused.
         """
         name = self.name(queue, task_id)
-        with _translated(name):
-            self.count(1)
-            request = {"name": name, "response_view": Task.View.FULL}
-            return self._row(self.client().get_task(request=request, timeout=_TIMEOUT))
 
-    def find(self, queue: str, task_id: str) -> QueuedTask | None:
-        """Return one task, None if it has ended. Other errors are those of `task`."""
-        try:
-            return self.task(queue, task_id)
-        except UnknownNameError:
-            return None
+        def ask(view: int) -> Any:
+            self.count(1)
+            request = {"name": name, "response_view": view}
+            return _Task.pb(self.client().get_task(request=request, timeout=_TIMEOUT))
+
+        with _translated(name):
+            message, is_whole = _most(ask)
+            return self.described(message, is_whole=is_whole)
+
+    def described(self, message: Any, *, is_whole: bool) -> QueuedTask:
+        """Return the task of a raw message, which has a body if it is whole."""
+        return queued_task(message, self.sealer, is_whole=is_whole)
 
     def run(self, queue: str, task_id: str) -> None:
         """Have a task attempted now. Errors are those of `task`."""
@@ -201,64 +208,31 @@ class Queues:
             self.count(1)
             getattr(self.client(), method)(name=name, timeout=_TIMEOUT)
 
-    def _page(self, queue: str, size: int, after: str, view: int) -> Any:
-        self.count(1)
-        request = ListTasksRequest(
-            parent=self.name(queue), page_size=size, page_token=after, response_view=view
-        )
-        return next(iter(self.client().list_tasks(request=request, timeout=_TIMEOUT).pages))
-
-    def _state(self, queue: Queue) -> QueueState:
-        name = queue.name.rpartition("/")[2]
-        tasks = self._page(name, MOST_COUNTED, "", Task.View.BASIC).tasks
+    def _state(self, queue: tasks_v2beta3.Queue) -> QueueState:
+        name, stats = queue.name.rpartition("/")[2], queue.stats
+        next_attempt = _Queue.pb(queue).stats.oldest_estimated_arrival_time
+        tasks = self.page(name, size=MOST_COUNTED)[0].tasks
         return QueueState(
             name=name,
             state=queue.state.name,
-            waiting=len(tasks),
-            failing=sum(1 for task in tasks if _status(task)),
-            running=sum(1 for task in tasks if _is_running(task)),
-            oldest=min((_time(task.create_time) for task in tasks), default=None),
+            waiting=stats.tasks_count,
+            running=stats.concurrent_dispatches_count,
+            failing=sum(1 for task in tasks if last_status(task)),
+            oldest=min((time_of(task.create_time) for task in tasks), default=None),
+            next_attempt=time_of(next_attempt) if next_attempt.ByteSize() else None,
+            last_minute=stats.executed_last_minute_count,
             rate=queue.rate_limits.max_dispatches_per_second,
             at_once=queue.rate_limits.max_concurrent_dispatches,
             max_attempts=queue.retry_config.max_attempts,
         )
 
-    def _rows(self, page: Any) -> Sequence[QueuedTask]:
-        return [self._row(task) for task in page.tasks]
 
-    def _row(self, task: Task) -> QueuedTask:
-        body, queue, name = (
-            task.http_request.body,
-            task.name.split("/")[-3],
-            task.name.split("/")[-1],
-        )
-        return QueuedTask(
-            name=task.name,
-            queue=queue,
-            task=task.http_request.url.rpartition("/")[2],
-            call=call_lines(body, self.sealer, queue, name) if body else (),
-            created=_time(task.create_time),
-            next_attempt=_time(task.schedule_time),
-            attempts=task.dispatch_count,
-            is_running=_is_running(task),
-            last_status=_status(task),
-        )
-
-
-def _status(task: Task) -> str:
-    """Return what the last attempt was answered; "" if there was none, or it succeeded."""
-    status = task.last_attempt.response_status
-    return status.message or (f"code {status.code}" if status.code else "")
-
-
-def _is_running(task: Task) -> bool:
-    last = task.last_attempt
-    return bool(task.dispatch_count and last.dispatch_time and not last.response_time)
-
-
-def _time(stamp: Any) -> dt.datetime:
-    at: dt.datetime = stamp.timestamp_pb().ToDatetime(tzinfo=dt.UTC)
-    return at
+def _most(ask: Callable[[int], Any]) -> tuple[Any, bool]:
+    """Return the answer with bodies if they may be seen, and whether it has them."""
+    try:
+        return ask(Task.View.FULL), True
+    except PermissionDenied:
+        return ask(Task.View.BASIC), False
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Find and import the application that a command works on."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,27 @@ from adjourn.application.loading import load_app
 from adjourn.errors import AdjournError
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.import_errors import describe
+
+
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """Add `--app`."""
+    parser.add_argument(
+        "--app",
+        default="",
+        metavar="package.module:app",
+        help="the application (default: ADJOURN_APP, else that of the laptop stack)",
+    )
+
+
+def chosen(options: argparse.Namespace) -> tuple[str, Path]:
+    """Return the application of `--app`, of the environment or of the laptop stack, and its folder.
+
+    The name is empty if there is none.
+    """
+    named = options.app or os.environ.get("ADJOURN_APP", "")
+    if not named and options.running:
+        return options.running.app, Path(options.running.source)
+    return named, Path()
 
 
 def locate(named: str, folder: Path) -> tuple[str, Path]:

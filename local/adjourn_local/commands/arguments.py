@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from adjourn.settings import LOOPBACK, is_safe_url
 from adjourn_local.clients.stack_control import StackControl
+from adjourn_local.commands.deployment import add_stack_port, find_running
 from adjourn_local.errors import UsageError
 from adjourn_local.http.gate import host_name
 from adjourn_local.timing.durations import parse_duration
@@ -90,10 +91,12 @@ def age_range(
 
 
 def add_stack(parser: argparse.ArgumentParser) -> None:
-    """Add `--url` of a running stack, and `--json`."""
+    """Add `--stack` and `--url` of a running stack, and `--json`."""
+    add_stack_port(parser)
     parser.add_argument(
         "--url",
-        help=f"the stack's HTTP port (default: that of ADJOURN_KEYS_URL, else {_DEFAULT_STACK})",
+        help="the URL of its HTTP port (default: that of the stack which runs here, else of"
+        f" ADJOURN_KEYS_URL, else {_DEFAULT_STACK})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -102,9 +105,10 @@ def stack_control(options: argparse.Namespace) -> StackControl:
     """Return the control of the stack that the options or the environment name.
 
     Raises:
-        UsageError: The URL is not the address of a laptop stack.
+        UsageError: The URL is not the address of a laptop stack, or several stacks run here.
     """
-    url = options.url or os.environ.get("ADJOURN_KEYS_URL") or _DEFAULT_STACK
+    stack = None if options.url else find_running(options)
+    url = stack.url if stack else options.url or os.environ.get("ADJOURN_KEYS_URL", _DEFAULT_STACK)
     parts = urlsplit(url) if is_safe_url(url) else None
     if parts is None or parts.scheme != "http" or parts.hostname not in LOOPBACK:
         raise UsageError(f"{url} is not the address of a laptop stack, such as {_DEFAULT_STACK}.")

@@ -2,12 +2,11 @@
 
 import argparse
 import os
-from pathlib import Path
 
 import uvicorn
 
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import add_allowed_hosts, count
 from adjourn_local.commands.output import say
 from adjourn_local.console.gate import gated
@@ -21,12 +20,7 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     parser = add("console", help="show a deployment in the browser, on loopback")
     parser.set_defaults(run=run)
-    parser.add_argument(
-        "--app",
-        default=os.environ.get("ADJOURN_APP", ""),
-        metavar="package.module:app",
-        help="the application, for its periodic functions and callable tasks",
-    )
+    add_app(parser)
     parser.add_argument("--port", type=count, default=8720, help="default: %(default)s")
     add_allowed_hosts(parser)
     parser.add_argument("--write", action="store_true", help="allow changes; each is written down")
@@ -38,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         AdjournError: A setting or the application is invalid.
     """
-    app = import_app(options.app, Path()) if options.app else None
+    named, folder = chosen(options)
+    app = import_app(named, folder) if named else None
     shown = project(os.environ, app, is_writable=options.write)
     say(
         f"The console of {shown.settings.project} is at http://{ports.HOST}:{options.port}{PREFIX}/"

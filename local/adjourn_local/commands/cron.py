@@ -2,11 +2,9 @@
 
 import argparse
 import datetime as dt
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -20,7 +18,7 @@ from adjourn.errors import SchedulerError
 from adjourn.ports import Job
 from adjourn.ports.job_scheduler import PAUSED
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import count
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, iso, plain, print_json, say
@@ -33,12 +31,7 @@ def add(add: Add) -> None:
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="cron")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--app",
-        default=os.environ.get("ADJOURN_APP", ""),
-        metavar="package.module:app",
-        help="the application (default: ADJOURN_APP)",
-    )
+    add_app(shared)
     shared.add_argument("--json", action="store_true", help="print JSON")
     actions.add_parser("list", parents=[shared], help="show when each ran last and is due next")
     next_ = actions.add_parser("next", parents=[shared], help="show when they will be due")
@@ -69,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting or the application is invalid, or a service cannot be reached.
     """
     command: Callable[[App, argparse.Namespace], int] = _COMMANDS[options.cron]
-    return command(import_app(options.app, Path()), options)
+    return command(import_app(*chosen(options)), options)
 
 
 def _list(app: App, options: argparse.Namespace) -> int:

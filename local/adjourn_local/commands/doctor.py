@@ -1,12 +1,10 @@
 """The command `adjourn doctor`: what is wrong with a deployment, and what mends it."""
 
 import argparse
-import os
 from dataclasses import asdict
-from pathlib import Path
 
 from adjourn_local.commands import Add
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.output import print_json, say
 from adjourn_local.doctor.examination import examine
 from adjourn_local.doctor.finding import Finding, State
@@ -15,12 +13,7 @@ from adjourn_local.doctor.finding import Finding, State
 def add(add: Add) -> None:
     """Declare the command and its options."""
     parser = add("doctor", help="find what is wrong with the deployment; 1 if something is")
-    parser.add_argument(
-        "--app",
-        default=os.environ.get("ADJOURN_APP", ""),
-        metavar="package.module:app",
-        help="the application (default: ADJOURN_APP)",
-    )
+    add_app(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -28,7 +21,8 @@ def add(add: Add) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what is found and return the exit status."""
     found = []
-    for finding in examine(lambda: import_app(options.app, Path()), Path()):
+    named, folder = chosen(options)
+    for finding in examine(lambda: import_app(named, folder), folder):
         found.append(finding)
         if not options.json:
             say(line(finding))

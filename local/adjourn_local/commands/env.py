@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adjourn_local.commands import Add
-from adjourn_local.commands.deployment import running
+from adjourn_local.commands.deployment import add_stack_port, running
 from adjourn_local.errors import UsageError
 
 _HEAD = "# Written by `adjourn up`, and removed when it stops."
@@ -17,6 +17,7 @@ def add(add: Add) -> None:
     """Declare the command and its options."""
     parser = add("env", help="print the variables that lead to the running stack")
     parser.set_defaults(run=run)
+    add_stack_port(parser)
     parser.add_argument(
         "--shell", choices=sorted(_FORMS), default="bash", help="default: %(default)s"
     )
@@ -26,14 +27,14 @@ def run(options: argparse.Namespace) -> int:
     """Print the variables and return the exit status.
 
     Raises:
-        UsageError: No stack runs here.
+        UsageError: No stack runs here, or several do.
     """
-    print(written(running().environment, options.shell), end="")
+    print(written(running(options).environment, options.shell), end="")
     return 0
 
 
 def check_file(path: Path) -> None:
-    """Refuse to overwrite a file that is not one of ours.
+    """Refuse to overwrite a file that `adjourn up` has not written.
 
     Raises:
         UsageError: Somebody else wrote it, or it cannot be read.
@@ -69,6 +70,12 @@ def written(environment: Mapping[str, str], shell: str) -> str:
     return "".join(f"{form(name, value)}\n" for name, value in environment.items())
 
 
+def _fish(value: str) -> str:
+    """Quote a text as fish does: within quotes, a backslash escapes a quote and a backslash."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _powershell(name: str, value: str) -> str:
     quoted = value.replace("'", "''")
     return f"$env:{name} = '{quoted}'"
@@ -76,7 +83,7 @@ def _powershell(name: str, value: str) -> str:
 
 _FORMS: Mapping[str, Callable[[str, str], str]] = {
     "bash": lambda name, value: f"export {name}={shlex.quote(value)}",
-    "fish": lambda name, value: f"set -gx {name} {shlex.quote(value)}",
+    "fish": lambda name, value: f"set -gx {name} {_fish(value)}",
     "powershell": _powershell,
-    "dotenv": lambda name, value: f"{name}={value}",
+    "dotenv": lambda name, value: f"{name}={shlex.quote(value)}",
 }

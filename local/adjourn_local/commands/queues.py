@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
@@ -9,7 +10,7 @@ from rich.table import Table
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.serialization.sealing import sealer_of
 from adjourn.settings import Settings
-from adjourn_local.clients.queues import MOST_COUNTED, Queues
+from adjourn_local.clients.queues import Queues, QueueState
 from adjourn_local.commands import Add
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+_NUMBERS = ("tasks", "running", "failing", "last minute", "a second", "at once", "attempts")
+_COLUMNS = ("queue", "state", *_NUMBERS[:4], "next attempt", *_NUMBERS[4:])
 _DONE = {"pause": "paused.", "resume": "running.", "purge": "empty."}
 
 
@@ -70,35 +73,35 @@ def deployed_queues() -> Queues:
 def _list(queues: Queues, options: argparse.Namespace) -> int:
     found = queues.list()
     if options.json:
-        rows = [{**asdict(queue), "oldest": iso(queue.oldest)} for queue in found]
-        print_json({"queues": rows, "counted_up_to": MOST_COUNTED})
-        return 0
-    if not found:
+        print_json({"queues": [_record(queue) for queue in found]})
+    elif found:
+        console().print(_table(found))
+    else:
         say("No queues.")
-        return 0
+    return 0
+
+
+def _record(queue: QueueState) -> Mapping[str, object]:
+    times = {"oldest": iso(queue.oldest), "next_attempt": iso(queue.next_attempt)}
+    return {**asdict(queue), **times}
+
+
+def _table(queues: Sequence[QueueState]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in (
-        "queue",
-        "state",
-        "waiting",
-        "running",
-        "failing",
-        "oldest",
-        "a second",
-        "at once",
-    ):
-        table.add_column(name, overflow="fold")
-    for queue in found:
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+    for queue in queues:
         cells = (
             queue.name,
             queue.state.lower(),
-            f"{queue.waiting}{'+' if queue.has_more else ''}",
-            f"{queue.running}",
-            f"{queue.failing}",
-            iso(queue.oldest) or "-",
+            f"{queue.waiting:,}",
+            f"{queue.running:,}",
+            f"{queue.failing:,}{'+' if queue.has_more else ''}",
+            f"{queue.last_minute:,}",
+            iso(queue.next_attempt) or "-",
             f"{queue.rate:g}",
-            f"{queue.at_once}",
+            f"{queue.at_once:,}",
+            "unlimited" if queue.max_attempts < 0 else f"{queue.max_attempts:,}",
         )
         table.add_row(*map(plain, cells))
-    console().print(table)
-    return 0
+    return table

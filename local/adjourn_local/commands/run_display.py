@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from adjourn.iteration.progress import RunState
-from adjourn.iteration.runs import Status
+from adjourn.iteration.status import Status
 from adjourn_local.commands.output import console, plain, say
 
 # More would push the first line off a small terminal.
@@ -28,14 +28,29 @@ def pace(state: RunState) -> str:
         since = f"{state.stalled_since:%Y-%m-%d %H:%M:%S} UTC"
         parts.append(f"no progress since {since}, because {state.stalled_because}")
     if state.rate and not state.has_ended and state.status is not Status.PAUSED:
-        parts.append(f"{state.rate:,.1f}/s")
+        most = state.entities_per_second
+        limit = "" if most is None else f" of at most {most:g}/s"
+        parts.append(f"{state.rate:,.1f}/s{limit}")
         if state.time_left is not None:
             parts.append(f"{_rounded(state.time_left)} left")
     if state.waiting:
         parts.append(f"{state.waiting:,} to be tried again")
+    if state.missing:
+        parts.append(f"{state.missing:,} missing")
     if state.errors:
         parts.append(f"{state.errors:,} error{'s' if state.errors > 1 else ''}")
     return ", ".join(parts)
+
+
+def title(state: RunState) -> str:
+    """Return the name of a run's class, and whether it is a dry run."""
+    return state.iteration if state.dry_run is None else f"{state.iteration} (dry run)"
+
+
+def answers(state: RunState) -> str:
+    """Describe what a dry run would do; "" if it is none."""
+    counts = state.dry_run.counts if state.dry_run else {}
+    return ", ".join(f"{answer} {count:,}" for answer, count in counts.items())
 
 
 def show_plain(states: Iterable[RunState]) -> RunState:
@@ -87,8 +102,9 @@ def display(state: RunState) -> Group:
             )
     counts = Counter(shard.status for shard in state.shards)
     shards = "shards: " + ", ".join(f"{counts[each]} {each}" for each in sorted(counts))
-    title = plain(f"{state.iteration} {state.id}")
-    lines: list[RenderableType] = [title, bars, plain(shards)]
+    lines: list[RenderableType] = [plain(f"{title(state)} {state.id}"), bars, plain(shards)]
+    if state.dry_run is not None:
+        lines.append(plain(f"would: {answers(state)}"))
     if state.last_error:
         lines.append(plain(f"last error: {state.last_error.partition(chr(10))[0]}"))
     return Group(*lines)

@@ -3,28 +3,33 @@
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
-
-from rich.table import Table
+from typing import NamedTuple
 
 from adjourn.errors import EnqueueError, UnknownNameError
 from adjourn.gcp import google_adapters
-from adjourn.iteration.control import RunHandle, Runs
-from adjourn.iteration.progress import RunState, ShardState
-from adjourn.iteration.runs import Status
+from adjourn.iteration.control import Runs
+from adjourn.iteration.progress import RunState
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.status import Status
 from adjourn.settings import Settings
-from adjourn_local.commands import Add
+from adjourn_local.commands import Add, run_start
 from adjourn_local.commands.arguments import add_ages, age_range, count, record_id
 from adjourn_local.commands.deployment import check_emulators
-from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
-from adjourn_local.commands.run_display import Show, pace, show_live, show_plain, show_records
+from adjourn_local.commands.output import console, is_agreed, print_json, say
+from adjourn_local.commands.run_display import (
+    Show,
+    answers,
+    pace,
+    show_live,
+    show_plain,
+    show_records,
+    title,
+)
+from adjourn_local.commands.run_tables import cell, record, shard_table, summary, table
 from adjourn_local.errors import UsageError
 from adjourn_local.terminal import complain
-
-_LONGEST_ERROR = 100
 
 
 class _Control(NamedTuple):
@@ -99,6 +104,12 @@ def add(add: Add) -> None:
     rerun = actions.add_parser("rerun", help="start a run over what failed in another one")
     rerun.add_argument("--failed", action="store_true", required=True, help="what failed for good")
     rerun.add_argument("id")
+    run_start.add(actions)
+    paced = actions.add_parser("pace", help="change how fast one goes")
+    paced.add_argument("id", type=record_id)
+    paced.add_argument(
+        "entities_per_second", type=_pace, help="at most so many in a second, or none for no limit"
+    )
     for name, control in _CONTROLS.items():
         action = actions.add_parser(name, help=control.help)
         action.add_argument("ids", nargs="*", type=record_id, metavar="id")
@@ -116,6 +127,8 @@ def run(options: argparse.Namespace) -> int:
         UsageError: No run is named, or there is no terminal to ask for confirmation.
         AdjournError: A setting is invalid, there is no such run, or a service cannot be reached.
     """
+    if options.runs == "start":
+        return run_start.run(options)
     check_emulators("DATASTORE_EMULATOR_HOST")
     adapters = google_adapters(Settings.from_env(os.environ), None)
     runs = Runs(adapters=adapters)
@@ -131,9 +144,9 @@ def _list(runs: Runs, options: argparse.Namespace) -> int:
     # Only one more is read: reading a run reads all its shards.
     more = next(found, None) is not None
     if options.json:
-        print_json({"runs": [_summary(state) for state in states], "more": more})
+        print_json({"runs": [summary(state) for state in states], "more": more})
     elif states:
-        console().print(_table(states))
+        console().print(table(states))
         if more:
             say("There are more; show them with --limit.")
     else:
@@ -144,12 +157,19 @@ def _list(runs: Runs, options: argparse.Namespace) -> int:
 def _show(runs: Runs, options: argparse.Namespace) -> int:
     state = _state(runs, options.id)
     if options.json:
-        print_json(_record(state))
+        print_json(record(state))
         return 0
-    fields = {**_summary(state), "pace": pace(state)}
-    say("\n".join(f"{name.replace('_', ' '):<13} {_cell(value)}" for name, value in fields.items()))
+    fields = {**summary(state), "iteration": title(state), "pace": pace(state)}
+    del fields["dry_run"]
+    most = fields.pop("entities_per_second")
+    fields["at most"] = None if most is None else f"{most:g}/s"
+    say("\n".join(f"{name.replace('_', ' '):<13} {cell(value)}" for name, value in fields.items()))
     say("")
-    console().print(_shard_table(state.shards))
+    console().print(shard_table(state.shards))
+    if state.dry_run is not None:
+        say(f"would: {answers(state)}")
+        for entity, answer in state.dry_run.samples:
+            say(f"{entity}: {answer}")
     failures = runs.get(options.id).failures() if options.failures else state.failures
     for each in failures:
         say(f"{each.entry}: {each.message}")
@@ -158,6 +178,22 @@ def _show(runs: Runs, options: argparse.Namespace) -> int:
 
 def _rerun(runs: Runs, options: argparse.Namespace) -> int:
     say(runs.get(options.id).rerun_failed().id)
+    return 0
+
+
+def _pace(text: str) -> float | None:
+    """Parse a number of entities in a second, or `none`."""
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, nor none") from None
+
+
+def _set_pace(runs: Runs, options: argparse.Namespace) -> int:
+    handle, most = runs.get(options.id), options.entities_per_second
+    if not handle.pace(most):
+        return _failed(f"{options.id} is {runs.load(options.id).status}; it has no pace any more.")
+    say(f"{options.id} goes as fast as it can" if most is None else f"{options.id}: {most:g}/s")
     return 0
 
 
@@ -172,7 +208,7 @@ def _watch(runs: Runs, options: argparse.Namespace) -> int:
 
     show: Show = show_plain
     if options.json:
-        show = show_records(_record)
+        show = show_records(record)
     elif console().is_terminal:
         show = show_live
     return 0 if show(states()).status is Status.FINISHED else 1
@@ -219,7 +255,7 @@ def _chosen(runs: Runs, options: argparse.Namespace) -> list[str]:
     return [state.id for state in found if state.status in _CONTROLS[options.runs].possible]
 
 
-_COMMANDS = {"list": _list, "show": _show, "watch": _watch, "rerun": _rerun}
+_COMMANDS = {"list": _list, "show": _show, "watch": _watch, "rerun": _rerun, "pace": _set_pace}
 
 
 def _state(runs: Runs, run_id: str) -> RunState:
@@ -232,64 +268,3 @@ def _state(runs: Runs, run_id: str) -> RunState:
 def _failed(text: str) -> int:
     complain(text)
     return 1
-
-
-def _table(states: Sequence[RunState]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "iteration", "status", "progress", "started (UTC)", "error"):
-        table.add_column(name, no_wrap=name not in {"iteration", "error"}, overflow="fold")
-    for state in states:
-        cells = (
-            state.id,
-            state.iteration,
-            state.status,
-            pace(state),
-            f"{state.started_at:%Y-%m-%d %H:%M}",
-            state.last_error.partition("\n")[0][:_LONGEST_ERROR],
-        )
-        table.add_row(*map(plain, cells))
-    return table
-
-
-def _shard_table(shards: Sequence[ShardState]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("shard", "status", "done", "errors", "waiting", "step", "updated (UTC)"):
-        table.add_column(name, justify="left" if name == "status" else "right")
-    for number, shard in enumerate(shards):
-        counts = (shard.done, shard.errors, shard.waiting, shard.step)
-        updated = f"{shard.updated_at:%H:%M:%S}"
-        table.add_row(str(number), plain(shard.status), *map(_cell, counts), updated)
-    return table
-
-
-def _summary(state: RunState) -> dict[str, Any]:
-    return {
-        "id": state.id,
-        "iteration": state.iteration,
-        "queue": state.queue,
-        "status": state.status.value,
-        "done": state.done,
-        "total": state.total,
-        "errors": state.errors,
-        "waiting": state.waiting,
-        "rate": round(state.rate, 2),
-        "seconds_left": None if state.time_left is None else round(state.time_left.total_seconds()),
-        "stalled_since": iso(state.stalled_since),
-        "stalled_because": state.stalled_because,
-        "started_at": iso(state.started_at),
-        "updated_at": iso(state.updated_at),
-        "ended_at": iso(state.ended_at),
-        "last_error": state.last_error,
-    }
-
-
-def _record(state: RunState) -> dict[str, Any]:
-    shards = [asdict(shard) | {"updated_at": iso(shard.updated_at)} for shard in state.shards]
-    failures = [asdict(each) for each in state.failures]
-    return {**_summary(state), "failures": failures, "shards": shards}
-
-
-def _cell(value: object) -> str:
-    if value is None or value == "":
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)

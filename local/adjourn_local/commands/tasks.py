@@ -1,43 +1,54 @@
-"""The commands `adjourn tasks`: what waits and fails in the queues; run or cancel one."""
+"""The commands `adjourn tasks`: what waits and fails in the queues; run, cancel or purge."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from itertools import islice
 
 from rich.table import Table
 
-from adjourn_local.clients.queues import QueuedTask, Queues
+from adjourn.errors import UnknownNameError
+from adjourn_local.clients.queued_task import QueuedTask
+from adjourn_local.clients.queues import Queues
+from adjourn_local.clients.task_search import TaskFilter, matching, search
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count, record_id
 from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
 from adjourn_local.commands.queues import deployed_queues
 from adjourn_local.errors import UsageError
 
-_PAGE = 1000
 _LONGEST_CALL = 100
+_LONGEST_SHOWN = 20_000
+_THREADS = 8
+_HIDDEN = "Calls are not shown: that takes the permission cloudtasks.tasks.fullView."
 
 
 def add(add: Add) -> None:
     """Declare the commands and their options."""
-    parser = add("tasks", help="inspect the tasks that wait; run or cancel one")
+    parser = add("tasks", help="inspect the tasks that wait; run, cancel or purge")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(required=True, metavar="action", dest="tasks")
     found = actions.add_parser("list", help="list what waits, queue by queue")
-    found.add_argument("--task", help="only calls of this task, by its registered name")
-    found.add_argument("--failed", action="store_true", help="only what has failed before")
     found.add_argument(
         "--limit", type=count, default=50, help="the largest number to list (default: %(default)s)"
     )
+    found.add_argument(
+        "--cursor", default="", help="go on where another list has ended, which printed this"
+    )
     shown = actions.add_parser("show", help="show everything about one")
-    for each in (found, shown):
-        each.add_argument("--json", action="store_true", help="print JSON")
     run_ = actions.add_parser("run", help="have one attempted now")
     cancel = actions.add_parser("cancel", help="delete one for good")
-    cancel.add_argument("--yes", action="store_true", help="do not ask")
+    purge = actions.add_parser("purge", help="delete all for good, or those that match")
+    for each in (found, purge):
+        each.add_argument("--task", default="", help="only calls of this task, by its name")
+        each.add_argument("--failed", action="store_true", help="only what has failed before")
+    for each in (found, shown):
+        each.add_argument("--json", action="store_true", help="print JSON")
+    for each in (cancel, purge):
+        each.add_argument("--yes", action="store_true", help="do not ask")
     for each in (shown, run_, cancel):
-        each.add_argument("id", type=record_id, help="its id, as `list` has it")
-    for each in (found, shown, run_, cancel):
+        each.add_argument("id", type=record_id, help="its id, as `list` has it, or its full name")
+    for each in (found, shown, run_, cancel, purge):
         each.add_argument("--queue", help="only in this queue, by its short name")
 
 
@@ -45,84 +56,139 @@ def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands and return the exit status.
 
     Raises:
-        UsageError: There is no such task, or no terminal to ask for confirmation.
-        AdjournError: A setting is invalid, or the service cannot be reached.
+        UsageError: There is no terminal to ask for confirmation, or the cursor is wrong.
+        AdjournError: A setting is invalid, there is no such task, or the service is away.
     """
-    queues = deployed_queues()
-    if options.tasks == "list":
-        return _list(queues, options)
-    task = _one(queues, options)
-    if options.tasks == "show":
-        return _show(task, options)
-    if options.tasks == "cancel":
-        if not is_agreed(f"Delete {task.id} of {task.queue} for good?", yes=options.yes):
-            return 1
-        queues.cancel(task.queue, task.id)
-        say(f"{task.id} is deleted.")
+    command: Callable[[Queues, argparse.Namespace], int] = _COMMANDS[options.tasks]
+    return command(deployed_queues(), options)
+
+
+def _list(queues: Queues, options: argparse.Namespace) -> int:
+    wanted = TaskFilter(task=options.task, failed=options.failed)
+    names = _names(queues, options)
+    page = search(queues, names, wanted, limit=options.limit, cursor=options.cursor)
+    if options.json:
+        tasks = [_record(task) for task in page.tasks]
+        print_json({"tasks": tasks, "cursor": page.next or None})
         return 0
+    if not page.is_whole:
+        say(_HIDDEN)
+    if page.tasks:
+        console().print(_table(page.tasks))
+    else:
+        say("No tasks.")
+    if page.next:
+        say(f"There may be more: --cursor {page.next}")
+    return 0
+
+
+def _show(queues: Queues, options: argparse.Namespace) -> int:
+    task = _one(queues, options)
+    if options.json:
+        print_json(_record(task))
+        return 0
+    fields = {key: value for key, value in _record(task).items() if key != "call"}
+    lines = [f"{name.replace('_', ' '):<13}{_text(value)}" for name, value in fields.items()]
+    call = "\n".join(task.call) if task.is_whole else _HIDDEN
+    if len(call) > _LONGEST_SHOWN:
+        more = f"{len(call) - _LONGEST_SHOWN:,} more characters, which --json shows"
+        call = f"{call[:_LONGEST_SHOWN]}\n... {more}"
+    say("\n".join([*lines, "", call]))
+    return 0
+
+
+def _run(queues: Queues, options: argparse.Namespace) -> int:
+    task = _one(queues, options)
     queues.run(task.queue, task.id)
     say(f"{task.id} is attempted now.")
     return 0
 
 
-def _list(queues: Queues, options: argparse.Namespace) -> int:
-    wanted = (
-        task
-        for task in _all(queues, options.queue)
-        if options.task in {None, task.task} and (task.has_failed or not options.failed)
-    )
-    tasks = list(islice(wanted, options.limit))
-    has_more = next(wanted, None) is not None
-    if options.json:
-        print_json({"tasks": [_record(task) for task in tasks], "more": has_more})
-    elif tasks:
-        console().print(_table(tasks))
-        if has_more:
-            say("There are more; show them with --limit.")
-    else:
-        say("No tasks.")
+def _cancel(queues: Queues, options: argparse.Namespace) -> int:
+    task = _one(queues, options)
+    what = task.call[0][:_LONGEST_CALL] if task.call else task.task or task.url
+    if not is_agreed(f"Delete {what} from {task.queue} for good?", yes=options.yes):
+        return 1
+    queues.cancel(task.queue, task.id)
+    say(f"{task.id} is deleted.")
     return 0
 
 
-def _show(task: QueuedTask, options: argparse.Namespace) -> int:
-    if options.json:
-        print_json(_record(task))
-        return 0
-    fields = {key: value for key, value in _record(task).items() if key != "call"}
-    lines = [f"{name.replace('_', ' '):<13}{value or '-'}" for name, value in fields.items()]
-    say("\n".join([*lines, "", *task.call]))
-    return 0
-
-
-def _all(queues: Queues, queue: str | None) -> Iterator[QueuedTask]:
-    names = [queue] if queue else queues.names()
+def _purge(queues: Queues, options: argparse.Namespace) -> int:
+    wanted = TaskFilter(task=options.task, failed=options.failed)
+    names = _names(queues, options)
+    if not wanted.is_empty:
+        return _purge_matching(queues, names, wanted, options)
+    if not is_agreed(f"Delete all tasks of {', '.join(names)} for good?", yes=options.yes):
+        return 1
     for name in names:
-        after = ""
-        while True:
-            page = queues.tasks(name, size=_PAGE, after=after)
-            yield from page.tasks
-            if not (after := page.next):
-                break
+        queues.purge(name)
+        say(f"{name} is empty.")
+    return 0
+
+
+def _purge_matching(
+    queues: Queues, names: Sequence[str], wanted: TaskFilter, options: argparse.Namespace
+) -> int:
+    found = matching(queues, names, wanted)
+    if not found:
+        say("No tasks.")
+        return 0
+    if not is_agreed(f"Delete {len(found):,} tasks for good?", yes=options.yes):
+        return 1
+
+    def delete(place: tuple[str, str]) -> bool:
+        try:
+            queues.cancel(*place)
+        except UnknownNameError:  # it has ended meanwhile
+            return False
+        return True
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        say(f"{sum(threads.map(delete, found)):,} tasks are deleted.")
+    return 0
+
+
+_COMMANDS = {"list": _list, "show": _show, "run": _run, "cancel": _cancel, "purge": _purge}
+
+
+def _names(queues: Queues, options: argparse.Namespace) -> Sequence[str]:
+    return [options.queue] if options.queue else queues.names()
 
 
 def _one(queues: Queues, options: argparse.Namespace) -> QueuedTask:
-    for name in [options.queue] if options.queue else queues.names():
-        if (found := queues.find(name, options.id)) is not None:
-            return found
+    """Return the task that is named, from the first queue that has it."""
+    parts = options.id.split("/")
+    names = [parts[-3]] if len(parts) > 2 else _names(queues, options)  # noqa: PLR2004
+    for name in names:
+        try:
+            return queues.task(name, parts[-1])
+        except UnknownNameError:
+            continue
     raise UsageError(f"No task {options.id} waits; it has ended, or never was.")
 
 
 def _record(task: QueuedTask) -> Mapping[str, object]:
-    times = {"created": iso(task.created), "next_attempt": iso(task.next_attempt)}
+    times = {
+        "created": iso(task.created),
+        "next_attempt": iso(task.next_attempt),
+        "last_attempt": iso(task.last_attempt),
+    }
     return {"id": task.id, **asdict(task), **times}
 
 
-def _table(tasks: list[QueuedTask]) -> Table:
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)
+
+
+def _table(tasks: Sequence[QueuedTask]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "queue", "call", "attempts", "last answer", "next attempt"):
         table.add_column(name, overflow="fold")
     for task in tasks:
-        call = task.call[0] if task.call else task.task
+        call = task.call[0] if task.call else task.task or task.url
         cells = (
             task.id,
             task.queue,

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 
 from adjourn import AdjournError, App
@@ -18,11 +19,13 @@ from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.debugging import Debugging
-from adjourn_local.runtime.log_lines import readable
+from adjourn_local.runtime.function_programs import NAMES
+from adjourn_local.runtime.log_display import LogDisplay, has_colours
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
+from adjourn_local.runtime.stack_log import StackLog
 from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
 
@@ -41,7 +44,7 @@ def add(add: Add) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.debug and not sys.stdin.isatty():
         raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
-    logging.basicConfig(format="[stack] %(levelname)s %(message)s", level=logging.INFO)
+    log = _log_of_stack(options)
     options.app, source = locate(options.app, Path())
     if options.env_file is not None:
         check_file(options.env_file)
@@ -62,11 +65,32 @@ def _run(options: argparse.Namespace) -> int:
         faults=options.faults,
         enforces_iam=options.enforce_iam,
         allowed_hosts=options.allow_host,
-        write=_write,
+        write=log.write,
         debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, source, stack),
+        verbose=options.verbose,
     )
+    log.functions = [stack.ports.url(name) for name in NAMES]
+    if not options.memory:
+        log.keep_in(options.state)
     return asyncio.run(_up(stack, source, options))
+
+
+def _log_of_stack(options: argparse.Namespace) -> StackLog:
+    """Return the log, which shows what this process and the functions log from now on."""
+    log = StackLog(LogDisplay(_say, colours=has_colours(sys.stdout), verbose=options.verbose))
+    logging.basicConfig(handlers=[log], level=logging.INFO)
+    if options.verbose:
+        logging.getLogger("adjourn_local").setLevel(logging.DEBUG)
+    return log
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):  # whoever read this has gone; the stack goes on
+        print(
+            text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding),
+            flush=True,
+        )
 
 
 def _application(spec: str, source: Path, stack: Stack) -> App | None:
@@ -118,10 +142,13 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
 def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[None]:
     """Let commands find the stack, and write the file that `--env-file` names."""
     environment = stack.environment()
-    running = RunningStack(app=options.app, source=str(source.resolve()), environment=environment)
+    state = None if options.memory else options.state
+    running = RunningStack.here(options.app, source, astuple(stack.ports), environment, state)
     with ExitStack() as closing:
-        if not options.memory:
-            closing.enter_context(announced(options.state, running))
+        try:
+            closing.enter_context(announced(running))
+        except OSError as error:
+            _log.warning("Commands will not find this stack: %s.", error)
         if options.env_file is not None:
             closing.enter_context(variables_file(options.env_file, environment))
         yield
@@ -171,7 +198,3 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
 
 def _iam(stack: Stack) -> str:
     return "enforced, but for these ports" if stack.accounts else "not enforced"
-
-
-def _write(name: str, line: str) -> None:
-    print(f"[{name}] {readable(line)}", flush=True)

@@ -10,6 +10,7 @@ from adjourn_local.http.faults import NO_FAULTS, Faults, parse
 from adjourn_local.tasks.options import DEFAULTS
 
 DEFAULT_PORT = 8710
+DEFAULT_STATE = ".adjourn"
 
 
 def add_options(up: argparse.ArgumentParser) -> None:
@@ -22,6 +23,9 @@ def add_options(up: argparse.ArgumentParser) -> None:
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
     )
     add_allowed_hosts(up)
+    up.add_argument(
+        "--verbose", action="store_true", help="show also what went well, and every traceback"
+    )
     _add_state(up)
     _add_env_file(up)
     up.add_argument(
@@ -47,7 +51,7 @@ def _add_state(up: argparse.ArgumentParser) -> None:
     state.add_argument(
         "--state",
         type=Path,
-        default=Path(".adjourn"),
+        default=Path(DEFAULT_STATE),
         help="folder of the state file (default: %(default)s)",
     )
     state.add_argument("--memory", action="store_true", help="keep no state")

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.timing.clocks import pacific
 
@@ -85,7 +86,7 @@ async def call(method: str, handler: Handler, request: Any) -> Any:
     except RpcError:
         raise
     except StorageError as error:
-        _log.error("%s was refused. %s", method.strip("/"), error)
+        log_trouble(_log, error, f"{method.rpartition('/')[2]} was refused.")
         raise RpcError(grpc.StatusCode.UNAVAILABLE, str(error)) from None
     except Exception:  # noqa: BLE001 - the client must get an answer
         _log.exception("%s failed", method)

@@ -133,6 +133,9 @@ _TASKS: Mapping[str, Needs] = {
     "GetCmekConfig": _on("name", "cloudtasks.cmekConfig.get"),
     "UpdateCmekConfig": _on("cmek_config.name", "cloudtasks.cmekConfig.update"),
 }
+_STATISTICS_OF_QUEUES: Mapping[str, Needs] = {
+    name: _TASKS[name] for name in ("ListQueues", "GetQueue")
+}
 _JOBS: Mapping[str, Needs] = {
     "ListJobs": _on("parent", "cloudscheduler.jobs.list"),
     "GetJob": _on("name", "cloudscheduler.jobs.get"),
@@ -158,6 +161,7 @@ METHODS: Mapping[str, Needs] = {
     f"/{service}/{method}": needs
     for service, methods in (
         ("google.cloud.tasks.v2.CloudTasks", _TASKS),
+        ("google.cloud.tasks.v2beta3.CloudTasks", _STATISTICS_OF_QUEUES),
         (
             "google.longrunning.Operations",
             {"GetOperation": _on("name", "cloudtasks.operations.get")},

@@ -14,8 +14,9 @@ from adjourn_local.private import make_private, make_private_folder
 _LOCK = "lock"
 _IGNORED = ".gitignore"
 _IGNORE_ALL = "# The state of a laptop stack, which is not for a repository.\n*\n"
-# What earlier versions, which marked no folder as theirs, have kept in it.
-_UNMARKED = ("adjourn.sqlite3*", "demo.log", _LOCK, "ports.json")
+# What earlier versions, which marked no folder as theirs, have kept in it; and what tells of stacks
+# without a state.
+_UNMARKED = ("adjourn.sqlite3*", "demo.log", _LOCK, "ports.json", "stacks")
 
 _log = logging.getLogger(__name__)
 

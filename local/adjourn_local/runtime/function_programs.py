@@ -40,6 +40,7 @@ class Programs:
         allowed_hosts: Host names in small letters, besides those of loopback, under which functions
             that are not staged are served.
         debugging: How they are debugged.
+        verbose: Whether those that are not staged log also what goes well.
     """
 
     spec: str
@@ -47,6 +48,7 @@ class Programs:
     staged: Staged | None = None
     allowed_hosts: Collection[str] = ()
     debugging: Debugging = NOT_AT_ALL
+    verbose: bool = False
 
     def environment(self, stack: Mapping[str, str]) -> Mapping[str, str]:
         """Return a function's environment: this process's, the application and the stack's."""
@@ -94,4 +96,5 @@ class Programs:
             return python, "-P", activation.__file__, *sockets, "--source", "main.py"
         program = (sys.executable, "-m", "adjourn_local.runtime.follower", *sockets)
         own = (str(clock), ",".join(self.allowed_hosts), *self.debugging.arguments(name, NAMES))
-        return *program, *own, name, "--source", str(main_file(name))
+        more = (str(int(self.verbose)), name, "--source", str(main_file(name)))
+        return *program, *own, *more

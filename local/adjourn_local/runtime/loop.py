@@ -42,21 +42,32 @@ class LoopThread:
         Raises:
             TimeoutError: It took longer than `timeout` seconds, and is cancelled.
         """
+        tasks: list[asyncio.Task[T]] = []
         has_ended = threading.Event()
 
-        async def watched() -> T:
-            try:
-                return await work
-            finally:
+        def start() -> None:
+            tasks.append(self._loop.create_task(work))
+            tasks[0].add_done_callback(lambda _task: has_ended.set())
+
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:  # the interruption was faster
+                work.close()
                 has_ended.set()
 
-        future = asyncio.run_coroutine_threadsafe(watched(), self._loop)
         try:
-            return future.result(timeout)
+            self._loop.call_soon_threadsafe(start)
+            is_in_time = has_ended.wait(timeout)
         except BaseException:
-            if future.cancel():
-                has_ended.wait(timeout)
+            self._loop.call_soon_threadsafe(cancel)
+            has_ended.wait(timeout)
             raise
+        if not is_in_time:
+            self._loop.call_soon_threadsafe(cancel)
+            has_ended.wait(timeout)
+            raise TimeoutError(f"This took longer than {timeout} seconds: {work}")
+        return tasks[0].result()
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a plain function on the loop's thread and return what it returns."""

@@ -71,6 +71,7 @@ class Stack:
             None for those that are installed.
         allowed_hosts: Host names in small letters, besides those of loopback, under which requests
             over HTTP are served.
+        verbose: Whether the functions log also what goes well.
         debugging: How the functions are debugged: then one request is made after the other, without
             deadlines.
         application: Returns the application, which only the console needs, when it is first opened.
@@ -98,6 +99,7 @@ class Stack:
         staged: Staged | None = None,
         allowed_hosts: Collection[str] = (),
         debugging: Debugging = NOT_AT_ALL,
+        verbose: bool = False,
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
@@ -122,6 +124,7 @@ class Stack:
             staged=staged,
             allowed_hosts=allowed_hosts,
             debugging=debugging,
+            verbose=verbose,
         )
         self.functions = Functions(programs, self._console.print)
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts

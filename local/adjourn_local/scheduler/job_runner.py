@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http.http_status import is_success
 from adjourn_local.http.sender import HandlerResponse, Sender
@@ -113,7 +114,7 @@ class JobRunner:
         try:
             self.run_due()
         except StorageError as error:
-            _log.error("%s Due jobs are started later.", error)
+            log_trouble(_log, error, "Due jobs are started later.")
             self._timer.set(micros(self._clock.now() + _AFTER_TROUBLE))
         except Exception:  # noqa: BLE001 - later jobs must run after any error
             _log.exception("the scheduler could not start due jobs; trying again")
@@ -165,7 +166,7 @@ class JobRunner:
         self._dispatch(entry.job, execution)
 
     def _dispatch(self, job: Any, execution: Execution) -> None:
-        _log.info("AttemptStarted %s, attempt %d", job.name, execution.attempts)
+        _log.debug("AttemptStarted %s, attempt %d", job.name, execution.attempts)
         attempt = asyncio.create_task(self._attempt(job, execution))
         self._in_flight.add(attempt)
         attempt.add_done_callback(self._in_flight.discard)
@@ -187,7 +188,7 @@ class JobRunner:
         try:
             self._settle(execution, response)
         except StorageError as error:
-            _log.error("%s The result of %s is stored later.", error, execution.job)
+            log_trouble(_log, error, f"The result of {execution.job} is stored later.")
             return False
         return True
 
@@ -201,7 +202,11 @@ class JobRunner:
         if job.HasField("app_engine_http_target") and response.status == _UNAVAILABLE:
             # A 503 of App Engine itself does not count as an attempt (`AppEngineHttpTarget`).
             execution = replace(execution, attempts=execution.attempts - 1)
-        _log.info("AttemptFinished %s, %s", job.name, job.status.message or "OK")
+        _log.log(
+            logging.DEBUG if is_success(response) else logging.WARNING,
+            "AttemptFinished %s, %s",
+            *(job.name, job.status.message or "OK"),
+        )
         retry_at = None
         if not is_success(response) and entry.tick is not None:
             retry_at = next_attempt(

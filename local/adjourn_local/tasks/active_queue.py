@@ -1,6 +1,7 @@
 """A queue while the server runs: its settings, schedule and limits."""
 
 from adjourn_local.http.sender import HandlerResponse
+from adjourn_local.tasks.counters import LastMinute
 from adjourn_local.tasks.options import TasksOptions
 from adjourn_local.tasks.queue_definition import QueueSettings
 from adjourn_local.tasks.task_schedule import TaskSchedule
@@ -32,9 +33,15 @@ class ActiveQueue:
         self.in_flight = 0
         self.purged_up_to = 0
         self.log = LogBudget()
+        self.executed = LastMinute()
         self._limits = options.limits
         self._throttle = Throttle() if options.throttles else None
         self._token_bucket = TokenBucket(settings.rate, settings.burst, now)
+
+    @property
+    def rate(self) -> float:
+        """Dispatches a second at most, as it is now slowed down."""
+        return self.settings.rate * self._share
 
     def can_dispatch(self) -> bool:
         """Return whether the queue may dispatch now: it runs and has a free slot."""
@@ -65,10 +72,13 @@ class ActiveQueue:
         ):
             self._adjust(now)
 
+    @property
+    def _share(self) -> float:
+        return 1.0 if self._throttle is None else self._throttle.share
+
     def _adjust(self, now: int) -> None:
-        share = 1.0 if self._throttle is None else self._throttle.share
-        burst = max(1, int(self.settings.burst * share))
-        self._token_bucket.adjust(self.settings.rate * share, burst, now)
+        burst = max(1, int(self.settings.burst * self._share))
+        self._token_bucket.adjust(self.rate, burst, now)
 
 
 class LogBudget:

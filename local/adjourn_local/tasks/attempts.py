@@ -175,6 +175,7 @@ class Attempts:
         succeeded = is_success(response)
         app_engine = record.task.HasField("app_engine_http_request")
         queue.note_response(response, now, app_engine=app_engine)
+        queue.executed.add(now)
         self.tally.succeeded += succeeded
         self.tally.failed += not succeeded
         if succeeded:
@@ -225,21 +226,27 @@ class Attempts:
         held_back = 0 if retry_in is None else queue.log.ask(now)
         if held_back is None:
             return
-        event = "task_exhausted" if retry_in is None else "attempt_failed"
         fields = {
+            "event": "task_exhausted" if retry_in is None else "attempt_failed",
             "queue": record.queue,
             "task": record.task_id,
             "attempt": record.task.dispatch_count,
             "outcome": response.error or response.status,
+            "status": response.status,
+            "url": record.task.http_request.url,
             "retry_in": None if retry_in is None else retry_in / SECOND,
             "held_back": held_back,
         }
         _log.log(
             logging.ERROR if retry_in is None else logging.WARNING,
-            "%s %s",
-            event,
-            " ".join(f"{name}={value}" for name, value in fields.items() if value is not None),
-            extra={"event": event, **fields},
+            "Task %s of %s, attempt %d: %s; %s%s",
+            record.task_id,
+            record.queue.rpartition("/")[2],
+            record.task.dispatch_count,
+            f"answered {response.status}" if response.status else f"no answer ({response.error})",
+            "given up" if retry_in is None else f"tried again in {retry_in / SECOND:g} s",
+            f" ({held_back} more failures are not shown)" if held_back else "",
+            extra=fields,
         )
 
 

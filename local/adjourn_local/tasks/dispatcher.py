@@ -7,6 +7,7 @@ off by the end of this process is due again when the next one starts: delivery i
 import logging
 from functools import partial
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks.active_queue import ActiveQueue
@@ -104,6 +105,10 @@ class Dispatcher:
             queue.timer.cancel()
         self._dispatch_due(queue)
 
+    def queue(self, name: str) -> ActiveQueue:
+        """Return a queue that was opened."""
+        return self._queues[name]
+
     def close(self, name: str, up_to: int) -> None:
         """Remove a queue that is being deleted."""
         self.purge(name, up_to)
@@ -145,7 +150,7 @@ class Dispatcher:
         try:
             self._dispatch_ready(queue, now)
         except StorageError as error:
-            _log.error("%s Tasks wait until it can.", error)
+            log_trouble(_log, error, "Tasks wait until it can.")
             queue.timer.set(now + _AFTER_TROUBLE)
 
     def _dispatch_ready(self, queue: ActiveQueue, now: int) -> None:

@@ -1,4 +1,4 @@
-"""The SQL schema of the Cloud Tasks server."""
+"""The SQL schema of the Cloud Tasks server, and the statements that change tasks."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks_queues (
@@ -30,3 +30,18 @@ CREATE TABLE IF NOT EXISTS tasks_policies (
     policy BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+# A new task replaces the row of a finished one whose name is free again.
+INSERT = (
+    "INSERT OR REPLACE INTO tasks_tasks (id, queue, task_id, due, created, task)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
+UPDATE = (
+    "UPDATE tasks_tasks SET due = ?, executions = ?, previous = ?, task = ?"
+    " WHERE id = ? AND gone IS NULL"
+)
+END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
+# An earlier process may have died while it deleted a large queue.
+REPAIR = (
+    "UPDATE tasks_tasks SET gone = created, task = x'' WHERE gone IS NULL AND queue NOT IN"
+    " (SELECT name FROM tasks_queues WHERE deleted IS NULL)"
+)

@@ -13,6 +13,7 @@ from google.cloud.tasks_v2.types import cloudtasks
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
+from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
@@ -23,10 +24,11 @@ from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.iam_calls import IamCalls
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
+from adjourn_local.tasks.queue_statistics import QueueStatistics
 from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
 from adjourn_local.tasks.task_request import TaskRequestBuilder
-from adjourn_local.tasks.task_routes import RULES
+from adjourn_local.tasks.task_routes import BETA_RULES, RULES
 from adjourn_local.tasks.task_store import TaskStore
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
@@ -35,6 +37,7 @@ from adjourn_local.tokens.bearer import Mint
 _log = logging.getLogger(__name__)
 
 _SERVICE = "google.cloud.tasks.v2.CloudTasks"
+_BETA_SERVICE = "google.cloud.tasks.v2beta3.CloudTasks"
 _LONGEST_DEADLINE = 30.0
 _SWEEP_EVERY = dt.timedelta(hours=1)
 
@@ -70,6 +73,9 @@ class TasksServer:
         self._tasks = TaskCalls(
             self._store, self._dispatcher, self._queues, clock, options, new_id=new_id
         )
+        self._statistics = QueueStatistics(
+            self._queues, self._store, self._dispatcher, clock, options
+        )
         self._access = IamCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -77,6 +83,7 @@ class TasksServer:
         """Return the services for a `grpc.aio` server on this server's event loop."""
         return [
             rpc.service(_SERVICE, self._methods(), longest_deadline=_LONGEST_DEADLINE),
+            rpc.service(_BETA_SERVICE, self._statistics.methods()),
             rpc.service("google.longrunning.Operations", self._operations()),
         ]
 
@@ -84,6 +91,7 @@ class TasksServer:
         """Return the same methods over HTTP and JSON."""
         return [
             *rest.routes({**self._methods(), **self._operations()}, RULES),
+            *rest.routes(self._statistics.methods(), BETA_RULES),
             *buffer_task.routes(self._queues, self._tasks),
         ]
 
@@ -180,7 +188,7 @@ class TasksServer:
             try:
                 await self._forget_and_expire()
             except StorageError as error:
-                _log.error("%s Finished tasks are deleted later.", error)
+                log_trouble(_log, error, "Finished tasks are deleted later.")
             await self._clock.sleep(_SWEEP_EVERY.total_seconds())
 
     async def _forget_and_expire(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP mapping of the methods of Cloud Tasks v2."""
+"""The HTTP mapping of the methods of Cloud Tasks, of v2 and of what v2beta3 has beyond it."""
 
 from collections.abc import Mapping
 
@@ -31,4 +31,9 @@ RULES: Mapping[str, Rule] = {
     "GetCmekConfig": Rule("GET", f"/v2/{{name={_CMEK}}}"),
     "UpdateCmekConfig": Rule("PATCH", f"/v2/{{cmek_config.name={_CMEK}}}", "cmek_config"),
     "GetOperation": Rule("GET", f"/v2/{{name={_LOCATION}/operations/*}}"),
+}
+
+BETA_RULES: Mapping[str, Rule] = {
+    "ListQueues": Rule("GET", f"/v2beta3/{{parent={_LOCATION}}}/queues"),
+    "GetQueue": Rule("GET", f"/v2beta3/{{name={_QUEUE}}}"),
 }

@@ -16,31 +16,24 @@ from google.cloud.tasks_v2.types import queue as queue_types
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.database import connect
+from adjourn_local.database import connect, log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http.moved_urls import move
-from adjourn_local.tasks.schema import SCHEMA
+from adjourn_local.tasks.schema import END, INSERT, REPAIR, SCHEMA, UPDATE
 from adjourn_local.tasks.task_names import short
 from adjourn_local.tasks.task_record import COLUMNS, TaskRecord, from_row
 from adjourn_local.tasks.task_schedule import ScheduleEntry
 
 _Queue: Any = queue_types.Queue.pb()
 
-# A new task replaces the row of a finished one whose name is free again.
-_INSERT = (
-    "INSERT OR REPLACE INTO tasks_tasks (id, queue, task_id, due, created, task)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
-_UPDATE = (
-    "UPDATE tasks_tasks SET due = ?, executions = ?, previous = ?, task = ?"
-    " WHERE id = ? AND gone IS NULL"
-)
-_END = "UPDATE tasks_tasks SET gone = ?, task = x'' WHERE id = ? AND gone IS NULL"
 _READ = f"SELECT {COLUMNS} FROM tasks_tasks"  # noqa: S608 - a constant of this package
-# An earlier process may have died while it deleted a large queue.
-_REPAIR = (
-    "UPDATE tasks_tasks SET gone = created, task = x'' WHERE gone IS NULL AND queue NOT IN"
-    " (SELECT name FROM tasks_queues WHERE deleted IS NULL)"
+_NEAR = (
+    f"{_READ} NOT INDEXED WHERE id > ? AND id <= ? AND queue = ? AND gone IS NULL"
+    " ORDER BY id LIMIT ?"
+)
+_FAR = (
+    "SELECT id FROM tasks_tasks INDEXED BY tasks_by_due"
+    " WHERE queue = ? AND gone IS NULL AND id > ? ORDER BY id LIMIT ?"
 )
 _PORTION = 20_000
 _SOON = 0.02
@@ -59,7 +52,7 @@ class TaskStore:
         self._db.executescript(SCHEMA)
         self._writes: list[_Write] = []
         self._dirty: set[int] = set()
-        self._db.execute(_REPAIR)
+        self._db.execute(REPAIR)
         self.last_id: int = self._one("SELECT coalesce(max(id), 0) FROM tasks_tasks")
 
     def add(
@@ -81,7 +74,7 @@ class TaskStore:
             for n, task in enumerate(tasks, start=1)
         ]
         writes: list[_Write] = [
-            (_INSERT, (r.id, queue, r.task_id, r.due, created, r.task.SerializeToString()))
+            (INSERT, (r.id, queue, r.task_id, r.due, created, r.task.SerializeToString()))
             for r in records
         ]
         if operation is not None:
@@ -98,7 +91,7 @@ class TaskStore:
         """Store that a task is done, deleted or given up; its name stays taken for a while."""
         if not record.gone:
             record.gone = True
-            self._write((_END, (now, record.id)), record.id)
+            self._write((END, (now, record.id)), record.id)
 
     def is_taken(self, queue: str, task_id: str, since: int) -> bool:
         """Return whether a task of this name exists or has existed after `since`."""
@@ -118,20 +111,21 @@ class TaskStore:
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
         """Return a live task by its name, or None."""
         self.flush()
-        row = self._db.execute(
-            f"{_READ} WHERE task_id = ? AND queue = ? AND gone IS NULL", (task_id, queue)
-        ).fetchone()
+        query = f"{_READ} WHERE task_id = ? AND queue = ? AND gone IS NULL"
+        row = self._db.execute(query, (task_id, queue)).fetchone()
         return None if row is None else from_row(row)
 
     def tasks(self, queue: str, after: int, limit: int) -> Iterator[TaskRecord]:
-        """Return a queue's live tasks in the order of creation, beginning after number `after`."""
+        """Yield a queue's live tasks in the order of creation, beginning after number `after`."""
         self.flush()
-        ids = self._db.execute(
-            "SELECT id FROM tasks_tasks INDEXED BY tasks_by_due"
-            " WHERE queue = ? AND gone IS NULL AND id > ? ORDER BY id LIMIT ?",
-            (queue, after, limit),
-        ).fetchall()
-        return (record for (id_,) in ids if (record := self.load(id_)) is not None)
+        # Most often the next ones are near, and need not be looked for among all of the queue.
+        near = after + _PORTION
+        for row in self._db.execute(_NEAR, (after, near, queue, limit)):
+            limit -= 1
+            yield from_row(row)
+        for (id_,) in self._db.execute(_FAR, (queue, near, limit)).fetchall():
+            if (record := self.load(id_)) is not None:
+                yield record
 
     def waiting(self, queue: str, after: ScheduleEntry, limit: int) -> list[ScheduleEntry]:
         """Return a queue's next entries by schedule time, beginning after `after`."""
@@ -142,9 +136,16 @@ class TaskStore:
             (queue, *after, limit),
         ).fetchall()
 
+    def count(self, queue: str) -> tuple[int, int | None]:
+        """Return how many live tasks a queue has, and the earliest schedule time of them."""
+        self.flush()
+        query = "SELECT count(*), min(due) FROM tasks_tasks WHERE queue = ? AND gone IS NULL"
+        found: tuple[int, int | None] = self._db.execute(query, (queue,)).fetchone()
+        return found
+
     def live(self) -> int:
         """Return the number of live tasks."""
-        ending = sum(statement is _END for statement, _ in self._writes)
+        ending = sum(statement is END for statement, _ in self._writes)
         return self._one("SELECT count(*) FROM tasks_tasks WHERE gone IS NULL") - ending
 
     async def empty(self, queue: str, up_to: int, now: int) -> None:
@@ -212,9 +213,8 @@ class TaskStore:
 
     def operation(self, name: str) -> Any | None:
         """Return the operation of this name, or None."""
-        row = self._db.execute(
-            "SELECT operation FROM tasks_operations WHERE name = ?", (name,)
-        ).fetchone()
+        query = "SELECT operation FROM tasks_operations WHERE name = ?"
+        row = self._db.execute(query, (name,)).fetchone()
         return None if row is None else operations_pb2.Operation.FromString(row[0])
 
     async def sweep(self, *, gone_before: int, created_before: int) -> list[TaskRecord]:
@@ -250,7 +250,7 @@ class TaskStore:
         try:
             self.flush()
         except StorageError as error:
-            _log.error("%s Tasks that have just ended will run again.", error)
+            log_trouble(_log, error, "Tasks that have just ended will run again.")
         self._db.close()
 
     def _forget(self, gone_before: int) -> int:
@@ -270,7 +270,7 @@ class TaskStore:
         try:
             self.flush()
         except StorageError as error:
-            _log.error("%s It is tried again.", error)
+            log_trouble(_log, error, "It is tried again.")
             asyncio.get_running_loop().call_later(_AGAIN, self._flush_soon)
 
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> int:
@@ -280,7 +280,7 @@ class TaskStore:
 
 def _updated(record: TaskRecord) -> _Write:
     data = record.task.SerializeToString()
-    return _UPDATE, (record.due, record.executions, record.previous, data, record.id)
+    return UPDATE, (record.due, record.executions, record.previous, data, record.id)
 
 
 def _operation_write(operation: Any, now: int) -> _Write:

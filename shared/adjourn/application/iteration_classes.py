@@ -73,6 +73,10 @@ class IterationClasses(AutomaticTasks):
         )
         declare(look_after_runs)
 
+    def iterations(self) -> Sequence[type[QueryIter[Any]]]:
+        """Return the classes that are registered with `query_iter`."""
+        return list(self._declared.iterations)
+
     def runs(self) -> Runs:
         """Return the runs of this deployment's iterations, to find, watch and control them.
 

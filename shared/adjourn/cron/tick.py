@@ -113,6 +113,7 @@ class PeriodicRunner:
             logging.ERROR if failed else logging.INFO,
             f"{cron_name}: {len(claimed)} of {len(periodics)} due, {len(failed)} not enqueued",
             cron_name=cron_name,
+            due=len(claimed),
         )
         if failed:
             raise failed[0][1]

@@ -186,6 +186,21 @@ class DatastoreQueries:
             return [each and _bare(each) for each in entities]
         return entities
 
+    def check_key(self, key: object) -> None:
+        """Refuse what is not the key of an entity of the application in this database."""
+        from google.cloud.datastore import Key
+
+        if not isinstance(key, Key) or key.is_partial:
+            raise DeclarationError(f"{key!r:.200} is not a complete key of google.cloud.datastore.")
+        ours = self._client()
+        theirs, own = (key.project, key.database or ""), (ours.project, ours.database or "")
+        if theirs != own:
+            raise DeclarationError(
+                f"{key!r} is a key of the project {theirs[0]!r} and the database {theirs[1]!r};"
+                f" those of adjourn are {own[0]!r} and {own[1]!r}."
+            )
+        queries.check_key(key)
+
     def delete(self, entries: Sequence[object]) -> None:
         """Delete entities by their keys, up to 500 in a commit."""
         keys = dict.fromkeys(_own_left_out(entries))

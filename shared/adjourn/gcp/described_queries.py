@@ -133,6 +133,16 @@ def is_of_application(key: Key) -> bool:
     return not is_own_kind(key.flat_path[0]) and not is_reserved_kind(key.kind)
 
 
+def check_key(key: Key) -> None:
+    """Refuse the key of an entity that is not the application's.
+
+    Raises:
+        DeclarationError: It is adjourn's own or Datastore's.
+    """
+    if not is_of_application(key):
+        raise DeclarationError(f"{key!r} is the key of an entity that only adjourn may change.")
+
+
 def ranges(query: DescribedQuery, key: Callable[[str, int], Key]) -> list[DescribedQuery]:
     """Return the parts of a query that leave out adjourn's own kinds and Datastore's statistics.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,12 +13,28 @@ from adjourn.iteration.query_iter import QueryIter
 
 _HOOKS = {name: HOOKS[name] for name in HOOKS if name not in {"load", "handle_entry"}}
 
+_WHOLE = {"projection": (), "distinct_on": ()}  # the query to which whole entities belong
+
 
 class _BulkIter(QueryIter[Any]):
     """Passes the keys of entities to bulk operations of Datastore."""
 
     in_bulk = True
     _hooks: ClassVar[Mapping[str, tuple[str, ...]]] = _HOOKS
+
+    @classmethod
+    def can_be_dry(cls) -> bool:
+        """Whether the class can say what it would do."""
+        own = {DeleteEntitiesIter.handle_batch, UpdateEntitiesIter.handle_batch}
+        return cls.handle_batch in own or super().can_be_dry()
+
+    def would_do(
+        self,
+        entries: Sequence[Any],
+        custom_data: Any,  # noqa: ARG002
+    ) -> Sequence[str | Exception | None]:
+        """Return for each entity what would be done with it, or why that would fail."""
+        return ["delete"] * len(entries)
 
     @classmethod
     def check(cls) -> None:
@@ -82,6 +99,23 @@ class UpdateEntitiesIter(_BulkIter):
     ) -> Sequence[Exception | None] | None:
         """Update entities, and return the error of each that failed."""
         return self._queries.change(entries, partial(self._update, custom_data))
+
+    def would_do(
+        self, entries: Sequence[Any], custom_data: Any
+    ) -> Sequence[str | Exception | None]:
+        """Return for each entity what would be done with it, or why that would fail."""
+        references = [self._queries.refer(_WHOLE, each) for each in entries]
+        found = self._queries.find(_WHOLE, references)
+        return [self._would_update(entry, custom_data) for entry in found]
+
+    def _would_update(self, entry: Any, custom_data: Any) -> str | Exception | None:
+        """Return what would be done with an entity, of which only a copy is changed."""
+        if entry is None:
+            return "leave out, because it is gone"
+        try:
+            return None if self.update_entry(deepcopy(entry), custom_data) is False else "update"
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+            return error
 
     def _update(self, custom_data: Any, entry: Any) -> bool | None:
         return self.update_entry(entry, custom_data)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from adjourn.error_text import TO_RENAME, misspelled, nearest
 from adjourn.errors import DeclarationError
+from adjourn.iteration.validation import check_pace
 from adjourn.names import plain_text
 from adjourn.settings import is_queue
 from adjourn.tasks.arguments import is_lazy, misfitting
@@ -27,6 +28,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     "load": ("entity",),
     "handle_entry": ("entry", "custom_data"),
     "handle_batch": ("entries", "custom_data"),
+    "dry_run_entry": ("entry", "custom_data"),
     "handle_error": ("entry", "custom_data", "exception"),
     "handle_finish": ("total_count", "custom_data"),
     "on_start": ("custom_data",),
@@ -40,6 +42,7 @@ _ATTRIBUTES = (
     "lease_seconds",
     "max_entry_retries",
     "max_failures",
+    "entities_per_second",
     "queue_name",
 )
 # What one might take for the name of a hook or attribute that there is.
@@ -62,7 +65,7 @@ _MEANT = {
 }
 _LIKE_HOOKS = ("on_", "handle_")
 # What a subclass cannot have as its own.
-_RESERVED = ("bind", "check", "over", "overrides")
+_RESERVED = ("bind", "can_be_dry", "check", "over", "overrides", "would_do")
 
 
 def check_class(cls: type[Any], hooks: Mapping[str, tuple[str, ...]] = HOOKS) -> None:
@@ -172,6 +175,7 @@ def _check_attributes(cls: type[Any]) -> None:
     _check_seconds(cls, "step_seconds", _LONGEST_STEP)
     _check_seconds(cls, "lease_seconds", _LONGEST_LEASE)
     _check_failures(cls)
+    check_pace(cls.entities_per_second, f"{cls.__name__}.")
     if cls.queue_name is not None and not is_queue(cls.queue_name):
         _refuse(cls, "queue_name", "1 to 100 letters, digits or hyphens, or None")
 

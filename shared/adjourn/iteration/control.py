@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
-from adjourn.iteration.runs import COMING_TO_REST, KIND, UNINDEXED, Run, Status, Step, run_key
-from adjourn.iteration.shards import RunError, Shard, shard_key
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.runs import KIND, UNINDEXED, Run, Step, run_key
+from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.status import COMING_TO_REST, Status
 from adjourn.ports import Adapters, NewTask, Target, Transaction
 
 if TYPE_CHECKING:
@@ -31,74 +33,6 @@ _BACKOFF = (dt.timedelta(seconds=1), dt.timedelta(seconds=30))
 _HEARTBEAT = 1.0  # seconds
 # Each may have some 200 KB, and a gRPC client accepts responses of 4 MiB by default.
 READ_AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RunHandle:
-    """A run of an iteration.
-
-    Attributes:
-        id: Identifies the run; `Runs.get` takes it.
-        is_new: False if the start found a run of its name.
-    """
-
-    id: str
-    is_new: bool
-    _runs: Runs = field(repr=False)
-
-    def fetch(self) -> RunState | None:
-        """Return the state of the run; None if its entity is gone.
-
-        Raises:
-            StoreError: Datastore could not be reached.
-        """
-        return self._runs.state(self.id)
-
-    def failures(self) -> Iterator[RunError]:
-        """Yield all entities that were given up. Errors are those of `Runs.get`."""
-        from adjourn.iteration.failed_entities import failures  # noqa: PLC0415 - rarely needed
-
-        return failures(self._runs.adapters, self._runs.shards(self._runs.load(self.id)))
-
-    def rerun_failed(self) -> RunHandle:
-        """Start a run over all entities that were given up, once this one has ended.
-
-        Raises:
-            DeclarationError: It has not ended, or gave no entity up. Others as for `pause`.
-        """
-        from adjourn.iteration.failed_entities import store_rerun  # noqa: PLC0415
-
-        former, runs = self._runs.load(self.id), self._runs
-        run = store_rerun(runs.adapters, former, runs.shards(former))
-        runs.enqueue(run, first_steps(run))
-        return RunHandle(id=run.id, is_new=True, _runs=runs)
-
-    def pause(self) -> bool:
-        """Pause the run after the steps under way; False if it cannot be paused.
-
-        If it raises, repeat it. The same holds for `resume`, `cancel` and `retry`.
-
-        Raises:
-            UnknownNameError: The run is gone.
-            EnqueueError: Cloud Tasks did not accept a step.
-            StoreError: Datastore could not be reached.
-        """
-        return self._runs.change(self.id, lambda run: run.paused())
-
-    def resume(self) -> bool:
-        """Continue a paused run; False if it is not paused. Errors are those of `pause`."""
-        return self._runs.resume(self.id, {Status.PAUSED, Status.PAUSING})
-
-    def retry(self) -> bool:
-        """Continue a stopped run where it stopped; False if it is not. Errors as for `pause`."""
-        return self._runs.resume(self.id, {Status.STOPPED})
-
-    def cancel(self) -> bool:
-        """Cancel the run for good after the steps under way; False if it cannot be cancelled.
-
-        It cannot once it has ended or all its entities are handled. Errors are those of `pause`.
-        """
-        return self._runs.change(self.id, lambda run: run.cancelled())
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -143,7 +77,7 @@ class Runs:
         store = self.adapters.store
         for run_id, record in store.query(KIND, by="started_at", since=since, before=before):
             run = Run.from_record(run_id, record)
-            if iteration in {None, run.iteration} and status in {None, run.status}:
+            if iteration in {None, run.class_name} and status in {None, run.status}:
                 yield self._state_of(run)
 
     def live(self) -> Iterator[Run]:
@@ -195,6 +129,14 @@ class Runs:
             self.enqueue(run, self.next_steps(run))
         return run is not None
 
+    def set_pace(self, run_id: str, entities_per_second: float | None) -> bool:
+        """Change the pace of a run; False if it has ended for good."""
+        run = self.update(run_id, lambda found: found.paced(entities_per_second))
+        if run is not None:
+            # At once: those that were put off may have been so for a pace that was slower.
+            self.enqueue(run, [(step, None) for step, _ in self.next_steps(run)])
+        return run is not None
+
     def update(self, run_id: str, transition: Callable[[Run], Run | None]) -> Run | None:
         """Write what a transition makes of a run, in a transaction, and return it.
 
@@ -234,6 +176,10 @@ class Runs:
         if not run.active:
             return [(run.own_step, None)]
         return [_step_of(run, shard) for shard in self.shards(run, run.active)]
+
+    def begin(self, run: Run) -> None:
+        """Enqueue the first steps of a run; errors are those of `enqueue`."""
+        self.enqueue(run, first_steps(run))
 
     def enqueue(self, run: Run, steps: Sequence[NextStep]) -> None:
         """Enqueue steps that are not queued yet.
@@ -284,7 +230,7 @@ def _step_of(run: Run, shard: Shard) -> NextStep:
 def _task(run: Run, step: Step, eta: dt.datetime | None) -> NewTask:
     return NewTask(
         target=Target.QUERYITER,
-        label=run.iteration,
+        label=run.class_name,
         queue=run.queue,
         body=step.encode(),
         name=step.task_name(),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adjourn.errors import AdjournError
 from adjourn.iteration.control import Runs
-from adjourn.iteration.runs import Status
+from adjourn.iteration.runs import Run
+from adjourn.iteration.status import Status
 from adjourn.log import event
 
 # Cloud Run ends requests after an hour at the latest. A hook that hangs must lose its lease.
@@ -29,7 +31,8 @@ class Heartbeat:
         until: Until when it is exclusive.
         began: When the step began.
         renew: Writes a new end of the lease. It returns False if another delivery has taken over.
-        should_end: Whether the step should end between two entities.
+        follow: Is called with the run as it is now.
+        ending: Set once the step should end between two entities.
     """
 
     runs: Runs
@@ -39,7 +42,12 @@ class Heartbeat:
     until: dt.datetime
     began: dt.datetime
     renew: Callable[[dt.datetime], bool]
-    should_end: bool = False
+    follow: Callable[[Run], object] = lambda _run: None
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for some seconds, or until the step should end."""
+        self.runs.adapters.wait(self.ending, seconds)
 
     def beat(self) -> None:
         """Renew the lease if half of it has passed, and see whether the step should end."""
@@ -47,8 +55,12 @@ class Heartbeat:
         try:
             if self.until - now < self.lease / 2 and now < self.began + _LONGEST:
                 self.until = now + self.lease
-                self.should_end |= not self.renew(self.until)
+                if not self.renew(self.until):
+                    self.ending.set()
             run = self.runs.find_run(self.run_id)
-            self.should_end |= run is None or run.status is not self.status
+            if run is None or run.status is not self.status or self.runs.adapters.is_stopping():
+                self.ending.set()
+            else:
+                self.follow(run)
         except AdjournError as error:  # the next beat tries it again
             event("iteration.heartbeat", logging.WARNING, f"A heartbeat failed: {error}")

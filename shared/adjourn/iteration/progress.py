@@ -5,9 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.runs import Run
 from adjourn.iteration.shards import MOST_FAILURES, RunError, Shard, failures
+from adjourn.iteration.status import Status
+
+if TYPE_CHECKING:
+    from adjourn.iteration.tally import DryRun
 
 _QUIET = dt.timedelta(minutes=2)
 
@@ -41,14 +46,19 @@ class RunState:
     Attributes:
         iteration: Registered name of the QueryIter class.
         queue: Short name of the queue of its steps.
-        done: Entities handled, including those given up.
-        total: Entities that the query had when the run began. It may find more or fewer.
+        done: Entities handled, including those given up and missing.
+        total: Entities that the query or list had when the run began. A query may find more or
+            fewer.
         errors: Entities given up.
         waiting: Entities that failed and are to be tried again.
+        missing: Entities that were gone when they were to be handled: deleted since they were
+            listed, or since they failed.
         last_error: Type and message of the last error; empty if there was none.
+        entities_per_second: How many entities it handles in a second at most; None for any number.
         failures: The first entities that were given up.
         rate: Entities handled per second, since the start or since the run was last resumed. 0 if
             it makes no progress.
+        dry_run: What it would do; None if it is no dry run.
         stalled_since: When it last made progress, if that is more than two minutes ago and no step
             is under way; None otherwise, and for a run that has ended or is paused.
         stalled_because: Why; empty if `stalled_since` is None.
@@ -63,9 +73,12 @@ class RunState:
     total: int
     errors: int
     waiting: int
+    missing: int
     last_error: str
+    entities_per_second: float | None
     failures: Sequence[RunError]
     rate: float
+    dry_run: DryRun | None
     stalled_since: dt.datetime | None
     stalled_because: str
     started_at: dt.datetime
@@ -97,16 +110,19 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
     stalled_since, stalled_because = _standstill(run, shards, now)
     return RunState(
         id=run.id,
-        iteration=run.iteration,
+        iteration=run.class_name,
         queue=run.queue,
         status=run.status,
         done=done,
         total=run.total,
         errors=sum(shard.errors for shard in shards),
         waiting=sum(shard.waiting for shard in shards),
+        missing=sum(shard.missing for shard in shards),
+        entities_per_second=run.entities_per_second,
         last_error=run.error or (last.error if last else ""),
         failures=[each for shard in shards for each in failures(shard.failures)][:MOST_FAILURES],
         rate=0.0 if stalled_since or seconds <= 0 else (done - run.resumed_done) / seconds,
+        dry_run=_dry_run(run, shards),
         stalled_since=stalled_since,
         stalled_because=stalled_because,
         started_at=run.started_at,
@@ -114,6 +130,14 @@ def state_of(run: Run, shards: Sequence[Shard], now: dt.datetime) -> RunState:
         ended_at=run.ended_at,
         shards=[_shard_state(run, shard) for shard in shards],
     )
+
+
+def _dry_run(run: Run, shards: Sequence[Shard]) -> DryRun | None:
+    if not run.is_dry:
+        return None
+    from adjourn.iteration.tally import total  # noqa: PLC0415 - rarely needed
+
+    return total(shards)
 
 
 def _standstill(

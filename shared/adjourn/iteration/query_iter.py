@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from adjourn.errors import DeclarationError, StoreError, StoreRefusedError
+from adjourn.errors import StoreError, StoreRefusedError
 from adjourn.iteration.class_check import check_class, check_reserved
-from adjourn.iteration.control import RunHandle
 from adjourn.iteration.shards import error_summary
-from adjourn.iteration.validation import StartOptions
-from adjourn.log import event
-from adjourn.names import plain_text
+from adjourn.iteration.startable import D, Start, Startable
 from adjourn.ports import QuerySource
-from adjourn.ports.query_source import Query
-from adjourn.tasks.plain_values import plain_number
 
 E = TypeVar("E")
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar as TypeVarWithDefault
-
-    D = TypeVarWithDefault("D", default=Any)
-else:
-    D = TypeVar("D")
 
 
 class OnError(Enum):
@@ -35,10 +23,7 @@ class OnError(Enum):
     STOP = auto()  # stop the run at this entity
 
 
-Start = Callable[[type[Any], object, object, StartOptions], RunHandle]
-
-
-class QueryIter(Generic[E, D]):
+class QueryIter(Startable[D], Generic[E, D]):
     """What to do with each entity of a query; subclass it and decorate it with `@app.query_iter`.
 
     `QueryIter[Entity]` names the type of what the hooks handle, `QueryIter[Entity, dict[str, int]]`
@@ -62,6 +47,8 @@ class QueryIter(Generic[E, D]):
         max_failures: The run stops once more entities than this were given up: a whole number, or a
             share of all of them as a float below 1. Steps that run at the same time do not see each
             other's. `RunHandle.retry` counts anew. If None, they do not stop it.
+        entities_per_second: How many entities all shards together handle at most, 0.001 to a
+            million. If None, as many as they can.
         queue_name: Short name of the queue of the steps; the application's default queue if None.
         CONTINUE: Answer of `handle_error`: count the error and go on. The same as True.
         RETRY: Try the entity again, as often as before.
@@ -77,13 +64,13 @@ class QueryIter(Generic[E, D]):
     lease_seconds: ClassVar[float | None] = None
     max_entry_retries: ClassVar[int] = 3
     max_failures: ClassVar[int | float | None] = None
+    entities_per_second: ClassVar[float | None] = None
     queue_name: ClassVar[str | None] = None
 
     # Whether the hooks get only keys, for bulk operations of Datastore.
     in_bulk: ClassVar[bool] = False
     in_batches: ClassVar[bool] = False
-    registered_name: ClassVar[str] = ""
-    _starter: ClassVar[Callable[[], Start] | None] = None
+    tally: ClassVar[Any] = None  # of a dry run
     _queries: QuerySource
 
     if not TYPE_CHECKING:
@@ -120,6 +107,18 @@ class QueryIter(Generic[E, D]):
         """
         raise NotImplementedError
 
+    def dry_run_entry(self, entry: E, custom_data: D) -> str | None:
+        """Say what `handle_entry` or `handle_batch` would do with an entity, without doing it.
+
+        Called instead of it in a run that was started with `dry_run`. `DeleteEntitiesIter` and
+        `UpdateEntitiesIter` need none.
+
+        Returns:
+            A word or a few, such as "delete"; equal answers are counted together. None if nothing
+            would be done.
+        """
+        raise NotImplementedError
+
     def handle_error(self, entry: E, custom_data: D, exception: Exception) -> bool | OnError:  # noqa: ARG002
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
 
@@ -153,6 +152,11 @@ class QueryIter(Generic[E, D]):
         return getattr(cls, hook) is not getattr(QueryIter, hook, None)
 
     @classmethod
+    def can_be_dry(cls) -> bool:
+        """Whether the class can say what it would do."""
+        return cls.overrides("dry_run_entry")
+
+    @classmethod
     def check(cls) -> None:
         """Refuse a class that cannot be carried out. `@app.query_iter` calls it.
 
@@ -172,66 +176,8 @@ class QueryIter(Generic[E, D]):
     @classmethod
     def bind(cls, name: str, starter: Callable[[], Start]) -> None:
         """Bind the class to an application. `@app.query_iter` calls it."""
-        cls.registered_name = name
+        super().bind(name, starter)
         cls.in_batches = cls.overrides("handle_batch")
-        cls._starter = staticmethod(starter)
-
-    @classmethod
-    def start(
-        cls,
-        query: Query,
-        custom_data: D | None = None,
-        *,
-        shards: int = 1,
-        name: str | None = None,
-        queue: str | None = None,
-        limit: int | None = None,
-        start_cursor: str | bytes | None = None,
-        end_cursor: str | bytes | None = None,
-        transaction: object | None = None,
-    ) -> RunHandle:
-        """Start a run over the entities of a `google.cloud.datastore` query.
-
-        Inside a Datastore transaction the run begins only if that is committed.
-
-        Args:
-            query: The query. Each entity that it returns is given to the hooks.
-            custom_data: Anything that a task's arguments may be.
-            shards: How many shards are walked over at the same time, 1 to 100. The query is split
-                into more, so that uneven ones even out. If it cannot be split, a log event says
-                why, and there is one shard.
-            name: Up to 500 characters. A second start of the class under the same name starts
-                nothing: its handle has `is_new` False.
-            queue: Short name of the queue of the steps, instead of the class's own.
-            limit: The most entities to handle.
-            start_cursor: Where in the query to begin.
-            end_cursor: Where in the query to end.
-            transaction: The Datastore transaction with which the run is to be committed. Not needed
-                if the application gave its client to `App`.
-
-        Raises:
-            DeclarationError: The query cannot be resumed, an option is wrong, or the class is not
-                registered.
-            EncodeError: `custom_data` cannot be carried.
-            EnqueueError: Cloud Tasks did not accept a first step. The run is cancelled; a start
-                under the same name begins anew.
-            StoreError: Datastore could not be reached. If it stored the run but its response was
-                lost, the run begins; a start under the same name then joins it.
-        """
-        # vars, because a subclass needs a registration of its own.
-        if "_starter" not in vars(cls) or cls._starter is None:
-            raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
-        options = StartOptions(
-            shards=plain_number(shards),
-            name=plain_text(name),
-            queue=plain_text(queue),
-            limit=plain_number(limit),
-            start_cursor=start_cursor,
-            end_cursor=end_cursor,
-            transaction=transaction,
-        )
-        options.check()
-        return cls._starter()(cls, query, custom_data, options)
 
 
 def call_handler(
@@ -246,6 +192,8 @@ def call_handler(
         StoreError: A class that works in bulk could not reach Datastore. The entities did not fail.
     """
     hook = "handle_batch" if hooks.in_batches else "handle_entry"
+    if not entries:
+        return []
     try:
         loaded = [hooks.load(entry) for entry in entries]
         if hooks.in_batches:
@@ -264,22 +212,6 @@ def call_handler(
     return [None]
 
 
-def call_handle_error(
-    hooks: QueryIter[Any], entry: object, custom_data: object, error: Exception
-) -> OnError:
-    """Call `handle_error` for an entity and return its answer. If it raises, that is STOP."""
-    try:
-        answer = hooks.handle_error(_loaded(hooks, entry), custom_data, error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as another:  # noqa: BLE001 - a failing hook stops the run, as False does
-        event("iteration.error", logging.ERROR, error_summary(another), error=another)
-        return OnError.STOP
-    if isinstance(answer, OnError):
-        return answer
-    return OnError.CONTINUE if answer else OnError.STOP
-
-
 def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
     """Return the answer of `handle_batch` as a result for each entity.
 
@@ -294,11 +226,3 @@ def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
             f"handle_batch must return None, or None or an exception for each of {count}"
         )
     return results
-
-
-def _loaded(hooks: QueryIter[Any], entry: object) -> object:
-    """Return what `load` makes of an entity; the entity itself if `load` is what failed."""
-    try:
-        return hooks.load(entry)
-    except Exception:  # noqa: BLE001 - handle_error gets the error of the entity
-        return entry

@@ -24,12 +24,14 @@ from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.rest import let_rest
 from adjourn.iteration.run_step import RunStep
-from adjourn.iteration.runs import COMING_TO_REST, Run, Step, run_key
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
-from adjourn.iteration.shard_step import ShardStep, let_rest
+from adjourn.iteration.runs import Run, Step, run_key
+from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
+from adjourn.iteration.status import COMING_TO_REST
 from adjourn.log import bound, event, trace_fields
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
@@ -131,7 +133,7 @@ class StepReceiver:
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
         return RunStep(
-            iteration=self.iterations.get(run.iteration),
+            iteration=self._class_of(run),
             custom_data=self.custom_data,
             runs=self.runs,
             context=partial(self._context, run, delivery),
@@ -153,7 +155,7 @@ class StepReceiver:
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
         shard_step = ShardStep(
-            iteration=self.iterations.get(run.iteration),
+            iteration=self._class_of(run, shard.tally),
             custom_data=self.custom_data,
             runs=self.runs,
             context=partial(self._context, run, delivery),
@@ -175,6 +177,19 @@ class StepReceiver:
         """
         is_over = self.unreleased.pop(shard.name, None) == shard.token
         return shard._replace(lease_until=None) if is_over else shard
+
+    def _class_of(self, run: Run, tally: bytes = b"") -> type[QueryIter[Any]]:
+        """Return the class of a run, which only says what it would do in a dry run.
+
+        Raises:
+            UnknownNameError: The application has no such iteration.
+        """
+        cls = self.iterations.get(run.class_name)
+        if not run.is_dry:
+            return cls
+        from adjourn.iteration.dry_run import as_dry_run  # noqa: PLC0415 - rarely needed
+
+        return as_dry_run(cls, tally)
 
     def _note(self, step: Step, error: str) -> None:
         """Store in the run or shard why its step is not carried out, if it does not say so yet."""
@@ -210,7 +225,11 @@ class StepReceiver:
             is_same = found.markers == run.markers
             return found.voided("Its transaction was not committed.", now) if is_same else found
 
-        self.runs.update(run.id, void)
+        updated = self.runs.update(run.id, void)
+        if updated is not None and updated.is_void:
+            from adjourn.iteration.list_queries import let_go_of_list  # noqa: PLC0415 - rarely needed
+
+            let_go_of_list(self.runs.adapters, updated)
         return Outcome.DONE
 
     @contextmanager
@@ -220,7 +239,7 @@ class StepReceiver:
         clock = self.runs.adapters.clock
         current = CurrentTask(
             id=run.id,
-            task=run.iteration,
+            task=run.class_name,
             name=delivery.task_name,
             queue=run.queue,
             attempt=delivery.attempt.number,
@@ -235,7 +254,8 @@ class StepReceiver:
             _settle=None,
         )
         trace = trace_fields(self.settings.project, text(packed, TRACEPARENT))
-        with bound(**trace), running(current), self.propagator.restored(packed):
+        logged = bound(iteration=run.iteration, **trace)
+        with logged, running(current), self.propagator.restored(packed):
             yield
 
 

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adjourn.errors import AdjournError
+from adjourn.iteration import stored_lists
 from adjourn.iteration.control import Runs
-from adjourn.iteration.runs import Run, Status, Step
+from adjourn.iteration.runs import Run, Step
+from adjourn.iteration.status import Status
 from adjourn.log import event
 
 INTERVAL = dt.timedelta(minutes=5)
@@ -34,10 +36,14 @@ class Reviver:
     def revive(self) -> int:
         """Enqueue the missing steps of all live runs; return how many runs missed some.
 
+        Lists that no run uses are deleted.
+
         Raises:
             StoreError: The runs could not be listed.
         """
-        return sum(self._is_revived(run) for run in self.runs.live())
+        revived = sum(self._is_revived(run) for run in self.runs.live())
+        stored_lists.sweep(self.runs.adapters)
+        return revived
 
     def _is_revived(self, run: Run) -> bool:
         try:

@@ -17,9 +17,10 @@ from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.iteration.runs import KEPT, UNINDEXED, Run, Status, run_key
+from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, error_summary
+from adjourn.iteration.status import Status
 from adjourn.log import event
 
 _LEASE = dt.timedelta(seconds=60)
@@ -183,7 +184,15 @@ class RunStep:
             for shard in shards:
                 self.custom_data.discard(shard.custom_data)
                 self.custom_data.discard(shard.retries)
+            self._let_go_of_list(shards)
         return Outcome.DONE
+
+    def _let_go_of_list(self, shards: Sequence[Shard]) -> None:
+        """Delete the list of a run that has ended, once nobody can rerun what failed of it."""
+        from adjourn.iteration.list_queries import let_go_of_list  # noqa: PLC0415 - rarely needed
+
+        after = KEPT if any(shard.errors for shard in shards) else dt.timedelta()
+        let_go_of_list(self.runs.adapters, self.run, after)
 
     def _shut_out(self) -> Outcome:
         """Drop the result of the hook, because the run was changed meanwhile."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError
+from adjourn.iteration.status import COMING_TO_REST, LIVE, Status
 from adjourn.names import TASK_NAME
 from adjourn.ports import Record, RecordKey
 
@@ -18,27 +18,10 @@ KEPT = dt.timedelta(days=30)
 _STORED_AS = {"shards": "pieces", "next_shard": "next_piece"}
 _READ_AS = {stored: name for name, stored in _STORED_AS.items()}
 
+# A revision without dry runs must not find the class, because it would change the entities.
+DRY = " (dry run)"
+
 _LARGEST_NUMBER = 1 << 62
-
-
-class Status(StrEnum):
-    """The status of a run."""
-
-    STARTING = "starting"  # on_start has not been called yet
-    RUNNING = "running"
-    PAUSING = "pausing"  # waits for the steps that are still running
-    PAUSED = "paused"
-    CANCELLING = "cancelling"
-    CANCELLED = "cancelled"
-    FINISHING = "finishing"  # all entities are handled; handle_finish has not been called yet
-    FINISHED = "finished"
-    STOPPED = "stopped"  # something failed for good; the position is kept
-
-
-_LIVE = frozenset(
-    {Status.STARTING, Status.RUNNING, Status.PAUSING, Status.CANCELLING, Status.FINISHING}
-)
-COMING_TO_REST = frozenset({Status.PAUSING, Status.CANCELLING})
 
 
 class Step(NamedTuple):
@@ -93,7 +76,7 @@ class Run(NamedTuple):
     its chain on to the next shard that has not begun.
 
     Attributes:
-        iteration: Registered name of the QueryIter class.
+        iteration: Registered name of the QueryIter class; for a dry run, followed by `DRY`.
         query: What `QuerySource.describe` returned, encoded.
         custom_data: The user's data with which each shard begins, encoded; in the end, merged.
         context: The context of the start (`adjourn.serialization.context`), encoded.
@@ -118,6 +101,7 @@ class Run(NamedTuple):
         resumed_at: Since when `rate` is counted.
         resumed_done: How many entities were done by then.
         forgiven: How many were given up by then, which `max_failures` does not count.
+        entities_per_second: How many all shards together may handle; None for any number.
     """
 
     id: str
@@ -133,6 +117,7 @@ class Run(NamedTuple):
     resumed_at: dt.datetime
     resumed_done: int = 0
     forgiven: int = 0
+    entities_per_second: float | None = None
     markers: str = ""
     marked_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
@@ -153,9 +138,19 @@ class Run(NamedTuple):
     ended_at: dt.datetime | None = None
 
     @property
+    def is_dry(self) -> bool:
+        """Whether it is a dry run."""
+        return self.iteration.endswith(DRY)
+
+    @property
+    def class_name(self) -> str:
+        """The registered name of its class."""
+        return self.iteration.removesuffix(DRY)
+
+    @property
     def is_live(self) -> bool:
         """Whether the run has a next step."""
-        return self.status in _LIVE
+        return self.status in LIVE
 
     @property
     def own_step(self) -> Step:
@@ -243,6 +238,13 @@ class Run(NamedTuple):
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
         return self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
+
+    def paced(self, entities_per_second: float | None) -> Run | None:
+        """Return the run at another pace; None if it has ended for good."""
+        if self.status in {Status.FINISHED, Status.CANCELLED}:
+            return None
+        # New steps take the place of those that were put off.
+        return self._replace(entities_per_second=entities_per_second, epoch=self.epoch + 1)
 
     def resumed(self, now: dt.datetime, done: int, errors: int = 0) -> Run:
         """Return the run going on from where it stands: so many entities are done or given up."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from adjourn.errors import AdjournError, ConflictError, EncodeError, StoreRefusedError
@@ -15,6 +16,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
+from adjourn.iteration.pace import Pace, hand_on
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, run_key
@@ -25,7 +27,8 @@ from adjourn.iteration.shards import (
     Shard,
     error_summary,
 )
-from adjourn.iteration.walk import Walk, WalkEnd
+from adjourn.iteration.walk import Walk
+from adjourn.iteration.walk_end import WalkEnd
 from adjourn.log import event
 from adjourn.ports import Transaction
 
@@ -73,15 +76,18 @@ class ShardStep:
             return self._record_end(claimed.renewed(now), WalkEnd.STOP)
         beat = self._heartbeat(now)
         walk = Walk(
-            claimed._replace(retries=retries),
-            data,
-            cls.over(adapters.queries),
-            adapters,
-            self.custom_data.codec,
+            shard=claimed._replace(retries=retries),
+            custom_data=data,
+            hooks=cls.over(adapters.queries),
+            adapters=adapters,
+            codec=self.custom_data.codec,
             most_errors=self._most_errors(),
-            should_end=lambda: beat.should_end,
+            should_end=beat.ending.is_set,
+            wait=beat.wait,
             save=lambda: self._save(walk, data),
         )
+        beat.follow = partial(self._follow, walk)
+        self._follow(walk, self.run)
         try:
             with self.context(), self.runs.beating(beat.beat, beat.lease):
                 end = walk.go()
@@ -101,6 +107,13 @@ class ShardStep:
             renew=self._renew,
         )
 
+    def _follow(self, walk: Walk, run: Run) -> None:
+        """Let the walk go at the pace that the run has now."""
+        if run.entities_per_second is not None and walk.pace is None:
+            walk.pace = Pace(self.runs.adapters.clock, self.shard.paced_until)
+        if walk.pace is not None:
+            walk.pace.follow(run)
+
     def _renew(self, until: dt.datetime) -> bool:
         """Write a new end of the lease; False if another delivery has taken over."""
         with self.lock:  # not the shard as it was before a position that is being saved
@@ -111,11 +124,10 @@ class ShardStep:
         most = self.iteration.max_failures
         if most is None:
             return None
-        shards = self.runs.shards(self.run)
-        others = sum(each.errors for each in shards if each.number != self.shard.number)
-        # As a float, 0.29 of 100 is a little less than 29.
-        allowed = int(round(most * self.run.total, 6)) if isinstance(most, float) else most
-        return allowed + self.run.forgiven - others
+        from adjourn.iteration.failed_entities import most_errors  # noqa: PLC0415 - rarely needed
+
+        others = [each for each in self.runs.shards(self.run) if each.number != self.shard.number]
+        return most_errors(most, self.run, others)
 
     def _save(self, walk: Walk, data: object) -> bool:
         """Record the position before an entity that may end the process; False if it cannot be."""
@@ -134,7 +146,7 @@ class ShardStep:
             return False
         until = now + self.shard.lease(self.iteration.lease_seconds)
         before = self.shard
-        if (shard.done, shard.cursor) != (before.done, before.cursor):
+        if shard.place != before.place:
             shard = shard.progressed(now)._replace(suspect=shard.suspect)
         if not self._write(shard._replace(lease_until=until, updated_at=now)):
             return False
@@ -154,6 +166,8 @@ class ShardStep:
             retries = self.custom_data.store(shard.retries, f"{name}-retries")
             shard = shard._replace(retries=retries)
             shard = shard._replace(failed=self._with_failed(walk, f"{name}-failed"))
+            if self.run.is_dry:
+                return shard._replace(tally=self.iteration.tally.encode())
             after = self.custom_data.encode(data)
             if after == self.encoded:
                 return shard
@@ -174,14 +188,9 @@ class ShardStep:
         new, self.kept = walk.given_up[self.kept :], len(walk.given_up)
         if not new:
             return self.shard.failed
-        from adjourn.iteration.failed_entities import (  # noqa: PLC0415 - hardly ever needed
-            FailedEntity,
-            with_failed,
-        )
+        from adjourn.iteration.failed_entities import with_failed  # noqa: PLC0415 - rarely needed
 
-        codec = self.custom_data.codec
-        failed = [FailedEntity(*each[:2], codec.dumps(each[2]).decode()) for each in new]
-        return with_failed(self.custom_data, self.shard.failed, failed, name)
+        return with_failed(self.custom_data, self.shard.failed, new, name)
 
     def _conclude(self, walk: Walk, end: WalkEnd, shard: Shard | EncodeError) -> Outcome:
         now = self.runs.now()
@@ -209,15 +218,10 @@ class ShardStep:
         """Record what an interrupted step did and why it was. The same step is delivered again."""
         before, now = self.shard, self.runs.now()
         partly = before if isinstance(shard, EncodeError) else shard
-        if (partly.done, partly.cursor) != (before.done, before.cursor):
-            partly = partly.progressed(now)
-        elif partly.progressed_at is None:
-            partly = partly._replace(progressed_at=partly.updated_at)
-        partly = partly.released(now)._replace(error=error_summary(error))
-        if isinstance(error, StoreRefusedError):
-            partly = partly._replace(refusals=partly.refusals + 1)
-            if partly.refusals >= MOST_REFUSALS:
-                return self._record_end(partly.renewed(now), WalkEnd.STOP)
+        is_refusal = isinstance(error, StoreRefusedError)
+        partly = partly.interrupted(before, now, error_summary(error), is_refusal=is_refusal)
+        if is_refusal and partly.refusals >= MOST_REFUSALS:
+            return self._record_end(partly.renewed(now), WalkEnd.STOP)
         if self._write(partly):
             self._discard_replaced(before)
         else:
@@ -242,6 +246,8 @@ class ShardStep:
             if end is WalkEnd.END:
                 run, successor = run.shard_finished(shard.number)
                 ended = ended._replace(is_ended=True, successor=successor)
+                if successor is not None and ended.paced_until is not None:
+                    hand_on(transaction, ended, successor)
             else:
                 run = run.shard_failed(shard.number, shard.error)
             _put(self.runs, transaction, run, ended)
@@ -279,27 +285,6 @@ class ShardStep:
         for name in ("custom_data", "retries"):
             if getattr(before, name) != getattr(self.shard, name):
                 self.custom_data.discard(getattr(before, name))
-
-
-def let_rest(runs: Runs, run: Run, shard: Shard) -> None:
-    """End a shard's chain where it stands, because its run is being paused or cancelled."""
-
-    def work(transaction: Transaction) -> Run | None:
-        records = transaction.get([run_key(run.id), shard.key])
-        if records[0] is None or records[1] is None:
-            return None
-        found = Run.from_record(run.id, records[0])
-        rested = Shard.from_record(run.id, shard.number, records[1])
-        if found.epoch == run.epoch and rested.number in found.active:
-            found = found.shard_rested(rested.number)
-            # The token shuts out a delivery that had the lease and may still be walking.
-            rested = rested._replace(token=rested.token + 1, lease_until=None)
-            _put(runs, transaction, found, rested)
-        return found
-
-    found = runs.adapters.store.transact(work)
-    if found is not None:
-        runs.enqueue(found, steps_after(found, shard))
 
 
 def _put(runs: Runs, transaction: Transaction, run: Run, shard: Shard) -> None:

@@ -61,6 +61,7 @@ class Place:
     done: int
     singly: int
     careful: int
+    missing: int
 
 
 class Shard(NamedTuple):
@@ -73,7 +74,7 @@ class Shard(NamedTuple):
             are those of the run.
         step: Number of the next step, which may be under way.
         cursor: Position in the query. The entities after it have not been handled.
-        done: Entities handled, including those given up.
+        done: Entities handled, including those given up and missing.
         waiting: Entities that failed and are to be tried again.
         retries: These entities (`Retry`), encoded as `CustomData` stores data.
         singly: How many entities from the position on are handled one by one, because the batch
@@ -86,12 +87,15 @@ class Shard(NamedTuple):
             memory or was cut off.
         refusals: How often in a row Datastore refused to read for the shard, without progress.
         errors: Entities given up.
+        missing: Entities that were gone when they were to be handled.
         failures: The first of these, as JSON; `failures` reads them.
+        tally: What a dry run would do, encoded; see `adjourn.iteration.tally`.
         failed: All of these, encoded; see `adjourn.iteration.failed_entities`.
         error: The last error.
         progressed_at: When it last made progress; None for when it was last updated.
         seconds: How long a step goes on. It adapts to how the last steps ended.
         due_at: Earliest start of the next step; None for at once.
+        paced_until: When the next entity may be handled by the pace of the run; None for at once.
         token: Fencing token. Each claim raises it, so that a late delivery cannot write.
         lease_until: Until when the claim is exclusive; None if it is not claimed.
         is_ended: Whether all its entities are done.
@@ -115,12 +119,15 @@ class Shard(NamedTuple):
     deaths: int = 0
     refusals: int = 0
     errors: int = 0
+    missing: int = 0
     failures: bytes = b"[]"
     failed: bytes = b""
+    tally: bytes = b""
     error: str = ""
     progressed_at: dt.datetime | None = None
     seconds: float = FIRST_SECONDS
     due_at: dt.datetime | None = None
+    paced_until: dt.datetime | None = None
     token: int = 0
     lease_until: dt.datetime | None = None
     is_ended: bool = False
@@ -136,6 +143,11 @@ class Shard(NamedTuple):
     def name(self) -> str:
         """The name of its entity."""
         return self.key.name
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """How many entities are done, and the position: what progress changes."""
+        return self.done, self.cursor
 
     def lease(self, lease_seconds: float | None) -> dt.timedelta:
         """Return for how long a claim is exclusive, unless it is renewed."""
@@ -164,6 +176,25 @@ class Shard(NamedTuple):
     def progressed(self, now: dt.datetime) -> Shard:
         """Return the shard after entities were handled."""
         return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0, suspect=b"")
+
+    def interrupted(
+        self, before: Shard, now: dt.datetime, error: str, *, is_refusal: bool
+    ) -> Shard:
+        """Return the shard after a step that could not go on, which is delivered again.
+
+        Args:
+            before: The shard before that step.
+            now: The present.
+            error: Why it could not go on.
+            is_refusal: Whether Datastore refused to read for it.
+        """
+        shard = self
+        if self.place != before.place:
+            shard = self.progressed(now)
+        elif self.progressed_at is None:
+            shard = self._replace(progressed_at=self.updated_at)
+        refusals = shard.refusals + is_refusal
+        return shard.released(now)._replace(error=error, refusals=refusals)
 
     def renewed(self, now: dt.datetime) -> Shard:
         """Return the shard before a new step, with nothing noted of failed ones but the error."""
@@ -237,6 +268,8 @@ def retry_delay(failed: int) -> dt.timedelta:
 
 def path_of(reference: object) -> str:
     """Return the key of an entity as text for people."""
+    if isinstance(reference, str):  # of a row in a list, followed by where that is
+        return reference.partition(" at ")[0]
     key = getattr(reference, "key", None) or reference
     path: Sequence[object] | None = getattr(key, "flat_path", None)
     return "/".join(map(str, path)) if path else repr(key)

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from adjourn.iteration.stored_lists import StoredList
 from adjourn.log import event
 from adjourn.ports import QuerySource
 
 # More shards than are walked over at a time, so that uneven ones even out.
-_SHARDS_EACH = 4
+SHARDS_EACH = 4
+
+
+class Parts(NamedTuple):
+    """What a run goes over, in parts.
+
+    Attributes:
+        described: The whole of it.
+        queries: A query for each shard.
+        total: How many entities it has.
+        stored: The stored list that it is, if it is one.
+    """
+
+    described: Mapping[str, object]
+    queries: Sequence[Mapping[str, object]]
+    total: int
+    stored: StoredList | None = None
 
 
 def split(
@@ -31,7 +49,7 @@ def split(
     shards: Sequence[Mapping[str, object]] = [query]
     reason = ""
     if at_a_time > 1:
-        shards, reason = queries.split(query, at_a_time * _SHARDS_EACH)
+        shards, reason = queries.split(query, at_a_time * SHARDS_EACH)
     for warning in queries.warnings(query):
         event("iteration.warning", logging.WARNING, warning, run=run_id)
     if reason:

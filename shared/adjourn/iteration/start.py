@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from adjourn.errors import AdjournError, EnqueueError
-from adjourn.iteration.control import READ_AT_ONCE, RunHandle, Runs, first_steps
+from adjourn.iteration import stored_lists
+from adjourn.iteration.control import READ_AT_ONCE, Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
+from adjourn.iteration.item_lists import ItemList
+from adjourn.iteration.list_queries import let_go_of_list
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.iteration.runs import UNINDEXED, Run, Status, run_key
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.runs import DRY, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
-from adjourn.iteration.split import split
+from adjourn.iteration.split import Parts, split
+from adjourn.iteration.status import Status
 from adjourn.iteration.validation import StartOptions
 from adjourn.log import event
 from adjourn.names import digest, digest_of
@@ -40,6 +45,41 @@ class Starter:
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
     ) -> RunHandle:
         """Start a run; see `QueryIter.start`."""
+        source = self._source(cls, query, options)
+        data = self.custom_data.encode(custom_data)
+        context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
+        run_id = self._run_id(cls.registered_name, options)
+        marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
+
+        def begin() -> RunHandle:
+            known = self.runs.find_run(run_id) if options.name else None
+            if known is not None and not known.is_void:
+                return self._join(run_id, marker)
+            parts = source(run_id)
+            payload = f"{run_id}-start-{self.adapters.new_id()}"
+            run = self._new_run(cls, run_id, options, len(parts.queries))._replace(
+                query=self._encoded(parts.described),
+                custom_data=self.custom_data.store(data, payload),
+                context=context,
+                total=parts.total,
+                markers=marker,
+            )
+            return self._begin(run, parts)
+
+        # A thread of its own is outside of a transaction that the caller has open.
+        return self.adapters.ahead(begin)() if marker else begin()
+
+    def _source(
+        self, cls: type[QueryIter[Any]], query: object, options: StartOptions
+    ) -> Callable[[str], Parts]:
+        """Return what cuts the query or list of a run into parts, by the id of the run.
+
+        Raises:
+            DeclarationError: The query cannot be resumed, or an option is not for a list.
+        """
+        if isinstance(query, ItemList):
+            options.check_list()
+            return lambda _run_id: self._stored(cls, query, options)
         described = self.adapters.queries.describe(
             query,
             limit=options.limit,
@@ -47,33 +87,32 @@ class Starter:
             end_cursor=options.end_cursor,
             keys_only=cls.in_bulk,
         )
-        data = self.custom_data.encode(custom_data)
-        context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
-        run_id = self._run_id(cls.registered_name, options.name)
-        marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
-        def begin() -> RunHandle:
-            known = self.runs.find_run(run_id) if options.name else None
-            if known is not None and not known.is_void:
-                return self._join(run_id, marker)
+        def parts(run_id: str) -> Parts:
             queries = split(self.adapters.queries, described, options.shards, run_id)
-            payload = f"{run_id}-start-{self.adapters.new_id()}"
-            run = self._new_run(cls, run_id, options, len(queries))._replace(
-                query=self._encoded(described),
-                custom_data=self.custom_data.store(data, payload),
-                context=context,
-                total=self.adapters.queries.count(described),
-                markers=marker,
-            )
-            return self._begin(run, [self._encoded(each) for each in queries])
+            return Parts(described, queries, self.adapters.queries.count(described))
 
-        # A thread of its own is outside of a transaction that the caller has open.
-        return self.adapters.ahead(begin)() if marker else begin()
+        return parts
 
-    def _run_id(self, iteration: str, name: str | None) -> str:
+    def _stored(self, cls: type[QueryIter[Any]], items: ItemList, options: StartOptions) -> Parts:
+        """Store a list, and cut it into parts."""
+        from adjourn.iteration.list_start import encoded, stored_parts  # noqa: PLC0415 - rarely needed
+
+        return stored_parts(
+            self.adapters,
+            encoded(self.adapters, self.custom_data.codec, items, options.limit),
+            are_keys=items.are_keys,
+            keys_only=cls.in_bulk,
+            shards=options.shards,
+        )
+
+    def _run_id(self, iteration: str, options: StartOptions) -> str:
         """Return the id of a new run, or the one that all starts under a name have in common."""
+        name = options.name
         if name is None:
             return self.adapters.new_id()
+        if options.dry_run:
+            return digest_of("dry run", iteration, name)
         if " " not in iteration:
             return digest(f"{iteration} {name}")
         # Earlier versions did not tell the name of the class "a b" and the run "c" from "a", "b c".
@@ -91,11 +130,13 @@ class Starter:
         """Return a run that has not begun, still without its query, data and context."""
         now = self.runs.now()
         first = tuple(range(min(options.shards, shards)))
-        has_begun = not cls.overrides("on_start")
+        pace = options.entities_per_second or cls.entities_per_second
+        has_begun = options.dry_run or not cls.overrides("on_start")
         return Run(
             id=run_id,
-            iteration=cls.registered_name,
+            iteration=cls.registered_name + (DRY if options.dry_run else ""),
             queue=options.queue or cls.queue_name or self.settings.queue,
+            entities_per_second=None if pace is None else float(pace),
             query=b"",
             custom_data=b"",
             context=b"",
@@ -112,7 +153,7 @@ class Starter:
             next_shard=len(first),
         )
 
-    def _begin(self, run: Run, queries: Sequence[bytes]) -> RunHandle:
+    def _begin(self, run: Run, parts: Parts) -> RunHandle:
         """Store a run with its shards and enqueue its first steps."""
 
         def work(transaction: Transaction) -> Run | None:
@@ -121,15 +162,17 @@ class Starter:
             void = None if record is None else Run.from_record(run.id, record)
             if void is not None and not void.is_void:
                 return None
+            if parts.stored is not None:
+                stored_lists.begin(transaction, parts.stored, run.started_at)
             written, tokens = run, dict[int, int]()
             if void is not None:
                 written = run._replace(epoch=void.epoch + 1, token=void.token + 1)
                 tokens = _void_tokens(transaction, void)
-            for number, query in enumerate(queries):
+            for number, query in enumerate(parts.queries):
                 shard = Shard(
                     run_id=run.id,
                     number=number,
-                    query=query,
+                    query=self._encoded(query),
                     updated_at=run.started_at,
                     token=tokens.pop(number, 0),
                 )
@@ -142,6 +185,7 @@ class Starter:
         written = self.adapters.store.transact(work)
         if written is None:
             self.custom_data.discard(run.custom_data)
+            let_go_of_list(self.adapters, run)
             return self._join(run.id, run.markers)
         self._enqueue(written)
         text = f"{run.iteration}: {run.total} entities, {run.shards} shards"
@@ -159,6 +203,7 @@ class Starter:
             # If this fails too, the run may begin although its caller gets an error.
             with suppress(AdjournError):
                 self.runs.change(run.id, lambda found: found.voided(reason, now))
+                let_go_of_list(self.adapters, run)
             raise
 
     def _join(self, run_id: str, marker: str) -> RunHandle:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ProcessDiedError
-from adjourn.iteration.query_iter import OnError, QueryIter, call_handle_error, call_handler
-from adjourn.iteration.shards import (
-    Place,
-    Retry,
-    RunError,
-    Shard,
-    error_summary,
-    path_of,
-    retry_delay,
-    with_failure,
-)
+from adjourn.iteration.entity_errors import EntityErrors
+from adjourn.iteration.pace import Pace
+from adjourn.iteration.query_iter import OnError, QueryIter, call_handler
+from adjourn.iteration.shards import Place, Retry, Shard, error_summary
+from adjourn.iteration.walk_end import WalkEnd
 from adjourn.log import event
-from adjourn.ports import Adapters, Page
+from adjourn.ports import Adapters, Page, QuerySource
 from adjourn.serialization.codec import Codec
+
+if TYPE_CHECKING:
+    from adjourn.iteration.list_queries import ListQueries
 
 _DIED = "The process died, ran out of memory or was cut off while this entity was handled."
 
@@ -31,57 +28,56 @@ _DIED = "The process died, ran out of memory or was cut off while this entity wa
 MOST_RETRIES = 100
 
 
-class WalkEnd(Enum):
-    """Why a walk ended."""
-
-    TIME = auto()  # its time was up
-    CUT = auto()  # earlier than that: the process is stopping, or a batch failed
-    WAIT = auto()  # only entities are left that are not yet due to be tried again
-    END = auto()  # the shard has no further entities
-    STOP = auto()  # the run stops at an entity
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class Walk:
     """Walks over the entities of a claimed shard.
 
-    Args:
+    Attributes:
         shard: The shard, as claimed.
         custom_data: The user's data, which the hooks may change.
         hooks: The user's own.
-        adapters: The outside world.
         codec: Decodes what the shard stores.
         most_errors: How many entities of the shard may be given up before the run stops.
         should_end: Whether the walk should end between two entities.
+        wait: Waits for some seconds, or until `should_end` becomes true.
         save: Records what `result` returns; False if that is not possible.
+        pace: When the next entity may be handled; None if the run may go as fast as it can.
     """
 
-    def __init__(
-        self,
-        shard: Shard,
-        custom_data: object,
-        hooks: QueryIter[Any],
-        adapters: Adapters,
-        codec: Codec,
-        *,
-        most_errors: int | None = None,
-        should_end: Callable[[], bool] = lambda: False,
-        save: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self._shard = shard
-        self._place = Place(shard.cursor, shard.done, shard.singly, shard.careful)
+    shard: Shard
+    custom_data: object
+    hooks: QueryIter[Any]
+    adapters: Adapters
+    codec: Codec
+    most_errors: int | None
+    should_end: Callable[[], bool]
+    wait: Callable[[float], object]
+    save: Callable[[], bool]
+    pace: Pace | None = None
+
+    def __post_init__(self) -> None:
+        shard, now = self.shard, self.adapters.clock.monotonic()
+        self._place = Place(shard.cursor, shard.done, shard.singly, shard.careful, shard.missing)
         self._suspect = shard.suspect
-        self._most_errors = most_errors
-        self._should_end = should_end
-        self._save = save
-        self._custom_data = custom_data
-        self._hooks = hooks
-        self._adapters = adapters
-        self._codec = codec
-        self._query: Mapping[str, Any] = codec.loads(shard.query)
-        self._retries = [Retry(*each) for each in codec.loads(shard.retries)]
-        self._deadline = adapters.clock.monotonic() + shard.seconds
-        self.given_up: list[tuple[str, str, object]] = []
+        self._query: Mapping[str, Any] = self.codec.loads(shard.query)
+        self._source: QuerySource | ListQueries = self.adapters.queries
+        if "list" in self._query:
+            from adjourn.iteration.list_queries import ListQueries  # noqa: PLC0415 - rarely needed
+
+            self._source = ListQueries(self.adapters, self.codec)
+        self._errors = EntityErrors(
+            hooks=self.hooks,
+            custom_data=self.custom_data,
+            clock=self.adapters.clock,
+            retries=[Retry(*each) for each in self.codec.loads(shard.retries)],
+            count=shard.errors,
+            failures=shard.failures,
+            last=shard.error,
+        )
+        self.given_up = self._errors.given_up
+        self._deadline = now + shard.seconds
         self._next: tuple[str, Callable[[], Page]] | None = None
+        self._is_early = False
 
     def go(self) -> WalkEnd:
         """Handle entities until there is a reason to end.
@@ -96,112 +92,118 @@ class Walk:
 
     def result(self) -> Shard:
         """Return the shard after what was handled so far."""
-        retries = [list(each) for each in self._retries]
-        return self._shard._replace(
+        retries = [list(each) for each in self._errors.retries]
+        return self.shard._replace(
+            paced_until=self.pace.until() if self.pace else self.shard.paced_until,
             cursor=self._place.cursor,
             done=self._place.done,
+            missing=self._place.missing,
             singly=self._place.singly,
             careful=self._place.careful,
             suspect=self._suspect,
-            retries=self._codec.dumps(retries),
+            retries=self.codec.dumps(retries),
+            errors=self._errors.count,
+            failures=self._errors.failures,
+            error=self._errors.last,
             waiting=len(retries),
         )
 
     def next_due(self) -> dt.datetime | None:
-        """Return when the next failed entity is tried again; None if there is none."""
-        return min((each.due for each in self._retries), default=None)
+        """Return when there is something to do again, after `WalkEnd.WAIT`."""
+        if self._is_early and self.pace:
+            return self.pace.until()
+        return min((each.due for each in self._errors.retries), default=None)
 
     # Entities that have failed before
 
     def _retry_due(self) -> WalkEnd | None:
         """Try failed entities again that are due; return None if the walk goes on."""
-        now = self._adapters.clock.now()
-        due = [each for each in self._retries if each.due <= now][: self._hooks.batch_size]
+        now = self.adapters.clock.now()
+        due = [each for each in self._errors.retries if each.due <= now][: self.hooks.batch_size]
         if not due:
             return self._check_room()
-        found = self._adapters.queries.find(self._query, [each.reference for each in due])
+        found = self._source.find(self._query, [each.reference for each in due])
         for retry, entry in zip(due, found, strict=True):
             stop = None
-            if entry is None:  # it was deleted, so it counts as done
-                self._place.done += 1
+            if entry is None:
+                self._leave_out(1)
+            elif end := self._wait_for_pace(1):
+                return end
             else:
                 stop = self._handle_one(entry, retry.reference, retry.failed)
             if stop is WalkEnd.CUT:
                 return stop
             # Only now: if a StoreError is raised above, the entity keeps waiting.
-            self._retries.remove(retry)
+            self._errors.retries.remove(retry)
             if stop:
-                self._retries.append(Retry(retry.reference, 0, now))
+                self._errors.retries.append(Retry(retry.reference, 0, now))
             if end := stop or self._check_end():
                 return end
         return self._check_room()
 
     def _check_room(self) -> WalkEnd | None:
         """Return WAIT if so many entities wait to be tried again that no further one may fail."""
-        return WalkEnd.WAIT if len(self._retries) >= MOST_RETRIES else None
+        return WalkEnd.WAIT if len(self._errors.retries) >= MOST_RETRIES else None
 
     # Entities that come for the first time
 
     def _handle_page(self) -> WalkEnd | None:
         """Handle the next page; return None if the walk goes on."""
-        most = 1 if self._place.careful else self._hooks.batch_size
-        size = min(most, self._limit_left(0))
-        page = self._read(size) if size > 0 else _NOTHING
+        size = min(1 if self._place.careful else self._batch_size(), self._limit_left(0))
+        page = self._read(size) if size > 0 else Page((), (), more=False)
         if page.more and not self._place.careful:
             self._read_ahead(page)
-        if self._hooks.in_batches and not self._place.singly and len(page.entries) > 1:
-            end = self._handle_batch(page)
+        if self.hooks.in_batches and not self._place.singly and len(page.entries) > 1:
+            end = self._wait_for_pace(len(page.entries)) or self._handle_batch(page)
         else:
             end = self._handle_one_by_one(page)
         if end is None and not page.more:
-            return WalkEnd.WAIT if self._retries else WalkEnd.END
+            return WalkEnd.WAIT if self._errors.retries else WalkEnd.END
         return end
 
     def _read(self, size: int) -> Page:
         """Return the page at the position, which may have been read ahead."""
         ahead, self._next = self._next, None
         if ahead is not None and ahead[0] == self._place.cursor:
-            return ahead[1]()
-        return self._adapters.queries.page(self._query, cursor=self._place.cursor, limit=size)
+            page = ahead[1]()
+            return page.first(size) if len(page.entries) > size else page  # slower by now
+        return self._source.page(self._query, cursor=self._place.cursor, limit=size)
 
     def _read_ahead(self, page: Page) -> None:
         """Begin to read the next page while this one is handled."""
         size, cursor = self._limit_left(len(page.entries)), page.cursors[-1]
         if size > 0:
-            size = min(self._hooks.batch_size, size)
-            read = partial(self._adapters.queries.page, self._query, cursor=cursor, limit=size)
-            self._next = (cursor, self._adapters.ahead(read))
+            size = min(self._batch_size(), size)
+            read = partial(self._source.page, self._query, cursor=cursor, limit=size)
+            self._next = (cursor, self.adapters.ahead(read))
 
     def _limit_left(self, taken: int) -> int:
-        """Return how many entities may still be read; a batch if the query has no limit.
-
-        Args:
-            taken: Entities that were read and are not handled yet.
-        """
-        limit = self._query.get("limit")
+        """Return how many entities may be read after those that were taken but not handled yet."""
+        limit: int | None = self._query.get("limit")
         if limit is None:
-            return self._hooks.batch_size
-        left: int = limit - self._place.done - len(self._retries) - taken
-        return left
+            return self.hooks.batch_size
+        return limit - self._place.done - len(self._errors.retries) - taken
 
     def _handle_batch(self, page: Page) -> WalkEnd | None:
-        references = self._references(page)
-        results = call_handler(self._hooks, page.entries, self._custom_data)
+        found = list(zip(page.entries, self._references(page), strict=True))
+        present = [pair for pair in found if pair[0] is not None]
+        results = call_handler(self.hooks, [entry for entry, _ in present], self.custom_data)
         if isinstance(results, Exception):
             text = f"A batch of {len(page.entries)} failed; its entities are handled one by one"
             event("iteration.retry", logging.WARNING, text, error=results)
-            self._shard = self._shard._replace(error=error_summary(results))
+            self._errors.last = error_summary(results)
             self._place.singly = len(page.entries)
             return WalkEnd.CUT
         self._place.cursor = page.cursors[-1]
+        self._leave_out(len(found) - len(present))
         stopped = [
             reference
-            for entry, reference, error in zip(page.entries, references, results, strict=True)
+            for (entry, reference), error in zip(present, results, strict=True)
             if not self._record_result(entry, reference, error, 0)
         ]
-        now = self._adapters.clock.now()
+        now = self.adapters.clock.now()
         # The position is behind them, because others of the batch are done.
-        self._retries += [Retry(reference, 0, now) for reference in stopped]
+        self._errors.retries += [Retry(reference, 0, now) for reference in stopped]
         if stopped:
             return WalkEnd.STOP
         return self._check_end() or self._check_room()
@@ -209,7 +211,9 @@ class Walk:
     def _handle_one_by_one(self, page: Page) -> WalkEnd | None:
         places = zip(page.entries, self._references(page), page.cursors, strict=True)
         for entry, reference, cursor in places:
-            if stop := self._handle_one(entry, reference, 0):
+            if entry is None:
+                self._leave_out(1)
+            elif stop := self._wait_for_pace(1) or self._handle_one(entry, reference, 0):
                 return stop
             self._place.cursor = cursor
             self._place.singly = max(0, self._place.singly - 1)
@@ -217,9 +221,16 @@ class Walk:
                 return end
         return None
 
-    def _references(self, page: Page) -> list[object]:
+    def _leave_out(self, count: int) -> None:
+        """Count entities that are gone."""
+        self._place.done += count
+        self._place.missing += count
+
+    def _references(self, page: Page) -> Sequence[object]:
         """Return what finds the entities again. A hook may give them other keys."""
-        return [self._adapters.queries.refer(self._query, entry) for entry in page.entries]
+        if page.references is not None:
+            return page.references
+        return [self.adapters.queries.refer(self._query, entry) for entry in page.entries]
 
     # One entity
 
@@ -233,16 +244,16 @@ class Walk:
         """
         error: Exception | None = None
         if self._place.careful:
-            encoded = self._codec.dumps(reference)
+            encoded = self.codec.dumps(reference)
             if encoded == self._suspect:
-                error, failed = ProcessDiedError(_DIED), self._hooks.max_entry_retries
+                error, failed = ProcessDiedError(_DIED), self.hooks.max_entry_retries
             else:
                 self._suspect = encoded
-                if not self._save():
+                if not self.save():
                     return WalkEnd.CUT
             self._place.careful -= 1
         if error is None:
-            results = call_handler(self._hooks, [entry], self._custom_data)
+            results = call_handler(self.hooks, [entry], self.custom_data)
             error = results if isinstance(results, Exception) else results[0]
         goes_on = self._record_result(entry, reference, error, failed)
         self._suspect = b""
@@ -255,45 +266,33 @@ class Walk:
         if error is None:
             self._place.done += 1
             return True
-        self._shard = self._shard._replace(error=error_summary(error))
-        if failed < self._hooks.max_entry_retries:
-            event("iteration.retry", logging.WARNING, "An entity failed", error=error)
-            self._retry_later(reference, failed + 1)
-            return True
-        event("iteration.error", logging.ERROR, error_summary(error), error=error)
-        answer = call_handle_error(self._hooks, entry, self._custom_data, error)
-        if answer is OnError.RETRY:
-            self._retry_later(reference, 0)
-        elif answer is OnError.CONTINUE:
-            self._give_up(reference, error)
-        else:
-            where = path_of(reference)
-            self._shard = self._shard._replace(error=f"{error_summary(error)} (at {where})")
+        answer = self._errors.decide(entry, reference, error, failed)
+        self._place.done += answer is OnError.CONTINUE
         return answer is not OnError.STOP
 
-    def _retry_later(self, reference: object, failed: int) -> None:
-        due = self._adapters.clock.now() + retry_delay(max(1, failed))
-        self._retries.append(Retry(reference, failed, due))
+    # Time
 
-    def _give_up(self, reference: object, error: Exception) -> None:
-        """Count an entity as done and keep its error."""
-        kept = with_failure(
-            self._shard.failures, RunError(path_of(reference), error_summary(error))
-        )
-        self.given_up.append((path_of(reference), error_summary(error), reference))
-        self._place.done += 1
-        self._shard = self._shard._replace(errors=self._shard.errors + 1, failures=kept)
+    def _batch_size(self) -> int:
+        """Return how many entities to read at once: no batch takes longer than its second."""
+        size = self.hooks.batch_size
+        seconds = 1 if self.hooks.in_batches else self.shard.seconds
+        most = self.pace.most(seconds) if self.pace else None
+        return size if most is None else min(size, most)
+
+    def _wait_for_pace(self, count: int) -> WalkEnd | None:
+        """Wait until so many entities may be handled; return why the walk ends instead."""
+        if self.pace is None or self.pace.take(count, self._deadline, self.wait):
+            return None
+        self._is_early = True
+        return WalkEnd.CUT if self.should_end() else WalkEnd.WAIT
 
     def _check_end(self) -> WalkEnd | None:
         """Return why the walk ends between two entities; None if it goes on."""
-        if self._most_errors is not None and self._shard.errors > self._most_errors:
-            error = f"More entities failed than max_failures allows; the last: {self._shard.error}"
-            self._shard = self._shard._replace(error=error)
+        if self.most_errors is not None and self._errors.count > self.most_errors:
+            text = "More entities failed than max_failures allows; the last:"
+            self._errors.last = f"{text} {self._errors.last}"
             return WalkEnd.STOP
-        if self._adapters.clock.monotonic() >= self._deadline:
+        if self.adapters.clock.monotonic() >= self._deadline:
             return WalkEnd.TIME
-        is_cut = self._should_end() or self._adapters.is_stopping()
+        is_cut = self.should_end() or self.adapters.is_stopping()
         return WalkEnd.CUT if is_cut else None
-
-
-_NOTHING = Page(entries=(), cursors=(), more=False)

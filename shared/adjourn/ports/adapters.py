@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Adapters:
             exception of a type.
         sealer: Seals and opens the bodies of tasks; None without a key. The queue seals by itself.
         repeating: Calls something every so many seconds while a context is open.
+        wait: Waits for some seconds, or until an event is set.
     """
 
     queue: TaskQueue
@@ -54,3 +56,4 @@ class Adapters:
     is_stopping: Callable[[], bool] = is_stopping
     time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit
     repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating
+    wait: Callable[[threading.Event, float], object] = threading.Event.wait

@@ -22,11 +22,18 @@ class Page(NamedTuple):
         cursors: For each result, the position behind it. A position stays valid when entries
             before it are deleted or added.
         more: Whether there may be further results.
+        references: For each result, what `find` takes; None if `refer` tells it.
     """
 
     entries: Sequence[object]
     cursors: Sequence[str]
     more: bool
+    references: Sequence[object] | None = None
+
+    def first(self, count: int) -> Page:
+        """Return the first results."""
+        references = self.references and self.references[:count]
+        return Page(self.entries[:count], self.cursors[:count], more=True, references=references)
 
 
 class Split(NamedTuple):
@@ -106,6 +113,14 @@ class QuerySource(Protocol):
 
         Raises:
             StoreError: Datastore could not be reached or refused.
+        """
+
+    def check_key(self, key: object) -> None:
+        """Refuse what is not the key of an entity of the application.
+
+        Raises:
+            DeclarationError: It is no complete key, of another project or database, or the kind is
+                adjourn's own or reserved; the message says which.
         """
 
     def delete(self, entries: Sequence[object]) -> None:

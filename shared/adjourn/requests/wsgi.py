@@ -42,6 +42,7 @@ STATUS = {
 
 _EXECUTION_ID = "HTTP_FUNCTION_EXECUTION_ID"
 _LONGEST_COUNT = 9
+_LONGEST_NAME = 500  # of a task; that of a queue, which dead letters keep, has 100 characters
 _YEARS = (1970, 9000)  # times outside of these could not be computed with
 
 
@@ -104,8 +105,8 @@ def delivery_in(environ: Environ) -> Delivery:
         body=b"",
         read_body=body_of(environ).read_whole,
         path=path_of(environ),
-        queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", ""),
-        task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", ""),
+        queue=header("HTTP_X_CLOUDTASKS_QUEUENAME", "")[:_LONGEST_NAME],
+        task_name=header("HTTP_X_CLOUDTASKS_TASKNAME", "")[:_LONGEST_NAME],
         attempt=Attempt(
             _number(header("HTTP_X_CLOUDTASKS_TASKRETRYCOUNT", "")),
             _number(header("HTTP_X_CLOUDTASKS_TASKEXECUTIONCOUNT", "")),
@@ -120,14 +121,15 @@ def _app_engine(environ: Environ) -> AppEngine:
     # App Engine forwards requests through a proxy.
     address = header("HTTP_X_APPENGINE_USER_IP") or header("REMOTE_ADDR", "")
     is_cron = header("HTTP_X_APPENGINE_CRON") == "true"
-    queue = header("HTTP_X_APPENGINE_QUEUENAME", "")
+    queue = header("HTTP_X_APPENGINE_QUEUENAME", "")[:_LONGEST_NAME]
     if not queue:
         return AppEngine(address, is_cron)
     attempt = Attempt(
         _number(header("HTTP_X_APPENGINE_TASKRETRYCOUNT", "")),
         _number(header("HTTP_X_APPENGINE_TASKEXECUTIONCOUNT", "")),
     )
-    return AppEngine(address, is_cron, queue, header("HTTP_X_APPENGINE_TASKNAME", ""), attempt)
+    task_name = header("HTTP_X_APPENGINE_TASKNAME", "")[:_LONGEST_NAME]
+    return AppEngine(address, is_cron, queue, task_name, attempt)
 
 
 def path_of(environ: Environ) -> str:

@@ -34,7 +34,7 @@ SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
 # A body within these can be computed with and enqueued again; options are within them, too.
-_LARGEST_COUNT = 2**63 - 1
+_LARGEST_COUNT, _MOST_READ = 2**63 - 1, 2**62
 _YEARS = (2, 9000)
 _LONGEST_WAIT = dt.timedelta(days=36_525)
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
@@ -163,6 +163,10 @@ class Envelope(NamedTuple):
             content["args"] = tuple(content["args"])
         try:
             _check(content)
+            # What is counted on from there has to fit into an entity.
+            count = content.get
+            if max(count("resumed", 0), count("attempts", 0), count("executions", 0)) > _MOST_READ:
+                raise DecodeError("the envelope counts more than a call can have come to")
             stowed = PayloadReference.read(reference) if tree["v"] == REFERENCE_VERSION else None
             return cls(**content, stowed=stowed)
         except TypeError as error:

@@ -104,6 +104,7 @@ def sandbox(
         ahead=lambda work: work,  # so that a test has only one thread
         time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
         repeating=clock.repeating,
+        wait=lambda _event, _seconds: None,  # the clock stands still, so the step is put off
     )
     with app.rewired(settings, sealing(adapters, settings)) as wiring:
         box = Sandbox(

@@ -186,6 +186,12 @@ class MemoryQueries:
         found = {ref: each for kept in self._kinds.values() for ref, each in kept.items()}
         return [as_found(query, found[ref]) if ref in found else None for ref in references]
 
+    def check_key(self, key: Any) -> None:
+        """Refuse what is not the complete key of an entity of the application."""
+        if getattr(key, "is_partial", True):
+            raise DeclarationError(f"{key!r:.200} is not a complete key of google.cloud.datastore.")
+        queries.check_key(key)
+
     def delete(self, entries: Sequence[object]) -> None:
         """Delete entries of any kind."""
         for kept, reference, _ in self._stored(entries):

@@ -14,7 +14,7 @@ from adjourn.errors import DeclarationError
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
-from adjourn.iteration.control import RunHandle
+from adjourn.iteration.run_handle import RunHandle
 from adjourn.ports import Adapters
 from adjourn.settings import Settings
 from adjourn.tasks.methods import Method, TaskClasses, undecorated

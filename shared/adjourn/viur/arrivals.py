@@ -12,7 +12,7 @@ from adjourn.application.wiring import Wiring
 from adjourn.errors import EncodeError, PermanentTaskFailure, StoreError, UnknownNameError
 from adjourn.execution.current_task import current_task
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.iteration.control import RunHandle
+from adjourn.iteration.run_handle import RunHandle
 from adjourn.requests.gate import Receiver
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import adjourn.iteration.bulk
 import adjourn.iteration.query_iter
 from adjourn.errors import DeclarationError, StoreError
-from adjourn.iteration.control import RunHandle
+from adjourn.iteration.run_handle import RunHandle
 from adjourn.viur.application import app
 from adjourn.viur.calls import DEFAULT_QUEUE
 from adjourn.viur.keys import is_entity, to_google_entry

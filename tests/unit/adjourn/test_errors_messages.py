@@ -246,8 +246,8 @@ ITERATIONS = [
     (
         lambda: iteration(on_resume=lambda self, data: None),
         "Reprice.on_resume would never be called: there is no such hook. There are load,"
-        " handle_entry, handle_batch, handle_error, handle_finish, on_start, on_pause, on_cancel,"
-        f" merge. {OWN}",
+        " handle_entry, handle_batch, dry_run_entry, handle_error, handle_finish, on_start,"
+        f" on_pause, on_cancel, merge. {OWN}",
     ),
     (
         lambda: iteration(batchsize=5),

@@ -112,6 +112,15 @@ def test_a_retry_header_that_is_no_sensible_number_counts_as_none(post, store, v
     assert letter["attempts"] == 1
 
 
+@pytest.mark.parametrize("header", ["QueueName", "TaskName"])
+def test_a_name_that_datastore_would_not_take_is_cut(post, store, header):
+    answer = post(body=b"{", headers={f"X-CloudTasks-{header}": "\xe9" * 5000})
+
+    assert answer.status_code == 200
+    ((_, letter),) = store.records.values()
+    assert len(letter["queue"].encode()) <= 1500
+
+
 def test_a_cron_call_enqueues_what_is_due(post, store, queue):
     answer = post("cron", path="/hourly")
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adjourn.errors import UnknownNameError
-from adjourn.iteration.control import RunHandle
 from adjourn.iteration.progress import RunState
-from adjourn.iteration.runs import Status
+from adjourn.iteration.run_handle import RunHandle
+from adjourn.iteration.status import Status
 from adjourn_local.console.actions import Action, perform
 from adjourn_local.console.formats import parse_time
 from adjourn_local.console.rendering import PREFIX, site_of

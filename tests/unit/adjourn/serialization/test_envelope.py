@@ -282,6 +282,15 @@ def test_a_field_that_could_not_be_computed_with_is_refused(codec, name, value):
         Envelope.decode(json.dumps({**body, name: codec.encode(value, name)}).encode(), codec)
 
 
+@pytest.mark.parametrize("name", ["resumed", "attempts", "executions"])
+def test_there_is_room_to_count_on(codec, name):
+    most = json.loads(envelope(**{name: 2**62}).encode(codec))
+
+    assert getattr(Envelope.decode(json.dumps(most).encode(), codec), name) == 2**62
+    with pytest.raises(DecodeError, match="counts more than a call can have come to"):
+        Envelope.decode(json.dumps({**most, name: 2**62 + 1}).encode(), codec)
+
+
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_field_of_a_wrong_type_is_refused(codec, name, value):
     with pytest.raises(EncodeError, match=f"^{name} of an envelope must be"):

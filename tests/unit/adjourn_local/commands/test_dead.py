@@ -63,7 +63,7 @@ def test_missing_settings_are_said(monkeypatch, capsys):
     assert status("list") == 2
     told = capsys.readouterr().err
     assert "ADJOURN_LOCATION is not set" in told
-    assert "`adjourn up` prints these" in told
+    assert "A laptop stack that was started here" in told
 
 
 def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():

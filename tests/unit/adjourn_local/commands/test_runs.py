@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from adjourn.iteration.progress import state_of
-from adjourn.iteration.runs import Run, Status
+from adjourn.iteration.runs import Run
 from adjourn.iteration.shards import Shard
+from adjourn.iteration.status import Status
 from adjourn_local.cli import main
 from adjourn_local.commands.run_display import display, pace, show_plain
 
@@ -23,7 +24,19 @@ SETTINGS = {
 }
 
 
-def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", age=0, **changes):
+def state(
+    *,
+    seconds=10,
+    done=(20, 0),
+    count=2,
+    errors=0,
+    waiting=0,
+    missing=0,
+    error="",
+    age=0,
+    tally=b"",
+    **changes,
+):
     at = NOON + dt.timedelta(seconds=seconds)
     run = {
         "id": "r",
@@ -44,7 +57,13 @@ def state(*, seconds=10, done=(20, 0), count=2, errors=0, waiting=0, error="", a
         Shard(run_id="r", number=n, query=b"{}", updated_at=at, done=each)
         for n, each in enumerate(done)
     ]
-    first = {"errors": errors, "waiting": waiting, "error": error}
+    first = {
+        "errors": errors,
+        "waiting": waiting,
+        "missing": missing,
+        "error": error,
+        "tally": tally,
+    }
     shards[0] = Shard.from_record("r", 0, {**shards[0].record(), **first})
     return state_of(Run(**run | changes), shards, at + dt.timedelta(seconds=age))
 
@@ -59,6 +78,8 @@ def drawn(seen):
     ("seen", "told"),
     [
         (state(), "20/100, 2.0/s, 0:00:40 left"),
+        (state(entities_per_second=2.5), "20/100, 2.0/s of at most 2.5/s, 0:00:40 left"),
+        (state(missing=2), "20/100, 2.0/s, 0:00:40 left, 2 missing"),
         (state(done=(0, 0)), "0/100"),
         (state(seconds=0), "20/100"),
         (state(errors=3, waiting=1), "20/100, 2.0/s, 0:00:40 left, 1 to be tried again, 3 errors"),
@@ -103,6 +124,16 @@ def test_the_display_has_a_bar_for_the_run_and_for_each_shard_under_way():
     assert lines[4:] == ["shards: 2 running, 1 waiting", r"last error: ValueError: \x1b[2J"]
 
 
+def test_a_dry_run_says_what_it_would_do():
+    seen = state(iteration="shop.Reprice (dry run)", tally=b'[{"delete": 1200, "leave": 3}, []]')
+
+    lines = drawn(seen)
+
+    assert lines[0] == "shop.Reprice (dry run) r"
+    assert lines[-1] == "would: delete 1,200, leave 3"
+    assert seen.iteration == "shop.Reprice"
+
+
 def test_a_run_in_one_shard_has_one_bar():
     lines = drawn(state(done=(20,), count=1))
 
@@ -140,6 +171,8 @@ def status(*arguments):
         (["watch", "a", "--every", "0"], "'0' is not a number from 1"),
         (["show", ""], "argument id: an id is empty"),
         (["pause", "a", ""], "argument id: an id is empty"),
+        (["pace", "a", "slow"], "'slow' is not a number, nor none"),
+        (["pace", "a"], "the following arguments are required: entities_per_second"),
         (["pause"], "Name runs by their ids, or choose them by --all, --iteration, --status."),
         (["pause", "a", "--all"], "Name runs by their ids, or choose them by --all"),
         (["cancel", "a"], "There is no terminal to ask for confirmation; give --yes."),
