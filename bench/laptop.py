@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adjourn.settings import Settings
+from adjourn_local.runtime.running_stack import find
 
 APP = """
 import os, socket
@@ -72,18 +73,15 @@ def laptop(*options: str) -> Iterator[Laptop]:
             text=True,
         )
         try:
-            yield Laptop(settings=_settings(process), ear=ear)
+            yield Laptop(settings=_settings(process, folder), ear=ear)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
 
 
-def _settings(process: subprocess.Popen[str]) -> Settings:
-    variables = {}
+def _settings(process: subprocess.Popen[str], folder: Path) -> Settings:
     for line in process.stdout or ():
-        if line.startswith("  export "):
-            name, value = line.removeprefix("  export ").strip().split("=", 1)
-            variables[name] = value
-        if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
-            return Settings.from_env(variables)
+        if line.startswith("adjourn is up "):
+            (stack,) = find(folder)
+            return Settings.from_env(stack.environment)
     raise SystemExit("adjourn up did not start")
