@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,17 @@ class Laptop:
     """A running stack whose application has one task, `bench_app.tell(number)`.
 
     Attributes:
-        settings: What leads an application to the stack.
+        variables: What leads an application to the stack.
         ear: Receives a datagram for each execution.
     """
 
-    settings: Settings
+    variables: Mapping[str, str]
     ear: socket.socket
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in the variables."""
+        return Settings.from_env(self.variables)
 
     def hear(self, times: int) -> None:
         """Wait for so many executions.
@@ -73,15 +78,15 @@ def laptop(*options: str) -> Iterator[Laptop]:
             text=True,
         )
         try:
-            yield Laptop(settings=_settings(process, folder), ear=ear)
+            yield Laptop(variables=_variables(process, folder), ear=ear)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
 
 
-def _settings(process: subprocess.Popen[str], folder: Path) -> Settings:
+def _variables(process: subprocess.Popen[str], folder: Path) -> Mapping[str, str]:
     for line in process.stdout or ():
         if line.startswith("adjourn is up "):
             (stack,) = find(folder)
-            return Settings.from_env(stack.environment)
+            return stack.environment
     raise SystemExit("adjourn up did not start")

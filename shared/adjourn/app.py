@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +15,13 @@ from adjourn.application.declarations import Declarations
 from adjourn.application.importing import unless_importing
 from adjourn.application.iteration_classes import IterationClasses
 from adjourn.application.wiring import Wiring
+from adjourn.concurrency import in_background
+from adjourn.errors import EnqueueError
 from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import WarningHook
 from adjourn.gcp import google_adapters
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
+from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHandler
@@ -167,6 +171,18 @@ class App(IterationClasses):
         for thread in threads if wait else ():
             thread.join()
 
+    def warm_up(self) -> None:
+        """Prepare the first call of this process in the background, and return at once.
+
+        Otherwise that call imports gRPC and Google's credentials, and looks for the latter. Call
+        this in the application's own processes, after they are forked.
+
+        Raises:
+            ConfigurationError: Settings are missing or wrong.
+        """
+        for thread in in_background(_connect, [self.wiring()]):
+            thread.start()
+
     def callable_task(self, cls: K) -> K:
         """Register a `CallableTask` class, which people may start if its `can_call` admits them.
 
@@ -273,3 +289,10 @@ class App(IterationClasses):
             yield self._wiring
         finally:
             self._wiring = before
+
+
+def _connect(wiring: Wiring) -> None:
+    try:
+        wiring.adapters.queue.connect()
+    except EnqueueError as error:  # the first call raises it, too
+        event("queue.unavailable", logging.WARNING, str(error), error=error)

@@ -1,14 +1,18 @@
 """What the core asks of Cloud Tasks, of the twin in memory and of the adapter alike."""
 
 import datetime as dt
+import subprocess
+import sys
 from dataclasses import replace
 
 import grpc
 import pytest
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
+from adjourn.gcp.channels import google_channel
 from adjourn.gcp.cloudtasks import CloudTaskQueue
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
@@ -253,6 +257,46 @@ class TestCloudTaskQueue(TaskQueueContract):
 
             with pytest.raises(EnqueueError, match="Cloud Tasks refused the call"):
                 subject.delete(subject.full_name("mail", "once"))
+
+    def test_connecting_loads_what_a_task_needs_and_not_googles_client(self):
+        program = (
+            "import sys\n"
+            "from dataclasses import replace\n"
+            "from adjourn.gcp.cloudtasks import CloudTaskQueue\n"
+            "from adjourn.ports import NewTask, Target\n"
+            "from adjourn.testing import SETTINGS\n"
+            "queue = CloudTaskQueue(replace(SETTINGS, tasks_host='127.0.0.1:1'))\n"
+            "queue.connect()\n"
+            "before = set(sys.modules)\n"
+            "queue._new('europe-west1', NewTask(Target.DEFERRED, 'send', 'mail', b'{}'))\n"
+            "print('grpc' in before, set(sys.modules) - before,"
+            " [m for m in sys.modules if m.startswith(('google.cloud.', 'google.api_core'))])\n"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+
+        assert done.stdout == "True set() []\n"
+
+    def test_a_channel_has_the_credentials_of_the_environment(self, monkeypatch):
+        made = []
+        monkeypatch.setattr(
+            "google.auth.transport.grpc.secure_authorized_channel",
+            lambda credentials, _request, target: made.append((credentials, target)),
+        )
+        monkeypatch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), "shop"))
+
+        google_channel("cloudtasks.googleapis.com")
+
+        ((credentials, target),) = made
+        assert isinstance(credentials, AnonymousCredentials)
+        assert target == "cloudtasks.googleapis.com:443"
+
+    def test_certificates_of_the_caller_are_left_to_googles_client(self, monkeypatch):
+        monkeypatch.setenv("GOOGLE_API_USE_CLIENT_CERTIFICATE", "true")
+
+        assert google_channel("cloudtasks.googleapis.com") is None
 
     def test_without_credentials_nothing_is_enqueued(self, monkeypatch, tmp_path):
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))

@@ -31,7 +31,6 @@ async def main():
         await asyncio.Event().wait()
 
 logging.basicConfig(stream=sys.stdout)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us without it
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main())
 """

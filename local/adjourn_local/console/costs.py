@@ -157,6 +157,9 @@ class _CountingQueue:
     def __init__(self, queue: TaskQueue) -> None:
         self._queue = queue
 
+    def connect(self) -> None:
+        self._queue.connect()
+
     def enqueue(self, task: NewTask) -> str:
         spend(tasks=1)
         return self._queue.enqueue(task)

@@ -1,4 +1,4 @@
-"""The task queue in Cloud Tasks, through Google's client."""
+"""The task queue in Cloud Tasks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from adjourn.clock import Clock, SystemClock
 from adjourn.concurrency import PerProcess, batches
 from adjourn.errors import EnqueueError, QueueNotFoundError, TaskExistsError, UnavailableError
 from adjourn.gcp.channels import local_channel
+from adjourn.gcp.task_messages import messages
+from adjourn.gcp.task_service import error_of, is_unknown_method, task_service, translated
 from adjourn.log import event
 from adjourn.ports import NewTask, Target, TaskState
 from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
 if TYPE_CHECKING:
-    from google.cloud.tasks_v2 import CloudTasksClient, CreateTaskRequest
+    from google.cloud.tasks_v2 import CloudTasksClient
 
 # Cloud Tasks rejects a call whose deadline lies more than 30 s ahead (Google's own bridge,
 # google/appengine/api/taskqueue/cloudtask.py, therefore waits 20 s).
@@ -79,7 +81,8 @@ class CloudTaskQueue:
     def __init__(self, settings: Settings, retry: UnavailableRetry | None = None) -> None:
         self._settings = settings
         self._retry_unavailable = retry or UnavailableRetry()
-        self._client = PerProcess(self._connect)
+        self._service = PerProcess(lambda: task_service(settings))
+        self._client = PerProcess(lambda: cloud_tasks_client(settings))
         self._has_batches = True
         self._regions = [*filter(None, (settings.location, settings.fallback_location))]
         self._urls = {
@@ -88,8 +91,12 @@ class CloudTaskQueue:
         }
 
     def client(self) -> CloudTasksClient:
-        """Return the client of this process."""
+        """Return Google's own client of this process, which adjourn itself does without."""
         return self._client()
+
+    def connect(self) -> None:
+        """Import gRPC, find the credentials and prepare the channel of this process."""
+        self._service()
 
     def enqueue(self, task: NewTask) -> str:
         """Create the task, with a token of the service account for the function's URL.
@@ -149,22 +156,20 @@ class CloudTaskQueue:
 
     def _request(self, region: str, tasks: Sequence[NewTask], timeout: float) -> Sequence[Result]:
         """Request the creation of tasks; an error of the whole request is the result of each."""
-        from google.api_core.exceptions import MethodNotImplemented
-
         requests = [self._new(region, task) for task in tasks]
         if len(tasks) > 1 and self._has_batches:
             try:
-                with _translated(requests[0].parent):
+                with translated(requests[0].parent):
                     return self._batch(requests, timeout)
             except EnqueueError as error:
-                if not isinstance(error.__cause__, MethodNotImplemented):
+                if not is_unknown_method(error):
                     return [error] * len(tasks)
                 self._has_batches = False
         results: list[Result] = []
         for request in requests:
             try:
-                with _translated(request.parent):
-                    created = self._client().create_task(request, timeout=timeout)
+                with translated(request.parent):
+                    created = self._service().create_task(request, timeout)
             except UnavailableError as error:
                 # Requests for the other tasks would only use up the remaining time.
                 return [*results, *[error] * (len(tasks) - len(results))]
@@ -174,20 +179,21 @@ class CloudTaskQueue:
                 results.append(created.name)
         return results
 
-    def _batch(self, requests: list[CreateTaskRequest], timeout: float) -> Sequence[Result]:
-        from google.api_core.exceptions import from_grpc_status
-
-        queue = requests[0].parent
-        done = self._client().batch_create_tasks(parent=queue, requests=requests, timeout=timeout)
-        if not done.operation.done:
+    def _batch(self, requests: list[Any], timeout: float) -> Sequence[Result]:
+        new, queue = messages(), requests[0].parent
+        request = new["BatchCreateTasksRequest"](parent=queue, requests=requests)
+        done = self._service().batch_create_tasks(request, timeout)
+        if not done.done:
             raise UnavailableError("Cloud Tasks did not finish a batch.")
-        failed, error = done.metadata.failed_requests, done.exception()
-        created = iter(() if error else done.result().tasks)
+        metadata = new["BatchCreateTasksMetadata"].FromString(done.metadata.value)
+        failed = {each.key: each.value for each in metadata.failed_requests}
+        response = new["BatchCreateTasksResponse"].FromString(done.response.value)
+        created = iter(response.tasks)
         return [
-            _ours(from_grpc_status(failed[index].code, failed[index].message), queue)
+            error_of(failed[index], queue)
             if index in failed
-            else _ours(error, queue)
-            if error
+            else error_of(done.error, queue)
+            if done.error.code
             else next(created).name
             for index in range(len(requests))
         ]
@@ -198,27 +204,33 @@ class CloudTaskQueue:
 
     def fetch(self, full_name: str) -> TaskState | None:
         """Return the state of a task, None if the service no longer has it."""
-        from google.api_core.exceptions import NotFound
-
-        with _translated(full_name):
-            try:
-                task = self._client().get_task(name=full_name, timeout=_TIMEOUT)
-            except NotFound:
-                return None
-        start = task.schedule_time.timestamp_pb().ToDatetime(tzinfo=dt.UTC)
+        request = messages()["GetTaskRequest"](name=full_name)
+        try:
+            task = self._persistently(self._service().get_task, request)
+        except QueueNotFoundError:
+            return None
+        start = task.schedule_time.ToDatetime(tzinfo=dt.UTC)
         status = task.last_attempt.response_status.message
         return TaskState(attempts=task.dispatch_count, last_status=status, next_start=start)
 
     def delete(self, full_name: str) -> bool:
         """Delete the task; return False if the service no longer has it."""
-        from google.api_core.exceptions import NotFound
-
-        with _translated(full_name):
-            try:
-                self._client().delete_task(name=full_name, timeout=_TIMEOUT)
-            except NotFound:
-                return False
+        request = messages()["DeleteTaskRequest"](name=full_name)
+        try:
+            self._persistently(self._service().delete_task, request)
+        except QueueNotFoundError:
+            return False
         return True
+
+    def _persistently(self, call: Callable[[Any, float], Any], request: Any) -> Any:
+        answers = []
+
+        def attempt(timeout: float) -> None:
+            with translated(request.name):
+                answers.append(call(request, timeout))
+
+        self._retry_unavailable(attempt, _TIMEOUT)
+        return answers[-1]
 
     def _queue(self, region: str, queue: str) -> str:
         return f"projects/{self._settings.project}/locations/{region}/queues/{queue}"
@@ -226,15 +238,12 @@ class CloudTaskQueue:
     def _name(self, region: str, task: NewTask) -> str:
         return f"{self._queue(region, task.queue)}/tasks/{task.name}" if task.name else ""
 
-    def _new(self, region: str, task: NewTask) -> CreateTaskRequest:
-        from google.cloud.tasks_v2 import CreateTaskRequest
-
-        # The bare message, since the client's wrappers take as long as the rest of a call.
-        request = CreateTaskRequest.pb()(parent=self._queue(region, task.queue))
+    def _new(self, region: str, task: NewTask) -> Any:
+        request = messages()["CreateTaskRequest"](parent=self._queue(region, task.queue))
         new, url = request.task, self._urls[task.target]
         new.name = self._name(region, task)
         new.http_request.url = f"{url}/{_path(task.label)}"
-        new.http_request.headers["Content-Type"] = "application/json"
+        new.http_request.headers.add(key="Content-Type", value="application/json")
         new.http_request.body = task.body
         new.http_request.oidc_token.service_account_email = self._settings.service_account
         new.http_request.oidc_token.audience = url
@@ -246,19 +255,7 @@ class CloudTaskQueue:
             new.retry_config.min_backoff.FromTimedelta(task.min_backoff)
         if task.max_backoff:
             new.retry_config.max_backoff.FromTimedelta(task.max_backoff)
-        wrapped: CreateTaskRequest = CreateTaskRequest.wrap(request)
-        return wrapped
-
-    def _connect(self) -> CloudTasksClient:
-        from google.cloud.tasks_v2 import CloudTasksClient
-
-        if not self._settings.tasks_host:
-            return CloudTasksClient()
-        # The client reads no emulator variable, so the channel is made here.
-        from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-
-        channel = local_channel(self._settings.tasks_host)
-        return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        return request
 
 
 def _path(label: str) -> str:
@@ -266,31 +263,14 @@ def _path(label: str) -> str:
     return "" if label == "list" else quote(label.replace("/", "."))
 
 
-@contextmanager
-def _translated(queue: str) -> Iterator[None]:
-    """Raise our own errors instead of Google's."""
-    from google.api_core.exceptions import GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
+def cloud_tasks_client(settings: Settings) -> CloudTasksClient:
+    """Return Google's own client, for what adjourn itself does not ask of Cloud Tasks."""
+    from google.cloud.tasks_v2 import CloudTasksClient
 
-    try:
-        yield
-    except (GoogleAPIError, GoogleAuthError) as error:
-        raise _ours(error, queue) from error
+    if not settings.tasks_host:
+        return CloudTasksClient()
+    # The client reads no emulator variable, so the channel is made here.
+    from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-
-def _ours(error: Exception, queue: str) -> EnqueueError:
-    """Return our own error for one of Google's."""
-    from google.api_core import exceptions as google
-
-    match error:
-        case google.AlreadyExists():
-            return TaskExistsError(str(error))
-        case google.NotFound():
-            return QueueNotFoundError(f"Queue {queue!r} does not exist: {error.message}")
-        case google.MethodNotImplemented():
-            pass  # a 5xx status, too, but a retry would not help
-        case (
-            google.Aborted() | google.TooManyRequests() | google.RetryError() | google.ServerError()
-        ):
-            return UnavailableError(f"Cloud Tasks is unavailable: {error}")
-    return EnqueueError(f"Cloud Tasks refused the call: {error}")
+    channel = local_channel(settings.tasks_host)
+    return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))

@@ -51,6 +51,13 @@ class TaskState:
 class TaskQueue(Protocol):
     """What adjourn needs of Cloud Tasks."""
 
+    def connect(self) -> None:
+        """Do what the first task of a process would have to wait for.
+
+        Raises:
+            EnqueueError: There are no credentials.
+        """
+
     def enqueue(self, task: NewTask) -> str:
         """Put a task on its queue and return its full name.
 

@@ -20,6 +20,10 @@ class SealingQueue:
     queue: TaskQueue
     sealer: Sealer
 
+    def connect(self) -> None:
+        """Prepare for the first task; see `TaskQueue.connect`."""
+        self.queue.connect()
+
     def enqueue(self, task: NewTask) -> str:
         """Seal a task and enqueue it; see `TaskQueue.enqueue`."""
         return self.queue.enqueue(self._sealed(task))

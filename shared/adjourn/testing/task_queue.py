@@ -58,6 +58,9 @@ class MemoryQueue:
         self.accepted: list[Queued] = []
         self.arrived: Callable[[], None] = lambda: None
 
+    def connect(self) -> None:
+        """Do nothing, since there is nobody to connect to."""
+
     def enqueue(self, task: NewTask) -> str:
         """Put a task on the queue.
 

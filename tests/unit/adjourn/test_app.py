@@ -9,7 +9,7 @@ from enum import Enum
 
 import pytest
 
-from adjourn import App, ConfigurationError, DeclarationError, QueryIter
+from adjourn import App, ConfigurationError, DeclarationError, EnqueueError, QueryIter
 from adjourn import app as app_module
 from adjourn.application.loading import load_app
 from adjourn.testing import SETTINGS, sandbox
@@ -317,3 +317,28 @@ def test_a_module_that_the_application_misses_is_told_as_it_is(tmp_path, monkeyp
         load_app({"ADJOURN_APP": "needy_shop:app"})
 
     assert "needy_shop" not in sys.modules
+
+
+def test_the_first_call_is_prepared_in_the_background(app, box):
+    connected, may_go_on = threading.Event(), threading.Event()
+
+    def connect():
+        assert may_go_on.wait(10)
+        connected.set()
+
+    box.queue.connect = connect
+    app.warm_up()
+
+    assert not connected.is_set()
+    may_go_on.set()
+    assert connected.wait(10)
+
+
+def test_what_cannot_be_prepared_is_told_and_ends_nothing(app, box, lines):
+    def connect():
+        raise EnqueueError("no credentials")
+
+    box.queue.connect = connect
+    app_module._connect(app.wiring())
+
+    assert [line["event"] for line in lines()] == ["queue.unavailable"]
