@@ -21,7 +21,7 @@ PARENT = "projects/adjourn-local/locations/europe-west1"
 QUEUE = f"{PARENT}/queues/durable"
 
 CHILD = """
-import asyncio, contextlib, json, logging, signal, sys
+import asyncio, contextlib, json, logging, sys
 from pathlib import Path
 from adjourn_local.runtime.stack import Stack
 
