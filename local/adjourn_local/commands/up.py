@@ -191,8 +191,9 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
         f"  IAM                                             {_iam(stack)}",
-        "Set these where your application runs:",
-        *(f"  export {name}={value}" for name, value in stack.environment().items()),
+        "In another terminal, in this folder:",
+        "  adjourn exec -- COMMAND                         runs a program that finds this stack",
+        "  adjourn env                                     prints the variables that lead to it",
     ]
     return "\n".join(lines)
 
