@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
     from adjourn.execution.current_task import Call
+    from adjourn.flow.admission import Admission
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
@@ -147,7 +148,7 @@ class Wiring:
             payloads=self._payloads,
             markers=self._markers,
             retry_warnings=self._retry_warnings,
-            executor=self._executor(),
+            executor=self._executor,
             on_periodic=self._note_periodic,
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
@@ -160,6 +161,7 @@ class Wiring:
 
         return opening(receiver, self._adapters, self.settings, self._dead_letters)
 
+    @cached_property
     def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
         from adjourn.execution.crash_watch import CrashWatch  # noqa: PLC0415
@@ -179,7 +181,16 @@ class Wiring:
             dead_letters=self._dead_letters,
             resumption=resumption,
             watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
+            admit=lambda *delivered: self.admission(*delivered),  # noqa: PLW0108 - made on first use
         )
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Lets calls run within the limits of their flows."""
+        from adjourn.flow.admission import Admission  # noqa: PLC0415 - for limited calls
+
+        executor = self._executor
+        return Admission(tasks=self._declared.tasks, executor=executor, lease=executor.longest)
 
     def _follow(self, call: Call, task: str) -> None:
         if unique := call.envelope.unique:

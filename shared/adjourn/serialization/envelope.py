@@ -71,6 +71,7 @@ class Envelope(NamedTuple):
             that of a task may.
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
+        flow: Its keys, one for each flow of its task.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Envelope(NamedTuple):
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
+    flow: tuple[str, ...] = ()
 
     @property
     def identity(self) -> CallIdentity:
@@ -229,6 +231,10 @@ def _is_name(value: object) -> bool:
         return False
 
 
+def _is_key(value: object) -> bool:
+    return value == "" or _is_name(value)
+
+
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _LARGEST_COUNT
 
@@ -259,6 +265,11 @@ _RULES = (
         "an id, or ''",
     ),
     (("args",), lambda value: type(value) is tuple, "a tuple"),
+    (
+        ("flow",),
+        lambda value: type(value) is tuple and all(map(_is_key, value)),
+        "a tuple of texts of up to 500 bytes",
+    ),
     (("kwargs", "context"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
     (

@@ -160,7 +160,7 @@ class Enqueuer:
     ) -> _Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
-        check_arguments(task.name, task.function, args, kwargs)
+        accepted = check_arguments(task.name, task.function, args, kwargs)
         eta = options.start(now, self.adapters.chance())
         call = call or self.adapters.new_id()
         marker = self.markers.put(call, options.transaction, eta)
@@ -183,10 +183,17 @@ class Enqueuer:
             unique=(name or "") if unique else "",
             user_start=user_start,
             context=self.propagator.capture(),
+            flow=self._flow_keys(task, accepted) if options.flow else (),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.
         start = max(eta or now, now + FIRST_WAIT) if marker else eta
         return self._with_task(envelope, name=name, eta=start)
+
+    def _flow_keys(self, task: Task[..., Any], accepted: BoundArguments) -> tuple[str, ...]:
+        from adjourn.flow.limits import keys_of  # noqa: PLC0415 - for limited calls
+
+        options = task.defaults
+        return keys_of(task.name, options.flow or (), accepted, options.flow_key, self.codec)
 
     def _unique_call(self, task: Task[..., Any], accepted: BoundArguments) -> UniqueCall:
         options = task.defaults
