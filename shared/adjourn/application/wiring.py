@@ -190,7 +190,7 @@ class Wiring:
         from adjourn.flow.admission import Admission  # noqa: PLC0415 - for limited calls
 
         executor = self._executor
-        return Admission(tasks=self._declared.tasks, executor=executor, lease=executor.longest)
+        return Admission(tasks=self._declared.tasks, executor=executor, longest=executor.longest)
 
     def _follow(self, call: Call, task: str) -> None:
         if unique := call.envelope.unique:

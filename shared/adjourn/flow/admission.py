@@ -29,6 +29,8 @@ from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
 _PATIENCE = 5  # transactions that may lose to contention before a permit is left to its lease
+_COMMIT = dt.timedelta(seconds=10)
+_RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
 # Of a flow that is not declared any more, whose calls still wait.
 _UNLIMITED = Flow(concurrency=1_000_000)
 
@@ -42,12 +44,12 @@ class Admission:
     Attributes:
         tasks: The declared tasks.
         executor: Runs calls.
-        lease: Returns how long an attempt at a call may take.
+        longest: Returns how long an attempt at a call may take.
     """
 
     tasks: Registry[Task[..., Any]]
     executor: CallExecutor
-    lease: Callable[[Call], dt.timedelta]
+    longest: Callable[[Call], dt.timedelta]
 
     def __call__(
         self, call: Call, task: Task[..., Any], run: Callable[[Call], Outcome | None]
@@ -65,7 +67,7 @@ class Admission:
         places = self._places(call, task)
         visit = self._visit(call)
         entry = self._entry(places, visit)
-        if entry in {Entry.RUNS, Entry.RUNS_AFTER_WAIT}:
+        if entry in _RUNS:
             return self._run(call, places, visit, run, has_waited=entry is Entry.RUNS_AFTER_WAIT)
         name = call.envelope.task
         if entry is Entry.WAITS:
@@ -119,7 +121,8 @@ class Admission:
             call=envelope.identity,
             holder=adapters.new_id(),
             resumed=envelope.resumed,
-            until=adapters.clock.now() + self.lease(call) + SKEW,
+            # For the clocks of others, and for the time that the commit takes.
+            lease=self.longest(call) + SKEW + _COMMIT,
             queue=call.delivery.queue or envelope.queue,
             parked=partial(self._parked, call),
         )
@@ -128,12 +131,17 @@ class Admission:
         def work(session: Session) -> Entry:
             return session.enter(visit)
 
+        clock = self._adapters.clock
+        began = clock.now()
         try:
             entry: Entry = self._combined(places, work)
-        except StoreError:
+        except (StoreError, EnqueueError):
             # It may have been written nevertheless, and would be in the way until its lease ends.
             self._leave(places, visit, has_waited=False, is_over=False)
             raise
+        if entry in _RUNS and clock.now() - began > _COMMIT:
+            self._leave(places, visit, has_waited=False, is_over=False)
+            raise StoreError("A permit came so late that the call might outlive it.")
         return entry
 
     def _run(

@@ -49,7 +49,7 @@ class Visit:
         call: The call.
         holder: Id of the delivery.
         resumed: How often the call was enqueued again before this task.
-        until: When its permit ends by itself.
+        lease: How long its permit lasts if it is not given back.
         queue: Short name of its queue.
         parked: Returns its record if it has to wait, from its present one.
     """
@@ -57,7 +57,7 @@ class Visit:
     call: CallIdentity
     holder: str
     resumed: int
-    until: dt.datetime
+    lease: dt.timedelta
     queue: str
     parked: Callable[[CallRecord], CallRecord]
 
@@ -122,8 +122,9 @@ class Session:
             if not state.is_open_to(call, limit, has_waited=has_waited):
                 self._park(number, visit, record or CallRecord(), in_front=has_waited)
                 return Entry.WAITS
+        permit = Permit(call, self._now + visit.lease, visit.holder)
         for number, state in enumerate(states):
-            self._change(number, state.entered(Permit(call, visit.until, visit.holder)))
+            self._change(number, state.entered(permit))
         return Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
 
     def _park(self, number: int, visit: Visit, record: CallRecord, *, in_front: bool) -> None:

@@ -139,6 +139,7 @@ WRITTEN = {
         unique="0b1c",
         context={"user": "anna"},
     ),
+    "v1-written-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
