@@ -20,13 +20,13 @@ from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import limited
 from tests.chaos.world import Ear, dead_letters
 
-CALLS = int(os.environ.get("CHAOS_FLOW", "300"))
+CALLS = int(os.environ.get("CHAOS_FLOW", "150"))
 KEYS = max(10, CALLS // 100)
 KILLS = max(3, CALLS // 1000)
 LIMIT = 2
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, seed=7)
 PATIENCE = 120.0  # seconds in which something new has to happen
-QUIET = 2.0  # then time passes, so that leases of dead processes end
+QUIET = 1.0  # then time passes, so that leases of dead processes end
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,9 @@ def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> Non
         now = time.monotonic()
         if ear.listen():
             heard = now
-            windows.take(*ear.flows[taken])
-            taken += 1
+            for each in ear.flows[taken:]:
+                windows.take(*each)
+            taken = len(ear.flows)
         elif now - max(heard, jumped) > QUIET:
             let_time_pass()
             jumped = now
