@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, source, stack),
         verbose=options.verbose,
+        service=options.serve or "",
     )
     log.functions = [stack.ports.url(name) for name in NAMES]
     if not options.memory:
