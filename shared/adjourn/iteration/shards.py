@@ -179,7 +179,8 @@ class Shard(NamedTuple):
 
     def progressed(self, now: dt.datetime) -> Shard:
         """Return the shard after entities were handled."""
-        return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0, suspect=b"", suspected=0)
+        unsuspected = self._replace(suspect=b"", suspected=0, deaths=0, refusals=0)
+        return unsuspected._replace(progressed_at=now, updated_at=now)
 
     def interrupted(
         self, before: Shard, now: dt.datetime, error: str, *, is_refusal: bool
