@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import BoundArguments
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from adjourn.concurrency import batches, in_threads
+from adjourn.coroutines import is_on_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.names import numbered
 from adjourn.ports import Adapters, NewTask, Target
@@ -22,9 +23,12 @@ from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
 from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.task import Task
 from adjourn.tasks.unique import unique_call
+
+T = TypeVar("T", bound=Task[..., Any])
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
@@ -49,7 +53,11 @@ class _Prepared(NamedTuple):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Enqueuer:
-    """Turns calls into tasks on a queue."""
+    """Turns calls into tasks on a queue.
+
+    Attributes:
+        told: The tasks of which it was told that they are enqueued on an event loop.
+    """
 
     adapters: Adapters
     settings: Settings
@@ -59,6 +67,7 @@ class Enqueuer:
     payloads: LargePayloads
     unique_calls: UniqueCalls
     call_records: CallRecords
+    told: set[str] = field(default_factory=set)
 
     def enqueue(
         self,
@@ -84,6 +93,8 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             DeclarationError: The call is unique and made inside a transaction.
         """
+        if is_on_loop():
+            tell_blocking(task, self.told, "await {}.adefer(...)")
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
         name = task.defaults.call_name
@@ -119,6 +130,8 @@ class Enqueuer:
 
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of arguments; see `Task.imap`."""
+        if is_on_loop():
+            tell_blocking(task, self.told, "async for result in {}.amap(...)")
         if task.defaults.unique_by is not None:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 
@@ -135,6 +148,16 @@ class Enqueuer:
             return len(one.task.body) if isinstance(one, _Prepared) else 0
 
         return in_threads(self._create_many, batches(prepared(), size))
+
+    def in_transaction(self, task: T) -> T:
+        """Return a task whose calls depend on the transaction that is open here, if one is.
+
+        A transaction is open for a thread, and the call may be made in another one.
+        """
+        transaction = self.markers.transaction(task.defaults.transaction)
+        if transaction is None or transaction is task.defaults.transaction:
+            return task
+        return task.with_defaults(task.defaults.changed(transaction=transaction))
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Enqueue a delivered call again, under a name that only this resumption has.
