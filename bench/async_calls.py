@@ -54,8 +54,7 @@ wsgi = adjourn.web.wsgi(app)
 """
 _SERVERS = {
     "asgi": ("uvicorn", "--log-level", "warning", "--port", "{port}", "web_app:asgi"),
-    "wsgi": ("gunicorn", "--threads", "8", "--log-level", "warning", "-b", "127.0.0.1:{port}")
-    + ("web_app:wsgi",),
+    "wsgi": ("gunicorn", "--threads", "8", "-b", "127.0.0.1:{port}", "web_app:wsgi"),
 }
 _ROWS = (
     ("asgi", "later", "ASGI, async def"),
@@ -75,9 +74,11 @@ def main(rounds: int) -> None:
 
 def _measure(server: str, name: str) -> float:
     (port,) = find_free(1)
-    with laptop("--memory", "--serve", f"http://127.0.0.1:{port}") as stack:
-        with _serving(server, port, stack):
-            return asyncio.run(_timed(stack, name))
+    with (
+        laptop("--memory", "--serve", f"http://127.0.0.1:{port}") as stack,
+        _serving(server, port, stack),
+    ):
+        return asyncio.run(_timed(stack, name))
 
 
 async def _timed(stack: Laptop, name: str) -> float:

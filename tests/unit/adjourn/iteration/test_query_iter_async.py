@@ -91,7 +91,7 @@ def test_batches_and_pauses_may_be_async(app, box, things, ran):  # noqa: ARG001
 
     dry = walk.start(QUERY, dry_run=True)
     box.drain()
-    assert dry.fetch().would == {"handle": 6}
+    assert dry.fetch().dry_run.counts == {"handle": 6}
 
 
 def left(app, run):
