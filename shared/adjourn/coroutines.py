@@ -88,7 +88,11 @@ async def _carried_out(
         async with limit:
             return await coroutine, None
     except BaseException as failure:  # noqa: BLE001 - it is raised where the result is waited for
-        return None, error() if limit.expired() else failure
+        if not limit.expired():
+            return None, failure
+        raised = error()
+        raised.__cause__ = failure  # it tells where the coroutine was
+        return None, raised
 
 
 _runner = PerProcess(CoroutineRunner)

@@ -56,10 +56,11 @@ def test_what_a_coroutine_raises_reaches_the_thread_and_leaves_the_loop_alone(er
 def test_what_takes_too_long_is_cancelled_and_may_clean_up():
     ended = []
 
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLong) as caught:
         finished(forever(ended), 0.01, TooLong)
 
     assert ended == ["cleaned up"]
+    assert "in forever" in "".join(traceback.format_exception(caught.value))
 
 
 def test_what_goes_on_all_the_same_is_not_waited_for(monkeypatch):
