@@ -190,12 +190,11 @@ def test_a_name_that_cannot_be_stored_is_refused(app, report, name):
         app.schedules.put(name, report, args=(1,), interval=HOUR)
 
 
-def test_without_a_cron_name_that_serves_them_none_is_put(app):
-    @app.deferred(name="task")
-    def task():
-        pass
+def test_without_a_cron_name_that_serves_them_none_is_put():
+    app = adjourn.App()
+    task = app.deferred(name="task")(lambda: None)
 
-    with pytest.raises(DeclarationError, match=r"app.schedules.serve\(\)"):
+    with sandbox(app), pytest.raises(DeclarationError, match=r"app.schedules.serve\(\)"):
         app.schedules.put("one", task, interval=HOUR)
     assert app.cron_names() == frozenset()
 
