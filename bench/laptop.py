@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from adjourn.settings import Settings
+from adjourn_local.runtime.running_stack import find
 
 APP = """
 import os, socket
@@ -36,7 +37,7 @@ class Laptop:
         ear: Receives a datagram for each execution.
     """
 
-    variables: dict[str, str]
+    variables: Mapping[str, str]
     ear: socket.socket
 
     @property
@@ -82,18 +83,15 @@ def laptop(*options: str, more: str = "") -> Iterator[Laptop]:
             text=True,
         )
         try:
-            yield Laptop(variables=_variables(process), ear=ear)
+            yield Laptop(variables=_variables(process, folder), ear=ear)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
 
 
-def _variables(process: subprocess.Popen[str]) -> dict[str, str]:
-    variables = {}
+def _variables(process: subprocess.Popen[str], folder: Path) -> Mapping[str, str]:
     for line in process.stdout or ():
-        if line.startswith("  export "):
-            name, value = line.removeprefix("  export ").strip().split("=", 1)
-            variables[name] = value
-        if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
-            return variables
+        if line.startswith("adjourn is up "):
+            (stack,) = find(folder)
+            return stack.environment
     raise SystemExit("adjourn up did not start")

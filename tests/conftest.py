@@ -1,9 +1,15 @@
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from adjourn_local.runtime.loop import LoopThread
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end this process and those that it starts: a shell's background job ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

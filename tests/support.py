@@ -1,9 +1,11 @@
 """What several test modules need: servers on free loopback ports, over real sockets."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -101,3 +103,18 @@ def _told(error: GoogleAPICallError) -> tuple[str, str]:
         return error.grpc_status_code.name, error.message
     content = error.response.json()["error"]
     return content["status"], content["message"]
+
+
+def variables_of(pid: int, folder: Path) -> dict[str, str]:
+    """Return the variables that lead to an `adjourn up` which says that it is up.
+
+    Args:
+        pid: Its process, or that of a program which has started it as the only one there.
+        folder: Where it was started.
+    """
+    stacks = folder / ".adjourn" / "stacks"
+    file = stacks / f"{pid}.json"
+    if not file.exists():
+        (file,) = stacks.glob("*.json")
+    environment: dict[str, str] = json.loads(file.read_text())["environment"]
+    return environment

@@ -170,7 +170,7 @@ def _raise_in(thread: int, error: type[BaseException]) -> bool:
 
 
 def watched_limits() -> TimeLimits:
-    """Return limits that a thread watches, for as long as the process lives."""
+    """Return limits that a thread watches, as long as the process lives."""
     limits = TimeLimits()
     threading.Thread(target=limits.watch, name="adjourn-time", daemon=True).start()
     return limits
@@ -192,11 +192,12 @@ def is_stopping() -> bool:
     """Whether the server of this process was told to stop and only finishes its requests.
 
     Cloud Run sends SIGTERM and kills the instance ten seconds later
-    (https://cloud.google.com/run/docs/container-contract). gunicorn handles the signal in the main
-    thread, by a method of its worker that clears the worker's `alive`.
+    (https://cloud.google.com/run/docs/container-contract). A method handles it, of gunicorn's
+    worker, which clears its `alive`, or of uvicorn's server, which sets its `should_exit`.
     """
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(worker, "alive", True) is False
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    is_ending = getattr(server, "should_exit", False) is True
+    return is_ending or getattr(server, "alive", True) is False
 
 
 def ahead(work: Callable[[], T]) -> Callable[[], T]:

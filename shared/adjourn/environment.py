@@ -110,6 +110,7 @@ _READERS: Mapping[str, Reader] = {
     "deferred_url": _url("ADJOURN_DEFERRED_URL"),
     "queryiter_url": _url("ADJOURN_QUERYITER_URL"),
     "cron_url": _url("ADJOURN_CRON_URL"),
+    "service_url": _url("ADJOURN_SERVICE_URL"),
     "service_account": _text("ADJOURN_SERVICE_ACCOUNT"),
     "callers": _texts("ADJOURN_CALLERS"),
     "audiences": _texts("ADJOURN_AUDIENCES"),

@@ -35,6 +35,7 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
 _LONGEST_DATASTORE_TIMEOUT = 60  # Google's own limit for a call
+PREFIX = "/_adjourn"  # of the functions' paths in an own service
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -62,6 +63,7 @@ _REQUIRED: Mapping[str, str] = {
     "cron_url": "the URL of the cron function",
     "service_account": "the account whose identity tasks carry",
 }
+_FUNCTION_URLS = ("deferred_url", "queryiter_url", "cron_url")
 # Variables of which each platform sets at least one.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     Platform.CLOUD_RUN_IAM: ("K_SERVICE",),
@@ -83,6 +85,10 @@ class Settings:
         deferred_url: Base URL of the deferred function (`ADJOURN_DEFERRED_URL`).
         queryiter_url: Base URL of the queryiter function (`ADJOURN_QUERYITER_URL`).
         cron_url: Base URL of the cron function (`ADJOURN_CRON_URL`).
+        service_url: URL of an own service under which `adjourn.web` serves the functions, with the
+            prefix, such as `https://shop.example/_adjourn` (`ADJOURN_SERVICE_URL`). The URLs of
+            functions that are not set are below it; tokens for what is below it are for its origin,
+            as Cloud Run's IAM wants them.
         service_account: Account whose token tasks and jobs carry (`ADJOURN_SERVICE_ACCOUNT`).
         callers: Accounts that may call the functions (`ADJOURN_CALLERS`, comma separated); the
             service account if empty.
@@ -132,6 +138,7 @@ class Settings:
     cron_url: str
     service_account: str
     fallback_location: str = ""
+    service_url: str = ""
     job_location: str = ""
     callers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
@@ -159,7 +166,9 @@ class Settings:
         Raises:
             ConfigurationError: Some are missing or wrong; the message lists all of them.
         """
-        values: Mapping[str, Any] = dict.fromkeys(_REQUIRED, "") | environment.read(environ)
+        read: Mapping[str, Any] = environment.read(environ)
+        own = _urls_below(read["service_url"]) if "service_url" in read else {}
+        values: Mapping[str, Any] = {**dict.fromkeys(_REQUIRED, ""), **own, **read}
         settings = cls(**values)
         unknown = environment.unknown(environ)
         _refuse([*unknown, *settings.mistakes(), *settings._misplaced(environ)])
@@ -194,7 +203,7 @@ class Settings:
                 yield f"{each.name}={value!r:.80} must be a tuple of str."
 
     def _wrong_addresses(self) -> Iterator[str]:
-        for name in ("deferred_url", "queryiter_url", "cron_url", "keys_url"):
+        for name in (*_FUNCTION_URLS, "keys_url", "service_url"):
             url = getattr(self, name)
             if url and not is_safe_url(url):
                 wanted = "an https:// URL (http:// on loopback only)"
@@ -274,11 +283,22 @@ class Settings:
 
     def accepted_audiences(self, own_url: str) -> frozenset[str]:
         """Return the audiences that a function at `own_url` accepts."""
-        return frozenset((own_url, *self.audiences))
+        return frozenset((own_url, self.audience_of(own_url), *self.audiences))
+
+    def audience_of(self, url: str) -> str:
+        """Return the audience of tokens for the function at a URL: itself, or an own service.
+
+        https://cloud.google.com/run/docs/authenticating/service-to-service
+        """
+        if not self.service_url or not url.startswith(f"{self.service_url}/"):
+            return url
+        scheme, host, *_ = urlsplit(url)
+        return f"{scheme}://{host}"
 
     def _service_audiences(self) -> frozenset[str]:
-        urls = (self.deferred_url, self.queryiter_url, self.cron_url, *self.audiences)
-        return frozenset(url.rstrip("/") for url in urls)
+        urls = [getattr(self, name) for name in _FUNCTION_URLS]
+        own = (*urls, *map(self.audience_of, urls), *self.audiences)
+        return frozenset(url.rstrip("/") for url in own)
 
     def _misplaced(self, environ: Mapping[str, str]) -> list[str]:
         signs = _SIGNS.get(self.platform, ())
@@ -286,6 +306,10 @@ class Settings:
             return []
         missing = " or ".join(signs)
         return [f"ADJOURN_PLATFORM={self.platform} is only for where {missing} is set; remove it."]
+
+
+def _urls_below(service_url: str) -> dict[str, str]:
+    return {name: f"{service_url}/{name.removesuffix('_url')}" for name in _FUNCTION_URLS}
 
 
 def _refuse(mistakes: list[str]) -> None:

@@ -1,7 +1,6 @@
 """A laptop stack in processes of its own, which can be killed and started again with its state."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import requests
 
+from tests.support import variables_of
+
 FAULTS = "duplicates=0.1,lost-answers=0.1,errors=0.05,reorder=0.05,seed=7"
 FUNCTIONS = ("deferred", "cron", "queryiter")
 COMMAND = (
@@ -23,7 +24,6 @@ COMMAND = (
 
 _START = 60.0  # seconds, on a machine that does other things as well
 _MOMENT = 0.05
-_VARIABLE = re.compile(r"  export ([A-Z_]+)=(.*)")
 
 
 class StackProcess:
@@ -113,10 +113,9 @@ class StackProcess:
                 if " fault_injected " in line:
                     words = line.split(" fault_injected ")[1].partition(": ")[0].split()
                     self.injected.update(word.partition("=")[0] for word in words)
-                elif found := _VARIABLE.match(line):
-                    self.environment[found[1]] = found[2].rstrip()
-                    if found[1] == "GOOGLE_CLOUD_PROJECT":  # the last one
-                        self._is_up.set()
+                elif "adjourn is up for " in line:
+                    self.environment = variables_of(process.pid, Path.cwd())
+                    self._is_up.set()
 
     def _wait_until_free(self, port: int) -> None:
         for _ in range(int(_START / _MOMENT)):

@@ -228,7 +228,7 @@ FAULTS: dict[str, tuple[Callable[[World], Any], str, str]] = {
     "a setting that is missing": (
         lambda world: world.environ.pop("ADJOURN_LOCATION"),
         "settings: ADJOURN_LOCATION is not set",
-        "export ADJOURN_LOCATION=...; `adjourn up` prints",
+        "export ADJOURN_LOCATION=...; `adjourn env` prints",
     ),
     "a setting that is misspelt": (
         lambda world: world.environ.update(ADJOURN_QEUE="mail"),

@@ -23,10 +23,9 @@ from examples.packages.rows import CSV, BadRow, read
 ROOT = Path(__file__).resolve().parents[2]
 # The demo as `make demo` starts it, with a few rows.
 FEW = """
-import signal, sys
+import sys
 from pathlib import Path
 from examples.packages import __main__, demo
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 demo.CSV = Path(sys.argv.pop())
 sys.exit(__main__.main())
 """

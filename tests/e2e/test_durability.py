@@ -21,7 +21,7 @@ PARENT = "projects/adjourn-local/locations/europe-west1"
 QUEUE = f"{PARENT}/queues/durable"
 
 CHILD = """
-import asyncio, contextlib, json, logging, signal, sys
+import asyncio, contextlib, json, logging, sys
 from pathlib import Path
 from adjourn_local.runtime.stack import Stack
 
@@ -31,7 +31,6 @@ async def main():
         await asyncio.Event().wait()
 
 logging.basicConfig(stream=sys.stdout)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us without it
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main())
 """

@@ -21,7 +21,7 @@ from google.cloud import datastore, scheduler_v1, tasks_v2
 
 import adjourn
 from adjourn_local.cli import main
-from tests.support import refused
+from tests.support import refused, variables_of
 
 APP = "tests.e2e.application:app"
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,19 +41,16 @@ def note():
 
 
 class Up:
-    """A running `adjourn up` and the variables that it printed."""
+    """A running `adjourn up` and the variables that lead to it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self.process = process
-        self.variables: dict[str, str] = {}
         self.said: list[str] = []
         assert process.stdout
         for line in process.stdout:
             self.said.append(line)
-            if line.startswith("  export "):
-                name, value = line.removeprefix("  export ").strip().split("=", 1)
-                self.variables[name] = value
-            if line.startswith("  export GOOGLE_CLOUD_PROJECT"):
+            if "adjourn is up for " in line:
+                self.variables = variables_of(process.pid, folder)
                 return
         raise AssertionError("".join(self.said))
 
@@ -77,7 +74,7 @@ def up(
         start_new_session=True,  # a terminal sends Ctrl-C to a group of processes
     )
     try:
-        yield Up(process)
+        yield Up(process, cwd)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

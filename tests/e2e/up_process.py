@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 import adjourn
 from adjourn.settings import Settings
+from tests.support import variables_of
 
 LOCATION = "projects/adjourn-local/locations/europe-west1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,10 +48,11 @@ def wait(pipe):
 
 
 class Up:
-    """A running stack: its lines so far, and the variables that it printed."""
+    """A running stack: its lines so far, and the variables that lead to it."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self.process = process
+        self._folder = folder
         self.lines: list[str] = []
         self.has_ended = False
         self._grown = threading.Condition()
@@ -68,13 +71,13 @@ class Up:
         return found()[count - 1]
 
     def ready(self) -> "Up":
-        self.find("export GOOGLE_CLOUD_PROJECT")
+        self.find("adjourn is up for ")
         return self
 
-    @property
+    @cached_property
     def variables(self) -> Mapping[str, str]:
-        lines = [line.split("export ", 1)[1] for line in self.lines if "  export " in line]
-        return dict(line.split("=", 1) for line in lines)
+        self.ready()
+        return variables_of(self.process.pid, self._folder)
 
     def call(self, name: str, *args: object, **options: Any) -> adjourn.TaskHandle:
         """Enqueue a call of the application's function."""
@@ -128,7 +131,7 @@ def up(folder: Path, *options: str, app: str = "shop:app", **environment: str) -
         stderr=subprocess.STDOUT,
         text=True,
     )
-    running = Up(process)
+    running = Up(process, folder)
     try:
         yield running
     finally:

@@ -17,8 +17,8 @@ SHARED = ROOT / "shared" / "adjourn"
 def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     function = plan.resources()['google_cloudfunctions2_function.main["deferred"]']
     given = set(function["service_config"][0]["environment_variables"])
-    # Custom addresses, people, other keys and local servers are for those who have them.
-    optional = {"audiences", "people_audiences", "keys_url", "revision"}
+    # Own services and addresses, people, other keys and local servers are for those who have them.
+    optional = {"audiences", "people_audiences", "keys_url", "revision", "service_url"}
     optional |= {"tasks_host", "scheduler_host", "cleanup"}
     optional |= {"envelope_key", "envelope_seal", "envelope_required"}
 

@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
         application=lambda: _application(options.app, source, stack),
         verbose=options.verbose,
+        service=options.serve or "",
     )
     log.functions = [stack.ports.url(name) for name in NAMES]
     if not options.memory:
@@ -190,8 +191,9 @@ def _greeting(stack: Stack, options: argparse.Namespace) -> str:
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
         f"  IAM                                             {_iam(stack)}",
-        "Set these where your application runs:",
-        *(f"  export {name}={value}" for name, value in stack.environment().items()),
+        "In another terminal, in this folder:",
+        "  adjourn exec -- COMMAND                         runs a program that finds this stack",
+        "  adjourn env                                     prints the variables that lead to it",
     ]
     return "\n".join(lines)
 

@@ -3,7 +3,9 @@
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from adjourn.settings import PREFIX, is_safe_url
 from adjourn_local.commands.arguments import add_allowed_hosts, duration
 from adjourn_local.datastore import Concurrency
 from adjourn_local.http.faults import NO_FAULTS, Faults, parse
@@ -21,6 +23,14 @@ def add_options(up: argparse.ArgumentParser) -> None:
         type=_port,
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
+    )
+    up.add_argument(
+        "--serve",
+        type=_service_url,
+        metavar="URL",
+        help="call a server of your own that serves the functions (adjourn.web), such as"
+        f" http://127.0.0.1:8000, instead of starting them; its prefix is {PREFIX} unless the URL"
+        " has one",
     )
     add_allowed_hosts(up)
     up.add_argument(
@@ -133,6 +143,13 @@ def _port(text: str) -> int:
     if port and not 1024 <= port <= 65530:  # noqa: PLR2004 - unprivileged, with room for five
         raise argparse.ArgumentTypeError(f"{text} is not 0 or from 1024 to 65530")
     return port
+
+
+def _service_url(text: str) -> str:
+    url = text.rstrip("/")
+    if not is_safe_url(url):
+        raise argparse.ArgumentTypeError(f"{text} is not http://127.0.0.1:PORT or an https:// URL")
+    return url if urlsplit(url).path else f"{url}{PREFIX}"
 
 
 def _debugpy_port(text: str) -> int:

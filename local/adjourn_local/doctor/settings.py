@@ -13,7 +13,7 @@ SUBJECT, APPLICATION = "settings", "application"
 
 _VARIABLE = re.compile(r"^(ADJOURN_[A-Z_]+|CLOUD[A-Z_]+)")
 _SHOWN_BY = (
-    "`adjourn up` prints them for the laptop stack, `terraform output environment` for others"
+    "`adjourn env` prints them for the laptop stack, `terraform output environment` for others"
 )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from adjourn_local.runtime.functions import Functions
+from adjourn_local.runtime.own_server import OwnServer
 from adjourn_local.runtime.servers import Servers
 
 # Cloud Run kills an instance 10 s after SIGTERM
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 async def finish(
-    servers: Servers, functions: Functions, seconds: float, hurried: asyncio.Event
+    servers: Servers, functions: Functions | OwnServer, seconds: float, hurried: asyncio.Event
 ) -> None:
     """Dispatch nothing more, and wait for what is under way to end and to be acknowledged.
 

@@ -1,7 +1,6 @@
 """The laptop stack: starts and stops the servers and the functions."""
 
 import asyncio
-import dataclasses
 import os
 import tempfile
 import uuid
@@ -34,6 +33,7 @@ from adjourn_local.runtime.function_process import Print
 from adjourn_local.runtime.function_programs import NAMES, Programs, Staged
 from adjourn_local.runtime.functions import Functions, Generation
 from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.own_server import OwnServer
 from adjourn_local.runtime.servers import ServerOptions, Servers
 from adjourn_local.runtime.serving import cancelled, serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
@@ -72,6 +72,7 @@ class Stack:
         allowed_hosts: Host names in small letters, besides those of loopback, under which requests
             over HTTP are served.
         verbose: Whether the functions log also what goes well.
+        service: URL below which an own server serves the functions; "" if the stack does.
         debugging: How the functions are debugged: then one request is made after the other, without
             deadlines.
         application: Returns the application, which only the console needs, when it is first opened.
@@ -100,6 +101,7 @@ class Stack:
         allowed_hosts: Collection[str] = (),
         debugging: Debugging = NOT_AT_ALL,
         verbose: bool = False,
+        service: str = "",
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
         self._options = ServerOptions(
@@ -116,7 +118,7 @@ class Stack:
         self._state = state
         self._folder = StateFolder(state)
         self._former = ports.last_used(state)
-        self.ports = Ports(*ports.choose(base_port, state))
+        self.ports = Ports.at(ports.choose(base_port, state), service)
         self._console = StackConsole(self.environment, self.ports, self.clock, application, write)
         programs = Programs(
             spec=spec or "",
@@ -126,7 +128,9 @@ class Stack:
             debugging=debugging,
             verbose=verbose,
         )
-        self.functions = Functions(programs, self._console.print)
+        self.functions = (
+            OwnServer(programs) if service else Functions(programs, self._console.print)
+        )
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
@@ -189,8 +193,9 @@ class Stack:
         Settings.from_env(environments[NAMES[0]])
         clock = self._shared_clock(closing)
         closing.push_async_callback(self.functions.stop)
+        served = () if self.ports.service else NAMES
         await self.functions.open(
-            {name: ports.listen(getattr(self.ports, name)) for name in NAMES}, clock
+            {name: ports.listen(getattr(self.ports, name)) for name in served}, clock
         )
         loading = asyncio.create_task(self.functions.load(environments))
         closing.push_async_callback(cancelled, loading)
@@ -203,11 +208,11 @@ class Stack:
         closing.callback(servers.close)
         if self._state:
             if self._former:
-                servers.move(self.ports.moved_from(Ports(*self._former)))
-            ports.save(self._state, dataclasses.astuple(self.ports))
-        control = control_routes(self.sender, self.clock, servers.scheduler.recover)
+                servers.move(self.ports.moved_from(Ports.at(self._former)))
+            ports.save(self._state, self.ports.numbers())
+        recover, indexes = servers.scheduler.recover, servers.needed_indexes
         routes = [
-            *control,
+            *control_routes(self.sender, self.clock, recover, indexes),
             *servers.http_routes(),
             *self._console.routes(),
             rest.unknown(),
@@ -249,14 +254,15 @@ class Stack:
             self.tasks.ensure_queue(queue)
         if self.accounts and self._enforces_iam:
             self.accounts.policy = Policy(tuple(iam.bindings(iam.laptop(PROJECT, queues))))
+        settings = Settings.from_env(self.environment())
         for name in declared.cron_names:
             self.scheduler.ensure_job(
                 name=f"{_PARENT}/jobs/{name}",
                 schedule="* * * * *",
                 time_zone="Etc/UTC",
-                uri=f"{self.ports.url('cron')}/{name}",
+                uri=f"{settings.cron_url}/{name}",
                 service_account=SERVICE_ACCOUNT,
-                audience=self.ports.url("cron"),
+                audience=settings.audience_of(settings.cron_url),
             )
 
     def environment(self) -> Mapping[str, str]:

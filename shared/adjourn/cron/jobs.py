@@ -64,7 +64,8 @@ def _creation(name: str, place: str, settings: Settings) -> str:
 
 def _token(settings: Settings) -> str:
     account = min(settings.accepted_callers())
-    return f"--oidc-service-account-email={account} --oidc-token-audience={settings.cron_url}"
+    audience = settings.audience_of(settings.cron_url)
+    return f"--oidc-service-account-email={account} --oidc-token-audience={audience}"
 
 
 def _refused(job: Job, settings: Settings) -> Iterator[tuple[str, str]]:

@@ -246,7 +246,7 @@ class CloudTaskQueue:
         new.http_request.headers.add(key="Content-Type", value="application/json")
         new.http_request.body = task.body
         new.http_request.oidc_token.service_account_email = self._settings.service_account
-        new.http_request.oidc_token.audience = url
+        new.http_request.oidc_token.audience = self._settings.audience_of(url)
         if task.eta:
             new.schedule_time.FromDatetime(task.eta)
         if task.timeout:

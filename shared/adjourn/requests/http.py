@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+import flask
 from flask import (
     Flask,
     Request,
-    Response,
     current_app,
     has_app_context,
     has_request_context,
@@ -17,30 +16,16 @@ from flask import (
     request_started,
 )
 
-from adjourn.execution.delivery import Delivery, Outcome, UserRequest, UserResponse
-from adjourn.requests.wsgi import (
-    EXECUTE,
-    LIST,
-    Deliver,
-    DeliveriesFirst,
-    Environ,
-    authorization,
-    body_of,
-    delivering,
-    is_delivery,
-    is_for_people,
-    path_of,
-    traced,
-)
+from adjourn.execution.delivery import Delivery, Outcome
+from adjourn.requests.responses import People, Response, asking, responding
+from adjourn.requests.wsgi import Deliver, DeliveriesFirst, delivering
 
 _FRAMEWORK = "functions_framework"
 
 
 def function(
-    receive: Callable[[Delivery], Outcome],
-    project: str,
-    people: Callable[[UserRequest], UserResponse] | None = None,
-) -> Callable[[Request], Response]:
+    receive: Callable[[Delivery], Outcome], project: str, people: People | None = None
+) -> Callable[[Request], flask.Response]:
     """Return an HTTP function for functions-framework that hands deliveries to a receiver.
 
     Args:
@@ -48,24 +33,16 @@ def function(
         project: The Google Cloud project of the traces.
         people: Answers requests of people; None if this function has no paths for them.
     """
-    deliver = delivering(receive, project)
-    ask = traced(lambda environ: people(_asked(environ)), project) if people else None
+    respond_to = responding(receive, project, people)
 
-    def respond(request: Request) -> Response:
-        environ = request.environ
-        if ask and is_for_people(path_of(environ)):
-            return _reply(ask(environ))
-        if not is_delivery(environ):
-            return _text(405, "use POST\n", Allow="POST")
-        return _text(*deliver(environ))
+    def respond(request: Request) -> flask.Response:
+        return _flask(respond_to(request.environ))
 
-    _answer_first(respond, deliver)
+    _answer_first(respond, delivering(receive, project))
     return respond
 
 
-def person(
-    people: Callable[[UserRequest], UserResponse], project: str, key: str | None
-) -> Callable[[Request], Response]:
+def person(people: People, project: str, key: str | None) -> Callable[[Request], flask.Response]:
     """Return an HTTP function that answers a person about one callable task, at any URL.
 
     Args:
@@ -73,11 +50,11 @@ def person(
         project: The Google Cloud project of the traces.
         key: The task to start; None to list the tasks.
     """
-    ask = traced(lambda environ: people(_asked(environ)._replace(key=key)), project)
-    return lambda request: _reply(ask(request.environ))
+    ask = asking(people, project, lambda asked: asked._replace(key=key))
+    return lambda request: _flask(ask(request.environ))
 
 
-def _answer_first(respond: Callable[[Request], Response], deliver: Deliver) -> None:
+def _answer_first(respond: Callable[[Request], flask.Response], deliver: Deliver) -> None:
     """Let the server for which a function is made answer deliveries without Flask.
 
     functions-framework loads functions within the context of its application. Its function may be
@@ -85,28 +62,28 @@ def _answer_first(respond: Callable[[Request], Response], deliver: Deliver) -> N
     """
     if not has_app_context() or has_request_context():
         return
-    flask: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
-    first = flask.wsgi_app
+    server: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
+    first = server.wsgi_app
     if not isinstance(first, DeliveriesFirst):
-        first = DeliveriesFirst(first, lambda: _function_of(flask))
-        flask.wsgi_app = first  # type: ignore[method-assign]
+        first = DeliveriesFirst(first, lambda: _function_of(server))
+        server.wsgi_app = first  # type: ignore[method-assign]
     first.known[respond] = deliver
 
 
-def _function_of(flask: Flask) -> object:
+def _function_of(server: Flask) -> object:
     """Return the function that an application of functions-framework calls for all requests.
 
     None if others take part in its requests, such as extensions of Flask that trace them.
     """
     hooks = (
-        flask.before_request_funcs,
-        flask.after_request_funcs,
-        flask.teardown_request_funcs,
-        flask.url_value_preprocessors,
+        server.before_request_funcs,
+        server.after_request_funcs,
+        server.teardown_request_funcs,
+        server.url_value_preprocessors,
     )
     called = [each for hook in hooks for functions in hook.values() for each in functions]
     is_heard = request_started.receivers or request_finished.receivers
-    view: Any = flask.view_functions.get("run")
+    view: Any = server.view_functions.get("run")
     while _is_frameworks(view):
         view = getattr(view, "__wrapped__", None)
     return None if is_heard or not all(map(_is_frameworks, called)) else view
@@ -118,24 +95,5 @@ def _is_frameworks(function: Any) -> bool:
     return bool(module.partition(".")[0] == _FRAMEWORK)
 
 
-def _text(status: int, text: str, **headers: str) -> Response:
-    return Response(text, status=status, headers=headers, mimetype="text/plain")
-
-
-def _reply(reply: UserResponse) -> Response:
-    headers = {**reply.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    body = f"{json.dumps(reply.content)}\n"
-    return Response(body, status=reply.status, headers=headers, mimetype="application/json")
-
-
-def _asked(environ: Environ) -> UserRequest:
-    path = path_of(environ)
-    return UserRequest(
-        authorization=authorization(environ),
-        method=environ["REQUEST_METHOD"],
-        key=None if path == LIST else path.removeprefix(EXECUTE),
-        content_type=Request(environ).mimetype,
-        has_body=environ.get("CONTENT_LENGTH") not in {None, "", "0"}
-        or "HTTP_TRANSFER_ENCODING" in environ,
-        read_body=body_of(environ).read_whole,
-    )
+def _flask(response: Response) -> flask.Response:
+    return flask.Response(response.body, status=response.status, headers=response.headers)

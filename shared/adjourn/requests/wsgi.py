@@ -24,6 +24,7 @@ from adjourn.serialization.context import TRACEPARENT, propagating
 
 T = TypeVar("T")
 Environ: TypeAlias = dict[str, Any]
+Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 # A 4xx other than 429 counts as an execution and does not slow the queue down; 503 does.
 STATUS = {
@@ -172,19 +173,42 @@ def _time(text: str) -> dt.datetime | None:
     return in_utc(time) if is_computable else None
 
 
+def identify(environ: Environ) -> None:
+    """Give a request an execution id if it has none, as functions-framework does."""
+    if not environ.get(_EXECUTION_ID):
+        environ[_EXECUTION_ID] = f"{random.getrandbits(48):012x}"
+
+
+def with_closed_body(
+    application: Application, environ: Environ, start_response: Any
+) -> Iterable[bytes]:
+    """Return an application's answer to a request whose body is closed until it is read as a whole.
+
+    If it is not, the connection ends with the answer, so that nobody has to read the body in order
+    to find the next request.
+    """
+    body = environ["wsgi.input"] = RequestBody(environ)
+    environ["wsgi.input_terminated"] = True
+    answer = application(environ, start_response)
+    if body.is_read:
+        return answer
+    # gunicorn ignores the header Connection of applications, and has this for its own use.
+    force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+    if force_close is not None:
+        force_close()
+    return _Last(answer, environ.get("gunicorn.socket"))
+
+
 class DeliveriesFirst:
     """A WSGI application that answers deliveries, and leaves all other requests to another one.
 
-    Bodies are closed until they are read as a whole. If one is not, the connection ends with the
-    answer, so that nobody has to read the body in order to find the next request.
+    Bodies are closed; see `with_closed_body`.
 
     Attributes:
         known: Of functions that the application may call, what answers deliveries in their place.
     """
 
-    def __init__(
-        self, application: Callable[..., Iterable[bytes]], find: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, application: Application, find: Callable[[], object] = lambda: None) -> None:
         """Wrap an application.
 
         Args:
@@ -200,16 +224,7 @@ class DeliveriesFirst:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
-        body = environ["wsgi.input"] = RequestBody(environ)
-        environ["wsgi.input_terminated"] = True
-        answer = self._answer(environ, start_response)
-        if body.is_read:
-            return answer
-        # gunicorn ignores the header Connection of applications, and has this for its own use.
-        force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
-        if force_close is not None:
-            force_close()
-        return _Last(answer, environ.get("gunicorn.socket"))
+        return with_closed_body(self._answer, environ, start_response)
 
     def _answer(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if not self._is_found:
@@ -217,8 +232,7 @@ class DeliveriesFirst:
         deliver = self._deliver
         if deliver is None or environ["REQUEST_METHOD"] != "POST" or not _is_plain(environ):
             return self._application(environ, start_response)
-        if not environ.get(_EXECUTION_ID):  # as functions-framework does
-            environ[_EXECUTION_ID] = f"{random.getrandbits(48):012x}"
+        identify(environ)
         status, text = deliver(environ)
         content = text.encode()
         headers = [_TEXT, ("Content-Length", str(len(content)))] if content else []

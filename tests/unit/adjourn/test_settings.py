@@ -290,3 +290,39 @@ def test_settings_that_were_made_by_hand_are_checked_too():
         "- ADJOURN_LOCATION is no",
         "- ADJOURN_QUEUE='my_queu",
     ]
+
+
+def test_an_own_service_has_the_functions_below_its_url():
+    own = read(
+        ADJOURN_SERVICE_URL="https://shop.example/_adjourn/",
+        ADJOURN_DEFERRED_URL="",
+        ADJOURN_CRON_URL="",
+    )
+
+    assert own.deferred_url == "https://shop.example/_adjourn/deferred"
+    assert own.cron_url == "https://shop.example/_adjourn/cron"
+    assert own.queryiter_url == "https://queryiter-x.run.app"
+
+
+def test_tokens_for_an_own_service_are_for_its_origin():
+    own = read(ADJOURN_SERVICE_URL="https://shop.example/_adjourn", ADJOURN_DEFERRED_URL="")
+
+    assert own.audience_of(own.deferred_url) == "https://shop.example"
+    assert own.audience_of(own.queryiter_url) == own.queryiter_url
+    assert own.accepted_audiences(own.deferred_url) == {own.deferred_url, "https://shop.example"}
+
+
+def test_people_need_another_audience_than_an_own_service():
+    (mistake,) = mistakes(
+        ADJOURN_SERVICE_URL="https://shop.example/_adjourn",
+        ADJOURN_DEFERRED_URL="",
+        ADJOURN_PEOPLE_AUDIENCES="https://shop.example",
+    )
+
+    assert "people need another one" in mistake
+
+
+def test_an_own_service_has_a_safe_url():
+    (mistake,) = mistakes(ADJOURN_SERVICE_URL="http://shop.example/_adjourn")
+
+    assert "ADJOURN_SERVICE_URL='http://shop.example/_adjourn' must be" in mistake

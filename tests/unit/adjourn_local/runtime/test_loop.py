@@ -9,15 +9,6 @@ import pytest
 from adjourn_local.runtime.loop import LoopThread
 
 
-@pytest.fixture
-def _interruptible():
-    """Let SIGINT raise KeyboardInterrupt, which it does not in a background job of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
 def test_work_is_cancelled_and_puts_things_in_order_when_its_caller_is_interrupted():
     has_begun = threading.Event()
     said = []

@@ -1,0 +1,135 @@
+"""The functions in an ASGI application, such as one of Starlette, FastAPI or Django."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeAlias
+
+from adjourn.app import App
+from adjourn.concurrency import PerProcess
+from adjourn.errors import BrokenBodyError, SlowBodyError
+from adjourn.requests.gate import RequestBody
+from adjourn.requests.responses import Response, text
+from adjourn.requests.wsgi import Environ
+from adjourn.settings import PREFIX
+from adjourn.web.mount import Mount
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# As many as Cloud Run lets one instance have at once, or so; they are started as they are needed.
+_THREADS = 256
+_PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -> Application:
+    """Return an ASGI application that serves the three functions under a prefix.
+
+    Their URLs are the prefix followed by `/deferred`, `/cron` and `/queryiter`. Set
+    `ADJOURN_SERVICE_URL` to that of the service with the prefix, such as
+    `https://shop.example/_adjourn`.
+
+    Args:
+        app: The application whose tasks are served.
+        others: Answers all other requests, and receives the events of the application's life; None
+            where a framework mounts what is returned at the prefix.
+        prefix: Begins the paths that are ours.
+
+    Raises:
+        ConfigurationError: The prefix is wrong or, where a deployment is set in the environment, a
+            setting is; the message says what to change.
+        DeclarationError: A task cannot run in this deployment.
+    """
+    mount, application = Mount(app, prefix), others or _not_found
+    threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, "adjourn-web"))
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        path, script = scope.get("path", ""), scope.get("root_path", "")
+        inner = path.removeprefix(script) if script else path
+        place = mount.find(script, inner) if scope["type"] == "http" else None
+        if place is None:
+            await application(scope, receive, send)
+            return
+        loop = asyncio.get_running_loop()
+        environ = _environ(scope)
+        body = environ["wsgi.input"] = _Body(environ, receive, loop)
+        work = copy_context().run
+        response = await loop.run_in_executor(threads(), work, mount.respond, place, environ)
+        await _respond(send, response, scope["method"], is_last=not body.is_read)
+
+    return serve
+
+
+async def _respond(send: Send, response: Response, method: str, *, is_last: bool) -> None:
+    # Nobody has to read a body that we have not read in order to find the next request.
+    headers = [*response.headers, ("Connection", "close")] if is_last else response.headers
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": [
+                (name.lower().encode(), value.encode("latin-1")) for name, value in headers
+            ],
+        }
+    )
+    body = b"" if method == "HEAD" else response.body
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
+    if scope["type"] == "http":
+        await _respond(send, text(404, "not found\n"), scope["method"], is_last=True)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+
+
+def _environ(scope: Scope) -> Environ:
+    """Return the WSGI environment of a request, as far as we go by it."""
+    client = scope.get("client") or ("",)
+    environ = {"REQUEST_METHOD": scope["method"], "REMOTE_ADDR": client[0]}
+    for name, value in _headers(scope["headers"]):
+        environ[name] = f"{environ[name]},{value}" if name in environ else value
+    return environ
+
+
+def _headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[str, str]]:
+    for raw, value in headers:
+        name = raw.decode("latin-1").lower()
+        # `a_b` would be taken for `a-b`, as which the platform does not know it.
+        if "_" not in name:
+            variable = _PLAIN.get(name) or f"HTTP_{name.upper().replace('-', '_')}"
+            yield variable, value.decode("latin-1")
+
+
+class _Body(RequestBody):
+    """The body of a request, which a thread reads by way of the loop."""
+
+    def __init__(self, environ: Environ, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__({**environ, "wsgi.input": None, "wsgi.input_terminated": True})
+        self._receive = receive
+        self._loop = loop
+
+    def _within_time(self, size: int) -> bytes:
+        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
+
+    async def _read(self, size: int) -> bytes:
+        """Return the body; no more than `size` bytes are read, but for the last piece."""
+        pieces: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._seconds):
+                while size > 0:
+                    message = await self._receive()
+                    if message["type"] != "http.request":
+                        raise BrokenBodyError
+                    pieces.append(message.get("body", b""))
+                    size -= len(pieces[-1])
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            raise SlowBodyError from None
+        return b"".join(pieces)

@@ -1,0 +1,83 @@
+"""What a server of ASGI hands over, as far as no real server sends it on demand."""
+
+import asyncio
+
+import pytest
+
+import adjourn.web
+from adjourn.errors import BrokenBodyError, SlowBodyError, TooLongBodyError
+from adjourn.requests.gate import LONGEST_BODY
+from adjourn.web.asgi_server import _Body, _environ
+
+
+def read(messages, headers=None, seconds=10.0):
+    """Read a body in a thread, of which the loop gives these messages; None waits for ever."""
+    left = list(messages)
+
+    async def receive():
+        if not left or left[0] is None:
+            await asyncio.Event().wait()
+        return left.pop(0)
+
+    async def main():
+        body = _Body(headers or {}, receive, asyncio.get_running_loop())
+        body._seconds = seconds
+        return await asyncio.to_thread(body.read_whole), body.is_read
+
+    return asyncio.run(main())
+
+
+def piece(body=b"", *, more=False):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_a_body_comes_in_pieces():
+    assert read([piece(b"a", more=True), piece(b"b", more=True), piece()]) == (b"ab", True)
+
+
+def test_a_body_of_a_known_length_ends_there():
+    assert read([piece(b"ab", more=True), None], {"CONTENT_LENGTH": "2"}) == (b"ab", True)
+
+
+def test_a_sender_that_goes_silent_is_not_waited_for():
+    with pytest.raises(SlowBodyError):
+        read([piece(b"a", more=True), None], seconds=0.01)
+
+
+def test_a_sender_that_goes_away_is_told():
+    with pytest.raises(BrokenBodyError):
+        read([piece(b"a", more=True), {"type": "http.disconnect"}])
+
+
+def test_a_body_that_ends_early_is_broken():
+    with pytest.raises(BrokenBodyError):
+        read([piece(b"a")], {"CONTENT_LENGTH": "2"})
+
+
+def test_of_a_body_that_is_too_long_the_rest_is_not_read():
+    with pytest.raises(TooLongBodyError):
+        read([piece(bytes(LONGEST_BODY + 1), more=True), None])
+
+
+def test_headers_are_named_as_under_wsgi():
+    headers = [(b"content-length", b"1"), (b"a-b", b"1"), (b"a_b", b"2"), (b"a-b", b"3")]
+
+    environ = _environ({"method": "POST", "headers": headers, "client": None})
+
+    assert environ == {
+        "REQUEST_METHOD": "POST",
+        "REMOTE_ADDR": "",
+        "CONTENT_LENGTH": "1",
+        "HTTP_A_B": "1,3",
+    }
+
+
+def test_where_nothing_is_around_it_a_websocket_is_refused(app):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(adjourn.web.asgi(app)({"type": "websocket", "path": "/"}, None, send))
+
+    assert sent == [{"type": "websocket.close"}]
