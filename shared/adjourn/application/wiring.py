@@ -185,13 +185,13 @@ class Wiring:
         if unique := call.envelope.unique:
             self.enqueuer.unique_calls.follow(unique, task, call.is_carried_by)
         if len(self._declared.periodics):
-            from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
+            from adjourn.cron.states import follow  # noqa: PLC0415 - for periodic functions
 
             follow(self._adapters.store, call, task)
 
     def _note_periodic(self, call: Call) -> None:
         if len(self._declared.periodics):
-            from adjourn.cron.due import note_delivery  # noqa: PLC0415 - for periodic functions
+            from adjourn.cron.states import note_delivery  # noqa: PLC0415 - for periodic functions
 
             note_delivery(self._adapters.store, call)
 

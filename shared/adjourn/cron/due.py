@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from adjourn.cron.periodic import Periodic, Timing
-from adjourn.execution.current_task import Call
-from adjourn.names import RUN
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.tasks.objects import ObjectPath
-
-KIND = "AdjournPeriodic"
+from adjourn.cron.periodic import Timing
+from adjourn.cron.states import PeriodicState
 
 # If a call of Cloud Scheduler was late, for instance after retries, the next one follows it sooner
 # than after the interval. So a slot within the next tenth of its interval is enqueued now, to start
@@ -26,24 +21,6 @@ _SKEW = dt.timedelta(seconds=10)
 _CLAIM_LASTS = dt.timedelta(hours=1)
 # The first call may be for a time of the schedule: a daily function must not wait for another day.
 _FIRST_WINDOW = dt.timedelta(minutes=1)
-
-
-class PeriodicState(NamedTuple):
-    """The stored state of a periodic function.
-
-    Attributes:
-        slot: The last slot that was claimed; without one, the time after which slots count.
-        is_enqueued: Whether the task of the slot is known to have been enqueued.
-        task: Full name of the task of the last run; "" if there was none.
-        call: Id of that run.
-        timing: Text of the interval or schedule that the slot belongs to.
-    """
-
-    slot: dt.datetime
-    is_enqueued: bool
-    task: str = ""
-    call: str = ""
-    timing: str = ""
 
 
 class Decision(NamedTuple):
@@ -141,6 +118,8 @@ def _reason_to_skip(
     timing: Timing, passed: PeriodicState, tick: dt.datetime, now: dt.datetime, *, is_claimed: bool
 ) -> str:
     """Return why the slot that is due is left out, "" if it is not."""
+    if passed.is_paused and not is_claimed:
+        return "the function is paused"
     if timing.grace is not None and now - passed.slot > timing.grace:
         return "it was found too late"
     # Not an interval, which begins anew with a claim that is completed.
@@ -202,83 +181,3 @@ def _is_known(timing: Timing, state: PeriodicState | None) -> bool:
 
 def _is_unfinished(state: PeriodicState | None) -> bool:
     return state is not None and not state.is_enqueued
-
-
-def key_of(periodic: Periodic) -> RecordKey:
-    """Return the key of the state of a periodic function."""
-    return RecordKey(KIND, periodic.name)
-
-
-def state_of(record: Record | None) -> PeriodicState | None:
-    """Return the state in a record."""
-    if record is None:
-        return None
-    slot = record["slot"]
-    assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
-    return PeriodicState(
-        slot=slot,
-        is_enqueued=bool(record["is_enqueued"]),
-        task=str(record.get("task", "")),
-        call=str(record.get("call", "")),
-        timing=str(record.get("told", "")),
-    )
-
-
-def record_of(state: PeriodicState) -> Record:
-    """Return the record of a state."""
-    return {
-        "slot": state.slot,
-        "is_enqueued": state.is_enqueued,
-        "task": state.task,
-        "call": state.call,
-        "told": state.timing,
-    }
-
-
-def follow(store: EntityStore, call: Call, task: str) -> None:
-    """Store the new task of a run that has postponed itself, since the run has not ended.
-
-    Raises:
-        StoreError: Datastore could not be reached.
-    """
-    _note(store, call, {"task": task, "is_enqueued": True})
-
-
-def note_delivery(store: EntityStore, call: Call) -> None:
-    """Store that the task of a slot was enqueued, if the call of the Scheduler has not.
-
-    Without that, a slot whose mark was lost would be enqueued again when Cloud Tasks has forgotten
-    the name of its task. It costs a run one lookup.
-
-    Raises:
-        StoreError: Datastore could not be reached; the run must not begin.
-    """
-    _note(store, call, {"is_enqueued": True})
-
-
-def _note(store: EntityStore, call: Call, changes: Record) -> None:
-    """Change the state to which a run belongs, unless another run or task has followed."""
-    envelope = call.envelope
-    if not envelope.id.endswith(RUN):
-        return
-    names = [envelope.task]
-    if envelope.args and isinstance(envelope.args[0], ObjectPath):
-        names.append(f"{envelope.task} on {envelope.args[0].path}")
-    keys = [RecordKey(KIND, name) for name in names]
-
-    def changed(records: Sequence[Record | None]) -> dict[RecordKey, Record]:
-        return {
-            key: {**record, **changes}
-            for key, record in zip(keys, records, strict=True)
-            if record
-            and record.get("call") == envelope.id
-            and call.is_carried_by(str(record.get("task", "")))
-            and not changes.items() <= record.items()
-        }
-
-    def work(transaction: Transaction) -> None:
-        for key, record in changed(transaction.get(keys)).items():
-            transaction.put(key, record)
-
-    if changed(store.get(keys)):
-        store.transact(work)
