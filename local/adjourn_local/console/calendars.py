@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from adjourn.cron.due import upcoming
+from adjourn.cron.forecast import upcoming
 from adjourn.cron.tick import PeriodicStatus
 from adjourn_local.console.formats import AddressError
 

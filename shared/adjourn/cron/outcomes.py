@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adjourn.concurrency import in_parallel
-from adjourn.cron.slots import Slot, recent
-from adjourn.cron.states import PeriodicState
+from adjourn.cron.due import PeriodicState
+from adjourn.cron.states import Slot, recent
 from adjourn.cron.tick import PeriodicRunner, PeriodicStatus, run_name
 from adjourn.execution.dead_letters import KIND as DEAD_LETTER
 from adjourn.ports import RecordKey

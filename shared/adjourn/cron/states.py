@@ -1,4 +1,4 @@
-"""The stored states of periodic functions: the last slot, its task, and whether it is paused.
+"""The stored states of periodic functions: whether somebody has paused one, and its last slots.
 
 A revision that does not know a field drops it when it writes a state.
 """
@@ -9,70 +9,68 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from adjourn.cron import due
+from adjourn.cron.due import Decision, PeriodicState, key_of
 from adjourn.cron.periodic import Periodic
-from adjourn.execution.current_task import Call
-from adjourn.names import RUN
-from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.tasks.objects import ObjectPath
+from adjourn.ports import EntityStore, Record, Transaction
 
-KIND = "AdjournPeriodic"
+# Together they stay below the 1,500 bytes of an indexed text: earlier versions, which keep a field
+# that they do not know in some of their writes, would index it.
+_MOST_SLOTS = 10
+_MOST_BYTES = 1_400
 
 
-class PeriodicState(NamedTuple):
-    """The stored state of a periodic function.
+class Slot(NamedTuple):
+    """A slot that has passed.
 
     Attributes:
-        slot: The last slot that was claimed; without one, the time after which slots count.
-        is_enqueued: Whether the task of the slot is known to have been enqueued.
-        task: Full name of the task of the last run; "" if there was none.
-        call: Id of that run.
-        timing: Text of the interval or schedule that the slot belongs to.
-        is_paused: Whether somebody has paused it: slots are left out until it is resumed.
-        recent: The last slots, one on each line: its time, and behind a space why it was left out.
+        at: Its time.
+        reason: Why it was left out; "" if it was claimed.
     """
 
-    slot: dt.datetime
-    is_enqueued: bool
-    task: str = ""
-    call: str = ""
-    timing: str = ""
-    is_paused: bool = False
-    recent: str = ""
+    at: dt.datetime
+    reason: str
 
 
-def key_of(periodic: Periodic) -> RecordKey:
-    """Return the key of the state of a periodic function."""
-    return RecordKey(KIND, periodic.name)
+def noted(decision: Decision) -> PeriodicState | None:
+    """Return the state that a decision stores, with the slots that are settled by it."""
+    state = decision.state
+    if state is None:
+        return None
+    settled = [Slot(*each) for each in decision.skipped]
+    settled += [Slot(decision.slot, "")] if decision.slot else []
+    lines = state.recent.splitlines()
+    for slot in sorted(settled):
+        line = f"{slot.at.astimezone(dt.UTC).isoformat()} {slot.reason}".strip()
+        if line not in lines:  # a claim that is completed was noted before
+            lines.append(line)
+    lines = lines[-_MOST_SLOTS:]
+    while len("\n".join(lines).encode()) > _MOST_BYTES:
+        del lines[0]
+    return state._replace(recent="\n".join(lines))
+
+
+def recent(state: PeriodicState | None) -> Sequence[Slot]:
+    """Return the last slots that a state tells of, the latest first."""
+    found = []
+    for line in state.recent.splitlines() if state else ():
+        at, _, reason = line.partition(" ")
+        found.append(Slot(dt.datetime.fromisoformat(at), reason))
+    return sorted(found, reverse=True)
 
 
 def state_of(record: Record | None) -> PeriodicState | None:
-    """Return the state in a record."""
-    if record is None:
+    """Return the state in the record of a periodic function."""
+    state = due.state_of(record)
+    if record is None or state is None:
         return None
-    slot = record["slot"]
-    assert isinstance(slot, dt.datetime)  # noqa: S101 - we wrote it
-    return PeriodicState(
-        slot=slot,
-        is_enqueued=bool(record["is_enqueued"]),
-        task=str(record.get("task", "")),
-        call=str(record.get("call", "")),
-        timing=str(record.get("told", "")),
-        is_paused=record.get("is_paused") is True,
-        recent=str(record.get("recent", "")),
-    )
+    is_paused, recent = record.get("is_paused") is True, str(record.get("recent", ""))
+    return state._replace(is_paused=is_paused, recent=recent)
 
 
 def record_of(state: PeriodicState) -> Record:
-    """Return the record of a state."""
-    return {
-        "slot": state.slot,
-        "is_enqueued": state.is_enqueued,
-        "task": state.task,
-        "call": state.call,
-        "told": state.timing,
-        "is_paused": state.is_paused,
-        "recent": state.recent,
-    }
+    """Return the record for the state of a periodic function."""
+    return {**due.record_of(state), "is_paused": state.is_paused, "recent": state.recent}
 
 
 def first_state(periodic: Periodic, now: dt.datetime) -> PeriodicState:
@@ -100,52 +98,3 @@ def set_paused(
         return state.is_paused != is_paused
 
     return store.transact(work)
-
-
-def follow(store: EntityStore, call: Call, task: str) -> None:
-    """Store the new task of a run that has postponed itself, since the run has not ended.
-
-    Raises:
-        StoreError: Datastore could not be reached.
-    """
-    _note(store, call, {"task": task, "is_enqueued": True})
-
-
-def note_delivery(store: EntityStore, call: Call) -> None:
-    """Store that the task of a slot was enqueued, if the call of the Scheduler has not.
-
-    Without that, a slot whose mark was lost would be enqueued again when Cloud Tasks has forgotten
-    the name of its task. It costs a run one lookup.
-
-    Raises:
-        StoreError: Datastore could not be reached; the run must not begin.
-    """
-    _note(store, call, {"is_enqueued": True})
-
-
-def _note(store: EntityStore, call: Call, changes: Record) -> None:
-    """Change the state to which a run belongs, unless another run or task has followed."""
-    envelope = call.envelope
-    if not envelope.id.endswith(RUN):
-        return
-    names = [envelope.task]
-    if envelope.args and isinstance(envelope.args[0], ObjectPath):
-        names.append(f"{envelope.task} on {envelope.args[0].path}")
-    keys = [RecordKey(KIND, name) for name in names]
-
-    def changed(records: Sequence[Record | None]) -> dict[RecordKey, Record]:
-        return {
-            key: {**record, **changes}
-            for key, record in zip(keys, records, strict=True)
-            if record
-            and record.get("call") == envelope.id
-            and call.is_carried_by(str(record.get("task", "")))
-            and not changes.items() <= record.items()
-        }
-
-    def work(transaction: Transaction) -> None:
-        for key, record in changed(transaction.get(keys)).items():
-            transaction.put(key, record)
-
-    if changed(store.get(keys)):
-        store.transact(work)

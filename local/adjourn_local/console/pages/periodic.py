@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adjourn.concurrency import in_parallel
-from adjourn.cron.due import upcoming
+from adjourn.cron.forecast import upcoming
 from adjourn.cron.jobs import differences
 from adjourn.cron.outcomes import past_slots
 from adjourn.cron.periodic import Periodic

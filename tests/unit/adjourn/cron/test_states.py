@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from adjourn.cron.due import KIND, PeriodicState
 from adjourn.cron.outcomes import SlotOutcome, past_slots
-from adjourn.cron.slots import recent
-from adjourn.cron.states import KIND, PeriodicState, record_of, set_paused, state_of
+from adjourn.cron.states import recent, record_of, set_paused, state_of
 from adjourn.errors import PermanentTaskFailure
 from adjourn.ports import RecordKey
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adjourn.cron.due import due
+from adjourn.cron.due import KIND, PeriodicState, due
 from adjourn.cron.periodic import Timing
-from adjourn.cron.states import KIND, PeriodicState
 from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import ConflictError, EnqueueError, StoreError, UnavailableError
 from adjourn.execution.delivery import Outcome

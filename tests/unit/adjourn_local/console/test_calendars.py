@@ -4,9 +4,9 @@ import datetime as dt
 
 import pytest
 
+from adjourn.cron.due import PeriodicState
 from adjourn.cron.expressions import parse
 from adjourn.cron.periodic import Periodic, Timing
-from adjourn.cron.states import PeriodicState
 from adjourn.cron.tick import PeriodicStatus
 from adjourn_local.console.calendars import month, next_day, parse_month
 from adjourn_local.console.formats import AddressError
