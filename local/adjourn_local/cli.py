@@ -36,6 +36,7 @@ _COMMANDS = (
     "queues",
     "runs",
     "cron",
+    "schedules",
     "dead",
     "logs",
     "call",
@@ -48,7 +49,18 @@ _COMMANDS = (
     "viur",
 )
 # They work on a deployment: the one that is named, else the laptop stack that runs here.
-_ON_DEPLOYMENT = {"audit", "call", "console", "cron", "dead", "doctor", "queues", "runs", "tasks"}
+_ON_DEPLOYMENT = {
+    "audit",
+    "call",
+    "console",
+    "cron",
+    "dead",
+    "doctor",
+    "queues",
+    "runs",
+    "schedules",
+    "tasks",
+}
 
 
 class _Parser(argparse.ArgumentParser):

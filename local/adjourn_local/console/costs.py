@@ -128,6 +128,11 @@ class _CountingStore:
             spend(reads=1)
             yield each
 
+    def by_name(self, kind: str, *, prefix: str) -> Iterator[tuple[str, Record]]:
+        for each in self._store.by_name(kind, prefix=prefix):
+            spend(reads=1)
+            yield each
+
     def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
         spend(reads=1)
         return self._store.names(kind, by=by, before=before, limit=limit)
