@@ -12,6 +12,7 @@ locals {
     "AdjournPayload",
     "AdjournRetryWarning",
     "AdjournRun",
+    "AdjournSchedule",
     "AdjournShard",
     "AdjournUnique",
     "AdjournUserStart",

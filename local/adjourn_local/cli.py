@@ -37,6 +37,7 @@ _COMMANDS = (
     "runs",
     "cron",
     "flows",
+    "schedules",
     "dead",
     "logs",
     "call",
@@ -59,6 +60,7 @@ _ON_DEPLOYMENT = {
     "flows",
     "queues",
     "runs",
+    "schedules",
     "tasks",
 }
 

@@ -238,3 +238,17 @@ def test_without_an_address_it_is_that_of_the_default_port(monkeypatch: pytest.M
     monkeypatch.delenv("ADJOURN_KEYS_URL", raising=False)
 
     assert stack_control(argparse.Namespace(url=None)).url == f"http://127.0.0.1:{DEFAULT_PORT + 1}"
+
+
+def test_what_queries_have_needed_is_read(url: str, control: Control) -> None:
+    assert control("GET", "indexes").json() == {"needed": [], "declared": None}
+
+    path = f"{url}/v1/projects/adjourn-local:runQuery"
+    order = [{"property": {"name": "a"}}, {"property": {"name": "b"}, "direction": "DESCENDING"}]
+    query = {"kind": [{"name": "Order"}], "order": order}
+    requests.post(path, json={"query": query}, timeout=30).raise_for_status()
+
+    properties = [{"name": "a", "direction": "asc"}, {"name": "b", "direction": "desc"}]
+    needed = [{"kind": "Order", "ancestor": False, "properties": properties}]
+    assert control("GET", "indexes").json() == {"needed": needed, "declared": None}
+    assert control("PUT", "indexes").status_code == 405

@@ -13,6 +13,7 @@ from adjourn_local.errors import UsageError
 
 FAULTS_PATH = "/control/faults"
 CLOCK_PATH = "/control/clock"
+INDEXES_PATH = "/control/indexes"
 
 _TIMEOUT = 10.0
 _WRONG = 400
@@ -32,7 +33,7 @@ class StackControl:
         """Read or change a control, and return its state after that.
 
         Args:
-            path: `CLOCK_PATH` or `FAULTS_PATH`.
+            path: `CLOCK_PATH` or `FAULTS_PATH`, or `INDEXES_PATH`, which can only be read.
             method: GET to read, PUT to set to `text`, DELETE to reset.
             text: The new setting, such as `advance=4h`.
 

@@ -5,13 +5,14 @@ SQLite transaction.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from adjourn_local.database import Connection, connect
-from adjourn_local.datastore import catalog, entities
+from adjourn_local.datastore import catalog, entities, needed_indexes
+from adjourn_local.datastore.composite_indexes import CompositeIndex
 from adjourn_local.datastore.entity_records import Change
 from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
@@ -47,15 +48,27 @@ _MAX_COMPOSITES = 200
 
 
 class EntityTables:
-    """The tables of entities and index rows; `catalog` has the list of indexes."""
+    """The tables of entities and index rows.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The state file.
+        declared_indexes: The composite indexes that queries may use; None to make what they need.
+
+    Attributes:
+        catalog: The list of indexes.
+        needed: What the service would need of composite indexes.
+    """
+
+    def __init__(
+        self, path: Path, declared_indexes: Collection[CompositeIndex] | None = None
+    ) -> None:
         self._path = path
         self._connection = connect(path)
-        self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA)
+        self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA + needed_indexes.SCHEMA)
         self._idle: list[Connection] = []
         self._views: dict[int, Connection] = {}
         self.catalog = catalog.Catalog(self._connection)
+        self.needed = needed_indexes.NeededIndexes(self._connection, declared_indexes)
         self._last_use = dict.fromkeys(self.catalog.composites())
         last = self._connection.execute("SELECT MAX(id) FROM datastore_entities").fetchone()[0]
         self._ids = itertools.count((last or 0) + 1)

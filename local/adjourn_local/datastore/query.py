@@ -30,7 +30,7 @@ class SortOrder(NamedTuple):
 class Query:
     """A checked query.
 
-    `order` is the complete sort order: the requested one, then the order that DISTINCT ON,
+    `order` is the complete sort order: the `requested` one, then the order that DISTINCT ON,
     inequalities and projection imply. The key is always the last criterion, in the direction
     `keys_descending`; a requested order by key also comes before the implied order.
     """
@@ -40,6 +40,7 @@ class Query:
     alternatives: tuple[Alternative, ...]
     order: tuple[SortOrder, ...]
     keys_descending: bool
+    requested: tuple[SortOrder, ...]
     distinct: tuple[str, ...]
     projection: tuple[str, ...]
     keys_only: bool
@@ -94,6 +95,7 @@ def parse_query(message: Any, partition: Partition, aggregated: tuple[str, ...] 
         alternatives=alternatives,
         order=order,
         keys_descending=descending,
+        requested=tuple(requested),
         distinct=distinct,
         projection=projection,
         keys_only=bool(projected) and not projection,

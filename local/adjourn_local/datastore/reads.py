@@ -69,6 +69,7 @@ class Reader:
     ) -> QueryPlan:
         """Return the plan of a query message; create the indexes that it needs."""
         query = parse_query(message, partition, aggregated)
+        self._store.needed.note(query)
         catalog = self._store.catalog
         return make_plan(
             query,

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from aiohttp import web
 from adjourn_local.datastore import explain, keys, messages, protobuf_http
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
+from adjourn_local.datastore.composite_indexes import CompositeIndex
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.locks import Concurrency, Locks
 from adjourn_local.datastore.messages import invalid, unsupported
 from adjourn_local.datastore.mutations import MutationWriter
+from adjourn_local.datastore.needed_indexes import NeededIndexes
 from adjourn_local.datastore.query_plan import QueryPlan
 from adjourn_local.datastore.reads import Reader
 from adjourn_local.datastore.transactions import OpenTransaction, Read, Transactions
@@ -48,10 +50,11 @@ class DatastoreServer:
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
         random_source: random.Random | None = None,
         is_patient: bool = False,
+        declared_indexes: Collection[CompositeIndex] | None = None,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
-        self._store = EntityTables(path)
+        self._store = EntityTables(path, declared_indexes)
         self._reader = Reader(self._store)
         self._aggregator = Aggregator(self._store, self._reader)
         self._history = History(self._store)
@@ -69,6 +72,11 @@ class DatastoreServer:
     def http_routes(self) -> list[web.RouteDef]:
         """Return the routes for clients without gRPC."""
         return protobuf_http.routes(self._methods())
+
+    @property
+    def needed_indexes(self) -> NeededIndexes:
+        """What queries have needed of composite indexes."""
+        return self._store.needed
 
     def close(self) -> None:
         """Close the file; open transactions are lost, as in a restart."""

@@ -1,4 +1,4 @@
-"""HTTP endpoints that read and change a running stack's faults and clock.
+"""HTTP endpoints that read and change a running stack's faults and clock, and read its indexes.
 
 GET reads them, PUT sets them and DELETE resets them. A PUT may have any content type: a browser
 asks permission (CORS) before it sends PUT or DELETE to another origin, whatever the body is.
@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH
+from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH, INDEXES_PATH
+from adjourn_local.datastore import NeededIndexes
 from adjourn_local.errors import StorageError
 from adjourn_local.http.bodies import BODY
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, parse
@@ -20,7 +21,10 @@ from adjourn_local.timing.durations import parse_duration
 
 
 def control_routes(
-    sender: FaultInjectingSender, clock: AdjustableClock, recover: Callable[[], None]
+    sender: FaultInjectingSender,
+    clock: AdjustableClock,
+    recover: Callable[[], None],
+    indexes: NeededIndexes,
 ) -> list[web.RouteDef]:
     """Return the endpoints; each response is the state after the request.
 
@@ -28,6 +32,7 @@ def control_routes(
         sender: The sender that injects the faults.
         clock: The stack's clock.
         recover: Called after each change of the clock.
+        indexes: What queries have needed of composite indexes.
     """
 
     def set_faults(text: str) -> None:
@@ -43,7 +48,18 @@ def control_routes(
     def time() -> dict[str, Any]:
         return {"now": clock.now().isoformat(), "frozen": clock.is_frozen}
 
+    def needed() -> dict[str, Any]:
+        declared = indexes.declared
+        return {
+            "needed": [index.written() for index in indexes.all()],
+            "declared": None if declared is None else [one.written() for one in declared],
+        }
+
+    async def show_indexes(_: web.Request) -> web.Response:
+        return web.json_response(needed())
+
     return [
+        web.get(INDEXES_PATH, show_indexes),
         *_routes(FAULTS_PATH, set_faults, faults),
         *_routes(CLOCK_PATH, set_clock, time),
     ]

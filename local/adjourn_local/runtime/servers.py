@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
-from adjourn_local.datastore import Concurrency, DatastoreServer
+from adjourn_local.datastore import Concurrency, DatastoreServer, NeededIndexes
 from adjourn_local.http import locations
 from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler.server import SchedulerServer
@@ -67,6 +67,11 @@ class Servers:
                 skips_overlapping=options.skips_overlapping,
             )
             self._opened = opened.pop_all()
+
+    @property
+    def needed_indexes(self) -> NeededIndexes:
+        """What queries have needed of composite indexes."""
+        return self._datastore.needed_indexes
 
     def move(self, bases: Mapping[str, str]) -> None:
         """Change the URLs of all tasks and jobs from former base URLs to new ones."""

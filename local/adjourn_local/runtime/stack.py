@@ -210,9 +210,9 @@ class Stack:
             if self._former:
                 servers.move(self.ports.moved_from(Ports.at(self._former)))
             ports.save(self._state, self.ports.numbers())
-        control = control_routes(self.sender, self.clock, servers.scheduler.recover)
+        recover, indexes = servers.scheduler.recover, servers.needed_indexes
         routes = [
-            *control,
+            *control_routes(self.sender, self.clock, recover, indexes),
             *servers.http_routes(),
             *self._console.routes(),
             rest.unknown(),

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from adjourn.application.importing import unless_importing
 from adjourn.application.limited_tasks import LimitedTasks
 from adjourn.tasks.arguments import check_bare, check_plain
 from adjourn.tasks.methods import TASK_CLASSES, is_method, undecorated
@@ -14,6 +15,7 @@ from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.cron.periodic import Periodically
+    from adjourn.schedules.control import Schedules
     from adjourn.startup import Once
 
 P = ParamSpec("P")
@@ -22,6 +24,16 @@ R = TypeVar("R")
 
 class AutomaticTasks(LimitedTasks):
     """The decorators for tasks that nobody calls; a part of `adjourn.App`."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules that are made at run time."""
+        from adjourn.schedules.control import Schedules  # noqa: PLC0415 - for those who have some
+
+        return Schedules(
+            self._declared.schedule_cron_names,
+            lambda: unless_importing(self.wiring).scheduled_calls,
+        )
 
     def periodic(
         self,

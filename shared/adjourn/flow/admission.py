@@ -109,7 +109,10 @@ class Admission:
     def _places(self, call: Call, task: Task[..., Any]) -> tuple[Place, ...]:
         flows, envelope = task.defaults.flow or (), call.envelope
         keys = envelope.flow
-        if len(keys) != len(flows):  # it was enqueued by a revision with other flows
+        are_texts = all(isinstance(key, str) for key in keys)
+        if (
+            len(keys) != len(flows) or not are_texts
+        ):  # it was enqueued by a revision with other flows
             bound = check_arguments(task.name, task.function, envelope.args, dict(envelope.kwargs))
             keys = keys_of(task.name, flows, bound, None, self.executor.enqueuer.codec)
         found = zip(named(flows, task.name), keys, strict=True)

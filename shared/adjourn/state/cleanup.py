@@ -31,6 +31,7 @@ KINDS = (
     "AdjournPayload",
     "AdjournRetryWarning",
     "AdjournRun",
+    "AdjournSchedule",
     "AdjournShard",
     "AdjournUnique",
     "AdjournUserStart",
