@@ -20,13 +20,13 @@ from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import limited
 from tests.chaos.world import Ear, dead_letters
 
-CALLS = int(os.environ.get("CHAOS_FLOW", "150"))
+CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
 KEYS = max(10, CALLS // 100)
-KILLS = max(3, CALLS // 1000)
+KILLS = max(2, CALLS // 1000)
 LIMIT = 2
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, seed=7)
 PATIENCE = 120.0  # seconds in which something new has to happen
-QUIET = 1.0  # then time passes, so that leases of dead processes end
+QUIET = 0.5  # then time passes, so that leases of dead processes end
 
 log = logging.getLogger(__name__)
 

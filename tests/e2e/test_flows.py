@@ -1,37 +1,34 @@
 """`adjourn flows` as an operator uses it, on calls that wait on the running stack."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
+from adjourn_local.cli import main
 from tests.e2e.application import limited
 from tests.e2e.conftest import Ear
 
 pytestmark = pytest.mark.usefixtures("environment")
 
-ROOT = Path(__file__).resolve().parents[2]
 FLOW = "tests.e2e.application.limited"
 
 
-def flows(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "adjourn_local", "flows", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=dict(os.environ),
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+Flows = Callable[..., str]
 
 
-def test_a_key_is_paused_watched_changed_and_resumed(ear: Ear) -> None:
+@pytest.fixture
+def flows(capsys: pytest.CaptureFixture[str]) -> Flows:
+    """Return what runs `adjourn flows` in this process, and returns what it prints."""
+
+    def run(*arguments: str) -> str:
+        assert main(["flows", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_key_is_paused_watched_changed_and_resumed(ear: Ear, flows: Flows) -> None:
     limited("acme", "first")
     assert ear.hear() == "first"
     assert flows("pause", FLOW, "--key", "acme").startswith(f"{FLOW}, key 'acme', is paused")

@@ -111,6 +111,9 @@ class Session:
         call, record = visit.call, self._call(visit.call)
         if record is not None and (not record.is_open or record.resumed > visit.resumed):
             # If it waits, its former task may have come here because its answer was lost.
+            if not record.is_open:
+                for number, each in enumerate(self.records):
+                    self._change(number, each.state.left(call, ""))
             self.guards |= {n for n, each in enumerate(self.records) if each.state.guard_at}
             return Entry.OVER
         states = [each.state for each in self.records]
