@@ -51,11 +51,12 @@ class DatastoreServer:
         random_source: random.Random | None = None,
         is_patient: bool = False,
         declared_indexes: Collection[CompositeIndex] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
         self._store = EntityTables(path, declared_indexes)
-        self._reader = Reader(self._store)
+        self._reader = Reader(self._store, monotonic)
         self._aggregator = Aggregator(self._store, self._reader)
         self._history = History(self._store)
         writer = MutationWriter(self._store, self._history, self._allocate)
