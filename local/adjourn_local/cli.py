@@ -30,6 +30,7 @@ _COMMANDS = (
     "up",
     "clock",
     "faults",
+    "indexes",
     "env",
     "exec",
     "tasks",

@@ -265,7 +265,7 @@ def test_an_index_is_for_datastore_mode(plan: Plan) -> None:
     assert (index["collection"], index["api_scope"], index["query_scope"], index["density"]) == (
         "Order",
         "DATASTORE_MODE_API",
-        "COLLECTION_RECURSIVE",
+        "COLLECTION_GROUP",
         "SPARSE_ALL",
     )
     assert [(each["field_path"], each["order"]) for each in index["fields"]] == [

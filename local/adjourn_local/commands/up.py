@@ -17,6 +17,7 @@ from adjourn_local.commands.env import check_file, variables_file
 from adjourn_local.commands.up_options import add_options
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
+from adjourn_local.packaging.declared_indexes import declared
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.function_programs import NAMES
@@ -48,6 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     options.app, source = locate(options.app, Path())
     if options.env_file is not None:
         check_file(options.env_file)
+    required = options.require_indexes
     stack = Stack(
         options.app,
         source=source,
@@ -62,6 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         ),
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),
+        declared_indexes=None if required is None else declared(required),
         faults=options.faults,
         enforces_iam=options.enforce_iam,
         allowed_hosts=options.allow_host,

@@ -136,6 +136,14 @@ def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
         default=Concurrency.PESSIMISTIC.value,
         help="concurrency mode of Datastore's transactions (default: %(default)s)",
     )
+    up.add_argument(
+        "--require-indexes",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="refuse queries whose composite index is not declared in index.yaml, or in a Terraform"
+        " file, folder or plan; may be repeated",
+    )
 
 
 def _port(text: str) -> int:

@@ -15,7 +15,7 @@ import grpc
 from adjourn import App
 from adjourn.settings import Settings
 from adjourn_local.database import keep_aside_if_damaged
-from adjourn_local.datastore import Concurrency
+from adjourn_local.datastore import CompositeIndex, Concurrency
 from adjourn_local.http import rest
 from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
@@ -62,6 +62,8 @@ class Stack:
         skips_overlapping: Skip a scheduled start of a job that is still running, instead of
             delaying the start.
         concurrency: The concurrency mode of Datastore's transactions.
+        declared_indexes: The composite indexes without which queries are refused; None to make
+            what they need.
         faults: The faults to inject into deliveries.
         sender: Sends requests to the functions; tests pass one that sends them elsewhere.
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
@@ -93,6 +95,7 @@ class Stack:
         write: Print = lambda _name, _line: None,
         skips_overlapping: bool = False,
         concurrency: Concurrency = Concurrency.PESSIMISTIC,
+        declared_indexes: Collection[CompositeIndex] | None = None,
         faults: Faults = NO_FAULTS,
         sender: FaultInjectingSender | None = None,
         accounts: Accounts | None = None,
@@ -108,6 +111,7 @@ class Stack:
             tasks=tasks,
             skips_overlapping=skips_overlapping,
             concurrency=concurrency,
+            declared_indexes=declared_indexes,
             is_patient=bool(debugging),
         )
         self.clock = AdjustableClock()
