@@ -60,14 +60,19 @@ def tell(number: int) -> None:
 
 
 @contextmanager
-def laptop(*options: str) -> Iterator[Laptop]:
-    """Start the stack on free ports, and stop it in the end."""
+def laptop(*options: str, more: str = "") -> Iterator[Laptop]:
+    """Start the stack on free ports, and stop it in the end.
+
+    Args:
+        options: Options of `adjourn up`.
+        more: What the application declares besides, as code.
+    """
     with (
         tempfile.TemporaryDirectory() as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
     ):
         folder = Path(name)
-        (folder / "bench_app.py").write_text(APP)
+        (folder / "bench_app.py").write_text(APP + more)
         ear.bind(str(folder / "ear"))
         ear.settimeout(60)
         process = subprocess.Popen(

@@ -10,6 +10,7 @@ locals {
     "AdjournPayload",
     "AdjournRetryWarning",
     "AdjournRun",
+    "AdjournSchedule",
     "AdjournShard",
     "AdjournUnique",
     "AdjournUserStart",

@@ -28,6 +28,7 @@ _HINT = (
 
 _COMMANDS = (
     "up",
+    "emulators",
     "clock",
     "faults",
     "indexes",
@@ -37,6 +38,7 @@ _COMMANDS = (
     "queues",
     "runs",
     "cron",
+    "schedules",
     "dead",
     "logs",
     "call",
@@ -49,7 +51,18 @@ _COMMANDS = (
     "viur",
 )
 # They work on a deployment: the one that is named, else the laptop stack that runs here.
-_ON_DEPLOYMENT = {"audit", "call", "console", "cron", "dead", "doctor", "queues", "runs", "tasks"}
+_ON_DEPLOYMENT = {
+    "audit",
+    "call",
+    "console",
+    "cron",
+    "dead",
+    "doctor",
+    "queues",
+    "runs",
+    "schedules",
+    "tasks",
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from adjourn.iteration.shards import RunError
     from adjourn.iteration.status import Status
     from adjourn.iteration.tally import DryRun
+    from adjourn.schedules.control import Schedules
+    from adjourn.schedules.schedule import Schedule
 
 __version__ = "0.1.0"
 
@@ -85,7 +87,9 @@ __all__ = [
     "RunHandle",
     "RunState",
     "Runs",
+    "Schedule",
     "SchedulerError",
+    "Schedules",
     "ShardState",
     "Snooze",
     "Status",
@@ -117,6 +121,8 @@ _LATER = {
     "RunError": "adjourn.iteration.shards",
     "RunHandle": "adjourn.iteration.run_handle",
     "RunState": "adjourn.iteration.progress",
+    "Schedule": "adjourn.schedules.schedule",
+    "Schedules": "adjourn.schedules.control",
     "Runs": "adjourn.iteration.control",
     "ShardState": "adjourn.iteration.progress",
     "Status": "adjourn.iteration.status",

@@ -54,7 +54,7 @@ class Registry(Generic[T]):
     def _check(self, name: object) -> None:
         if not name:
             raise DeclarationError(f"A {self._sort} needs a name that is not empty.")
-        if not isinstance(name, str) or not _is_stored(name):
+        if not isinstance(name, str) or not is_stored(name):
             raise DeclarationError(
                 f"A {self._sort} cannot be named {name!r:.100}; a name is a str of at most"
                 f" {_LONGEST} bytes, not one like __this__."
@@ -90,7 +90,8 @@ class Registry(Generic[T]):
         return len(self._items)
 
 
-def _is_stored(name: str) -> bool:
+def is_stored(name: str) -> bool:
+    """Whether a text can be the name of an entity of Datastore, and a part of others."""
     is_reserved = name.startswith("__") and name.endswith("__")
     try:
         return not is_reserved and len(name.encode()) <= _LONGEST

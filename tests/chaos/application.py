@@ -7,6 +7,8 @@ import adjourn
 
 app = adjourn.App()
 
+MINUTES = 10**9  # more than there are since 1970
+
 
 def tell(what: int | str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
@@ -36,6 +38,17 @@ def spin(number: int) -> None:
     tell(number)
     while True:
         pass
+
+
+app.schedules.serve()
+
+
+@app.deferred(once=True)
+def scheduled(number: int) -> None:
+    """Tell which schedule was due, and in which minute."""
+    eta = adjourn.current_task().eta
+    assert eta is not None
+    tell(number * MINUTES + int(eta.timestamp()) // 60)
 
 
 @app.periodic(cron="*/10 * * * *", cron_name="slots", overlap="allow", once=True)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import enum
+from decimal import Decimal
 from typing import Annotated
 
 from google.cloud.datastore import Entity
@@ -21,6 +22,12 @@ def fail(number: int) -> None:
 @app.deferred(max_retries=0)
 def refuse(text: str) -> None:
     raise adjourn.PermanentTaskFailure(f"refused {len(text)} characters")
+
+
+@app.deferred(max_retries=0)
+def pay(order: int, amount: Decimal | None = None, *, notes: tuple[str, ...] = ()) -> None:  # noqa: ARG001
+    if amount is None:
+        raise ValueError(f"order {order} has no amount {HOSTILE}")
 
 
 @app.periodic(interval=dt.timedelta(hours=4))

@@ -33,6 +33,7 @@ class Page(HTMLParser):
         self._texts: list[str] = []
         self._href = ""
         self._is_button = False
+        self._textarea = ""
         self.feed(body)
 
     @property
@@ -48,10 +49,21 @@ class Page(HTMLParser):
             self.forms.append(Form(attributes.get("action", self.path)))
         elif tag == "input":
             self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
+        elif tag == "textarea":
+            self._textarea = attributes["name"]
+            self.forms[-1].fields[self._textarea] = ""
         self._is_button = tag == "button"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            fields = self.forms[-1].fields
+            fields[self._textarea] = fields[self._textarea].removeprefix("\n")
+            self._textarea = ""
 
     def handle_data(self, data: str) -> None:
         self._texts.append(data)
+        if self._textarea:
+            self.forms[-1].fields[self._textarea] += data
         if self._href and data.strip():
             self.links[data.strip()] = self._href
             self._href = ""
@@ -83,12 +95,16 @@ class Browser:
 
     def press(self, page: Page, label: str, **wanted: str) -> Page:
         """Press the button of the first form with this label and these fields."""
+        return self.fill(page, label, {}, **wanted)
+
+    def fill(self, page: Page, label: str, filled: dict[str, str], **wanted: str) -> Page:
+        """Fill in fields of the first form with this label, and press its button."""
         form = next(
             each
             for each in page.forms
             if each.label == label and wanted.items() <= each.fields.items()
         )
-        return self.post(urljoin(page.path, form.action), form.fields)
+        return self.post(urljoin(page.path, form.action), {**form.fields, **filled})
 
     def _ask(self, method: str, path: str, body: str | None = None) -> Page:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)

@@ -121,7 +121,7 @@ def test_what_tasks_write_runs_nowhere(page: Page, home: str, stack: RunningStac
     stack.wait()
 
     page.goto(f"{home}/dead-letters")
-    page.get_by_role("link", name="alert(3)").first.click()
+    page.get_by_role("link", name="alert(3)").last.click()
     expect(page.get_by_role("heading", name="Traceback")).to_be_visible()
     page.goto(f"{home}/now")
     page.get_by_role("link", name="alert(3)").first.click()
@@ -134,7 +134,7 @@ def test_a_letter_is_discarded_with_the_keyboard_alone(
     refuse("keyboard")
     stack.wait()
     page.goto(f"{home}/dead-letters?task=tests.console.application.refuse")
-    page.get_by_role("link", name="refused 8 characters").first.focus()
+    page.get_by_role("link", name="refused 8 characters").last.focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Discard").focus()
     page.keyboard.press("Enter")

@@ -126,6 +126,20 @@ class VersionsContract:
 class EntityStoreContract(VersionsContract):
     """What is asked besides."""
 
+    def test_records_are_found_by_the_beginning_of_their_names(self, subject):
+        names = ["a", "b", "b-1", "b-10", "b-2", "bo", "b\U0010fffe", "größe", "z"]
+        subject.put_many({RecordKey("Named", name): {"text": name} for name in reversed(names)})
+        subject.put(RecordKey("Other", "b-3"), {"text": "of another kind"})
+
+        assert [name for name, _ in subject.by_name("Named", prefix="")] == sorted(names)
+        assert [r["text"] for _, r in subject.by_name("Named", prefix="b-")] == [
+            "b-1",
+            "b-10",
+            "b-2",
+        ]
+        assert [n for n, _ in subject.by_name("Named", prefix="b")] == names[1:7]
+        assert list(subject.by_name("Named", prefix="c")) == []
+
     @pytest.mark.parametrize(
         "value",
         [

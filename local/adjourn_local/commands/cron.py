@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from adjourn.app import App
-from adjourn.cron.due import upcoming
+from adjourn.cron.forecast import upcoming
 from adjourn.cron.jobs import differences
 from adjourn.cron.periodic import Periodic
 from adjourn.cron.tick import PeriodicStatus

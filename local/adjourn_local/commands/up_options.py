@@ -18,19 +18,36 @@ DEFAULT_STATE = ".adjourn"
 def add_options(up: argparse.ArgumentParser) -> None:
     """Declare the options."""
     up.add_argument("app", help="the application, as package.module:app or file.py:app")
+    add_servers(up)
+    up.add_argument(
+        "--serve",
+        type=_service_url,
+        default="",
+        metavar="URL",
+        help="call a server of your own that serves the functions (adjourn.web), such as"
+        f" http://127.0.0.1:8000, instead of starting them; its prefix is {PREFIX} unless the URL"
+        " has one",
+    )
+    up.add_argument(
+        "--reload",
+        action=argparse.BooleanOptionalAction,
+        help="restart the functions when the code changes (default: if a terminal is attached)",
+    )
+    _add_debugging(up)
+    up.add_argument(
+        "--enforce-iam",
+        action="store_true",
+        help="let functions and application do only what Terraform grants to their accounts",
+    )
+
+
+def add_servers(up: argparse.ArgumentParser) -> None:
+    """Declare the options that hold with and without an application."""
     up.add_argument(
         "--port",
         type=_port,
         default=DEFAULT_PORT,
         help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
-    )
-    up.add_argument(
-        "--serve",
-        type=_service_url,
-        metavar="URL",
-        help="call a server of your own that serves the functions (adjourn.web), such as"
-        f" http://127.0.0.1:8000, instead of starting them; its prefix is {PREFIX} unless the URL"
-        " has one",
     )
     add_allowed_hosts(up)
     up.add_argument(
@@ -38,12 +55,6 @@ def add_options(up: argparse.ArgumentParser) -> None:
     )
     _add_state(up)
     _add_env_file(up)
-    up.add_argument(
-        "--reload",
-        action=argparse.BooleanOptionalAction,
-        help="restart the functions when the code changes (default: if a terminal is attached)",
-    )
-    _add_debugging(up)
     _add_tasks(up)
     _add_jobs_and_datastore(up)
     up.add_argument(
@@ -112,11 +123,6 @@ def _add_tasks(up: argparse.ArgumentParser) -> None:
 
 
 def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
-    up.add_argument(
-        "--enforce-iam",
-        action="store_true",
-        help="let functions and application do only what Terraform grants to their accounts",
-    )
     up.add_argument(
         "--app-engine",
         type=_service,

@@ -1,10 +1,11 @@
 """What a page costs: the operations that it made, counted for its footer."""
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from adjourn.errors import EnqueueError
@@ -34,12 +35,14 @@ class Costs:
         writes: Entities written or deleted.
         tasks: Calls of Cloud Tasks.
         jobs: Calls of Cloud Scheduler.
+        lock: Held while it is changed: a page asks in several threads.
     """
 
     reads: int = 0
     writes: int = 0
     tasks: int = 0
     jobs: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
 
 _costs: ContextVar[Costs | None] = ContextVar("costs", default=None)
@@ -64,10 +67,11 @@ def current() -> Costs:
 def spend(*, reads: int = 0, writes: int = 0, tasks: int = 0, jobs: int = 0) -> None:
     """Count operations; outside of `counting` they are nobody's."""
     costs = current()
-    costs.reads += reads
-    costs.writes += writes
-    costs.tasks += tasks
-    costs.jobs += jobs
+    with costs.lock:
+        costs.reads += reads
+        costs.writes += writes
+        costs.tasks += tasks
+        costs.jobs += jobs
 
 
 def counted(adapters: Adapters) -> Adapters:
@@ -121,6 +125,11 @@ class _CountingStore:
         before: dt.datetime | None = None,
     ) -> Iterator[tuple[str, Record]]:
         for each in self._store.query(kind, by=by, since=since, before=before):
+            spend(reads=1)
+            yield each
+
+    def by_name(self, kind: str, *, prefix: str) -> Iterator[tuple[str, Record]]:
+        for each in self._store.by_name(kind, prefix=prefix):
             spend(reads=1)
             yield each
 

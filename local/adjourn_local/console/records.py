@@ -46,14 +46,20 @@ class Records:
     def __init__(self, client: Callable[[], Client]) -> None:
         self._client = client
 
-    def count(self, kind: str, equal: Mapping[str, object] | None = None) -> int:
-        """Return how many records have these values.
+    def count(
+        self,
+        kind: str,
+        equal: Mapping[str, object] | None = None,
+        *,
+        begins: tuple[str, str] | None = None,
+    ) -> int:
+        """Return how many records have these values, or a property that begins with a text.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
         with translated():
-            query = self._query(kind, equal or {})
+            query = self._query(kind, equal or {}, begins)
             aggregation = self._client().aggregation_query(query).count(alias="all")
             (result,) = next(iter(aggregation.fetch()))
         number = int(result.value)
@@ -72,6 +78,19 @@ class Records:
         spend(reads=1)
         return found
 
+    def least(self, kind: str, by: str, above: str) -> tuple[str, Record] | None:
+        """Return the record with the least text in a property that is greater than another text.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+        with translated():
+            query = self._client().query(kind=kind, order=[by])
+            query.add_filter(filter=PropertyFilter(by, ">", above))
+            found = [(str(each.key.name), dict(each)) for each in query.fetch(limit=1)]
+        spend(reads=1)
+        return found[0] if found else None
+
     def page(
         self,
         kind: str,
@@ -79,6 +98,7 @@ class Records:
         size: int,
         latest: str | None = None,
         equal: Mapping[str, object] | None = None,
+        begins: tuple[str, str] | None = None,
         after: str | None = None,
     ) -> Page:
         """Return a page of records.
@@ -89,6 +109,7 @@ class Records:
             latest: The property of whose times the latest come first; by name if None.
             equal: Only records with these values; not together with `latest`, which would need a
                 composite index.
+            begins: Only records whose property of this name begins with a text, the greatest first.
             after: The cursor of the page before.
 
         Raises:
@@ -96,18 +117,23 @@ class Records:
             AddressError: The cursor is none.
         """
         with translated():
-            query = self._query(kind, equal or {})
-            if latest is not None:
-                query.order = [f"-{latest}"]
+            query = self._query(kind, equal or {}, begins)
+            if by := begins[0] if begins else latest:
+                query.order = [f"-{by}"]
             results = query.fetch(limit=size, start_cursor=cursor(after))
             rows = [(str(each.key.name), dict(each)) for each in results]
             spend(reads=max(1, len(rows)))
         return Page(rows=rows, next=next_page(results, len(rows), size))
 
-    def _query(self, kind: str, equal: Mapping[str, object]) -> Any:
+    def _query(self, kind: str, equal: Mapping[str, object], begins: tuple[str, str] | None) -> Any:
         query = self._client().query(kind=kind)
         for name, value in equal.items():
             query.add_filter(filter=PropertyFilter(name, "=", value))
+        if begins:
+            name, text = begins
+            query.add_filter(filter=PropertyFilter(name, ">=", text))
+            beyond = f"{text[:-1]}{chr(ord(text[-1]) + 1)}"
+            query.add_filter(filter=PropertyFilter(name, "<", beyond))
         return query
 
 

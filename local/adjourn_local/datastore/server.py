@@ -71,8 +71,14 @@ class DatastoreServer:
         return rpc.service(_SERVICE, self._methods())
 
     def http_routes(self) -> list[web.RouteDef]:
-        """Return the routes for clients without gRPC."""
-        return protobuf_http.routes(self._methods())
+        """Return the routes for clients without gRPC, and those of Google's emulator."""
+        return [*protobuf_http.routes(self._methods()), *protobuf_http.emulator_routes(self.reset)]
+
+    def reset(self) -> None:
+        """Delete everything that is stored; open transactions end without effect."""
+        self._transactions.close_all()
+        self._store.reset()
+        self._history.forget()
 
     @property
     def needed_indexes(self) -> NeededIndexes:

@@ -188,6 +188,11 @@ class Transactions:
         transaction.reads.clear()
         transaction.ended.set()
 
+    def close_all(self) -> None:
+        """End all transactions without effect."""
+        for transaction in list(self._open.values()):
+            self.close(transaction)
+
     def _close_view(self, transaction: OpenTransaction) -> None:
         if transaction.view is not None:
             self._store.close_view(transaction.view)

@@ -3,8 +3,6 @@
 from contextvars import ContextVar
 from urllib.parse import unquote
 
-import psutil
-
 CLIENT: ContextVar[str] = ContextVar("client", default="")
 """Where the client of the call under way is connected, as gRPC names it, such as
 `ipv4:127.0.0.1:50122`; empty for HTTP, whose clients close connections without going away."""
@@ -16,6 +14,8 @@ def is_gone(client: str) -> bool:
     host, _, port = unquote(address).rpartition(":")
     if family not in {"ipv4", "ipv6"} or not port.isdecimal():
         return False
+    import psutil  # noqa: PLC0415 - only when somebody waits
+
     # A server that listens for both families sees IPv4 addresses within IPv6.
     peers = {(name, int(port)) for name in (host.strip("[]"), f"::ffff:{host}")}
     return not any(

@@ -85,7 +85,7 @@ def _variable(indexes: object, file: Path) -> Iterator[Mapping[str, Any]]:
         return
     for each in indexes.values():
         properties = [
-            _property(one["name"], one.get("order")) for one in each.get("properties", [])
+            _property(one.get("name"), one.get("order")) for one in each.get("properties", [])
         ]
         yield {**each, "properties": properties}
 
@@ -110,11 +110,11 @@ def _resource(resource: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "kind": resource.get("collection"),
         "ancestor": resource.get("query_scope") == "COLLECTION_RECURSIVE",
-        "properties": [_property(each["field_path"], each.get("order")) for each in fields],
+        "properties": [_property(each.get("field_path"), each.get("order")) for each in fields],
     }
 
 
-def _property(name: str, order: str | None) -> Mapping[str, str]:
+def _property(name: object, order: object) -> Mapping[str, object]:
     direction = {None: "asc", "ASCENDING": "asc", "DESCENDING": "desc"}.get(order, str(order))
     return {"name": "__key__" if name == "__name__" else name, "direction": direction}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from adjourn.application.declarations import Declarations
+from adjourn.application.importing import unless_importing
 from adjourn.tasks.arguments import check_bare, check_plain
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES, is_method, undecorated
@@ -15,7 +16,9 @@ from adjourn.tasks.options import DeclaredOptions, Options, declared
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adjourn.application.wiring import Wiring
     from adjourn.cron.periodic import Periodically
+    from adjourn.schedules.control import Schedules
     from adjourn.startup import Once
 
 P = ParamSpec("P")
@@ -29,6 +32,20 @@ class AutomaticTasks(ABC):
 
     @abstractmethod
     def _enqueuer(self) -> Enqueuer: ...
+
+    @abstractmethod
+    def wiring(self) -> Wiring:
+        """Return the services of this application."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules that are made at run time."""
+        from adjourn.schedules.control import Schedules  # noqa: PLC0415 - for those who have some
+
+        return Schedules(
+            self._declared.schedule_cron_names,
+            lambda: unless_importing(self.wiring).scheduled_calls,
+        )
 
     def periodic(
         self,

@@ -34,6 +34,7 @@ class Declarations:
     """All that an application declared, by name.
 
     Attributes:
+        schedule_cron_names: The cron names that serve schedules made at run time.
         wrap_task_runner: Returns what receives tasks instead of the runner, such as a receiver
             that also understands the bodies of another library.
         wrap_step_receiver: Returns what receives the steps of iterations instead.
@@ -51,6 +52,7 @@ class Declarations:
     callable_tasks: Registry[CallableTaskDefinition] = field(
         default_factory=lambda: Registry("callable task")
     )
+    schedule_cron_names: list[str] = field(default_factory=list)
     startups: Registry[StartupTask] = field(default_factory=lambda: Registry("startup task"))
     hooks: ApplicationHooks = field(default_factory=ApplicationHooks)
     propagator: ContextPropagator = field(default_factory=ContextPropagator)
@@ -108,4 +110,5 @@ class Declarations:
 
     def cron_names(self) -> frozenset[str]:
         """Return the cron names for which Cloud Scheduler jobs are needed."""
-        return frozenset(each.timing.cron_name for each in self.periodics)
+        of_periodics = (each.timing.cron_name for each in self.periodics)
+        return frozenset((*of_periodics, *self.schedule_cron_names))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from adjourn.application.automatic import AutomaticTasks
 from adjourn.application.importing import unless_importing
-from adjourn.application.wiring import Wiring
 from adjourn.errors import DeclarationError
 from adjourn.names import plain_text
 from adjourn.registry import default_name
@@ -22,10 +20,6 @@ C = TypeVar("C", bound="type[QueryIter[Any]]")
 
 class IterationClasses(AutomaticTasks):
     """The decorator for iterations, and their runs; a part of `adjourn.App`."""
-
-    @abstractmethod
-    def wiring(self) -> Wiring:
-        """Return the services of this application."""
 
     @overload
     def query_iter(self, cls: C, /) -> C: ...

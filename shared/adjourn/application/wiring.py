@@ -21,14 +21,15 @@ from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adjourn.application.run_notes import RunNotes
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
-    from adjourn.execution.current_task import Call
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
     from adjourn.iteration.start import Starter
+    from adjourn.schedules.scheduled_calls import ScheduledCalls
     from adjourn.startup import Startup
     from adjourn.state.cleanup import Cleaner
 
@@ -136,9 +137,11 @@ class Wiring:
     @cached_property
     def receive_task(self) -> Receiver:
         """Runs the deferred calls that Cloud Tasks delivers."""
-        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415 - for the deferred function
+        from adjourn.application.run_notes import RunNotes  # noqa: PLC0415 - for the deferred function
+        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415
 
         declared = self._declared
+        notes = RunNotes(declared=declared, enqueuer=self.enqueuer)
         runner = TaskRunner(
             tasks=declared.tasks,
             adapters=self._adapters,
@@ -147,8 +150,8 @@ class Wiring:
             payloads=self._payloads,
             markers=self._markers,
             retry_warnings=self._retry_warnings,
-            executor=self._executor(),
-            on_periodic=self._note_periodic,
+            executor=self._executor(notes),
+            on_periodic=notes.note_delivery,
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
@@ -160,14 +163,14 @@ class Wiring:
 
         return opening(receiver, self._adapters, self.settings, self._dead_letters)
 
-    def _executor(self) -> CallExecutor:
+    def _executor(self, notes: RunNotes) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
         from adjourn.execution.crash_watch import CrashWatch  # noqa: PLC0415
         from adjourn.execution.resumption import Resumption  # noqa: PLC0415
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
         adapters, records = self._adapters, self.enqueuer.call_records
-        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=self._follow)
+        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=notes.follow)
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
@@ -180,20 +183,6 @@ class Wiring:
             resumption=resumption,
             watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
         )
-
-    def _follow(self, call: Call, task: str) -> None:
-        if unique := call.envelope.unique:
-            self.enqueuer.unique_calls.follow(unique, task, call.is_carried_by)
-        if len(self._declared.periodics):
-            from adjourn.cron.due import follow  # noqa: PLC0415 - for periodic functions
-
-            follow(self._adapters.store, call, task)
-
-    def _note_periodic(self, call: Call) -> None:
-        if len(self._declared.periodics):
-            from adjourn.cron.due import note_delivery  # noqa: PLC0415 - for periodic functions
-
-            note_delivery(self._adapters.store, call)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""
@@ -236,7 +225,19 @@ class Wiring:
     @cached_property
     def receive_tick(self) -> Receiver:
         """Enqueues what is due when Cloud Scheduler calls."""
-        return self._gate.admit_ticks(self.settings.cron_url, self.cron.receive)
+        receive: Receiver = self.cron.receive
+        if cron_names := self._declared.schedule_cron_names:
+            from adjourn.schedules.fan_out import FanOut  # noqa: PLC0415 - for those who have some
+
+            receive = FanOut(calls=self.scheduled_calls, cron_names=cron_names).after(receive)
+        return self._gate.admit_ticks(self.settings.cron_url, receive)
+
+    @cached_property
+    def scheduled_calls(self) -> ScheduledCalls:
+        """What schedules call, and what enqueues it."""
+        from adjourn.schedules.scheduled_calls import ScheduledCalls  # noqa: PLC0415
+
+        return ScheduledCalls(tasks=self.tasks, enqueuer=self.enqueuer)
 
     @cached_property
     def cron(self) -> PeriodicRunner:
@@ -246,7 +247,7 @@ class Wiring:
 
         declared = self._declared
         return PeriodicRunner(
-            names=lambda: [each.timing.cron_name for each in declared.periodics],
+            names=declared.cron_names,
             periodics=lambda: expanded(declared.periodics, declared.objects),
             store=self._adapters.store,
             enqueuer=self.enqueuer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from adjourn.cron.periodic import Periodic, Timing
@@ -19,7 +19,7 @@ KIND = "AdjournPeriodic"
 # when it is due.
 _LONGEST_LOOKAHEAD = dt.timedelta(days=1)  # well below the 30 days that Cloud Tasks allows
 # By how much our clock may be behind that of the Scheduler.
-_SKEW = dt.timedelta(seconds=10)
+SKEW = dt.timedelta(seconds=10)
 # Once a claim is older, the call that made it has ended (a call of Cloud Scheduler may take 30
 # minutes, https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs), and
 # the name of its task may be free again.
@@ -79,14 +79,18 @@ def due(
         return state.slot
     interval = timing.when
     if not isinstance(interval, dt.timedelta):
-        return interval.latest(_since(timing, state, tick), now + _SKEW)
+        return interval.latest(since(timing, state, tick), now + SKEW)
     if state is None:
         return now if interval else tick
     if not interval:
         return tick if tick > state.slot else None
     next_slot = state.slot + interval
-    lookahead = min(interval / 10, _LONGEST_LOOKAHEAD)
-    return max(now, next_slot) if next_slot - now <= lookahead else None
+    return max(now, next_slot) if next_slot - now <= longest_lookahead(interval) else None
+
+
+def longest_lookahead(interval: dt.timedelta) -> dt.timedelta:
+    """Return how long before its time a slot may be enqueued."""
+    return min(interval / 10, _LONGEST_LOOKAHEAD)
 
 
 def decide(
@@ -161,35 +165,14 @@ def _overtaken(
         or _is_unfinished(state)
     ):
         return ()
-    first = timing.when.next_after(_since(timing, state, tick))
+    first = timing.when.next_after(since(timing, state, tick))
     if first == slot:
         return ()
     reason = f"like all times before {slot:%Y-%m-%d %H:%M} UTC, it passed without a call"
     return ((first, reason),)
 
 
-def upcoming(
-    timing: Timing, state: PeriodicState | None, now: dt.datetime
-) -> Iterator[dt.datetime]:
-    """Yield the next due times, beginning with a claimed slot; none if it is due at every call."""
-    slot = state.slot if state and not state.is_enqueued else None
-    if isinstance(timing.when, dt.timedelta):
-        if not timing.when:
-            return
-        slot = slot or (max(now, state.slot + timing.when) if state else now)
-        while True:
-            yield slot
-            slot += timing.when
-    slot = slot or timing.when.latest(_since(timing, state, now), now)
-    if slot:
-        yield slot
-    slot = max(now, state.slot) if state else now
-    while True:
-        slot = timing.when.next_after(slot)
-        yield slot
-
-
-def _since(timing: Timing, state: PeriodicState | None, tick: dt.datetime) -> dt.datetime:
+def since(timing: Timing, state: PeriodicState | None, tick: dt.datetime) -> dt.datetime:
     """Return the time after which slots count; the schedule may have changed since the last."""
     if state is None:
         return tick - _FIRST_WINDOW
@@ -257,28 +240,49 @@ def note_delivery(store: EntityStore, call: Call) -> None:
 
 
 def _note(store: EntityStore, call: Call, changes: Record) -> None:
-    """Change the state to which a run belongs, unless another run or task has followed."""
     envelope = call.envelope
     if not envelope.id.endswith(RUN):
         return
     names = [envelope.task]
     if envelope.args and isinstance(envelope.args[0], ObjectPath):
         names.append(f"{envelope.task} on {envelope.args[0].path}")
-    keys = [RecordKey(KIND, name) for name in names]
+    note(store, call, [RecordKey(KIND, name) for name in names], changes)
+
+
+def note(
+    store: EntityStore,
+    call: Call,
+    keys: Sequence[RecordKey],
+    changes: Record,
+    *,
+    unindexed: Callable[[Record], Collection[str]] = lambda _: (),
+) -> None:
+    """Change the state to which a run belongs, unless another run or task has followed.
+
+    Args:
+        store: Where the state is.
+        call: The run.
+        keys: The keys that the state may have.
+        changes: What is changed.
+        unindexed: Returns the fields of a record that have no index.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
 
     def changed(records: Sequence[Record | None]) -> dict[RecordKey, Record]:
         return {
             key: {**record, **changes}
             for key, record in zip(keys, records, strict=True)
             if record
-            and record.get("call") == envelope.id
+            and record.get("call") == call.envelope.id
             and call.is_carried_by(str(record.get("task", "")))
             and not changes.items() <= record.items()
         }
 
     def work(transaction: Transaction) -> None:
         for key, record in changed(transaction.get(keys)).items():
-            transaction.put(key, record)
+            transaction.put(key, record, unindexed=unindexed(record))
 
     if changed(store.get(keys)):
         store.transact(work)

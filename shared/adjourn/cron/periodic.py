@@ -15,7 +15,7 @@ from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from adjourn.cron.schedule import Schedule
+    from adjourn.cron.schedule import Schedule, Times
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,14 +38,14 @@ class Timing(NamedTuple):
     """When a periodic function is due, and when a due run is skipped.
 
     Attributes:
-        when: The shortest time between two slots, zero for every call; or a schedule.
+        when: The shortest time between two slots, zero for every call; or the times of a schedule.
         text: The same as text.
         cron_name: Name of the Cloud Scheduler job that makes it run.
         skips_overlap: Whether it must not run before the last run has ended.
         grace: A slot that is found later than this is skipped; None for no limit.
     """
 
-    when: dt.timedelta | Schedule
+    when: dt.timedelta | Times
     text: str = ""
     cron_name: str = "default"
     skips_overlap: bool = True

@@ -9,6 +9,7 @@ import datetime as dt
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -17,6 +18,16 @@ _MINUTE = dt.timedelta(minutes=1)
 _DAY = dt.timedelta(days=1)
 _RAREST = 41 * 366 * _DAY  # a fifth Monday in February
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class Times(Protocol):
+    """Instants at which something is due, such as those of a `Schedule`."""
+
+    def next_after(self, after: dt.datetime) -> dt.datetime:
+        """Return the first instant after `after`, in UTC; `NEVER` if there is none."""
+
+    def latest(self, since: dt.datetime, until: dt.datetime) -> dt.datetime | None:
+        """Return the last instant after `since` and not after `until`, None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

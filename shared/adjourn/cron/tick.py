@@ -16,7 +16,8 @@ from typing import NamedTuple
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
 from adjourn.cron.due import Decision, PeriodicState, decide, key_of, record_of, state_of
-from adjourn.cron.periodic import Periodic
+from adjourn.cron.last_run import LastRun, awaited
+from adjourn.cron.periodic import Periodic, Timing
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
@@ -32,13 +33,6 @@ class ClaimedSlot(NamedTuple):
 
     periodic: Periodic
     slot: dt.datetime
-
-
-class LastRun(NamedTuple):
-    """The task that decides about the next run, "" for none, and whether it is there."""
-
-    task: str
-    is_running: bool
 
 
 class PeriodicStatus(NamedTuple):
@@ -172,7 +166,7 @@ class PeriodicRunner:
         candidates: dict[Periodic, str] = {}
         for periodic, state in zip(periodics, map(state_of, records), strict=True):
             if decide(periodic.timing, state, tick, now, is_running=False) != Decision():
-                candidates[periodic] = _awaited(periodic, state)
+                candidates[periodic] = awaited(periodic.timing, state)
 
         def last_run(task: str) -> LastRun | Exception:
             try:
@@ -192,13 +186,10 @@ class PeriodicRunner:
             records = transaction.get(keys)
             for (periodic, last), record in zip(last_runs.items(), records, strict=True):
                 state = state_of(record)
-                is_running = last.is_running
-                if _awaited(periodic, state) != last.task:
-                    # Another call claimed a slot a moment ago; it is enqueued by its name.
-                    is_running = state is None or state.is_enqueued
+                is_running = last.is_running(periodic.timing, state)
                 decision = decide(periodic.timing, state, tick, now, is_running=is_running)
                 decided.append((periodic, decision))
-                _tell_skipped(periodic, decision)
+                tell_skipped(periodic.name, decision)
                 if decision.state:
                     stored = self._with_task(periodic, decision.state)
                     transaction.put(key_of(periodic), record_of(stored))
@@ -247,7 +238,7 @@ class PeriodicRunner:
                 state = state_of(record)
                 # A slow call must not overwrite the slot that a later call has claimed meanwhile.
                 if state and state.slot == claim.slot:
-                    slot = _interval_start(claim, handle, now)
+                    slot = interval_start(claim.periodic.timing, claim.slot, handle, now)
                     # The fallback region may have the task; or the run has postponed itself by now.
                     is_first = state.task == self._full_name(claim.periodic, state.call)
                     task = handle.name if is_first else state.task
@@ -258,24 +249,19 @@ class PeriodicRunner:
             self.store.transact(work)
 
 
-def _tell_skipped(periodic: Periodic, decision: Decision) -> None:
+def tell_skipped(name: str, decision: Decision) -> None:
     """Log what is skipped, before that is stored: a process may die in between."""
     for slot, reason in decision.skipped:
-        text = f"{periodic.name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
+        text = f"{name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
         event("cron.skipped", logging.WARNING, text)
 
 
-def _interval_start(claim: ClaimedSlot, handle: TaskHandle, now: dt.datetime) -> dt.datetime:
+def interval_start(
+    timing: Timing, slot: dt.datetime, handle: TaskHandle, now: dt.datetime
+) -> dt.datetime:
     """Return the start of the next interval: now, if an earlier call has claimed the slot."""
-    when = claim.periodic.timing.when
-    is_interval = isinstance(when, dt.timedelta) and bool(when)
-    return max(claim.slot, now) if is_interval and handle.is_new else claim.slot
-
-
-def _awaited(periodic: Periodic, state: PeriodicState | None) -> str:
-    """Return the task that decides about the next run: it must end, or it is that of a claim."""
-    is_awaited = state is not None and (periodic.timing.skips_overlap or not state.is_enqueued)
-    return state.task if state and is_awaited else ""
+    is_interval = isinstance(timing.when, dt.timedelta) and bool(timing.when)
+    return max(slot, now) if is_interval and handle.is_new else slot
 
 
 def _task_name(periodic: Periodic, slot: dt.datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from adjourn.clock import Clock
 from adjourn.error_text import error_line, traceback_text
 from adjourn.execution.delivery import Delivery
 from adjourn.log import event
-from adjourn.names import CallIdentity, digest
+from adjourn.names import CallIdentity, digest, digest_of
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.serialization.envelope import is_sealed
 from adjourn.serialization.payload_reference import MAX_BODY
@@ -22,11 +23,18 @@ from adjourn.state.owned_records import FINGERPRINT, own_key
 KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
 UNINDEXED = ("body", "error", "traceback", FINGERPRINT)
+# Its values begin with the name of a group and go on with the time, so that the index of this one
+# property finds the groups, and in each the first letter, the last one and their number.
+GROUP = "group"
 
 # In bytes. Together with a body, they must fit into an entity of 1,048,572
 # (https://cloud.google.com/datastore/docs/concepts/limits).
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
+
+# What differs between errors of one kind: what is quoted, and words with a digit in them.
+_VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|[^\s0-9]*[0-9]\S*""")
+_LONGEST_KIND = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,14 @@ class DeadLetter:
     queue: str
     attempts: int
     error: str
+
+
+def group_of(task: str, error: str) -> str:
+    """Return the name of the group of the letters with this task and this kind of error.
+
+    Errors are of one kind if their first lines differ in numbers and quoted texts alone.
+    """
+    return digest_of(task, _VARIABLE.sub("…", error.partition("\n")[0][:_LONGEST_KIND]))
 
 
 DeadHook = Callable[[DeadLetter], object]
@@ -122,6 +138,7 @@ def _record(letter: DeadLetter, delivery: Delivery, traceback: str, now: dt.date
         "body": _fitting(body),
         "error": letter.error,
         "traceback": traceback,
+        GROUP: f"{group_of(letter.task, letter.error)} {now.astimezone(dt.UTC).isoformat()}",
         "buried_at": now,
         "expires_at": now + KEPT,
     }

@@ -163,7 +163,7 @@ class StoredDeadLetters:
         record = _existing(task_id, transaction.get([key])[0])
         now = self.clock.now()
         letter = letter_of(task_id, record)
-        call = _call(letter, self._genuine(letter, is_vouched_for=is_vouched_for), now)
+        call = _call(letter, self.genuine(letter, is_vouched_for=is_vouched_for), now)
         if letter.replayed_at is None:
             once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
@@ -171,8 +171,12 @@ class StoredDeadLetters:
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
 
-    def _genuine(self, letter: StoredDeadLetter, *, is_vouched_for: bool) -> bytes:
-        """Return the body of a letter for its replay, which seals it."""
+    def genuine(self, letter: StoredDeadLetter, *, is_vouched_for: bool) -> bytes:
+        """Return the body of a letter without its seal, for its replay, which seals it.
+
+        Raises:
+            DecodeError: It cannot prove to be genuine, or would lose its encryption.
+        """
         is_required = self.sealer is not None and self.sealer.is_required
         if is_required and not is_vouched_for and not is_sealed(letter.body):
             raise DecodeError(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LAST = "\U0010ffff"  # no character is ordered behind it
+
 
 class DatastoreStore:
     """Stores records as entities without a parent, in the default namespace."""
@@ -121,6 +123,20 @@ class DatastoreStore:
             for operator, moment in ((">=", since), ("<", before)):
                 if moment is not None:
                     query.add_filter(filter=PropertyFilter(by, operator, moment))
+            for entity in query.fetch():
+                yield str(entity.key.name), dict(entity)
+
+    def by_name(self, kind: str, *, prefix: str) -> Iterator[tuple[str, Record]]:
+        """Run one query over the keys, page by page."""
+        from google.cloud.datastore.query import PropertyFilter
+
+        with translated():
+            client = self._client()
+            query = client.query(kind=kind, order=["__key__"])
+            if prefix:
+                for operator, name in ((">=", prefix), ("<", f"{prefix}{_LAST}")):
+                    key = _key(client, RecordKey(kind, name))
+                    query.add_filter(filter=PropertyFilter("__key__", operator, key))
             for entity in query.fetch():
                 yield str(entity.key.name), dict(entity)
 

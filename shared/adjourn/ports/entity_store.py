@@ -121,6 +121,19 @@ class EntityStore(Protocol):
             StoreError: Datastore could not be reached or refused.
         """
 
+    def by_name(self, kind: str, *, prefix: str) -> Iterator[tuple[str, Record]]:
+        """Yield names and records of a kind, in the order of the names.
+
+        Pages are fetched as the results are taken.
+
+        Args:
+            kind: The kind.
+            prefix: What the names begin with.
+
+        Raises:
+            StoreError: Datastore could not be reached or refused.
+        """
+
     def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
         """Return the names of records of a kind whose time in the property `by` has passed.
 

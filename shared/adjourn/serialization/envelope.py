@@ -66,6 +66,7 @@ class Envelope(NamedTuple):
         executions: Failed executions that it had as earlier tasks.
         unique: Name under which a unique call is recorded; empty for any other.
         user_start: Name of the record that a user was checked who started it; empty for none.
+        schedule: Name of the schedule whose run it is; empty for none.
         stowed: Where its arguments are stored; None if the body itself holds them.
         starts_at: When it goes on, if it was enqueued again or its start lies further ahead than
             that of a task may.
@@ -94,6 +95,7 @@ class Envelope(NamedTuple):
     executions: int = 0
     unique: str = ""
     user_start: str = ""
+    schedule: str = ""
     stowed: PayloadReference | None = None
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
@@ -252,6 +254,7 @@ def _has_names(kwargs: object) -> bool:
 _RULES = (
     (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
     (("task",), _is_name, "a str of 1 to 500 bytes"),
+    (("schedule",), lambda value: value == "" or _is_name(value), "a str of up to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
     (
         ("marker", "unique", "user_start"),

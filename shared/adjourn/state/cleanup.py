@@ -29,6 +29,7 @@ KINDS = (
     "AdjournPayload",
     "AdjournRetryWarning",
     "AdjournRun",
+    "AdjournSchedule",
     "AdjournShard",
     "AdjournUnique",
     "AdjournUserStart",

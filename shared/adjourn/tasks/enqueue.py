@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import BoundArguments
@@ -23,6 +23,7 @@ from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.handle import Enqueued, TaskHandle
+from adjourn.tasks.named_call import NamedCall
 from adjourn.tasks.task import Task
 from adjourn.tasks.unique import unique_call
 
@@ -126,15 +127,41 @@ class Enqueuer:
             batch = task.defaults.call_name
             for index, args in enumerate(calls):
                 name = batch and f"{numbered(batch, index)}-{index}"
-                try:
-                    yield self._prepare(task, args, {}, name)
-                except (EncodeError, EnqueueError) as error:
-                    yield error
+                yield self._tried(partial(self._prepare, task, args, {}, name))
 
+        return self._create_all(prepared())
+
+    def enqueue_named(self, calls: Iterable[NamedCall]) -> Iterator[Enqueued]:
+        """Enqueue calls, in batches, while the results are consumed.
+
+        Yields:
+            For each call, in order: a handle, or the error because of which it was not enqueued.
+
+        Raises:
+            DeclarationError: A call may take longer than the deferred function.
+        """
+
+        def prepared(call: NamedCall) -> _Prepared | EncodeError | EnqueueError:
+            task, args, kwargs, name, schedule = call
+            return self._tried(
+                partial(self._prepare, task, args, kwargs, name, name, schedule=schedule)
+            )
+
+        return self._create_all(map(prepared, calls))
+
+    def _tried(self, prepare: Callable[[], _Prepared]) -> _Prepared | EncodeError | EnqueueError:
+        try:
+            return prepare()
+        except (EncodeError, EnqueueError) as error:
+            return error
+
+    def _create_all(
+        self, prepared: Iterable[_Prepared | EncodeError | EnqueueError]
+    ) -> Iterator[Enqueued]:
         def size(one: _Prepared | EncodeError | EnqueueError) -> int:
             return len(one.task.body) if isinstance(one, _Prepared) else 0
 
-        return in_threads(self._create_many, batches(prepared(), size))
+        return in_threads(self._create_many, batches(prepared, size))
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Enqueue a delivered call again, under a name that only this resumption has.
@@ -151,12 +178,13 @@ class Enqueuer:
         self,
         task: Task[..., Any],
         args: tuple[object, ...],
-        kwargs: dict[str, object],
+        kwargs: Mapping[str, object],
         name: str | None,
         call: str = "",
         *,
         unique: bool = False,
         user_start: str = "",
+        schedule: str = "",
     ) -> _Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
@@ -182,6 +210,7 @@ class Enqueuer:
             marker=marker,
             unique=(name or "") if unique else "",
             user_start=user_start,
+            schedule=schedule,
             context=self.propagator.capture(),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.

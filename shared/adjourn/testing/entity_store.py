@@ -93,6 +93,15 @@ class MemoryStore:
         found.sort(key=lambda each: each[:2], reverse=True)
         return ((name, record) for _, name, record in found)
 
+    def by_name(self, kind: str, *, prefix: str) -> Iterator[tuple[str, Record]]:
+        """Yield copies of the present records, by name."""
+        found = [
+            (key.name, copy.deepcopy(record))
+            for key, (_, record) in list(self.records.items())
+            if key.kind == kind and key.name.startswith(prefix)
+        ]
+        return iter(sorted(found, key=lambda each: each[0]))
+
     def names(self, kind: str, *, by: str, before: dt.datetime, limit: int) -> Sequence[str]:
         """Return names, those with the earliest times first."""
         found = [

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adjourn.cron.due import upcoming
+from adjourn.cron.forecast import upcoming
 from adjourn.errors import UnknownNameError
 from adjourn_local.clients.stack_control import CLOCK_PATH, FAULTS_PATH, StackControl
 from adjourn_local.console.actions import Action, perform

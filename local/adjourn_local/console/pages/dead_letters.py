@@ -1,6 +1,6 @@
-"""The page of dead letters: what was given up, grouped by task, to be replayed or discarded."""
+"""The page of dead letters: what was given up, in groups, to be replayed, edited or discarded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from adjourn.concurrency import in_parallel
 from adjourn.errors import AdjournError, DecodeError, UnknownNameError
 from adjourn.execution.dead_letters import KIND
 from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.stored_letters import letter_of
 from adjourn_local.clients.call_text import call_lines
+from adjourn_local.console import edited_calls, letter_groups
 from adjourn_local.console.actions import Action, perform
+from adjourn_local.console.records import Page
 from adjourn_local.console.rendering import PREFIX, site_of
+from adjourn_local.errors import UsageError
 
 TITLE = "Dead letters"
 PATH = "/dead-letters"
@@ -23,7 +28,7 @@ _HOME = f"{PREFIX}{PATH}"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TaskLetters:
     """The dead letters of one task.
 
     Attributes:
@@ -41,35 +46,47 @@ def routes() -> list[Route]:
         Route(PATH, _list),
         Route(f"{PATH}/replay", perform(_replay), methods=["POST"]),
         Route(f"{PATH}/discard", perform(_discard), methods=["POST"]),
+        Route(f"{PATH}/edit", perform(_edit), methods=["POST"]),
         Route(f"{PATH}/letter/{{id}}", _letter),
     ]
 
 
 def _list(request: Request) -> Response:
-    site = site_of(request)
+    site, asked = site_of(request), request.query_params
     records = site.deployment.records
-    task, after = request.query_params.get("task"), request.query_params.get("after")
-    groups = [Group(each, records.count(KIND, {"task": each})) for each in _tasks(request)]
-    page = records.page(
-        KIND,
-        size=_ROWS,
-        latest="buried_at" if task is None else None,
-        equal=None if task is None else {"task": task},
-        after=after,
-    )
+    task, group = asked.get("task"), asked.get("group")
+    names = records.values(KIND, "task")
+    counts = in_parallel(lambda name: records.count(KIND, {"task": name}), names)
+    tasks = [TaskLetters(*each) for each in zip(names, counts, strict=True)]
+    found = letter_groups.find(records, asked.get("groups_after", ""))
+    page = _page(request, task, group)
+    chosen = {"group": group} if group else {} if task is None else {"task": task}
     context = {
         "title": TITLE,
-        "groups": sorted(groups, key=lambda group: -group.count),
+        "tasks": sorted(tasks, key=lambda each: -each.count),
+        "groups": [each for each in found.groups if task in {None, each.last.task}],
+        "next_groups": found.next,
         "task": task,
-        "letters": [{"id": name, **record} for name, record in page.rows],
+        "group": group,
+        "chosen": chosen,
+        "letters": [{**record, "id": name} for name, record in page.rows],
         "next": page.next,
         "at_once": _AT_ONCE,
     }
     return site.render(request, "dead_letters.html", context)
 
 
-def _tasks(request: Request) -> Sequence[str]:
-    return site_of(request).deployment.records.values(KIND, "task")
+def _page(request: Request, task: str | None, group: str | None) -> Page:
+    records, after = site_of(request).deployment.records, request.query_params.get("after")
+    if group:
+        return letter_groups.letters(records, group, size=_ROWS, after=after)
+    return records.page(
+        KIND,
+        size=_ROWS,
+        latest="buried_at" if task is None else None,
+        equal=None if task is None else {"task": task},
+        after=after,
+    )
 
 
 def _letter(request: Request) -> Response:
@@ -77,7 +94,8 @@ def _letter(request: Request) -> Response:
     letters = site.deployment.dead_letters
     letter = letters.get(request.path_params["id"])
     call = call_lines(letter.body, letters.sealer, letter.queue, letter.name)
-    context = {"title": TITLE, "letter": letter, "call": call}
+    editing = edited_calls.of_letter(site.deployment, letter)
+    context = {"title": TITLE, "letter": letter, "call": call, "editing": editing}
     return site.render(request, "dead_letter.html", context)
 
 
@@ -113,13 +131,20 @@ def _action(
     change: Callable[[StoredDeadLetters, str], Any],
     done: str,
 ) -> Action:
-    """Return the action for one letter, or for those of a task."""
+    """Return the action for one letter, for those of a group or for those of a task."""
     deployment = site_of(request).deployment
     letters = deployment.dead_letters
     if "id" in fields:
         letter = letters.get(fields["id"])
         ids, subject = [letter.task_id], f"{letter.task} {letter.task_id}"
         question = f"{name.capitalize()} the call of {letter.task or 'an unreadable body'}?"
+    elif "group" in fields:
+        page = letter_groups.letters(deployment.records, fields["group"], size=_AT_ONCE)
+        ids = [found for found, _ in page.rows]
+        of = letter_of(*page.rows[0]) if ids else None
+        subject = f"{len(ids)} of {of.task}: {of.error}" if of else "none"
+        error = of.error.partition("\n")[0] if of else "a group that is gone"
+        question = f"{name.capitalize()} {len(ids)} dead letters like {error}?"
     else:
         task = fields.get("task", "")
         page = deployment.records.page(KIND, size=_AT_ONCE, equal={"task": task})
@@ -137,6 +162,24 @@ def _action(
         question=question,
         effect=effect,
         run=run,
+        back=_HOME,
+    )
+
+
+def _edit(request: Request, fields: Mapping[str, str]) -> Action:
+    deployment, text = site_of(request).deployment, fields.get("arguments", "")
+    letter = deployment.dead_letters.get(fields.get("id", ""))
+    call = edited_calls.checked(deployment, letter.task, text)
+    before = edited_calls.of_letter(deployment, letter)
+    if before.reason:
+        raise UsageError(before.reason)
+    return Action(
+        name="edit and replay dead letter",
+        subject=f"{letter.task_id}: {call.text}, before ({before.text})",
+        question=f"Replay the call of {letter.task} with other arguments?",
+        effect=f"The letter's call becomes {call.text}, with an id of its own. Then it is "
+        "enqueued, its attempts count from 1, and the letter is removed.",
+        run=lambda: f"It is the task {edited_calls.replay(deployment, letter, call)} now.",
         back=_HOME,
     )
 

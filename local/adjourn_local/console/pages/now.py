@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from adjourn.errors import UnknownNameError
 from adjourn_local.clients.call_text import call_lines
+from adjourn_local.console import edited_calls
+from adjourn_local.console.actions import Action, perform
 from adjourn_local.console.activity import Activity, SeenAttempt
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
 
@@ -24,6 +26,7 @@ def routes() -> list[Route]:
     return [
         Route(PATH, _list),
         Route(f"{PATH}/events", _events),
+        Route(f"{PATH}/again", perform(_again), methods=["POST"]),
         Route(f"{PATH}/task/{{queue}}/{{task}}", _task),
     ]
 
@@ -88,8 +91,23 @@ def _task(request: Request) -> Response:
         "call": call,
         "attempts": [(each, activity.lines(each)) for each in attempts],
         "test": _test(attempts[0].task, call),
+        "editing": edited_calls.of_body(site.deployment, attempts[0].attempt.body or b""),
     }
     return site.render(request, "attempted.html", context)
+
+
+def _again(request: Request, fields: Mapping[str, str]) -> Action:
+    deployment = site_of(request).deployment
+    call = edited_calls.checked(deployment, fields.get("task", ""), fields.get("arguments", ""))
+    return Action(
+        name="call task again",
+        subject=call.text,
+        question=f"Call {call.task.name} again?",
+        effect=f"It is a call of its own, {call.text}, with the options of the task. What was "
+        "called before stays as it is.",
+        run=lambda: f"It is the task {edited_calls.enqueue(deployment, call)} now.",
+        back=f"{PREFIX}{PATH}",
+    )
 
 
 def _filters(request: Request) -> dict[str, Any]:

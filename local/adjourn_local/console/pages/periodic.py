@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adjourn.cron.due import upcoming
+from adjourn.cron.forecast import upcoming
 from adjourn.cron.jobs import differences
 from adjourn.cron.tick import PeriodicStatus
 from adjourn.errors import UnknownNameError

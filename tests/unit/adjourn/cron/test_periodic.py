@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adjourn import App, current_task
-from adjourn.cron.due import KIND, PeriodicState, follow, upcoming
+from adjourn.cron.due import KIND, PeriodicState, follow
+from adjourn.cron.forecast import upcoming
 from adjourn.cron.tick import PeriodicRunner
 from adjourn.errors import DeclarationError, RetryLater, Snooze, TaskExistsError, UnavailableError
 from adjourn.execution.current_task import Call

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from adjourn.errors import StoreError
-from adjourn.execution.dead_letters import KIND, DeadLetterRecorder
+from adjourn.execution.dead_letters import KIND, DeadLetterRecorder, group_of
 from adjourn.execution.delivery import Delivery
 from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey
@@ -40,6 +40,7 @@ def test_the_record_has_all_that_is_needed_to_look_into_it_and_to_replay_it():
         "error": "ValueError: broken",
         "traceback": "ValueError: broken\n",
         "fingerprint": "f1",
+        "group": f"{group_of('shop.send', 'ValueError: broken')} {clock.now().isoformat()}",
         "buried_at": clock.now(),
         "expires_at": clock.now() + dt.timedelta(days=90),
     }
@@ -51,6 +52,22 @@ def test_long_errors_are_cut_and_of_a_long_traceback_the_end_is_kept():
     assert len(letter["error"]) == 1_000
     assert len(letter["traceback"]) == 20_000
     assert letter["traceback"].endswith("END\n")
+
+
+def test_errors_that_differ_in_numbers_and_quoted_texts_are_one_group():
+    same = ["KeyError: 'a'", "KeyError: 'b c'", 'KeyError: "d"\nand more', "KeyError: 0x7f"]
+    others = ["KeyError: a", "IndexError: 'a'", ""]
+
+    assert len({group_of("shop.send", each) for each in same}) == 1
+    assert len({group_of("shop.send", each) for each in [same[0], *others]}) == 4
+    assert group_of("shop.bill", same[0]) != group_of("shop.send", same[0])
+
+
+def test_the_name_of_a_group_is_stored_so_it_stays():
+    golden = "982a06e1c1a4c1969ae2745d0f20f493"
+
+    assert group_of("shop.send", "ValueError: order 17 of 'ann' is paid") == golden
+    assert group_of("shop.send", "ValueError: order 18 of 'bob' is paid") == golden
 
 
 def test_twice_for_the_same_task_is_once():

@@ -140,6 +140,7 @@ WRITTEN = {
         context={"user": "anna"},
     ),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
+    "v1-written-schedule.json": lambda: envelope(args=(42,), schedule="tenant-42"),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
         stowed=STOWED._replace(stored_as="0f3a-resumed"), resumed=1
