@@ -22,7 +22,6 @@ def add_options(up: argparse.ArgumentParser) -> None:
     up.add_argument(
         "--serve",
         type=_service_url,
-        default="",
         metavar="URL",
         help="call a server of your own that serves the functions (adjourn.web), such as"
         f" http://127.0.0.1:8000, instead of starting them; its prefix is {PREFIX} unless the URL"

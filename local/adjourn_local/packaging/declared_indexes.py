@@ -115,8 +115,9 @@ def _resource(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _property(name: object, order: object) -> Mapping[str, object]:
-    direction = {None: "asc", "ASCENDING": "asc", "DESCENDING": "desc"}.get(order, str(order))
-    return {"name": "__key__" if name == "__name__" else name, "direction": direction}
+    directions: Mapping[object, str] = {None: "asc", "ASCENDING": "asc", "DESCENDING": "desc"}
+    shown = directions.get(order, order)
+    return {"name": "__key__" if name == "__name__" else name, "direction": shown}
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Mapping[str, Any]]]] = {
