@@ -24,7 +24,7 @@ up: $(READY) ## Run the laptop stack for an application: make up APP=package.mod
 	@cd "$(FROM)" && exec "$(abspath $(BIN))/python" -m adjourn_local up "$(APP)" $(OPTIONS)
 
 test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest $(OPTIONS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(OPTIONS)
 
 check: lint type layers ## Run every check that is not a test
 
