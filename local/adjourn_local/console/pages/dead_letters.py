@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adjourn.concurrency import in_parallel
 from adjourn.errors import AdjournError, DecodeError, UnknownNameError
 from adjourn.execution.dead_letters import KIND
 from adjourn.execution.replay import StoredDeadLetters
@@ -56,7 +55,7 @@ def _list(request: Request) -> Response:
     records = site.deployment.records
     task, group = asked.get("task"), asked.get("group")
     names = records.values(KIND, "task")
-    counts = in_parallel(lambda name: records.count(KIND, {"task": name}), names)
+    counts = records.together(lambda name: records.count(KIND, {"task": name}), names)
     tasks = [TaskLetters(*each) for each in zip(names, counts, strict=True)]
     found = letter_groups.find(records, asked.get("groups_after", ""))
     page = _page(request, task, group)
