@@ -32,6 +32,12 @@ def say(word: str) -> None:
 
 
 @app.deferred
+async def say_later(word: str) -> None:
+    await asyncio.sleep(0)
+    await say.adefer(f"{word} from {adjourn.current_task().id}")
+
+
+@app.deferred
 def weigh(load: bytes) -> None:
     tell(f"{len(load)} {hashlib.sha256(load).hexdigest()}")
 

@@ -24,7 +24,7 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_artifact_registry_repository_iam_member": 1,
         "google_cloud_tasks_queue_iam_member": 4 * (5 + 3),
         "google_cloudfunctions2_function": 3,
-        "google_firestore_field": 11,
+        "google_firestore_field": 12,
         "google_firestore_index": 1,
         "google_logging_metric": 6 + 2,
         "google_monitoring_alert_policy": 7 + 6 + 2 + 1 + 1,

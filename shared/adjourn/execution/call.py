@@ -31,6 +31,7 @@ from adjourn.execution.resumption import Resumption
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.context import ContextPropagator
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.once_records import Claim, ClaimStatus, OnceRecords
 from adjourn.tasks.enqueue import Enqueuer
@@ -203,9 +204,8 @@ class CallExecutor:
             with (
                 running(CurrentTask.of(call, clock, clock.now() + longest, settle)),
                 self.propagator.restored(call.envelope.context),
-                self.adapters.time_limit(limit, TaskTimeoutError),
             ):
-                _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
+                self._call(task, call.envelope, limit)
         except Discard as reason:
             shown = error_line(reason, _LONGEST_REASON)
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
@@ -224,6 +224,12 @@ class CallExecutor:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
 
+    def _call(self, task: Task[..., Any], envelope: Envelope, seconds: float) -> None:
+        with self.adapters.time_limit(seconds, TaskTimeoutError):
+            result = task.function(*envelope.args, **envelope.kwargs)
+        if isinstance(result, CoroutineType):  # which a limit of this thread would not end
+            self.adapters.finished(result, seconds, TaskTimeoutError)
+
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:
             return self.give_up(call, error, task)
@@ -232,14 +238,3 @@ class CallExecutor:
             later = self.adapters.clock.now() + error.after
             return self.resume(call.begun(), later, counts=True)
         return Outcome.FAILED
-
-
-def _check_not_lazy(result: object) -> None:
-    """Refuse an asynchronous function that a decorator has hidden when the task was declared.
-
-    Raises:
-        PermanentTaskFailure: The function returned a coroutine.
-    """
-    if isinstance(result, CoroutineType):
-        result.close()
-        raise PermanentTaskFailure("It returned a coroutine, of which nothing has run; use def.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import BoundArguments
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from adjourn.concurrency import batches, in_threads
+from adjourn.coroutines import is_on_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, TaskExistsError
 from adjourn.names import numbered
 from adjourn.ports import Adapters, NewTask, Target
@@ -22,35 +23,27 @@ from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
 from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.named_call import NamedCall
+from adjourn.tasks.prepared import Prepared, Tried
 from adjourn.tasks.task import Task
 from adjourn.tasks.unique import unique_call
+
+T = TypeVar("T", bound=Task[..., Any])
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
 LONGEST_DELAY = dt.timedelta(days=29)
 
 
-class _Prepared(NamedTuple):
-    """A call whose task is ready to be created.
-
-    Attributes:
-        id: The id of the call.
-        made_at: When the call was made.
-        eta: Earliest start of the call, which may be later than that of the task.
-        task: The task that carries it.
-    """
-
-    id: str
-    made_at: dt.datetime
-    eta: dt.datetime | None
-    task: NewTask
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class Enqueuer:
-    """Turns calls into tasks on a queue."""
+    """Turns calls into tasks on a queue.
+
+    Attributes:
+        told: The tasks of which it was told that they are enqueued on an event loop.
+    """
 
     adapters: Adapters
     settings: Settings
@@ -60,6 +53,7 @@ class Enqueuer:
     payloads: LargePayloads
     unique_calls: UniqueCalls
     call_records: CallRecords
+    told: set[str] = field(default_factory=set)
 
     def enqueue(
         self,
@@ -85,6 +79,8 @@ class Enqueuer:
             EnqueueError: Cloud Tasks did not accept the task.
             DeclarationError: The call is unique and made inside a transaction.
         """
+        if is_on_loop():
+            tell_blocking(task, self.told, "await {}.adefer(...)")
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
         name = task.defaults.call_name
@@ -120,10 +116,12 @@ class Enqueuer:
 
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of arguments; see `Task.imap`."""
+        if is_on_loop():
+            tell_blocking(task, self.told, "async for result in {}.amap(...)")
         if task.defaults.unique_by is not None:
             raise DeclarationError("Unique calls are made one by one, not with map.")
 
-        def prepared() -> Iterator[_Prepared | EncodeError | EnqueueError]:
+        def prepared() -> Iterator[Tried]:
             batch = task.defaults.call_name
             for index, args in enumerate(calls):
                 name = batch and f"{numbered(batch, index)}-{index}"
@@ -141,7 +139,7 @@ class Enqueuer:
             DeclarationError: A call may take longer than the deferred function.
         """
 
-        def prepared(call: NamedCall) -> _Prepared | EncodeError | EnqueueError:
+        def prepared(call: NamedCall) -> Tried:
             task, args, kwargs, name, schedule = call
             return self._tried(
                 partial(self._prepare, task, args, kwargs, name, name, schedule=schedule)
@@ -149,19 +147,27 @@ class Enqueuer:
 
         return self._create_all(map(prepared, calls))
 
-    def _tried(self, prepare: Callable[[], _Prepared]) -> _Prepared | EncodeError | EnqueueError:
+    def _tried(self, prepare: Callable[[], Prepared]) -> Tried:
         try:
             return prepare()
         except (EncodeError, EnqueueError) as error:
             return error
 
-    def _create_all(
-        self, prepared: Iterable[_Prepared | EncodeError | EnqueueError]
-    ) -> Iterator[Enqueued]:
-        def size(one: _Prepared | EncodeError | EnqueueError) -> int:
-            return len(one.task.body) if isinstance(one, _Prepared) else 0
+    def _create_all(self, prepared: Iterable[Tried]) -> Iterator[Enqueued]:
+        def size(one: Tried) -> int:
+            return len(one.task.body) if isinstance(one, Prepared) else 0
 
         return in_threads(self._create_many, batches(prepared, size))
+
+    def in_transaction(self, task: T) -> T:
+        """Return a task whose calls depend on the transaction that is open here, if one is.
+
+        A transaction is open for a thread, and the call may be made in another one.
+        """
+        transaction = self.markers.transaction(task.defaults.transaction)
+        if transaction is None or transaction is task.defaults.transaction:
+            return task
+        return task.with_defaults(task.defaults.changed(transaction=transaction))
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Enqueue a delivered call again, under a name that only this resumption has.
@@ -185,7 +191,7 @@ class Enqueuer:
         unique: bool = False,
         user_start: str = "",
         schedule: str = "",
-    ) -> _Prepared:
+    ) -> Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
         check_arguments(task.name, task.function, args, kwargs)
@@ -233,7 +239,7 @@ class Enqueuer:
 
     def _with_task(
         self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None
-    ) -> _Prepared:
+    ) -> Prepared:
         """Return a call with its task, which is named after the call unless a name is given.
 
         Cloud Tasks is slower with named tasks. But if the answer to the creation of an unnamed
@@ -255,30 +261,28 @@ class Enqueuer:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
-        return _Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
+        return Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
 
-    def _create(self, prepared: _Prepared) -> TaskHandle:
+    def _create(self, prepared: Prepared) -> TaskHandle:
         try:
             name: str | None = self.adapters.queue.enqueue(prepared.task)
         except TaskExistsError:
             name = None
         return self._handle(prepared, name)
 
-    def _create_many(
-        self, batch: Sequence[_Prepared | EncodeError | EnqueueError]
-    ) -> Sequence[Enqueued]:
-        tasks = [one.task for one in batch if isinstance(one, _Prepared)]
+    def _create_many(self, batch: Sequence[Tried]) -> Sequence[Enqueued]:
+        tasks = [one.task for one in batch if isinstance(one, Prepared)]
         replies = iter(self.adapters.queue.enqueue_many(tasks))
         return [
-            self._result(one, next(replies)) if isinstance(one, _Prepared) else one for one in batch
+            self._result(one, next(replies)) if isinstance(one, Prepared) else one for one in batch
         ]
 
-    def _result(self, prepared: _Prepared, reply: str | EnqueueError) -> TaskHandle | EnqueueError:
+    def _result(self, prepared: Prepared, reply: str | EnqueueError) -> TaskHandle | EnqueueError:
         if isinstance(reply, TaskExistsError):
             return self._handle(prepared, None)
         return reply if isinstance(reply, EnqueueError) else self._handle(prepared, reply)
 
-    def _handle(self, prepared: _Prepared, name: str | None) -> TaskHandle:
+    def _handle(self, prepared: Prepared, name: str | None) -> TaskHandle:
         """Return the handle of a new task with this full name, or of an existing one if None."""
         task, queue = prepared.task, self.adapters.queue
         return TaskHandle(

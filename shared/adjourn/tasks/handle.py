@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from adjourn.coroutines import off_loop
 from adjourn.errors import EncodeError, EnqueueError
 from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
@@ -93,6 +94,14 @@ class TaskHandle:
         record = self._records.get(self._call)
         is_elsewhere = record is not None and record.is_open and record.task
         return self._queue.fetch(record.task) if record and is_elsewhere else None
+
+    async def acancel(self) -> bool:
+        """Cancel the call without holding up the event loop; see `cancel`."""
+        return await off_loop(self.cancel)
+
+    async def afetch(self) -> TaskState | None:
+        """Return the state of the call without holding up the event loop; see `fetch`."""
+        return await off_loop(self.fetch)
 
     @property
     def _call(self) -> CallIdentity | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
+from adjourn.coroutines import on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
 from adjourn.requests.gate import RequestBody
 from adjourn.requests.responses import Response, text
@@ -58,8 +59,12 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
         loop = asyncio.get_running_loop()
         environ = _environ(scope)
         body = environ["wsgi.input"] = _Body(environ, receive, loop)
-        work = copy_context().run
-        response = await loop.run_in_executor(threads(), work, mount.respond, place, environ)
+
+        def work() -> Response:
+            with on_loop(loop):
+                return mount.respond(place, environ)
+
+        response = await loop.run_in_executor(threads(), copy_context().run, work)
         await _respond(send, response, scope["method"], is_last=not body.is_read)
 
     return serve
