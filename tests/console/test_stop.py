@@ -17,6 +17,6 @@ def test_a_stack_ends_at_once_though_somebody_watches() -> None:
 
     assert time.monotonic() - began < 10  # aiohttp itself would wait for a minute
     rest = lines.read()
-    assert rest.startswith(b"event: instance\n")
+    assert rest.strip().startswith(b"event: instance\n")
     assert b"\nid: " not in rest
     watching.__exit__(None, None, None)
