@@ -123,6 +123,7 @@ class Stack:
         self.functions = (
             OwnServer(programs) if service else Functions(programs, self._console.print)
         )
+        self._console.troubles = self.functions.troubles
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
