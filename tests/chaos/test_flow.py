@@ -14,16 +14,19 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import combinations
 
 from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
-from tests.chaos.application import limited
-from tests.chaos.world import Ear, dead_letters
+from tests.chaos.application import limited, rated
+from tests.chaos.world import Ear, dead_letters, listen_until
 
 CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
 KEYS = max(10, CALLS // 100)
 KILLS = max(2, CALLS // 1000)
 LIMIT = 2
+RATED = max(80, CALLS // 10)
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, seed=7)
 PATIENCE = 120.0  # seconds in which something new has to happen
 QUIET = 0.5  # then time passes, so that leases of dead processes end
@@ -74,14 +77,18 @@ class Windows:
 
 
 def test_no_window_is_over_its_limit_and_no_call_lost(
-    stack: Stack, ear: Ear, steer: Callable[[str], None]
+    stack: Stack, ear: Ear, steer: Callable[[str], None], loop: LoopThread
 ) -> None:
     stack.sender.faults = FAULTS
     windows, made = Windows(), {}
+
+    def is_idle() -> bool:
+        return not loop.call(stack.tasks.counters).in_flight
+
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         enqueued = [pool.submit(enqueue, made, start) for start in range(2)]
-        follow(windows, ear, lambda: steer("advance=3m"))
+        follow(windows, ear, is_idle, lambda: steer("advance=3m"))
     assert all(each.result() is None for each in enqueued)
     seconds = time.monotonic() - began
 
@@ -94,8 +101,27 @@ def test_no_window_is_over_its_limit_and_no_call_lost(
     assert dead_letters() == []
 
 
-def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> None:
-    """Listen until all calls have ended, and kill processes on the way."""
+def test_no_window_is_over_its_rate_and_no_call_lost(stack: Stack, ear: Ear) -> None:
+    stack.sender.faults = FAULTS
+    for number in range(RATED):
+        rated(f"key-{number % 2}", number)
+
+    listen_until(ear, lambda: {each[4] for each in ear.flows} == set(map(str, range(RATED))))
+
+    for key in ("key-0", "key-1"):
+        begun = sorted(float(each[1]) for each in ear.flows if each[3] == key)
+        for first, last in combinations(range(len(begun)), 2):
+            assert last - first + 1 <= 10 + 20 * (begun[last] - begun[first])
+    assert dead_letters() == []
+
+
+def follow(
+    windows: Windows, ear: Ear, is_idle: Callable[[], bool], let_time_pass: Callable[[], None]
+) -> None:
+    """Listen until all calls have ended, and kill processes on the way.
+
+    Time passes only while nothing runs: it would outlive its lease.
+    """
     kills = [CALLS * n // (KILLS + 1) for n in range(1, KILLS + 1)]
     heard = jumped = time.monotonic()
     taken = 0
@@ -106,7 +132,7 @@ def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> Non
             for each in ear.flows[taken:]:
                 windows.take(*each)
             taken = len(ear.flows)
-        elif now - max(heard, jumped) > QUIET:
+        elif now - max(heard, jumped) > QUIET and is_idle():
             let_time_pass()
             jumped = now
         if kills and len(windows.done) >= kills[0]:
