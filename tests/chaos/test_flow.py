@@ -15,12 +15,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import combinations
+from typing import Any
 
+import pytest
+
+from adjourn_local.datastore.commits import Commits
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
-from tests.chaos.application import limited, rated
-from tests.chaos.world import Ear, dead_letters, listen_until
+from tests.chaos.application import app, limited, plain, rated
+from tests.chaos.world import Ear, dead_letters, listen_until, settle
 
 CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
 KEYS = max(10, CALLS // 100)
@@ -98,6 +102,56 @@ def test_no_window_is_over_its_limit_and_no_call_lost(
     log.info("without a busy one: %s", p95(windows, made, 0, CALLS // 2))
     assert windows.done.keys() == set(range(CALLS))
     assert windows.most["busy"] == LIMIT == max(windows.most.values())
+    assert dead_letters() == []
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the commits of the stack from now on: of each, the kinds that it writes."""
+    made: list[list[str]] = []
+    apply = Commits._apply
+
+    async def counted(self: Commits, request: Any, own: Any) -> Any:
+        result = await apply(self, request, own)
+        kinds = [key_in(mutation).path[-1].kind for mutation in request.mutations]
+        if any(kind.startswith("AdjournFlow") for kind in kinds):
+            made.append(sorted(kinds))
+        return result
+
+    monkeypatch.setattr(Commits, "_apply", counted)
+    return made
+
+
+def key_in(mutation: Any) -> Any:
+    """Return the key of what a mutation changes."""
+    operation = mutation.WhichOneof("operation")
+    changed = getattr(mutation, operation)
+    return changed if operation == "delete" else changed.key
+
+
+def test_a_call_that_runs_at_once_costs_two_commits_and_one_that_waits_at_most_four(
+    stack: Stack, ear: Ear, loop: LoopThread, commits: list[list[str]]
+) -> None:
+    stack.sender.faults = Faults()
+    plain(0)
+    settle(stack, ear, loop)
+    assert commits == []
+
+    limited("count", 1)
+    settle(stack, ear, loop)
+    assert commits == [["AdjournFlow"]] * 2
+
+    flows, name = app.flows(), limited.name
+    flows.pause(name, "count")
+    commits.clear()
+    limited("count", 2)
+    settle(stack, ear, loop)
+    assert commits == [["AdjournCall", "AdjournFlow"]]
+    flows.resume(name, "count")
+    listen_until(ear, lambda: any(each[1] == "end" and each[4] == "2" for each in ear.flows))
+    listen_until(ear, lambda: not flows.get(name, "count").running)
+    # The first of these is that of `resume`; the next one calls the call, which begins and ends.
+    assert len(commits) - 1 <= 4
     assert dead_letters() == []
 
 

@@ -18,7 +18,8 @@ from adjourn.flow.combining import Combiner
 from adjourn.flow.guard import call_guard, time_of
 from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
-from adjourn.flow.session import Entrance, Entry, Place, Session, Visit
+from adjourn.flow.session import Session
+from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction

@@ -37,6 +37,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from adjourn.flow.rates import Limit
 from adjourn.names import CallIdentity
 
 PAGE = 100
@@ -51,48 +52,9 @@ _MARGIN = dt.timedelta(seconds=1)
 # A guard that is so late is taken for lost.
 _LATE = dt.timedelta(minutes=1)
 _NOTHING = dt.timedelta()
-_LONGEST_SLACK = dt.timedelta(minutes=1)
 _UNLIMITED = 1_000_000
 
 Page = tuple[CallIdentity, ...]
-
-
-class Limit(NamedTuple):
-    """What a flow allows for a key at present.
-
-    Attributes:
-        concurrency: How many calls may run at the same time; None for any number.
-        is_paused: Whether none may begin.
-        interval: Time between two calls in the long run; None for any rate.
-        burst: How many may begin at once when none has begun for long.
-    """
-
-    concurrency: int | None
-    is_paused: bool = False
-    interval: dt.timedelta | None = None
-    burst: int = 1
-
-    @property
-    def slack(self) -> dt.timedelta:
-        """How long after its slot a call may begin."""
-        if self.interval is None:
-            return _NOTHING
-        if self.burst == 1:
-            return min(self.interval / 2, dt.timedelta(seconds=1))
-        return min((self.burst - 1) * self.interval / 2, _LONGEST_SLACK)
-
-    @property
-    def tolerance(self) -> dt.timedelta:
-        """How far slots may run ahead of the rate."""
-        if self.interval is None or self.burst == 1:
-            return _NOTHING
-        return (self.burst - 1) * self.interval - self.slack
-
-    @property
-    def spacing(self) -> dt.timedelta:
-        """How much later the bucket is full again for each token."""
-        interval = self.interval or _NOTHING
-        return interval + self.slack if self.burst == 1 else interval
 
 
 class Start(NamedTuple):

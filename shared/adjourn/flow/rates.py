@@ -1,4 +1,4 @@
-"""Rates, such as "10/s": how many calls may begin in which time."""
+"""What a flow allows: how many calls run at once, and how many begin in which time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,52 @@ from typing import NamedTuple
 from adjourn.errors import DeclarationError
 
 _RATE = re.compile("([1-9][0-9]{0,6})/(s|m|h|d)")
+_NOTHING = dt.timedelta()
+_LONGEST_SLACK = dt.timedelta(minutes=1)
 _PERIODS = {
     "s": dt.timedelta(seconds=1),
     "m": dt.timedelta(minutes=1),
     "h": dt.timedelta(hours=1),
     "d": dt.timedelta(days=1),
 }
+
+
+class Limit(NamedTuple):
+    """What a flow allows for a key at present.
+
+    Attributes:
+        concurrency: How many calls may run at the same time; None for any number.
+        is_paused: Whether none may begin.
+        interval: Time between two calls in the long run; None for any rate.
+        burst: How many may begin at once when none has begun for long.
+    """
+
+    concurrency: int | None
+    is_paused: bool = False
+    interval: dt.timedelta | None = None
+    burst: int = 1
+
+    @property
+    def slack(self) -> dt.timedelta:
+        """How long after its slot a call may begin."""
+        if self.interval is None:
+            return _NOTHING
+        if self.burst == 1:
+            return min(self.interval / 2, dt.timedelta(seconds=1))
+        return min((self.burst - 1) * self.interval / 2, _LONGEST_SLACK)
+
+    @property
+    def tolerance(self) -> dt.timedelta:
+        """How far slots may run ahead of the rate."""
+        if self.interval is None or self.burst == 1:
+            return _NOTHING
+        return (self.burst - 1) * self.interval - self.slack
+
+    @property
+    def spacing(self) -> dt.timedelta:
+        """How much later the bucket is full again for each token."""
+        interval = self.interval or _NOTHING
+        return interval + self.slack if self.burst == 1 else interval
 
 
 class Rate(NamedTuple):

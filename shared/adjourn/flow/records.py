@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from adjourn.flow.limits import Flow
 from adjourn.flow.pages import read_calls
-from adjourn.flow.permits import FlowState, Limit, Permit
-from adjourn.flow.rates import rate_of
+from adjourn.flow.permits import FlowState, Permit
+from adjourn.flow.rates import Limit, rate_of
 from adjourn.names import CallIdentity, digest_of
 from adjourn.ports import Record, RecordKey
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from adjourn.flow import permits
-from adjourn.flow.permits import ARRIVAL, ROUND, FlowState, Limit, Permit
+from adjourn.flow.permits import ARRIVAL, ROUND, FlowState, Permit
+from adjourn.flow.rates import Limit
 from adjourn.names import CallIdentity
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adjourn import DeclarationError, Flow
-from adjourn.flow.permits import FlowState, Limit
-from adjourn.flow.rates import rate_of
+from adjourn.flow.permits import FlowState
+from adjourn.flow.rates import Limit, rate_of
 from adjourn.names import CallIdentity
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
