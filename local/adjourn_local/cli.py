@@ -28,8 +28,10 @@ _HINT = (
 
 _COMMANDS = (
     "up",
+    "emulators",
     "clock",
     "faults",
+    "indexes",
     "env",
     "exec",
     "tasks",
