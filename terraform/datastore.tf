@@ -4,6 +4,8 @@ locals {
     "AdjournAudit",
     "AdjournCall",
     "AdjournDeadLetter",
+    "AdjournFlow",
+    "AdjournFlowPage",
     "AdjournList",
     "AdjournMarker",
     "AdjournOnce",

@@ -31,6 +31,11 @@ def say(word: str) -> None:
     tell(word)
 
 
+@app.deferred(flow=adjourn.Flow(key="tenant", concurrency=1))
+def limited(tenant: str, word: str) -> None:  # noqa: ARG001
+    tell(word)
+
+
 @app.deferred
 async def say_later(word: str) -> None:
     await asyncio.sleep(0)

@@ -45,7 +45,11 @@ _LONGEST_REASON = 500
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CallExecutor:
-    """Runs calls; records those that failed for good and enqueues again those that go on later."""
+    """Runs calls; records those that failed for good and enqueues again those that go on later.
+
+    Attributes:
+        admit: Runs a call that has flows, by its last argument, when they allow it.
+    """
 
     adapters: Adapters
     settings: Settings
@@ -55,6 +59,7 @@ class CallExecutor:
     dead_letters: DeadLetterRecorder
     resumption: Resumption
     watch: CrashWatch
+    admit: Callable[[Call, Task[..., Any], Callable[[Call], Outcome | None]], Outcome | None]
 
     def execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         """Run a call, unless it is over, has to be claimed and cannot be, or crashed too often.
@@ -66,16 +71,22 @@ class CallExecutor:
             StoreError: A record could not be read or written; nothing may be acknowledged.
             EnqueueError: The call could not be enqueued again; nothing may be acknowledged.
         """
+        if task.defaults.flow and not call.unreadable:
+            return self.admit(call, task, lambda admitted: self._watch(admitted, task))
+        return self._watch(call, task)
+
+    def _watch(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         if not call.is_watched:
             return self._execute(call, task)
-        watched = self.watch.begin(call, self._longest(call) + 2 * SKEW)
+        watched = self.watch.begin(call, self.longest(call) + 2 * SKEW)
         if watched is None:
             return Outcome.DONE
         outcome = self._execute(watched, task)
         self.watch.end(watched, outcome)
         return outcome
 
-    def _longest(self, call: Call) -> dt.timedelta:
+    def longest(self, call: Call) -> dt.timedelta:
+        """Return how long an attempt at a call may take."""
         return min(call.envelope.timeout or TIMEOUT, self._function_timeout)
 
     @cached_property
@@ -151,7 +162,7 @@ class CallExecutor:
             event("task.duplicate", logging.INFO, f"{envelope.task} has already taken effect")
             return Outcome.DONE
         if claim.status is ClaimStatus.BUSY:
-            self._note_wait(call)
+            self.note_wait(call)
             return Outcome.BUSY
         if claim.status is ClaimStatus.ABANDONED:
             crashed = PermanentTaskFailure(
@@ -163,7 +174,7 @@ class CallExecutor:
         self._settle(call, claim, outcome)
         return outcome
 
-    def _note_wait(self, call: Call) -> None:
+    def note_wait(self, call: Call) -> None:
         """Note that Cloud Tasks will count an execution in which the call was not tried."""
         if call.envelope.max_retries is not None:
             try:
@@ -198,7 +209,7 @@ class CallExecutor:
         name, clock = call.envelope.task, self.adapters.clock
         if call.refusal:
             return self.give_up(call, call.refusal, task)
-        longest = self._longest(call)
+        longest = self.longest(call)
         limit = (longest - _ANSWER).total_seconds()
         try:
             with (

@@ -23,6 +23,8 @@ CRON_NAME = "adjourn"
 KINDS = (
     "AdjournCall",
     "AdjournDeadLetter",
+    "AdjournFlow",
+    "AdjournFlowPage",
     "AdjournList",
     "AdjournMarker",
     "AdjournOnce",

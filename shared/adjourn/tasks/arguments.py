@@ -9,8 +9,9 @@ from typing import Any
 
 from adjourn import registry
 from adjourn.errors import DeclarationError, EncodeError
+from adjourn.serialization.codec import Codec
 from adjourn.tasks.function_like import FunctionLike
-from adjourn.tasks.options import CallOptions
+from adjourn.tasks.options import CallOptions, Options
 
 
 @cache
@@ -34,6 +35,22 @@ def check_arguments(
         return signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise EncodeError(f"{name}: {_with_options(function, args, kwargs) or error}") from None
+
+
+def flow_keys(
+    name: str, options: Options, accepted: inspect.BoundArguments, codec: Codec
+) -> tuple[str, ...]:
+    """Return the keys of a call for the flows of its task.
+
+    Raises:
+        EncodeError: A key cannot be encoded.
+        DeclarationError: There are not as many keys as flows.
+    """
+    if not options.flow:
+        return ()
+    from adjourn.flow.limits import keys_of  # noqa: PLC0415 - for limited calls
+
+    return keys_of(name, options.flow, accepted, options.flow_key, codec)
 
 
 def _with_options(

@@ -22,7 +22,7 @@ from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
-from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.arguments import check_arguments, flow_keys
 from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.named_call import NamedCall
@@ -194,7 +194,7 @@ class Enqueuer:
     ) -> Prepared:
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
-        check_arguments(task.name, task.function, args, kwargs)
+        accepted = check_arguments(task.name, task.function, args, kwargs)
         eta = options.start(now, self.adapters.chance())
         call = call or self.adapters.new_id()
         marker = self.markers.put(call, options.transaction, eta)
@@ -218,6 +218,7 @@ class Enqueuer:
             user_start=user_start,
             schedule=schedule,
             context=self.propagator.capture(),
+            flow=flow_keys(task.name, options, accepted, self.codec),
         )
         # A commit takes a moment: a delivery before that would only have to be repeated.
         start = max(eta or now, now + FIRST_WAIT) if marker else eta

@@ -190,6 +190,11 @@ class Task(FunctionLike, Generic[P, R]):
             raise DeclarationError(
                 f"Options have names: write {self.__name__}.options(queue={unnamed[0]!r:.80})."
             )
+        if "flow" in changes:
+            raise DeclarationError(
+                "flow is an option of the declaration: write @app.deferred(flow=...); a call may"
+                " have another flow_key."
+            )
         return self.with_defaults(self.defaults.changed(**changes))
 
     def with_defaults(self, defaults: Options) -> Self:
