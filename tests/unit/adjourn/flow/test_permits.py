@@ -218,3 +218,19 @@ def test_a_line_over_many_pages_keeps_its_order():
 
     assert order == [call(number) for number in range(11)]
     assert not any(state.pages.values())
+
+
+def test_a_guard_that_is_lost_is_called_again():
+    running = Permit(call(1), NOW + LEASE, "a")
+    state = FlowState().entered(running).parked(call(2), in_front=False).guarded(Limit(1), NOW)
+
+    assert state.guard_at == NOW + ROUND + SECOND
+    assert state.guarded(Limit(1), NOW + ROUND).guard_at == state.guard_at
+    late = state.guard_at + ROUND
+    assert state.guarded(Limit(1), late).guard_at == NOW + LEASE + SECOND
+
+
+def test_nobody_waits_for_a_guard_where_nobody_waits():
+    state = FlowState().entered(Permit(call(1), NOW + LEASE, "a"))
+
+    assert state.guarded(Limit(1), NOW).guard_at is None
