@@ -112,8 +112,6 @@ def _check_supported(message: Any) -> None:
         raise invalid("Limit must be non-negative.")
     if message.offset < 0:
         raise invalid("Offset must be non-negative.")
-    if message.kind and not message.kind[0].name:
-        raise invalid("The kind is the empty string.")
     if message.kind:
         check_name("kind", message.kind[0].name)
     if message.kind and keys.is_reserved(message.kind[0].name):
