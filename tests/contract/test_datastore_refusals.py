@@ -192,6 +192,12 @@ def test_names_that_no_property_can_have_are_not_asked_for(client):
         assert "1500 bytes" in refused(run, client, **query)
 
 
+def test_a_reserved_name_is_not_projected(client):
+    projection = [{"property": {"name": "__scatter__"}}]
+
+    assert "is reserved" in refused(run, client, projection=projection)
+
+
 @pytest.mark.parametrize("part", ["order", "projection", "distinct_on", "kind"])
 def test_an_empty_name_is_not_asked_for(client, part):
     reference = {"name": ""}

@@ -148,6 +148,9 @@ def _check_kindless(names: set[str], requested: list[SortOrder], others: list[st
 
 
 def _check_projection(projected: list[str], projection: tuple[str, ...], equated: set[str]) -> None:
+    for name in projected:
+        if name != KEY and keys.is_reserved(name):
+            raise invalid(f'The property "{name}" is reserved and cannot be projected.')
     if len(set(projected)) < len(projected):
         raise invalid("Cannot project a property multiple times.")
     if not equated.isdisjoint(projection):
