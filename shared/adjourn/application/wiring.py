@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from adjourn.application.collecting import collect, end_window
 from adjourn.application.declarations import Declarations
 from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import UserRequest, UserResponse
@@ -82,6 +83,7 @@ class Wiring:
                 store=adapters.store, clock=adapters.clock, queue=adapters.queue
             ),
             call_records=CallRecords(store=adapters.store, clock=adapters.clock),
+            collect=collect,
         )
 
     @cached_property
@@ -152,6 +154,7 @@ class Wiring:
             retry_warnings=self._retry_warnings,
             executor=self._executor(notes),
             on_periodic=notes.note_delivery,
+            on_window=end_window,
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
