@@ -68,7 +68,8 @@ class Collector:
 
     def _open_next(self, window: Window, noted: Noted, now: dt.datetime) -> str:
         """Create the task of the window that follows a run, and return its full name."""
-        first = Stamp(now, noted.stamp.call)
+        # Its first call is the one that is enqueued now: it has none of its own.
+        first = Stamp(now, "")
         following = window._replace(generation=window.generation + 1, first=first)
         envelope = Envelope.decode(noted.body, VERBATIM)
         waiting = envelope._replace(
@@ -84,7 +85,7 @@ class Collector:
         """Enqueue the last call of a closed window, unless it was taken before."""
         chosen = self._records.latest(window)
         is_own = chosen is None or chosen.stamp < window.first
-        if is_own and not (window.is_throttle and is_begun):
+        if is_own and window.first.call and not (window.is_throttle and is_begun):
             chosen = self._own(window, call)
         body = self._records.choose(window, chosen)
         if body:

@@ -30,7 +30,7 @@ class Window(NamedTuple):
         generation: The number of windows before it.
         wait: Seconds without a call after which it ends; of throttled calls, its length.
         longest: Seconds after which it ends in any case; None for no limit.
-        first: The call that opened it.
+        first: The call that opened it; with an empty id, one that ran at the end of another window.
         is_throttle: Whether the first call runs at once.
     """
 
