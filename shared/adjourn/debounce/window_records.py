@@ -27,6 +27,7 @@ STATE_KEPT = dt.timedelta(days=400)
 # Google advises one write in a second for an entity, in the long run
 # (https://cloud.google.com/datastore/docs/cloud-datastore-best-practices).
 SHARDS = 32
+_UNINDEXED = ("body", "at", "call")
 _NEVER = Stamp(dt.datetime.min.replace(tzinfo=dt.UTC), "")
 
 
@@ -83,17 +84,12 @@ class WindowRecords:
 
     def note(self, window: Window, noted: Noted) -> None:
         """Write a call of a window, without regard to others."""
-        record: Record = {
-            "body": self._sealed(window, noted.body),
-            "at": noted.stamp.at,
-            "call": noted.stamp.call,
-            "expires_at": self.adapters.clock.now() + KEPT,
-        }
+        record = self._record(window, noted)
 
         def put() -> None:
             shard = int(self.adapters.chance() * SHARDS) % SHARDS
             key = _shard_key(window, shard)
-            self.adapters.store.put(key, record, unindexed=("body", "at", "call"))
+            self.adapters.store.put(key, record, unindexed=_UNINDEXED)
 
         # Another record is chosen each time, and the store has waited before it gave up.
         retry(put, pauses=(0.0,) * 4, is_transient=lambda error: isinstance(error, ConflictError))
@@ -130,22 +126,25 @@ class WindowRecords:
     def choose(self, window: Window, candidate: Noted | None) -> bytes:
         """Decide for good which call of a closed window runs, and return it; b"" for none.
 
+        None runs if a later one was taken by then, such as that of the next window.
+
         Args:
             window: The window.
-            candidate: The latest call; it is not taken again if a later one was taken.
+            candidate: The latest call.
         """
 
         def work(transaction: Transaction) -> bytes:
             record, closed = transaction.get([_key(window.key), _closed_key(window)])
+            state = _state(record)
             if closed is not None:
-                body: Any = closed["body"]
-                return self._opened(window, body)
-            state, chosen = _state(record), b""
-            if candidate is not None and candidate.stamp > state.last:
-                chosen = candidate.body
-                self._put(transaction, window.key, state._replace(last=candidate.stamp))
-            self._put_closed(transaction, window, chosen)
-            return chosen
+                taken = _noted(closed)
+                return self._opened(window, taken.body) if taken.stamp == state.last else b""
+            if candidate is None or candidate.stamp <= state.last:
+                self._put_closed(transaction, window, Noted(state.last, b""))
+                return b""
+            self._put(transaction, window.key, state._replace(last=candidate.stamp))
+            self._put_closed(transaction, window, candidate)
+            return candidate.body
 
         return self.adapters.store.transact(work)
 
@@ -159,7 +158,7 @@ class WindowRecords:
                 after = state._replace(generation=state.generation + 1, task="")
                 self._put(transaction, window.key, after)
                 if closed is None:
-                    self._put_closed(transaction, window, b"")
+                    self._put_closed(transaction, window, Noted(state.last, b""))
 
         self.adapters.store.transact(work)
 
@@ -184,10 +183,17 @@ class WindowRecords:
         record: Record = {**fields, "expires_at": self.adapters.clock.now() + STATE_KEPT}
         transaction.put(_key(key), record, unindexed=tuple(fields))
 
-    def _put_closed(self, transaction: Transaction, window: Window, body: bytes) -> None:
-        sealed = self._sealed(window, body) if body else b""
-        record: Record = {"body": sealed, "expires_at": self.adapters.clock.now() + KEPT}
-        transaction.put(_closed_key(window), record, unindexed=("body",))
+    def _put_closed(self, transaction: Transaction, window: Window, taken: Noted) -> None:
+        record = self._record(window, taken)
+        transaction.put(_closed_key(window), record, unindexed=_UNINDEXED)
+
+    def _record(self, window: Window, noted: Noted) -> Record:
+        return {
+            "body": self._sealed(window, noted.body) if noted.body else b"",
+            "at": noted.stamp.at,
+            "call": noted.stamp.call,
+            "expires_at": self.adapters.clock.now() + KEPT,
+        }
 
     def _sealed(self, window: Window, body: bytes) -> bytes:
         sealer = self.adapters.sealer
