@@ -24,7 +24,7 @@ up: $(READY) ## Run the laptop stack for an application: make up APP=package.mod
 	@cd "$(FROM)" && exec "$(abspath $(BIN))/python" -m adjourn_local up "$(APP)" $(OPTIONS)
 
 test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest $(OPTIONS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(OPTIONS)
 
 check: lint type layers ## Run every check that is not a test
 
@@ -54,7 +54,7 @@ cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage report --show-missing
 
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
-	@for each in imports startup loop delivery dispatch end_to_end enqueue first_call iteration tasks_server datastore memory scale schedules codec sealing; do \
+	@for each in imports startup loop delivery dispatch end_to_end enqueue first_call async_calls iteration tasks_server datastore memory scale schedules codec sealing; do \
 	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
 
 dist: $(READY) ## Build the distributions of both packages into dist, check them and try them out

@@ -24,6 +24,7 @@ from google.cloud.tasks_v2 import CloudTasksClient
 
 from adjourn import QueryIter
 from adjourn_local.runtime.addresses import LOCATION, PROJECT, QUEUE
+from adjourn_local.runtime.servers import ServerOptions
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.tasks.options import TasksOptions
 from bench import chain, walks
@@ -241,7 +242,9 @@ def _bench() -> Iterator[Bench]:
         ear.bind(str(path))
         ear.settimeout(_PATIENCE)
         os.environ["BENCH_EAR"] = str(path)
-        stack = CountedStack("bench.walks:app", tasks=TasksOptions(limits=False))
+        stack = CountedStack(
+            "bench.walks:app", servers=ServerOptions(tasks=TasksOptions(limits=False))
+        )
         port = free_port()
         os.environ |= stack.environment()
         os.environ["BENCH_CHAIN"] = f"http://127.0.0.1:{port}/"

@@ -5,6 +5,8 @@ locals {
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournDebounce",
+    "AdjournFlow",
+    "AdjournFlowPage",
     "AdjournList",
     "AdjournMarker",
     "AdjournOnce",
@@ -74,14 +76,14 @@ resource "google_firestore_index" "main" {
   project     = var.project
   database    = local.database
   collection  = each.value.kind
-  query_scope = "COLLECTION_RECURSIVE"
+  query_scope = each.value.ancestor ? "COLLECTION_RECURSIVE" : "COLLECTION_GROUP"
   api_scope   = "DATASTORE_MODE_API"
   density     = "SPARSE_ALL"
 
   dynamic "fields" {
     for_each = each.value.properties
     content {
-      field_path = fields.value.name
+      field_path = fields.value.name == "__key__" ? "__name__" : fields.value.name
       order      = fields.value.order
     }
   }

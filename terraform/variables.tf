@@ -210,20 +210,21 @@ variable "database" {
 }
 
 variable "indexes" {
-  description = "Composite indexes that queries of the application need, under a name of your choice. adjourn's own queries need none. A property is listed with its order, ASCENDING or DESCENDING."
+  description = "Composite indexes that queries of the application need, under a name of your choice; `adjourn indexes` prints them. adjourn's own queries need none. A property is listed with its order, ASCENDING or DESCENDING. With ancestor an index serves queries below an ancestor, and only those."
   type = map(object({
     kind = string
     properties = list(object({
       name  = string
       order = optional(string, "ASCENDING")
     }))
+    ancestor = optional(bool, false)
   }))
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for each in values(var.indexes) : length(each.properties) >= 2])
-    error_message = "An index must have at least two properties: Datastore keeps those of one by itself."
+    condition     = alltrue([for each in values(var.indexes) : length(each.properties) >= 2 || each.ancestor || try(each.properties[0].name, "") == "__key__"])
+    error_message = "An index must have at least two properties, unless it has ancestors: Datastore keeps those of one by itself."
   }
 
   validation {

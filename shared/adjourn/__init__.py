@@ -42,6 +42,8 @@ from adjourn.tasks.task import Task
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.callable_tasks.identity import User
+    from adjourn.flow.control import Flows, FlowView
+    from adjourn.flow.limits import Flow
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
     from adjourn.iteration.control import Runs
     from adjourn.iteration.item_lists import CsvFile, KeyList, RowList
@@ -73,6 +75,9 @@ __all__ = [
     "EncodeError",
     "EnqueueError",
     "Extension",
+    "Flow",
+    "FlowView",
+    "Flows",
     "KeyList",
     "NoCurrentTaskError",
     "OnError",
@@ -116,6 +121,9 @@ _LATER = {
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "DryRun": "adjourn.iteration.tally",
+    "Flow": "adjourn.flow.limits",
+    "FlowView": "adjourn.flow.control",
+    "Flows": "adjourn.flow.control",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "RunError": "adjourn.iteration.shards",

@@ -134,6 +134,8 @@ class App(IterationClasses):
                 defaults=defaults,
                 on_dead=on_dead,
             )
+            if defaults.flow:
+                self._limit(task)
             return task
 
         return decorate if function is None else decorate(function)

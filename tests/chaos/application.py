@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 import adjourn
 
@@ -23,6 +24,14 @@ def plain(number: int) -> None:
 @app.deferred(once=True)
 def once(number: int) -> None:
     tell(number)
+
+
+@app.deferred(flow=adjourn.Flow(key="key", concurrency=2), timeout=15, max_backoff=2)
+def limited(key: str, number: int) -> None:
+    """Take a moment, and tell when it begins and ends."""
+    tell(f"flow begin {os.getpid()} {key} {number}")
+    threading.Event().wait(0.002)
+    tell(f"flow end {os.getpid()} {key} {number}")
 
 
 @app.deferred(max_retries=2)

@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.servers import ServerOptions
 from adjourn_local.runtime.stack import Stack
 from adjourn_local.tasks import TasksOptions
 from tests.chaos.world import FAULTS, Ear
@@ -24,7 +25,11 @@ def ear(open_ear: Ear) -> Ear:
 
 @pytest.fixture(scope="session")
 def shared_stack(open_ear: Ear, loop: LoopThread) -> Iterator[Stack]:
-    stack = Stack("tests.chaos.application:app", faults=FAULTS, tasks=TasksOptions(limits=False))
+    stack = Stack(
+        "tests.chaos.application:app",
+        faults=FAULTS,
+        servers=ServerOptions(tasks=TasksOptions(limits=False)),
+    )
     with pytest.MonkeyPatch.context() as inherited:
         inherited.setenv("CHAOS_EAR", open_ear.path)
         loop.run(stack.__aenter__())

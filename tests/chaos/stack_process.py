@@ -15,6 +15,7 @@ import requests
 
 from tests.support import variables_of
 
+ROOT = Path(__file__).resolve().parents[2]
 FAULTS = "duplicates=0.1,lost-answers=0.1,errors=0.05,reorder=0.05,seed=7"
 FUNCTIONS = ("deferred", "cron", "queryiter")
 COMMAND = (
@@ -39,7 +40,7 @@ class StackProcess:
     """
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        self._variables = {**os.environ, **variables}
+        self._variables = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
         self.environment: dict[str, str] = {}
         self.injected: Counter[str] = Counter()
         self._folder = folder
@@ -49,6 +50,7 @@ class StackProcess:
         """Start the stack, with the ports and the state that it had before, and wait for it."""
         self._process = subprocess.Popen(
             [*COMMAND, "--state", str(self._folder)],
+            cwd=self._folder,  # where no other test finds it
             env=self._variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,7 +116,7 @@ class StackProcess:
                     words = line.split(" fault_injected ")[1].partition(": ")[0].split()
                     self.injected.update(word.partition("=")[0] for word in words)
                 elif "adjourn is up for " in line:
-                    self.environment = variables_of(process.pid, Path.cwd())
+                    self.environment = variables_of(process.pid, self._folder)
                     self._is_up.set()
 
     def _wait_until_free(self, port: int) -> None:

@@ -3,9 +3,11 @@
 import datetime as dt
 import shutil
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import datastore
@@ -22,11 +24,16 @@ PATIENCE = 0.05  # seconds
 
 
 class Ear:
-    """Counts what the functions tell: the numbers of calls, and slots, which come by themselves."""
+    """Counts what the functions tell: the numbers of calls, and slots, which come by themselves.
+
+    Attributes:
+        flows: When limited calls began and ended: the time, what happened, process, key, number.
+    """
 
     def __init__(self, path: Path) -> None:
         self.told: Counter[int] = Counter()
         self.slots: Counter[dt.datetime] = Counter()
+        self.flows: list[tuple[Any, ...]] = []
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
@@ -35,10 +42,12 @@ class Ear:
     def listen(self) -> bool:
         """Take in one thing more; False if none came for a moment."""
         try:
-            what = self._socket.recv(64).decode()
+            what = self._socket.recv(128).decode()
         except TimeoutError:
             return False
-        if what.startswith("slot "):
+        if what.startswith("flow "):
+            self.flows.append((time.monotonic(), *what.split()[1:]))
+        elif what.startswith("slot "):
             self.slots[dt.datetime.fromisoformat(what.removeprefix("slot "))] += 1
         else:
             self.told[int(what)] += 1
@@ -48,6 +57,7 @@ class Ear:
         """Begin to count anew."""
         self.told.clear()
         self.slots.clear()
+        self.flows.clear()
 
     def close(self) -> None:
         self._socket.close()

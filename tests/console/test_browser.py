@@ -19,6 +19,7 @@ PAGES = (
     "dead-letters",
     "iterations",
     "periodic",
+    "periodic/function?name=tests.console.application.sweep",
     "start?email=ann@shop.example",
     "audit",
     "settings",

@@ -11,6 +11,7 @@ from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
 from tests.console.browser import Browser
 
+SWEEP = "tests.console.application.sweep"
 PATHS = (
     "/now",
     "/queues",
@@ -213,9 +214,51 @@ def test_a_job_is_paused_and_resumed(browser: Browser) -> None:
     assert "The job nightly is ENABLED." in resumed.text
 
 
+def test_a_function_is_paused_its_slots_are_left_out_and_it_is_resumed(
+    browser: Browser, stack: RunningStack
+) -> None:
+    page = browser.get("/console/periodic")
+
+    asked = browser.press(page, "Pause", name=SWEEP)
+    assert "left out for good, with a log event" in asked.text
+    paused = browser.press(asked, "Yes")
+    assert f"{SWEEP} is paused." in paused.text
+    assert "nightly" in paused.text
+    stack.travel(by=dt.timedelta(hours=9))
+    function = browser.get(f"/console/periodic/function?name={SWEEP}")
+    while "the function is paused" not in function.text:
+        function = browser.get(f"/console/periodic/function?name={SWEEP}")
+    assert "left out" in function.text
+    resumed = browser.press(browser.press(function, "Resume"), "Yes")
+
+    assert f"{SWEEP} is resumed." in resumed.text
+    assert "pause periodic function" in browser.get("/console/audit").text
+    browser.press(browser.press(browser.get("/console/clock"), "Follow the machine"), "Yes")
+    assert browser.get("/console/periodic/function?name=nobody").status == 404
+
+
+def test_a_month_shows_what_is_due_from_now_on(browser: Browser, stack: RunningStack) -> None:
+    after = (stack.now().replace(day=1) + dt.timedelta(days=31)).replace(day=1)
+
+    page = browser.get(f"/console/periodic?month={after:%Y-%m}")
+
+    assert (
+        page.text.count("03:30 report")
+        == ((after + dt.timedelta(days=31)).replace(day=1) - after).days
+    )
+    assert f"{after:%B %Y}" in page.text
+    assert (
+        "report"
+        not in browser.get("/console/periodic?month=2020-01")
+        .text.partition("January 2020")[2]
+        .partition("Jobs of")[0]
+    )
+
+
 @pytest.mark.parametrize(
     "path",
     [
+        "/periodic?month=2026-13",
         "/dead-letters?after=%00",
         "/iterations?before=yesterday",
         "/iterations?before=2026-01-01T00:00:00",
@@ -389,6 +432,36 @@ def test_a_queue_is_paused_its_task_run_and_another_cancelled(
 
     assert "fail('" not in browser.get("/console/queues/queue/default").text
     assert browser.get(shown.path).status == 404
+
+
+def test_what_is_due_or_delayed_in_a_paused_queue_is_run(
+    browser: Browser, stack: RunningStack
+) -> None:
+    page = browser.get("/console/queues")
+    browser.press(browser.press(page, "Pause", queue="default"), "Yes")
+    for number in range(3):
+        fail(f"due {number}")
+    fail.options(delay=3600).defer("delayed")
+
+    queue = browser.get("/console/queues/queue/default")
+    asked = browser.press(queue, "Run what is due now, up to 500")
+    assert "Run 3 tasks of default now?" in asked.text
+    assert "though the queue is paused" in asked.text
+    assert "3 are attempted now." in browser.press(asked, "Yes").text
+    while (
+        "due"
+        in (left := browser.get("/console/queues/queue/default"))
+        .text.replace("due or", "")
+        .partition("Created")[2]
+    ):
+        pass
+    assert "fail('delayed')" in left.text
+    asked = browser.press(left, "Run what is due or delayed, up to 500")
+    assert "Run 1 tasks of default now?" in asked.text
+    assert "1 are attempted now." in browser.press(asked, "Yes").text
+    browser.press(browser.press(browser.get("/console/queues"), "Resume", queue="default"), "Yes")
+    stack.wait()
+    assert "run all tasks" in browser.get("/console/audit").text
 
 
 def test_a_queue_is_purged(browser: Browser) -> None:

@@ -1,5 +1,9 @@
 """What tests of transactions ask: queries, and calls below the client's transactions."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 from google.cloud.datastore.query import PropertyFilter
 from google.cloud.datastore_v1 import types
 
@@ -46,3 +50,29 @@ def lookup(client, **read_options):
 
 def upsert(client):
     return types.Mutation(upsert={"key": client.key("Row", "a").to_protobuf()})
+
+
+@contextmanager
+def waiting(world, call):
+    """Make a call that must wait for a lock; it is done when the block ends, or fails there."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(call)
+        until(lambda: future.done() or is_waited(world))
+        assert not future.done()
+        yield future
+        future.result(timeout=20)
+
+
+def is_waited(world):
+    """Return whether anybody waits on the server's clock, as a commit does for a lock."""
+    return world.loop.call(lambda: bool(world.clock._sleepers))
+
+
+def until(condition):
+    """Ask until something is so; every time costs a turn of the server's loop."""
+    patience = threading.Event()
+    timer = threading.Timer(20, patience.set)
+    timer.start()
+    while not condition():
+        assert not patience.is_set(), "it did not come to that in 20 seconds"
+    timer.cancel()

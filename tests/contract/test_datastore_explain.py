@@ -24,7 +24,7 @@ def query(client, *, analyze, order=("-n",)):
     return found.add_filter(filter=PropertyFilter("m", "=", 1))
 
 
-INDEX = {"query_scope": "Collection", "properties": "(m ASC, n DESC, __name__ DESC)"}
+INDEX = {"query_scope": "Collection group", "properties": "(m ASC, n DESC, __name__ DESC)"}
 
 
 def test_a_plan_alone_comes_without_results(client):
@@ -83,3 +83,14 @@ def test_a_transaction_is_not_disturbed_by_an_explained_read(client):
         put(client, "Row", 6, n=6, m=1)
 
     assert client.get(client.key("Row", 6))["n"] == 6
+
+
+def test_an_index_below_an_ancestor_tells_its_scope(client):
+    top = client.key("Top", 1)
+    put(client, "Row", 1, parent=top, n=1)
+    explained = ExplainOptions(analyze=False)
+    asked = client.query(kind="Row", ancestor=top, order=["n"], explain_options=explained).fetch()
+
+    assert list(asked) == []
+    (index,) = asked.explain_metrics.plan_summary.indexes_used
+    assert index == {"query_scope": "Includes ancestors", "properties": "(n ASC, __name__ ASC)"}

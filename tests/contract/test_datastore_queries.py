@@ -195,9 +195,11 @@ def test_paging_by_cursor_gives_every_result_once_and_in_order(world, seed):
         ], spec
 
 
-def run_query(client, **query):
+def run_query(client, read_options=None, **query):
     request = types.RunQueryRequest(
-        project_id=client.project, query={"kind": [{"name": "Row"}], **query}
+        project_id=client.project,
+        read_options=read_options,
+        query={"kind": [{"name": "Row"}], **query},
     )
     return client._datastore_api.run_query(request=request).batch
 
@@ -256,9 +258,32 @@ def test_many_results_and_many_skipped_ones_come_in_batches(world):
     batch = run_query(client)
 
     assert batch.more_results == types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+    assert len(batch.entity_results) == 300
+    batch = run_query(client, limit=400)
+    assert batch.more_results == types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+    assert len(batch.entity_results) == 300
+    batch = run_query(client, offset=2300)
+    assert batch.more_results == types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+    assert (batch.skipped_results, len(batch.entity_results)) == (1000, 0)
     assert found(client) == list(range(1, 2501))
     assert names(select(client).fetch(offset=2300, limit=3)) == [2301, 2302, 2303]
     assert names(select(client).fetch(limit=1800))[-1] == 1800
+
+
+def test_a_query_that_takes_long_comes_in_batches_but_not_in_a_transaction(loop, tmp_path):
+    # Each look at the clock takes 0.3 s.
+    ticks = (number * 0.3 for number in itertools.count())
+    with running(loop, tmp_path / "slow", monotonic=lambda: next(ticks)) as slow:
+        client = slow.client()
+        client.put_multi([datastore.Entity(client.key("Row", n)) for n in range(1, 11)])
+
+        batch = run_query(client)
+        assert batch.more_results == types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+        assert len(batch.entity_results) == 4
+        assert found(client) == list(range(1, 11))
+        with client.transaction() as transaction:
+            options = {"transaction": transaction.id}
+            assert len(run_query(client, read_options=options).entity_results) == 10
 
 
 def test_aggregations_come_under_their_names(client):

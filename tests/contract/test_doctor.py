@@ -151,9 +151,9 @@ class World:
         resource = f"{PARENT}/queues/{queue}"
         self.tasks.set_iam_policy(request={"resource": resource, "policy": {"bindings": bindings}})
 
-    def create_job(self, name: str, **token: str) -> None:
+    def create_job(self, name: str, url: str = URLS["cron"], **token: str) -> None:
         wanted = {"service_account_email": ACCOUNT.format("jobs"), "audience": URLS["cron"]}
-        target = {"uri": f"{URLS['cron']}/{name}", "oidc_token": wanted | token}
+        target = {"uri": f"{url}/{name}", "oidc_token": wanted | token}
         job = {"name": f"{PARENT}/jobs/{name}", "schedule": "0 0 1 1 *", "http_target": target}
         self.jobs.create_job(parent=PARENT, job=job)
 
@@ -210,6 +210,28 @@ def test_a_deployment_without_faults_has_none(world: World) -> None:
             *("functions", "permissions"),
         )
     }, [line(each) for each in found]
+
+
+def test_an_own_service_is_not_taken_for_missing_functions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FUNCTIONS:
+        monkeypatch.delenv(f"ADJOURN_{name.upper()}_URL")
+        del world.environ[f"ADJOURN_{name.upper()}_URL"]
+    world.environ["ADJOURN_SERVICE_URL"] = "https://shop.example/_adjourn"
+    monkeypatch.setenv("ADJOURN_SERVICE_URL", "https://shop.example/_adjourn")
+    world.jobs.delete_job(name=NIGHTLY)
+    world.create_job(
+        "nightly", "https://shop.example/_adjourn/cron", audience="https://shop.example"
+    )
+
+    found = world.findings()
+
+    assert [line(each) for each in found if each.state is State.FAULT] == []
+    assert {each.subject for each in found if each.state is State.NOT_ASKED} == {
+        "functions",
+        "permissions",
+    }
 
 
 def _gone(path: str) -> Callable[[World], Any]:

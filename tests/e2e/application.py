@@ -31,6 +31,17 @@ def say(word: str) -> None:
     tell(word)
 
 
+@app.deferred(flow=adjourn.Flow(key="tenant", concurrency=1))
+def limited(tenant: str, word: str) -> None:  # noqa: ARG001
+    tell(word)
+
+
+@app.deferred
+async def say_later(word: str) -> None:
+    await asyncio.sleep(0)
+    await say.adefer(f"{word} from {adjourn.current_task().id}")
+
+
 @app.deferred
 def weigh(load: bytes) -> None:
     tell(f"{len(load)} {hashlib.sha256(load).hexdigest()}")

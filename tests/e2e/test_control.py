@@ -241,7 +241,7 @@ def test_without_an_address_it_is_that_of_the_default_port(monkeypatch: pytest.M
 
 
 def test_what_queries_have_needed_is_read(url: str, control: Control) -> None:
-    assert control("GET", "indexes").json() == {"needed": [], "declared": None}
+    assert control("GET", "indexes").json() == {"needed": [], "needs": [], "declared": None}
 
     path = f"{url}/v1/projects/adjourn-local:runQuery"
     order = [{"property": {"name": "a"}}, {"property": {"name": "b"}, "direction": "DESCENDING"}]
@@ -250,5 +250,7 @@ def test_what_queries_have_needed_is_read(url: str, control: Control) -> None:
 
     properties = [{"name": "a", "direction": "asc"}, {"name": "b", "direction": "desc"}]
     needed = [{"kind": "Order", "ancestor": False, "properties": properties}]
-    assert control("GET", "indexes").json() == {"needed": needed, "declared": None}
+    state = control("GET", "indexes").json()
+    assert (state["needed"], state["declared"]) == (needed, None)
+    assert [each["kind"] for each in state["needs"]] == ["Order"]
     assert control("PUT", "indexes").status_code == 405

@@ -176,6 +176,10 @@ def test_the_jobs_of_a_cron_name_are_paused_resumed_and_triggered(
     assert (job["name"], job["cron_name"]) == ("garden", "garden")
     assert dt.datetime.fromisoformat(job["last_attempt"]) > before
 
+    assert told("pause", TIDY) == {"name": TIDY, "paused": True, "changed": True}
+    assert told("pause", TIDY)["changed"] is False
+    assert {row["name"]: row["state"] for row in told("list")["periodic"]}[TIDY] == "paused"
+    assert told("resume", TIDY) == {"name": TIDY, "paused": False, "changed": True}
     done = cron("pause", "gardn")
     assert done.returncode == 2
     assert "No job calls the cron name 'gardn'; called are: adjourn, bell" in done.stderr

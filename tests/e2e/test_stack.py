@@ -1,5 +1,6 @@
 """A real call, a real cron tick and a real iteration through three real functions."""
 
+import asyncio
 import datetime as dt
 import hashlib
 import os
@@ -27,6 +28,7 @@ from tests.e2e.application import (
     Sum,
     Visit,
     say,
+    say_later,
     show,
     stumble,
     vanish,
@@ -44,6 +46,12 @@ def test_a_call_runs_in_the_deferred_function(ear: Ear) -> None:
     assert ear.hear() == "hello"
     assert handle.is_new
     assert handle.name.startswith(f"projects/{PROJECT}/locations/{LOCATION}/queues/default/tasks/")
+
+
+def test_a_coroutine_runs_there_too_and_enqueues_without_waiting(ear: Ear) -> None:
+    handle = asyncio.run(say_later.adefer("hello"))
+
+    assert ear.hear() == f"hello from {handle.id}"
 
 
 def test_arguments_arrive_with_their_types_in_another_process(ear: Ear) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import requests
@@ -62,19 +63,27 @@ class Up:
 
 @contextmanager
 def up(
-    *options: str, app: str = APP, cwd: Path = ROOT, command: Sequence[str] = COMMAND
+    *options: str, app: str = APP, cwd: Path | None = None, command: Sequence[str] = COMMAND
 ) -> Iterator[Up]:
+    """Start a stack, by default in a folder of its own, where no other test finds it."""
+    words = [*command, app, *options]
+    with TemporaryDirectory() as name, _up(Path(name) if cwd is None else cwd, words) as stack:
+        yield stack
+
+
+@contextmanager
+def _up(folder: Path, words: Sequence[str]) -> Iterator[Up]:
     process = subprocess.Popen(
-        [*command, app, *options],
-        cwd=cwd,
-        env={**os.environ, "PWD": str(cwd)},  # as a shell has it
+        words,
+        cwd=folder,
+        env={**os.environ, "PWD": str(folder), "PYTHONPATH": str(ROOT)},  # PWD as a shell has it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # a terminal sends Ctrl-C to a group of processes
     )
     try:
-        yield Up(process, cwd)
+        yield Up(process, folder)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import re
 import select
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from adjourn.settings import Settings
 from adjourn_local.cli import main
 from adjourn_local.runtime.ports import choose
 from tests.e2e.up_process import SHOP, up
+from tests.support import variables_of
 
 PROMPT = "(Pdb) "
 # What a shell does for a program: its terminal controls it, so that Ctrl-C is a signal.
@@ -117,17 +117,13 @@ def enqueue(variables: Mapping[str, str], name: str, *args: object) -> None:
     app.deferred(name=name)(lambda *_: None)(*args)
 
 
-def variables_of(shown: str) -> Mapping[str, str]:
-    return dict(re.findall(r"export (\w+)=(\S+)", shown))
-
-
 UP = ("-m", "adjourn_local", "up", "shop:app", "--port", "0", "--memory", "--debug")
 
 
 def test_a_breakpoint_opens_a_debugger_in_the_terminal_for_one_task_at_a_time(folder: Path) -> None:
     with screen(folder, *UP) as shown:
-        variables = variables_of(shown.read("GOOGLE_CLOUD_PROJECT=adjourn-local"))
-        variables = {**variables, "GOOGLE_CLOUD_PROJECT": "adjourn-local"}
+        shown.read("adjourn env")
+        variables = variables_of(shown.process.pid, folder)
         enqueue(variables, "shop.check", "a")
         enqueue(variables, "shop.check", "b")
         shown.read(PROMPT)
@@ -143,7 +139,7 @@ def test_a_breakpoint_opens_a_debugger_in_the_terminal_for_one_task_at_a_time(fo
 
         assert "'B'" in shown.ask("p value\n")
         # A task that is given up fails, and comes again.
-        assert "shop.check failed" in shown.ask("q\n")
+        assert "#1 WARNING failed: bdb.BdbQuit" in shown.ask("q\n")
         assert "went on with B attempt 2" in shown.ask("n\n")
         shown.ask("\x03")
         shown.type("\x03")
@@ -153,8 +149,8 @@ def test_a_breakpoint_opens_a_debugger_in_the_terminal_for_one_task_at_a_time(fo
 
 def test_ctrl_c_stops_a_task_that_runs_in_the_debugger(folder: Path) -> None:
     with screen(folder, *UP) as shown:
-        variables = variables_of(shown.read("GOOGLE_CLOUD_PROJECT=adjourn-local"))
-        enqueue({**variables, "GOOGLE_CLOUD_PROJECT": "adjourn-local"}, "shop.spin")
+        shown.read("adjourn env")
+        enqueue(variables_of(shown.process.pid, folder), "shop.spin")
         shown.read(PROMPT)
         shown.type("c\n")
         shown.read("spinning")

@@ -39,6 +39,7 @@ class Shop(NamedTuple):
     stack: Stack
     ear: Ear
     settings: Settings
+    is_asgi: bool
 
     @property
     def url(self) -> str:
@@ -84,7 +85,7 @@ def shop(
             running(stack),
             app.rewired(settings, app._adapters(settings)),
         ):
-            yield Shop(port, stack, ear, settings)
+            yield Shop(port, stack, ear, settings, request.param != "flask")
     ear.close()
 
 
@@ -98,6 +99,17 @@ def test_a_failure_becomes_a_dead_letter(shop: Shop) -> None:
     web_application.stumble()
 
     assert shop.ear.hear() == "dead: RuntimeError: "
+
+
+def test_coroutines_run_at_once_each_in_its_context(shop: Shop) -> None:
+    # gunicorn has four threads here; ASGI has no such limit.
+    count = 40 if shop.is_asgi else 4
+    names = [f"n{index}" for index in range(count)]
+
+    web_application.meet.map(names, [count] * count)
+
+    told = {shop.ear.hear() for _ in names}
+    assert told == {f"{name} True {shop.is_asgi} in attempt 1" for name in names}
 
 
 def test_a_job_enqueues_what_is_due(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """A web application that serves the functions itself, under WSGI and under ASGI."""
 
+import asyncio
 import datetime as dt
 import os
 import socket
@@ -37,6 +38,25 @@ def stumble() -> None:
 @app.on_dead
 def mourn(letter: adjourn.DeadLetter) -> None:
     tell(f"dead: {letter.error}")
+
+
+meeting = asyncio.Condition()
+present: list[str] = []
+
+
+@app.deferred
+async def meet(who: str, others: int) -> None:
+    """Tell once all others are here, too, and whose calls are whose."""
+    task = adjourn.current_task()
+    async with meeting:
+        present.append(who)
+        meeting.notify_all()
+        await meeting.wait_for(lambda: len(present) >= others)
+    is_own = adjourn.current_task() is task
+    await say.adefer(f"{who} {is_own} {asyncio.get_running_loop() is loops.get('serving')}")
+
+
+loops: dict[str, asyncio.AbstractEventLoop] = {}
 
 
 @app.periodic(interval=dt.timedelta(0), cron_name="bells")
@@ -86,6 +106,7 @@ async def starlette_page(_request: Request) -> PlainTextResponse:
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[None]:
     app.warm_up()
+    loops["serving"] = asyncio.get_running_loop()
     yield
 
 

@@ -30,8 +30,8 @@ def is_well(deployment: Deployment, name: str) -> float:
         (head(length=LONG), 401),
         (head(length=LONG, headers={"Authorization": "Bearer a.b.c"}), 401),
         (head("PUT", length=LONG), 405),
-        (head(path="/robots.txt", length=LONG), 404),
-        (head(path="/favicon.ico", length=LONG), 404),
+        (head(path="/robots.txt", length=LONG), 401),
+        (head("GET", path="/favicon.ico", length=LONG), 404),
     ],
 )
 def test_the_answer_comes_before_the_body_and_ends_the_connection(

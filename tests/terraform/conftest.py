@@ -36,7 +36,12 @@ A_LITTLE_OF_EVERYTHING: dict[str, Any] = {
         "orders": {
             "kind": "Order",
             "properties": [{"name": "customer"}, {"name": "placed_at", "order": "DESCENDING"}],
-        }
+        },
+        "items": {
+            "kind": "Item",
+            "properties": [{"name": "__key__", "order": "DESCENDING"}],
+            "ancestor": True,
+        },
     },
     "monitoring": {"notification_channels": ["projects/shop-production/notificationChannels/1"]},
 }

@@ -24,8 +24,8 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_artifact_registry_repository_iam_member": 1,
         "google_cloud_tasks_queue_iam_member": 4 * (5 + 3),
         "google_cloudfunctions2_function": 3,
-        "google_firestore_field": 11,
-        "google_firestore_index": 1,
+        "google_firestore_field": 12,
+        "google_firestore_index": 2,
         "google_logging_metric": 6 + 2,
         "google_monitoring_alert_policy": 7 + 6 + 2 + 1 + 1,
         "google_monitoring_custom_service": 1,
@@ -260,12 +260,16 @@ def test_a_function_is_built_of_the_zip_that_the_manifest_names(plan: Plan) -> N
 
 
 def test_an_index_is_for_datastore_mode(plan: Plan) -> None:
-    (index,) = plan.of_type("google_firestore_index").values()
+    below, index = plan.of_type("google_firestore_index").values()
 
+    assert (below["collection"], below["query_scope"]) == ("Item", "COLLECTION_RECURSIVE")
+    assert [(each["field_path"], each["order"]) for each in below["fields"]] == [
+        ("__name__", "DESCENDING")
+    ]
     assert (index["collection"], index["api_scope"], index["query_scope"], index["density"]) == (
         "Order",
         "DATASTORE_MODE_API",
-        "COLLECTION_RECURSIVE",
+        "COLLECTION_GROUP",
         "SPARSE_ALL",
     )
     assert [(each["field_path"], each["order"]) for each in index["fields"]] == [

@@ -29,6 +29,33 @@ def renamed() -> None:
     pass
 
 
+@app.deferred
+async def fetch(order: int) -> str:
+    handle = await send.adefer(order, resend=True)
+    assert_type(handle, adjourn.TaskHandle)
+    assert_type(await handle.acancel(), bool)
+    async for result in send.amap([order]):
+        assert_type(result, adjourn.TaskHandle | adjourn.EncodeError | adjourn.EnqueueError)
+    return f"{await handle.afetch()}"
+
+
+@app.query_iter
+class Later(adjourn.QueryIter[int, dict[str, int]]):
+    async def load(self, entity: Any) -> int:
+        return int(entity)
+
+    async def handle_entry(self, entry: int, custom_data: dict[str, int]) -> None:
+        custom_data["sum"] += entry
+
+    async def handle_error(
+        self, entry: int, custom_data: dict[str, int], exception: Exception
+    ) -> bool:
+        return True
+
+    async def merge(self, first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+        return first | second
+
+
 class Shop:
     @app.deferred
     def sell(self, order: int, *, gift: bool = False) -> str:

@@ -14,9 +14,17 @@ from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTask
 
 from adjourn.errors import EnqueueError, UnknownNameError
 from adjourn.ports import Sealer
-from adjourn_local.clients.queued_task import QueuedTask, last_status, queued_task, time_of
+from adjourn_local.clients.queued_task import (
+    QueuedTask,
+    is_running,
+    last_status,
+    queued_task,
+    time_of,
+)
 
 MOST_COUNTED = 1000
+MOST_RUN = 500
+_MOST_PAGES = 10
 
 _TIMEOUT = 20.0
 _SHOWN = ("name", "state", "rate_limits", "retry_config", "stats")
@@ -181,6 +189,26 @@ class Queues:
     def run(self, queue: str, task_id: str) -> None:
         """Have a task attempted now. Errors are those of `task`."""
         self._change("run_task", self.name(queue, task_id))
+
+    def due(self, queue: str, until: dt.datetime | None) -> Sequence[str]:
+        """Return the ids of tasks that are due by a time, or of all if None; at most 500.
+
+        Those that are being attempted are left out. The first ten thousand of the queue are looked
+        at, a thousand with a request. Errors are those of `tasks`.
+        """
+        found: list[str] = []
+        after = ""
+        for _ in range(_MOST_PAGES):
+            page, _ = self.page(queue, size=MOST_COUNTED, after=after)
+            found += [
+                task.name.rpartition("/")[2]
+                for task in page.tasks
+                if not is_running(task) and (until is None or time_of(task.schedule_time) <= until)
+            ]
+            after = page.next_page_token
+            if not after or len(found) >= MOST_RUN:
+                break
+        return found[:MOST_RUN]
 
     def cancel(self, queue: str, task_id: str) -> None:
         """Delete a task. Errors are those of `task`."""

@@ -13,6 +13,7 @@ from adjourn.app import App
 from adjourn.cron.forecast import upcoming
 from adjourn.cron.jobs import differences
 from adjourn.cron.periodic import Periodic
+from adjourn.cron.states import set_paused
 from adjourn.cron.tick import PeriodicStatus
 from adjourn.errors import SchedulerError
 from adjourn.ports import Job
@@ -46,12 +47,13 @@ def add(add: Add) -> None:
     )
 
     for name, help_ in (
-        ("pause", "let the jobs of a cron name call no more; what falls due waits"),
-        ("resume", "let the jobs of a cron name call again"),
+        ("pause", "pause the jobs of a cron name, whose slots wait; or one function, without"),
+        ("resume", "let the jobs of a cron name call again; or one function run again"),
         ("trigger", "let the jobs of a cron name call now"),
     ):
         change = actions.add_parser(name, parents=[shared], help=help_)
-        change.add_argument("cron_name", help="as `list` has it")
+        what = "a cron name" if name == "trigger" else "a cron name or a function"
+        change.add_argument("cron_name", metavar="name", help=f"{what}, as `list` has it")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -123,7 +125,11 @@ def _diff(app: App, options: argparse.Namespace) -> int:
 
 
 def _change(app: App, options: argparse.Namespace) -> int:
-    """Pause, resume or trigger the jobs of a cron name."""
+    """Pause, resume or trigger the jobs of a cron name; or pause or resume one function."""
+    is_cron_name = options.cron_name in app.cron_names() or options.cron == "trigger"
+    functions = [] if is_cron_name else [p for p in _sorted(app) if p.name == options.cron_name]
+    if functions:
+        return _change_function(app, functions[0], options)
     check_emulators("CLOUDSCHEDULER_EMULATOR_HOST")
     scheduler = app.wiring().adapters.jobs
     chosen = [job for job in scheduler.list() if job.cron_name == options.cron_name]
@@ -141,6 +147,20 @@ def _change(app: App, options: argparse.Namespace) -> int:
     else:
         for job in changed:
             say(f"The job {job.name}, {job.schedule}, {_CHANGED[options.cron]}")
+    return 0
+
+
+def _change_function(app: App, periodic: Periodic, options: argparse.Namespace) -> int:
+    check_emulators("DATASTORE_EMULATOR_HOST")
+    cron, is_paused = app.wiring().cron, options.cron == "pause"
+    is_changed = set_paused(cron.store, periodic, cron.clock.now(), is_paused=is_paused)
+    if options.json:
+        print_json({"name": periodic.name, "paused": is_paused, "changed": is_changed})
+    else:
+        state = (
+            "is paused: its slots are left out" if is_paused else "runs again with its next slot"
+        )
+        say(f"{periodic.name} {state}{'.' if is_changed else ', as before.'}")
     return 0
 
 
@@ -191,6 +211,8 @@ def _summary(status: PeriodicStatus, now: dt.datetime) -> Mapping[str, str | Non
 
 
 def _state(status: PeriodicStatus) -> str:
+    if status.state is not None and status.state.is_paused:
+        return "paused"
     if status.state is not None and not status.state.is_enqueued:
         return "not enqueued"
     if status.task is None:

@@ -17,12 +17,15 @@ from adjourn_local.commands.env import check_file, variables_file
 from adjourn_local.commands.up_options import add_options
 from adjourn_local.datastore import Concurrency
 from adjourn_local.errors import UsageError
+from adjourn_local.packaging.declared_indexes import declared
+from adjourn_local.runtime import ports
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.log_display import LogDisplay, has_colours
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
+from adjourn_local.runtime.servers import ServerOptions
 from adjourn_local.runtime.source_watch import SourceWatch, source_folders
 from adjourn_local.runtime.stack import Stack
 from adjourn_local.runtime.stack_log import StackLog
@@ -37,22 +40,48 @@ _log = logging.getLogger(__name__)
 def add(add: Add) -> None:
     """Declare the command and its options."""
     up = add("up", help="run the whole stack for an application until Ctrl-C")
-    up.set_defaults(run=_run)
+    up.set_defaults(run=run, bind=ports.HOST)
     add_options(up)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the stack until it is stopped, and return the exit status.
+
+    Raises:
+        UsageError: An option does not fit.
+        StackError: The stack cannot start.
+    """
     if options.debug and not sys.stdin.isatty():
         raise UsageError("--debug needs a terminal; editors need --debugpy PORT.")
     log = _log_of_stack(options)
-    options.app, source = locate(options.app, Path())
+    options.app, source = locate(options.app, Path()) if options.app else ("", Path())
     if options.env_file is not None:
         check_file(options.env_file)
     stack = Stack(
-        options.app,
+        options.app or None,
         source=source,
         state=None if options.memory else options.state,
         base_port=options.port,
+        servers=_servers(options),
+        bind=options.bind,
+        faults=options.faults,
+        enforces_iam=options.enforce_iam,
+        allowed_hosts=options.allow_host,
+        write=log.write,
+        debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
+        application=lambda: _application(options.app, source, stack) if options.app else None,
+        verbose=options.verbose,
+        service=options.serve or "",
+    )
+    log.functions = [stack.ports.url(name) for name in NAMES]
+    if not options.memory:
+        log.keep_in(options.state)
+    return asyncio.run(_up(stack, source, options))
+
+
+def _servers(options: argparse.Namespace) -> ServerOptions:
+    required = options.require_indexes
+    return ServerOptions(
         tasks=TasksOptions(
             limits=not options.no_limits,
             throttles=options.throttle,
@@ -62,19 +91,8 @@ def _run(options: argparse.Namespace) -> int:
         ),
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),
-        faults=options.faults,
-        enforces_iam=options.enforce_iam,
-        allowed_hosts=options.allow_host,
-        write=log.write,
-        debugging=Debugging(in_terminal=options.debug, port=options.debugpy),
-        application=lambda: _application(options.app, source, stack),
-        verbose=options.verbose,
-        service=options.serve or "",
+        declared_indexes=None if required is None else declared(required),
     )
-    log.functions = [stack.ports.url(name) for name in NAMES]
-    if not options.memory:
-        log.keep_in(options.state)
-    return asyncio.run(_up(stack, source, options))
 
 
 def _log_of_stack(options: argparse.Namespace) -> StackLog:
@@ -180,14 +198,15 @@ async def _start(stack: Stack, watch: SourceWatch | None) -> None:
 
 
 def _greeting(stack: Stack, options: argparse.Namespace) -> str:
-    ports = stack.ports
+    at = stack.ports
     state = "none" if options.memory else options.state
+    functions = NAMES if options.app else ()
     lines = [
-        f"adjourn is up for {options.app} (project {PROJECT}), Ctrl-C stops it.",
-        f"  console, in the browser                         {ports.url('http')}/console",
-        f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  127.0.0.1:{ports.grpc}",
-        f"  the same over HTTP, keys of the token issuer    {ports.url('http')}",
-        *(f"  function {name:<39}{ports.url(name)}" for name in ("deferred", "cron", "queryiter")),
+        f"adjourn is up for {options.app or 'any client'} (project {PROJECT}), Ctrl-C stops it.",
+        f"  console, in the browser                         {at.url('http')}/console",
+        f"  Cloud Tasks, Cloud Scheduler, Datastore (gRPC)  {options.bind}:{at.grpc}",
+        f"  the same over HTTP, keys of the token issuer    {at.url('http')}",
+        *(f"  function {name:<39}{at.url(name)}" for name in functions),
         f"  state                                           {state}",
         f"  faults                                          {options.faults or 'none'}",
         f"  IAM                                             {_iam(stack)}",

@@ -18,12 +18,7 @@ DEFAULT_STATE = ".adjourn"
 def add_options(up: argparse.ArgumentParser) -> None:
     """Declare the options."""
     up.add_argument("app", help="the application, as package.module:app or file.py:app")
-    up.add_argument(
-        "--port",
-        type=_port,
-        default=DEFAULT_PORT,
-        help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
-    )
+    add_servers(up)
     up.add_argument(
         "--serve",
         type=_service_url,
@@ -32,18 +27,33 @@ def add_options(up: argparse.ArgumentParser) -> None:
         f" http://127.0.0.1:8000, instead of starting them; its prefix is {PREFIX} unless the URL"
         " has one",
     )
-    add_allowed_hosts(up)
-    up.add_argument(
-        "--verbose", action="store_true", help="show also what went well, and every traceback"
-    )
-    _add_state(up)
-    _add_env_file(up)
     up.add_argument(
         "--reload",
         action=argparse.BooleanOptionalAction,
         help="restart the functions when the code changes (default: if a terminal is attached)",
     )
     _add_debugging(up)
+    up.add_argument(
+        "--enforce-iam",
+        action="store_true",
+        help="let functions and application do only what Terraform grants to their accounts",
+    )
+
+
+def add_servers(up: argparse.ArgumentParser) -> None:
+    """Declare the options that hold with and without an application."""
+    up.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="first of five ports on loopback; 0 for free ones (default: %(default)s)",
+    )
+    add_allowed_hosts(up)
+    up.add_argument(
+        "--verbose", action="store_true", help="show also what went well, and every traceback"
+    )
+    _add_state(up)
+    _add_env_file(up)
     _add_tasks(up)
     _add_jobs_and_datastore(up)
     up.add_argument(
@@ -113,11 +123,6 @@ def _add_tasks(up: argparse.ArgumentParser) -> None:
 
 def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
     up.add_argument(
-        "--enforce-iam",
-        action="store_true",
-        help="let functions and application do only what Terraform grants to their accounts",
-    )
-    up.add_argument(
         "--app-engine",
         type=_service,
         action="append",
@@ -135,6 +140,14 @@ def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
         choices=[mode.value for mode in Concurrency],
         default=Concurrency.PESSIMISTIC.value,
         help="concurrency mode of Datastore's transactions (default: %(default)s)",
+    )
+    up.add_argument(
+        "--require-indexes",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="refuse queries whose composite index is not declared in index.yaml, or in a Terraform"
+        " file, folder or plan; may be repeated",
     )
 
 

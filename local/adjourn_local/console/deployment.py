@@ -1,6 +1,6 @@
 """What a console shows: a deployment, seen through counted adapters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from google.cloud.tasks_v2 import CloudTasksClient
@@ -35,6 +35,7 @@ class Deployment:
         app: The application; None if it is not known.
         control: Clock and faults of a laptop stack; None for a project.
         activity: What a laptop stack has seen; None elsewhere.
+        troubles: Returns what keeps a laptop stack from running tasks by the present code.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Deployment:
     app: App | None
     control: StackControl | None
     activity: Activity | None
+    troubles: Callable[[], Sequence[str]] = tuple
 
     @property
     def is_writable(self) -> bool:

@@ -4,13 +4,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adjourn.concurrency import in_parallel
 from adjourn.execution.dead_letters import GROUP, KIND
 from adjourn.execution.stored_letters import StoredDeadLetter, letter_of
 from adjourn.ports import Record
 from adjourn_local.console.records import Page, Records
 
-MOST_GROUPS = 25  # of a page; each takes three queries
+MOST_GROUPS = 15  # of a page; each takes three queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +56,20 @@ def find(records: Records, after: str = "") -> GroupPage:
     # One query leads from each group to the next, whatever their sizes.
     while len(firsts) <= MOST_GROUPS:
         place = firsts[-1][0] if firsts else after
-        found = records.least(KIND, GROUP, f"{place}!" if place else "")
+        found = records.least(KIND, GROUP, f"{place}!" if place else None)
         if found is None:
             break
         firsts.append((_group(found[1]), letter_of(*found)))
     shown = firsts[:MOST_GROUPS]
 
-    def group(first: tuple[str, StoredDeadLetter]) -> LetterGroup | None:
-        name, letter = first
-        rows = letters(records, name, size=1).rows
-        if not rows:  # it was emptied meanwhile
-            return None
-        count, last = records.count(KIND, begins=_within(name)), letter_of(*rows[0])
+    def group(found: tuple[str, StoredDeadLetter]) -> LetterGroup:
+        name, letter = found
+        count = records.count(KIND, begins=_within(name))
+        rows = letters(records, name, size=1).rows if count > 1 else ()
+        last = letter_of(*rows[0]) if rows else letter
         return LetterGroup(name=name, count=count, first=letter.buried_at, last=last)
 
-    groups = [each for each in in_parallel(group, shown) if each]
+    groups = records.together(group, shown)
     return GroupPage(
         groups=sorted(groups, key=lambda each: -each.count),
         next=shown[-1][0] if len(firsts) > len(shown) else None,

@@ -69,7 +69,7 @@ def laptop(
         clock=clock,
     )
     deployment = _deployment(environ, app, adapters, client, _machine_user())
-    return replace(deployment, activity=activity)
+    return replace(deployment, activity=activity, records=Records(client, is_here=True))
 
 
 def _client_of(settings: Settings, datastore: str) -> Client:

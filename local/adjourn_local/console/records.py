@@ -4,13 +4,15 @@ Every query needs the automatic indexes of single properties alone.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from google.cloud.datastore import Client
 from google.cloud.datastore.query import PropertyFilter
 
+from adjourn.concurrency import in_parallel
 from adjourn.gcp.datastore_api import translated
 from adjourn.ports import Record
 from adjourn_local.console.costs import spend
@@ -20,6 +22,8 @@ from adjourn_local.console.formats import AddressError
 # https://cloud.google.com/datastore/docs/aggregation-queries#pricing
 _COUNTED_PER_READ = 1000
 MOST_VALUES = 200
+T = TypeVar("T")
+R = TypeVar("R")
 _CURSOR = re.compile("[A-Za-z0-9_=-]{1,2000}")
 
 
@@ -41,10 +45,16 @@ class Records:
 
     Args:
         client: Returns the client.
+        is_here: Whether Datastore runs in this process, whose threads would wait for each other.
     """
 
-    def __init__(self, client: Callable[[], Client]) -> None:
+    def __init__(self, client: Callable[[], Client], *, is_here: bool = False) -> None:
         self._client = client
+        self._is_here = is_here
+
+    def together(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return the results of work for each item, in order; at the same time where that helps."""
+        return [work(each) for each in items] if self._is_here else in_parallel(work, items)
 
     def count(
         self,
@@ -67,26 +77,29 @@ class Records:
         return number
 
     def values(self, kind: str, by: str) -> list[str]:
-        """Return the distinct values of a property, at most 200.
+        """Return the distinct texts of a property, at most 200.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
+        if self._is_here:  # it reads all rows of an index to find distinct ones
+            return list(islice(self._skipping(kind, by), MOST_VALUES))
         with translated():
             query = self._client().query(kind=kind, projection=[by], distinct_on=[by], order=[by])
             found = [str(each[by]) for each in query.fetch(limit=MOST_VALUES)]
         spend(reads=1)
         return found
 
-    def least(self, kind: str, by: str, above: str) -> tuple[str, Record] | None:
-        """Return the record with the least text in a property that is greater than another text.
+    def least(self, kind: str, by: str, above: str | None) -> tuple[str, Record] | None:
+        """Return the record with the least text in a property, above another one if that is given.
 
         Raises:
             StoreError: Datastore could not be reached or refused.
         """
         with translated():
             query = self._client().query(kind=kind, order=[by])
-            query.add_filter(filter=PropertyFilter(by, ">", above))
+            operator, text = (">=", "") if above is None else (">", above)
+            query.add_filter(filter=PropertyFilter(by, operator, text))
             found = [(str(each.key.name), dict(each)) for each in query.fetch(limit=1)]
         spend(reads=1)
         return found[0] if found else None
@@ -124,6 +137,13 @@ class Records:
             rows = [(str(each.key.name), dict(each)) for each in results]
             spend(reads=max(1, len(rows)))
         return Page(rows=rows, next=next_page(results, len(rows), size))
+
+    def _skipping(self, kind: str, by: str) -> Iterator[str]:
+        found = self.least(kind, by, None)
+        while found is not None:
+            text = str(found[1][by])
+            yield text
+            found = self.least(kind, by, text)
 
     def _query(self, kind: str, equal: Mapping[str, object], begins: tuple[str, str] | None) -> Any:
         query = self._client().query(kind=kind)

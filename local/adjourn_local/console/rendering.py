@@ -30,10 +30,14 @@ class Site:
     Args:
         deployment: What it shows.
         pages: Title and path of each page, for the navigation.
+
+    Attributes:
+        instance: Tells this console from one that was here before or will be.
     """
 
     def __init__(self, deployment: Deployment, pages: Mapping[str, str]) -> None:
         self.deployment = deployment
+        self.instance = secrets.token_hex(8)
         self._token = secrets.token_hex(16)
         self._notices: dict[str, str] = {}
         templates = Environment(
@@ -58,6 +62,7 @@ class Site:
             "settings": deployment.settings,
             "is_writable": deployment.is_writable,
             "csrf": self._token,
+            "instance": self.instance,
         }
         self._templates = templates
 

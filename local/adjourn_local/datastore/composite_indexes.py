@@ -43,7 +43,8 @@ class CompositeIndex:
             raise ValueError(f"{content!r} has no kind or no properties with names") from None
         if not isinstance(kind, str) or not isinstance(ancestor, bool):
             raise ValueError(f"{content!r} has a kind or an ancestor that is none")  # noqa: TRY004 - of the content
-        return cls(kind, columns, ancestor)
+        # Every index ends with the key, in ascending order unless something else is said.
+        return cls(kind, columns[:-1] if columns[-1:] == (Column(KEY),) else columns, ancestor)
 
     def written(self) -> dict[str, Any]:
         """Return the index as JSON, with the names of `index.yaml`."""
@@ -79,6 +80,29 @@ class IndexNeed:
     unordered: frozenset[str] = frozenset()
     is_either_way: bool = False
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """Return the need that `written` has returned."""
+        return cls(
+            kind=content["kind"],
+            ancestor=content["ancestor"],
+            equal=frozenset(content["equal"]),
+            order=tuple(Column(*each) for each in content["order"]),
+            unordered=frozenset(content["unordered"]),
+            is_either_way=content["is_either_way"],
+        )
+
+    def written(self) -> dict[str, Any]:
+        """Return the need as JSON."""
+        return {
+            "kind": self.kind,
+            "ancestor": self.ancestor,
+            "equal": sorted(self.equal),
+            "order": [list(column) for column in self.order],
+            "unordered": sorted(self.unordered),
+            "is_either_way": self.is_either_way,
+        }
+
     @property
     def index(self) -> CompositeIndex:
         """The index that serves the query alone."""
@@ -89,15 +113,17 @@ class IndexNeed:
 
     def is_met_by(self, indexes: Iterable[CompositeIndex]) -> bool:
         """Return whether one of some indexes, or several that are merged, serve the query."""
-        covered: set[str] = set()
-        has_any, has_ancestor = False, not self.ancestor
-        for index in indexes:
-            fits = index.kind == self.kind and (self.ancestor or not index.ancestor)
-            equal = self._equal_in(index.properties) if fits else None
-            if equal is not None and equal <= self.equal:
-                has_any, has_ancestor = True, has_ancestor or index.ancestor
-                covered |= equal
-        return has_any and has_ancestor and covered == self.equal
+        found = [index for index in indexes if self.can_use(index)]
+        covered = [self._equal_in(index.properties) or set() for index in found]
+        has_ancestor = not self.ancestor or any(index.ancestor for index in found)
+        return bool(found) and has_ancestor and set().union(*covered) == self.equal
+
+    def can_use(self, index: CompositeIndex) -> bool:
+        """Return whether an index serves the query, if need be together with others."""
+        if index.kind != self.kind or (index.ancestor and not self.ancestor):
+            return False
+        equal = self._equal_in(index.properties)
+        return equal is not None and equal <= self.equal
 
     def _equal_in(self, properties: tuple[Column, ...]) -> set[str] | None:
         """Return what an index has before the properties that must come last, or None."""

@@ -30,6 +30,15 @@ CREATE TABLE IF NOT EXISTS datastore_rows (
 CREATE TABLE IF NOT EXISTS datastore_reserved (key BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
+_TABLES = (
+    "datastore_entities",
+    "datastore_rows",
+    "datastore_reserved",
+    "datastore_indexes",
+    "datastore_properties",
+    "datastore_partitions",
+)
+
 # A put writes a page for each index: a checkpoint every 1000 pages, with its sync, would come every
 # hundred puts.
 _PRAGMAS = """
@@ -97,6 +106,17 @@ class EntityTables:
         """Close a view that `open_view` has returned."""
         view.connection.execute("COMMIT")
         self._idle.append(self._views.pop(id(view.connection)))
+
+    def reset(self) -> None:
+        """Delete everything that is stored."""
+        version = self.version + 1
+        with self._connection.transaction():
+            for table in _TABLES:
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
+            self._set_version(version)
+        self.catalog = catalog.Catalog(self._connection)
+        self._last_use.clear()
+        self.version = version
 
     def is_taken(self, key: bytes) -> bool:
         """Return whether a key is stored or reserved, so that its id must not be allocated."""

@@ -15,10 +15,9 @@ _NANOS = 1_000_000_000
 def add_plan(metrics: Any, plan: QueryPlan) -> None:
     """Write the indexes of a plan into ExplainMetrics, without duplicates."""
     metrics.plan_summary.SetInParent()
-    for text in dict.fromkeys(_properties(plan, scan) for scan in plan.scans):
-        metrics.plan_summary.indexes_used.add().update(
-            {"query_scope": "Collection", "properties": text}
-        )
+    used = dict.fromkeys((_scope(scan), _properties(plan, scan)) for scan in plan.scans)
+    for scope, text in used:
+        metrics.plan_summary.indexes_used.add().update({"query_scope": scope, "properties": text})
 
 
 def add_run(response: Any, seconds: float) -> None:
@@ -32,6 +31,12 @@ def add_run(response: Any, seconds: float) -> None:
     full = batch.entity_result_type == EntityResult.FULL
     read = stats.results_returned + batch.skipped_results
     stats.read_operations = max(read, 1) if full else 1
+
+
+def _scope(scan: Scan) -> str:
+    # https://cloud.google.com/datastore/docs/query-explain-analyze-report-reference
+    has_ancestors = scan.index is not None and scan.index.shape.ancestor
+    return "Includes ancestors" if has_ancestors else "Collection group"
 
 
 def _properties(plan: QueryPlan, scan: Scan) -> str:

@@ -33,6 +33,12 @@ class History:
         self._size = 0
         self._horizon = store.version
 
+    def forget(self) -> None:
+        """Forget all changes, of a store that was reset."""
+        self._changes.clear()
+        self._size = 0
+        self._horizon = self._store.version
+
     def note(self, changes: Iterable[Change], now: int) -> None:
         """Add the previous states of the entities of one commit.
 

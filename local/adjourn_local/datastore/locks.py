@@ -9,19 +9,22 @@ Spanner, on which the service runs. Optimistic: the first commit wins.
 
 import asyncio
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 
 from adjourn_local.datastore.entity_records import Change
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.transactions import OpenTransaction, Transactions
+from adjourn_local.http import connections
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import SECOND, micros
 
 # The limit of Google's emulator; that of the service is not documented.
 _LONGEST_WAIT = 2 * SECOND
+# How long a transaction may be silent before its client is looked for.
+_SILENCE = SECOND // 4
 
 
 class Concurrency(enum.StrEnum):
@@ -43,8 +46,14 @@ class Locks:
     """The read locks of the open transactions."""
 
     def __init__(
-        self, mode: Concurrency, store: EntityTables, transactions: Transactions, clock: StackClock
+        self,
+        mode: Concurrency,
+        store: EntityTables,
+        transactions: Transactions,
+        clock: StackClock,
+        is_gone: Callable[[str], bool] = connections.is_gone,
     ) -> None:
+        self._is_gone = is_gone
         self._mode = mode
         self._store = store
         self._transactions = transactions
@@ -68,8 +77,9 @@ class Locks:
         for rival in conflicting:
             if own is None or rival.start_order < own.start_order:
                 raise LockedError(rival)
+        by = "a write without transaction" if own is None else f"transaction {own.name}"
         for rival in conflicting:
-            self._transactions.abort(rival)
+            self._transactions.abort(rival, f"It was aborted by {by}, which was there before it.")
 
     def _conflicting(
         self, changes: Sequence[Change], own: OpenTransaction | None
@@ -96,18 +106,24 @@ class Locks:
         return micros(self._clock.now()) + _LONGEST_WAIT
 
     async def wait(self, older: OpenTransaction, own: OpenTransaction | None, until: int) -> None:
-        """Wait until an older transaction has ended, or the own one was aborted.
+        """Wait a moment for an older transaction to end, or for the own one to be aborted.
+
+        An older transaction whose client has gone is ended.
 
         Raises:
-            RpcError: ABORTED, if neither happens before `until`.
+            RpcError: ABORTED, if `until` has passed.
         """
-        left = until - micros(self._clock.now())
-        if left <= 0:
+        now = micros(self._clock.now())
+        if now - older.used >= _SILENCE and self._is_gone(older.client):
+            self._transactions.close(older)
+            return
+        if until <= now:
             # https://cloud.google.com/datastore/docs/troubleshooting
             text = "Too much contention on these datastore entities. Please try again."
-            raise RpcError(grpc.StatusCode.ABORTED, text)
+            raise RpcError(grpc.StatusCode.ABORTED, f"{text} {older.describe(now)}")
+        pause = min(until - now, _SILENCE) / SECOND
         ends = [one.ended.wait() for one in (older, own) if one is not None]
-        waiting = [asyncio.ensure_future(one) for one in (self._clock.sleep(left / SECOND), *ends)]
+        waiting = [asyncio.ensure_future(one) for one in (self._clock.sleep(pause), *ends)]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

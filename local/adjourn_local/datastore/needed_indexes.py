@@ -1,7 +1,9 @@
 """The composite indexes that queries have needed so far; they are kept in the state file."""
 
+import itertools
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 
 import grpc
 
@@ -13,9 +15,7 @@ from adjourn_local.datastore.query import Query
 from adjourn_local.http.rpc import RpcError
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS datastore_needed_indexes (
-    kind TEXT, properties TEXT, ancestor INTEGER,
-    PRIMARY KEY (kind, properties, ancestor)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datastore_index_needs (need TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -32,16 +32,17 @@ class NeededIndexes:
     ) -> None:
         self._connection = connection
         self.declared = declared
-        select = "SELECT kind, properties, ancestor FROM datastore_needed_indexes"
-        self._indexes = {
-            CompositeIndex(kind, tuple(Column(*each) for each in json.loads(columns)), bool(below))
-            for kind, columns, below in connection.execute(select)
-        }
-        self._known: set[IndexNeed] = set()
+        rows = connection.execute("SELECT need FROM datastore_index_needs")
+        self._needs = {IndexNeed.read(json.loads(need)) for (need,) in rows}
+        self._met: set[IndexNeed] = set()
+
+    def needs(self) -> Collection[IndexNeed]:
+        """Return what queries have needed."""
+        return self._needs
 
     def all(self) -> list[CompositeIndex]:
-        """Return every index that a query has needed, by kind."""
-        return sorted(self._indexes)
+        """Return the indexes that serve what queries have needed, by kind."""
+        return sorted({need.index for need in self._needs})
 
     def note(self, query: Query) -> None:
         """Note what a query needs.
@@ -50,23 +51,56 @@ class NeededIndexes:
             RpcError: FAILED_PRECONDITION, if that is not declared.
         """
         for need in composite_indexes.needs(query):
-            if need not in self._known:
-                self._add(need.index)
+            if need not in self._met:
+                self._add(need)
                 self._check(need)
-                self._known.add(need)
+                self._met.add(need)
 
-    def _add(self, index: CompositeIndex) -> None:
-        if index not in self._indexes:
-            columns = json.dumps([list(column) for column in index.properties])
-            insert = "INSERT OR IGNORE INTO datastore_needed_indexes VALUES (?, ?, ?)"
-            self._connection.execute(insert, (index.kind, columns, int(index.ancestor)))
-            self._indexes.add(index)
+    def _add(self, need: IndexNeed) -> None:
+        if need not in self._needs:
+            text = json.dumps(need.written())
+            insert = "INSERT OR IGNORE INTO datastore_index_needs VALUES (?)"
+            self._connection.execute(insert, (text,))
+            self._needs.add(need)
 
     def _check(self, need: IndexNeed) -> None:
         if self.declared is not None and not need.is_met_by(self.declared):
             # The text of the service, as users have reported it.
             text = f"no matching index found. recommended index is:\n{yaml(need.index)}"
             raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, text)
+
+
+def terraform(indexes: Iterable[CompositeIndex]) -> str:
+    """Return indexes as the variable `indexes` of the Terraform module."""
+    lines, taken = ["indexes = {"], set[str]()
+    for index in indexes:
+        label = _label(index, taken)
+        taken.add(label)
+        properties = ", ".join(map(_property, index.properties))
+        lines += [f"  {label} = {{", f"    kind       = {_quoted(index.kind)}"]
+        lines += [f"    properties = [{properties}]"]
+        lines += ["    ancestor   = true"] if index.ancestor else []
+        lines.append("  }")
+    return "".join(f"{line}\n" for line in [*lines, "}"])
+
+
+def _label(index: CompositeIndex, taken: Collection[str]) -> str:
+    names = [index.kind, *(column.name for column in index.properties)]
+    label = re.sub(r"\W+", "_", "_".join(names).lower(), flags=re.ASCII).strip("_")
+    label = label if label[:1].isalpha() else f"index_{label}"
+    numbered = (f"{label}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([label], numbered) if each not in taken)
+
+
+def _property(column: Column) -> str:
+    order = ', order = "DESCENDING"' if column.descending else ""
+    return f"{{ name = {_quoted(column.name)}{order} }}"
+
+
+def _quoted(name: str) -> str:
+    """Return a text as Terraform has it, which would take `${` and `%{` for templates."""
+    text = json.dumps(name, ensure_ascii=False)
+    return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def yaml(index: CompositeIndex) -> str:

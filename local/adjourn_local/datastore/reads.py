@@ -1,6 +1,7 @@
 """Serve Lookup and RunQuery from a view."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from adjourn_local.datastore import cursor, index_values, keys, masks
@@ -26,14 +27,21 @@ from adjourn_local.timing.timestamps import write
 _MAX_LOOKUP = 1000
 # Clients accept 4 MB, and an entity may have 1 MB; a batch ends once it is larger than this.
 _BATCH_BYTES = 2 << 20
-_BATCH_RESULTS = 1000
+# Of the service, as users report it; a batch "may" end earlier, which is not documented further.
+_BATCH_RESULTS = 300
+_BATCH_SKIPPED = 1000
+_BATCH_SECONDS = 1.0
+_TRANSACTIONS = {"transaction", "new_transaction"}
 
 
 class Reader:
     """Serves the read methods; the same request on the same view gives the same response."""
 
-    def __init__(self, store: EntityTables) -> None:
+    def __init__(
+        self, store: EntityTables, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._monotonic = monotonic
 
     def lookup(self, request: Any, view: View) -> Any:
         """Return the response to a LookupRequest."""
@@ -92,7 +100,7 @@ class Reader:
         if mask is not None and plan.query.projection:
             raise invalid("property_mask must not be set for a projection query.")
         response = RunQueryResponse()
-        batch = _Batch(plan, request.query, mask, response.batch)
+        batch = _Batch(plan, request.query, mask, response.batch, self._has_time(request))
         window = self.window(plan, request.query)
         rows_only = plan.query.keys_only or bool(plan.query.projection)
         if request.query.offset or batch.has_room():
@@ -103,11 +111,24 @@ class Reader:
         batch.finish()
         return response
 
+    def _has_time(self, request: Any) -> Callable[[], bool]:
+        """Return what tells whether a batch may go on.
+
+        That of a transaction always may: when it is read again, it must come out the same.
+        """
+        if request.read_options.WhichOneof("consistency_type") in _TRANSACTIONS:
+            return lambda: True
+        until = self._monotonic() + _BATCH_SECONDS
+        return lambda: self._monotonic() < until
+
 
 class _Batch:
     """Collects hits into a QueryResultBatch, up to the limits of the query and of a response."""
 
-    def __init__(self, plan: QueryPlan, message: Any, mask: Any, batch: Any) -> None:
+    def __init__(
+        self, plan: QueryPlan, message: Any, mask: Any, batch: Any, has_time: Callable[[], bool]
+    ) -> None:
+        self._has_time = has_time
         self._plan = plan
         self._message = message
         self._mask = mask
@@ -137,8 +158,13 @@ class _Batch:
         return True
 
     def _is_full(self) -> bool:
-        count = len(self._batch.entity_results) + self._batch.skipped_results
-        return count >= _BATCH_RESULTS or self._size > _BATCH_BYTES
+        found, skipped = len(self._batch.entity_results), self._batch.skipped_results
+        return (
+            found >= _BATCH_RESULTS
+            or found + skipped >= _BATCH_SKIPPED
+            or self._size > _BATCH_BYTES
+            or (found + skipped > 0 and not self._has_time())
+        )
 
     def fill(self, found: Iterator[Hit]) -> None:
         """Skip the offset, then add results until the batch is full."""

@@ -51,11 +51,12 @@ class DatastoreServer:
         random_source: random.Random | None = None,
         is_patient: bool = False,
         declared_indexes: Collection[CompositeIndex] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._random = random_source or random.SystemRandom()
         self._store = EntityTables(path, declared_indexes)
-        self._reader = Reader(self._store)
+        self._reader = Reader(self._store, monotonic)
         self._aggregator = Aggregator(self._store, self._reader)
         self._history = History(self._store)
         writer = MutationWriter(self._store, self._history, self._allocate)
@@ -70,8 +71,14 @@ class DatastoreServer:
         return rpc.service(_SERVICE, self._methods())
 
     def http_routes(self) -> list[web.RouteDef]:
-        """Return the routes for clients without gRPC."""
-        return protobuf_http.routes(self._methods())
+        """Return the routes for clients without gRPC, and those of Google's emulator."""
+        return [*protobuf_http.routes(self._methods()), *protobuf_http.emulator_routes(self.reset)]
+
+    def reset(self) -> None:
+        """Delete everything that is stored; open transactions end without effect."""
+        self._transactions.close_all()
+        self._store.reset()
+        self._history.forget()
 
     @property
     def needed_indexes(self) -> NeededIndexes:

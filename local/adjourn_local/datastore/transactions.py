@@ -5,6 +5,7 @@ the whole transaction could have run at this time.
 """
 
 import asyncio
+import base64
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.messages import invalid
 from adjourn_local.datastore.view import View
+from adjourn_local.http.connections import CLIENT
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import SECOND
 
@@ -42,7 +44,8 @@ class Read(NamedTuple):
 class OpenTransaction:
     """An open transaction; its first read opens its view, whose version is `seen`.
 
-    A lower `start_order` means an older transaction; a retried transaction keeps its own.
+    A lower `start_order` means an older transaction; a retried transaction keeps its own. `client`
+    is where its last request came from, and `fate` says why it was aborted.
     """
 
     id: bytes
@@ -55,6 +58,22 @@ class OpenTransaction:
     seen: int | None = None
     reads: list[Read] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    client: str = ""
+    fate: str = ""
+
+    @property
+    def name(self) -> str:
+        """The id as messages show it, in base64 as JSON has it."""
+        return base64.b64encode(self.id).decode()
+
+    def describe(self, now: int) -> str:
+        """Say which transaction holds a lock, for how long, and for whom."""
+        held, silent = ((now - since) / SECOND for since in (self.begun, self.used))
+        of = f", of the client at {self.client.partition(':')[2]}" if self.client else ""
+        return (
+            f"Transaction {self.name}{of}, has read them; it has been open for {held:.1f} s and"
+            f" silent for {silent:.1f} s."
+        )
 
     def is_valid(self, view: View) -> bool:
         """Return whether all reads of the transaction give the same result in a view."""
@@ -103,6 +122,7 @@ class Transactions:
         transaction = OpenTransaction(
             number, start_order, options.HasField("read_only"), now, now, read_time
         )
+        transaction.client = CLIENT.get()
         self._open[number] = transaction
         return transaction
 
@@ -116,10 +136,10 @@ class Transactions:
         transaction = self._open.get(number)
         if transaction is None:
             if number in self._aborted:
-                raise contention_error()
+                raise contention_error(self._aborted[number].fate)
             _check_form(number)
             raise invalid("The referenced transaction has expired or is no longer valid.")
-        transaction.used = now
+        transaction.used, transaction.client = now, CLIENT.get()
         return transaction
 
     def view(self, transaction: OpenTransaction) -> View:
@@ -154,9 +174,10 @@ class Transactions:
         """Yield the open transactions that may write."""
         return (one for one in self._open.values() if not one.read_only)
 
-    def abort(self, transaction: OpenTransaction) -> None:
-        """Abort a transaction; its later requests get an error."""
+    def abort(self, transaction: OpenTransaction, fate: str = "") -> None:
+        """Abort a transaction; its later requests get an error that tells its fate."""
         self.close(transaction)
+        transaction.fate = fate
         self._aborted[transaction.id] = transaction
 
     def close(self, transaction: OpenTransaction) -> None:
@@ -166,6 +187,11 @@ class Transactions:
         self._close_view(transaction)
         transaction.reads.clear()
         transaction.ended.set()
+
+    def close_all(self) -> None:
+        """End all transactions without effect."""
+        for transaction in list(self._open.values()):
+            self.close(transaction)
 
     def _close_view(self, transaction: OpenTransaction) -> None:
         if transaction.view is not None:
@@ -186,15 +212,15 @@ class Transactions:
             del self._aborted[next(iter(self._aborted))]
 
 
-def contention_error() -> RpcError:
+def contention_error(fate: str = "") -> RpcError:
     """Return the error of a transaction that was aborted because of contention."""
     # https://cloud.google.com/datastore/docs/troubleshooting
-    return RpcError(
-        grpc.StatusCode.ABORTED,
+    text = (
         "Aborted due to cross-transaction contention. This occurs when multiple transactions"
         " attempt to access the same data, requiring Datastore mode to abort at least one in order"
-        " to enforce serializability.",
+        " to enforce serializability."
     )
+    return RpcError(grpc.StatusCode.ABORTED, f"{text} {fate}".strip())
 
 
 def _check_form(number: bytes) -> None:

@@ -16,6 +16,7 @@ from adjourn_local.doctor.finding import (
 )
 from adjourn_local.doctor.google_rest import GoogleRest
 
+_OWN = "A service of your own serves them (ADJOURN_SERVICE_URL), which is not looked at."
 _LOCAL = "The laptop stack has no Cloud Run and no IAM of its own to ask; see --enforce-iam."
 
 
@@ -57,9 +58,14 @@ def _deployed(deployment: Deployment, google: GoogleRest | None) -> Iterator[Fin
         yield unknown(functions.SUBJECT, _LOCAL)
         yield unknown(grants.SUBJECT, _LOCAL)
         return
+    names = [name for name in functions.NAMES if not functions.is_own(deployment, name)]
+    if not names:
+        yield unknown(functions.SUBJECT, _OWN)
+        yield unknown(grants.SUBJECT, _OWN)
+        return
     services, found = [], []
     try:
-        for name in functions.NAMES:
+        for name in names:
             service = functions.find(deployment, google, name)
             if service is None:
                 found.append(functions.missing(deployment, name))

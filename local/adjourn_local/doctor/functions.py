@@ -44,6 +44,12 @@ def url_of(deployment: Deployment, name: str) -> str:
     return url
 
 
+def is_own(deployment: Deployment, name: str) -> bool:
+    """Whether a service of the user's own serves a function."""
+    own = deployment.settings.service_url
+    return bool(own) and url_of(deployment, name).startswith(f"{own}/")
+
+
 def find(deployment: Deployment, google: GoogleRest, name: str) -> Service | None:
     """Return a function's service, None if there is none or its address does not tell its name.
 

@@ -10,6 +10,7 @@ import grpc
 
 from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
+from adjourn_local.http.connections import CLIENT
 from adjourn_local.timing.clocks import pacific
 
 _log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def _servicer(
     method: str, handler: Handler, longest: float | None
 ) -> Callable[[Any, Any], Awaitable[Any]]:
     async def serve(request: Any, context: Any) -> Any:
+        CLIENT.set(context.peer())
         try:
             if longest is not None:
                 _check_deadline(context.time_remaining(), longest)

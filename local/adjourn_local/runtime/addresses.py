@@ -66,6 +66,7 @@ class Ports:
             "ADJOURN_PEOPLE_AUDIENCES": USER_AUDIENCE,
             "ADJOURN_KEYS_URL": f"{self.url('http')}/oauth2/v1/certs",
             **emulators(f"{HOST}:{self.grpc}"),
+            "CLOUD_TASKS_EMULATOR_HOST": f"{HOST}:{self.http}",  # of Firebase
             "DATASTORE_DATASET": PROJECT,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
         }

@@ -52,6 +52,7 @@ def control_routes(
         declared = indexes.declared
         return {
             "needed": [index.written() for index in indexes.all()],
+            "needs": [need.written() for need in indexes.needs()],
             "declared": None if declared is None else [one.written() for one in declared],
         }
 

@@ -1,5 +1,6 @@
 """In a function's process: breakpoints in the terminal of `adjourn up`, and in editors."""
 
+import asyncio
 import fcntl
 import importlib
 import os
@@ -15,14 +16,16 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from adjourn.concurrency import TimeLimits
+from adjourn.coroutines import CoroutineRunner
 
 _AGAIN = 0.5
 _FREE = 10  # file descriptors below are taken when the socket is taken over
 
 
 def take_time() -> None:
-    """Let tasks take as long as their debugger does."""
+    """Let tasks take as long as their debugger does, and coroutines run where it is."""
     TimeLimits.limit = lambda *_: nullcontext()  # type: ignore[assignment,method-assign]
+    CoroutineRunner.result = lambda _self, coroutine, *_: asyncio.run(coroutine)  # type: ignore[method-assign]
 
 
 class Terminal:

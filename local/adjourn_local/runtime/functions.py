@@ -67,6 +67,7 @@ class Functions:
 
     Attributes:
         generation: The functions that serve; None before the first.
+        outdated: Why their code is not the one that is wanted; "" if it is, as far as is known.
     """
 
     def __init__(self, programs: Programs, write: Print) -> None:
@@ -76,6 +77,7 @@ class Functions:
         self._sockets: Mapping[str, socket.socket] = {}
         self._keeper: asyncio.subprocess.Process | None = None
         self.generation: Generation | None = None
+        self.outdated = ""
 
     async def open(self, sockets: Mapping[str, socket.socket], clock: Path) -> None:
         """Prepare to start functions.
@@ -130,10 +132,22 @@ class Functions:
             before = [each.exit for each in self.generation.running.values()]
             await asyncio.wait(before, timeout=_HANDOVER)
         self.generation = generation
+        self.outdated = ""
         for name, function in generation.running.items():
             function.release()
             supervisor = asyncio.create_task(self._supervise(generation, name))
             generation.supervisors.append(supervisor)
+
+    def troubles(self) -> list[str]:
+        """Return what keeps tasks from being run by the present code, in sentences."""
+        generation = self.generation
+        if generation is None:
+            return []
+        ended = [name for name, each in generation.running.items() if each.exit.done()]
+        found = [f"The function {name} is down; it is started again." for name in ended]
+        if self.outdated:
+            found.append(f"The functions run code from {_hour(generation)}: {self.outdated}")
+        return found
 
     def interrupt_debugger(self) -> bool:
         """Pass Ctrl-C on to the function that has a debugger; return whether there is one."""
@@ -178,9 +192,8 @@ class Functions:
     def _print(self, name: str, line: str) -> None:
         self._write(name, line)
         if _UNKNOWN in line and self.generation:
-            _log.warning(
-                "The stack runs code from %s.", self.generation.loaded_at.strftime("%H:%M")
-            )
+            self.outdated = "a task came that it does not have."
+            _log.warning("The stack runs code from %s.", _hour(self.generation))
 
     async def _supervise(self, generation: Generation, name: str) -> None:
         """Start a function again whenever it ends; with growing pauses if it keeps ending."""
@@ -227,6 +240,10 @@ class Functions:
 def _signal(process: int, number: signal.Signals) -> None:
     with suppress(OSError):
         os.kill(process, number)
+
+
+def _hour(generation: Generation) -> str:
+    return generation.loaded_at.strftime("%H:%M")
 
 
 def _how(status: int) -> str:

@@ -31,11 +31,13 @@ class OwnServer:
 
     Attributes:
         generation: What the application declares; None before the first time.
+        outdated: Why that is not what is wanted; "" if it is.
     """
 
     def __init__(self, programs: Programs) -> None:
         self.programs = programs
         self.generation: Generation | None = None
+        self.outdated = ""
 
     async def open(self, sockets: Mapping[str, socket.socket], clock: Path) -> None:
         """Do nothing, since nothing is started."""
@@ -73,7 +75,11 @@ class OwnServer:
 
     async def serve(self, generation: Generation) -> None:
         """Note what the application declares; the server itself loads new code, or does not."""
-        self.generation = generation
+        self.generation, self.outdated = generation, ""
+
+    def troubles(self) -> list[str]:
+        """Return what is wrong with what the application declares, in sentences."""
+        return [f"What the application declares is older: {self.outdated}"] if self.outdated else []
 
     def interrupt_debugger(self) -> bool:
         """Return False, as there is no debugger of the stack."""

@@ -31,6 +31,7 @@ async def _reload(stack: Stack, changed: Iterable[Path]) -> None:
         generation = await stack.reload()
     except (StackError, OSError) as error:
         since = before.loaded_at.strftime("%H:%M")
+        stack.functions.outdated = f"newer code cannot be loaded. {error}"
         _log.error("%s. The code from %s keeps running.", error, since)
         return
     new = "".join(_new(before.declared, generation.declared))

@@ -1,6 +1,6 @@
 """The servers of a stack over one state file: token issuer, Datastore, Tasks and Scheduler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,12 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
-from adjourn_local.datastore import Concurrency, DatastoreServer, NeededIndexes
+from adjourn_local.datastore import (
+    CompositeIndex,
+    Concurrency,
+    DatastoreServer,
+    NeededIndexes,
+)
 from adjourn_local.http import locations
 from adjourn_local.http.sender import Sender
 from adjourn_local.scheduler.server import SchedulerServer
@@ -29,12 +34,15 @@ class ServerOptions:
             delaying the start.
         concurrency: The concurrency mode of Datastore's transactions.
         is_patient: Whether transactions stay open for as long as somebody debugs.
+        declared_indexes: The composite indexes without which queries are refused; None to make
+            what they need.
     """
 
     tasks: TasksOptions = DEFAULTS
     skips_overlapping: bool = False
     concurrency: Concurrency = Concurrency.PESSIMISTIC
     is_patient: bool = False
+    declared_indexes: Collection[CompositeIndex] | None = None
 
 
 class Servers:
@@ -53,7 +61,11 @@ class Servers:
         self.issuer = TokenIssuer(clock)
         with ExitStack() as opened:
             self._datastore = DatastoreServer(
-                path, clock, concurrency=options.concurrency, is_patient=options.is_patient
+                path,
+                clock,
+                concurrency=options.concurrency,
+                is_patient=options.is_patient,
+                declared_indexes=options.declared_indexes,
             )
             opened.callback(self._datastore.close)
             self.tasks = TasksServer(path, clock, self.issuer.mint, sender, options.tasks)

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,6 @@ import grpc
 from adjourn import App
 from adjourn.settings import Settings
 from adjourn_local.database import keep_aside_if_damaged
-from adjourn_local.datastore import Concurrency
 from adjourn_local.http import rest
 from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
@@ -39,7 +39,6 @@ from adjourn_local.runtime.serving import cancelled, serve_http
 from adjourn_local.runtime.shutdown import GRACE, finish
 from adjourn_local.runtime.stack_console import StackConsole
 from adjourn_local.scheduler.server import SchedulerServer
-from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.tokens.issuer import TokenIssuer
@@ -57,11 +56,9 @@ class Stack:
         state: Folder of the state file; if None, a temporary folder that is removed at the end.
         base_port: First of five ports; 0 for the ports that the state was last used with, or free
             ones.
-        tasks: The options of Cloud Tasks.
+        servers: How the servers behave.
         write: Called with a function's name and each line that the function prints.
-        skips_overlapping: Skip a scheduled start of a job that is still running, instead of
-            delaying the start.
-        concurrency: The concurrency mode of Datastore's transactions.
+        bind: The address at which the servers listen, such as 0.0.0.0 in a container.
         faults: The faults to inject into deliveries.
         sender: Sends requests to the functions; tests pass one that sends them elsewhere.
         accounts: The accounts whose calls are checked, which tests pass; those of the functions
@@ -89,10 +86,9 @@ class Stack:
         source: Path | None = None,
         state: Path | None = None,
         base_port: int = 0,
-        tasks: TasksOptions = DEFAULTS,
+        servers: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
         write: Print = lambda _name, _line: None,
-        skips_overlapping: bool = False,
-        concurrency: Concurrency = Concurrency.PESSIMISTIC,
+        bind: str = ports.HOST,
         faults: Faults = NO_FAULTS,
         sender: FaultInjectingSender | None = None,
         accounts: Accounts | None = None,
@@ -104,17 +100,13 @@ class Stack:
         service: str = "",
         application: Callable[[], App | None] = lambda: None,
     ) -> None:
-        self._options = ServerOptions(
-            tasks=tasks,
-            skips_overlapping=skips_overlapping,
-            concurrency=concurrency,
-            is_patient=bool(debugging),
-        )
+        self._options = replace(servers, is_patient=bool(debugging))
         self.clock = AdjustableClock()
         self.sender = sender or FaultInjectingSender(self.clock)
         self.sender.faults = faults
         self.sender.is_patient = bool(debugging)
         self._spec = spec
+        self._bind = bind
         self._state = state
         self._folder = StateFolder(state)
         self._former = ports.last_used(state)
@@ -131,6 +123,7 @@ class Stack:
         self.functions = (
             OwnServer(programs) if service else Functions(programs, self._console.print)
         )
+        self._console.troubles = self.functions.troubles
         self.accounts = Accounts(iam.emails(PROJECT, NAMES)) if enforces_iam else accounts
         self._enforces_iam = enforces_iam
         self.hurried = asyncio.Event()
@@ -219,10 +212,10 @@ class Stack:
         ]
         served = runner(routes, self.functions.programs.allowed_hosts)
         served.app.on_shutdown.append(self._console.stop)
-        await serve_http(closing, self.ports.http, served)
+        await serve_http(closing, served, self._bind, self.ports.http, self.ports.grpc)
         servers.tasks.watch(self._console.activity.note)
         services = self._grpc_services()
-        await serve_grpc(closing, services, f"{ports.HOST}:{self.ports.grpc}")
+        await serve_grpc(closing, services, f"{self._bind}:{self.ports.grpc}")
         if self.accounts:
             await self.accounts.serve(closing, services)
 

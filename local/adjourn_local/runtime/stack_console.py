@@ -1,6 +1,7 @@
 """The console in the process of the stack."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from aiohttp import web
 from starlette.types import ASGIApp
@@ -26,6 +27,7 @@ class StackConsole:
 
     Attributes:
         activity: What the stack has seen of late.
+        troubles: Returns what keeps tasks from being run by the present code, in sentences.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class StackConsole:
         write: Print,
     ) -> None:
         self.activity = Activity()
+        self.troubles: Callable[[], Sequence[str]] = list
         self._environment = environment
         self._datastore = f"{HOST}:{ports.grpc}"
         self._clock = ApplicationClock(clock)
@@ -62,6 +65,5 @@ class StackConsole:
         from adjourn_local.console.site import console  # noqa: PLC0415
 
         app = self._application()
-        return console(
-            laptop(self._environment(), app, self._clock, self._datastore, self.activity)
-        )
+        deployment = laptop(self._environment(), app, self._clock, self._datastore, self.activity)
+        return console(replace(deployment, troubles=self.troubles))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from adjourn.application.declarations import Declarations
 from adjourn.application.importing import unless_importing
+from adjourn.application.limited_tasks import LimitedTasks
 from adjourn.tasks.arguments import check_bare, check_plain
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES, is_method, undecorated
 from adjourn.tasks.options import DeclaredOptions, Options, declared
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from adjourn.application.wiring import Wiring
     from adjourn.cron.periodic import Periodically
     from adjourn.schedules.control import Schedules
     from adjourn.startup import Once
@@ -25,17 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AutomaticTasks(ABC):
+class AutomaticTasks(LimitedTasks):
     """The decorators for tasks that nobody calls; a part of `adjourn.App`."""
-
-    _declared: Declarations
-
-    @abstractmethod
-    def _enqueuer(self) -> Enqueuer: ...
-
-    @abstractmethod
-    def wiring(self) -> Wiring:
-        """Return the services of this application."""
 
     @property
     def schedules(self) -> Schedules:
@@ -163,6 +151,9 @@ class AutomaticTasks(ABC):
         return decorate if function is None else decorate(function)
 
     def _declare(self, function: Callable[..., Any], name: str | None, defaults: Options) -> Any:
-        return self._declared.declare(
+        task = self._declared.declare(
             function, TASK_CLASSES, self._enqueuer, name=name, defaults=defaults
         )
+        if defaults.flow:
+            self._limit(task)
+        return task

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
+    from adjourn.flow.admission import Admission
     from adjourn.iteration.control import Runs
     from adjourn.iteration.custom_data import CustomData
     from adjourn.iteration.revive import Reviver
@@ -139,11 +140,9 @@ class Wiring:
     @cached_property
     def receive_task(self) -> Receiver:
         """Runs the deferred calls that Cloud Tasks delivers."""
-        from adjourn.application.run_notes import RunNotes  # noqa: PLC0415 - for the deferred function
-        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415
+        from adjourn.execution.runner import TaskRunner  # noqa: PLC0415 - for the deferred function
 
         declared = self._declared
-        notes = RunNotes(declared=declared, enqueuer=self.enqueuer)
         runner = TaskRunner(
             tasks=declared.tasks,
             adapters=self._adapters,
@@ -152,8 +151,8 @@ class Wiring:
             payloads=self._payloads,
             markers=self._markers,
             retry_warnings=self._retry_warnings,
-            executor=self._executor(notes),
-            on_periodic=notes.note_delivery,
+            executor=self._executor,
+            on_periodic=self._notes.note_delivery,
             on_window=end_window,
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
@@ -166,14 +165,23 @@ class Wiring:
 
         return opening(receiver, self._adapters, self.settings, self._dead_letters)
 
-    def _executor(self, notes: RunNotes) -> CallExecutor:
+    @cached_property
+    def _notes(self) -> RunNotes:
+        from adjourn.application.run_notes import RunNotes  # noqa: PLC0415 - for the deferred function
+
+        return RunNotes(declared=self._declared, enqueuer=self.enqueuer)
+
+    @cached_property
+    def _executor(self) -> CallExecutor:
         from adjourn.execution.call import CallExecutor  # noqa: PLC0415 - for the deferred function
         from adjourn.execution.crash_watch import CrashWatch  # noqa: PLC0415
         from adjourn.execution.resumption import Resumption  # noqa: PLC0415
         from adjourn.state.once_records import OnceRecords  # noqa: PLC0415
 
         adapters, records = self._adapters, self.enqueuer.call_records
-        resumption = Resumption(enqueuer=self.enqueuer, records=records, on_resumed=notes.follow)
+        resumption = Resumption(
+            enqueuer=self.enqueuer, records=records, on_resumed=self._notes.follow
+        )
         return CallExecutor(
             adapters=adapters,
             settings=self.settings,
@@ -185,7 +193,16 @@ class Wiring:
             dead_letters=self._dead_letters,
             resumption=resumption,
             watch=CrashWatch(adapters=adapters, records=records, resumption=resumption),
+            admit=lambda *delivered: self.admission(*delivered),  # noqa: PLW0108 - made on first use
         )
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Lets calls run within the limits of their flows."""
+        from adjourn.flow.admission import Admission  # noqa: PLC0415 - for limited calls
+
+        executor = self._executor
+        return Admission(tasks=self._declared.tasks, executor=executor, longest=executor.longest)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""

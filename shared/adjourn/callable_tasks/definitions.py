@@ -15,7 +15,7 @@ from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
 from adjourn.names import CALLABLE
 from adjourn.registry import signature
-from adjourn.tasks.arguments import is_lazy, misfitting
+from adjourn.tasks.arguments import is_generator, is_lazy, misfitting
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.options import DeclaredOptions, declared
 from adjourn.tasks.task import Task
@@ -111,14 +111,14 @@ def define(
         raise DeclarationError(f"key={key!r} must be 1 to 100 letters, digits, '.', '_' and '-'.")
     parameters_form = form or _form(cls)
 
-    def run(given: Mapping[str, object]) -> None:
+    def run(given: Mapping[str, object]) -> Any:
         try:
             parameters = parameters_form.read(given)
         except InvalidParametersError as error:
             raise PermanentTaskFailure(
                 f"The parameters are no longer valid: {error.errors}"
             ) from error
-        cls().execute(**parameters)
+        return cls().execute(**parameters)
 
     task: Task[[Mapping[str, object]], None] = Task(
         name=f"{CALLABLE}{key}",
@@ -135,8 +135,8 @@ def _check(cls: object) -> None:
     _check_names(cls)
     if cls.execute is CallableTask.execute:
         raise DeclarationError(f"{cls.__qualname__} has no method execute.")
-    for name in ("execute", "can_call"):
-        if is_lazy(getattr(cls, name)):
+    for name, is_wrong in (("execute", is_generator), ("can_call", is_lazy)):
+        if is_wrong(getattr(cls, name)):
             raise DeclarationError(f"{cls.__qualname__}.{name} is not a plain method (def ...).")
     try:
         signature(cls).bind()

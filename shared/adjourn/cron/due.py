@@ -37,6 +37,8 @@ class PeriodicState(NamedTuple):
         task: Full name of the task of the last run; "" if there was none.
         call: Id of that run.
         timing: Text of the interval or schedule that the slot belongs to.
+        is_paused: Whether its slots are left out until it is resumed.
+        recent: The last slots as text (`adjourn.cron.states`).
     """
 
     slot: dt.datetime
@@ -44,6 +46,8 @@ class PeriodicState(NamedTuple):
     task: str = ""
     call: str = ""
     timing: str = ""
+    is_paused: bool = False
+    recent: str = ""
 
 
 class Decision(NamedTuple):
@@ -145,6 +149,8 @@ def _reason_to_skip(
     timing: Timing, passed: PeriodicState, tick: dt.datetime, now: dt.datetime, *, is_claimed: bool
 ) -> str:
     """Return why the slot that is due is left out, "" if it is not."""
+    if passed.is_paused and not is_claimed:
+        return "the function is paused"
     if timing.grace is not None and now - passed.slot > timing.grace:
         return "it was found too late"
     # Not an interval, which begins anew with a claim that is completed.

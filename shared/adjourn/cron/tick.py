@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
-from adjourn.cron.due import Decision, PeriodicState, decide, key_of, record_of, state_of
+from adjourn.cron.due import Decision, PeriodicState, decide, key_of
 from adjourn.cron.last_run import LastRun, awaited
 from adjourn.cron.periodic import Periodic, Timing
+from adjourn.cron.states import first_state, noted, record_of, state_of
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
@@ -131,8 +132,7 @@ class PeriodicRunner:
         )
 
         def work(transaction: Transaction) -> None:
-            first = PeriodicState(slot=now, is_enqueued=True, timing=periodic.timing.text)
-            state = state_of(transaction.get([key])[0]) or first
+            state = state_of(transaction.get([key])[0]) or first_state(periodic, now)
             task = self._full_name(periodic, name)
             transaction.put(key, record_of(state._replace(task=task, call=name)))
 
@@ -149,6 +149,14 @@ class PeriodicRunner:
         state = state_of(self.store.get([key_of(periodic)])[0])
         task = self._queue.fetch(state.task) if state and state.task else None
         return PeriodicStatus(periodic, state, task)
+
+    def task_of(self, periodic: Periodic, call: str) -> TaskState | None:
+        """Return the first task of a run, None if it is not there any more.
+
+        Raises:
+            UnavailableError: Cloud Tasks could not be reached.
+        """
+        return self._queue.fetch(self._full_name(periodic, call))
 
     def _named(self, cron_name: str) -> Sequence[Periodic]:
         names = sorted(set(self.names()))
@@ -190,8 +198,8 @@ class PeriodicRunner:
                 decision = decide(periodic.timing, state, tick, now, is_running=is_running)
                 decided.append((periodic, decision))
                 tell_skipped(periodic.name, decision)
-                if decision.state:
-                    stored = self._with_task(periodic, decision.state)
+                if state := noted(decision):
+                    stored = self._with_task(periodic, state)
                     transaction.put(key_of(periodic), record_of(stored))
             return decided
 
@@ -204,7 +212,7 @@ class PeriodicRunner:
         The name is stored before there is a task, so that a run that postpones itself at once is
         followed.
         """
-        name = _task_name(periodic, state.slot)
+        name = run_name(periodic, state.slot)
         if state.is_enqueued or state.call == name:
             return state
         return state._replace(task=self._full_name(periodic, name), call=name)
@@ -218,7 +226,7 @@ class PeriodicRunner:
 
     def _enqueue(self, claim: ClaimedSlot) -> TaskHandle | Exception:
         try:
-            return self._put(claim.periodic, _task_name(claim.periodic, claim.slot), claim.slot)
+            return self._put(claim.periodic, run_name(claim.periodic, claim.slot), claim.slot)
         except Exception as error:  # noqa: BLE001 - the others are enqueued all the same
             return error
 
@@ -264,7 +272,8 @@ def interval_start(
     return max(slot, now) if is_interval and handle.is_new else slot
 
 
-def _task_name(periodic: Periodic, slot: dt.datetime) -> str:
+def run_name(periodic: Periodic, slot: dt.datetime) -> str:
+    """Return the id of the call for a slot, which is the name of its task as well."""
     # A digest, because names with a common or rising prefix slow Cloud Tasks down. In UTC, because
     # the Scheduler gives times in the zone of the job, and the store returns them in UTC.
     text = f"{periodic.name} {slot.astimezone(dt.UTC).isoformat()}"

@@ -31,6 +31,7 @@ from adjourn.execution.resumption import Resumption
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.context import ContextPropagator
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.once_records import Claim, ClaimStatus, OnceRecords
 from adjourn.tasks.enqueue import Enqueuer
@@ -44,7 +45,11 @@ _LONGEST_REASON = 500
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CallExecutor:
-    """Runs calls; records those that failed for good and enqueues again those that go on later."""
+    """Runs calls; records those that failed for good and enqueues again those that go on later.
+
+    Attributes:
+        admit: Runs a call that has flows, by its last argument, when they allow it.
+    """
 
     adapters: Adapters
     settings: Settings
@@ -54,6 +59,7 @@ class CallExecutor:
     dead_letters: DeadLetterRecorder
     resumption: Resumption
     watch: CrashWatch
+    admit: Callable[[Call, Task[..., Any], Callable[[Call], Outcome | None]], Outcome | None]
 
     def execute(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         """Run a call, unless it is over, has to be claimed and cannot be, or crashed too often.
@@ -65,16 +71,22 @@ class CallExecutor:
             StoreError: A record could not be read or written; nothing may be acknowledged.
             EnqueueError: The call could not be enqueued again; nothing may be acknowledged.
         """
+        if task.defaults.flow and not call.unreadable:
+            return self.admit(call, task, lambda admitted: self._watch(admitted, task))
+        return self._watch(call, task)
+
+    def _watch(self, call: Call, task: Task[..., Any]) -> Outcome | None:
         if not call.is_watched:
             return self._execute(call, task)
-        watched = self.watch.begin(call, self._longest(call) + 2 * SKEW)
+        watched = self.watch.begin(call, self.longest(call) + 2 * SKEW)
         if watched is None:
             return Outcome.DONE
         outcome = self._execute(watched, task)
         self.watch.end(watched, outcome)
         return outcome
 
-    def _longest(self, call: Call) -> dt.timedelta:
+    def longest(self, call: Call) -> dt.timedelta:
+        """Return how long an attempt at a call may take."""
         return min(call.envelope.timeout or TIMEOUT, self._function_timeout)
 
     @cached_property
@@ -150,7 +162,7 @@ class CallExecutor:
             event("task.duplicate", logging.INFO, f"{envelope.task} has already taken effect")
             return Outcome.DONE
         if claim.status is ClaimStatus.BUSY:
-            self._note_wait(call)
+            self.note_wait(call)
             return Outcome.BUSY
         if claim.status is ClaimStatus.ABANDONED:
             crashed = PermanentTaskFailure(
@@ -162,7 +174,7 @@ class CallExecutor:
         self._settle(call, claim, outcome)
         return outcome
 
-    def _note_wait(self, call: Call) -> None:
+    def note_wait(self, call: Call) -> None:
         """Note that Cloud Tasks will count an execution in which the call was not tried."""
         if call.envelope.max_retries is not None:
             try:
@@ -197,15 +209,14 @@ class CallExecutor:
         name, clock = call.envelope.task, self.adapters.clock
         if call.refusal:
             return self.give_up(call, call.refusal, task)
-        longest = self._longest(call)
+        longest = self.longest(call)
         limit = (longest - _ANSWER).total_seconds()
         try:
             with (
                 running(CurrentTask.of(call, clock, clock.now() + longest, settle)),
                 self.propagator.restored(call.envelope.context),
-                self.adapters.time_limit(limit, TaskTimeoutError),
             ):
-                _check_not_lazy(task.function(*call.envelope.args, **call.envelope.kwargs))
+                self._call(task, call.envelope, limit)
         except Discard as reason:
             shown = error_line(reason, _LONGEST_REASON)
             event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
@@ -224,6 +235,12 @@ class CallExecutor:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
 
+    def _call(self, task: Task[..., Any], envelope: Envelope, seconds: float) -> None:
+        with self.adapters.time_limit(seconds, TaskTimeoutError):
+            result = task.function(*envelope.args, **envelope.kwargs)
+        if isinstance(result, CoroutineType):  # which a limit of this thread would not end
+            self.adapters.finished(result, seconds, TaskTimeoutError)
+
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:
             return self.give_up(call, error, task)
@@ -232,14 +249,3 @@ class CallExecutor:
             later = self.adapters.clock.now() + error.after
             return self.resume(call.begun(), later, counts=True)
         return Outcome.FAILED
-
-
-def _check_not_lazy(result: object) -> None:
-    """Refuse an asynchronous function that a decorator has hidden when the task was declared.
-
-    Raises:
-        PermanentTaskFailure: The function returned a coroutine.
-    """
-    if isinstance(result, CoroutineType):
-        result.close()
-        raise PermanentTaskFailure("It returned a coroutine, of which nothing has run; use def.")

@@ -32,6 +32,7 @@ class Call(NamedTuple):
         waits: Earlier executions that only waited for another delivery of the call.
         successor: Full name of the task that goes on if the process dies now; empty for none.
         has_begun: Whether the user's code was called in this attempt.
+        is_noted: Whether it was called by its flow, so that its record is looked after there.
     """
 
     envelope: Envelope
@@ -43,6 +44,7 @@ class Call(NamedTuple):
     waits: int = 0
     successor: str = ""
     has_begun: bool = False
+    is_noted: bool = False
 
     @classmethod
     def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:
@@ -85,7 +87,8 @@ class Call(NamedTuple):
     @property
     def is_watched(self) -> bool:
         """Whether the begin and the end of this attempt have to be noted."""
-        return bool(self.envelope.resumed) or self.may_have_crashed or self.is_queues_last
+        is_moved = self.envelope.resumed > 0 and not self.is_noted
+        return is_moved or self.may_have_crashed or self.is_queues_last
 
     @property
     def has_crashed_too_often(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from adjourn.coroutines import finished
 from adjourn.execution.dead_letters import DeadHook, DeadLetter
 from adjourn.execution.retry_warning import RetryWarning, WarningHook
 from adjourn.log import event
@@ -39,7 +40,7 @@ class ApplicationHooks:
 def _call(hooks: Iterable[Callable[[T], object]], argument: T) -> None:
     for hook in hooks:
         try:
-            hook(argument)
+            finished(hook(argument))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the task must not fail because of a hook

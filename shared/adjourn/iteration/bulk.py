@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar
 
 from adjourn.errors import DeclarationError
 from adjourn.iteration.class_check import HOOKS, check_class
-from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.query_iter import QueryIter, answered
 
 _HOOKS = {name: HOOKS[name] for name in HOOKS if name not in {"load", "handle_entry"}}
 
@@ -80,7 +80,7 @@ class UpdateEntitiesIter(_BulkIter):
 
     _hooks = _HOOKS | {"update_entry": ("entry", "custom_data")}
 
-    def update_entry(self, entry: Any, custom_data: Any) -> bool | None:
+    def update_entry(self, entry: Any, custom_data: Any) -> Awaitable[bool | None] | bool | None:
         """Change an entity in place. Return False to leave it unchanged.
 
         It is called again, with the entity as it is then, if a transaction lost to contention, and
@@ -113,12 +113,14 @@ class UpdateEntitiesIter(_BulkIter):
         if entry is None:
             return "leave out, because it is gone"
         try:
-            return None if self.update_entry(deepcopy(entry), custom_data) is False else "update"
+            is_left = self._update(custom_data, deepcopy(entry)) is False
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             return error
+        return None if is_left else "update"
 
     def _update(self, custom_data: Any, entry: Any) -> bool | None:
-        return self.update_entry(entry, custom_data)
+        answer: bool | None = answered(self.update_entry(entry, custom_data))
+        return answer
 
     @classmethod
     def check(cls) -> None:

@@ -12,7 +12,7 @@ from adjourn.errors import DeclarationError
 from adjourn.iteration.validation import check_pace
 from adjourn.names import plain_text
 from adjourn.settings import is_queue
-from adjourn.tasks.arguments import is_lazy, misfitting
+from adjourn.tasks.arguments import is_generator, misfitting
 from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.plain_values import plain_number
 
@@ -153,9 +153,10 @@ def _check_hook(cls: type[Any], hook: str, arguments: tuple[str, ...]) -> None:
             " decorator, and call the task in it."
         )
     function = getattr(cls, hook)
-    if is_lazy(function):
+    if is_generator(function):
         raise DeclarationError(
-            f"{cls.__name__}.{hook} is async or a generator; hooks are plain functions: {write}."
+            f"{cls.__name__}.{hook} is a generator, of which nothing would run; {write}, without"
+            " yield."
         )
     if not callable(function):
         raise DeclarationError(f"{cls.__name__}.{hook} is no function; {write}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.query_iter import QueryIter, answered
 from adjourn.iteration.tally import LEAVE, Tally
 from adjourn.ports import QuerySource
 
@@ -43,7 +43,7 @@ class _DryRun(QueryIter[Any]):
 
     def load(self, entity: Any) -> Any:
         """Return the entity, and what the class behind it makes of it."""
-        return entity, self.hooks.load(entity)
+        return entity, answered(self.hooks.load(entity))
 
     def handle_batch(
         self, entries: Sequence[Any], custom_data: Any
@@ -63,7 +63,7 @@ class _DryRun(QueryIter[Any]):
 
 def _answer(hooks: QueryIter[Any], entry: object, custom_data: object) -> str | Exception:
     try:
-        return _checked(hooks.dry_run_entry(entry, custom_data))
+        return _checked(answered(hooks.dry_run_entry(entry, custom_data)))
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises
         return error
 

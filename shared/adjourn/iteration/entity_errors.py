@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adjourn.clock import Clock
-from adjourn.iteration.query_iter import OnError, QueryIter
+from adjourn.iteration.query_iter import OnError, QueryIter, answered
 from adjourn.iteration.shards import (
     Retry,
     RunError,
@@ -81,7 +81,8 @@ class EntityErrors:
     def _ask(self, entry: object, error: Exception, where: str) -> OnError:
         """Call `handle_error` for an entity and return its answer. If it raises, that is STOP."""
         try:
-            answer = self.hooks.handle_error(self._loaded(entry), self.custom_data, error)
+            loaded = self._loaded(entry)
+            answer = answered(self.hooks.handle_error(loaded, self.custom_data, error))
         except KeyboardInterrupt:
             raise
         except BaseException as another:  # noqa: BLE001 - a failing hook stops the run, as False does
@@ -95,6 +96,6 @@ class EntityErrors:
     def _loaded(self, entry: object) -> object:
         """Return what `load` makes of an entity; the entity itself if `load` is what failed."""
         try:
-            return self.hooks.load(entry)
+            return answered(self.hooks.load(entry))
         except Exception:  # noqa: BLE001 - handle_error gets the error of the entity
             return entry

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from adjourn.coroutines import finished
 from adjourn.errors import StoreError, StoreRefusedError
 from adjourn.iteration.class_check import check_class, check_reserved
 from adjourn.iteration.shards import error_summary
@@ -28,6 +30,8 @@ class QueryIter(Startable[D], Generic[E, D]):
 
     `QueryIter[Entity]` names the type of what the hooks handle, `QueryIter[Entity, dict[str, int]]`
     also that of the custom data.
+
+    Hooks may be `async def`; the next one is called when it has ended.
 
     Instances are not kept between steps. State belongs in `custom_data`, which `on_start`,
     `handle_entry`, `handle_batch`, `handle_error` and `handle_finish` may change. The changes of a
@@ -84,18 +88,18 @@ class QueryIter(Startable[D], Generic[E, D]):
         super().__init_subclass__(**kwargs)
         check_reserved(cls)
 
-    def load(self, entity: Any) -> E:
+    def load(self, entity: Any) -> E | Awaitable[E]:
         """Convert an entity to what the other hooks get. By default it stays as it is."""
         entry: E = entity
         return entry
 
-    def handle_entry(self, entry: E, custom_data: D) -> None:
+    def handle_entry(self, entry: E, custom_data: D) -> Awaitable[None] | None:
         """Handle one entity. After a crash it may come again, so make it idempotent."""
         raise NotImplementedError
 
     def handle_batch(
         self, entries: Sequence[E], custom_data: D
-    ) -> Sequence[Exception | None] | None:
+    ) -> Awaitable[Sequence[Exception | None] | None] | Sequence[Exception | None] | None:
         """Handle up to `batch_size` entities. Define it instead of `handle_entry`.
 
         If it raises, the same entities come one by one, each in a list of its own. That finds the
@@ -107,7 +111,7 @@ class QueryIter(Startable[D], Generic[E, D]):
         """
         raise NotImplementedError
 
-    def dry_run_entry(self, entry: E, custom_data: D) -> str | None:
+    def dry_run_entry(self, entry: E, custom_data: D) -> Awaitable[str | None] | str | None:
         """Say what `handle_entry` or `handle_batch` would do with an entity, without doing it.
 
         Called instead of it in a run that was started with `dry_run`. `DeleteEntitiesIter` and
@@ -119,26 +123,31 @@ class QueryIter(Startable[D], Generic[E, D]):
         """
         raise NotImplementedError
 
-    def handle_error(self, entry: E, custom_data: D, exception: Exception) -> bool | OnError:  # noqa: ARG002
+    def handle_error(
+        self,
+        entry: E,  # noqa: ARG002
+        custom_data: D,  # noqa: ARG002
+        exception: Exception,  # noqa: ARG002
+    ) -> Awaitable[bool | OnError] | bool | OnError:
         """Decide about an entity that failed for good: CONTINUE (the default), RETRY or STOP.
 
         If it raises, that is STOP.
         """
         return True
 
-    def handle_finish(self, total_count: int, custom_data: D) -> None:
+    def handle_finish(self, total_count: int, custom_data: D) -> Awaitable[None] | None:
         """Finish the run, of which `total_count` entities were handled. Retried if it raises."""
 
-    def on_start(self, custom_data: D) -> None:
+    def on_start(self, custom_data: D) -> Awaitable[None] | None:
         """Prepare the run, before the first entity. Retried if it raises."""
 
-    def on_pause(self, custom_data: D) -> None:
+    def on_pause(self, custom_data: D) -> Awaitable[None] | None:
         """React when the run is paused, after its last step. Changes of the data are dropped."""
 
-    def on_cancel(self, custom_data: D) -> None:
+    def on_cancel(self, custom_data: D) -> Awaitable[None] | None:
         """Clean up a cancelled run, after its last step. Changes of the data are dropped."""
 
-    def merge(self, first: D, second: D) -> D:
+    def merge(self, first: D, second: D) -> Awaitable[D] | D:
         """Combine the `custom_data` of two shards.
 
         Each began with a copy of the data of the start. Shards that never changed theirs are left
@@ -195,10 +204,11 @@ def call_handler(
     if not entries:
         return []
     try:
-        loaded = [hooks.load(entry) for entry in entries]
+        loaded = [answered(hooks.load(entry)) for entry in entries]
         if hooks.in_batches:
-            return _batch_results(hooks.handle_batch(loaded, custom_data), len(entries))
-        hooks.handle_entry(loaded[0], custom_data)
+            answer = answered(hooks.handle_batch(loaded, custom_data))
+            return _batch_results(answer, len(entries))
+        answered(hooks.handle_entry(loaded[0], custom_data))
     except KeyboardInterrupt:
         raise
     except Exception as error:
@@ -226,3 +236,8 @@ def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
             f"handle_batch must return None, or None or an exception for each of {count}"
         )
     return results
+
+
+def answered(result: Any) -> Any:
+    """Return the answer of a hook; that of an `async def` once it has run."""
+    return finished(result) if isinstance(result, CoroutineType) else result

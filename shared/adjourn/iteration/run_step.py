@@ -16,7 +16,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
-from adjourn.iteration.query_iter import QueryIter
+from adjourn.iteration.query_iter import QueryIter, answered
 from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, error_summary
@@ -101,16 +101,20 @@ class RunStep:
             first: The data with which the shards began.
             changed: The data of each shard that changed them.
         """
-        data = reduce(hooks.merge, changed) if changed else first
+        data = first
+        if changed:
+            data = reduce(lambda one, other: answered(hooks.merge(one, other)), changed)
         status = self.run.status
+        result: object
         if status is Status.STARTING:
-            hooks.on_start(data)
+            result = hooks.on_start(data)
         elif status is Status.FINISHING:
-            hooks.handle_finish(sum(each.done for each in shards), data)
+            result = hooks.handle_finish(sum(each.done for each in shards), data)
         elif status is Status.PAUSING:
-            hooks.on_pause(data)
+            result = hooks.on_pause(data)
         else:
-            hooks.on_cancel(data)
+            result = hooks.on_cancel(data)
+        answered(result)
         return data
 
     def _heartbeat(self) -> Heartbeat:

@@ -22,6 +22,8 @@ _LONGEST_ERROR = 500
 
 # So many leases that expire one after the other make the shard careful.
 _DEATHS_BEFORE_CARE = 3
+# So many steps that die with the same entity are no chance.
+DEATHS_OF_SUSPECT = 3
 # So many of them, or refusals by Datastore, stop the run.
 MOST_DEATHS = 10
 MOST_REFUSALS = 5
@@ -81,8 +83,9 @@ class Shard(NamedTuple):
             that they were in failed.
         careful: How many entities from the position on are handled one by one, with the position
             saved before each, because steps died here.
-        suspect: The entity that is being handled in that way, encoded. If the step dies, the next
-            one does not handle it but gives it to `handle_error`.
+        suspect: The entity that is being handled in that way, encoded.
+        suspected: How many steps in a row died while they handled it. After some of them, it goes
+            to `handle_error`: a single one may have died for another reason.
         deaths: How many leases in a row expired without progress: the process died, ran out of
             memory or was cut off.
         refusals: How often in a row Datastore refused to read for the shard, without progress.
@@ -116,6 +119,7 @@ class Shard(NamedTuple):
     singly: int = 0
     careful: int = 0
     suspect: bytes = b""
+    suspected: int = 0
     deaths: int = 0
     refusals: int = 0
     errors: int = 0
@@ -166,7 +170,7 @@ class Shard(NamedTuple):
         """
         shard = self._replace(token=self.token + 1, seconds=step_seconds or self.seconds)
         if self.lease_until is None:
-            shard = shard._replace(suspect=b"")
+            shard = shard._replace(suspect=b"", suspected=0)
         else:
             shard = _after_death(shard)
             if step_seconds is None:
@@ -175,7 +179,8 @@ class Shard(NamedTuple):
 
     def progressed(self, now: dt.datetime) -> Shard:
         """Return the shard after entities were handled."""
-        return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0, suspect=b"")
+        unsuspected = self._replace(suspect=b"", suspected=0, deaths=0, refusals=0)
+        return unsuspected._replace(progressed_at=now, updated_at=now)
 
     def interrupted(
         self, before: Shard, now: dt.datetime, error: str, *, is_refusal: bool
@@ -233,6 +238,7 @@ def _after_death(shard: Shard) -> Shard:
     times = "once" if deaths == 1 else f"{deaths} times in a row"
     return shard._replace(
         deaths=deaths,
+        suspected=shard.suspected + bool(shard.suspect),
         careful=_CAREFUL if deaths == _DEATHS_BEFORE_CARE else shard.careful,
         error=f"A step died or was cut off {times}, with no progress",
     )

@@ -13,7 +13,7 @@ from adjourn.errors import ProcessDiedError
 from adjourn.iteration.entity_errors import EntityErrors
 from adjourn.iteration.pace import Pace
 from adjourn.iteration.query_iter import OnError, QueryIter, call_handler
-from adjourn.iteration.shards import Place, Retry, Shard, error_summary
+from adjourn.iteration.shards import DEATHS_OF_SUSPECT, Place, Retry, Shard, error_summary
 from adjourn.iteration.walk_end import WalkEnd
 from adjourn.log import event
 from adjourn.ports import Adapters, Page, QuerySource
@@ -58,7 +58,7 @@ class Walk:
     def __post_init__(self) -> None:
         shard, now = self.shard, self.adapters.clock.monotonic()
         self._place = Place(shard.cursor, shard.done, shard.singly, shard.careful, shard.missing)
-        self._suspect = shard.suspect
+        self._suspect, self._suspected = shard.suspect, shard.suspected
         self._query: Mapping[str, Any] = self.codec.loads(shard.query)
         self._source: QuerySource | ListQueries = self.adapters.queries
         if "list" in self._query:
@@ -101,6 +101,7 @@ class Walk:
             singly=self._place.singly,
             careful=self._place.careful,
             suspect=self._suspect,
+            suspected=self._suspected,
             retries=self.codec.dumps(retries),
             errors=self._errors.count,
             failures=self._errors.failures,
@@ -245,18 +246,18 @@ class Walk:
         error: Exception | None = None
         if self._place.careful:
             encoded = self.codec.dumps(reference)
-            if encoded == self._suspect:
+            if encoded != self._suspect:
+                self._suspect, self._suspected = encoded, 0
+            if self._suspected >= DEATHS_OF_SUSPECT:
                 error, failed = ProcessDiedError(_DIED), self.hooks.max_entry_retries
-            else:
-                self._suspect = encoded
-                if not self.save():
-                    return WalkEnd.CUT
+            elif not self.save():
+                return WalkEnd.CUT
             self._place.careful -= 1
         if error is None:
             results = call_handler(self.hooks, [entry], self.custom_data)
             error = results if isinstance(results, Exception) else results[0]
         goes_on = self._record_result(entry, reference, error, failed)
-        self._suspect = b""
+        self._suspect, self._suspected = b"", 0
         return None if goes_on else WalkEnd.STOP
 
     def _record_result(

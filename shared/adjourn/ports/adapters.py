@@ -10,6 +10,7 @@ from typing import Any
 
 from adjourn.clock import Clock
 from adjourn.concurrency import ahead, is_stopping, repeating, time_limit
+from adjourn.coroutines import finished
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
@@ -37,6 +38,8 @@ class Adapters:
         is_stopping: Whether the server of this process was told to stop.
         time_limit: Returns a context manager that ends its block after some seconds, by an
             exception of a type.
+        finished: Returns what a function returned or, if that is a coroutine, its result once it
+            has run, for some seconds at most.
         sealer: Seals and opens the bodies of tasks; None without a key. The queue seals by itself.
         repeating: Calls something every so many seconds while a context is open.
         wait: Waits for some seconds, or until an event is set.
@@ -55,5 +58,6 @@ class Adapters:
     ahead: Callable[[Callable[[], Any]], Callable[[], Any]] = ahead
     is_stopping: Callable[[], bool] = is_stopping
     time_limit: Callable[[float, type[BaseException]], AbstractContextManager[None]] = time_limit
+    finished: Callable[[Any, float, type[BaseException]], Any] = finished
     repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating
     wait: Callable[[threading.Event, float], object] = threading.Event.wait

@@ -39,7 +39,7 @@ class TaskState:
     Attributes:
         attempts: Attempts so far, including a running one.
         last_status: Status that Cloud Tasks reports for the last attempt that was answered; "" if
-            there is none.
+            there is none, "WAITING" for a call that waits for its flow.
         next_start: Earliest time of the next attempt.
     """
 

@@ -74,6 +74,7 @@ class Envelope(NamedTuple):
             that of a task may.
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
+        flow: Its keys, one for each flow of its task.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Envelope(NamedTuple):
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
+    flow: tuple[str, ...] = ()
 
     @property
     def identity(self) -> CallIdentity:
@@ -265,7 +267,7 @@ _RULES = (
         lambda value: value == "" or _is_id(value),
         "an id, or ''",
     ),
-    (("args",), lambda value: type(value) is tuple, "a tuple"),
+    (("args", "flow"), lambda value: type(value) is tuple, "a tuple"),
     (("kwargs", "context", "window"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
     (

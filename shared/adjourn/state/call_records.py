@@ -41,6 +41,8 @@ class CallRecord(NamedTuple):
         unknown_in: Number of the latest execution in which it was; 0 for none.
         waits: Executions in which it only waited for another delivery of itself.
         waited_in: Number of the latest of them; 0 for none.
+        parked: Body of its next task, which is created when a flow lets the call run; empty if it
+            does not wait for that.
     """
 
     status: str = _OPEN
@@ -52,6 +54,7 @@ class CallRecord(NamedTuple):
     unknown_in: int = 0
     waits: int = 0
     waited_in: int = 0
+    parked: bytes = b""
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +68,13 @@ class CallRecord(NamedTuple):
 
     def at(self, resumed: int, task: str) -> CallRecord:
         """Return the record of a call that is now carried by this task."""
-        return self._replace(resumed=resumed, task=task) if resumed > self.resumed else self
+        if resumed <= self.resumed:
+            return self
+        return self._replace(resumed=resumed, task=task, parked=b"")
+
+    def ended(self) -> CallRecord:
+        """Return the record of a call that is over."""
+        return self._replace(status=_ENDED, begun=0, parked=b"")
 
     def begins(self, number: int) -> CallRecord:
         """Return the record when an attempt begins; an earlier one without end has crashed.
@@ -118,7 +127,7 @@ class CallRecords:
 
         def change(record: CallRecord) -> CallRecord:
             if is_over and record.is_open:
-                return record._replace(status=_ENDED, begun=0)
+                return record.ended()
             return record._replace(begun=0) if record.begun == number else record
 
         self._change(call, change)
@@ -155,13 +164,13 @@ class CallRecords:
         """
 
         def work(transaction: Transaction) -> CallRecord | None:
-            key, before = _owned(transaction, call)
+            key, before = own_record(transaction, call)
             if not is_certain and (before is None or not before.task):
                 return None
             record = before or CallRecord()
             if record.is_open:
-                cancelled = record._replace(status=_CANCELLED)
-                _put(transaction, key, call, cancelled, self.clock.now())
+                cancelled = record._replace(status=_CANCELLED, parked=b"")
+                put_record(transaction, key, call, cancelled, self.clock.now())
             return record
 
         return self.store.transact(work)
@@ -205,10 +214,10 @@ class CallRecords:
         start: dt.datetime | None = None,
     ) -> CallRecord:
         def work(transaction: Transaction) -> CallRecord:
-            key, before = _owned(transaction, call)
+            key, before = own_record(transaction, call)
             after, now = change(before or CallRecord()), self.clock.now()
             if after != before or start:
-                _put(transaction, key, call, after, max(start or now, now))
+                put_record(transaction, key, call, after, max(start or now, now))
             return after
 
         return self.store.transact(work)
@@ -226,23 +235,33 @@ def renew(
         task: Full name of the task.
         now: The present.
     """
-    key, before = _owned(transaction, call)
+    key, before = own_record(transaction, call)
     if before is not None:
-        _put(transaction, key, call, CallRecord(resumed=resumed, task=task), now)
+        put_record(transaction, key, call, CallRecord(resumed=resumed, task=task), now)
 
 
-def _owned(transaction: Transaction, call: CallIdentity) -> tuple[RecordKey, CallRecord | None]:
+def own_record(transaction: Transaction, call: CallIdentity) -> tuple[RecordKey, CallRecord | None]:
+    """Return the key of a call's record, and the record if it exists, as of a transaction."""
     key, record = owned(transaction, KIND, call)
     return key, _read(record)
 
 
-def _put(
+def put_record(
     transaction: Transaction,
     key: RecordKey,
     call: CallIdentity,
     record: CallRecord,
     start: dt.datetime,
 ) -> None:
+    """Write the record of a call in a transaction.
+
+    Args:
+        transaction: The transaction.
+        key: Key of the record.
+        call: The call.
+        record: The record.
+        start: Start of the call's present task.
+    """
     fields: Record = {**record._asdict(), FINGERPRINT: call.fingerprint}
     unindexed = tuple(fields)
     transaction.put(key, {**fields, "expires_at": start + KEPT}, unindexed=unindexed)

@@ -24,6 +24,8 @@ KINDS = (
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournDebounce",
+    "AdjournFlow",
+    "AdjournFlowPage",
     "AdjournList",
     "AdjournMarker",
     "AdjournOnce",

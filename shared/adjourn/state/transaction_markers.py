@@ -46,7 +46,7 @@ class TransactionMarkers:
 
     def transaction(self, given: object | None) -> object | None:
         """Return the transaction of a call: the given one, else the one that is open, else None."""
-        return given or self.transactions.current()
+        return self.transactions.current() if given is None else given
 
     def put(self, call: str, transaction: object | None, start: dt.datetime | None) -> str:
         """Put a marker in the transaction of a call and return its name; "" if there is none.

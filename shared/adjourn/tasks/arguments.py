@@ -9,8 +9,9 @@ from typing import Any
 
 from adjourn import registry
 from adjourn.errors import DeclarationError, EncodeError
+from adjourn.serialization.codec import Codec
 from adjourn.tasks.function_like import FunctionLike
-from adjourn.tasks.options import CallOptions
+from adjourn.tasks.options import CallOptions, Options
 
 
 @cache
@@ -36,6 +37,22 @@ def check_arguments(
         raise EncodeError(f"{name}: {_with_options(function, args, kwargs) or error}") from None
 
 
+def flow_keys(
+    name: str, options: Options, accepted: inspect.BoundArguments, codec: Codec
+) -> tuple[str, ...]:
+    """Return the keys of a call for the flows of its task.
+
+    Raises:
+        EncodeError: A key cannot be encoded.
+        DeclarationError: There are not as many keys as flows.
+    """
+    if not options.flow:
+        return ()
+    from adjourn.flow.limits import keys_of  # noqa: PLC0415 - for limited calls
+
+    return keys_of(name, options.flow, accepted, options.flow_key, codec)
+
+
 def _with_options(
     function: Callable[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> str:
@@ -55,7 +72,7 @@ def _with_options(
 
 
 def check_plain(function: Any, decorator: str) -> None:
-    """Refuse what is no function that runs to its end when it is called.
+    """Refuse what is no function, or none that runs to its end.
 
     Args:
         function: What is decorated.
@@ -83,21 +100,11 @@ def check_plain(function: Any, decorator: str) -> None:
         raise DeclarationError(
             f"{function!r} is not a function of Python; write one (def ...) that calls it."
         )
-    if is_lazy(function):
-        raise DeclarationError(_lazy(function))
-
-
-def _lazy(function: Callable[..., Any]) -> str:
-    name = function.__qualname__
-    if inspect.iscoroutinefunction(function):
-        return (
-            f"{name} is async. Tasks are plain functions for now: write def"
-            f" {function.__name__}(...), and in it asyncio.run(...) for what is async."
+    if is_generator(function):
+        raise DeclarationError(
+            f"{function.__qualname__} is a generator, of which nothing would run. Write a function"
+            " without yield; one call for each item is task.map(items)."
         )
-    return (
-        f"{name} is a generator, of which nothing would run. Write a function without yield; one"
-        " call for each item is task.map(items)."
-    )
 
 
 def check_hook(hook: Any, what: str, argument: str) -> None:
@@ -119,8 +126,8 @@ def check_hook(hook: Any, what: str, argument: str) -> None:
         )
     if not callable(hook):
         raise DeclarationError(f"{what} is {hook!r:.80}, not a function; {write}.")
-    if is_lazy(hook):
-        raise DeclarationError(f"{what} is async or a generator; {write}.")
+    if is_generator(hook):
+        raise DeclarationError(f"{what} is a generator, of which nothing would run; {write}.")
     misfit = misfitting(hook, argument)
     if misfit:
         raise DeclarationError(f"{what} is called with the {argument} alone: {misfit}; {write}.")
@@ -156,11 +163,11 @@ def check_bare(function: Callable[..., Any], what: str, *, is_method: bool = Fal
         )
 
 
+def is_generator(item: object) -> bool:
+    """Whether calling a function only makes a generator, asynchronous or not."""
+    return inspect.isgeneratorfunction(item) or inspect.isasyncgenfunction(item)
+
+
 def is_lazy(item: object) -> bool:
     """Whether calling a function only makes a coroutine or a generator and does not run it."""
-    kinds = (
-        inspect.iscoroutinefunction,
-        inspect.isgeneratorfunction,
-        inspect.isasyncgenfunction,
-    )
-    return any(is_kind(item) for is_kind in kinds)
+    return inspect.iscoroutinefunction(item) or is_generator(item)

@@ -5,36 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from adjourn.concurrency import batches, in_threads
-from adjourn.errors import EncodeError, EnqueueError, TaskExistsError
+from adjourn.errors import EnqueueError, TaskExistsError
 from adjourn.ports import Adapters, NewTask, Target
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.tasks.handle import Enqueued, TaskHandle
+from adjourn.tasks.prepared import Prepared, Tried
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
 LONGEST_DELAY = dt.timedelta(days=29)
-
-
-class PreparedCall(NamedTuple):
-    """A call whose task is ready to be created.
-
-    Attributes:
-        id: The id of the call.
-        made_at: When the call was made.
-        eta: Earliest start of the call, which may be later than that of the task.
-        task: The task that carries it.
-    """
-
-    id: str
-    made_at: dt.datetime
-    eta: dt.datetime | None
-    task: NewTask
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -46,19 +30,17 @@ class TaskCreator:
     payloads: LargePayloads
     call_records: CallRecords
 
-    def create_all(
-        self, prepared: Iterable[PreparedCall | EncodeError | EnqueueError]
-    ) -> Iterator[Enqueued]:
+    def create_all(self, prepared: Iterable[Tried]) -> Iterator[Enqueued]:
         """Create tasks, in batches, while the results are consumed; errors are passed through."""
 
-        def size(one: PreparedCall | EncodeError | EnqueueError) -> int:
-            return len(one.task.body) if isinstance(one, PreparedCall) else 0
+        def size(one: Tried) -> int:
+            return len(one.task.body) if isinstance(one, Prepared) else 0
 
         return in_threads(self._create_many, batches(prepared, size))
 
     def with_task(
         self, envelope: Envelope, *, name: str | None, eta: dt.datetime | None
-    ) -> PreparedCall:
+    ) -> Prepared:
         """Return a call with its task, which is named after the call unless a name is given.
 
         Cloud Tasks is slower with named tasks. But if the answer to the creation of an unnamed
@@ -80,9 +62,9 @@ class TaskCreator:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
-        return PreparedCall(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
+        return Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
 
-    def create(self, prepared: PreparedCall) -> TaskHandle:
+    def create(self, prepared: Prepared) -> TaskHandle:
         """Create the task of a call, unless one of its name exists.
 
         Raises:
@@ -94,24 +76,19 @@ class TaskCreator:
             name = None
         return self._handle(prepared, name)
 
-    def _create_many(
-        self, batch: Sequence[PreparedCall | EncodeError | EnqueueError]
-    ) -> Sequence[Enqueued]:
-        tasks = [one.task for one in batch if isinstance(one, PreparedCall)]
+    def _create_many(self, batch: Sequence[Tried]) -> Sequence[Enqueued]:
+        tasks = [one.task for one in batch if isinstance(one, Prepared)]
         replies = iter(self.adapters.queue.enqueue_many(tasks))
         return [
-            self._result(one, next(replies)) if isinstance(one, PreparedCall) else one
-            for one in batch
+            self._result(one, next(replies)) if isinstance(one, Prepared) else one for one in batch
         ]
 
-    def _result(
-        self, prepared: PreparedCall, reply: str | EnqueueError
-    ) -> TaskHandle | EnqueueError:
+    def _result(self, prepared: Prepared, reply: str | EnqueueError) -> TaskHandle | EnqueueError:
         if isinstance(reply, TaskExistsError):
             return self._handle(prepared, None)
         return reply if isinstance(reply, EnqueueError) else self._handle(prepared, reply)
 
-    def _handle(self, prepared: PreparedCall, name: str | None) -> TaskHandle:
+    def _handle(self, prepared: Prepared, name: str | None) -> TaskHandle:
         """Return the handle of a new task with this full name, or of an existing one if None."""
         task, queue = prepared.task, self.adapters.queue
         return TaskHandle(

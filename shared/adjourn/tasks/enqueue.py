@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import BoundArguments
-from typing import Any
+from typing import Any, TypeVar
 
+from adjourn.coroutines import is_on_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError
 from adjourn.names import numbered
 from adjourn.serialization.context import ContextPropagator
@@ -16,24 +17,34 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
 from adjourn.state.unique_records import UniqueCall, UniqueCalls
-from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.arguments import check_arguments, flow_keys
+from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.collecting import is_collected
-from adjourn.tasks.creation import PreparedCall, TaskCreator
+from adjourn.tasks.creation import TaskCreator
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.named_call import NamedCall
+from adjourn.tasks.prepared import Prepared, Tried
 from adjourn.tasks.task import Task
 from adjourn.tasks.unique import unique_call
+
+T = TypeVar("T", bound=Task[..., Any])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Enqueuer(TaskCreator):
-    """Turns calls into tasks on a queue."""
+    """Turns calls into tasks on a queue.
+
+    Attributes:
+        collect: Makes the calls that are debounced or throttled.
+        told: The tasks of which it was told that they are enqueued on an event loop.
+    """
 
     settings: Settings
     propagator: ContextPropagator
     markers: TransactionMarkers
     unique_calls: UniqueCalls
     collect: Callable[[Enqueuer, Task[..., Any], BoundArguments, str], TaskHandle]
+    told: set[str] = field(default_factory=set)
 
     def enqueue(
         self,
@@ -59,6 +70,8 @@ class Enqueuer(TaskCreator):
             EnqueueError: Cloud Tasks did not accept the task.
             DeclarationError: The call is unique and made inside a transaction.
         """
+        if is_on_loop():
+            tell_blocking(task, self.told, "await {}.adefer(...)")
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
         if is_collected(task.defaults):
@@ -97,11 +110,13 @@ class Enqueuer(TaskCreator):
 
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of arguments; see `Task.imap`."""
+        if is_on_loop():
+            tell_blocking(task, self.told, "async for result in {}.amap(...)")
         if task.defaults.unique_by is not None or is_collected(task.defaults):
             what = "Debounced and throttled" if is_collected(task.defaults) else "Unique"
             raise DeclarationError(f"{what} calls are made one by one, not with map.")
 
-        def prepared() -> Iterator[PreparedCall | EncodeError | EnqueueError]:
+        def prepared() -> Iterator[Tried]:
             batch = task.defaults.call_name
             for index, args in enumerate(calls):
                 name = batch and f"{numbered(batch, index)}-{index}"
@@ -119,7 +134,7 @@ class Enqueuer(TaskCreator):
             DeclarationError: A call may take longer than the deferred function.
         """
 
-        def prepared(call: NamedCall) -> PreparedCall | EncodeError | EnqueueError:
+        def prepared(call: NamedCall) -> Tried:
             task, args, kwargs, name, schedule = call
             return self._tried(
                 partial(self._prepare, task, args, kwargs, name, name, schedule=schedule)
@@ -127,13 +142,21 @@ class Enqueuer(TaskCreator):
 
         return self.create_all(map(prepared, calls))
 
-    def _tried(
-        self, prepare: Callable[[], PreparedCall]
-    ) -> PreparedCall | EncodeError | EnqueueError:
+    def _tried(self, prepare: Callable[[], Prepared]) -> Tried:
         try:
             return prepare()
         except (EncodeError, EnqueueError) as error:
             return error
+
+    def in_transaction(self, task: T) -> T:
+        """Return a task whose calls depend on the transaction that is open here, if one is.
+
+        A transaction is open for a thread, and the call may be made in another one.
+        """
+        transaction = self.markers.transaction(task.defaults.transaction)
+        if transaction is None or transaction is task.defaults.transaction:
+            return task
+        return task.with_defaults(task.defaults.changed(transaction=transaction))
 
     def resume(self, envelope: Envelope, at: dt.datetime) -> TaskHandle:
         """Enqueue a delivered call again, under a name that only this resumption has.
@@ -163,7 +186,7 @@ class Enqueuer(TaskCreator):
         name: str | None,
         call: str = "",
         **origin: Any,
-    ) -> PreparedCall:
+    ) -> Prepared:
         envelope = self.envelope(task, args, kwargs, name, call, **origin)
         # A commit takes a moment: a delivery before that would only have to be repeated.
         soon = envelope.enqueued_at + FIRST_WAIT
@@ -185,7 +208,7 @@ class Enqueuer(TaskCreator):
         """Return a call as it is enqueued; errors are those of `enqueue`."""
         options, now = task.defaults, self.adapters.clock.now()
         options.check_timeout(task.name, self.settings.function_timeout)
-        check_arguments(task.name, task.function, args, kwargs)
+        accepted = check_arguments(task.name, task.function, args, kwargs)
         eta = options.start(now, self.adapters.chance())
         call = call or self.adapters.new_id()
         marker = self.markers.put(call, options.transaction, eta)
@@ -209,6 +232,7 @@ class Enqueuer(TaskCreator):
             user_start=user_start,
             schedule=schedule,
             context=self.propagator.capture(),
+            flow=flow_keys(task.name, options, accepted, self.codec),
         )
 
     def _unique_call(self, task: Task[..., Any], accepted: BoundArguments) -> UniqueCall:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from adjourn.coroutines import off_loop
 from adjourn.errors import EncodeError, EnqueueError
 from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
@@ -91,8 +92,20 @@ class TaskHandle:
         if state or self._queue is None or self._records is None or self._call is None:
             return state
         record = self._records.get(self._call)
-        is_elsewhere = record is not None and record.is_open and record.task
-        return self._queue.fetch(record.task) if record and is_elsewhere else None
+        if record is None or not record.is_open or not record.task:
+            return None
+        state = self._queue.fetch(record.task)
+        if state is None and record.parked and self._made_at:
+            return TaskState(attempts=0, last_status="WAITING", next_start=self._made_at)
+        return state
+
+    async def acancel(self) -> bool:
+        """Cancel the call without holding up the event loop; see `cancel`."""
+        return await off_loop(self.cancel)
+
+    async def afetch(self) -> TaskState | None:
+        """Return the state of the call without holding up the event loop; see `fetch`."""
+        return await off_loop(self.fetch)
 
     @property
     def _call(self) -> CallIdentity | None:

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import FrozenInstanceError
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
+from inspect import iscoroutinefunction
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
+from adjourn.concurrency import Scoped
+from adjourn.coroutines import within
 from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownNameError
 from adjourn.registry import signature
 from adjourn.serialization.types import type_name
@@ -131,6 +135,9 @@ class BoundTask(Task[P, R]):
         """Enqueue a call; run it at once if the running method overrides this one."""
         if self.defaults is not self.method.defaults or not self._is_overridden_by_running():
             return self.defer(*args, **kwargs)
+        if iscoroutinefunction(self.function):
+            call = f"super().{self.__name__}.call_local(...)"
+            raise DeclarationError(f"{self.__qualname__} is async; write await {call}.")
         self.call_local(*args, **kwargs)
         return TaskHandle(id=None, name="", queue="", eta=None, is_new=False, _queue=None)
 
@@ -146,11 +153,10 @@ class BoundTask(Task[P, R]):
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the method here and now."""
-        token = _running.set((self.method, self.receiver))
-        try:
-            return self.method.function(self.receiver, *args, **kwargs)
-        finally:
-            _running.reset(token)
+        running = Scoped(_running, (self.method, self.receiver))
+        with running:
+            result = self.method.function(self.receiver, *args, **kwargs)
+        return cast("R", within(running, result)) if isinstance(result, CoroutineType) else result
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundTask):

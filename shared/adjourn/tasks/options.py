@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 from adjourn.errors import DeclarationError
-from adjourn.names import TASK_NAME, plain_text
+from adjourn.names import TASK_NAME
 from adjourn.settings import is_queue
 from adjourn.tasks import collecting
 from adjourn.tasks.option_hints import hint
-from adjourn.tasks.plain_values import (
-    is_aware,
-    plain_duration,
-    plain_instant,
-    plain_number,
-)
+from adjourn.tasks.plain_values import is_aware, plain_option
+
+if TYPE_CHECKING:
+    from adjourn.flow.limits import Flow
 
 Duration = dt.timedelta | float
 
@@ -48,6 +46,7 @@ class DeclaredOptions(TypedDict, total=False):
     max_wait: Duration | None
     throttle: Duration | None
     by: Literal["arguments", "task"] | Callable[..., object] | None
+    flow: Flow | Sequence[Flow] | None
 
 
 class CallOptions(DeclaredOptions, total=False):
@@ -57,6 +56,7 @@ class CallOptions(DeclaredOptions, total=False):
     eta: dt.datetime | None
     name: str | None  # the former name of call_name
     transaction: object
+    flow_key: object
 
 
 class Options(NamedTuple):
@@ -95,6 +95,9 @@ class Options(NamedTuple):
             needed if `App` was given the application's client.
         no_retry: A call is never begun a second time, neither after a failure nor after a crash,
             because it is claimed in Datastore before it runs.
+        flow: Limits for calls with the same key, over all instances; one `adjourn.Flow` or several.
+        flow_key: The key of this call instead of the one that its arguments have; for several
+            limits, a tuple with one for each.
     """
 
     queue: str | None = None
@@ -117,6 +120,8 @@ class Options(NamedTuple):
     throttle: dt.timedelta | None = None
     by: Literal["arguments", "task"] | Callable[..., object] | None = None
     transaction: object = None
+    flow: tuple[Flow, ...] | None = None
+    flow_key: object = None
 
     def changed(self, **changes: Unpack[CallOptions]) -> Options:
         """Return a copy with some options changed.
@@ -130,7 +135,7 @@ class Options(NamedTuple):
         for name in given:
             if name not in self._fields:
                 raise DeclarationError(f"There is no option {name!r}; {hint(name, self._fields)}")
-        options = self._replace(**{name: _plain(name, each) for name, each in given.items()})
+        options = self._replace(**{name: plain_option(name, each) for name, each in given.items()})
         for mistake in options.mistakes():
             raise DeclarationError(mistake)
         return options
@@ -140,6 +145,7 @@ class Options(NamedTuple):
         yield from self._wrong_times()
         yield from self._wrong_uniqueness()
         yield from collecting.mistakes(self)
+        yield from self._wrong_flow()
         if self.queue is not None and not is_queue(self.queue):
             yield f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens."
         if self.call_name is not None and not is_name(self.call_name):
@@ -163,6 +169,12 @@ class Options(NamedTuple):
                 yield f'{name} needs unique_by="arguments" or unique_by="task".'
         if self.unique_by is not None and self.call_name is not None:
             yield "Give call_name or unique_by, not both: a unique call has a name of its own."
+
+    def _wrong_flow(self) -> Iterator[str]:
+        if self.flow_key is not None and not self.flow:
+            yield "flow_key needs a flow: declare the task with flow=adjourn.Flow(...)."
+        if self.flow and self.unique_until == "done":
+            yield 'unique_until="done" does not see calls that wait for a flow; leave one out.'
 
     def _wrong_times(self) -> Iterator[str]:
         if self.delay is not None and self.eta is not None:
@@ -252,7 +264,7 @@ def declared(options: Mapping[str, Any], *own: str) -> Options:
     return Options().changed(**options)
 
 
-_OF_CALLS = frozenset({"call_name", "eta", "transaction"})
+_OF_CALLS = frozenset({"call_name", "eta", "transaction", "flow_key"})
 
 
 def _with_call_name(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -264,23 +276,6 @@ def _with_call_name(options: Mapping[str, Any]) -> Mapping[str, Any]:
         stacklevel=4,
     )
     return {"call_name" if key == "name" else key: value for key, value in options.items()}
-
-
-_DURATIONS = frozenset(
-    {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
-    | collecting.DURATIONS
-)
-_TEXTS = frozenset({"by", "call_name", "queue", "unique_by", "unique_until"})
-
-
-def _plain(name: str, value: Any) -> Any:
-    if name in _DURATIONS:
-        return plain_duration(name, value)
-    if name in _TEXTS:
-        return plain_text(value)
-    if name == "eta":
-        return plain_instant(value)
-    return plain_number(value) if name == "max_retries" else value
 
 
 def _is_count(value: object) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from adjourn.clock import in_utc
 from adjourn.errors import DeclarationError
+from adjourn.names import plain_text
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -64,3 +65,25 @@ def _is_number(value: object) -> bool:
     from numbers import Real  # noqa: PLC0415 - for numbers of other libraries
 
     return isinstance(value, Real)
+
+
+_DURATIONS = frozenset(
+    {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
+    | {"debounce", "max_wait", "throttle"}
+)
+_TEXTS = frozenset({"by", "call_name", "queue", "unique_by", "unique_until"})
+
+
+def plain_option(name: str, value: Any) -> Any:
+    """Return the plain value of an option; anything else as it is."""
+    if name in _DURATIONS:
+        return plain_duration(name, value)
+    if name in _TEXTS:
+        return plain_text(value)
+    if name == "eta":
+        return plain_instant(value)
+    if name == "flow" and value is not None:
+        from adjourn.flow.limits import checked  # noqa: PLC0415 - for limited tasks
+
+        return checked(value)
+    return plain_number(value) if name == "max_retries" else value

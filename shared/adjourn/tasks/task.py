@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import (
     Any,
     Concatenate,
@@ -17,6 +18,7 @@ from typing import (
     overload,
 )
 
+from adjourn.coroutines import each_off_loop, off_loop
 from adjourn.errors import DeclarationError
 from adjourn.tasks.function_like import FunctionLike
 from adjourn.tasks.handle import Enqueued, TaskHandle
@@ -27,6 +29,7 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 A = TypeVar("A")
 B = TypeVar("B")
+T = TypeVar("T", bound="Task[..., Any]")
 
 
 class EnqueuesCalls(Protocol):
@@ -39,6 +42,9 @@ class EnqueuesCalls(Protocol):
 
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of positional arguments."""
+
+    def in_transaction(self, task: T) -> T:
+        """Return a task whose calls depend on the transaction that is open here, if one is."""
 
 
 class Task(FunctionLike, Generic[P, R]):
@@ -98,6 +104,14 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return self._enqueuer().enqueue(self, args, kwargs)
 
+    async def adefer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:
+        """Enqueue a call of the function without holding up the event loop; see `defer`.
+
+        A thread does it. If the caller is cancelled meanwhile, the call may be enqueued.
+        """
+        task = self._enqueuer().in_transaction(self)
+        return await off_loop(partial(task.defer, *args, **kwargs))
+
     @overload
     def map(self: Callable[Concatenate[A, Q], Any], first: Iterable[A], /) -> list[Enqueued]: ...
     @overload
@@ -154,8 +168,16 @@ class Task(FunctionLike, Generic[P, R]):
         """
         return self._enqueuer().imap(self, zipped(first, others))
 
+    def amap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> AsyncIterator[Enqueued]:
+        """Enqueue a call for each item without holding up the event loop; see `imap`.
+
+        The iterables are read in threads. Close what is returned if you leave it early.
+        """
+        task = self._enqueuer().in_transaction(self)
+        return each_off_loop(partial(task.imap, first, *others))
+
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now."""
+        """Run the function here and now; of one that is async, return the coroutine."""
         return self.function(*args, **kwargs)
 
     def options(self, *unnamed: Never, **changes: Unpack[CallOptions]) -> Task[P, R]:
@@ -167,6 +189,11 @@ class Task(FunctionLike, Generic[P, R]):
         if unnamed:
             raise DeclarationError(
                 f"Options have names: write {self.__name__}.options(queue={unnamed[0]!r:.80})."
+            )
+        if "flow" in changes:
+            raise DeclarationError(
+                "flow is an option of the declaration: write @app.deferred(flow=...); a call may"
+                " have another flow_key."
             )
         return self.with_defaults(self.defaults.changed(**changes))
 

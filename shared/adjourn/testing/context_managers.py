@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from adjourn.app import App
+from adjourn.coroutines import finished
 from adjourn.ports import Adapters
 from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
@@ -103,6 +104,7 @@ def sandbox(
         chance=lambda: CHANCE,
         ahead=lambda work: work,  # so that a test has only one thread
         time_limit=lambda _seconds, _error: nullcontext(),  # nor ends in a debugger
+        finished=lambda result, _seconds, _error: finished(result),
         repeating=clock.repeating,
         wait=lambda _event, _seconds: None,  # the clock stands still, so the step is put off
     )

@@ -131,7 +131,7 @@ class DeleteEntitiesIter(QueryIter, adjourn.iteration.bulk.DeleteEntitiesIter):
     """Deletes all entities of a query; one that has a `handleEntry` of its own, by that."""
 
     # Of this and handle_batch, a class has one.
-    handle_entry = adjourn.iteration.query_iter.QueryIter.handle_entry
+    handle_entry: Any = adjourn.iteration.query_iter.QueryIter.handle_entry
 
     def handle_batch(
         self, entries: Sequence[Any], custom_data: Any

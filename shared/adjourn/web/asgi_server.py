@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
+from adjourn.coroutines import on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
 from adjourn.requests.gate import RequestBody
 from adjourn.requests.responses import Response, text
@@ -58,16 +59,23 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
         loop = asyncio.get_running_loop()
         environ = _environ(scope)
         body = environ["wsgi.input"] = _Body(environ, receive, loop)
-        work = copy_context().run
-        response = await loop.run_in_executor(threads(), work, mount.respond, place, environ)
-        await _respond(send, response, scope["method"], is_last=not body.is_read)
+
+        def work() -> Response:
+            with on_loop(loop):
+                return mount.respond(place, environ)
+
+        response = await loop.run_in_executor(threads(), copy_context().run, work)
+        await _respond(send, response, scope, is_last=not body.is_read)
 
     return serve
 
 
-async def _respond(send: Send, response: Response, method: str, *, is_last: bool) -> None:
-    # Nobody has to read a body that we have not read in order to find the next request.
-    headers = [*response.headers, ("Connection", "close")] if is_last else response.headers
+async def _respond(send: Send, response: Response, scope: Scope, *, is_last: bool) -> None:
+    headers = list(response.headers)
+    # Nobody has to read a body that we have not read in order to find the next request. From HTTP/2
+    # on, requests have frames, and the header is forbidden (RFC 9113, 8.2.2).
+    if is_last and scope.get("http_version", "1.1").startswith("1"):
+        headers.append(("Connection", "close"))
     await send(
         {
             "type": "http.response.start",
@@ -77,13 +85,13 @@ async def _respond(send: Send, response: Response, method: str, *, is_last: bool
             ],
         }
     )
-    body = b"" if method == "HEAD" else response.body
+    body = b"" if scope["method"] == "HEAD" else response.body
     await send({"type": "http.response.body", "body": body})
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
     if scope["type"] == "http":
-        await _respond(send, text(404, "not found\n"), scope["method"], is_last=True)
+        await _respond(send, text(404, "not found\n"), scope, is_last=True)
     elif scope["type"] == "websocket":
         await send({"type": "websocket.close"})
 

@@ -1,8 +1,6 @@
 """Transactions that meet: who waits, who is aborted, and who is not disturbed."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 import pytest
@@ -10,7 +8,17 @@ from google.api_core import exceptions
 from google.cloud.datastore_v1 import types
 
 from adjourn_local.datastore import Concurrency
-from tests.contract.datastore_calls import begin, commit, count, lookup, rows, upsert
+from tests.contract.datastore_calls import (
+    begin,
+    commit,
+    count,
+    is_waited,
+    lookup,
+    rows,
+    until,
+    upsert,
+    waiting,
+)
 from tests.contract.datastore_world import put, running
 
 CROSSED = "cross-transaction contention"
@@ -46,32 +54,6 @@ def either(request, loop, tmp_path):
 def optimistic(loop, tmp_path):
     with running(loop, tmp_path / "state.db", concurrency=Concurrency.OPTIMISTIC) as running_world:
         yield running_world
-
-
-@contextmanager
-def waiting(world, call):
-    """Make a call that must wait for a lock; it is done when the block ends, or fails there."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(call)
-        until(lambda: future.done() or is_waited(world))
-        assert not future.done()
-        yield future
-        future.result(timeout=20)
-
-
-def is_waited(world):
-    """Return whether anybody waits on the server's clock, as a commit does for a lock."""
-    return world.loop.call(lambda: bool(world.clock._sleepers))
-
-
-def until(condition):
-    """Ask until something is so; every time costs a turn of the server's loop."""
-    patience = threading.Event()
-    timer = threading.Timer(20, patience.set)
-    timer.start()
-    while not condition():
-        assert not patience.is_set(), "it did not come to that in 20 seconds"
-    timer.cancel()
 
 
 def value(client, name="a"):

@@ -140,11 +140,6 @@ DECLARATIONS = [
         for make in (deferred, periodic, started)
     ),
     (
-        lambda: App().deferred(asynchronous),
-        "asynchronous is async. Tasks are plain functions for now: write def asynchronous(...), and"
-        " in it asyncio.run(...) for what is async.",
-    ),
-    (
         lambda: App().deferred(generator),
         "generator is a generator, of which nothing would run. Write a function without yield; one"
         " call for each item is task.map(items).",
@@ -215,8 +210,9 @@ HOOKS = [
         " such as def give_up(letter): ....",
     ),
     (
-        lambda: App().on_dead(asynchronous),
-        "@app.on_dead is async or a generator; write a function such as def give_up(letter): ....",
+        lambda: App().on_dead(generator),
+        "@app.on_dead is a generator, of which nothing would run; write a function such as def"
+        " give_up(letter): ....",
     ),
     (
         lambda: App().on_dead(note),
@@ -286,9 +282,9 @@ ITERATIONS = [
         " entry, custom_data), without a decorator, and call the task in it.",
     ),
     (
-        lambda: iteration(handle_error=asynchronous),
-        "Reprice.handle_error is async or a generator; hooks are plain functions: write def"
-        " handle_error(self, entry, custom_data, exception).",
+        lambda: iteration(handle_error=generator),
+        "Reprice.handle_error is a generator, of which nothing would run; write def"
+        " handle_error(self, entry, custom_data, exception), without yield.",
     ),
     (
         lambda: iteration(merge=5),

@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 
 from adjourn_local.runtime.addresses import Ports
 from adjourn_local.runtime.harness import RunningStack, _connected
+from adjourn_local.runtime.servers import ServerOptions
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.options import TasksOptions
@@ -73,7 +74,9 @@ def stack(
         options = TasksOptions(app_engine={"default": app_engine})
         # Cron functions run when a test says so, and not at the next full minute.
         patch.setattr(SchedulerServer, "ensure_job", lambda *_args, **_job: None)
-        stack = Stack(f"{worlds.MOVED}.main:app", write=printed.write, tasks=options)
+        stack = Stack(
+            f"{worlds.MOVED}.main:app", write=printed.write, servers=ServerOptions(tasks=options)
+        )
         stack.ports = ports
         with running(stack) as loop, _connected(stack, main.app, loop) as handle:
             yield handle

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adjourn.concurrency import in_parallel
 from adjourn.errors import AdjournError, DecodeError, UnknownNameError
 from adjourn.execution.dead_letters import KIND
 from adjourn.execution.replay import StoredDeadLetters
@@ -53,19 +52,13 @@ def routes() -> list[Route]:
 
 def _list(request: Request) -> Response:
     site, asked = site_of(request), request.query_params
-    records = site.deployment.records
     task, group = asked.get("task"), asked.get("group")
-    names = records.values(KIND, "task")
-    counts = in_parallel(lambda name: records.count(KIND, {"task": name}), names)
-    tasks = [TaskLetters(*each) for each in zip(names, counts, strict=True)]
-    found = letter_groups.find(records, asked.get("groups_after", ""))
     page = _page(request, task, group)
     chosen = {"group": group} if group else {} if task is None else {"task": task}
+    is_overview = not chosen and "after" not in asked
     context = {
         "title": TITLE,
-        "tasks": sorted(tasks, key=lambda each: -each.count),
-        "groups": [each for each in found.groups if task in {None, each.last.task}],
-        "next_groups": found.next,
+        "overview": _overview(request) if is_overview else None,
         "task": task,
         "group": group,
         "chosen": chosen,
@@ -74,6 +67,20 @@ def _list(request: Request) -> Response:
         "at_once": _AT_ONCE,
     }
     return site.render(request, "dead_letters.html", context)
+
+
+def _overview(request: Request) -> Mapping[str, object]:
+    """Return the numbers by task and by group, which lists of letters do without."""
+    records = site_of(request).deployment.records
+    names = records.values(KIND, "task")
+    counts = records.together(lambda name: records.count(KIND, {"task": name}), names)
+    tasks = [TaskLetters(*each) for each in zip(names, counts, strict=True)]
+    found = letter_groups.find(records, request.query_params.get("groups_after", ""))
+    return {
+        "tasks": sorted(tasks, key=lambda each: -each.count),
+        "groups": found.groups,
+        "next": found.next,
+    }
 
 
 def _page(request: Request, task: str | None, group: str | None) -> Page:

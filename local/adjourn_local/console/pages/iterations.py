@@ -95,8 +95,8 @@ def possible(state: RunState) -> list[tuple[str, Control]]:
 
 def _list(request: Request) -> Response:
     site = site_of(request)
-    found = site.deployment.runs.find(before=parse_time(request.query_params.get("before")))
-    states = list(islice(found, _ROWS))
+    before = parse_time(request.query_params.get("before"))
+    states = site.deployment.runs.latest(_ROWS, before)
     context = {
         "title": TITLE,
         "runs": states,

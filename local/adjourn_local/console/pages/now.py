@@ -41,6 +41,7 @@ def _list(request: Request) -> Response:
         "filters": _filters(request),
         "events": f"{PREFIX}{PATH}/events?{request.url.query}",
         "last": found[0].number if found else 0,
+        "troubles": site.deployment.troubles(),
     }
     return site.render(request, "now.html", context)
 
@@ -48,7 +49,10 @@ def _list(request: Request) -> Response:
 async def _events(request: Request) -> Response:
     """Stream the rows of attempts as they end; an event's id is the number of the last one."""
     asked = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-    after = int(asked) if asked.isdecimal() and len(asked) < 16 else 0  # noqa: PLR2004
+    instance, _, number = asked.rpartition("-")
+    # A stack that has started again counts its attempts from 1.
+    is_ours = instance in {"", site_of(request).instance}
+    after = int(number) if is_ours and number.isdecimal() and len(number) < 16 else 0  # noqa: PLR2004
     stopping: asyncio.Event = request.scope["state"]["stopping"]
     return StreamingResponse(
         _stream(request, after, stopping),
@@ -60,19 +64,29 @@ async def _events(request: Request) -> Response:
 async def _stream(request: Request, after: int, stopping: asyncio.Event) -> AsyncIterator[str]:
     site, filters = site_of(request), _filters(request)
     yield ": hello\n\n"
+    yield f"event: instance\ndata: {site.instance}\n\n"
+    told: Sequence[str] | None = None
     while not stopping.is_set():
+        if (troubles := site.deployment.troubles()) != told:
+            told = troubles
+            yield await _event(site, "troubles.html", {"troubles": troubles}, "event: troubles\n")
         found = _activity(site).latest(_ROWS, after=after, **filters)
         if found:
             after = found[0].number
             context = {"attempts": found, "calls": _calls(found)}
-            rows = await in_thread(site.fragment, "attempts.html", context)
-            data = "".join(f"data: {line}\n" for line in rows.splitlines())
-            yield f"id: {after}\n{data}\n"
+            head = f"id: {site.instance}-{after}\n"
+            yield await _event(site, "attempts.html", context, head)
         try:
             async with asyncio.timeout(_LOOK_EVERY):
                 await stopping.wait()
         except TimeoutError:
             continue
+
+
+async def _event(site: Site, template: str, context: Mapping[str, Any], head: str) -> str:
+    """Return an event of a stream: a part of a page."""
+    text = await in_thread(site.fragment, template, context)
+    return head + "".join(f"data: {line}\n" for line in text.splitlines() or [""]) + "\n"
 
 
 def _task(request: Request) -> Response:

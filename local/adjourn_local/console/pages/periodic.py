@@ -9,18 +9,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from adjourn.concurrency import in_parallel
 from adjourn.cron.forecast import upcoming
 from adjourn.cron.jobs import differences
-from adjourn.cron.tick import PeriodicStatus
+from adjourn.cron.outcomes import past_slots
+from adjourn.cron.periodic import Periodic
+from adjourn.cron.states import set_paused
+from adjourn.cron.tick import PeriodicRunner, PeriodicStatus
 from adjourn.errors import UnknownNameError
+from adjourn_local.console import calendars
 from adjourn_local.console.actions import Action, perform
 from adjourn_local.console.rendering import PREFIX, site_of
 
 TITLE = "Periodic"
 PATH = "/periodic"
 _HOME = f"{PREFIX}{PATH}"
-_DAY = dt.timedelta(days=1)
-_MOST_A_DAY = 48
+_NEXT = 10
+_PAUSES = {
+    "pause": "What falls due until it is resumed is left out for good, with a log event. A slot "
+    "that is claimed already runs, and it can be run by hand. Others of its cron name go on.",
+    "resume": "It runs again from its next due time on. What was left out is not made up for.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,7 @@ class Row:
     timing: str
     last: dt.datetime | None
     state: str
+    is_paused: bool
     next: dt.datetime | None
 
 
@@ -40,6 +50,8 @@ def routes() -> list[Route]:
     return [
         Route(PATH, _list),
         Route(f"{PATH}/run", perform(_run), methods=["POST"]),
+        Route(f"{PATH}/function", _function),
+        Route(f"{PATH}/pause", perform(_pause), methods=["POST"]),
         Route(f"{PATH}/job", perform(_job), methods=["POST"]),
     ]
 
@@ -50,29 +62,31 @@ def _list(request: Request) -> Response:
     context: dict[str, object] = {"title": TITLE, "rows": None, "jobs": [], "differences": []}
     if (wiring := deployment.wiring) is not None:
         now = deployment.adapters.clock.now()
-        statuses = [wiring.cron.status(each) for each in wiring.cron.periodics()]
+        first = calendars.parse_month(request.query_params.get("month"), now)
+        statuses = in_parallel(wiring.cron.status, list(wiring.cron.periodics()))
         jobs = deployment.adapters.jobs.list()
         names = {status.periodic.timing.cron_name for status in statuses}
         context |= {
             "rows": sorted((_row(each, now) for each in statuses), key=lambda row: row.name),
-            "calendar": _calendar(statuses, now),
+            "calendar": calendars.next_day(statuses, now),
+            "month": calendars.month(statuses, first, now),
             "jobs": jobs,
             "differences": [each.text for each in differences(jobs, names, deployment.settings)],
         }
     return site.render(request, "periodic.html", context)
 
 
-def _calendar(
-    statuses: list[PeriodicStatus], now: dt.datetime
-) -> list[tuple[dt.datetime, str, bool]]:
-    """Return what is due in the next 24 hours: when, what, and whether more follow that day."""
-    due = []
-    for status in statuses:
-        times = upcoming(status.periodic.timing, status.state, now)
-        today = [at for at in islice(times, _MOST_A_DAY) if at <= now + _DAY]
-        often = len(today) == _MOST_A_DAY
-        due += [(at, status.periodic.name, often) for at in (today[:1] if often else today)]
-    return sorted(due)
+def _function(request: Request) -> Response:
+    site = site_of(request)
+    cron, periodic = _found(request, request.query_params.get("name", ""))
+    status, now = cron.status(periodic), site.deployment.adapters.clock.now()
+    context = {
+        "title": TITLE,
+        "row": _row(status, now),
+        "slots": past_slots(cron, status),
+        "next": list(islice(upcoming(periodic.timing, status.state, now), _NEXT)),
+    }
+    return site.render(request, "periodic_function.html", context)
 
 
 def _row(status: PeriodicStatus, now: dt.datetime) -> Row:
@@ -83,6 +97,7 @@ def _row(status: PeriodicStatus, now: dt.datetime) -> Row:
         timing=timing.text,
         last=state.slot if state and state.task else None,
         state=_state(status),
+        is_paused=bool(state and state.is_paused),
         next=next(upcoming(timing, state, now), None),
     )
 
@@ -95,16 +110,41 @@ def _state(status: PeriodicStatus) -> str:
     return f"attempt {status.task.attempts}" if status.task.attempts else "queued"
 
 
-def _run(request: Request, fields: Mapping[str, str]) -> Action:
-    name = fields.get("name", "")
+def _found(request: Request, name: str) -> tuple[PeriodicRunner, Periodic]:
     wiring = site_of(request).deployment.wiring
     found = [each for each in wiring.cron.periodics() if each.name == name] if wiring else []
     if not found or wiring is None:
         raise UnknownNameError(f"No periodic function is named {name!r}.")
-    cron = wiring.cron
+    return wiring.cron, found[0]
+
+
+def _pause(request: Request, fields: Mapping[str, str]) -> Action:
+    name, change = fields.get("name", ""), fields.get("change", "")
+    cron, periodic = _found(request, name)
+    if change not in _PAUSES:
+        raise UnknownNameError(f"A function cannot be told to {change!r}.")
 
     def run() -> str:
-        handle = cron.run(found[0])
+        is_paused = change == "pause"
+        set_paused(cron.store, periodic, cron.clock.now(), is_paused=is_paused)
+        return f"{name} is {'paused' if is_paused else 'resumed'}."
+
+    return Action(
+        name=f"{change} periodic function",
+        subject=name,
+        question=f"{change.capitalize()} {name}?",
+        effect=_PAUSES[change],
+        run=run,
+        back=_HOME,
+    )
+
+
+def _run(request: Request, fields: Mapping[str, str]) -> Action:
+    name = fields.get("name", "")
+    cron, periodic = _found(request, name)
+
+    def run() -> str:
+        handle = cron.run(periodic)
         return f"{name} is the task {handle.name} now."
 
     return Action(

@@ -315,6 +315,10 @@ def declared(**attributes):
 async def lazy(self, user=None): ...
 
 
+def lazier(_self):
+    yield
+
+
 def nothing(self): ...
 
 
@@ -324,7 +328,7 @@ def nothing(self): ...
         (object, "is not a subclass of adjourn.CallableTask"),
         (lambda: None, "is not a subclass"),
         (declared(), "has no method execute"),
-        (declared(execute=lazy), "execute is not a plain method"),
+        (declared(execute=lazier), "execute is not a plain method"),
         (declared(execute=nothing, can_call=lazy), "can_call is not a plain method"),
         (declared(execute=nothing, key="a/b"), "key='a/b' must be"),
         (declared(execute=nothing, key=".."), "key='..' must be"),

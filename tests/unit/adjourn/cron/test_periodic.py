@@ -888,6 +888,7 @@ def test_how_one_stands_is_told(box, declare):
         task=name,
         call=name.rsplit("/", 1)[1],
         timing="every 1:00:00",
+        recent=box.clock.now().isoformat(),
     )
     assert standing.task.attempts == 0
 

@@ -181,15 +181,15 @@ def test_other_classes_have_the_entity_to_blame(app, box, orders, ran):  # noqa:
     assert run.fetch().waiting == 10
 
 
-async def later(self, entry, custom_data):
-    pass
+def later(self, entry, custom_data):
+    yield self, entry, custom_data
 
 
 @pytest.mark.parametrize(
     ("base", "members", "message"),
     [
         (adjourn.UpdateEntitiesIter, {}, "needs update_entry"),
-        (adjourn.UpdateEntitiesIter, {"update_entry": later}, "hooks are plain functions"),
+        (adjourn.UpdateEntitiesIter, {"update_entry": later}, "is a generator"),
         (
             adjourn.DeleteEntitiesIter,
             {"load": lambda _, e: e},

@@ -89,7 +89,7 @@ def test_an_entity_that_ends_the_process_is_found_and_given_up(box, declare, ran
 
     deaths = go_on(box)
 
-    assert deaths == 4
+    assert deaths == 3 + 3
     assert walk.given_up == [(4, ProcessDiedError)]
     state = run.fetch()
     assert (state.status, state.done, state.errors) == (Status.FINISHED, 10, 1)
@@ -125,10 +125,10 @@ def test_an_entity_that_ends_the_process_when_it_is_tried_again_is_found(box, de
 
     deaths = go_on(box)
 
-    assert deaths == 4
+    assert deaths == 3 + 3
     assert walk.given_up == [(4, ProcessDiedError)]
     assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 1)
-    assert [ran.count(n) for n in range(10)] == [1, 1, 1, 1, 5, 1, 1, 1, 1, 1]
+    assert [ran.count(n) for n in range(10)] == [1, 1, 1, 1, 7, 1, 1, 1, 1, 1]
 
 
 def test_the_position_is_saved_before_each_entity_once_steps_have_died(box, declare, ran):
@@ -142,7 +142,10 @@ def test_the_position_is_saved_before_each_entity_once_steps_have_died(box, decl
     assert (stored(box, run)["done"], stored(box, run)["deaths"]) == (4, 0)
     assert ran == [*range(5)] * 4
     deliver(box)
-    assert ran == [*range(5)] * 4 + [*range(5, 10)]
+    deliver(box)
+    assert ran == [*range(5)] * 4 + [4, 4]
+    deliver(box)
+    assert ran == [*range(5)] * 4 + [4, 4, *range(5, 10)]
 
 
 def test_processes_that_die_by_chance_cost_nothing(box, declare, ran):
@@ -160,13 +163,32 @@ def test_processes_that_die_by_chance_cost_nothing(box, declare, ran):
     assert ran[-1] == (10, 45)
 
 
+def test_an_entity_that_others_take_along_is_handled(box, declare, ran):
+    """The process dies twice for another reason while a careful shard handles it."""
+    walk = declare(deadly={4})
+    run = walk.start(QUERY, {"sum": 0})
+    for _ in range(3):
+        deliver(box)
+    for suspect in (4, 7):
+        walk.deadly = {suspect}
+        for _ in range(2):
+            assert deliver(box) is None
+    walk.deadly = set()
+
+    assert go_on(box) == 0
+
+    assert walk.given_up == []
+    assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 0)
+    assert ran[-1] == (10, 45)
+
+
 def test_any_number_of_entities_may_end_the_process_one_after_the_other(box, declare, ran):
     walk = declare(deadly={*range(9)})
     run = walk.start(QUERY, {"sum": 0})
 
     deaths = go_on(box)
 
-    assert deaths == 3 + 9
+    assert deaths == 3 + 3 * 9
     assert walk.given_up == [(n, ProcessDiedError) for n in range(9)]
     assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 9)
     assert ran[-1] == (10, 9)
@@ -268,7 +290,7 @@ def test_a_run_whose_class_is_gone_says_so(box, declare):
     assert state.stalled_since is not None
     assert "the run waits for it" in state.stalled_because
     assert "Walk" in state.stalled_because
-    assert go_on(box) == 4
+    assert go_on(box) == 3 + 3
     assert run.fetch().stalled_since is None
 
 

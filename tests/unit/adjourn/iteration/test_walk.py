@@ -123,15 +123,23 @@ def test_a_step_that_is_told_to_stop_keeps_what_it_did_and_fails_in_nothing(app,
     assert run.fetch().errors == 0
 
 
-def test_a_process_is_stopping_when_the_worker_in_it_is():
-    class Worker:
-        alive = True
+class Gunicorn:
+    alive = True
 
-        def handle_exit(self, *_):
-            self.alive = False
+    def handle_exit(self, *_):
+        self.alive = False
 
+
+class Uvicorn:
+    should_exit = False
+
+    def handle_exit(self, *_):
+        self.should_exit = True
+
+
+@pytest.mark.parametrize("worker", [Gunicorn(), Uvicorn()])
+def test_a_process_is_stopping_when_the_worker_in_it_is(worker):
     before = signal.getsignal(signal.SIGTERM)
-    worker = Worker()
     try:
         signal.signal(signal.SIGTERM, worker.handle_exit)
         assert not is_stopping()

@@ -326,7 +326,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES)
 def test_a_value_comes_back_from_viurs_json_with_its_type(value):
     text = json.dumps([value], cls=JsonKeyEncoder)
 
@@ -353,7 +353,6 @@ def test_an_entity_keeps_its_key():
         dt.date(2026, 1, 1),
         object(),
     ],
-    ids=repr,
 )
 def test_what_would_come_back_as_something_else_is_refused(value):
     with pytest.raises(TypeError):

@@ -81,3 +81,26 @@ def test_where_nothing_is_around_it_a_websocket_is_refused(app):
     asyncio.run(adjourn.web.asgi(app)({"type": "websocket", "path": "/"}, None, send))
 
     assert sent == [{"type": "websocket.close"}]
+
+
+@pytest.mark.parametrize(("version", "is_closed"), [("1.1", True), ("2", False)])
+@pytest.mark.usefixtures("box")
+def test_the_connection_ends_after_an_unread_body_where_connections_carry_one(
+    app, version, is_closed
+):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": version,
+        "method": "POST",
+        "path": "/_adjourn/deferred/x",
+        "headers": [(b"content-length", b"5")],
+    }
+    asyncio.run(adjourn.web.asgi(app)(scope, None, send))
+
+    assert sent[0]["status"] == 401
+    assert ((b"connection", b"close") in sent[0]["headers"]) is is_closed

@@ -1,0 +1,166 @@
+"""Threads and event loops: threads wait for coroutines, and loops do not wait for calls."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, copy_context
+from itertools import islice
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from adjourn.concurrency import PerProcess, Scoped
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from concurrent.futures import ThreadPoolExecutor
+
+T = TypeVar("T")
+
+_GRACE = 1.0  # seconds in which a coroutine that is cancelled may clean up
+_THREADS = 32
+_AT_ONCE = 100  # as many as one request enqueues
+
+_serving: ContextVar[AbstractEventLoop | None] = ContextVar("adjourn_loop", default=None)
+
+
+def on_loop(loop: AbstractEventLoop) -> Scoped[AbstractEventLoop | None]:
+    """Let coroutines run on the loop of a server, in a `with` block of another thread."""
+    return Scoped(_serving, loop)
+
+
+class CoroutineRunner:
+    """Runs coroutines for threads, on the loop that `on_loop` names or on one of its own."""
+
+    def __init__(self) -> None:
+        self._loop = PerProcess(_loop_in_thread)
+
+    def result(
+        self,
+        coroutine: CoroutineType[Any, Any, T],
+        seconds: float | None,
+        error: type[BaseException],
+    ) -> T:
+        """Return the result of a coroutine, which runs in the context of the caller.
+
+        What takes too long is cancelled. If it goes on all the same, it is not waited for.
+
+        Args:
+            coroutine: The coroutine.
+            seconds: How long it may take; None for as long as it likes.
+            error: What is raised then.
+
+        Raises:
+            RuntimeError: The caller itself is on the loop, and would wait for ever.
+            BaseException: What the coroutine raised.
+        """
+        import asyncio  # noqa: PLC0415 - for those who write async def
+
+        loop = _serving.get() or self._loop()
+        if is_on_loop() and asyncio.get_running_loop() is loop:
+            coroutine.close()
+            raise RuntimeError("A loop cannot wait for what it runs itself; await it.")
+        work = _carried_out(coroutine, seconds, error)
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            result, failure = future.result(None if seconds is None else seconds + _GRACE)
+        except TimeoutError:
+            future.cancel()
+            raise error from None
+        except BaseException:  # such as KeyboardInterrupt in this thread
+            future.cancel()
+            raise
+        if failure is not None:
+            raise failure
+        return cast("T", result)
+
+
+async def _carried_out(
+    coroutine: CoroutineType[Any, Any, T], seconds: float | None, error: type[BaseException]
+) -> tuple[Any, BaseException | None]:
+    """Return the result of a coroutine, or what it raised: SystemExit would end the loop."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await coroutine, None
+    except BaseException as failure:  # noqa: BLE001 - it is raised where the result is waited for
+        if not limit.expired():
+            return None, failure
+        raised = error()
+        raised.__cause__ = failure  # it tells where the coroutine was
+        return None, raised
+
+
+_runner = PerProcess(CoroutineRunner)
+
+
+def finished(
+    result: Any, seconds: float | None = None, error: type[BaseException] = TimeoutError
+) -> Any:
+    """Return what a function has returned; if that is a coroutine, its result once it has run.
+
+    Errors are those of `CoroutineRunner.result`.
+    """
+    if not isinstance(result, CoroutineType):
+        return result
+    return _runner().result(result, seconds, error)
+
+
+async def within(context: AbstractContextManager[object], coroutine: Awaitable[T]) -> T:
+    """Return the result of a coroutine that runs in a context."""
+    with context:
+        return await coroutine
+
+
+def _loop_in_thread() -> AbstractEventLoop:
+    import asyncio  # noqa: PLC0415 - as above
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="adjourn-coroutines", daemon=True).start()
+    return loop
+
+
+# From a loop to threads
+
+
+def is_on_loop() -> bool:
+    """Whether this thread runs an event loop now; whoever has not imported asyncio runs none."""
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return running is not None and running() is not None
+
+
+def _pool() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - spares cold starts
+
+    return ThreadPoolExecutor(_THREADS, "adjourn-calls")
+
+
+_threads = PerProcess(_pool)
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """Do work that waits in a thread, in the context of the caller, and return its result.
+
+    If the caller is cancelled meanwhile, the work goes on.
+    """
+    import asyncio  # noqa: PLC0415 - as above
+
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads(), copy_context().run, work)
+
+
+async def each_off_loop(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Yield the items of an iterator that waits, which is made and run in threads."""
+    iterator = await off_loop(make)
+    try:
+        while items := await off_loop(lambda: list(islice(iterator, _AT_ONCE))):
+            for item in items:
+                yield item
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            await off_loop(close)

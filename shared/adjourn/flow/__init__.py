@@ -1,0 +1,1 @@
+"""Flow control: limits for calls with the same key, kept across all processes."""

@@ -1,0 +1,279 @@
+"""Admission: a delivered call runs within the limits of its flows, or waits until it is called."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueError, StoreError
+from adjourn.execution.call import SKEW, CallExecutor
+from adjourn.execution.current_task import Call
+from adjourn.execution.delivery import Outcome
+from adjourn.flow.combining import Combiner
+from adjourn.flow.guard import call_guard, time_of
+from adjourn.flow.limits import Flow, declared_flows, keys_of, named
+from adjourn.flow.records import read_record, record_key
+from adjourn.flow.session import Entry, Place, Session, Visit
+from adjourn.log import event
+from adjourn.names import CallIdentity
+from adjourn.ports import Adapters, Transaction
+from adjourn.registry import Registry
+from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.serialization.verbatim import VERBATIM
+from adjourn.state.call_records import CallRecord, own_record
+from adjourn.tasks.arguments import check_arguments
+from adjourn.tasks.task import Task
+
+_PATIENCE = 5  # transactions that may lose to contention before a permit is left to its lease
+_COMMIT = dt.timedelta(seconds=10)
+_RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
+# Of a flow that is not declared any more, whose calls still wait.
+_UNLIMITED = Flow(concurrency=1_000_000)
+
+Work = Callable[[Session], Any]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Admission:
+    """Lets delivered calls run within the limits of their flows.
+
+    Attributes:
+        tasks: The declared tasks.
+        executor: Runs calls.
+        longest: Returns how long an attempt at a call may take.
+    """
+
+    tasks: Registry[Task[..., Any]]
+    executor: CallExecutor
+    longest: Callable[[Call], dt.timedelta]
+
+    def __call__(
+        self, call: Call, task: Task[..., Any], run: Callable[[Call], Outcome | None]
+    ) -> Outcome | None:
+        """Run a call if its flows allow it; else let it wait without an attempt being spent.
+
+        Returns:
+            The outcome; None if the call waits, or was enqueued again.
+
+        Raises:
+            StoreError: Datastore could not be reached; nothing may be acknowledged.
+            ConflictError: The records are being written by others; nothing may be acknowledged.
+            EnqueueError: A guard could not be called; nothing may be acknowledged.
+        """
+        places = self._places(call, task)
+        visit = self._visit(call)
+        entry = self._entry(places, visit)
+        if entry in _RUNS:
+            return self._run(call, places, visit, run, has_waited=entry is Entry.RUNS_AFTER_WAIT)
+        name = call.envelope.task
+        if entry is Entry.WAITS:
+            self.executor.resumption.on_resumed(call, self._next_task(call))
+            event("flow.waiting", logging.INFO, f"{name} waits for its flow")
+            return None
+        if entry is Entry.BUSY:
+            self.executor.note_wait(call)
+            return Outcome.BUSY
+        event("task.duplicate", logging.INFO, f"{name} has ended, was cancelled, or waits")
+        return Outcome.DONE
+
+    def look_after(self, flow: str, key: str, guard_at: str) -> None:
+        """Find the permits whose holders have died, and call those who wait for them.
+
+        Args:
+            flow: Name of the flow.
+            key: The key.
+            guard_at: The time for which the guard was called; empty if it was sent by hand.
+
+        Raises:
+            StoreError: Datastore could not be reached.
+            EnqueueError: A task could not be created.
+        """
+        place = Place(flow, key, self._flows.get(flow, _UNLIMITED))
+        store, now = self._adapters.store, self._adapters.clock.now()
+        record = read_record(flow, key, store.get([record_key(flow, key)])[0])
+        overdue = record.state.overdue(now)
+        for call in overdue:
+            found = store.transact(partial(_record_of, call))
+            if found is not None and found.is_open and found.parked:
+                self._create_task(found)
+
+        def work(session: Session) -> None:
+            session.look_after(overdue, time_of(guard_at))
+
+        self._combined((place,), work)
+
+    def _places(self, call: Call, task: Task[..., Any]) -> tuple[Place, ...]:
+        flows, envelope = task.defaults.flow or (), call.envelope
+        keys = envelope.flow
+        are_texts = all(isinstance(key, str) for key in keys)
+        if (
+            len(keys) != len(flows) or not are_texts
+        ):  # it was enqueued by a revision with other flows
+            bound = check_arguments(task.name, task.function, envelope.args, dict(envelope.kwargs))
+            keys = keys_of(task.name, flows, bound, None, self.executor.enqueuer.codec)
+        found = zip(named(flows, task.name), keys, strict=True)
+        return tuple(Place(name, key, flow) for (name, flow), key in found)
+
+    def _visit(self, call: Call) -> Visit:
+        envelope, adapters = call.envelope, self._adapters
+        return Visit(
+            call=envelope.identity,
+            holder=adapters.new_id(),
+            resumed=envelope.resumed,
+            # For the clocks of others, and for the time that the commit takes.
+            lease=self.longest(call) + SKEW + _COMMIT,
+            queue=call.delivery.queue or envelope.queue,
+            parked=partial(self._parked, call),
+        )
+
+    def _entry(self, places: tuple[Place, ...], visit: Visit) -> Entry:
+        def work(session: Session) -> Entry:
+            return session.enter(visit)
+
+        clock = self._adapters.clock
+        began = clock.now()
+        try:
+            entry: Entry = self._combined(places, work)
+        except (StoreError, EnqueueError):
+            # It may have been written nevertheless, and would be in the way until its lease ends.
+            self._leave(places, visit, has_waited=False, is_over=False)
+            raise
+        if entry in _RUNS and clock.now() - began > _COMMIT:
+            self._leave(places, visit, has_waited=False, is_over=False)
+            raise StoreError("A permit came so late that the call might outlive it.")
+        return entry
+
+    def _run(
+        self,
+        call: Call,
+        places: tuple[Place, ...],
+        visit: Visit,
+        run: Callable[[Call], Outcome | None],
+        *,
+        has_waited: bool,
+    ) -> Outcome | None:
+        is_over = False
+        try:
+            outcome = run(call._replace(is_noted=has_waited))
+            is_over = outcome in {Outcome.DONE, Outcome.DEAD}
+        finally:
+            self._leave(places, visit, has_waited=has_waited, is_over=is_over)
+        return outcome
+
+    def _leave(
+        self, places: tuple[Place, ...], visit: Visit, *, has_waited: bool, is_over: bool
+    ) -> None:
+        def work(session: Session) -> bool:
+            return session.leave(visit.call, visit.holder, has_waited=has_waited, is_over=is_over)
+
+        for attempt in range(_PATIENCE):
+            try:
+                if not self._combined(places, work) and is_over:
+                    event("task.fenced", logging.WARNING, "A call outlived the permit of its flow")
+            except ConflictError as error:
+                if attempt == _PATIENCE - 1:
+                    _tell(error)
+            except AdjournError as error:
+                # The outcome stands. The permit is found when its lease has ended.
+                _tell(error)
+                return
+            else:
+                return
+
+    @cached_property
+    def _combined(self) -> Combiner[Work]:
+        return Combiner(self._transact)
+
+    def _transact(self, places: tuple[Place, ...], works: Sequence[Work]) -> Sequence[Any]:
+        def work(transaction: Transaction) -> tuple[Session, Sequence[Any]]:
+            session = Session(transaction, places, self._adapters.clock.now(), self._is_expired)
+            results = [each(session) for each in works]
+            session.finish()
+            return session, results
+
+        session, results = self._adapters.store.transact(work)
+        try:
+            for record in session.called.values():
+                self._create_task(record)
+        except (EnqueueError, StoreError, DecodeError) as error:
+            _tell(error)  # the guard tries it again
+        for number in session.guards:
+            line = session.records[number]
+            call_guard(
+                self._adapters,
+                line.flow,
+                line.key or "",
+                queue=line.queue or self.executor.settings.queue,
+                at=line.state.guard_at,
+            )
+        return results
+
+    def _parked(self, call: Call, record: CallRecord) -> CallRecord:
+        """Return the record of a call that waits, with the body of its next task."""
+        waiting = self._waiting(call)
+        body = waiting.encode(self.executor.enqueuer.codec)
+        sealer = self._adapters.sealer
+        if sealer is not None and sealer.is_sealing:
+            body = sealer.seal(body, waiting.queue, waiting.resumed_name)
+        moved = record.at(waiting.resumed, self._next_task(call))
+        begun = 0 if record.begun == call.attempt.number else record.begun
+        return moved._replace(begun=begun, parked=body)
+
+    def _waiting(self, call: Call) -> Envelope:
+        envelope = call.envelope
+        return envelope._replace(
+            queue=call.delivery.queue or envelope.queue,
+            resumed=envelope.resumed + 1,
+            attempts=call.attempt.retry_count,
+            executions=call.attempt.execution_count,
+        )
+
+    def _next_task(self, call: Call) -> str:
+        waiting = self._waiting(call)
+        return self._adapters.queue.full_name(waiting.queue, waiting.resumed_name)
+
+    def _create_task(self, record: CallRecord) -> None:
+        """Create the next task of a call that was called; again is harmless, by its name."""
+        envelope = self._read(record)
+        replace(self.executor.enqueuer, codec=VERBATIM).resume(envelope, self._adapters.clock.now())
+
+    def _read(self, record: CallRecord) -> Envelope:
+        body, sealer = record.parked, self._adapters.sealer
+        if is_sealed(body) or (sealer is not None and sealer.is_required):
+            if sealer is None:
+                raise DecodeError("A call that waits is sealed, and there is no key.")
+            place, _, name = record.task.rpartition("/tasks/")
+            body = sealer.open(body, place.rpartition("/queues/")[2], name)
+        return Envelope.decode(body, VERBATIM)
+
+    def _is_expired(self, record: CallRecord) -> bool:
+        try:
+            envelope = self._read(record)
+        except DecodeError:
+            return False
+        expires_at, now = envelope.expires_at, self._adapters.clock.now()
+        if expires_at is None or now < expires_at or envelope.executions:
+            return False
+        event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
+        return True
+
+    @property
+    def _adapters(self) -> Adapters:
+        return self.executor.adapters
+
+    @cached_property
+    def _flows(self) -> Mapping[str, Flow]:
+        """The declared flows by name."""
+        return dict(declared_flows(self.tasks))
+
+
+def _record_of(call: CallIdentity, transaction: Transaction) -> CallRecord | None:
+    return own_record(transaction, call)[1]
+
+
+def _tell(error: Exception) -> None:
+    event("service.unavailable", logging.WARNING, str(error), error=error)

@@ -1,0 +1,167 @@
+"""Flows in operation: who runs, who waits, and limits that are changed live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from adjourn.error_text import nearest
+from adjourn.errors import UnknownNameError
+from adjourn.flow.guard import call_guard
+from adjourn.flow.limits import check_count
+from adjourn.flow.records import KIND, UNINDEXED, FlowRecord, read_record, record_key
+from adjourn.ports import Adapters, Record, Transaction
+from adjourn.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowView:
+    """How a key of a flow stands, or what was set for the flow as a whole.
+
+    Attributes:
+        flow: Name of the flow.
+        key: The key; None for the flow as a whole.
+        running: How many calls hold a permit.
+        waiting: How many calls wait.
+        limits: The limits at its latest change, as text; empty for the flow as a whole.
+        concurrency: The limit that was set here live; None if none was.
+        is_paused: Whether it was paused here.
+        running_calls: Ids of the calls that hold a permit.
+        waiting_calls: Ids of the calls that wait, the next one first; a hundred or so.
+    """
+
+    flow: str
+    key: str | None
+    running: int
+    waiting: int
+    limits: str
+    concurrency: int | None
+    is_paused: bool
+    running_calls: tuple[str, ...]
+    waiting_calls: tuple[str, ...]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Flows:
+    """The flows of a deployment, to be watched and changed.
+
+    What is set for a key comes before what is set for its flow, and that before the declaration. It
+    holds from the next call that begins or ends, in all processes. Every method raises StoreError
+    if Datastore could not be reached.
+
+    Attributes:
+        declared: Names of the flows that the application declares, as far as they are known.
+    """
+
+    adapters: Adapters
+    settings: Settings
+    declared: Collection[str] = ()
+
+    def find(self, flow: str | None = None) -> Iterator[FlowView]:
+        """Yield all keys that had calls in the last weeks, and all that was set live.
+
+        Args:
+            flow: Name of a flow; None for all.
+        """
+        for _, record in self.adapters.store.query(KIND, by="expires_at"):
+            if flow is None or record["flow"] == flow:
+                yield _view(_read(record))
+
+    def get(self, flow: str, key: str | None = None) -> FlowView:
+        """Return how a key stands, or what was set for a flow as a whole.
+
+        Raises:
+            UnknownNameError: Nothing is known of such a flow.
+        """
+        self._check(flow)
+        record = self.adapters.store.get([record_key(flow, key)])[0]
+        return _view(read_record(flow, key, record))
+
+    def pause(self, flow: str, key: str | None = None) -> None:
+        """Let no more calls of a key, or of a whole flow, begin; they wait.
+
+        Raises:
+            UnknownNameError: Nothing is known of such a flow.
+        """
+        self._change(flow, key, lambda record: record._replace(is_paused=True))
+
+    def resume(self, flow: str, key: str | None = None) -> None:
+        """Undo `pause`, and call those who wait.
+
+        Raises:
+            UnknownNameError: Nothing is known of such a flow.
+            EnqueueError: Those who wait could not be called; repeat it.
+        """
+        self._change(flow, key, lambda record: record._replace(is_paused=False))
+        self._call(flow, key)
+
+    def limit(self, flow: str, key: str | None = None, *, concurrency: int | None) -> None:
+        """Change how many calls with the same key may run at the same time.
+
+        Those that run go on when it is lowered.
+
+        Args:
+            flow: Name of the flow.
+            key: A key; None for all keys of the flow.
+            concurrency: The limit; None for the declared one.
+
+        Raises:
+            DeclarationError: It is not a whole number from 1.
+            UnknownNameError: Nothing is known of such a flow.
+            EnqueueError: Those who wait could not be called; repeat it.
+        """
+        if concurrency is not None:
+            check_count("concurrency", concurrency)
+        self._change(flow, key, lambda record: record._replace(concurrency=concurrency))
+        self._call(flow, key)
+
+    def _check(self, flow: str) -> None:
+        if flow in self.declared:
+            return
+        known = {*self.declared, *(view.flow for view in self.find())}
+        if flow not in known:
+            near = nearest(flow, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise UnknownNameError(f"No flow {flow!r} is known{hint}")
+
+    def _change(
+        self, flow: str, key: str | None, change: Callable[[FlowRecord], FlowRecord]
+    ) -> None:
+        self._check(flow)
+
+        def work(transaction: Transaction) -> None:
+            stored = record_key(flow, key)
+            record = change(read_record(flow, key, transaction.get([stored])[0]))
+            now = self.adapters.clock.now()
+            transaction.put(stored, record.record(now), unindexed=UNINDEXED)
+
+        self.adapters.store.transact(work)
+
+    def _call(self, flow: str, key: str | None) -> None:
+        """Send a guard to each line that may move now."""
+        for _, record in self.adapters.store.query(KIND, by="expires_at"):
+            found = _read(record)
+            is_meant = found.flow == flow and key in {None, found.key} and found.key is not None
+            if is_meant and found.state.length:
+                queue = found.queue or self.settings.queue
+                call_guard(self.adapters, flow, found.key or "", queue=queue)
+
+
+def _read(record: Record) -> FlowRecord:
+    key = record["key"]
+    return read_record(str(record["flow"]), None if key is None else str(key), record)
+
+
+def _view(record: FlowRecord) -> FlowView:
+    state = record.state
+    return FlowView(
+        flow=record.flow,
+        key=record.key,
+        running=len(state.permits),
+        waiting=state.length,
+        limits=record.limits,
+        concurrency=record.concurrency,
+        is_paused=record.is_paused,
+        running_calls=tuple(each.call.id for each in state.permits),
+        waiting_calls=tuple(call.id for call in state.waiting),
+    )

@@ -1,0 +1,211 @@
+"""Permits: the pure decisions about who may run and who waits, for one key of one flow.
+
+Nothing here reads a clock or a store. A call is in one of these states, for each of its flows:
+
+    absent ──enter──▶ running ──leave──▶ absent
+      │                  │ (its lease ends: the holder has died)
+      │                  └──────sweep──▶ absent
+      └──park──▶ waiting ──grant──▶ called ──enter──▶ running
+                    ▲                  │ (did not arrive in time, but has a task)
+                    └──────park────────┴──sweep──▶ absent, and it enters or parks when it arrives
+
+* A *permit* is a lease. A running call holds it under the id of one delivery (`holder`), which is
+  the fencing token: only that delivery gives it back, and what has outlived its lease finds that
+  its permit is gone. The lease is longer than an attempt may take.
+* A *called* call was at the head of the line when a permit became free. It holds the permit until
+  its task arrives. Only the guard sweeps such a permit, after it made sure that the task exists: so
+  a process that dies between the commit and the creation of the task loses no call.
+* Permits that are held, running and called, are never more than the limit allows. So whatever is
+  lost or delivered twice can make a key slower, never faster.
+* Nobody overtakes: a call enters only if nobody waits. One that has waited before, and was called
+  too late or has to wait for another flow now, stands in front.
+* The line is kept in pages, so that a record stays small however many wait: the first part is in
+  the record, further pages have records of their own and are moved there as it empties.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from adjourn.names import CallIdentity
+
+PAGE = 100
+# How long a call that was called may take to arrive.
+ARRIVAL = dt.timedelta(minutes=2)
+# At least so often a guard looks after a line, while somebody waits in it.
+ROUND = dt.timedelta(minutes=2)
+_MARGIN = dt.timedelta(seconds=1)
+# A guard that is so late is taken for lost.
+_LATE = dt.timedelta(minutes=1)
+
+Page = tuple[CallIdentity, ...]
+
+
+class Limit(NamedTuple):
+    """What a flow allows for a key at present.
+
+    Attributes:
+        concurrency: How many calls may run at the same time.
+        is_paused: Whether none may begin.
+    """
+
+    concurrency: int
+    is_paused: bool = False
+
+
+class Permit(NamedTuple):
+    """A call's right to run.
+
+    Attributes:
+        call: The call.
+        until: When it ends by itself.
+        holder: Id of the delivery that runs the call; empty until its task has arrived.
+    """
+
+    call: CallIdentity
+    until: dt.datetime
+    holder: str = ""
+
+
+class FlowState(NamedTuple):
+    """Who runs and who waits.
+
+    Attributes:
+        permits: The permits that are held.
+        waiting: The first part of the line.
+        length: How many wait, in all pages.
+        first_page: Number of the first page behind `waiting`.
+        next_page: Number of the page that would be added next.
+        pages: The pages that were read or changed; an empty one is to be removed.
+        guard_at: When the guard comes; None if none was called.
+    """
+
+    permits: tuple[Permit, ...] = ()
+    waiting: Page = ()
+    length: int = 0
+    first_page: int = 0
+    next_page: int = 0
+    pages: Mapping[int, Page] = MappingProxyType({})
+    guard_at: dt.datetime | None = None
+
+    def needed_pages(self) -> Collection[int]:
+        """Return the numbers of the pages to be read before anything is decided."""
+        return {self.first_page, self.next_page - 1} if self.next_page > self.first_page else ()
+
+    def permit_of(self, call: CallIdentity) -> Permit | None:
+        """Return the permit of a call."""
+        return next((each for each in self.permits if each.call == call), None)
+
+    def room(self, limit: Limit) -> int:
+        """Return how many more may begin."""
+        return 0 if limit.is_paused else max(0, limit.concurrency - len(self.permits))
+
+    def is_open_to(self, call: CallIdentity, limit: Limit, *, has_waited: bool) -> bool:
+        """Whether a call may run now."""
+        if limit.is_paused:
+            return False
+        if self.permit_of(call):
+            return len(self.permits) <= limit.concurrency
+        return self.room(limit) > 0 and (has_waited or not self.length)
+
+    def entered(self, permit: Permit) -> FlowState:
+        """Return the state when a call runs."""
+        return self._replace(permits=(*self.left(permit.call).permits, permit))
+
+    def left(self, call: CallIdentity, holder: str | None = None) -> FlowState:
+        """Return the state when a call has given its permit back.
+
+        Args:
+            call: The call.
+            holder: Only if this delivery holds it; None for whoever does.
+        """
+        kept = tuple(
+            each
+            for each in self.permits
+            if each.call != call or (holder is not None and each.holder != holder)
+        )
+        return self._replace(permits=kept)
+
+    def parked(self, call: CallIdentity, *, in_front: bool) -> FlowState:
+        """Return the state when a call waits, at the end of the line or in front of it."""
+        state = self._replace(length=self.length + 1)
+        if in_front:
+            return state._replace(waiting=(call, *self.waiting))
+        if self.first_page == self.next_page and len(self.waiting) < PAGE:
+            return state._replace(waiting=(*self.waiting, call))
+        last = self.next_page - 1
+        if self.first_page < self.next_page and len(self.pages[last]) < PAGE:
+            return state._replace(pages={**self.pages, last: (*self.pages[last], call)})
+        pages = {**self.pages, self.next_page: (call,)}
+        return state._replace(pages=pages, next_page=self.next_page + 1)
+
+    def swept(self, now: dt.datetime, arrived: Collection[CallIdentity] = ()) -> FlowState:
+        """Return the state without the permits whose holders have died.
+
+        Args:
+            now: The present.
+            arrived: Calls that were called, did not arrive in time, and are known to have a task,
+                or to need none.
+        """
+        kept = tuple(
+            each
+            for each in self.permits
+            if each.until > now or not (each.holder or each.call in arrived)
+        )
+        return self._replace(permits=kept)
+
+    def overdue(self, now: dt.datetime) -> Sequence[CallIdentity]:
+        """Return the calls that were called and did not arrive in time."""
+        return [each.call for each in self.permits if not each.holder and each.until <= now]
+
+    def granted(
+        self, limit: Limit, now: dt.datetime, is_open: Callable[[CallIdentity], bool]
+    ) -> tuple[FlowState, Sequence[CallIdentity]]:
+        """Return the state when all free permits went to those who wait, and to whom.
+
+        Args:
+            limit: What is allowed.
+            now: The present.
+            is_open: Whether a call still waits; one that was cancelled is left out.
+        """
+        state, called = self, []
+        while state.room(limit) and (state := state._with_head()).waiting:
+            call = state.waiting[0]
+            state = state._replace(waiting=state.waiting[1:], length=state.length - 1)
+            if is_open(call):
+                called.append(call)
+                state = state.entered(Permit(call, now + ARRIVAL))
+        is_empty = not state.waiting and state.first_page == state.next_page
+        return (state._replace(length=0) if is_empty else state), called
+
+    def is_unread(self, limit: Limit) -> bool:
+        """Whether permits are free for calls on a page that was not read."""
+        is_behind = not self.waiting and self.first_page < self.next_page
+        return is_behind and self.room(limit) > 0
+
+    def _with_head(self) -> FlowState:
+        """Return the state with the first of the further pages in front, if nothing is there."""
+        number = self.first_page
+        if self.waiting or number == self.next_page or number not in self.pages:
+            return self
+        return self._replace(
+            waiting=self.pages[number],
+            pages={**self.pages, number: ()},
+            first_page=number + 1,
+        )
+
+    def guarded(self, now: dt.datetime) -> FlowState:
+        """Return the state with a time at which a guard has to come, if one is needed.
+
+        None is needed where nobody waits and nobody was called. Where somebody waits and nobody has
+        a permit, as in a pause, whoever changes that looks after the line.
+        """
+        is_needed = self.length or any(not each.holder for each in self.permits)
+        has_guard = self.guard_at is not None and self.guard_at + _LATE > now
+        if not is_needed or not self.permits or has_guard:
+            return self
+        first = min(each.until for each in self.permits)
+        return self._replace(guard_at=max(now, min(first, now + ROUND)) + _MARGIN)

@@ -1,0 +1,245 @@
+"""One transaction on the records of a call's flows: what is read, decided and written."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from adjourn.flow.limits import Flow
+from adjourn.flow.pages import page_key, page_record, read_page
+from adjourn.flow.permits import FlowState, Limit, Permit
+from adjourn.flow.records import UNINDEXED, read_record, record_key
+from adjourn.names import CallIdentity
+from adjourn.ports import RecordKey, Transaction
+from adjourn.state.call_records import CallRecord, own_record, put_record
+
+
+class Place(NamedTuple):
+    """A flow and a key: where a call runs or waits.
+
+    Attributes:
+        name: Name of the flow.
+        key: The key.
+        flow: The flow as declared.
+    """
+
+    name: str
+    key: str
+    flow: Flow
+
+
+class Entry(Enum):
+    """What a delivered call may do."""
+
+    RUNS = auto()
+    RUNS_AFTER_WAIT = auto()
+    WAITS = auto()
+    BUSY = auto()  # another delivery of it runs, or has died and still has its permit
+    OVER = auto()  # it has ended, was cancelled, or goes on as another task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """A delivery of a call that wants to run.
+
+    Attributes:
+        call: The call.
+        holder: Id of the delivery.
+        resumed: How often the call was enqueued again before this task.
+        lease: How long its permit lasts if it is not given back.
+        queue: Short name of its queue.
+        parked: Returns its record if it has to wait, from its present one.
+    """
+
+    call: CallIdentity
+    holder: str
+    resumed: int
+    lease: dt.timedelta
+    queue: str
+    parked: Callable[[CallRecord], CallRecord]
+
+
+class Session:
+    """What one transaction reads, decides and writes.
+
+    Args:
+        transaction: The transaction.
+        places: Where the calls run or wait.
+        now: The present.
+        is_expired: Whether a record's waiting call is not wanted any more.
+
+    Attributes:
+        called: The calls whose tasks are to be created after the commit, with their records.
+        guards: The places, by index, to which a guard is to be called after the commit.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        places: Sequence[Place],
+        now: dt.datetime,
+        is_expired: Callable[[CallRecord], bool],
+    ) -> None:
+        self.called: dict[CallIdentity, CallRecord] = {}
+        self.guards: set[int] = set()
+        self._transaction = transaction
+        self._now = now
+        self._is_expired = is_expired
+        self._calls: dict[CallIdentity, tuple[RecordKey, CallRecord | None]] = {}
+        own = [record_key(each.name, each.key) for each in places]
+        whole = [record_key(each.name, None) for each in places]
+        found = transaction.get([*own, *whole])
+        self._before = tuple(
+            read_record(each.name, each.key, record)
+            for each, record in zip(places, found, strict=False)
+        )
+        self._limits = [
+            mine.limit(each.flow, read_record(each.name, None, record))
+            for each, mine, record in zip(places, self._before, found[len(own) :], strict=True)
+        ]
+        self.records = list(self._before)
+        self._pages: dict[RecordKey, tuple[CallIdentity, ...]] = {}
+        for number, record in enumerate(self.records):
+            self._change(number, record.state.swept(now))
+            self._read_pages(number)
+
+    def enter(self, visit: Visit) -> Entry:
+        """Let a call run if all of its flows do; else let it wait for the first that does not."""
+        call, record = visit.call, self._call(visit.call)
+        if record is not None and (not record.is_open or record.resumed > visit.resumed):
+            # If it waits, its former task may have come here because its answer was lost.
+            if not record.is_open:
+                for number, each in enumerate(self.records):
+                    self._change(number, each.state.left(call, ""))
+            self.guards |= {n for n, each in enumerate(self.records) if each.state.guard_at}
+            return Entry.OVER
+        states = [each.state for each in self.records]
+        holders = {each.permit_of(call) for each in states} - {None}
+        if any(each and each.holder not in {"", visit.holder} for each in holders):
+            return Entry.BUSY
+        has_waited = record is not None and bool(record.parked)
+        for number, (state, limit) in enumerate(zip(states, self._limits, strict=True)):
+            if not state.is_open_to(call, limit, has_waited=has_waited):
+                self._park(number, visit, record or CallRecord(), in_front=has_waited)
+                return Entry.WAITS
+        permit = Permit(call, self._now + visit.lease, visit.holder)
+        for number, state in enumerate(states):
+            self._change(number, state.entered(permit))
+        return Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
+
+    def _park(self, number: int, visit: Visit, record: CallRecord, *, in_front: bool) -> None:
+        for each, found in enumerate(self.records):
+            self._change(each, found.state.left(visit.call))
+        state = self.records[number].state.parked(visit.call, in_front=in_front)
+        self._change(number, state)
+        self.records[number] = self.records[number]._replace(queue=visit.queue)
+        self._put_call(visit.call, visit.parked(record))
+
+    def leave(self, call: CallIdentity, holder: str, *, has_waited: bool, is_over: bool) -> bool:
+        """Take back the permits of a call; return False if it has outlived one.
+
+        Args:
+            call: The call.
+            holder: Id of the delivery that ran it.
+            has_waited: Whether it has a record because it had to wait.
+            is_over: Whether the call has ended.
+        """
+        states = [each.state for each in self.records]
+        held = [each.permit_of(call) for each in states]
+        for number, state in enumerate(states):
+            self._change(number, state.left(call, holder))
+        is_held = all(each is not None and each.holder == holder for each in held)
+        record = self._call(call) if has_waited and is_held else None
+        if record is not None and record.is_open and record.parked:
+            ended = record.ended() if is_over else record._replace(parked=b"")
+            self._put_call(call, ended)
+        return is_held
+
+    def look_after(self, arrived: Collection[CallIdentity], guard_at: dt.datetime | None) -> None:
+        """Take back the permits of those who were called and did not arrive in time.
+
+        Args:
+            arrived: Those of them that are known to have a task, or to need none.
+            guard_at: The time for which this guard was called.
+        """
+        for number, record in enumerate(self.records):
+            state = record.state.swept(self._now, arrived)
+            is_own = state.guard_at == guard_at
+            self._change(number, state._replace(guard_at=None) if is_own else state)
+
+    def finish(self) -> None:
+        """Give free permits to those who wait, and write what has changed."""
+        for number, limit in enumerate(self._limits):
+            self._fill(number, limit)
+            state = self.records[number].state
+            guarded = state.guarded(self._now)
+            if guarded.guard_at != state.guard_at:
+                self.guards.add(number)
+                self._change(number, guarded)
+            self._write(number, limit)
+
+    def _fill(self, number: int, limit: Limit) -> None:
+        while True:
+            state, called = self.records[number].state.granted(limit, self._now, self._still_waits)
+            self._change(number, state)
+            self.called |= {each: record for each in called if (record := self._call(each))}
+            if not state.is_unread(limit):
+                return
+            self._read_pages(number)
+
+    def _still_waits(self, call: CallIdentity) -> bool:
+        record = self._call(call)
+        if record is None or not record.is_open or not record.parked:
+            return False
+        if self._is_expired(record):
+            self._put_call(call, record.ended())
+            return False
+        return True
+
+    def _write(self, number: int, limit: Limit) -> None:
+        record, before = self.records[number], self._before[number]
+        expires_at = record.expires_at(self._now)
+        for page, calls in record.state.pages.items():
+            key = page_key(record.name, page)
+            if not calls:
+                self._transaction.delete(key)
+            elif self._pages.get(key) != calls:
+                self._transaction.put(key, page_record(calls, expires_at), unindexed=("waiting",))
+        if _stored(record.state) != _stored(before.state):
+            self._transaction.put(
+                record_key(record.flow, record.key),
+                record._replace(limits=f"concurrency={limit.concurrency}").record(self._now),
+                unindexed=UNINDEXED,
+            )
+
+    def _read_pages(self, number: int) -> None:
+        record = self.records[number]
+        wanted = [n for n in record.state.needed_pages() if n not in record.state.pages]
+        if not wanted:
+            return
+        keys = [page_key(record.name, n) for n in wanted]
+        pages = [read_page(found) for found in self._transaction.get(keys)]
+        self._pages |= dict(zip(keys, pages, strict=True))
+        known = {**record.state.pages, **dict(zip(wanted, pages, strict=True))}
+        self._change(number, record.state._replace(pages=known))
+
+    def _change(self, number: int, state: FlowState) -> None:
+        self.records[number] = self.records[number]._replace(state=state)
+
+    def _call(self, call: CallIdentity) -> CallRecord | None:
+        if call not in self._calls:
+            self._calls[call] = own_record(self._transaction, call)
+        return self._calls[call][1]
+
+    def _put_call(self, call: CallIdentity, record: CallRecord) -> None:
+        self._call(call)
+        key = self._calls[call][0]
+        self._calls[call] = (key, record)
+        put_record(self._transaction, key, call, record, self._now)
+
+
+def _stored(state: FlowState) -> FlowState:
+    return state._replace(pages={})

@@ -1,0 +1,29 @@
+"""Calls whose tasks are ready to be created."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple, TypeAlias
+
+from adjourn.errors import EncodeError, EnqueueError
+from adjourn.ports import NewTask
+
+
+class Prepared(NamedTuple):
+    """A call whose task is ready to be created.
+
+    Attributes:
+        id: The id of the call.
+        made_at: When the call was made.
+        eta: Earliest start of the call, which may be later than that of the task.
+        task: The task that carries it.
+    """
+
+    id: str
+    made_at: dt.datetime
+    eta: dt.datetime | None
+    task: NewTask
+
+
+# A call, or the error because of which it cannot be enqueued.
+Tried: TypeAlias = Prepared | EncodeError | EnqueueError

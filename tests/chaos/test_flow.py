@@ -1,0 +1,130 @@
+"""Limited calls while deliveries go wrong in every way and processes are killed.
+
+What runs at the same time is read from the log that the calls write themselves: they tell when they
+begin and end to one socket, which puts it in order.
+
+    CHAOS_FLOW=100000 pytest tests/chaos/test_flow.py -o log_cli=true -o log_cli_level=INFO
+"""
+
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.stack import Stack
+from tests.chaos.application import limited
+from tests.chaos.world import Ear, dead_letters
+
+CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
+KEYS = max(10, CALLS // 100)
+KILLS = max(2, CALLS // 1000)
+LIMIT = 2
+FAULTS = Faults(duplicates=0.05, lost_answers=0.05, seed=7)
+PATIENCE = 120.0  # seconds in which something new has to happen
+QUIET = 0.5  # then time passes, so that leases of dead processes end
+
+log = logging.getLogger(__name__)
+
+
+def key_of(number: int) -> str:
+    """Return the key of a call: one key has nine of ten calls in the second half."""
+    is_busy = number >= CALLS // 2 and number % 10
+    return "busy" if is_busy else f"key-{number * 7919 % KEYS}"
+
+
+class Windows:
+    """Follows what the calls tell.
+
+    Attributes:
+        done: Numbers of the calls that have ended.
+        most: The most calls that ever ran at once, by key.
+    """
+
+    def __init__(self) -> None:
+        self.done: Counter[int] = Counter()
+        self.begun: dict[int, float] = {}
+        self.most: Counter[str] = Counter()
+        self._running: dict[str, set[tuple[str, str]]] = {}
+        self.pids: set[int] = set()
+        self.dead: set[int] = set()
+
+    def take(self, at: float, what: str, pid: str, key: str, number: str) -> None:
+        running = self._running.setdefault(key, set())
+        running -= {each for each in running if int(each[0]) in self.dead}
+        self.pids.add(int(pid))
+        if what == "begin":
+            running.add((pid, number))
+            self.begun.setdefault(int(number), at)
+            self.most[key] = max(self.most[key], len(running))
+        else:
+            running.discard((pid, number))
+            self.done[int(number)] += 1
+
+    def kill(self) -> None:
+        """Kill all processes that have told something, and are there."""
+        for pid in self.pids - self.dead:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self.dead.add(pid)
+
+
+def test_no_window_is_over_its_limit_and_no_call_lost(
+    stack: Stack, ear: Ear, steer: Callable[[str], None]
+) -> None:
+    stack.sender.faults = FAULTS
+    windows, made = Windows(), {}
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        enqueued = [pool.submit(enqueue, made, start) for start in range(2)]
+        follow(windows, ear, lambda: steer("advance=3m"))
+    assert all(each.result() is None for each in enqueued)
+    seconds = time.monotonic() - began
+
+    log.info("%d calls over %d keys in %.0f s, %d kills", CALLS, KEYS + 1, seconds, KILLS)
+    log.info("deliveries: %s", dict(stack.sender.injected))
+    log.info("waits of small keys: %s", p95(windows, made, CALLS // 2, CALLS))
+    log.info("without a busy one: %s", p95(windows, made, 0, CALLS // 2))
+    assert windows.done.keys() == set(range(CALLS))
+    assert windows.most["busy"] == LIMIT == max(windows.most.values())
+    assert dead_letters() == []
+
+
+def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> None:
+    """Listen until all calls have ended, and kill processes on the way."""
+    kills = [CALLS * n // (KILLS + 1) for n in range(1, KILLS + 1)]
+    heard = jumped = time.monotonic()
+    taken = 0
+    while len(windows.done) < CALLS:
+        now = time.monotonic()
+        if ear.listen():
+            heard = now
+            for each in ear.flows[taken:]:
+                windows.take(*each)
+            taken = len(ear.flows)
+        elif now - max(heard, jumped) > QUIET:
+            let_time_pass()
+            jumped = now
+        if kills and len(windows.done) >= kills[0]:
+            kills.pop(0)
+            windows.kill()
+        assert now - heard < PATIENCE, f"nothing more after {len(windows.done)}"
+
+
+def enqueue(made: dict[int, float], start: int) -> None:
+    for number in range(start, CALLS, 2):
+        limited(key_of(number), number)
+        made[number] = time.monotonic()
+
+
+def p95(windows: Windows, made: dict[int, float], first: int, last: int) -> str:
+    waits = sorted(
+        windows.begun[number] - made[number]
+        for number in range(first, last)
+        if key_of(number) != "busy"
+    )
+    return f"p95 {waits[len(waits) * 95 // 100]:.2f} s of {len(waits)}"

@@ -1,0 +1,189 @@
+"""Threads wait for coroutines, in their context and for a limited time; loops wait for no call."""
+
+import asyncio
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+
+import pytest
+
+from adjourn.concurrency import Scoped
+from adjourn.coroutines import each_off_loop, finished, is_on_loop, off_loop, on_loop, within
+
+WHO = ContextVar("who", default="nobody")
+
+
+class TooLong(BaseException):
+    """Raised where time is up."""
+
+
+async def answer(value):
+    await asyncio.sleep(0)
+    return value
+
+
+async def forever(ended):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.append("cleaned up")
+
+
+async def failing(error):
+    await asyncio.sleep(0)
+    raise error
+
+
+def test_a_plain_result_stays_as_it_is():
+    assert finished(5) == 5
+
+
+def test_a_thread_has_the_result_of_a_coroutine():
+    assert finished(answer(5)) == 5
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), asyncio.CancelledError()])
+def test_what_a_coroutine_raises_reaches_the_thread_and_leaves_the_loop_alone(error):
+    with pytest.raises(type(error)) as caught:
+        finished(failing(error))
+
+    assert caught.value is error
+    assert "in failing" in "".join(traceback.format_exception(caught.value))
+    assert finished(answer(1)) == 1
+
+
+def test_what_takes_too_long_is_cancelled_and_may_clean_up():
+    ended = []
+
+    with pytest.raises(TooLong) as caught:
+        finished(forever(ended), 0.01, TooLong)
+
+    assert ended == ["cleaned up"]
+    assert "in forever" in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_goes_on_all_the_same_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("adjourn.coroutines._GRACE", 0.01)
+    may_end = asyncio.Event()
+
+    async def stubborn():
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def end():
+        may_end.set()
+
+    with pytest.raises(TooLong):
+        finished(stubborn(), 0.01, TooLong)
+    finished(end())
+
+
+def test_an_own_timeout_of_the_coroutine_is_its_own():
+    async def own():
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        finished(own(), 60, TooLong)
+
+
+def test_each_coroutine_has_the_context_of_its_thread():
+    all_there = threading.Barrier(4)
+    loops = []
+
+    async def who():
+        loops.append(asyncio.get_running_loop())
+        await asyncio.to_thread(all_there.wait, 10)
+        return WHO.get()
+
+    def ask(name):
+        WHO.set(name)
+        return finished(who())
+
+    names = [f"n{i}" for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(lambda name: copy_context().run(ask, name), names)] == names
+
+    assert len(set(loops)) == 1
+
+
+def test_a_server_has_the_coroutines_on_its_own_loop():
+    async def here():
+        return asyncio.get_running_loop()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def work():
+            with on_loop(loop):
+                return finished(here())
+
+        return await asyncio.to_thread(work) is loop
+
+    assert asyncio.run(main())
+
+
+def test_a_loop_does_not_wait_for_itself():
+    async def main():
+        with on_loop(asyncio.get_running_loop()):
+            finished(answer(1))
+
+    with pytest.raises(RuntimeError, match="await it"):
+        asyncio.run(main())
+
+
+def test_a_coroutine_runs_within_a_context():
+    async def who():
+        await asyncio.sleep(0)
+        return WHO.get()
+
+    assert finished(within(Scoped(WHO, "somebody"), who())) == "somebody"
+
+
+def test_work_off_the_loop_has_the_context_of_its_caller():
+    def work():
+        return WHO.get(), threading.current_thread() is threading.main_thread(), is_on_loop()
+
+    async def main():
+        WHO.set("somebody")
+        return await off_loop(work), is_on_loop()
+
+    assert asyncio.run(main()) == (("somebody", False, False), True)
+    assert not is_on_loop()
+
+
+def test_items_come_while_more_are_made():
+    taken = []
+
+    def numbers():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    async def main():
+        async for item in each_off_loop(numbers):
+            if item == 150:
+                return len(taken)
+        return None
+
+    assert asyncio.run(main()) < 1000
+
+
+def test_an_iterator_that_fails_has_given_its_items_before():
+    def numbers():
+        yield from range(100)
+        raise ValueError
+
+    seen = []
+
+    async def main():
+        async for item in each_off_loop(numbers):
+            seen.append(item)  # noqa: PERF401 - they are wanted although it fails
+
+    with pytest.raises(ValueError, match=r"^$"):
+        asyncio.run(main())
+    assert seen == [*range(100)]
