@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 
 import adjourn
 
@@ -32,6 +33,12 @@ def limited(key: str, number: int) -> None:
     tell(f"flow begin {os.getpid()} {key} {number}")
     threading.Event().wait(0.002)
     tell(f"flow end {os.getpid()} {key} {number}")
+
+
+@app.deferred(flow=adjourn.Flow(key="key", rate="20/s", burst=10), timeout=15, max_backoff=2)
+def rated(key: str, number: int) -> None:
+    """Tell when it begins."""
+    tell(f"flow {time.time()} {os.getpid()} {key} {number}")
 
 
 @app.deferred(max_retries=2)

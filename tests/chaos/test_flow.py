@@ -14,16 +14,23 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import combinations
+from typing import Any
 
+import pytest
+
+from adjourn_local.datastore.commits import Commits
 from adjourn_local.http.faults import Faults
+from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
-from tests.chaos.application import limited
-from tests.chaos.world import Ear, dead_letters
+from tests.chaos.application import app, limited, plain, rated
+from tests.chaos.world import Ear, dead_letters, listen_until, settle
 
 CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
 KEYS = max(10, CALLS // 100)
 KILLS = max(2, CALLS // 1000)
 LIMIT = 2
+RATED = max(80, CALLS // 10)
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, seed=7)
 PATIENCE = 120.0  # seconds in which something new has to happen
 QUIET = 0.5  # then time passes, so that leases of dead processes end
@@ -74,14 +81,18 @@ class Windows:
 
 
 def test_no_window_is_over_its_limit_and_no_call_lost(
-    stack: Stack, ear: Ear, steer: Callable[[str], None]
+    stack: Stack, ear: Ear, steer: Callable[[str], None], loop: LoopThread
 ) -> None:
     stack.sender.faults = FAULTS
     windows, made = Windows(), {}
+
+    def is_idle() -> bool:
+        return not loop.call(stack.tasks.counters).in_flight
+
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         enqueued = [pool.submit(enqueue, made, start) for start in range(2)]
-        follow(windows, ear, lambda: steer("advance=3m"))
+        follow(windows, ear, is_idle, lambda: steer("advance=3m"))
     assert all(each.result() is None for each in enqueued)
     seconds = time.monotonic() - began
 
@@ -94,8 +105,80 @@ def test_no_window_is_over_its_limit_and_no_call_lost(
     assert dead_letters() == []
 
 
-def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> None:
-    """Listen until all calls have ended, and kill processes on the way."""
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the commits of the stack from now on: of each, the kinds that it writes."""
+    made: list[list[str]] = []
+    apply = Commits._apply
+
+    async def counted(self: Commits, request: Any, own: Any) -> Any:
+        result = await apply(self, request, own)
+        kinds = [key_in(mutation).path[-1].kind for mutation in request.mutations]
+        if any(kind.startswith("AdjournFlow") for kind in kinds):
+            made.append(sorted(kinds))
+        return result
+
+    monkeypatch.setattr(Commits, "_apply", counted)
+    return made
+
+
+def key_in(mutation: Any) -> Any:
+    """Return the key of what a mutation changes."""
+    operation = mutation.WhichOneof("operation")
+    changed = getattr(mutation, operation)
+    return changed if operation == "delete" else changed.key
+
+
+def test_a_call_that_runs_at_once_costs_two_commits_and_one_that_waits_at_most_four(
+    stack: Stack, ear: Ear, loop: LoopThread, commits: list[list[str]]
+) -> None:
+    stack.sender.faults = Faults()
+    plain(0)
+    settle(stack, ear, loop)
+    assert commits == []
+
+    limited("count", 1)
+    settle(stack, ear, loop)
+    assert commits == [["AdjournFlow"]] * 2
+
+    flows, name = app.flows(), limited.name
+    flows.pause(name, "count")
+    commits.clear()
+    limited("count", 2)
+    settle(stack, ear, loop)
+    assert commits == [["AdjournCall", "AdjournFlow"]]
+    flows.resume(name, "count")
+    listen_until(ear, lambda: any(each[1] == "end" and each[4] == "2" for each in ear.flows))
+    listen_until(ear, lambda: not flows.get(name, "count").running)
+    # The first of these is that of `resume`; the next one calls the call, which begins and ends.
+    assert len(commits) - 1 <= 4
+    assert dead_letters() == []
+
+
+def test_no_window_is_over_its_rate_and_no_call_lost(stack: Stack, ear: Ear) -> None:
+    stack.sender.faults = FAULTS
+    for number in range(RATED):
+        rated(f"rate-{number % 2}", number)
+
+    def begun(*keys: str) -> dict[int, float]:
+        return {int(each[4]): float(each[1]) for each in ear.flows if each[3] in keys}
+
+    listen_until(ear, lambda: len(begun("rate-0", "rate-1")) == RATED)
+
+    for key in ("rate-0", "rate-1"):
+        times = sorted(float(each[1]) for each in ear.flows if each[3] == key)
+        for first, last in combinations(range(len(times)), 2):
+            assert last - first + 1 <= 10 + 20 * (times[last] - times[first])
+    assert dead_letters() == []
+
+
+def follow(
+    windows: Windows, ear: Ear, is_idle: Callable[[], bool], let_time_pass: Callable[[], None]
+) -> None:
+    """Listen until all calls have ended, and kill processes on the way.
+
+    Time passes only while nothing runs: it would outlive its lease.
+    """
     kills = [CALLS * n // (KILLS + 1) for n in range(1, KILLS + 1)]
     heard = jumped = time.monotonic()
     taken = 0
@@ -106,7 +189,7 @@ def follow(windows: Windows, ear: Ear, let_time_pass: Callable[[], None]) -> Non
             for each in ear.flows[taken:]:
                 windows.take(*each)
             taken = len(ear.flows)
-        elif now - max(heard, jumped) > QUIET:
+        elif now - max(heard, jumped) > QUIET and is_idle():
             let_time_pass()
             jumped = now
         if kills and len(windows.done) >= kills[0]:

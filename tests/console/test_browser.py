@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from adjourn_local.runtime.harness import RunningStack
 from tests.browser import chromium
-from tests.console.application import Reprice, fail, refuse
+from tests.console.application import Reprice, fail, pay, refuse
 
 PAGES = (
     "now",
@@ -143,6 +143,28 @@ def test_a_letter_is_discarded_with_the_keyboard_alone(
     page.keyboard.press("Enter")  # Yes has the focus
 
     expect(page.get_by_role("status")).to_contain_text("1 discarded.")
+
+
+def test_a_letter_is_replayed_with_edited_arguments(
+    page: Page, home: str, stack: RunningStack
+) -> None:
+    pay(5, notes=("<i>first</i>",))
+    stack.wait()
+    page.goto(f"{home}/dead-letters?task=tests.console.application.pay")
+    page.get_by_role("link", name="order 5").first.click()
+    expect(page.get_by_label("Arguments")).to_have_value("5,\nnotes=('<i>first</i>',)")
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in SERIOUS] == []
+
+    page.get_by_label("Arguments").fill("5,\namount={'$decimal': '2'}")
+    page.get_by_role("button", name="Edit and replay").click()
+    expect(page.get_by_role("heading", name="with other arguments?")).to_be_visible()
+    page.get_by_role("button", name="Yes").click()
+
+    expect(page.get_by_role("status")).to_contain_text("It is the task projects/")
+    stack.wait()
+    page.goto(f"{home}/now?task=tests.console.application.pay")
+    expect(page.get_by_role("link", name="pay(5, amount=Decimal('2'))").first).to_be_visible()
 
 
 def test_a_run_is_followed_until_it_ends(page: Page, home: str, stack: RunningStack) -> None:

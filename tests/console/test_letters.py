@@ -1,9 +1,12 @@
 """Dead letters in groups, and calls with edited arguments, over a real socket."""
 
+import string
 from collections.abc import Iterator
 
 import pytest
+from google.cloud import datastore
 
+from adjourn_local.console.letter_groups import MOST_GROUPS
 from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import fail, pay
 from tests.console.browser import Browser, Page
@@ -58,6 +61,43 @@ def test_letters_of_one_task_and_error_are_a_group_with_its_number(
     left = browser.get("/console/dead-letters").text
     assert f"{PAY} 1" in left
     assert f"{PAY} 3" not in left
+
+
+def test_letters_of_earlier_versions_are_listed_by_task_and_in_no_group(
+    browser: Browser, stack: RunningStack
+) -> None:
+    pay(1)
+    pay(2)
+    stack.wait()
+    client = datastore.Client()
+    before = next(iter(client.query(kind="AdjournDeadLetter").fetch(limit=1)))
+    del before["group"]
+    client.put(before)
+
+    by_task, _, by_error = browser.get("/console/dead-letters").text.partition("By task and error")
+
+    assert f"{PAY} 2" in by_task
+    assert f"{PAY} 1" in by_error
+    assert f"{PAY} 2" not in by_error
+
+
+def test_there_are_more_groups_than_a_page_has(browser: Browser, stack: RunningStack) -> None:
+    for letter in string.ascii_lowercase[: MOST_GROUPS + 2]:
+        pay(letter)
+    stack.wait()
+
+    page = browser.get("/console/dead-letters")
+    more = browser.get(f"/console/dead-letters{page.links['More groups']}")
+
+    groups = [
+        {each.fields["group"] for each in shown.forms if "group" in each.fields}
+        for shown in (page, more)
+    ]
+    assert list(map(len, groups)) == [MOST_GROUPS, 2]
+    assert groups[0].isdisjoint(groups[1])
+    assert "More groups" not in more.links
+    assert f"{PAY} {MOST_GROUPS + 2}" in page.text
+    assert f"{PAY} {MOST_GROUPS + 2}" in more.text
 
 
 def test_a_group_is_replayed(browser: Browser, stack: RunningStack) -> None:

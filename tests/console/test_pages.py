@@ -383,6 +383,21 @@ def test_an_entity_is_looked_at_edited_and_deleted(browser: Browser) -> None:
     assert browser.get(page.path).status == 404
 
 
+def test_composite_indexes_that_queries_needed_are_terraform_text(browser: Browser) -> None:
+    client = datastore.Client()
+    kind = f"Order{uuid.uuid4().hex}"
+    client.put(datastore.Entity(client.key(kind, 1)))
+    query = client.query(kind=kind, order=["-<b>paid", "total"])
+    assert list(query.fetch()) == []
+
+    page = browser.get("/console/datastore")
+
+    assert "b" not in page.tags
+    assert f'kind = "{kind}"' in page.text
+    assert '{ name = "<b>paid", order = "DESCENDING" }, { name = "total" }' in page.text
+    assert kind not in browser.get("/console/datastore?kind=Order").text.partition("indexes")[2]
+
+
 @pytest.mark.parametrize("value", ["'x'", '"text"', "", "2026-01-01"])
 def test_a_value_of_another_type_is_refused(browser: Browser, value: str) -> None:
     client = datastore.Client()

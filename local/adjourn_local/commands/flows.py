@@ -48,6 +48,10 @@ def add(add: Add) -> None:
             action.add_argument(
                 "--concurrency", type=count, metavar="N", help="so many calls may run at once"
             )
+            action.add_argument("--rate", default="", help='so many may begin, such as "10/s"')
+            action.add_argument(
+                "--burst", type=count, metavar="N", help="so many may begin at once"
+            )
             action.add_argument("--reset", action="store_true", help="as it is declared")
 
 
@@ -98,10 +102,16 @@ def _resume(flows: Flows, options: argparse.Namespace) -> None:
 
 
 def _limit(flows: Flows, options: argparse.Namespace) -> None:
-    if options.reset == (options.concurrency is not None):
-        raise UsageError("Give either --concurrency or --reset.")
+    if options.reset == bool(options.concurrency or options.rate or options.burst):
+        raise UsageError("Give limits (--concurrency, --rate, --burst) or --reset.")
     try:
-        flows.limit(options.flow, options.key, concurrency=options.concurrency)
+        flows.limit(
+            options.flow,
+            options.key,
+            concurrency=options.concurrency,
+            rate=options.rate,
+            burst=options.burst,
+        )
     except DeclarationError as error:
         raise UsageError(str(error)) from None
     say(f"{_named(options)} has its limit, from the next call that begins or ends.")
@@ -138,8 +148,13 @@ def _table(views: list[FlowView]) -> Table:
 
 
 def _live(view: FlowView) -> str:
-    limit = "" if view.concurrency is None else f"concurrency={view.concurrency}"
-    return " ".join(filter(None, (limit, "paused" if view.is_paused else ""))) or "-"
+    parts = (
+        f"concurrency={view.concurrency}" if view.concurrency else "",
+        f"rate={view.rate}" if view.rate else "",
+        f"burst={view.burst}" if view.burst else "",
+        "paused" if view.is_paused else "",
+    )
+    return " ".join(filter(None, parts)) or "-"
 
 
 def _rows(view: FlowView) -> list[tuple[str, Any]]:

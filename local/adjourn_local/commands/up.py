@@ -88,6 +88,7 @@ def _servers(options: argparse.Namespace) -> ServerOptions:
             creates_queues=options.create_queues,
             app_engine=dict(options.app_engine),
             tombstone=options.tombstone,
+            firebase_functions=options.firebase_functions,
         ),
         skips_overlapping=options.skip_overlapping,
         concurrency=Concurrency(options.concurrency_mode),

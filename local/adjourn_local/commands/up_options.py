@@ -119,6 +119,13 @@ def _add_tasks(up: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="how long the name of a finished task stays taken, such as 24h (default: 1h)",
     )
+    up.add_argument(
+        "--firebase-functions",
+        type=_url,
+        default=DEFAULTS.firebase_functions,
+        metavar="URL",
+        help="Firebase's Functions emulator, for tasks of firebase-admin (default: %(default)s)",
+    )
 
 
 def _add_jobs_and_datastore(up: argparse.ArgumentParser) -> None:
@@ -163,6 +170,12 @@ def _service_url(text: str) -> str:
     if not is_safe_url(url):
         raise argparse.ArgumentTypeError(f"{text} is not http://127.0.0.1:PORT or an https:// URL")
     return url if urlsplit(url).path else f"{url}{PREFIX}"
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text} is not http://HOST:PORT")
+    return text.rstrip("/")
 
 
 def _debugpy_port(text: str) -> int:

@@ -4,7 +4,7 @@ Source: https://cloud.google.com/apis/design/errors.
 """
 
 from aiohttp import web
-from google.rpc import status_pb2  # type: ignore[import-untyped]
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
 from adjourn_local.http.rpc import HTTP_STATUS, RpcError
 
@@ -24,6 +24,8 @@ def error_response(
     status = status or HTTP_STATUS[error.code]
     if is_json:
         content = {"code": status, "message": error.message, "status": error.code.name}
+        if error.details:
+            content["details"] = MessageToDict(error.status())["details"]
         return web.json_response({"error": content}, status=status)
-    message = status_pb2.Status(code=error.code.value[0], message=error.message)
-    return web.Response(status=status, body=message.SerializeToString(), content_type=PROTOBUF)
+    body = error.status().SerializeToString()
+    return web.Response(status=status, body=body, content_type=PROTOBUF)

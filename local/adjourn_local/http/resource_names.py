@@ -1,8 +1,10 @@
 """Checks of resource names of projects and locations, with the services' error messages."""
 
 import re
+from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.http.rpc import RpcError
 
@@ -13,9 +15,14 @@ _PROJECT = re.compile(PROJECT)
 _LOCATION = re.compile(LOCATION)
 
 
-def invalid(message: str) -> RpcError:
+def invalid(message: str, *details: Any) -> RpcError:
     """Return an INVALID_ARGUMENT error."""
-    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message, *details)
+
+
+def help_link(description: str, url: str) -> Any:
+    """Return the detail of an error that links to a page."""
+    return error_details_pb2.Help(links=[{"description": description, "url": url}])
 
 
 def check_project(name: str) -> None:

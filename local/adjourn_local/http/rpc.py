@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
@@ -40,12 +41,26 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
 
 
 class RpcError(Exception):
-    """A gRPC error with the code and the message of the real service."""
+    """A gRPC error with the code and the message of the real service.
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    Args:
+        code: The code.
+        message: The message.
+        details: Messages of `google/rpc/error_details.proto` that go with it.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, *details: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details = details
+
+    def status(self) -> Any:
+        """Return the error as a `google.rpc.Status`."""
+        found = status_pb2.Status(code=self.code.value[0], message=self.message)
+        for detail in self.details:
+            found.details.add().Pack(detail)
+        return found
 
 
 def service(
@@ -110,7 +125,13 @@ def _servicer(
                 _check_deadline(context.time_remaining(), longest)
             return await call(method, handler, request)
         except RpcError as error:
-            await context.abort(error.code, error.message)
+            # https://grpc.io/docs/guides/error/#richer-error-model
+            metadata = (
+                (("grpc-status-details-bin", error.status().SerializeToString()),)
+                if error.details
+                else ()
+            )
+            await context.abort(error.code, error.message, metadata)
 
     return serve
 

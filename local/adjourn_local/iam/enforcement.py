@@ -12,7 +12,7 @@ from adjourn_local.iam.policy import Need, Policy
 
 _DATASTORE = "/google.datastore.v1.Datastore/"
 _ACCOUNT = "/serviceAccounts/"
-_TEST = "/google.cloud.tasks.v2.CloudTasks/TestIamPermissions"
+_TEST = ".CloudTasks/TestIamPermissions"
 
 Answer = Callable[[Any, Any], Awaitable[Any]]
 
@@ -41,7 +41,7 @@ class Enforcement(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         return grpc.unary_unary_rpc_method_handler(
-            self._tested if method == _TEST else self._checked(method, handler.unary_unary),
+            self._tested if method.endswith(_TEST) else self._checked(method, handler.unary_unary),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )

@@ -133,9 +133,16 @@ _TASKS: Mapping[str, Needs] = {
     "GetCmekConfig": _on("name", "cloudtasks.cmekConfig.get"),
     "UpdateCmekConfig": _on("cmek_config.name", "cloudtasks.cmekConfig.update"),
 }
-_STATISTICS_OF_QUEUES: Mapping[str, Needs] = {
-    name: _TASKS[name] for name in ("ListQueues", "GetQueue")
+# v2beta3 and v2beta2
+_OLDER_TASKS: Mapping[str, Needs] = {
+    name: needs
+    for name, needs in _TASKS.items()
+    if not name.startswith("Batch") and "Cmek" not in name
 }
+# Refused whoever calls, for there are no pull queues here.
+_PULL: Mapping[str, Needs] = dict.fromkeys(
+    ("LeaseTasks", "AcknowledgeTask", "RenewLease", "CancelLease"), lambda _request: iter(())
+)
 _JOBS: Mapping[str, Needs] = {
     "ListJobs": _on("parent", "cloudscheduler.jobs.list"),
     "GetJob": _on("name", "cloudscheduler.jobs.get"),
@@ -161,7 +168,8 @@ METHODS: Mapping[str, Needs] = {
     f"/{service}/{method}": needs
     for service, methods in (
         ("google.cloud.tasks.v2.CloudTasks", _TASKS),
-        ("google.cloud.tasks.v2beta3.CloudTasks", _STATISTICS_OF_QUEUES),
+        ("google.cloud.tasks.v2beta3.CloudTasks", _OLDER_TASKS),
+        ("google.cloud.tasks.v2beta2.CloudTasks", {**_OLDER_TASKS, **_PULL}),
         (
             "google.longrunning.Operations",
             {"GetOperation": _on("name", "cloudtasks.operations.get")},

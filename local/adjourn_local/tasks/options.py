@@ -18,6 +18,8 @@ class TasksOptions:
             says one hour in one place and 24 hours in another.
         queue_tombstone: How long the name of a deleted queue stays taken; documented as up to three
             days.
+        firebase_functions: Base URL of Firebase's Functions emulator, for the tasks of
+            firebase-admin.
         grace: Seconds that attempts in flight have to finish when the server stops.
     """
 
@@ -27,6 +29,7 @@ class TasksOptions:
     app_engine: Mapping[str, str] = field(default_factory=dict)
     tombstone: dt.timedelta = dt.timedelta(hours=1)
     queue_tombstone: dt.timedelta = dt.timedelta(days=3)
+    firebase_functions: str = "http://127.0.0.1:5001"
     grace: float = 1.0
 
 

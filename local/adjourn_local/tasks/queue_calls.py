@@ -1,6 +1,7 @@
 """The API methods for queues."""
 
 import logging
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -8,8 +9,9 @@ import grpc
 from google.cloud.tasks_v2.types import cloudtasks
 from google.cloud.tasks_v2.types import queue as queue_types
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
-from adjourn_local.http.resource_names import check_location, invalid
+from adjourn_local.http.resource_names import check_location, help_link, invalid
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.tasks import page_tokens
 from adjourn_local.tasks.dispatcher import Dispatcher
@@ -84,13 +86,10 @@ class QueueCalls:
 
     def create(self, request: Any) -> Any:
         """Serve CreateQueue."""
-        check_location(request.parent)
+        _check_parent(request.parent)
         location, _ = split_queue(request.queue.name)
         if location != request.parent:
-            raise invalid(
-                f"The queue name ('{request.queue.name}') must be in the request's parent "
-                f"('{request.parent}')."
-            )
+            raise invalid(f'"{request.queue.name}" must begin with "{request.parent}/queues/".')
         if request.queue.name in self._queues:
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "Queue already exists")
         self._check_room(request.queue.name)
@@ -111,7 +110,7 @@ class QueueCalls:
 
     def list(self, request: Any) -> Any:
         """Serve ListQueues."""
-        check_location(request.parent)
+        _check_parent(request.parent)
         matches = parse(request.filter)
         now = micros(self._clock.now())
         size = page_tokens.page_size(request.page_size, _MAX_PAGE)
@@ -174,6 +173,27 @@ class QueueCalls:
         self._queues[queue.name] = queue
         self._dispatcher.open(queue.name, settings_of(queue))
         return queue
+
+
+def _check_parent(parent: str) -> None:
+    """Refuse what is no location; what is no path at all, the service takes for a project."""
+    if parent and "/" not in parent:
+        text = f"Permission denied on resource project {parent}."
+        raise RpcError(grpc.StatusCode.PERMISSION_DENIED, text, *_denial(parent, text))
+    check_location(parent)
+
+
+def _denial(project: str, text: str) -> Iterator[Any]:
+    metadata = {
+        "consumer": f"projects/{project}",
+        "containerInfo": project,
+        "service": "cloudtasks.googleapis.com",
+    }
+    yield error_details_pb2.ErrorInfo(
+        reason="CONSUMER_INVALID", domain="googleapis.com", metadata=metadata
+    )
+    yield error_details_pb2.LocalizedMessage(locale="en-US", message=text)
+    yield help_link("Google developers console", "https://console.developers.google.com")
 
 
 def _changed(queue: Any, **fields: Any) -> Any:

@@ -17,7 +17,7 @@ from adjourn_local.database import log_trouble
 from adjourn_local.errors import StorageError
 from adjourn_local.http import rest, rpc
 from adjourn_local.http.sender import Sender
-from adjourn_local.tasks import buffer_task, cmek
+from adjourn_local.tasks import buffer_task, cmek, firebase, older_versions
 from adjourn_local.tasks.attempts import Watch
 from adjourn_local.tasks.counters import Counters
 from adjourn_local.tasks.dispatcher import Dispatcher
@@ -28,7 +28,7 @@ from adjourn_local.tasks.queue_statistics import QueueStatistics
 from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
 from adjourn_local.tasks.task_request import TaskRequestBuilder
-from adjourn_local.tasks.task_routes import BETA_RULES, RULES
+from adjourn_local.tasks.task_routes import RULES, older_rules
 from adjourn_local.tasks.task_store import TaskStore
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
@@ -37,7 +37,6 @@ from adjourn_local.tokens.bearer import Mint
 _log = logging.getLogger(__name__)
 
 _SERVICE = "google.cloud.tasks.v2.CloudTasks"
-_BETA_SERVICE = "google.cloud.tasks.v2beta3.CloudTasks"
 _LONGEST_DEADLINE = 30.0
 _SWEEP_EVERY = dt.timedelta(hours=1)
 
@@ -83,7 +82,7 @@ class TasksServer:
         """Return the services for a `grpc.aio` server on this server's event loop."""
         return [
             rpc.service(_SERVICE, self._methods(), longest_deadline=_LONGEST_DEADLINE),
-            rpc.service(_BETA_SERVICE, self._statistics.methods()),
+            *(rpc.service(name, methods) for name, methods in self._older_methods()),
             rpc.service("google.longrunning.Operations", self._operations()),
         ]
 
@@ -91,8 +90,13 @@ class TasksServer:
         """Return the same methods over HTTP and JSON."""
         return [
             *rest.routes({**self._methods(), **self._operations()}, RULES),
-            *rest.routes(self._statistics.methods(), BETA_RULES),
+            *(
+                route
+                for name, methods in self._older_methods()
+                for route in rest.routes(methods, older_rules(name.split(".")[3], methods))
+            ),
             *buffer_task.routes(self._queues, self._tasks),
+            *firebase.routes(self._queues, self._tasks, self._options.firebase_functions),
         ]
 
     def watch(self, watch: Watch) -> None:
@@ -179,6 +183,18 @@ class TasksServer:
             "GetCmekConfig": (cloudtasks.GetCmekConfigRequest.pb(), cmek.get),
             "UpdateCmekConfig": (cloudtasks.UpdateCmekConfigRequest.pb(), cmek.update),
         }
+
+    def _older_methods(self) -> list[tuple[str, rpc.Methods]]:
+        """Return the older services with their methods."""
+        beta3 = {
+            **older_versions.methods(older_versions.V2BETA3, self._methods()),
+            **self._statistics.methods(),
+        }
+        beta2 = older_versions.methods(older_versions.V2BETA2, beta3)
+        return [
+            (f"google.cloud.tasks.{version}.CloudTasks", methods)
+            for version, methods in (("v2beta3", beta3), ("v2beta2", beta2))
+        ]
 
     def _operations(self) -> rpc.Methods:
         return {"GetOperation": (operations_pb2.GetOperationRequest, self._tasks.operation)}

@@ -1,6 +1,7 @@
-"""The HTTP mapping of the methods of Cloud Tasks, of v2 and of what v2beta3 has beyond it."""
+"""The HTTP mapping of the methods of Cloud Tasks, of v2 and of the older versions."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 
 from adjourn_local.http.rest import Rule
 
@@ -33,7 +34,18 @@ RULES: Mapping[str, Rule] = {
     "GetOperation": Rule("GET", f"/v2/{{name={_LOCATION}/operations/*}}"),
 }
 
-BETA_RULES: Mapping[str, Rule] = {
-    "ListQueues": Rule("GET", f"/v2beta3/{{parent={_LOCATION}}}/queues"),
-    "GetQueue": Rule("GET", f"/v2beta3/{{name={_QUEUE}}}"),
+_PULL: Mapping[str, Rule] = {
+    "LeaseTasks": Rule("POST", f"/v2/{{parent={_QUEUE}}}/tasks:lease", "*"),
+    "AcknowledgeTask": Rule("POST", f"/v2/{{name={_TASK}}}:acknowledge", "*"),
+    "RenewLease": Rule("POST", f"/v2/{{name={_TASK}}}:renewLease", "*"),
+    "CancelLease": Rule("POST", f"/v2/{{name={_TASK}}}:cancelLease", "*"),
 }
+
+
+def older_rules(version: str, methods: Container[str]) -> Mapping[str, Rule]:
+    """Return the mapping of an older version: the same paths below its own name."""
+    return {
+        name: replace(rule, path=rule.path.replace("/v2/", f"/{version}/", 1))
+        for name, rule in {**RULES, **_PULL}.items()
+        if name in methods
+    }

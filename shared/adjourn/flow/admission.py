@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +18,8 @@ from adjourn.flow.combining import Combiner
 from adjourn.flow.guard import call_guard, time_of
 from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
-from adjourn.flow.session import Entry, Place, Session, Visit
+from adjourn.flow.session import Session
+from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
@@ -30,6 +32,9 @@ from adjourn.tasks.task import Task
 
 _PATIENCE = 5  # transactions that may lose to contention before a permit is left to its lease
 _COMMIT = dt.timedelta(seconds=10)
+# A call that comes after its slot may stay so long in its process for the next token of its rate.
+_STAY = dt.timedelta(seconds=3)
+_NOTHING = dt.timedelta()
 _RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
 # Of a flow that is not declared any more, whose calls still wait.
 _UNLIMITED = Flow(concurrency=1_000_000)
@@ -66,10 +71,10 @@ class Admission:
         """
         places = self._places(call, task)
         visit = self._visit(call)
-        entry = self._entry(places, visit)
+        entrance = self._entrance(places, visit)
+        entry, name = entrance.entry, call.envelope.task
         if entry in _RUNS:
-            return self._run(call, places, visit, run, has_waited=entry is Entry.RUNS_AFTER_WAIT)
-        name = call.envelope.task
+            return self._run(call, places, visit, run, entrance)
         if entry is Entry.WAITS:
             self.executor.resumption.on_resumed(call, self._next_task(call))
             event("flow.waiting", logging.INFO, f"{name} waits for its flow")
@@ -125,27 +130,42 @@ class Admission:
             holder=adapters.new_id(),
             resumed=envelope.resumed,
             # For the clocks of others, and for the time that the commit takes.
-            lease=self.longest(call) + SKEW + _COMMIT,
+            lease=self.longest(call) + SKEW + _COMMIT + _STAY,
             queue=call.delivery.queue or envelope.queue,
             parked=partial(self._parked, call),
+            patience=_STAY,
         )
 
-    def _entry(self, places: tuple[Place, ...], visit: Visit) -> Entry:
-        def work(session: Session) -> Entry:
+    def _entrance(self, places: tuple[Place, ...], visit: Visit) -> Entrance:
+        """Return what a call may do; when it may run, its time has come."""
+        clock = self._adapters.clock
+        for _ in range(_PATIENCE):
+            began = clock.now()
+            entrance = self._entered(places, visit)
+            if entrance.entry not in _RUNS:
+                return entrance
+            if entrance.at > (now := clock.now()):
+                self._adapters.wait(threading.Event(), (entrance.at - now).total_seconds())
+            now = clock.now()
+            is_in_time = entrance.deadline is None or now <= entrance.deadline
+            if entrance.at <= now and is_in_time and now - began <= _COMMIT + visit.patience:
+                return entrance
+            # Its token is lost; the next one is for now, or it waits in the line.
+            visit = replace(visit, patience=_NOTHING)
+        self._leave(places, visit, has_waited=False, is_over=False)
+        raise StoreError("A permit came so late that it was of no use any more.")
+
+    def _entered(self, places: tuple[Place, ...], visit: Visit) -> Entrance:
+        def work(session: Session) -> Entrance:
             return session.enter(visit)
 
-        clock = self._adapters.clock
-        began = clock.now()
         try:
-            entry: Entry = self._combined(places, work)
+            entrance: Entrance = self._combined(places, work)
         except (StoreError, EnqueueError):
             # It may have been written nevertheless, and would be in the way until its lease ends.
             self._leave(places, visit, has_waited=False, is_over=False)
             raise
-        if entry in _RUNS and clock.now() - began > _COMMIT:
-            self._leave(places, visit, has_waited=False, is_over=False)
-            raise StoreError("A permit came so late that the call might outlive it.")
-        return entry
+        return entrance
 
     def _run(
         self,
@@ -153,15 +173,15 @@ class Admission:
         places: tuple[Place, ...],
         visit: Visit,
         run: Callable[[Call], Outcome | None],
-        *,
-        has_waited: bool,
+        entrance: Entrance,
     ) -> Outcome | None:
-        is_over = False
+        is_over, has_waited = False, entrance.entry is Entry.RUNS_AFTER_WAIT
         try:
             outcome = run(call._replace(is_noted=has_waited))
             is_over = outcome in {Outcome.DONE, Outcome.DEAD}
         finally:
-            self._leave(places, visit, has_waited=has_waited, is_over=is_over)
+            if entrance.is_held or has_waited:
+                self._leave(places, visit, has_waited=has_waited, is_over=is_over)
         return outcome
 
     def _leave(
@@ -197,8 +217,8 @@ class Admission:
 
         session, results = self._adapters.store.transact(work)
         try:
-            for record in session.called.values():
-                self._create_task(record)
+            for call, record in session.called.items():
+                self._create_task(record, session.slots.get(call))
         except (EnqueueError, StoreError, DecodeError) as error:
             _tell(error)  # the guard tries it again
         for number in session.guards:
@@ -236,10 +256,10 @@ class Admission:
         waiting = self._waiting(call)
         return self._adapters.queue.full_name(waiting.queue, waiting.resumed_name)
 
-    def _create_task(self, record: CallRecord) -> None:
+    def _create_task(self, record: CallRecord, slot: dt.datetime | None = None) -> None:
         """Create the next task of a call that was called; again is harmless, by its name."""
-        envelope = self._read(record)
-        replace(self.executor.enqueuer, codec=VERBATIM).resume(envelope, self._adapters.clock.now())
+        at = slot or self._adapters.clock.now()
+        replace(self.executor.enqueuer, codec=VERBATIM).resume(self._read(record), at)
 
     def _read(self, record: CallRecord) -> Envelope:
         body, sealer = record.parked, self._adapters.sealer

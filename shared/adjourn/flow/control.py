@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from adjourn.error_text import nearest
 from adjourn.errors import UnknownNameError
 from adjourn.flow.guard import call_guard
-from adjourn.flow.limits import check_count
+from adjourn.flow.limits import check_limits
 from adjourn.flow.records import KIND, UNINDEXED, FlowRecord, read_record, record_key
 from adjourn.ports import Adapters, Record, Transaction
 from adjourn.settings import Settings
@@ -25,6 +25,8 @@ class FlowView:
         waiting: How many calls wait.
         limits: The limits at its latest change, as text; empty for the flow as a whole.
         concurrency: The limit that was set here live; None if none was.
+        rate: The rate that was set here live; empty if none was.
+        burst: Its burst; None for that of the rate.
         is_paused: Whether it was paused here.
         running_calls: Ids of the calls that hold a permit.
         waiting_calls: Ids of the calls that wait, the next one first; a hundred or so.
@@ -36,6 +38,8 @@ class FlowView:
     waiting: int
     limits: str
     concurrency: int | None
+    rate: str
+    burst: int | None
     is_paused: bool
     running_calls: tuple[str, ...]
     waiting_calls: tuple[str, ...]
@@ -95,24 +99,37 @@ class Flows:
         self._change(flow, key, lambda record: record._replace(is_paused=False))
         self._call(flow, key)
 
-    def limit(self, flow: str, key: str | None = None, *, concurrency: int | None) -> None:
-        """Change how many calls with the same key may run at the same time.
+    def limit(
+        self,
+        flow: str,
+        key: str | None = None,
+        *,
+        concurrency: int | None = None,
+        rate: str = "",
+        burst: int | None = None,
+    ) -> None:
+        """Set the limits of a key or of a flow; what is left out is as declared.
 
-        Those that run go on when it is lowered.
+        Those that run go on when a limit is lowered.
 
         Args:
             flow: Name of the flow.
             key: A key; None for all keys of the flow.
-            concurrency: The limit; None for the declared one.
+            concurrency: How many calls with the same key may run at the same time.
+            rate: How many may begin in which time, such as "10/s".
+            burst: How many may begin at once; as many as in the text of the rate if None.
 
         Raises:
-            DeclarationError: It is not a whole number from 1.
+            DeclarationError: A limit is wrong; the message says the fix.
             UnknownNameError: Nothing is known of such a flow.
             EnqueueError: Those who wait could not be called; repeat it.
         """
-        if concurrency is not None:
-            check_count("concurrency", concurrency)
-        self._change(flow, key, lambda record: record._replace(concurrency=concurrency))
+        check_limits(concurrency, rate, burst)
+
+        def change(record: FlowRecord) -> FlowRecord:
+            return record._replace(concurrency=concurrency, rate=rate, burst=burst)
+
+        self._change(flow, key, change)
         self._call(flow, key)
 
     def _check(self, flow: str) -> None:
@@ -161,6 +178,8 @@ def _view(record: FlowRecord) -> FlowView:
         waiting=state.length,
         limits=record.limits,
         concurrency=record.concurrency,
+        rate=record.rate,
+        burst=record.burst,
         is_paused=record.is_paused,
         running_calls=tuple(each.call.id for each in state.permits),
         waiting_calls=tuple(call.id for call in state.waiting),

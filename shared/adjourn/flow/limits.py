@@ -9,6 +9,7 @@ from inspect import BoundArguments, signature
 from typing import Any
 
 from adjourn.errors import DeclarationError, EncodeError
+from adjourn.flow.rates import rate_of
 from adjourn.names import digest_of
 from adjourn.serialization.canonical import canonical
 from adjourn.serialization.codec import Codec
@@ -30,6 +31,9 @@ class Flow:
             the arguments of the call and returns what tells them apart. None for one limit over
             all calls.
         concurrency: How many calls with the same key may run at the same time.
+        rate: How many may begin in a second, minute, hour or day, such as "10/s" or "600/m".
+        burst: How many may begin at once when none has begun for long; as many as in the text of
+            the rate if None. In no window of W seconds begin more than burst + rate * W.
         name: Name of the limit, which stays when the task is renamed; tasks that name the same
             share it. The name of the task if empty.
 
@@ -39,6 +43,8 @@ class Flow:
 
     key: str | Callable[..., object] | None = None
     concurrency: int | None = None
+    rate: str = ""
+    burst: int | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -48,9 +54,11 @@ class Flow:
                 f"Flow(key={self.key!r:.80}) must be the name of an argument or a function;"
                 " leave it out for one limit over all calls."
             )
-        if self.concurrency is None:
-            raise DeclarationError("A Flow needs a limit: write Flow(concurrency=2).")
-        check_count("concurrency", self.concurrency)
+        if self.concurrency is None and not self.rate:
+            raise DeclarationError(
+                'A Flow needs a limit: write Flow(concurrency=2) or Flow(rate="10/s").'
+            )
+        check_limits(self.concurrency, self.rate, self.burst)
         if not _is_name(self.name):
             raise DeclarationError(
                 f"Flow(name={self.name!r:.80}) must be a str of up to 400 letters."
@@ -59,7 +67,7 @@ class Flow:
     @property
     def limits(self) -> tuple[object, ...]:
         """What it allows."""
-        return (self.concurrency,)
+        return (self.concurrency, self.rate, self.burst)
 
     def key_of(self, task: str, arguments: BoundArguments, codec: Codec) -> str:
         """Return the key of a call as text.
@@ -85,6 +93,22 @@ def _is_key(value: object) -> bool:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_NAME
+
+
+def check_limits(concurrency: object, rate: str, burst: object) -> None:
+    """Refuse wrong limits.
+
+    Raises:
+        DeclarationError: There is one; the message says the fix.
+    """
+    if concurrency is not None:
+        check_count("concurrency", concurrency)
+    if rate:
+        rate_of(rate)
+    if burst is not None:
+        check_count("burst", burst)
+        if not rate:
+            raise DeclarationError('burst needs a rate, such as rate="10/s".')
 
 
 def check_count(name: str, value: object) -> None:

@@ -19,6 +19,13 @@ Nothing here reads a clock or a store. A call is in one of these states, for eac
   lost or delivered twice can make a key slower, never faster.
 * Nobody overtakes: a call enters only if nobody waits. One that has waited before, and was called
   too late or has to wait for another flow now, stands in front.
+* A flow with a rate has a token bucket, kept as the time at which it is full again (`free_at`, the
+  generic cell rate algorithm). A token is leased for a time, its *slot*, and a call begins between
+  its slot and `slack` after it, or needs another token. The bucket is smaller by what may begin so
+  late, so that in no window of any length W begin more than burst + rate * W calls.
+* Calls that wait for a rate are called in blocks, each for its own slot; the guard comes for the
+  next block. One that arrives after its slot waits in its process for the next token, if that is
+  soon.
 * The line is kept in pages, so that a record stays small however many wait: the first part is in
   the record, further pages have records of their own and are moved there as it empties.
 """
@@ -30,6 +37,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from adjourn.flow.rates import Limit
 from adjourn.names import CallIdentity
 
 PAGE = 100
@@ -37,23 +45,30 @@ PAGE = 100
 ARRIVAL = dt.timedelta(minutes=2)
 # At least so often a guard looks after a line, while somebody waits in it.
 ROUND = dt.timedelta(minutes=2)
+# Tokens are leased so far ahead, and the guard comes so long before the next block.
+BLOCK = dt.timedelta(seconds=2)
+LEAD = dt.timedelta(seconds=1)
 _MARGIN = dt.timedelta(seconds=1)
 # A guard that is so late is taken for lost.
 _LATE = dt.timedelta(minutes=1)
+_NOTHING = dt.timedelta()
+_UNLIMITED = 1_000_000
 
 Page = tuple[CallIdentity, ...]
 
 
-class Limit(NamedTuple):
-    """What a flow allows for a key at present.
+class Start(NamedTuple):
+    """When a call may begin.
 
     Attributes:
-        concurrency: How many calls may run at the same time.
-        is_paused: Whether none may begin.
+        at: Not before this time.
+        is_leased: Whether its token was leased when it was called.
+        deadline: Not after this time; None if its flow has no rate.
     """
 
-    concurrency: int
-    is_paused: bool = False
+    at: dt.datetime
+    is_leased: bool = False
+    deadline: dt.datetime | None = None
 
 
 class Permit(NamedTuple):
@@ -63,11 +78,13 @@ class Permit(NamedTuple):
         call: The call.
         until: When it ends by itself.
         holder: Id of the delivery that runs the call; empty until its task has arrived.
+        slot: The time for which it has a token; None without one.
     """
 
     call: CallIdentity
     until: dt.datetime
     holder: str = ""
+    slot: dt.datetime | None = None
 
 
 class FlowState(NamedTuple):
@@ -81,6 +98,7 @@ class FlowState(NamedTuple):
         next_page: Number of the page that would be added next.
         pages: The pages that were read or changed; an empty one is to be removed.
         guard_at: When the guard comes; None if none was called.
+        free_at: When the token bucket is full again; None if it is.
     """
 
     permits: tuple[Permit, ...] = ()
@@ -90,6 +108,7 @@ class FlowState(NamedTuple):
     next_page: int = 0
     pages: Mapping[int, Page] = MappingProxyType({})
     guard_at: dt.datetime | None = None
+    free_at: dt.datetime | None = None
 
     def needed_pages(self) -> Collection[int]:
         """Return the numbers of the pages to be read before anything is decided."""
@@ -101,15 +120,58 @@ class FlowState(NamedTuple):
 
     def room(self, limit: Limit) -> int:
         """Return how many more may begin."""
-        return 0 if limit.is_paused else max(0, limit.concurrency - len(self.permits))
+        most = _UNLIMITED if limit.concurrency is None else limit.concurrency
+        return 0 if limit.is_paused else max(0, most - len(self.permits))
+
+    def slot(self, limit: Limit, now: dt.datetime) -> dt.datetime:
+        """Return the time of the next token."""
+        if limit.interval is None or self.free_at is None:
+            return now
+        return max(now, self.free_at - limit.tolerance)
+
+    def spent(self, limit: Limit, slot: dt.datetime) -> FlowState:
+        """Return the state without the token of a time."""
+        if limit.interval is None:
+            return self
+        return self._replace(free_at=max(self.free_at or slot, slot) + limit.spacing)
 
     def is_open_to(self, call: CallIdentity, limit: Limit, *, has_waited: bool) -> bool:
-        """Whether a call may run now."""
-        if limit.is_paused:
-            return False
+        """Whether a call may run, as far as those who run and those who wait are concerned."""
         if self.permit_of(call):
-            return len(self.permits) <= limit.concurrency
+            return self.left(call).room(limit) > 0
         return self.room(limit) > 0 and (has_waited or not self.length)
+
+    def start(
+        self,
+        call: CallIdentity,
+        limit: Limit,
+        now: dt.datetime,
+        *,
+        has_waited: bool,
+        patience: dt.timedelta = _NOTHING,
+        uses_lease: bool = True,
+    ) -> Start | None:
+        """Return when a call may begin; None if it has to wait in the line.
+
+        Args:
+            call: The call.
+            limit: What is allowed.
+            now: The present.
+            has_waited: Whether it has waited before.
+            patience: How long one that has waited may stay for the next token.
+            uses_lease: Whether the token may be used that was leased when it was called.
+        """
+        if not self.is_open_to(call, limit, has_waited=has_waited):
+            return None
+        if limit.interval is None:
+            return Start(now)
+        longest = now + (patience if has_waited else _NOTHING)
+        permit = self.permit_of(call)
+        if uses_lease and permit and permit.slot and now <= permit.slot + limit.slack:
+            at = max(now, permit.slot)
+            return Start(at, True, permit.slot + limit.slack) if at <= longest else None  # noqa: FBT003
+        at = self.slot(limit, now)
+        return Start(at, deadline=at + limit.slack) if at <= longest else None
 
     def entered(self, permit: Permit) -> FlowState:
         """Return the state when a call runs."""
@@ -172,19 +234,24 @@ class FlowState(NamedTuple):
             is_open: Whether a call still waits; one that was cancelled is left out.
         """
         state, called = self, []
-        while state.room(limit) and (state := state._with_head()).waiting:
+        while state._has_room(limit, now) and (state := state._with_head()).waiting:
             call = state.waiting[0]
             state = state._replace(waiting=state.waiting[1:], length=state.length - 1)
             if is_open(call):
                 called.append(call)
-                state = state.entered(Permit(call, now + ARRIVAL))
+                slot = state.slot(limit, now)
+                permit = Permit(call, slot + ARRIVAL, slot=slot if limit.interval else None)
+                state = state.entered(permit).spent(limit, slot)
         is_empty = not state.waiting and state.first_page == state.next_page
         return (state._replace(length=0) if is_empty else state), called
 
-    def is_unread(self, limit: Limit) -> bool:
+    def is_unread(self, limit: Limit, now: dt.datetime) -> bool:
         """Whether permits are free for calls on a page that was not read."""
         is_behind = not self.waiting and self.first_page < self.next_page
-        return is_behind and self.room(limit) > 0
+        return is_behind and self._has_room(limit, now)
+
+    def _has_room(self, limit: Limit, now: dt.datetime) -> bool:
+        return self.room(limit) > 0 and self.slot(limit, now) <= now + BLOCK
 
     def _with_head(self) -> FlowState:
         """Return the state with the first of the further pages in front, if nothing is there."""
@@ -197,15 +264,24 @@ class FlowState(NamedTuple):
             first_page=number + 1,
         )
 
-    def guarded(self, now: dt.datetime) -> FlowState:
+    def guarded(self, limit: Limit, now: dt.datetime) -> FlowState:
         """Return the state with a time at which a guard has to come, if one is needed.
 
         None is needed where nobody waits and nobody was called. Where somebody waits and nobody has
         a permit, as in a pause, whoever changes that looks after the line.
         """
-        is_needed = self.length or any(not each.holder for each in self.permits)
+        next_block = self._next_block(limit, now)
         has_guard = self.guard_at is not None and self.guard_at + _LATE > now
-        if not is_needed or not self.permits or has_guard:
+        if self.guard_at and has_guard and not (next_block and next_block + LEAD < self.guard_at):
             return self
-        first = min(each.until for each in self.permits)
-        return self._replace(guard_at=max(now, min(first, now + ROUND)) + _MARGIN)
+        times = [] if next_block is None else [next_block]
+        if self.permits and (self.length or any(not each.holder for each in self.permits)):
+            first = min(each.until for each in self.permits)
+            times.append(max(now, min(first, now + ROUND)) + _MARGIN)
+        return self._replace(guard_at=min(times)) if times else self
+
+    def _next_block(self, limit: Limit, now: dt.datetime) -> dt.datetime | None:
+        """Return when those who wait for a rate alone are to be called."""
+        if not self.length or limit.interval is None or not self.room(limit):
+            return None
+        return max(now, self.slot(limit, now) - LEAD)

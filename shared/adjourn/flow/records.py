@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from adjourn.flow.limits import Flow
 from adjourn.flow.pages import read_calls
-from adjourn.flow.permits import FlowState, Limit, Permit
+from adjourn.flow.permits import FlowState, Permit
+from adjourn.flow.rates import Limit, rate_of
 from adjourn.names import CallIdentity, digest_of
 from adjourn.ports import Record, RecordKey
 
@@ -20,6 +21,8 @@ UNINDEXED = (
     "content",
     "limits",
     "concurrency",
+    "rate",
+    "burst",
     "is_paused",
     "waiting",
     "running",
@@ -40,6 +43,8 @@ class FlowRecord(NamedTuple):
         state: Who runs and who waits.
         queue: Short name of the queue of those who wait.
         concurrency: The limit that was set live; None for the declared one.
+        rate: The rate that was set live, such as "10/s"; empty for the declared one.
+        burst: Its burst; None for that of the rate.
         is_paused: Whether no call may begin.
         limits: The limits at the latest change, for those who look at it.
     """
@@ -51,6 +56,8 @@ class FlowRecord(NamedTuple):
     concurrency: int | None = None
     is_paused: bool = False
     limits: str = ""
+    rate: str = ""
+    burst: int | None = None
 
     @property
     def name(self) -> str:
@@ -60,7 +67,7 @@ class FlowRecord(NamedTuple):
     @property
     def is_pinned(self) -> bool:
         """Whether somebody has decided something that lasts."""
-        return self.is_paused or self.concurrency is not None
+        return self.is_paused or self.concurrency is not None or bool(self.rate)
 
     def limit(self, declared: Flow, whole: FlowRecord) -> Limit:
         """Return what is allowed for this key at present.
@@ -70,8 +77,16 @@ class FlowRecord(NamedTuple):
             whole: The record of the flow as a whole.
         """
         found = (self.concurrency, whole.concurrency, declared.concurrency)
-        concurrency = next(each for each in found if each is not None)
-        return Limit(concurrency, is_paused=self.is_paused or whole.is_paused)
+        concurrency = next((each for each in found if each is not None), None)
+        by_rate = (self, whole, declared)
+        rate, burst = next(((each.rate, each.burst) for each in by_rate if each.rate), ("", None))
+        interval = rate_of(rate) if rate else None
+        return Limit(
+            concurrency,
+            is_paused=self.is_paused or whole.is_paused,
+            interval=interval and interval.each,
+            burst=1 if interval is None else burst or interval.calls,
+        )
 
     def expires_at(self, now: dt.datetime) -> dt.datetime:
         """Return when the record may be removed; it changes once a day, since it is indexed."""
@@ -82,18 +97,22 @@ class FlowRecord(NamedTuple):
         """Return what is stored."""
         state = self.state
         content = {
-            "permits": [[*each.call, _micros(each.until), each.holder] for each in state.permits],
+            "permits": [_permit(each) for each in state.permits],
             "waiting": state.waiting,
             "first_page": state.first_page,
             "next_page": state.next_page,
             "guard_at": state.guard_at and _micros(state.guard_at),
         }
+        if state.free_at:
+            content["free_at"] = _micros(state.free_at)
         return {
             "flow": self.flow,
             "key": self.key,
             "queue": self.queue,
             "concurrency": self.concurrency,
             "is_paused": self.is_paused,
+            "rate": self.rate,
+            "burst": self.burst,
             "limits": self.limits,
             "running": len(state.permits),
             "waiting": state.length,
@@ -115,14 +134,15 @@ def read_record(flow: str, key: str | None, record: Record | None) -> FlowRecord
     guard_at = content["guard_at"]
     state = FlowState(
         permits=tuple(
-            Permit(CallIdentity(call, fingerprint), _time(until), holder)
-            for call, fingerprint, until, holder in content["permits"]
+            Permit(CallIdentity(call, fingerprint), _time(until), holder, *map(_time, slot))
+            for call, fingerprint, until, holder, *slot in content["permits"]
         ),
         waiting=read_calls(content["waiting"]),
         length=_int(record["waiting"]) or 0,
         first_page=content["first_page"],
         next_page=content["next_page"],
         guard_at=None if guard_at is None else _time(guard_at),
+        free_at=_time(content["free_at"]) if "free_at" in content else None,
     )
     return FlowRecord(
         flow=flow,
@@ -132,7 +152,14 @@ def read_record(flow: str, key: str | None, record: Record | None) -> FlowRecord
         concurrency=_int(record["concurrency"]),
         is_paused=bool(record["is_paused"]),
         limits=str(record["limits"]),
+        rate=str(record.get("rate", "")),
+        burst=_int(record.get("burst")),
     )
+
+
+def _permit(permit: Permit) -> list[object]:
+    slot = [] if permit.slot is None else [_micros(permit.slot)]
+    return [*permit.call, _micros(permit.until), permit.holder, *slot]
 
 
 def _int(value: object) -> int | None:

@@ -4,62 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple
 
-from adjourn.flow.limits import Flow
 from adjourn.flow.pages import page_key, page_record, read_page
-from adjourn.flow.permits import FlowState, Limit, Permit
+from adjourn.flow.permits import FlowState, Permit, Start
+from adjourn.flow.rates import Limit
 from adjourn.flow.records import UNINDEXED, read_record, record_key
+from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey, Transaction
 from adjourn.state.call_records import CallRecord, own_record, put_record
-
-
-class Place(NamedTuple):
-    """A flow and a key: where a call runs or waits.
-
-    Attributes:
-        name: Name of the flow.
-        key: The key.
-        flow: The flow as declared.
-    """
-
-    name: str
-    key: str
-    flow: Flow
-
-
-class Entry(Enum):
-    """What a delivered call may do."""
-
-    RUNS = auto()
-    RUNS_AFTER_WAIT = auto()
-    WAITS = auto()
-    BUSY = auto()  # another delivery of it runs, or has died and still has its permit
-    OVER = auto()  # it has ended, was cancelled, or goes on as another task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Visit:
-    """A delivery of a call that wants to run.
-
-    Attributes:
-        call: The call.
-        holder: Id of the delivery.
-        resumed: How often the call was enqueued again before this task.
-        lease: How long its permit lasts if it is not given back.
-        queue: Short name of its queue.
-        parked: Returns its record if it has to wait, from its present one.
-    """
-
-    call: CallIdentity
-    holder: str
-    resumed: int
-    lease: dt.timedelta
-    queue: str
-    parked: Callable[[CallRecord], CallRecord]
 
 
 class Session:
@@ -73,6 +26,7 @@ class Session:
 
     Attributes:
         called: The calls whose tasks are to be created after the commit, with their records.
+        slots: The times for which they are called, if not for now.
         guards: The places, by index, to which a guard is to be called after the commit.
     """
 
@@ -84,6 +38,7 @@ class Session:
         is_expired: Callable[[CallRecord], bool],
     ) -> None:
         self.called: dict[CallIdentity, CallRecord] = {}
+        self.slots: dict[CallIdentity, dt.datetime] = {}
         self.guards: set[int] = set()
         self._transaction = transaction
         self._now = now
@@ -106,29 +61,71 @@ class Session:
             self._change(number, record.state.swept(now))
             self._read_pages(number)
 
-    def enter(self, visit: Visit) -> Entry:
+    def enter(self, visit: Visit) -> Entrance:
         """Let a call run if all of its flows do; else let it wait for the first that does not."""
         call, record = visit.call, self._call(visit.call)
         if record is not None and (not record.is_open or record.resumed > visit.resumed):
-            # If it waits, its former task may have come here because its answer was lost.
             if not record.is_open:
                 for number, each in enumerate(self.records):
                     self._change(number, each.state.left(call, ""))
+            # If it waits, its former task may have come here because its answer was lost.
             self.guards |= {n for n, each in enumerate(self.records) if each.state.guard_at}
-            return Entry.OVER
-        states = [each.state for each in self.records]
-        holders = {each.permit_of(call) for each in states} - {None}
-        if any(each and each.holder not in {"", visit.holder} for each in holders):
-            return Entry.BUSY
+            return Entrance(Entry.OVER, self._now)
+        permits = [each.state.permit_of(call) for each in self.records]
+        if any(each and each.holder not in {"", visit.holder} for each in permits):
+            return Entrance(Entry.BUSY, self._now)
         has_waited = record is not None and bool(record.parked)
-        for number, (state, limit) in enumerate(zip(states, self._limits, strict=True)):
-            if not state.is_open_to(call, limit, has_waited=has_waited):
-                self._park(number, visit, record or CallRecord(), in_front=has_waited)
-                return Entry.WAITS
-        permit = Permit(call, self._now + visit.lease, visit.holder)
-        for number, state in enumerate(states):
-            self._change(number, state.entered(permit))
-        return Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
+        plan = self._plan(visit, has_waited=has_waited or any(permits))
+        if None in plan:
+            is_first = has_waited or any(permits)
+            self._park(plan.index(None), visit, record or CallRecord(), in_front=is_first)
+            return Entrance(Entry.WAITS, self._now)
+        entry = Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
+        return self._begin(visit, entry, [start for start in plan if start])
+
+    def _plan(self, visit: Visit, *, has_waited: bool) -> Sequence[Start | None]:
+        """Return for each flow when the call may begin, None if not now."""
+        ignored: set[int] = set()
+        while True:
+            plan = [
+                record.state.start(
+                    visit.call,
+                    limit,
+                    self._now,
+                    has_waited=has_waited,
+                    patience=visit.patience,
+                    uses_lease=number not in ignored,
+                )
+                for number, (record, limit) in enumerate(
+                    zip(self.records, self._limits, strict=True)
+                )
+            ]
+            at = max((each.at for each in plan if each), default=self._now)
+            # A token that was leased for one flow may not last until the others let the call begin.
+            late = {
+                number
+                for number, each in enumerate(plan)
+                if each and each.is_leased and each.deadline and each.deadline < at
+            }
+            if not late:
+                return plan
+            ignored |= late
+
+    def _begin(self, visit: Visit, entry: Entry, plan: Sequence[Start]) -> Entrance:
+        at = max(each.at for each in plan)
+        deadlines = []
+        permit = Permit(visit.call, at + visit.lease, visit.holder)
+        for number, (start, limit) in enumerate(zip(plan, self._limits, strict=True)):
+            state = self.records[number].state
+            if start.is_leased and start.deadline:
+                deadlines.append(start.deadline)
+            elif limit.interval is not None:
+                state = state.spent(limit, at)
+                deadlines.append(at + limit.slack)
+            is_held = limit.concurrency is not None
+            self._change(number, state.entered(permit) if is_held else state.left(visit.call))
+        is_held = any(limit.concurrency is not None for limit in self._limits)
+        return Entrance(entry, at, min(deadlines, default=None), is_held)
 
     def _park(self, number: int, visit: Visit, record: CallRecord, *, in_front: bool) -> None:
         for each, found in enumerate(self.records):
@@ -148,7 +145,11 @@ class Session:
             is_over: Whether the call has ended.
         """
         states = [each.state for each in self.records]
-        held = [each.permit_of(call) for each in states]
+        held = [
+            each.permit_of(call)
+            for each, limit in zip(states, self._limits, strict=True)
+            if limit.concurrency is not None
+        ]
         for number, state in enumerate(states):
             self._change(number, state.left(call, holder))
         is_held = all(each is not None and each.holder == holder for each in held)
@@ -175,7 +176,7 @@ class Session:
         for number, limit in enumerate(self._limits):
             self._fill(number, limit)
             state = self.records[number].state
-            guarded = state.guarded(self._now)
+            guarded = state.guarded(limit, self._now)
             if guarded.guard_at != state.guard_at:
                 self.guards.add(number)
                 self._change(number, guarded)
@@ -186,7 +187,8 @@ class Session:
             state, called = self.records[number].state.granted(limit, self._now, self._still_waits)
             self._change(number, state)
             self.called |= {each: record for each in called if (record := self._call(each))}
-            if not state.is_unread(limit):
+            self.slots |= {each: slot for each in called if (slot := _slot(state, each))}
+            if not state.is_unread(limit, self._now):
                 return
             self._read_pages(number)
 
@@ -211,7 +213,7 @@ class Session:
         if _stored(record.state) != _stored(before.state):
             self._transaction.put(
                 record_key(record.flow, record.key),
-                record._replace(limits=f"concurrency={limit.concurrency}").record(self._now),
+                record._replace(limits=_text(limit)).record(self._now),
                 unindexed=UNINDEXED,
             )
 
@@ -243,3 +245,17 @@ class Session:
 
 def _stored(state: FlowState) -> FlowState:
     return state._replace(pages={})
+
+
+def _slot(state: FlowState, call: CallIdentity) -> dt.datetime | None:
+    permit = state.permit_of(call)
+    return permit and permit.slot
+
+
+def _text(limit: Limit) -> str:
+    """Return limits for those who look at them."""
+    parts = [] if limit.concurrency is None else [f"concurrency={limit.concurrency}"]
+    if limit.interval is not None:
+        per_second = dt.timedelta(seconds=1) / limit.interval
+        parts.append(f"rate={per_second:.4g}/s burst={limit.burst}")
+    return " ".join(parts)

@@ -141,7 +141,9 @@ class RunStep:
         token = self.run.token
 
         def renew(found: Run) -> Run | None:
-            return found._replace(lease_until=until) if found.token == token else None
+            # What was written may be there although that seemed to fail.
+            is_to_do = found.token == token and found.lease_until != until
+            return found._replace(lease_until=until) if is_to_do else None
 
         return self.runs.update(self.run.id, renew) is not None
 

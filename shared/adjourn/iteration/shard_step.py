@@ -147,7 +147,7 @@ class ShardStep:
         until = now + self.shard.lease(self.iteration.lease_seconds)
         before = self.shard
         if shard.place != before.place:
-            shard = shard.progressed(now)._replace(suspect=shard.suspect, suspected=shard.suspected)
+            shard = shard.progressed(now)
         if not self._write(shard._replace(lease_until=until, updated_at=now)):
             return False
         self._discard_replaced(before)

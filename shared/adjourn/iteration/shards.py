@@ -83,7 +83,8 @@ class Shard(NamedTuple):
             that they were in failed.
         careful: How many entities from the position on are handled one by one, with the position
             saved before each, because steps died here.
-        suspect: The entity that is being handled in that way, encoded.
+        suspect: The entity that is or was being handled in that way, encoded.
+        is_handling: Whether the step that has the lease has come to the suspect.
         suspected: How many steps in a row died while they handled it. After some of them, it goes
             to `handle_error`: a single one may have died for another reason.
         deaths: How many leases in a row expired without progress: the process died, ran out of
@@ -119,6 +120,7 @@ class Shard(NamedTuple):
     singly: int = 0
     careful: int = 0
     suspect: bytes = b""
+    is_handling: bool = False
     suspected: int = 0
     deaths: int = 0
     refusals: int = 0
@@ -169,9 +171,7 @@ class Shard(NamedTuple):
         the time, unless the class says how long it takes, and becomes careful after some of them.
         """
         shard = self._replace(token=self.token + 1, seconds=step_seconds or self.seconds)
-        if self.lease_until is None:
-            shard = shard._replace(suspect=b"", suspected=0)
-        else:
+        if self.lease_until is not None:
             shard = _after_death(shard)
             if step_seconds is None:
                 shard = shard._replace(seconds=max(_LEAST_SECONDS, shard.seconds / 2))
@@ -179,8 +179,7 @@ class Shard(NamedTuple):
 
     def progressed(self, now: dt.datetime) -> Shard:
         """Return the shard after entities were handled."""
-        unsuspected = self._replace(suspect=b"", suspected=0, deaths=0, refusals=0)
-        return unsuspected._replace(progressed_at=now, updated_at=now)
+        return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0)
 
     def interrupted(
         self, before: Shard, now: dt.datetime, error: str, *, is_refusal: bool
@@ -213,8 +212,9 @@ class Shard(NamedTuple):
         return released._replace(step=self.step + 1, seconds=seconds)
 
     def released(self, now: dt.datetime) -> Shard:
-        """Return the shard without a lease."""
-        return self._replace(lease_until=None, updated_at=now)
+        """Return the shard without a lease, and so without a suspect."""
+        unsuspected = self._replace(suspect=b"", is_handling=False, suspected=0)
+        return unsuspected._replace(lease_until=None, updated_at=now)
 
     def record(self) -> Record:
         """Return what is stored."""
@@ -238,7 +238,8 @@ def _after_death(shard: Shard) -> Shard:
     times = "once" if deaths == 1 else f"{deaths} times in a row"
     return shard._replace(
         deaths=deaths,
-        suspected=shard.suspected + bool(shard.suspect),
+        is_handling=False,
+        suspected=shard.suspected + shard.is_handling,
         careful=_CAREFUL if deaths == _DEATHS_BEFORE_CARE else shard.careful,
         error=f"A step died or was cut off {times}, with no progress",
     )

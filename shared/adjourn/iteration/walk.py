@@ -101,6 +101,7 @@ class Walk:
             singly=self._place.singly,
             careful=self._place.careful,
             suspect=self._suspect,
+            is_handling=bool(self._suspect),
             suspected=self._suspected,
             retries=self.codec.dumps(retries),
             errors=self._errors.count,

@@ -7,9 +7,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adjourn.errors import UnknownNameError
+from adjourn_local.clients.stack_control import INDEXES_PATH
 from adjourn_local.console.actions import Action, perform
 from adjourn_local.console.entities import address, edited, properties
 from adjourn_local.console.rendering import PREFIX, Site, site_of
+from adjourn_local.datastore.composite_indexes import CompositeIndex
+from adjourn_local.datastore.needed_indexes import terraform
 
 TITLE = "Datastore"
 PATH = "/datastore"
@@ -46,8 +49,16 @@ def _list(request: Request) -> Response:
             for each in (page.rows if page else ())
         ],
         "next": page.next if page else None,
+        "indexes": _indexes(site) if kind is None else "",
     }
     return site.render(request, "datastore.html", context)
+
+
+def _indexes(site: Site) -> str:
+    """Return the composite indexes that queries have needed, as Terraform text; "" for none."""
+    control = site.deployment.control
+    needed = control.ask(INDEXES_PATH)["needed"] if control else []
+    return terraform(map(CompositeIndex.read, needed)) if needed else ""
 
 
 def _entity(request: Request) -> Response:

@@ -1,6 +1,7 @@
 """The page of dead letters: what was given up, in groups, to be replayed, edited or discarded."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ from adjourn.execution.stored_letters import letter_of
 from adjourn_local.clients.call_text import call_lines
 from adjourn_local.console import edited_calls, letter_groups
 from adjourn_local.console.actions import Action, perform
-from adjourn_local.console.records import Page
+from adjourn_local.console.letter_groups import GroupPage
+from adjourn_local.console.records import Page, Records
 from adjourn_local.console.rendering import PREFIX, site_of
 from adjourn_local.errors import UsageError
 
@@ -72,15 +74,24 @@ def _list(request: Request) -> Response:
 def _overview(request: Request) -> Mapping[str, object]:
     """Return the numbers by task and by group, which lists of letters do without."""
     records = site_of(request).deployment.records
-    names = records.values(KIND, "task")
-    counts = records.together(lambda name: records.count(KIND, {"task": name}), names)
-    tasks = [TaskLetters(*each) for each in zip(names, counts, strict=True)]
     found = letter_groups.find(records, request.query_params.get("groups_after", ""))
     return {
-        "tasks": sorted(tasks, key=lambda each: -each.count),
+        "tasks": sorted(_tasks(records, found), key=lambda each: -each.count),
         "groups": found.groups,
         "next": found.next,
     }
+
+
+def _tasks(records: Records, found: GroupPage) -> Sequence[TaskLetters]:
+    """Return the tasks with their numbers; those of the groups where all letters are in them."""
+    sums: Counter[str] = Counter()
+    for group in found.groups:
+        sums[group.last.task] += group.count
+    if sums.total() != records.count(KIND):
+        names = records.values(KIND, "task")
+        counts = records.together(lambda name: records.count(KIND, {"task": name}), names)
+        sums = Counter(dict(zip(names, counts, strict=True)))
+    return [TaskLetters(*each) for each in sums.items()]
 
 
 def _page(request: Request, task: str | None, group: str | None) -> Page:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from adjourn.flow import permits
-from adjourn.flow.permits import ARRIVAL, ROUND, FlowState, Limit, Permit
+from adjourn.flow.permits import ARRIVAL, ROUND, FlowState, Permit
+from adjourn.flow.rates import Limit
 from adjourn.names import CallIdentity
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -45,8 +46,9 @@ class Deployment(RuleBasedStateMachine):
         for each in called:
             self.waiting = [other for other in self.waiting if other not in self.cancelled]
             assert each == self.waiting.pop(0)
-        assert pages.keys() >= set(state.needed_pages()) or not state.is_unread(self.limit)
-        self.state = state.guarded(self.now)
+        is_unread = state.is_unread(self.limit, self.now)
+        assert not is_unread or pages.keys() >= set(state.needed_pages())
+        self.state = state.guarded(self.limit, self.now)
         return called
 
     def visit(self, each):

@@ -27,6 +27,14 @@ RECORDS = {
     "key.json": FlowRecord(
         "work", "acme", STATE, queue="mail", concurrency=5, limits="concurrency=5"
     ),
+    "rate.json": FlowRecord(
+        "work",
+        "acme",
+        FlowState(permits=(Permit(FIRST, NOW, "", NOW),), free_at=NOW),
+        rate="10/s",
+        burst=20,
+        limits="rate=10/s burst=20",
+    ),
     "empty.json": FlowRecord("work", ""),
     "whole.json": FlowRecord("work", None, is_paused=True),
 }

@@ -182,6 +182,28 @@ def test_an_entity_that_others_take_along_is_handled(box, declare, ran):
     assert ran[-1] == (10, 45)
 
 
+def test_a_step_that_dies_before_it_comes_to_the_suspect_proves_nothing(box, declare, ran):
+    walk = declare(deadly={4})
+    run = walk.start(QUERY, {"sum": 0})
+    for _ in range(4):
+        deliver(box)
+    walk.deadly = set()
+    page = box.queries.page
+
+    def dying(*_args, **_options):
+        raise CrashError
+
+    box.queries.page = dying
+    for _ in range(5):
+        assert deliver(box) is None
+    box.queries.page = page
+    assert stored(box, run)["suspected"] == 1
+
+    assert go_on(box) == 0
+    assert (run.fetch().status, run.fetch().errors) == (Status.FINISHED, 0)
+    assert ran[-1] == (10, 45)
+
+
 def test_any_number_of_entities_may_end_the_process_one_after_the_other(box, declare, ran):
     walk = declare(deadly={*range(9)})
     run = walk.start(QUERY, {"sum": 0})

@@ -1,0 +1,88 @@
+"""What a flow allows: how many calls run at once, and how many begin in which time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import NamedTuple
+
+from adjourn.errors import DeclarationError
+
+_RATE = re.compile("([1-9][0-9]{0,6})/(s|m|h|d)")
+_NOTHING = dt.timedelta()
+_LONGEST_SLACK = dt.timedelta(minutes=1)
+_PERIODS = {
+    "s": dt.timedelta(seconds=1),
+    "m": dt.timedelta(minutes=1),
+    "h": dt.timedelta(hours=1),
+    "d": dt.timedelta(days=1),
+}
+
+
+class Limit(NamedTuple):
+    """What a flow allows for a key at present.
+
+    Attributes:
+        concurrency: How many calls may run at the same time; None for any number.
+        is_paused: Whether none may begin.
+        interval: Time between two calls in the long run; None for any rate.
+        burst: How many may begin at once when none has begun for long.
+    """
+
+    concurrency: int | None
+    is_paused: bool = False
+    interval: dt.timedelta | None = None
+    burst: int = 1
+
+    @property
+    def slack(self) -> dt.timedelta:
+        """How long after its slot a call may begin."""
+        if self.interval is None:
+            return _NOTHING
+        if self.burst == 1:
+            return min(self.interval / 2, dt.timedelta(seconds=1))
+        return min((self.burst - 1) * self.interval / 2, _LONGEST_SLACK)
+
+    @property
+    def tolerance(self) -> dt.timedelta:
+        """How far slots may run ahead of the rate."""
+        if self.interval is None or self.burst == 1:
+            return _NOTHING
+        return (self.burst - 1) * self.interval - self.slack
+
+    @property
+    def spacing(self) -> dt.timedelta:
+        """How much later the bucket is full again for each token."""
+        interval = self.interval or _NOTHING
+        return interval + self.slack if self.burst == 1 else interval
+
+
+class Rate(NamedTuple):
+    """A rate.
+
+    Attributes:
+        calls: How many calls.
+        period: In which time.
+    """
+
+    calls: int
+    period: dt.timedelta
+
+    @property
+    def each(self) -> dt.timedelta:
+        """The time for each call, rounded up: to be slower than the rate is within it."""
+        return -(-self.period // self.calls // dt.timedelta.resolution) * dt.timedelta.resolution
+
+
+def rate_of(text: object) -> Rate:
+    """Return the rate that a text stands for.
+
+    Raises:
+        DeclarationError: It is none.
+    """
+    found = _RATE.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise DeclarationError(
+            f'rate={text!r:.80} must be calls in a time, such as "10/s", "600/m", "5/h" or "1/d".'
+        )
+    return Rate(int(found[1]), _PERIODS[found[2]])
