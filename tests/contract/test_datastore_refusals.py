@@ -192,6 +192,20 @@ def test_names_that_no_property_can_have_are_not_asked_for(client):
         assert "1500 bytes" in refused(run, client, **query)
 
 
+def test_a_reserved_name_is_not_projected(client):
+    projection = [{"property": {"name": "__scatter__"}}]
+
+    assert "is reserved" in refused(run, client, projection=projection)
+
+
+@pytest.mark.parametrize("part", ["order", "projection", "distinct_on", "kind"])
+def test_an_empty_name_is_not_asked_for(client, part):
+    reference = {"name": ""}
+    named = {"order": {"property": reference}, "projection": {"property": reference}}
+
+    assert "empty string" in refused(run, client, **{part: [named.get(part, reference)]})
+
+
 def test_a_long_text_below_an_excluded_entity_has_to_be_excluded_itself(client):
     def holding(*, excluded):
         text = {"string_value": LONG_TEXT, "exclude_from_indexes": excluded}
@@ -202,3 +216,36 @@ def test_a_long_text_below_an_excluded_entity_has_to_be_excluded_itself(client):
     assert "1500 bytes" in refused(put, client, inside)
     put(client, holding(excluded=True))
     put(client, {"array_value": {"values": [holding(excluded=True)]}})
+
+
+@pytest.mark.parametrize("operation", ["update", "insert"])
+def test_what_is_invalid_in_itself_is_refused_before_what_is_stored_is_looked_at(client, operation):
+    put(client, {"null_value": 0}, name="there")
+    name = {"update": "missing", "insert": "there"}[operation]
+    wrong = {"key": key_of(client, name="other"), "properties": {"": {"null_value": 0}}}
+    conflict = {operation: {"key": key_of(client, name=name)}}
+    request = {
+        "project_id": client.project,
+        "mode": "TRANSACTIONAL",
+        "single_use_transaction": {"read_write": {}},
+        "mutations": [conflict, {"upsert": wrong}],
+    }
+
+    commit = types.CommitRequest(request)
+
+    assert "property.name is the empty" in refused(client._datastore_api.commit, request=commit)
+
+
+def test_an_invalid_entity_is_refused_though_it_would_not_be_written(client):
+    put(client, {"null_value": 0})
+    entity = {"key": key_of(client), "properties": {"": {"null_value": 0}}}
+    mutation = {
+        "upsert": entity,
+        "update_time": {"seconds": 1},
+        "conflict_resolution_strategy": "SERVER_VALUE",
+    }
+    request = {"project_id": client.project, "mode": "NON_TRANSACTIONAL", "mutations": [mutation]}
+
+    commit = types.CommitRequest(request)
+
+    assert "property.name is the empty" in refused(client._datastore_api.commit, request=commit)

@@ -1,6 +1,6 @@
 """Check entities, and collect their indexed values by property path."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from adjourn_local.datastore import index_values, keys
@@ -55,6 +55,18 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
             limit = _MAX_UNINDEXED if value.exclude_from_indexes else LONGEST_INDEXED
             _check_length(name, value, which, limit)
     return _distinct(found)
+
+
+def check_all(mutations: Iterable[Any]) -> None:
+    """Refuse mutations that are invalid in themselves, whatever is stored.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT.
+    """
+    for mutation in mutations:
+        operation = mutation.WhichOneof("operation")
+        if operation != "delete":
+            indexed_values(getattr(mutation, operation), ())
 
 
 def _distinct(found: IndexedValues) -> IndexedValues:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from adjourn_local.datastore import keys, masks, transforms
+from adjourn_local.datastore import entities, keys, masks, transforms
 from adjourn_local.datastore.entity_records import Change, EntityRecord
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
@@ -108,8 +108,13 @@ class MutationWriter:
             if old is not None:
                 drafts[stored].old = old
                 drafts[stored].entity = Entity.FromString(old.body)
-        for step in steps:
-            _mutate(*step, version)
+        try:
+            for step in steps:
+                _mutate(*step, version)
+        except RpcError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                entities.check_all(request.mutations)
+            raise
         return drafts.values()
 
     def _check_locks(
@@ -195,6 +200,7 @@ def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> No
 
 def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int) -> None:
     if _conflicts(mutation, operation, draft.old):
+        entities.check_all([mutation])
         result.conflict_detected = True
         return
     if operation == "delete":

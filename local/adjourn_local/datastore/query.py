@@ -112,8 +112,6 @@ def _check_supported(message: Any) -> None:
         raise invalid("Limit must be non-negative.")
     if message.offset < 0:
         raise invalid("Offset must be non-negative.")
-    if message.kind and not message.kind[0].name:
-        raise invalid("The kind is the empty string.")
     if message.kind:
         check_name("kind", message.kind[0].name)
     if message.kind and keys.is_reserved(message.kind[0].name):
@@ -150,6 +148,9 @@ def _check_kindless(names: set[str], requested: list[SortOrder], others: list[st
 
 
 def _check_projection(projected: list[str], projection: tuple[str, ...], equated: set[str]) -> None:
+    for name in projected:
+        if name != KEY and keys.is_reserved(name):
+            raise invalid(f'The property "{name}" is reserved and cannot be projected.')
     if len(set(projected)) < len(projected):
         raise invalid("Cannot project a property multiple times.")
     if not equated.isdisjoint(projection):

@@ -158,8 +158,6 @@ def _check_count(count: int) -> None:
 
 def _atoms(message: Any, partition: Partition) -> list[_Atom]:
     name, op = message.property.name, message.op
-    if not name:
-        raise invalid("The property name of a filter is the empty string.")
     check_name("property name of a filter", name)
     if op in {PropertyFilter.IN, PropertyFilter.NOT_IN}:
         return _list_atoms(name, op, message.value, partition)

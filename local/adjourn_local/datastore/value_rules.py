@@ -67,7 +67,9 @@ def check_name(what: str, name: str) -> None:
     """Refuse the name of a kind or property that none can have.
 
     Raises:
-        RpcError: It is too long.
+        RpcError: It is empty or too long.
     """
+    if not name:
+        raise invalid(f"The {what} is the empty string.")
     if len(name.encode()) > LONGEST_INDEXED:
         raise invalid(f"The {what} is longer than {LONGEST_INDEXED} bytes.")
