@@ -4,6 +4,7 @@ locals {
     "AdjournAudit",
     "AdjournCall",
     "AdjournDeadLetter",
+    "AdjournDebounce",
     "AdjournFlow",
     "AdjournFlowPage",
     "AdjournList",

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -180,7 +180,8 @@ def main(arguments: Sequence[str]) -> int:
             progress.stop()
             _show(console, summary, time.monotonic() - began)
             if keeps:
-                found = RunningStack.here(APP, Path(), astuple(stack.ports), stack.environment())
+                ports = stack.ports.numbers()
+                found = RunningStack.here(APP, Path(), ports, stack.environment())
                 with announced(found):  # by commands such as `python -m adjourn_local tasks list`
                     console.print(_addresses(stack), soft_wrap=True, highlight=False)
                     threading.Event().wait()

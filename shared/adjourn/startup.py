@@ -53,8 +53,9 @@ def startup_task(task: Task[..., Any], once_per: Once) -> StartupTask:
         DeclarationError: An option is wrong; the message says which.
     """
     check_once(once_per)
-    if task.defaults.unique_by is not None:
-        raise DeclarationError(f"{task.name} has once_per; leave unique_by out.")
+    for name in ("unique_by", "debounce", "throttle"):
+        if getattr(task.defaults, name) is not None:
+            raise DeclarationError(f"{task.name} has once_per; leave {name} out.")
     return StartupTask(task=task, once_per=plain_text(once_per))
 
 

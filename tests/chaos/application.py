@@ -56,6 +56,11 @@ def spin(number: int) -> None:
         pass
 
 
+@app.deferred(debounce=5, by="task", once=True)
+def settled(number: int) -> None:
+    tell(number)
+
+
 app.schedules.serve()
 
 

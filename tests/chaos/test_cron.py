@@ -38,7 +38,8 @@ def test_each_due_time_takes_effect_exactly_once(
     injected = stack.sender.injected
     assert min(injected[name] for name in ("duplicate", "lost-answer", "error")) >= STEPS / 4
     assert set(ear.slots.values()) == {1}
-    assert not any((slot - MIDNIGHT) % SLOT for slot in ear.slots)
-    due = (max(ear.slots) - min(ear.slots)) / SLOT + 1
-    assert len(ear.slots) >= due * 0.7 >= STEPS / 4
+    slots = [slot for slot in ear.slots if slot >= MIDNIGHT]  # one may have come before the jump
+    assert not any((slot - MIDNIGHT) % SLOT for slot in slots)
+    due = (max(slots) - min(slots)) / SLOT + 1
+    assert len(slots) >= due * 0.7 >= STEPS / 4
     assert dead_letters() == []

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,8 +88,9 @@ def few(tmp_path: Path) -> Path:
     return path
 
 
-def started(few: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(few: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    demo = subprocess.Popen(
         [sys.executable, "-c", FEW, *options, str(few)],
         cwd=few.parent,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
@@ -95,6 +98,11 @@ def started(few: Path, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield demo
+    finally:
+        demo.kill()
+        demo.communicate(timeout=30)
 
 
 def read_until(demo: subprocess.Popen[str], text: str) -> list[str]:

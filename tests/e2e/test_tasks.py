@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -52,7 +52,9 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
         patch.chdir(folder)
         stack = Stack("shop:app", source=folder)
         with running(stack):
-            found = RunningStack.here("shop:app", folder, astuple(stack.ports), stack.environment())
+            found = RunningStack.here(
+                "shop:app", folder, stack.ports.numbers(), stack.environment()
+            )
             with announced(found):
                 yield found
 

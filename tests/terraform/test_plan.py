@@ -15,6 +15,7 @@ URL = "https://adjourn-{}-123456789012.europe-west1.run.app"
 
 def test_the_inventory_is_as_expected(plan: Plan) -> None:
     types = Counter(address.partition(".")[0] for address in plan.resources())
+    del types["google_firestore_field"]  # one for each kind that expires, as test_agreement asserts
 
     assert types == {
         "google_cloud_run_v2_service_iam_member": 3,
@@ -24,7 +25,6 @@ def test_the_inventory_is_as_expected(plan: Plan) -> None:
         "google_artifact_registry_repository_iam_member": 1,
         "google_cloud_tasks_queue_iam_member": 4 * (5 + 3),
         "google_cloudfunctions2_function": 3,
-        "google_firestore_field": 12,
         "google_firestore_index": 2,
         "google_logging_metric": 6 + 2,
         "google_monitoring_alert_policy": 7 + 6 + 2 + 1 + 1,

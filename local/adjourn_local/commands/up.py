@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
 
 from adjourn import AdjournError, App
@@ -163,7 +162,7 @@ def _told(stack: Stack, source: Path, options: argparse.Namespace) -> Iterator[N
     """Let commands find the stack, and write the file that `--env-file` names."""
     environment = stack.environment()
     state = None if options.memory else options.state
-    running = RunningStack.here(options.app, source, astuple(stack.ports), environment, state)
+    running = RunningStack.here(options.app, source, stack.ports.numbers(), environment, state)
     with ExitStack() as closing:
         try:
             closing.enter_context(announced(running))

@@ -1,4 +1,4 @@
-"""Notes about runs, for what waits for their end: unique calls, periodic functions, schedules."""
+"""Notes about runs, for what waits for their end: unique calls, windows, slots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ class RunNotes:
         """
         if unique := call.envelope.unique:
             self.enqueuer.unique_calls.follow(unique, task, call.is_carried_by)
-        if call.envelope.schedule:
+        if call.envelope.window:
+            from adjourn.debounce.window import Window  # noqa: PLC0415 - for debounced calls
+            from adjourn.debounce.window_records import WindowRecords  # noqa: PLC0415
+
+            window = Window.of(call.envelope.window)
+            WindowRecords(adapters=self.enqueuer.adapters).follow(window, task)
+        elif call.envelope.schedule:
             from adjourn.schedules import stored_schedule  # noqa: PLC0415 - for runs of schedules
 
             stored_schedule.follow(self._store, call, task)

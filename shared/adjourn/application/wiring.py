@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from adjourn.application.collecting import collect, end_window
 from adjourn.application.declarations import Declarations
 from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import UserRequest, UserResponse
@@ -83,6 +84,7 @@ class Wiring:
                 store=adapters.store, clock=adapters.clock, queue=adapters.queue
             ),
             call_records=CallRecords(store=adapters.store, clock=adapters.clock),
+            collect=collect,
         )
 
     @cached_property
@@ -151,6 +153,7 @@ class Wiring:
             retry_warnings=self._retry_warnings,
             executor=self._executor,
             on_periodic=self._notes.note_delivery,
+            on_window=end_window,
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)

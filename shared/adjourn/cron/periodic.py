@@ -155,8 +155,9 @@ def check_options(options: Mapping[str, object]) -> None:
     Raises:
         DeclarationError: An option does.
     """
-    if options.get("unique_by") is not None:
-        raise DeclarationError("Leave unique_by out: each due time has only one task anyway.")
+    for name in ("unique_by", "debounce", "throttle"):
+        if options.get(name) is not None:
+            raise DeclarationError(f"Leave {name} out: each due time has only one task anyway.")
 
 
 def declared_timing(

@@ -30,7 +30,7 @@ from adjourn.settings import Settings
 from adjourn.state.call_records import GRACE, CallRecord
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome, wait
-from adjourn.tasks.enqueue import LONGEST_DELAY
+from adjourn.tasks.creation import LONGEST_DELAY
 from adjourn.tasks.methods import Method, resolved
 from adjourn.tasks.task import Task
 
@@ -47,6 +47,7 @@ class TaskRunner:
 
     Attributes:
         on_periodic: Called with each periodic run before it begins.
+        on_window: Called with each task that waits for the end of a window, in place of its call.
     """
 
     tasks: Registry[Task[..., Any]]
@@ -58,6 +59,7 @@ class TaskRunner:
     retry_warnings: RetryWarnings
     executor: CallExecutor
     on_periodic: Callable[[Call], None]
+    on_window: Callable[[Call, CallExecutor], Outcome | None]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run a delivered call, or make it a dead letter if it can never run.
@@ -164,6 +166,8 @@ class TaskRunner:
     def _admit_due(self, call: Call) -> Outcome | None:
         """Run a call unless it is unknown."""
         envelope = call.envelope
+        if envelope.window:
+            return self.on_window(call, self.executor)
         if isinstance(call.unreadable, UnknownTypeError):
             return self._unknown(call, call.unreadable)
         try:

@@ -67,6 +67,8 @@ class Envelope(NamedTuple):
         unique: Name under which a unique call is recorded; empty for any other.
         user_start: Name of the record that a user was checked who started it; empty for none.
         schedule: Name of the schedule whose run it is; empty for none.
+        window: Of a task that waits for the end of a window: the window, in plain values of JSON;
+            see `adjourn.debounce.window`. Empty for a call that runs.
         stowed: Where its arguments are stored; None if the body itself holds them.
         starts_at: When it goes on, if it was enqueued again or its start lies further ahead than
             that of a task may.
@@ -97,6 +99,7 @@ class Envelope(NamedTuple):
     unique: str = ""
     user_start: str = ""
     schedule: str = ""
+    window: Mapping[str, object] = _NOTHING
     stowed: PayloadReference | None = None
     starts_at: dt.datetime | None = None
     hops_at: dt.datetime | None = None
@@ -184,8 +187,9 @@ class Envelope(NamedTuple):
         content |= {
             k: v for k, v in self._asdict().items() if k not in content and v != defaults.get(k)
         }
-        if self.context:
-            content["context"] = dict(self.context)
+        for name in ("context", "window"):
+            if name in content:
+                content[name] = dict(content[name])
         if self.stowed:
             content["stowed"] = {k: v for k, v in self.stowed._asdict().items() if v != ""}
             del content["args"], content["kwargs"]
@@ -264,7 +268,7 @@ _RULES = (
         "an id, or ''",
     ),
     (("args", "flow"), lambda value: type(value) is tuple, "a tuple"),
-    (("kwargs", "context"), _has_names, "a mapping with str keys"),
+    (("kwargs", "context", "window"), _has_names, "a mapping with str keys"),
     (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
     (
         ("eta", "expires_at", "starts_at", "hops_at", "waiting_since"),

@@ -23,6 +23,7 @@ CRON_NAME = "adjourn"
 KINDS = (
     "AdjournCall",
     "AdjournDeadLetter",
+    "AdjournDebounce",
     "AdjournFlow",
     "AdjournFlowPage",
     "AdjournList",

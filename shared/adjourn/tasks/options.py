@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
-from adjourn.error_text import nearest
 from adjourn.errors import DeclarationError
 from adjourn.names import TASK_NAME
 from adjourn.settings import is_queue
+from adjourn.tasks import collecting
+from adjourn.tasks.option_hints import hint
 from adjourn.tasks.plain_values import is_aware, plain_option
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class DeclaredOptions(TypedDict, total=False):
     unique_by: Literal["arguments", "task"] | None
     unique_for: Duration | None
     unique_until: Literal["begun", "done"] | None
+    debounce: Duration | None
+    max_wait: Duration | None
+    throttle: Duration | None
+    by: Literal["arguments", "task"] | Callable[..., object] | None
     flow: Flow | Sequence[Flow] | None
 
 
@@ -78,6 +83,14 @@ class Options(NamedTuple):
         unique_for: The length of such a period, an hour if None; if longer, Datastore is used.
         unique_until: Within the period, another may be made when the last one has "begun" or is
             "done"; None for not at all.
+        debounce: Of calls that follow each other within this time, one runs, with the last
+            arguments, when no further one has come for so long.
+        max_wait: The longest time between the first of them and that run; None for no limit.
+        throttle: A call runs at once, unless another one ran within this time; then the last of
+            them runs at its end.
+        by: Which calls `debounce` and `throttle` take together: those with the same "arguments",
+            all calls of the "task", or those for which a function of the arguments returns the
+            same value. The same "arguments" if None.
         transaction: The Datastore transaction that must be committed for the call to run; not
             needed if `App` was given the application's client.
         no_retry: A call is never begun a second time, neither after a failure nor after a crash,
@@ -102,6 +115,10 @@ class Options(NamedTuple):
     unique_by: Literal["arguments", "task"] | None = None
     unique_for: dt.timedelta | None = None
     unique_until: Literal["begun", "done"] | None = None
+    debounce: dt.timedelta | None = None
+    max_wait: dt.timedelta | None = None
+    throttle: dt.timedelta | None = None
+    by: Literal["arguments", "task"] | Callable[..., object] | None = None
     transaction: object = None
     flow: tuple[Flow, ...] | None = None
     flow_key: object = None
@@ -117,7 +134,7 @@ class Options(NamedTuple):
             given = _with_call_name(given)
         for name in given:
             if name not in self._fields:
-                raise DeclarationError(f"There is no option {name!r}; {_hint(name, self._fields)}")
+                raise DeclarationError(f"There is no option {name!r}; {hint(name, self._fields)}")
         options = self._replace(**{name: plain_option(name, each) for name, each in given.items()})
         for mistake in options.mistakes():
             raise DeclarationError(mistake)
@@ -127,6 +144,7 @@ class Options(NamedTuple):
         """Yield a sentence, with the fix, for each wrong option."""
         yield from self._wrong_times()
         yield from self._wrong_uniqueness()
+        yield from collecting.mistakes(self)
         yield from self._wrong_flow()
         if self.queue is not None and not is_queue(self.queue):
             yield f"queue={self.queue!r} must be 1 to 100 letters, digits or hyphens."
@@ -242,36 +260,11 @@ def declared(options: Mapping[str, Any], *own: str) -> Options:
                 f" task.options({name}=...).defer(...)."
             )
         if name not in known:
-            raise DeclarationError(f"There is no option {name!r}; {_hint(name, known)}")
+            raise DeclarationError(f"There is no option {name!r}; {hint(name, known)}")
     return Options().changed(**options)
 
 
 _OF_CALLS = frozenset({"call_name", "eta", "transaction", "flow_key"})
-# What the options are called elsewhere.
-_ELSEWHERE = {
-    "at": "eta",
-    "backoff": "min_backoff",
-    "countdown": "delay",
-    "deadline": "timeout",
-    "every": "interval",
-    "jitter": "spread",
-    "max_attempts": "max_retries",
-    "queue_name": "queue",
-    "retries": "max_retries",
-    "run_at": "eta",
-    "schedule": "cron",
-    "schedule_time": "eta",
-    "task_name": "call_name",
-    "time_limit": "timeout",
-    "ttl": "expires",
-    "tz": "time_zone",
-}
-
-
-def _hint(name: str, known: Collection[str]) -> str:
-    elsewhere = _ELSEWHERE.get(name)
-    near = elsewhere if elsewhere in known else nearest(name, known)
-    return f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known))}"
 
 
 def _with_call_name(options: Mapping[str, Any]) -> Mapping[str, Any]:

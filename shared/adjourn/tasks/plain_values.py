@@ -69,8 +69,9 @@ def _is_number(value: object) -> bool:
 
 _DURATIONS = frozenset(
     {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
+    | {"debounce", "max_wait", "throttle"}
 )
-_TEXTS = frozenset({"call_name", "queue", "unique_by", "unique_until"})
+_TEXTS = frozenset({"by", "call_name", "queue", "unique_by", "unique_until"})
 
 
 def plain_option(name: str, value: Any) -> Any:

@@ -43,8 +43,17 @@ def unique_call(
     former = list(content)
     if options.unique_by == "arguments":
         former += _encoded(arguments, codec)
-        content += [canonical(each, codec) for each in _encoded(_told(arguments, codec), codec)]
+        content += content_of(arguments, codec)
     return UniqueCall(_name(content), _name(former), queue, lasts, options.unique_until)
+
+
+def content_of(arguments: BoundArguments, codec: Codec) -> list[Any]:
+    """Return what equal arguments have in common.
+
+    Raises:
+        EncodeError: An argument cannot be encoded; the message names it.
+    """
+    return [canonical(each, codec) for each in _encoded(_told(arguments, codec), codec)]
 
 
 def _name(content: list[Any]) -> str:

@@ -105,8 +105,7 @@ class Sandbox(Deliveries):
             for queued in self.queue.accepted
             if queued.task.target is Target.DEFERRED
         ]
-        own = {GUARD}  # what nobody has called
-        firsts = [each for each in calls if not each.envelope.resumed and each.task not in own]
+        firsts = [call for call in calls if self._is_call(call)]
         return firsts if task is None else self._expected(task, (...,), {}).among(firsts)
 
     @overload
@@ -194,6 +193,13 @@ class Sandbox(Deliveries):
             read_body=lambda: body,
         )
         return wiring.receive_person(asked)
+
+    def _is_call(self, call: EnqueuedCall) -> bool:
+        """Whether a task is a call: the first task of it, or what waits for the end of a window."""
+        if call.envelope.window:
+            waiting = self.queue.full_name(call.queue, call.name)
+            return waiting in self.queue.tasks and not call.envelope.window["is_throttle"]
+        return not call.envelope.resumed and call.task != GUARD  # which nobody has called
 
     def _expected(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proto.datetime_helpers import DatetimeWithNanoseconds
 
+from adjourn.debounce.window import Stamp, Window
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.serialization.codec import Codec
@@ -105,6 +106,14 @@ EXPECTED = {
     ),
     "v1-datastore.json": datastore_values,
 }
+WINDOW = Window(
+    key="0b1c",
+    generation=3,
+    wait=10.0,
+    longest=60.0,
+    first=Stamp(NOON, "7f3a"),
+    is_throttle=False,
+)
 READ_ONLY = {
     "v1-least.json": envelope,
     "v1-newer-fields.json": lambda: envelope(args=(1,)),
@@ -142,6 +151,7 @@ WRITTEN = {
     "v1-written-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v1-written-schedule.json": lambda: envelope(args=(42,), schedule="tenant-42"),
+    "v1-written-window.json": lambda: envelope(args=(42,), window=WINDOW.fields()),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
         stowed=STOWED._replace(stored_as="0f3a-resumed"), resumed=1

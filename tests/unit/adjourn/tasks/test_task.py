@@ -66,7 +66,7 @@ def test_the_documentation_lists_every_option():
         ({"dellay": 5}, r"There is no option 'dellay'; did you mean 'delay'\?"),
         (
             {"zzz": 5},
-            "There is no option 'zzz'; there are: call_name, delay, eta, expires, flow, flow_key",
+            "There is no option 'zzz'; there are: by, call_name, debounce, delay, eta, expires",
         ),
         ({"delay": 5, "eta": NOON}, "Give delay or eta, not both"),
         ({"delay": -1}, "delay must not be negative"),
