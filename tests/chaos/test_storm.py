@@ -6,6 +6,7 @@ The stack runs in processes of its own and keeps its state in a file, as `adjour
 import datetime as dt
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ def walk(source: object, what: str, process: StackProcess, ear: Ear, report: Rep
     state = run_of(run)
     # An entity that was being handled each time when three steps in a row were killed is told as a
     # failure. That is rare, and nothing is lost.
-    suspected = {int(each.entry.rpartition("-")[2].rpartition(" ")[2]) for each in run.failures()}
+    suspected = {number_in(each.entry) for each in run.failures()}
     assert ear.told.keys() | suspected == set(range(ENTITIES))
     assert len(suspected) <= ENTITIES // 10_000
     done = (Status.FINISHED, ENTITIES, len(suspected))
@@ -133,6 +134,12 @@ def walk(source: object, what: str, process: StackProcess, ear: Ear, report: Rep
     total = sum(range(ENTITIES)) - sum(suspected)
     assert dict(end or {}) == {"total": ENTITIES, "sum": total, "times": 1}
     assert dead_letters() == []
+
+
+def number_in(entry: str) -> int:
+    """Return the number of an entity such as Number/0042-7, or of `row 8 at 0:7`."""
+    row = re.match(r"row (\d+) ", entry)
+    return int(row[1]) - 1 if row else int(entry.rpartition("-")[2])
 
 
 def events(total: int) -> int:

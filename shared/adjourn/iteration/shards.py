@@ -171,7 +171,9 @@ class Shard(NamedTuple):
         the time, unless the class says how long it takes, and becomes careful after some of them.
         """
         shard = self._replace(token=self.token + 1, seconds=step_seconds or self.seconds)
-        if self.lease_until is not None:
+        if self.lease_until is None:
+            shard = shard._replace(suspect=b"", is_handling=False, suspected=0)
+        else:
             shard = _after_death(shard)
             if step_seconds is None:
                 shard = shard._replace(seconds=max(_LEAST_SECONDS, shard.seconds / 2))
@@ -212,9 +214,8 @@ class Shard(NamedTuple):
         return released._replace(step=self.step + 1, seconds=seconds)
 
     def released(self, now: dt.datetime) -> Shard:
-        """Return the shard without a lease, and so without a suspect."""
-        unsuspected = self._replace(suspect=b"", is_handling=False, suspected=0)
-        return unsuspected._replace(lease_until=None, updated_at=now)
+        """Return the shard without a lease."""
+        return self._replace(lease_until=None, updated_at=now)
 
     def record(self) -> Record:
         """Return what is stored."""

@@ -204,6 +204,29 @@ def test_a_step_that_dies_before_it_comes_to_the_suspect_proves_nothing(box, dec
     assert ran[-1] == (10, 45)
 
 
+def test_a_pause_clears_a_suspect(box, declare):
+    walk = declare(deadly={4})
+    run = walk.start(QUERY, {"sum": 0})
+    for _ in range(5):
+        deliver(box)
+    assert (stored(box, run)["is_handling"], stored(box, run)["suspected"]) == (True, 1)
+    run.pause()
+    go_on(box)
+    walk.deadly = set()
+    page = box.queries.page
+    run.resume()
+
+    def dying(*_args, **_options):
+        raise CrashError
+
+    box.queries.page = dying
+    assert [deliver(box), deliver(box)] == [None, None]
+    assert stored(box, run)["suspected"] == 0
+    box.queries.page = page
+    assert go_on(box) == 0
+    assert run.fetch().errors == 0
+
+
 def test_any_number_of_entities_may_end_the_process_one_after_the_other(box, declare, ran):
     walk = declare(deadly={*range(9)})
     run = walk.start(QUERY, {"sum": 0})
