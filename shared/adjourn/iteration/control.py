@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
 from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.runs import KIND, UNINDEXED, Run, Step, run_key
+from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.status import COMING_TO_REST, Status
 from adjourn.ports import Adapters, NewTask, Target, Transaction
@@ -97,12 +98,8 @@ class Runs:
         runs = [Run.from_record(name, record) for name, record in islice(found, count)]
         places = [(run.id, number) for run in runs for number in range(run.shards)]
         shards: dict[str, list[Shard]] = {run.id: [] for run in runs}
-        for start in range(0, len(places), READ_AT_ONCE):
-            part = places[start : start + READ_AT_ONCE]
-            records = self.adapters.store.get([shard_key(*place) for place in part])
-            for (run_id, number), record in zip(part, records, strict=True):
-                if record:
-                    shards[run_id].append(Shard.from_record(run_id, number, record))
+        for shard in self._read(places):
+            shards[shard.run_id].append(shard)
         return [state_of(run, shards[run.id], self.now()) for run in runs]
 
     def live(self) -> Iterator[Run]:
@@ -136,13 +133,23 @@ class Runs:
     def shards(self, run: Run, numbers: Sequence[int] | None = None) -> list[Shard]:
         """Return the shards of a run that have these numbers; all of them if None."""
         wanted = range(run.shards) if numbers is None else numbers
+        return self._read([(run.id, number) for number in wanted])
+
+    def _read(self, places: Sequence[tuple[str, int]]) -> list[Shard]:
+        """Return the shards with these run ids and numbers, as far as there are any."""
         found: list[Shard] = []
-        for start in range(0, len(wanted), READ_AT_ONCE):
-            part = wanted[start : start + READ_AT_ONCE]
-            records = self.adapters.store.get([shard_key(run.id, number) for number in part])
+        for start in range(0, len(places), READ_AT_ONCE):
+            part = places[start : start + READ_AT_ONCE]
+            records = self.adapters.store.get([shard_key(*place) for place in part])
             pairs = zip(part, records, strict=True)
-            found += [Shard.from_record(run.id, n, record) for n, record in pairs if record]
+            found += [Shard.from_record(*place, record) for place, record in pairs if record]
         return found
+
+    def put(self, transaction: Transaction, run: Run, shard: Shard) -> None:
+        """Write a run and one of its shards together."""
+        run = run._replace(updated_at=self.now())
+        transaction.put(run_key(run.id), run.record(), unindexed=UNINDEXED)
+        transaction.put(shard.key, shard.record(), unindexed=SHARD_UNINDEXED)
 
     def beating(self, beat: Callable[[], object], lease: dt.timedelta) -> _Beating:
         """Call `beat` every second, or more often for a short lease, until the context is left."""

@@ -52,28 +52,28 @@ class EntityErrors:
             error: What it failed with.
             failed: How often it had failed in this round.
         """
-        self.last, where = error_summary(error), path_of(reference)
+        summary, where = error_summary(error), path_of(reference)
+        self.last = summary
         if failed < self.hooks.max_entry_retries:
             event("iteration.retry", logging.WARNING, "An entity failed", error=error, entity=where)
             self._retry_later(reference, failed + 1)
             return OnError.RETRY
-        event("iteration.error", logging.ERROR, error_summary(error), error=error, entity=where)
+        event("iteration.error", logging.ERROR, summary, error=error, entity=where)
         answer = self._ask(entry, error, where)
         if answer is OnError.RETRY:
             self._retry_later(reference, 0)
         elif answer is OnError.CONTINUE:
-            self._give_up(reference, error)
+            self._give_up(reference, where, summary)
         else:
-            self.last = f"{error_summary(error)} (at {where})"
+            self.last = f"{summary} (at {where})"
         return answer
 
     def _retry_later(self, reference: object, failed: int) -> None:
         due = self.clock.now() + retry_delay(max(1, failed))
         self.retries.append(Retry(reference, failed, due))
 
-    def _give_up(self, reference: object, error: Exception) -> None:
+    def _give_up(self, reference: object, where: str, summary: str) -> None:
         """Keep the error of an entity that counts as done."""
-        where, summary = path_of(reference), error_summary(error)
         self.failures = with_failure(self.failures, RunError(where, summary))
         self.given_up.append((where, summary, reference))
         self.count += 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from adjourn.iteration.control import Runs, steps_after
-from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, run_key
-from adjourn.iteration.shards import UNINDEXED, Shard
+from adjourn.iteration.shards import Shard
 from adjourn.ports import Transaction
 
 
@@ -22,9 +21,7 @@ def let_rest(runs: Runs, run: Run, shard: Shard) -> None:
             found = found.shard_rested(rested.number)
             # The token shuts out a delivery that had the lease and may still be walking.
             rested = rested._replace(token=rested.token + 1, lease_until=None)
-            record = found._replace(updated_at=runs.now()).record()
-            transaction.put(run_key(run.id), record, unindexed=RUN_UNINDEXED)
-            transaction.put(rested.key, rested.record(), unindexed=UNINDEXED)
+            runs.put(transaction, found, rested)
         return found
 
     found = runs.adapters.store.transact(work)

@@ -18,7 +18,6 @@ from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
 from adjourn.iteration.pace import Pace, hand_on
 from adjourn.iteration.query_iter import QueryIter
-from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, run_key
 from adjourn.iteration.shards import (
     MOST_DEATHS,
@@ -250,7 +249,7 @@ class ShardStep:
                     hand_on(transaction, ended, successor)
             else:
                 run = run.shard_failed(shard.number, shard.error)
-            _put(self.runs, transaction, run, ended)
+            self.runs.put(transaction, run, ended)
             return run, ended
 
         try:
@@ -285,12 +284,6 @@ class ShardStep:
         for name in ("custom_data", "retries"):
             if getattr(before, name) != getattr(self.shard, name):
                 self.custom_data.discard(getattr(before, name))
-
-
-def _put(runs: Runs, transaction: Transaction, run: Run, shard: Shard) -> None:
-    run = run._replace(updated_at=runs.now())
-    transaction.put(run_key(run.id), run.record(), unindexed=RUN_UNINDEXED)
-    transaction.put(shard.key, shard.record(), unindexed=UNINDEXED)
 
 
 def _shut_out() -> Outcome:
