@@ -16,6 +16,16 @@ from google.api_core.exceptions import GoogleAPICallError
 from adjourn_local.http import application
 from adjourn_local.runtime.loop import LoopThread
 
+# The settings of a deployment that no test reaches.
+SHOP = {
+    "ADJOURN_PROJECT": "shop",
+    "ADJOURN_LOCATION": "europe-west1",
+    "ADJOURN_DEFERRED_URL": "https://deferred.example",
+    "ADJOURN_QUERYITER_URL": "https://queryiter.example",
+    "ADJOURN_CRON_URL": "https://cron.example",
+    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
+}
+
 
 @contextmanager
 def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str]:

@@ -8,8 +8,7 @@ from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import settled
-from tests.chaos.test_schedules import kill_workers
-from tests.chaos.world import Ear, dead_letters, listen_until, needs_pgrep
+from tests.chaos.world import Ear, dead_letters, kill_workers, listen_until, needs_pgrep
 
 CALLERS = 100
 FAULTS = Faults(duplicates=0.4, lost_answers=0.3, errors=0.2, seed=5)

@@ -1,18 +1,14 @@
 """Schedules made at run time, while calls and tasks are doubled, lost, refused, and workers die."""
 
 import datetime as dt
-import os
-import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
 from tests.chaos.application import MINUTES, app, scheduled
-from tests.chaos.world import Ear, dead_letters, listen_until, needs_pgrep
+from tests.chaos.world import Ear, dead_letters, kill_workers, listen_until, needs_pgrep
 
 HOUR = dt.timedelta(hours=1)
 STEPS = 8
@@ -63,12 +59,3 @@ def expected(first: dt.datetime) -> list[int]:
     minute = int(first.timestamp()) // 60
     minutes = range(minute, minute + STEPS * STEP.seconds // 60 + 1, PERIOD.seconds // 60)
     return [number * MINUTES + minute for number in range(SCHEDULES) for minute in minutes]
-
-
-def kill_workers(stack: Stack, function: str) -> None:
-    """Kill the processes in which a function answers."""
-    group = stack.functions.generation.running[function].group
-    found = subprocess.run(["pgrep", "-P", str(group)], capture_output=True, text=True, check=False)
-    for pid in found.stdout.split():
-        with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)

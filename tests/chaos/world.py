@@ -1,11 +1,15 @@
 """A stack whose deliveries go wrong in every way, and an ear for what it tells."""
 
 import datetime as dt
+import os
 import shutil
+import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +87,12 @@ def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
 
 def dead_letters() -> list[datastore.Entity]:
     return list(datastore.Client().query(kind="AdjournDeadLetter").fetch())
+
+
+def kill_workers(stack: Stack, function: str) -> None:
+    """Kill the processes in which a function answers."""
+    group = stack.functions.generation.running[function].group
+    found = subprocess.run(["pgrep", "-P", str(group)], capture_output=True, text=True, check=False)
+    for pid in found.stdout.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)

@@ -119,3 +119,10 @@ class Browser:
         if response.status == _FOUND:
             return self.get(found["location"])
         return Page(path, response.status, found, text)
+
+
+def discard_all(browser: Browser) -> None:
+    """Discard all dead letters."""
+    page = browser.get("/console/dead-letters")
+    for each in [form for form in page.forms if form.label == "Discard" and "task" in form.fields]:
+        browser.post(each.action, {**each.fields, "confirmed": "yes"})

@@ -9,7 +9,7 @@ from google.cloud import datastore
 from adjourn_local.console.letter_groups import MOST_GROUPS
 from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import fail, pay
-from tests.console.browser import Browser, Page
+from tests.console.browser import Browser, Page, discard_all
 
 PAY = "tests.console.application.pay"
 
@@ -19,12 +19,6 @@ def no_letters(browser: Browser) -> Iterator[None]:
     discard_all(browser)
     yield
     discard_all(browser)
-
-
-def discard_all(browser: Browser) -> None:
-    page = browser.get("/console/dead-letters")
-    for each in [form for form in page.forms if form.label == "Discard" and "task" in form.fields]:
-        browser.post(each.action, {**each.fields, "confirmed": "yes"})
 
 
 def letter_of(browser: Browser, task: str) -> Page:

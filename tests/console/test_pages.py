@@ -9,7 +9,7 @@ from google.cloud import datastore
 
 from adjourn_local.runtime.harness import RunningStack
 from tests.console.application import HOSTILE, Reprice, fail, refuse
-from tests.console.browser import Browser
+from tests.console.browser import Browser, discard_all
 
 SWEEP = "tests.console.application.sweep"
 PATHS = (
@@ -34,12 +34,6 @@ def letters(stack: RunningStack, browser: Browser) -> Iterator[None]:
     stack.wait()
     yield
     discard_all(browser)
-
-
-def discard_all(browser: Browser) -> None:
-    page = browser.get("/console/dead-letters")
-    for each in [form for form in page.forms if form.label == "Discard" and "task" in form.fields]:
-        browser.post(each.action, {**each.fields, "confirmed": "yes"})
 
 
 @pytest.mark.parametrize("path", PATHS)

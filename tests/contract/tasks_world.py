@@ -209,3 +209,21 @@ def tasks_world(
         yield World(loop, clock, path, worker, sender, options, transport, new_id)
     finally:
         loop.run(stop())
+
+
+def older_client(world: World, types: Any, transport: Any) -> Any:
+    """Return the client of an older version of the API, over the transport of a world.
+
+    Args:
+        world: The world.
+        types: The package of the version.
+        transport: Its transport over gRPC.
+    """
+    if world.transport == "grpc":
+        channel = world.client.transport.grpc_channel
+        return types.CloudTasksClient(transport=transport(channel=channel))
+    return types.CloudTasksClient(
+        transport="rest",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": world.url},
+    )

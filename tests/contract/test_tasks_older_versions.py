@@ -4,7 +4,6 @@ import datetime as dt
 
 import pytest
 from google.api_core.exceptions import BadRequest, GoogleAPICallError, MethodNotImplemented
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2, tasks_v2beta2, tasks_v2beta3
 from google.cloud.tasks_v2beta2.services.cloud_tasks.transports import (
     CloudTasksGrpcTransport as Beta2Transport,
@@ -13,7 +12,7 @@ from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import (
     CloudTasksGrpcTransport as Beta3Transport,
 )
 
-from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
+from tests.contract.tasks_world import LOCATION, QUEUE, START, older_client, tasks_world
 
 LATER = START + dt.timedelta(hours=1)
 
@@ -26,25 +25,14 @@ def world(request, loop, tmp_path):
         yield world
 
 
-def older(world, types, transport):
-    if world.transport == "grpc":
-        channel = world.client.transport.grpc_channel
-        return types.CloudTasksClient(transport=transport(channel=channel))
-    return types.CloudTasksClient(
-        transport="rest",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": world.url},
-    )
-
-
 @pytest.fixture
 def beta3(world):
-    return older(world, tasks_v2beta3, Beta3Transport)
+    return older_client(world, tasks_v2beta3, Beta3Transport)
 
 
 @pytest.fixture
 def beta2(world):
-    return older(world, tasks_v2beta2, Beta2Transport)
+    return older_client(world, tasks_v2beta2, Beta2Transport)
 
 
 @pytest.mark.parametrize("version", ["beta3", "beta2"])

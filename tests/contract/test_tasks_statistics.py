@@ -3,11 +3,10 @@
 import datetime as dt
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2beta3
 from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
+from tests.contract.tasks_world import LOCATION, QUEUE, START, older_client, tasks_world
 from tests.support import refused
 
 STATS = {"paths": ["stats"]}
@@ -23,14 +22,7 @@ def world(request, loop, tmp_path):
 @pytest.fixture
 def beta(world):
     """Return the client of v2beta3."""
-    if world.transport == "grpc":
-        channel = world.client.transport.grpc_channel
-        return tasks_v2beta3.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-    return tasks_v2beta3.CloudTasksClient(
-        transport="rest",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": world.url},
-    )
+    return older_client(world, tasks_v2beta3, CloudTasksGrpcTransport)
 
 
 def stats(beta):

@@ -15,6 +15,7 @@ from adjourn.debounce.window_records import KIND, WindowRecords
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, StoreError, UnavailableError
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, inline, sandbox
+from tests.place_seal import PlaceSeal
 
 pytestmark = pytest.mark.usefixtures("box")
 
@@ -604,7 +605,7 @@ def test_an_inline_sandbox_runs_them_when_their_time_comes():
 
 def test_with_a_key_a_forged_record_is_not_run(index, app, ran):
     with sandbox(app, SETTINGS) as box:
-        box.wiring.adapters.sealer = Seal()
+        box.wiring.adapters.sealer = PlaceSeal()
         index(1)
         index(2)
         for key, (_, record) in list(box.store.records.items()):
@@ -615,23 +616,6 @@ def test_with_a_key_a_forged_record_is_not_run(index, app, ran):
         box.wiring.receive_task  # noqa: B018 - it is made with the key
         assert Outcome.DEAD in box.drain()
     assert ran == []
-
-
-class Seal:
-    """Seals with the place alone, which shows what depends on it."""
-
-    is_required = is_sealing = is_encrypting = True
-
-    def seal(self, body, queue, name):
-        return (
-            b"\xad\x02" + f"{queue}/{name}\0".encode().hex().encode() + bytes(255 - b for b in body)
-        )
-
-    def open(self, body, queue, name):
-        seal = self.seal(b"", queue, name)
-        if not body.startswith(seal):
-            raise adjourn.DecodeError("of another place")
-        return bytes(255 - b for b in body[len(seal) :])
 
 
 def test_records_of_windows_expire(box, index):

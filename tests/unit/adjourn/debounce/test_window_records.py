@@ -1,6 +1,5 @@
 """What earlier versions have stored of windows is read for ever."""
 
-import base64
 import datetime as dt
 import json
 from pathlib import Path
@@ -11,6 +10,7 @@ from adjourn.debounce.window import Stamp, Window
 from adjourn.debounce.window_records import KIND, Noted, WindowRecords, WindowState
 from adjourn.errors import ConflictError, DecodeError
 from adjourn.ports import RecordKey
+from tests.golden_records import record, text
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -42,24 +42,6 @@ def write(records):
     records.note(WINDOW, NOTED)
     assert records.close(WINDOW, "projects/p/tasks/next")
     assert records.choose(WINDOW, NOTED) == NOTED.body
-
-
-def text(record):
-    def plain(value):
-        if isinstance(value, dt.datetime):
-            return {"at": value.isoformat()}
-        return {"bytes": base64.b64encode(value).decode()}
-
-    return json.dumps(record, default=plain, indent=1, sort_keys=True) + "\n"
-
-
-def record(text):
-    def value(item):
-        if item.keys() == {"at"}:
-            return dt.datetime.fromisoformat(item["at"])
-        return base64.b64decode(item["bytes"]) if item.keys() == {"bytes"} else item
-
-    return json.loads(text, object_hook=value)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -122,7 +122,6 @@ class OverSocket:
         return data
 
 
-@pytest.fixture
 def pair():
     ends = socket.socketpair()
     yield ends

@@ -44,7 +44,6 @@ class Server:
         pass
 
 
-@pytest.fixture
 def pair():
     ends = socket.socketpair()
     yield ends

@@ -12,6 +12,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.ports import RecordKey
 from adjourn.schedules.stored_schedule import KIND
 from adjourn.testing import SETTINGS, sandbox
+from tests.place_seal import PlaceSeal
 
 pytestmark = pytest.mark.usefixtures("box", "report")
 
@@ -376,7 +377,7 @@ def test_what_calls_an_unknown_task_is_shown_with_the_reason(app, report):
 def test_with_a_key_a_forged_call_is_not_made(app, report, lines):
     settings = dataclasses.replace(SETTINGS, cleanup=False)
     with sandbox(app, settings) as box:
-        box.wiring.adapters.sealer = _Sealer()
+        box.wiring.adapters.sealer = PlaceSeal()
         app.schedules.put("one", report, args=(1,), interval=HOUR)
         (record,) = stored(box).values()
         assert b"report" not in record["content"]
@@ -391,20 +392,3 @@ def test_with_a_key_a_forged_call_is_not_made(app, report, lines):
     assert [line["severity"] for line in lines() if line["event"] == "schedules.failed"] == [
         "ERROR"
     ]
-
-
-class _Sealer:
-    """Seals with the place alone, which shows what depends on it."""
-
-    is_required = is_sealing = is_encrypting = True
-
-    def seal(self, body, queue, name):
-        return (
-            b"\xad\x02" + f"{queue}/{name}\0".encode().hex().encode() + bytes(255 - b for b in body)
-        )
-
-    def open(self, body, queue, name):
-        seal = self.seal(b"", queue, name)
-        if not body.startswith(seal):
-            raise adjourn.DecodeError("of another place")
-        return bytes(255 - b for b in body[len(seal) :])

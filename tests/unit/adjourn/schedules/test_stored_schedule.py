@@ -1,8 +1,6 @@
 """What earlier versions have stored of schedules is read for ever."""
 
-import base64
 import datetime as dt
-import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from adjourn.cron.due import PeriodicState
 from adjourn.schedules.schedule_timing import ScheduleTiming
 from adjourn.schedules.stored_schedule import KIND, StoredSchedule, key_of, unindexed
+from tests.golden_records import record, text
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -67,24 +66,6 @@ WRITTEN = {
 }
 
 
-def text(record):
-    def plain(value):
-        if isinstance(value, dt.datetime):
-            return {"at": value.isoformat()}
-        return {"bytes": base64.b64encode(value).decode()}
-
-    return json.dumps(record, default=plain, indent=1, sort_keys=True) + "\n"
-
-
-def record(text):
-    def value(item):
-        if item.keys() == {"at"}:
-            return dt.datetime.fromisoformat(item["at"])
-        return base64.b64decode(item["bytes"]) if item.keys() == {"bytes"} else item
-
-    return json.loads(text, object_hook=value)
-
-
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_golden_record_is_written_and_read_for_ever(name):
     golden = (GOLDEN / f"{name}.json").read_text()
@@ -101,8 +82,8 @@ def test_every_field_is_in_a_golden_record():
     empty = {"cron": None, "interval": None, "at": None, "until": None, "grace": None}
     records = [each.record() for each in WRITTEN.values()]
 
-    for field in {name for record in records for name in record}:
-        assert any(record.get(field, None) != empty.get(field) for record in records), field
+    for field in {name for each in records for name in each}:
+        assert any(each.get(field, None) != empty.get(field) for each in records), field
 
 
 def test_the_name_is_the_key_and_only_what_finds_it_has_an_index():

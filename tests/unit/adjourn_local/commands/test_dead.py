@@ -12,20 +12,12 @@ from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import PayloadReference
 from adjourn_local.cli import main
 from adjourn_local.clients.call_text import call_lines
-
-SETTINGS = {
-    "ADJOURN_PROJECT": "shop",
-    "ADJOURN_LOCATION": "europe-west1",
-    "ADJOURN_DEFERRED_URL": "https://deferred.example",
-    "ADJOURN_QUERYITER_URL": "https://queryiter.example",
-    "ADJOURN_CRON_URL": "https://cron.example",
-    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
-}
+from tests.support import SHOP
 
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
-    for name, value in SETTINGS.items():
+    for name, value in SHOP.items():
         monkeypatch.setenv(name, value)
 
 

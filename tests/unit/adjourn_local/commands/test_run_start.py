@@ -8,16 +8,9 @@ import pytest
 
 import adjourn
 from adjourn_local.cli import main
+from tests.support import SHOP
 
-SETTINGS = {
-    "ADJOURN_PROJECT": "shop",
-    "ADJOURN_LOCATION": "europe-west1",
-    "ADJOURN_DEFERRED_URL": "https://deferred.example",
-    "ADJOURN_QUERYITER_URL": "https://queryiter.example",
-    "ADJOURN_CRON_URL": "https://cron.example",
-    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
-    "DATASTORE_EMULATOR_HOST": "127.0.0.1:1",
-}
+SETTINGS = {**SHOP, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
 
 
 @pytest.fixture

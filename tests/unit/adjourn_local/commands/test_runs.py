@@ -12,16 +12,9 @@ from adjourn.iteration.shards import Shard
 from adjourn.iteration.status import Status
 from adjourn_local.cli import main
 from adjourn_local.commands.run_display import display, pace, show_plain
+from tests.support import SHOP
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
-SETTINGS = {
-    "ADJOURN_PROJECT": "shop",
-    "ADJOURN_LOCATION": "europe-west1",
-    "ADJOURN_DEFERRED_URL": "https://deferred.example",
-    "ADJOURN_QUERYITER_URL": "https://queryiter.example",
-    "ADJOURN_CRON_URL": "https://cron.example",
-    "ADJOURN_SERVICE_ACCOUNT": "tasks@shop.iam.gserviceaccount.com",
-}
 
 
 def state(
@@ -150,7 +143,7 @@ def test_more_shards_than_a_terminal_has_lines_are_counted():
 
 @pytest.fixture
 def settings(monkeypatch):
-    for name, value in SETTINGS.items():
+    for name, value in SHOP.items():
         monkeypatch.setenv(name, value)
 
 
