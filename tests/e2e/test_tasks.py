@@ -25,6 +25,9 @@ def note(text):
 
 @app.deferred(queue="other")
 def other(text): ...
+
+@app.query_iter
+class Forget(adjourn.DeleteEntitiesIter): ...
 """
 
 
@@ -197,3 +200,10 @@ def test_queues_are_counted_paused_resumed_and_purged(
     assert adjourn_("tasks", "list", "--queue", "mail").out == "No tasks.\n"
     missing = adjourn_("queues", "pause", "nothing")
     assert (missing.status, "There is no" in missing.err) == (1, True)
+
+
+def test_a_run_is_started_of_the_application_that_the_stack_runs(adjourn_: Command) -> None:
+    started = adjourn_("runs", "start", "Forget", "--kind", "Nothing")
+
+    assert started.status == 0, started.err
+    assert adjourn_("runs", "watch", started.out.strip()).status == 0

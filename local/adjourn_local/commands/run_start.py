@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from adjourn import App, CsvFile, KeyList, QueryIter, RowList
 from adjourn.gcp.datastore_api import datastore_client
-from adjourn_local.commands.application import import_app
+from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import count
 from adjourn_local.commands.deployment import check_emulators
 from adjourn_local.commands.output import say
@@ -29,12 +28,7 @@ def add(actions: "Actions") -> None:
     """Declare the command and its options."""
     start = actions.add_parser("start", help="start one over a kind, a list of keys or a CSV file")
     start.add_argument("iteration", help="the class, by its registered name or the end of it")
-    start.add_argument(
-        "--app",
-        default=os.environ.get("ADJOURN_APP", ""),
-        metavar="package.module:app",
-        help="the application (default: ADJOURN_APP)",
-    )
+    add_app(start)
     source = start.add_mutually_exclusive_group(required=True)
     source.add_argument("--kind", help="go over all entities of this kind")
     source.add_argument(
@@ -68,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting, the application or an option is invalid, or a service cannot be
             reached.
     """
-    app = import_app(options.app, Path())
+    app = import_app(*chosen(options))
     cls = _class(app, options.iteration)
     check_emulators("DATASTORE_EMULATOR_HOST", "CLOUDTASKS_EMULATOR_HOST")
     handle = cls.start(
