@@ -49,11 +49,6 @@ class QueuedTask:
         """The last part of its name."""
         return self.name.rpartition("/")[2]
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether an attempt has failed."""
-        return bool(self.last_status)
-
 
 def queued_task(message: Any, sealer: Sealer | None, *, is_whole: bool) -> QueuedTask:
     """Return the task that a raw protobuf message of Cloud Tasks describes.

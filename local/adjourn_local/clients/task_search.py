@@ -3,18 +3,17 @@
 import base64
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from adjourn.concurrency import in_parallel
 from adjourn.errors import UnknownNameError
 from adjourn_local.clients.queued_task import QueuedTask, called, last_status
 from adjourn_local.clients.queues import Queues, TaskPage
 from adjourn_local.errors import UsageError
 
 LONGEST_PAGE = 1000  # of ListTasks
-_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +116,7 @@ def _with_calls(queues: Queues, tasks: Sequence[QueuedTask]) -> Sequence[QueuedT
         except UnknownNameError:
             return None
 
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return [task for task in threads.map(whole, tasks) if task is not None]
+    return [task for task in in_parallel(whole, tasks) if task is not None]
 
 
 def _first(names: Sequence[str]) -> _Cursor | None:

@@ -2,9 +2,8 @@
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 
@@ -74,7 +73,7 @@ def _list(flows: Flows, options: argparse.Namespace) -> None:
     found = sorted(flows.find(options.flow), key=lambda view: -view.waiting)
     shown = found[: options.limit]
     if options.json:
-        print_json([_record(view) for view in shown])
+        print_json([asdict(view) for view in shown])
     elif shown:
         console().print(_table(shown))
         if len(found) > len(shown):
@@ -86,9 +85,10 @@ def _list(flows: Flows, options: argparse.Namespace) -> None:
 def _show(flows: Flows, options: argparse.Namespace) -> None:
     view = flows.get(options.flow, options.key)
     if options.json:
-        print_json(_record(view))
+        print_json(asdict(view))
         return
-    say("\n".join(f"{name.replace('_', ' '):<15}{_text(value)}" for name, value in _rows(view)))
+    fields = asdict(view).items()
+    say("\n".join(f"{name.replace('_', ' '):<15}{_text(value)}" for name, value in fields))
 
 
 def _pause(flows: Flows, options: argparse.Namespace) -> None:
@@ -155,14 +155,6 @@ def _live(view: FlowView) -> str:
         "paused" if view.is_paused else "",
     )
     return " ".join(filter(None, parts)) or "-"
-
-
-def _rows(view: FlowView) -> list[tuple[str, Any]]:
-    return list(_record(view).items())
-
-
-def _record(view: FlowView) -> Mapping[str, Any]:
-    return asdict(view)
 
 
 def _text(value: object) -> str:

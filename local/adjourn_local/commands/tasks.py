@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from rich.table import Table
 
+from adjourn.concurrency import in_parallel
 from adjourn.errors import UnknownNameError
 from adjourn_local.clients.queued_task import QueuedTask
 from adjourn_local.clients.queues import Queues
@@ -19,7 +19,6 @@ from adjourn_local.errors import UsageError
 
 _LONGEST_CALL = 100
 _LONGEST_SHOWN = 20_000
-_THREADS = 8
 _HIDDEN = "Calls are not shown: that takes the permission cloudtasks.tasks.fullView."
 
 
@@ -144,8 +143,7 @@ def _purge_matching(
             return False
         return True
 
-    with ThreadPoolExecutor(_THREADS) as threads:
-        say(f"{sum(threads.map(delete, found)):,} tasks are deleted.")
+    say(f"{sum(in_parallel(delete, found)):,} tasks are deleted.")
     return 0
 
 

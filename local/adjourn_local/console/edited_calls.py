@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from adjourn.application.wiring import Wiring
 from adjourn.errors import DecodeError, EncodeError
-from adjourn.execution.edited_letters import edit, editable_call
+from adjourn.execution.edited_letters import check_inside, edit, editable_call
 from adjourn.execution.stored_letters import StoredDeadLetter
 from adjourn.names import CALLABLE
 from adjourn.serialization.codec import Codec
@@ -15,6 +15,7 @@ from adjourn_local.clients import call_arguments
 from adjourn_local.console.deployment import Deployment
 from adjourn_local.errors import UsageError
 
+_BY_FORM = "A task that users start is started with its form."
 _UNKNOWN = "The console does not know the application; start it with --app package.module:app."
 
 
@@ -55,10 +56,7 @@ def of_body(deployment: Deployment, body: bytes) -> Editing:
     try:
         codec = _wiring(deployment).enqueuer.codec
         call = Envelope.decode(body, codec)
-        if call.stowed is not None:
-            return Editing(
-                "", "The arguments are stored by themselves, and too large to be edited."
-            )
+        check_inside(call)
         return _editing(call, codec)
     except (DecodeError, UsageError) as error:
         return Editing("", f"{error}")
@@ -75,7 +73,7 @@ def checked(deployment: Deployment, task: str, text: str) -> EditedCall:
     called = wiring.tasks.get(task)
     args, kwargs = call_arguments.read(text, wiring.enqueuer.codec)
     if task.startswith(CALLABLE):
-        raise UsageError("A task that users start is started with its form.")
+        raise UsageError(_BY_FORM)
     try:
         check_arguments(called.name, called.function, args, kwargs)
     except EncodeError as error:
@@ -118,7 +116,7 @@ def _wiring(deployment: Deployment) -> Wiring:
 
 def _editing(call: Envelope, codec: Codec) -> Editing:
     if call.task.startswith(CALLABLE):
-        return Editing("", "A task that users start is started with its form.")
+        return Editing("", _BY_FORM)
     text = call_arguments.written(call.args, call.kwargs, codec)
     if len(text) > call_arguments.LONGEST:
         return Editing("", "The arguments are too long to be edited here.")

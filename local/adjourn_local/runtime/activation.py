@@ -54,7 +54,7 @@ def run(listener: int, channel: int, describe: Callable[[BaseException], str]) -
         if os.getppid() == loader and "functions_framework._http.gunicorn" in sys.modules:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until gunicorn handles it
             with suppress(OSError):
-                send(_declarations())
+                send(declarations())
                 report.recv(1)
             report.close()
             time.sleep(pauses.next)
@@ -108,7 +108,8 @@ def _take_over(listener: int) -> None:
     os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
 
 
-def _declarations() -> dict[str, object]:
+def declarations() -> dict[str, object]:
+    """Return what the application declares, which is loaded already, as `Declared` reads it."""
     module, _, attribute = os.environ["ADJOURN_APP"].partition(":")
     app = getattr(sys.modules[module], attribute)
     return {

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from adjourn.application.loading import load_app
 from adjourn_local.errors import StackError
+from adjourn_local.runtime.activation import declarations
 from adjourn_local.runtime.declarations import Declared
 from adjourn_local.runtime.function_programs import NAMES, Programs
 from adjourn_local.runtime.functions import Generation
@@ -94,11 +95,10 @@ class OwnServer:
 
 def _report() -> None:
     try:
-        app = load_app(os.environ)
+        load_app(os.environ)
     except BaseException as error:  # noqa: BLE001 - whatever the application raises
         sys.exit(describe(error, os.environ["ADJOURN_APP"], Path.cwd()))
-    queues, names = app.queues(os.environ["ADJOURN_QUEUE"]), app.cron_names()
-    print(json.dumps({"queues": sorted(queues), "cron_names": sorted(names)}))  # noqa: T201 - to the stack
+    print(json.dumps(declarations()))  # noqa: T201 - to the stack
 
 
 if __name__ == "__main__":

@@ -30,11 +30,20 @@ def editable_call(letters: StoredDeadLetters, letter: StoredDeadLetter, codec: C
     call = Envelope.decode(letters.genuine(letter, is_vouched_for=False), codec)
     if letter.replayed_at is not None:
         raise DecodeError(f"A replay of {letter.task_id} has begun; replay it to its end first.")
-    if call.stowed is not None:
-        raise DecodeError("The arguments are stored by themselves, and too large to be edited.")
+    check_inside(call)
     if call.task.startswith(CALLABLE):
         raise DecodeError("A user has started this call, and nobody else may change it.")
     return call
+
+
+def check_inside(call: Envelope) -> None:
+    """Refuse a call whose arguments are not in its body.
+
+    Raises:
+        DecodeError: They are stored by themselves.
+    """
+    if call.stowed is not None:
+        raise DecodeError("The arguments are stored by themselves, and too large to be edited.")
 
 
 def edit(
