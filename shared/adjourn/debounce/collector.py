@@ -57,8 +57,7 @@ class Collector:
         end = window.end(last.at)
         if state.generation == window.generation and end - now > _SLACK:
             return executor.resume(call, end, counts=False)
-        is_throttled = window.is_throttle and noted is not None
-        following = self._open_next(window, noted, now) if is_throttled and noted else ""
+        following = self._open_next(window, noted, now) if window.is_throttle and noted else ""
         if records.close(window, following):
             self._run_last(window, call, is_begun=state.begun >= window.generation)
         executor.drop(call)
@@ -100,8 +99,10 @@ class Collector:
         is_verbatim = isinstance(call.unreadable, UnknownTypeError)
         if call.unreadable and not is_verbatim:
             raise call.unreadable
-        codec = VERBATIM if is_verbatim else self.enqueuer.codec
-        opening = call.envelope._replace(
+        codec, envelope = self.enqueuer.codec, call.envelope
+        if is_verbatim:  # arguments that were stored are not in it yet
+            codec, envelope = VERBATIM, self.enqueuer.payloads.fetch(envelope, VERBATIM)
+        opening = envelope._replace(
             id=window.first.call,
             window={},
             stowed=None,

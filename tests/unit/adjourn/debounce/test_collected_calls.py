@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +21,7 @@ from tests.place_seal import PlaceSeal
 pytestmark = pytest.mark.usefixtures("box")
 
 START = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+LARGE = random.Random(1).randbytes(2_000_000).hex()  # also when it is compressed
 
 
 @pytest.fixture
@@ -184,7 +186,8 @@ def test_large_arguments_run_as_well(app, box, ran, count):
     assert ran == [2_000_000 + count - 1]
 
 
-def test_values_of_classes_run_as_well_also_where_they_are_not_known(ran):
+@pytest.mark.parametrize("articles", [["a", "b"], ["a"], [LARGE]], ids=["two", "one", "large"])
+def test_values_of_classes_run_as_well_also_where_they_are_not_known(ran, articles):
     @dataclasses.dataclass
     class Line:
         article: str
@@ -200,8 +203,8 @@ def test_values_of_classes_run_as_well_also_where_they_are_not_known(ran):
     app.register(Line, name="Line")
     with sandbox(app) as box:
         note = app._declared.tasks.get("note")
-        note(Line("a"))
-        note(Line("b"))
+        for article in articles:
+            note(Line(article))
         # The revision that ends the window does not know the class yet.
         with other.rewired(box.wiring.settings, box.wiring.adapters) as wiring:
             (waiting,) = box.queue.tasks.values()
@@ -211,7 +214,7 @@ def test_values_of_classes_run_as_well_also_where_they_are_not_known(ran):
             received = delivery._replace(queue="default", task_name=name)
             assert wiring.receive_task(received) is Outcome.DONE
         box.drain()
-    assert ran == [Line("b")]
+    assert ran == [Line(articles[-1])]
 
 
 def test_a_method_is_debounced_for_its_object(app, box, ran):
