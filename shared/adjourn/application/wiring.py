@@ -202,7 +202,7 @@ class Wiring:
         from adjourn.flow.admission import Admission  # noqa: PLC0415 - for limited calls
 
         executor = self._executor
-        return Admission(tasks=self._declared.tasks, executor=executor, longest=executor.longest)
+        return Admission(tasks=self._declared.tasks, executor=executor)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""

@@ -174,11 +174,8 @@ def declared_timing(
     Raises:
         DeclarationError: An argument is wrong or contradicts another one.
     """
-    cron, cron_name, time_zone = (plain_text(each) for each in (cron, cron_name, time_zone))
-    if not isinstance(cron_name, str) or not _CRON_NAME.fullmatch(cron_name):
-        raise DeclarationError(
-            f"cron_name={cron_name!r} must be 1 to 100 letters, digits, - and _."
-        )
+    cron, time_zone = plain_text(cron), plain_text(time_zone)
+    cron_name = checked_cron_name(cron_name)
     if overlap not in ("skip", "allow"):
         raise DeclarationError(f'overlap={overlap!r} must be "skip" or "allow".')
     if grace is not None and not (isinstance(grace, dt.timedelta) and grace > _ZERO):
@@ -189,6 +186,18 @@ def declared_timing(
     return Timing(
         when=when, text=text, cron_name=cron_name, skips_overlap=overlap == "skip", grace=grace
     )
+
+
+def checked_cron_name(cron_name: object) -> str:
+    """Return a cron name as a plain text.
+
+    Raises:
+        DeclarationError: It is none.
+    """
+    name = plain_text(cron_name)
+    if not isinstance(name, str) or not _CRON_NAME.fullmatch(name):
+        raise DeclarationError(f"cron_name={name!r} must be 1 to 100 letters, digits, - and _.")
+    return name
 
 
 def _when(interval: object, time_zone: object) -> tuple[dt.timedelta, str]:

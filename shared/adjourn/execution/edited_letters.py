@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adjourn.errors import DecodeError, EncodeError, UnknownNameError
+from adjourn.errors import DecodeError, EncodeError
 from adjourn.execution.dead_letters import KIND, UNINDEXED
-from adjourn.execution.replay import StoredDeadLetters
+from adjourn.execution.replay import StoredDeadLetters, existing
 from adjourn.execution.stored_letters import StoredDeadLetter, letter_of
 from adjourn.names import CALLABLE, digest_of
 from adjourn.ports import Record, RecordKey, Transaction
@@ -69,9 +69,7 @@ def edit(
 
     def work(transaction: Transaction) -> str:
         key = RecordKey(KIND, task_id)
-        (record,) = transaction.get([key])
-        if record is None:
-            raise UnknownNameError(f"There is no dead letter {task_id!r}.")
+        record = existing(task_id, transaction.get([key])[0])
         letter = letter_of(task_id, record)
         before = editable_call(letters, letter, VERBATIM)
         name = digest_of(

@@ -84,7 +84,7 @@ class StoredDeadLetters:
             StoreError: Datastore could not be reached.
         """
         record = self.store.get([RecordKey(KIND, task_id)])[0]
-        return letter_of(task_id, _existing(task_id, record))
+        return letter_of(task_id, existing(task_id, record))
 
     def replay(self, task_id: str, *, is_vouched_for: bool = False) -> str:
         """Enqueue the call of a letter, remove the letter and return the new task's full name.
@@ -120,7 +120,7 @@ class StoredDeadLetters:
 
         def work(transaction: Transaction) -> StoredDeadLetter:
             key = RecordKey(KIND, task_id)
-            record = _existing(task_id, transaction.get([key])[0])
+            record = existing(task_id, transaction.get([key])[0])
             transaction.delete(key)
             return letter_of(task_id, record)
 
@@ -160,7 +160,7 @@ class StoredDeadLetters:
         say that the replayed call has taken effect, which must stay.
         """
         key = RecordKey(KIND, task_id)
-        record = _existing(task_id, transaction.get([key])[0])
+        record = existing(task_id, transaction.get([key])[0])
         now = self.clock.now()
         letter = letter_of(task_id, record)
         call = _call(letter, self.genuine(letter, is_vouched_for=is_vouched_for), now)
@@ -261,7 +261,12 @@ def _remove(letter: StoredDeadLetter, transaction: Transaction) -> None:
         transaction.delete(key)
 
 
-def _existing(task_id: str, record: Record | None) -> Record:
+def existing(task_id: str, record: Record | None) -> Record:
+    """Return the record of a dead letter.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
     if record is None:
         raise UnknownNameError(f"There is no dead letter {task_id!r}.")
     return record

@@ -21,12 +21,11 @@ from adjourn.flow.records import read_record, record_key
 from adjourn.flow.session import Session
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.log import event
-from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
 from adjourn.registry import Registry
 from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.serialization.verbatim import VERBATIM
-from adjourn.state.call_records import CallRecord, own_record
+from adjourn.state.call_records import CallRecord
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
@@ -49,12 +48,10 @@ class Admission:
     Attributes:
         tasks: The declared tasks.
         executor: Runs calls.
-        longest: Returns how long an attempt at a call may take.
     """
 
     tasks: Registry[Task[..., Any]]
     executor: CallExecutor
-    longest: Callable[[Call], dt.timedelta]
 
     def __call__(
         self, call: Call, task: Task[..., Any], run: Callable[[Call], Outcome | None]
@@ -102,7 +99,7 @@ class Admission:
         record = read_record(flow, key, store.get([record_key(flow, key)])[0])
         overdue = record.state.overdue(now)
         for call in overdue:
-            found = store.transact(partial(_record_of, call))
+            found = self.executor.watch.records.get(call)
             if found is not None and found.is_open and found.parked:
                 self._create_task(found)
 
@@ -130,7 +127,7 @@ class Admission:
             holder=adapters.new_id(),
             resumed=envelope.resumed,
             # For the clocks of others, and for the time that the commit takes.
-            lease=self.longest(call) + SKEW + _COMMIT + _STAY,
+            lease=self.executor.longest(call) + SKEW + _COMMIT + _STAY,
             queue=call.delivery.queue or envelope.queue,
             parked=partial(self._parked, call),
             patience=_STAY,
@@ -289,10 +286,6 @@ class Admission:
     def _flows(self) -> Mapping[str, Flow]:
         """The declared flows by name."""
         return dict(declared_flows(self.tasks))
-
-
-def _record_of(call: CallIdentity, transaction: Transaction) -> CallRecord | None:
-    return own_record(transaction, call)[1]
 
 
 def _tell(error: Exception) -> None:

@@ -62,14 +62,12 @@ class Flows:
     declared: Collection[str] = ()
 
     def find(self, flow: str | None = None) -> Iterator[FlowView]:
-        """Yield all keys that had calls in the last weeks, and all that was set live.
+        """Return all keys that had calls in the last weeks, and all that was set live.
 
         Args:
             flow: Name of a flow; None for all.
         """
-        for _, record in self.adapters.store.query(KIND, by="expires_at"):
-            if flow is None or record["flow"] == flow:
-                yield _view(_read(record))
+        return map(_view, self._records(flow))
 
     def get(self, flow: str, key: str | None = None) -> FlowView:
         """Return how a key stands, or what was set for a flow as a whole.
@@ -96,8 +94,7 @@ class Flows:
             UnknownNameError: Nothing is known of such a flow.
             EnqueueError: Those who wait could not be called; repeat it.
         """
-        self._change(flow, key, lambda record: record._replace(is_paused=False))
-        self._call(flow, key)
+        self._call(self._change(flow, key, lambda record: record._replace(is_paused=False)))
 
     def limit(
         self,
@@ -129,8 +126,7 @@ class Flows:
         def change(record: FlowRecord) -> FlowRecord:
             return record._replace(concurrency=concurrency, rate=rate, burst=burst)
 
-        self._change(flow, key, change)
-        self._call(flow, key)
+        self._call(self._change(flow, key, change))
 
     def _check(self, flow: str) -> None:
         if flow in self.declared:
@@ -143,25 +139,29 @@ class Flows:
 
     def _change(
         self, flow: str, key: str | None, change: Callable[[FlowRecord], FlowRecord]
-    ) -> None:
+    ) -> FlowRecord:
         self._check(flow)
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> FlowRecord:
             stored = record_key(flow, key)
             record = change(read_record(flow, key, transaction.get([stored])[0]))
             now = self.adapters.clock.now()
             transaction.put(stored, record.record(now), unindexed=UNINDEXED)
+            return record
 
-        self.adapters.store.transact(work)
+        return self.adapters.store.transact(work)
 
-    def _call(self, flow: str, key: str | None) -> None:
-        """Send a guard to each line that may move now."""
-        for _, record in self.adapters.store.query(KIND, by="expires_at"):
-            found = _read(record)
-            is_meant = found.flow == flow and key in {None, found.key} and found.key is not None
-            if is_meant and found.state.length:
+    def _call(self, changed: FlowRecord) -> None:
+        """Send a guard to each line that may move now: that of a key, or all of a flow."""
+        for found in self._records(changed.flow) if changed.key is None else [changed]:
+            if found.key is not None and found.state.length:
                 queue = found.queue or self.settings.queue
-                call_guard(self.adapters, flow, found.key or "", queue=queue)
+                call_guard(self.adapters, found.flow, found.key, queue=queue)
+
+    def _records(self, flow: str | None) -> Iterator[FlowRecord]:
+        for _, record in self.adapters.store.query(KIND, by="expires_at"):
+            if flow is None or record["flow"] == flow:
+                yield _read(record)
 
 
 def _read(record: Record) -> FlowRecord:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from adjourn.cron.due import PeriodicState
+from adjourn.cron.periodic import checked_cron_name
 from adjourn.errors import AdjournError, DeclarationError, UnknownNameError
 from adjourn.names import plain_text
 from adjourn.ports import EntityStore, Transaction
@@ -14,7 +15,7 @@ from adjourn.registry import is_stored
 from adjourn.schedules.schedule import Schedule
 from adjourn.schedules.schedule_timing import ScheduleTiming
 from adjourn.schedules.scheduled_calls import ScheduledCalls
-from adjourn.schedules.stored_schedule import KIND, StoredSchedule, key_of, unindexed
+from adjourn.schedules.stored_schedule import KIND, StoredSchedule, key_of, write_back
 from adjourn.tasks.task import Task
 
 CRON_NAME = "schedules"
@@ -44,8 +45,7 @@ class Schedules:
         Raises:
             DeclarationError: It is no cron name.
         """
-        name = plain_text(cron_name)
-        ScheduleTiming(interval=dt.timedelta(minutes=1), cron_name=name).timing()
+        name = checked_cron_name(cron_name)
         if name not in self._cron_names:
             self._cron_names.append(name)
 
@@ -128,8 +128,7 @@ class Schedules:
             before = StoredSchedule.of(wanted.name, record) if record else None
             after = _replaced(before, wanted, calls, now) if before else wanted
             if after != before:
-                new = after.record(record)
-                transaction.put(key_of(wanted.name), new, unindexed=unindexed(new))
+                write_back(transaction, after, record)
             return after
 
         return self._store.transact(work)
@@ -201,9 +200,7 @@ class Schedules:
             if record is None:
                 return None
             after = change(StoredSchedule.of(name, record))
-            new = after.record(record)
-            if new != record:
-                transaction.put(key_of(name), new, unindexed=unindexed(new))
+            write_back(transaction, after, record)
             return after
 
         found = self._store.transact(work) if _is_name(name) else None

@@ -17,7 +17,7 @@ from adjourn.log import event
 from adjourn.names import RUN, digest_of
 from adjourn.ports import EntityStore, TaskQueue, Transaction
 from adjourn.schedules.scheduled_calls import ScheduledCall, ScheduledCalls
-from adjourn.schedules.stored_schedule import StoredSchedule, key_of, unindexed
+from adjourn.schedules.stored_schedule import StoredSchedule, key_of, write_back
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.task import Task
 
@@ -119,9 +119,7 @@ class ScheduleSlots:
                 decision = decide(timing, stored.state, tick, now, is_running=is_running)
                 tell_skipped(f"The schedule {stored.name}", decision)
                 after = self._after(each, stored, decision)
-                new = after.record(record)
-                if new != record:
-                    transaction.put(key_of(stored.name), new, unindexed=unindexed(new))
+                write_back(transaction, after, record)
                 if decision.slot:
                     claimed.append(Claimed(each, decision.slot, after.state.call))
             return claimed
@@ -163,9 +161,7 @@ class ScheduleSlots:
                 if stored is None or stored.state.call != claim.name:
                     continue
                 state = self._marked(stored.state, claim, handle, now)
-                new = stored._replace(state=state).record(record)
-                if new != record:
-                    transaction.put(key_of(stored.name), new, unindexed=unindexed(new))
+                write_back(transaction, stored._replace(state=state), record)
 
         if created:
             self._store.transact(work)

@@ -9,7 +9,7 @@ from adjourn.cron.due import PeriodicState, note, record_of, state_of
 from adjourn.cron.forecast import found_from, next_slot
 from adjourn.cron.schedule import NEVER
 from adjourn.execution.current_task import Call
-from adjourn.ports import EntityStore, Record, RecordKey
+from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.schedules.schedule_timing import ScheduleTiming
 
 KIND = "AdjournSchedule"
@@ -124,6 +124,13 @@ class StoredSchedule(NamedTuple):
             put_at=fields["put_at"],
             last_due=fields.get("last_due"),
         )
+
+
+def write_back(transaction: Transaction, after: StoredSchedule, before: Record | None) -> None:
+    """Write what a schedule has become, unless it is as it was stored."""
+    record = after.record(before)
+    if record != before:
+        transaction.put(key_of(after.name), record, unindexed=unindexed(record))
 
 
 def key_of(name: str) -> RecordKey:

@@ -12,6 +12,7 @@ from typing import Any
 from adjourn.clock import in_utc
 from adjourn.errors import DeclarationError
 from adjourn.names import plain_text
+from adjourn.tasks import collecting
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -69,7 +70,7 @@ def _is_number(value: object) -> bool:
 
 _DURATIONS = frozenset(
     {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
-    | {"debounce", "max_wait", "throttle"}
+    | collecting.DURATIONS
 )
 _TEXTS = frozenset({"by", "call_name", "queue", "unique_by", "unique_until"})
 
