@@ -25,7 +25,7 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 # How long replaced functions may take to end before the new ones begin. They stop accepting
 # requests much sooner.
 _HANDOVER = 0.5
-_WAKE_UP = 0.1
+_WAKE_UPS = (0.1, 1.0)
 # What the functions log about a task that the code does not have.
 _UNKNOWN = '"event": "task.unknown"'
 
@@ -157,8 +157,10 @@ class Functions:
         except (OSError, ValueError):
             return False
         # readline does not notice a signal that comes just before it waits for a key; this one,
-        # which it takes for a change of the terminal's size, wakes it up.
-        asyncio.get_running_loop().call_later(_WAKE_UP, _signal, process, signal.SIGWINCH)
+        # which it takes for a change of the terminal's size, wakes it up; on a busy machine the
+        # first one may come too early as well.
+        for seconds in _WAKE_UPS:
+            asyncio.get_running_loop().call_later(seconds, _signal, process, signal.SIGWINCH)
         return True
 
     def terminate(self) -> None:
