@@ -113,6 +113,5 @@ def plan(new_workspace: Callable[[], Workspace]) -> Plan:
 @pytest.fixture(scope="session")
 def cloud(stub: Stub) -> Iterator[Cloud]:
     """Return services in which the stub makes queues and jobs."""
-    with clouds() as cloud:
-        stub.connect(cloud.host)
+    with clouds() as cloud, stub.connected(cloud.host):
         yield cloud

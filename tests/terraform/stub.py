@@ -40,12 +40,16 @@ class Stub:
         self.services: dict[str, Service] = {}
         self.messages = Messages()
 
-    def connect(self, host: str) -> None:
-        """Make queues and jobs at the server on `host:port` from now on."""
+    @contextmanager
+    def connected(self, host: str) -> Iterator[None]:
+        """Make queues and jobs at the server on `host:port` while the context is open."""
+        before = self.services
         self.services = {
             "google_cloud_tasks_queue": Queues(host),
             "google_cloud_scheduler_job": Jobs(host),
         }
+        yield
+        self.services = before
 
     def get_metadata(self, _request: Any) -> Any:
         names = {

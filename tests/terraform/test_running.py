@@ -53,8 +53,8 @@ def ear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ear]:
 
 @pytest.fixture(scope="module")
 def cloud(stub: Stub) -> Iterator[Cloud]:
-    with cloud_run.clouds([ACCOUNT.format(name) for name in FUNCTIONS]) as cloud:
-        stub.connect(cloud.host)
+    accounts = [ACCOUNT.format(name) for name in FUNCTIONS]
+    with cloud_run.clouds(accounts) as cloud, stub.connected(cloud.host):
         yield cloud
 
 

@@ -69,15 +69,18 @@ class Terminal:
             self._debugger.begin(sys._getframe(1))  # noqa: SLF001 - as pdb finds its caller
 
     def _begin(self) -> None:
-        handler, output = signal.getsignal(signal.SIGINT), sys.stdout
+        interrupted, resized = map(signal.getsignal, (signal.SIGINT, signal.SIGWINCH))
+        output = sys.stdout
         self._restore = [
             lambda: sys.settrace(None),
-            lambda: signal.signal(signal.SIGINT, handler),
+            lambda: signal.signal(signal.SIGINT, interrupted),
+            lambda: signal.signal(signal.SIGWINCH, resized),
             lambda: setattr(sys, "stdout", output),
             lambda: self._session.write_text(""),
             self._debugger.end,
         ]
         signal.signal(signal.SIGINT, self._debugger.interrupt)
+        signal.signal(signal.SIGWINCH, self._debugger.wake)
         sys.stdout = self._output
         self._session.write_text(str(os.getpid()))
 
@@ -102,6 +105,7 @@ class _Debugger(pdb.Pdb):
         self._task: FrameType | None = None
         self._is_at_prompt = False
         self._is_interrupted = False
+        self._is_raising = False
 
     def begin(self, frame: FrameType) -> None:
         """Open the debugger at a line of a task."""
@@ -129,9 +133,19 @@ class _Debugger(pdb.Pdb):
     def interrupt(self, _number: int, frame: FrameType | None) -> None:
         """Handle Ctrl-C."""
         if self._is_at_prompt:
+            self._is_raising = True
             raise KeyboardInterrupt
         self.message("\nInterrupted; `c` continues.")
         self.set_trace(frame)
+
+    def wake(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle the signal that follows Ctrl-C, which only has to wake readline up.
+
+        When a handler has raised, `input` calls those of further signals before it lets the error
+        out. If one of them returned then, Python would take that for an error of its own.
+        """
+        if self._is_raising:
+            raise KeyboardInterrupt
 
     def cmdloop(self, intro: str | None = None) -> None:
         """Ask for commands until one lets the program go on."""
@@ -139,6 +153,7 @@ class _Debugger(pdb.Pdb):
         try:
             super().cmdloop(intro)
         except KeyboardInterrupt:
+            self._is_raising = False
             if self._is_interrupted:
                 self._stop()
                 raise BdbQuit from None
