@@ -10,16 +10,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from adjourn_local.runtime.harness import RunningStack
 from tests.browser import chromium
-from tests.console.application import Reprice, fail, pay, refuse
+from tests.console.application import Reprice, app, fail, pay, refuse, sync
 
 PAGES = (
     "now",
     "queues",
     "queues/queue/default",
     "dead-letters",
+    "flows",
+    "flows/flow?flow=tests.console.application.sync&key=" + "k" * 100,
     "iterations",
     "periodic",
     "periodic/function?name=tests.console.application.sweep",
+    "schedules",
     "start?email=ann@shop.example",
     "audit",
     "settings",
@@ -78,8 +81,10 @@ def filled(stack: RunningStack) -> None:
             patch.setenv(name, value)
         fail(1)
         refuse("x" * 100)
+        sync("k" * 100, 1)
         stack.wait()
         fail.options(delay=3600).defer(2)
+        app.schedules.put("s" * 100, sync, args=("k" * 100, 2), cron="0 8 * * mon")
         client = datastore.Client(namespace="n" * 100)
         client.put(datastore.Entity(client.key("k" * 100, "i" * 100)))
         client.close()
