@@ -66,7 +66,7 @@ def stored_values(entity: Any, names: Collection[str]) -> IndexedValues:
     found: IndexedValues = {}
     properties = entity.properties
     for name in names:
-        value = properties[name] if name in properties else None
+        value = properties.get(name)
         which = value.WhichOneof("value_type") if value is not None else None
         if "." in name or which in _NESTED:
             return indexed_values(entity, names)
