@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from types import CoroutineType
 from typing import Any
 
+from adjourn.coroutines import NOT_RUN
 from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
@@ -238,7 +238,7 @@ class CallExecutor:
     def _call(self, task: Task[..., Any], envelope: Envelope, seconds: float) -> None:
         with self.adapters.time_limit(seconds, TaskTimeoutError):
             result = task.function(*envelope.args, **envelope.kwargs)
-        if isinstance(result, CoroutineType):  # which a limit of this thread would not end
+        if isinstance(result, NOT_RUN):  # a coroutine, which a limit of this thread would not end
             self.adapters.finished(result, seconds, TaskTimeoutError)
 
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
