@@ -172,6 +172,13 @@ async def off_loop(work: Callable[[], T]) -> T:
     return await loop.run_in_executor(_threads(), copy_context().run, run)
 
 
+async def pause(seconds: float) -> None:
+    """Wait for some seconds on the event loop."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    await asyncio.sleep(seconds)
+
+
 async def each_off_loop(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
     """Yield the items of an iterator that waits, which is made and run in threads.
 
