@@ -19,7 +19,7 @@ from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -98,7 +98,12 @@ class TaskRunner:
 
     def _receive(self, call: Call) -> Outcome:
         envelope = call.envelope
-        trace = trace_fields(self.settings.project, text(envelope.context, TRACEPARENT))
+        traceparent = text(envelope.context, TRACEPARENT)
+        if is_observed():
+            from adjourn.execution.observed_call import described  # noqa: PLC0415 - for those with an SDK
+
+            traceparent = described(call, traceparent)
+        trace = trace_fields(self.settings.project, traceparent)
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
         return outcome or Outcome.DONE
