@@ -28,7 +28,7 @@ from adjourn.execution.current_task import Call, CurrentTask, running
 from adjourn.execution.dead_letters import KEPT, DeadLetterRecorder
 from adjourn.execution.delivery import TIMEOUT, Outcome
 from adjourn.execution.resumption import Resumption
-from adjourn.log import event, is_observed
+from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.context import ContextPropagator
 from adjourn.serialization.envelope import Envelope
@@ -132,10 +132,6 @@ class CallExecutor:
             raise
         except (EnqueueError, EncodeError) as error:
             return self.give_up(call, error)
-        if is_observed():
-            from adjourn.execution.observed_call import note_resumption  # noqa: PLC0415 - for those with an SDK
-
-            note_resumption()
         return None
 
     def give_up(

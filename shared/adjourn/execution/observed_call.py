@@ -27,7 +27,7 @@ def described(call: Call, created_in: str | None) -> str | None:
 
 
 def note_resumption() -> None:
-    """Tell the observation of a delivery that its call goes on as a new task."""
+    """Tell the observation of a delivery that its call waits, or goes on as a new task."""
     observation = present()
     if observation is not None:
         observation.is_resumed = True

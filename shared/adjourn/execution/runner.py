@@ -106,6 +106,10 @@ class TaskRunner:
         trace = trace_fields(self.settings.project, traceparent)
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
+        if outcome is None and is_observed():
+            from adjourn.execution.observed_call import note_resumption  # noqa: PLC0415 - for those with an SDK
+
+            note_resumption()
         return outcome or Outcome.DONE
 
     def reject(self, delivery: Delivery, error: DecodeError) -> Outcome:

@@ -42,7 +42,7 @@ class Observation:
 
     Attributes:
         error: The last error that was logged meanwhile.
-        is_resumed: Whether the call was enqueued again as a new task.
+        is_resumed: Whether the call waits, or was enqueued again as a new task.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from adjourn import Discard, QueryIter, RetryLater, Snooze, current_task
+from adjourn import Discard, Flow, QueryIter, RetryLater, Snooze, current_task
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, MemoryQuery
 
@@ -151,6 +151,20 @@ def test_a_call_that_comes_back_is_told_from_one_that_failed(work, box, observed
     box.drain()
 
     assert outcomes(observed) == counted
+
+
+def test_a_call_that_waits_for_its_flow_is_not_done(app, box, observed):
+    @app.deferred(name="limited", flow=Flow(key="tenant", concurrency=1))
+    def limited(tenant):  # noqa: ARG001 - its key
+        if len(box.queue.due()) > 1:
+            box.deliver(next(each for each in box.queue.due() if each is not first))
+
+    limited("a")
+    limited("a")
+    first = box.queue.due()[0]
+    box.deliver(first)
+
+    assert sorted(outcomes(observed)) == [("done", None, 1), ("resumed", None, 1)]
 
 
 def test_the_lag_of_first_attempts_is_measured(work, box, observed):
