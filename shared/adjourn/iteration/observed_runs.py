@@ -20,7 +20,7 @@ def observed_start(iteration: str, queue: str, start: Callable[[], RunHandle]) -
     """Return the handle of a run that is started while its span is the current one."""
     with Sending("start", iteration, queue) as sending:
         handle = start()
-        sending.sent({names.RUN: handle.id})
+        sending.sent({names.RUN: handle.id}, is_new=handle.is_new)
     return handle
 
 

@@ -75,6 +75,7 @@ class Envelope(NamedTuple):
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
         flow: Its keys, one for each flow of its task.
+        keep_result: How long what it returns is kept; None for not at all.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Envelope(NamedTuple):
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
     flow: tuple[str, ...] = ()
+    keep_result: dt.timedelta | None = None
 
     @property
     def identity(self) -> CallIdentity:
@@ -281,7 +283,7 @@ _RULES = (
         "None or a timedelta of 15 seconds to 30 minutes",
     ),
     (
-        ("min_backoff", "max_backoff"),
+        ("min_backoff", "max_backoff", "keep_result"),
         lambda value: value is None or _is_wait(value),
         "None or a timedelta of up to a hundred years",
     ),

@@ -15,7 +15,7 @@ def observed(task: str, queue: str, enqueue: Callable[[], TaskHandle]) -> TaskHa
     """Return the handle of a call that is enqueued while its span is the current one."""
     with Sending("send", task, queue) as sending:
         handle = enqueue()
-        sending.sent(_told(handle))
+        sending.sent(_told(handle), is_new=handle.is_new)
     return handle
 
 
@@ -26,7 +26,8 @@ def observed_batch(
     prepared: Iterable[Tried],
 ) -> Iterator[Enqueued]:
     """Yield the results of enqueuing calls, of which one span stands for all."""
-    return sent_in_batches(Sending("send", task, queue), create, prepared, lambda _: {})
+    sending = Sending("send", task, queue)
+    return sent_in_batches(sending, create, prepared, lambda handle: handle.is_new)
 
 
 def _told(handle: TaskHandle) -> dict[str, Any]:

@@ -71,9 +71,9 @@ class Sending:
         with trace.use_span(self._span, record_exception=False, set_status_on_exception=False):
             yield
 
-    def sent(self, attributes: dict[str, Any]) -> None:
-        """Count what was enqueued, and tell what it is."""
-        self._sent += 1
+    def sent(self, attributes: dict[str, Any], *, is_new: bool = True) -> None:
+        """Tell what was enqueued, and count it unless it was there already."""
+        self._sent += is_new
         known = {name: value for name, value in attributes.items() if value is not None}
         guarded(lambda: self._span.set_attributes(known))
 
@@ -107,7 +107,7 @@ def sent_in_batches(
     sending: Sending,
     create: Callable[[Iterable[T]], Iterator[Any]],
     prepared: Iterable[T],
-    attributes: Callable[[Any], dict[str, Any]],
+    is_new: Callable[[Any], bool],
 ) -> Iterator[Any]:
     """Yield the results of enqueuing many calls, of which one span stands for all.
 
@@ -115,7 +115,7 @@ def sent_in_batches(
         sending: What begins with the first call and ends with the last one.
         create: Enqueues what is prepared, in batches, while the results are consumed.
         prepared: The calls. They are made while the span is the current one.
-        attributes: Returns what is told of a result that is no error.
+        is_new: Whether a result that is no error stands for a new task.
     """
 
     def within() -> Iterator[T]:
@@ -135,7 +135,7 @@ def sent_in_batches(
             if isinstance(result, Exception):
                 sending.failed(result)
             else:
-                sending.sent(attributes(result))
+                sending.sent({}, is_new=is_new(result))
             yield result
     except GeneratorExit:  # nobody wants the rest
         raise

@@ -48,6 +48,15 @@ def test_what_a_map_could_not_enqueue_is_told(work, observed):
 
 
 @pytest.mark.usefixtures("box")
+def test_what_is_queued_already_is_not_counted(work, observed):
+    handles = [work.options(unique_by=True, unique_for=60).defer(1) for _ in range(2)]
+
+    assert [each.is_new for each in handles] == [True, False]
+    assert len(observed.spans("send work")) == 2
+    assert [count for _, count in observed.points(SENT)] == [1]
+
+
+@pytest.mark.usefixtures("box")
 def test_a_map_that_nobody_wants_to_the_end_has_a_span_all_the_same(work, observed):
     results = work.imap(range(10))
     next(results)
