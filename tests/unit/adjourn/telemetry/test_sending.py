@@ -49,7 +49,7 @@ def test_what_a_map_could_not_enqueue_is_told(work, observed):
 
 @pytest.mark.usefixtures("box")
 def test_what_is_queued_already_is_not_counted(work, observed):
-    handles = [work.options(unique_by=True, unique_for=60).defer(1) for _ in range(2)]
+    handles = [work.options(unique_by="arguments", unique_for=60).defer(1) for _ in range(2)]
 
     assert [each.is_new for each in handles] == [True, False]
     assert len(observed.spans("send work")) == 2
