@@ -6,8 +6,10 @@ import enum
 import hashlib
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,19 @@ async def say_later(word: str) -> None:
 
 
 @app.deferred
+def imported(*modules: str) -> None:
+    tell(f"imported: {[name for name in modules if name in sys.modules] or 'none'}")
+
+
+@app.deferred
 def weigh(load: bytes) -> None:
     tell(f"{len(load)} {hashlib.sha256(load).hexdigest()}")
+
+
+@app.deferred(keep_result=HOUR, max_retries=0, once=True)
+async def total(*prices: Decimal) -> dict[str, Decimal]:
+    await asyncio.sleep(0)
+    return {"total": sum(prices, Decimal()), "mean": sum(prices, Decimal()) / len(prices)}
 
 
 @app.deferred(max_retries=1)

@@ -19,7 +19,7 @@ from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -77,7 +77,10 @@ class TaskRunner:
         return self._receive(self._call(envelope, delivery))
 
     def _call(self, envelope: Envelope, delivery: Delivery) -> Call:
-        return Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+        call = Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+        if envelope.keep_result is None:
+            return call
+        return call._replace(result=self.executor.enqueuer.results().pending(envelope))
 
     def _receive_verbatim(self, delivery: Delivery, error: UnknownTypeError) -> Outcome:
         """Receive a call with a type that this revision does not know; the next one may.
@@ -98,9 +101,18 @@ class TaskRunner:
 
     def _receive(self, call: Call) -> Outcome:
         envelope = call.envelope
-        trace = trace_fields(self.settings.project, text(envelope.context, TRACEPARENT))
+        traceparent = text(envelope.context, TRACEPARENT)
+        if is_observed():
+            from adjourn.execution.observed_call import described  # noqa: PLC0415 - for those with an SDK
+
+            traceparent = described(call, traceparent)
+        trace = trace_fields(self.settings.project, traceparent)
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
+        if outcome is None and is_observed():
+            from adjourn.execution.observed_call import note_resumption  # noqa: PLC0415 - for those with an SDK
+
+            note_resumption()
         return outcome or Outcome.DONE
 
     def reject(self, delivery: Delivery, error: DecodeError) -> Outcome:
@@ -143,7 +155,7 @@ class TaskRunner:
         envelope, now = call.envelope, self.adapters.clock.now()
         if envelope.expires_at and now >= envelope.expires_at and not self._has_begun(call):
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
-            return self._drop(call)
+            return self._drop(call, "it has expired")
         if start := _next_hop(envelope, now):
             return self.executor.resume(call, start, counts=False)
         if envelope.marker:
@@ -157,7 +169,10 @@ class TaskRunner:
         record = self.executor.watch.records.get(call.envelope.identity)
         return record is not None and record.begun + record.crashes > 0
 
-    def _drop(self, call: Call) -> Outcome:
+    def _drop(self, call: Call, why: str) -> Outcome:
+        if call.result is not None:
+            call.result.dropped(why)
+            call.result.write()
         self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
@@ -224,7 +239,7 @@ class TaskRunner:
             return self.executor.resume(waiting, now + wait(envelope.resumed), counts=False)
         if transaction is TransactionOutcome.ROLLED_BACK:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
-            return self._drop(call)
+            return self._drop(call, "its transaction was rolled back")
         # Remembered as committed, since the marker may have expired when the call is resumed.
         return self._admit(call._replace(envelope=envelope._replace(marker="")))
 
