@@ -13,6 +13,8 @@ AdjournError
 ├── UnknownNameError        nothing is registered under a name
 ├── TaskCrashedError        a task's process died or ran out of time too often
 ├── NoCurrentTaskError      no task is running here
+├── NoCurrentBatchError     no child of a batch is running here
+├── BatchSealedError        a batch takes no more children from here
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
 │   └── StoreRefusedError   refused for good; the same request is refused again
@@ -108,6 +110,14 @@ class TaskCrashedError(AdjournError):
 
 class NoCurrentTaskError(AdjournError, LookupError):
     """`current_task()` was called outside of a task."""
+
+
+class NoCurrentBatchError(AdjournError, LookupError):
+    """`current_batch()` was called outside of a call that is a child of a batch."""
+
+
+class BatchSealedError(AdjournError):
+    """A batch takes no more children from here: its block, or the call that adds, has ended."""
 
 
 class ConflictError(AdjournError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from adjourn.application.batching import BatchesOfApp
 from adjourn.application.declarations import Declarations
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
@@ -12,21 +13,16 @@ from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from adjourn.application.wiring import Wiring
     from adjourn.flow.control import Flows
 
 
-class LimitedTasks(ABC):
+class LimitedTasks(BatchesOfApp):
     """What an application has of flow control; a part of `adjourn.App`."""
 
     _declared: Declarations
 
     @abstractmethod
     def _enqueuer(self) -> Enqueuer: ...
-
-    @abstractmethod
-    def wiring(self) -> Wiring:
-        """Return the services of this application."""
 
     def _limit(self, task: Task[..., Any]) -> None:
         """Check the flows of a task, and declare the task that looks after them."""
