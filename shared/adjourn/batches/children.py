@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from adjourn.batches.place import Kind, State
 
@@ -59,6 +59,21 @@ class Children(NamedTuple):
     kinds: str = ""
     states: str = ""
     counts: Counts = Counts()
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Children:
+        """Return what was stored."""
+        counts = Counts(fields["done"], fields["failed"], fields["cancelled"])
+        return cls(fields["children"], fields["kinds"], fields["states"], counts)
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return {
+            "children": self.keys,
+            "kinds": self.kinds,
+            "states": self.states,
+            **self.counts._asdict(),
+        }
 
     @property
     def size(self) -> int:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from adjourn.batches import callbacks
 from adjourn.batches.children import Counts
 from adjourn.batches.place import Place, State
-from adjourn.batches.records import BatchRecord, Shard, batch_key, shard_key
+from adjourn.batches.records import BatchRecord, batch_key
+from adjourn.batches.shards import Shard, shard_key
 from adjourn.batches.summary import summary_of
 from adjourn.batches.tree import counted
 from adjourn.log import event

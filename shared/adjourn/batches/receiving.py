@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from adjourn.batches.current import running_in
 from adjourn.batches.ends import Ends, reopen
 from adjourn.batches.place import Kind, Place, State
-from adjourn.batches.records import BatchRecord, Shard, batch_key, shard_key
+from adjourn.batches.records import BatchRecord, batch_key
+from adjourn.batches.shards import Shard, shard_key
 from adjourn.batches.tree import children_of
 from adjourn.errors import ConflictError
 from adjourn.execution.call import CallExecutor

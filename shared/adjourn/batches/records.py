@@ -1,77 +1,18 @@
-"""What is stored of batches: the batch itself, and the shards of its children."""
+"""What is stored of a batch itself."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any, NamedTuple
 
-from adjourn.batches.children import Children, Counts
+from adjourn.batches.children import Children
 from adjourn.batches.place import State
 from adjourn.names import digest_of
 from adjourn.ports import Record, RecordKey, Transaction
 
 KIND = "AdjournBatch"
-SHARD_KIND = "AdjournBatchShard"
 # After the latest start of a child. The records must outlive all tasks, and be there for a retry.
 KEPT = dt.timedelta(days=400)
-
-_UNINDEXED_SHARD = (
-    "batch", "parent", "scope", "children", "kinds", "states", "done", "failed", "cancelled",
-)  # fmt: skip
-
-
-class Shard(NamedTuple):
-    """Children of a batch whose ends are marked in one entity.
-
-    Attributes:
-        name: A digest, which is also its key in the parent.
-        batch: Id of the batch.
-        parent: Name of the shard in which this one is registered; "" for the batch itself.
-        scope: Key of the child that has added these, in hexadecimal; "" for the block.
-        children: The children.
-        expires_at: When it may be removed.
-    """
-
-    name: str
-    batch: str
-    parent: str
-    scope: str
-    children: Children
-    expires_at: dt.datetime
-
-    @property
-    def key(self) -> bytes:
-        """The key in the parent."""
-        return bytes.fromhex(self.name)
-
-    @classmethod
-    def of(cls, name: str, record: Record | None) -> Shard | None:
-        """Return the shard of a record; None if there is no record."""
-        if record is None:
-            return None
-        fields: dict[str, Any] = dict(record)
-        return cls(
-            name=name,
-            batch=fields["batch"],
-            parent=fields["parent"],
-            scope=fields["scope"],
-            children=_children(fields),
-            expires_at=fields["expires_at"],
-        )
-
-    def record(self) -> Record:
-        """Return what is stored."""
-        return {
-            "batch": self.batch,
-            "parent": self.parent,
-            "scope": self.scope,
-            **_fields(self.children),
-            "expires_at": self.expires_at,
-        }
-
-    def put(self, transaction: Transaction) -> None:
-        """Write it when a transaction commits."""
-        transaction.put(shard_key(self.name), self.record(), unindexed=_UNINDEXED_SHARD)
 
 
 class BatchRecord(NamedTuple):
@@ -157,13 +98,13 @@ class BatchRecord(NamedTuple):
         if record is None:
             return None
         fields: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
-        return cls(**{**fields, "id": batch, "children": _children(dict(record))})
+        return cls(**{**fields, "id": batch, "children": Children.of(record)})
 
     def record(self) -> Record:
         """Return what is stored."""
         fields: dict[str, Any] = self._asdict()
         del fields["id"]
-        return {**fields, **_fields(self.children)}
+        return {**fields, **self.children.fields()}
 
     def put(self, transaction: Transaction) -> None:
         """Write it when a transaction commits."""
@@ -180,25 +121,6 @@ def batch_key(batch: str) -> RecordKey:
     return RecordKey(KIND, batch)
 
 
-def shard_key(shard: str) -> RecordKey:
-    """Return the key of a shard's entity."""
-    return RecordKey(SHARD_KIND, shard)
-
-
 def batch_id(name: str, outer: str = "") -> str:
     """Return the id of a batch with a name, or of one in an outer batch."""
     return digest_of("batch", outer, name)
-
-
-def _fields(children: Children) -> dict[str, Any]:
-    return {
-        "children": children.keys,
-        "kinds": children.kinds,
-        "states": children.states,
-        **children.counts._asdict(),
-    }
-
-
-def _children(fields: dict[str, Any]) -> Children:
-    counts = Counts(fields["done"], fields["failed"], fields["cancelled"])
-    return Children(fields["children"], fields["kinds"], fields["states"], counts)

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from adjourn.batches.children import Child, Children
 from adjourn.batches.ends import Ends
 from adjourn.batches.place import Kind, Place, State
-from adjourn.batches.records import KEPT, BatchRecord, Shard, batch_key, shard_key
+from adjourn.batches.records import KEPT, BatchRecord, batch_key
+from adjourn.batches.shards import Shard, shard_key
 from adjourn.batches.tree import found_in, shards_below
 from adjourn.errors import BatchSealedError
 from adjourn.names import digest_of

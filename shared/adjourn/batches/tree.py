@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from adjourn.batches.children import Child, Children, Counts
 from adjourn.batches.place import Kind, Place
-from adjourn.batches.records import BatchRecord, Shard, shard_key
+from adjourn.batches.records import BatchRecord
+from adjourn.batches.shards import Shard, shard_key
 from adjourn.ports import EntityStore
 
 _SHARDS = {Kind.SHARD, Kind.GROWN}

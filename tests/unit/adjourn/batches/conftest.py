@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 
 from adjourn import PermanentTaskFailure
-from adjourn.batches.records import KIND, SHARD_KIND
+from adjourn.batches.records import KIND
+from adjourn.batches.shards import KIND as SHARD_KIND
 
 
 class Shop:

@@ -1,6 +1,6 @@
 """The children of a shard: each end counts once, in whatever order they come."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adjourn.batches.children import Child, Children, Counts
@@ -8,7 +8,9 @@ from adjourn.batches.place import Kind, State
 
 KEYS = st.binary(min_size=16, max_size=16)
 # Few bytes, so that a key is often found across two others.
-CLOSE = st.lists(st.lists(st.sampled_from([0, 1]), min_size=16, max_size=16).map(bytes), unique=True)
+CLOSE = st.lists(
+    st.lists(st.sampled_from([0, 1]), min_size=16, max_size=16).map(bytes), unique=True, max_size=8
+)
 ENDS = [State.DONE, State.FAILED, State.CANCELLED]
 
 
@@ -16,6 +18,7 @@ def added(keys):
     return Children().with_added(Child(key, Kind.CALL) for key in keys)
 
 
+@settings(max_examples=50)
 @given(CLOSE, st.lists(st.tuples(st.integers(0, 20), st.sampled_from(ENDS))))
 def test_the_first_end_of_each_child_counts(keys, ends):
     children, expected = added(keys), {}
@@ -32,6 +35,7 @@ def test_the_first_end_of_each_child_counts(keys, ends):
     assert children.is_over == (len(expected) == len(keys))
 
 
+@settings(max_examples=50)
 @given(CLOSE, KEYS)
 def test_a_child_that_is_not_registered_has_no_end(keys, other):
     if other in keys:
@@ -43,6 +47,7 @@ def test_a_child_that_is_not_registered_has_no_end(keys, other):
     assert children.reopened(other) is children
 
 
+@settings(max_examples=50)
 @given(CLOSE)
 def test_children_are_registered_once(keys):
     children = added(keys)

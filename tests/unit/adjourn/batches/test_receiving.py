@@ -1,7 +1,7 @@
 """Deliveries of children: whatever comes twice, late or not at all, each counts once."""
 
+import contextlib
 import dataclasses
-import datetime as dt
 
 import pytest
 
@@ -19,7 +19,7 @@ from adjourn import (
     current_batch,
 )
 from adjourn.batches.place import Place, State
-from adjourn.batches.records import SHARD_KIND
+from adjourn.batches.shards import KIND as SHARD_KIND
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
@@ -84,7 +84,7 @@ def test_an_end_that_cannot_be_marked_is_not_acknowledged(shop, box):
     (first,) = make(shop, 1)
     mark = shop.app.wiring().batch_ends._mark
 
-    def away(name, endings):
+    def away(_name, _endings):
         raise StoreError("away")
 
     ends = shop.app.wiring().batch_ends
@@ -114,7 +114,7 @@ def test_the_call_of_the_end_is_enqueued_by_the_next_delivery(shop, box):
     (first,) = make(shop, 1)
     enqueue = box.queue.enqueue
 
-    def away(task):
+    def away(_task):
         raise UnavailableError("away")
 
     box.queue.enqueue = away
@@ -165,7 +165,7 @@ def test_a_child_that_is_given_up_counts_as_failed_and_is_told_once(shop, box):
     assert shop.failed[0]["failed"] >= 1
 
 
-def test_a_child_whose_retries_are_used_up_counts_as_failed(shop, box, pass_time):
+def test_a_child_whose_retries_are_used_up_counts_as_failed(shop, pass_time):
     @shop.app.deferred(name="bad", max_retries=2)
     def bad():
         raise RuntimeError("always")
@@ -200,10 +200,8 @@ def test_a_child_whose_process_dies_in_the_last_attempt_counts_as_failed(app):
         box.queue.settle(queued)  # Cloud Tasks gives it up
         for _ in range(60):
             box.travel(by=60)
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 box.drain()
-            except KeyboardInterrupt:
-                pass
         assert [(each["done"], each["failed"]) for each in told] == [(0, 1)]
 
 
@@ -391,8 +389,8 @@ def test_a_child_adds_children_and_the_batch_waits_for_them(shop, box):
     assert shop.counts() == (5, 0, 0)
 
 
-@pytest.mark.parametrize("count", [3, 150, 400, 1_200])
-def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count, pass_time):
+@pytest.mark.parametrize("count", [3, 150, 400])
+def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count):
     attempts = []
 
     def add():
@@ -444,11 +442,9 @@ def test_a_child_adds_a_nested_batch(shop, box):
 def test_a_call_outside_of_a_batch_has_none(shop, box):
     with pytest.raises(NoCurrentBatchError):
         current_batch()
-    seen = []
-    shop.within = {1: lambda: seen.append(pytest.raises(NoCurrentBatchError, current_batch))}
+    shop.within = {1: current_batch}
     shop.work(1)
-    box.drain()
-    assert len(seen) == 1
+    assert box.drain() == [Outcome.FAILED]
 
 
 def test_a_call_outside_of_a_batch_costs_nothing(shop, box, commits):
@@ -503,7 +499,7 @@ def test_nested_batches_and_runs_are_cancelled_with_the_rest(shop, box):
 # Iterations
 
 
-def test_a_run_that_stops_has_failed_and_goes_on_when_it_is_retried(shop, box, pass_time):
+def test_a_run_that_stops_has_failed_and_goes_on_when_it_is_retried(shop, pass_time):
     broken = [True]
 
     @shop.app.query_iter(name="walk")
@@ -554,4 +550,3 @@ def test_a_place_is_a_text():
     assert Place.of(place.text) == place
     assert Place.of("0" * 32) is None
     assert place.key == b"\x22" * 16
-    assert dt.timedelta() == dt.timedelta(0)

@@ -7,7 +7,8 @@ import pytest
 
 from adjourn.batches.children import Child, Children, Counts
 from adjourn.batches.place import Kind, Place, State, call_id
-from adjourn.batches.records import BatchRecord, Shard, batch_id
+from adjourn.batches.records import BatchRecord, batch_id
+from adjourn.batches.shards import Shard
 from tests import golden_records
 
 GOLDEN = Path(__file__).parent / "golden"
