@@ -136,7 +136,7 @@ def new_run(
         DeclarationError: An option is wrong, or the class is not registered.
         EncodeError: `custom_data` cannot be carried.
     """
-    given, start = StartOptions.given(**options), cls.starter()
+    given, starter = StartOptions.given(**options), cls.starter()
     given.check(cls)
     if given.transaction is not None:
         raise DeclarationError("A run in a batch is in no transaction; add it after that.")
@@ -147,6 +147,6 @@ def new_run(
         key = naming.alike("run", cls.registered_name)
 
     def begin(place: Place) -> object:
-        return start(cls, query, custom_data, given._replace(run_id=place.text))
+        return starter()(cls, query, custom_data, given._replace(run_id=place.text))
 
     return NewChild(Child(key, Kind.RUN), enqueuer.adapters.clock.now(), begin=begin)

@@ -50,7 +50,12 @@ def summary_of(record: BatchRecord, total: int, counts: Counts) -> BatchSummary:
         failed=counts.failed,
         cancelled=counts.cancelled,
         round=record.round,
-        created_at=record.created_at,
-        sealed_at=record.sealed_at,
-        ended_at=record.ended_at,
+        created_at=_plain(record.created_at),
+        sealed_at=record.sealed_at and _plain(record.sealed_at),
+        ended_at=record.ended_at and _plain(record.ended_at),
     )
+
+
+def _plain(at: dt.datetime) -> dt.datetime:
+    """Return a time as what it is in every process; Google's client reads a class of its own."""
+    return dt.datetime.fromisoformat(at.isoformat())

@@ -90,7 +90,7 @@ class Startable(Generic[D]):
             StoreError: Datastore could not be reached. If it stored the run but its response was
                 lost, the run begins; a start under the same name then joins it.
         """
-        start = cls.starter()
+        starter = cls.starter()
         options = StartOptions.given(
             shards=shards,
             name=name,
@@ -103,11 +103,11 @@ class Startable(Generic[D]):
             transaction=transaction,
         )
         options.check(cls)
-        return start(cls, query, custom_data, options)
+        return starter()(cls, query, custom_data, options)
 
     @classmethod
-    def starter(cls) -> Start:
-        """Return what starts the runs of this class.
+    def starter(cls) -> Callable[[], Start]:
+        """Return what returns what starts the runs of this class.
 
         Raises:
             DeclarationError: It is not registered.
@@ -115,4 +115,4 @@ class Startable(Generic[D]):
         # vars, because a subclass needs a registration of its own.
         if "_starter" not in vars(cls) or cls._starter is None:
             raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
-        return cls._starter()
+        return cls._starter
