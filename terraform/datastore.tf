@@ -13,6 +13,7 @@ locals {
     "AdjournMarker",
     "AdjournOnce",
     "AdjournPayload",
+    "AdjournResult",
     "AdjournRetryWarning",
     "AdjournRun",
     "AdjournSchedule",

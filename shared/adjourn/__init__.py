@@ -9,6 +9,9 @@ from adjourn.app import App
 from adjourn.errors import (
     AdjournError,
     BatchSealedError,
+    CallCancelledError,
+    CallDroppedError,
+    CallFailedError,
     ConfigurationError,
     ConflictError,
     DeclarationError,
@@ -21,6 +24,10 @@ from adjourn.errors import (
     PermanentTaskFailure,
     ProcessDiedError,
     QueueNotFoundError,
+    ResultError,
+    ResultNotKeptError,
+    ResultNotReadyError,
+    ResultRefusedError,
     RetryLater,
     SchedulerError,
     Snooze,
@@ -61,6 +68,8 @@ if TYPE_CHECKING:
     from adjourn.iteration.tally import DryRun
     from adjourn.schedules.control import Schedules
     from adjourn.schedules.schedule import Schedule
+    from adjourn.state.call_results import CallResult
+    from adjourn.tasks.results import Results
 
 __version__ = "0.1.0"
 
@@ -73,6 +82,10 @@ __all__ = [
     "BatchSealedError",
     "BatchSummary",
     "Batches",
+    "CallCancelledError",
+    "CallDroppedError",
+    "CallFailedError",
+    "CallResult",
     "CallableTask",
     "ConfigurationError",
     "ConflictError",
@@ -99,6 +112,11 @@ __all__ = [
     "ProcessDiedError",
     "QueryIter",
     "QueueNotFoundError",
+    "ResultError",
+    "ResultNotKeptError",
+    "ResultNotReadyError",
+    "ResultRefusedError",
+    "Results",
     "RetryLater",
     "RetryWarning",
     "RowList",
@@ -140,6 +158,7 @@ _LATER = {
     "CsvFile": "adjourn.iteration.item_lists",
     "KeyList": "adjourn.iteration.item_lists",
     "RowList": "adjourn.iteration.item_lists",
+    "CallResult": "adjourn.state.call_results",
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "DryRun": "adjourn.iteration.tally",
@@ -148,6 +167,7 @@ _LATER = {
     "Flows": "adjourn.flow.control",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
+    "Results": "adjourn.tasks.results",
     "RunError": "adjourn.iteration.shards",
     "RunHandle": "adjourn.iteration.run_handle",
     "RunState": "adjourn.iteration.progress",

@@ -26,6 +26,7 @@ from adjourn.state.owned_records import owned
 from adjourn.tasks.enqueue import Enqueuer
 
 Admit = Callable[[Call], Outcome | None]
+Drop = Callable[[Call, str], Outcome]
 
 _ENDS = {
     Outcome.DONE: State.DONE,
@@ -51,13 +52,13 @@ class ChildReceiver:
     def _enqueuer(self) -> Enqueuer:
         return self.executor.enqueuer
 
-    def __call__(self, call: Call, admit: Admit, drop: Admit) -> Outcome | None:
+    def __call__(self, call: Call, admit: Admit, drop: Drop) -> Outcome | None:
         """Admit a child unless it has ended or its batch is cancelled, and mark its end.
 
         Args:
             call: The call.
             admit: Runs it, unless there is another reason not to.
-            drop: Drops it.
+            drop: Drops it for a reason.
 
         Raises:
             StoreError: The end could not be marked; nothing may be acknowledged.
@@ -84,7 +85,7 @@ class ChildReceiver:
             return Outcome.DONE
         if record.is_cancelled:
             event("task.cancelled", logging.INFO, f"{call.envelope.task}: its batch is cancelled")
-            outcome: Outcome | None = drop(call)
+            outcome: Outcome | None = drop(call, "its batch was cancelled")
         else:
             with running_in(self._enqueuer, self.ends, place):
                 outcome = admit(call)

@@ -118,6 +118,7 @@ class StepReceiver:
         if found is None:
             return Outcome.DEAD
         run = Run.from_record(step.run_id, found.record)
+        self.runs.tell_end(run)  # in case the step that has ended it could not
         if step.shard is None:
             return self._receive_run_step(step, delivery, run, found.version)
         if shards[0] is None:  # a void run may be replaced by one with fewer shards
@@ -126,8 +127,6 @@ class StepReceiver:
 
     def _receive_run_step(self, step: Step, delivery: Delivery, run: Run, version: int) -> Outcome:
         decision = decide(run, step, (run.step, run.lease_until), self.runs.now())
-        if decision is Decision.DROP:
-            self.runs.tell_end(run)  # in case the step that ended it could not
         if decision is Decision.REQUEUE_NEXT:
             self.runs.enqueue(run, first_steps(run))
         if decision is not Decision.CARRY_OUT:
@@ -148,8 +147,6 @@ class StepReceiver:
     ) -> Outcome:
         shard = self._released(Shard.from_record(run.id, number, found.record))
         decision = decide(run, step, (shard.step, shard.lease_until), self.runs.now())
-        if decision is Decision.DROP:
-            self.runs.tell_end(run)
         if decision is Decision.REQUEUE_NEXT:
             self.runs.enqueue(run, steps_after(run, shard))
         if decision is Decision.REST:

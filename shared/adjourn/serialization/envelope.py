@@ -79,6 +79,7 @@ class Envelope(NamedTuple):
         batch: Its place in a batch; see `adjourn.batches.place`. Empty for none. In the body, the
             task then has another name: a revision that knows no batches must not run it, since it
             would not count its end.
+        keep_result: How long what it returns is kept; None for not at all.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Envelope(NamedTuple):
     waiting_since: dt.datetime | None = None
     flow: tuple[str, ...] = ()
     batch: str = ""
+    keep_result: dt.timedelta | None = None
 
     @property
     def identity(self) -> CallIdentity:
@@ -289,7 +291,7 @@ _RULES = (
         "None or a timedelta of 15 seconds to 30 minutes",
     ),
     (
-        ("min_backoff", "max_backoff"),
+        ("min_backoff", "max_backoff", "keep_result"),
         lambda value: value is None or _is_wait(value),
         "None or a timedelta of up to a hundred years",
     ),

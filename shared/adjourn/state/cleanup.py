@@ -32,6 +32,7 @@ KINDS = (
     "AdjournMarker",
     "AdjournOnce",
     "AdjournPayload",
+    "AdjournResult",
     "AdjournRetryWarning",
     "AdjournRun",
     "AdjournSchedule",
