@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from adjourn.batches.cancelling import Canceller
 from adjourn.batches.children import Child
 from adjourn.batches.ends import Ends
 from adjourn.batches.place import Kind, Place, State, call_id
-from adjourn.batches.receiving import cancel
 from adjourn.batches.records import KIND, BatchRecord, batch_id, batch_key
 from adjourn.batches.summary import BatchSummary, summary_of
 from adjourn.batches.tree import children_of, counted
@@ -66,8 +66,9 @@ class BatchHandle:
         """Cancel the batch for good; return False if it has ended.
 
         A call that runs is not stopped, but not retried. Runs and nested batches are cancelled.
-        Calls that have not begun end as cancelled when their time comes, and after the last one
-        `on_done` is called. A batch whose block was left by an error is sealed by it.
+        Calls that have not begun end as cancelled when they come, or when a call that has begun
+        must have ended (`ADJOURN_FUNCTION_TIMEOUT`), and then `on_done` is called. A batch whose
+        block was left by an error is sealed by it.
 
         Raises:
             StoreError: Datastore could not be reached; repeat it.
@@ -138,7 +139,7 @@ class Batches:
 
     def cancel(self, batch: str) -> bool:
         """Cancel a batch; see `BatchHandle.cancel`."""
-        return cancel(Ends(adapters=self.adapters), batch)
+        return Canceller(ends=Ends(adapters=self.adapters)).cancel(batch)
 
     def retry(self, batch: str) -> int:
         """Run again what has failed; see `BatchHandle.retry`."""

@@ -139,7 +139,8 @@ class Ends:
         """Note the first failure of a batch, and do what it asks for then."""
         record = BatchRecord.of(place.batch, self.adapters.store.get([batch_key(place.batch)])[0])
         if record is not None and not record.failed_by:
-            record = self.settle(place.batch, lambda found: _failed(found, place.child))
+            now = self._now()
+            record = self.settle(place.batch, lambda found: _failed(found, place.child, now))
         if record is None or record.failed_by != place.child:
             return
         if record.on_failed:
@@ -177,11 +178,11 @@ class Ends:
         return self.adapters.clock.now()
 
 
-def _failed(record: BatchRecord, child: str) -> BatchRecord:
+def _failed(record: BatchRecord, child: str, now: dt.datetime) -> BatchRecord:
     if record.failed_by:
         return record
-    is_cancelled = record.is_cancelled or record.cancels_rest
-    return record._replace(failed_by=child, is_cancelled=is_cancelled)
+    cancelled_at = record.cancelled_at or (now if record.cancels_rest else None)
+    return record._replace(failed_by=child, cancelled_at=cancelled_at)
 
 
 def _marked_above(name: str, transaction: Transaction) -> Shard | None:

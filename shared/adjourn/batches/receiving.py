@@ -7,18 +7,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from adjourn.batches.cancelling import Canceller
 from adjourn.batches.current import running_in
 from adjourn.batches.ends import Ends, reopen
-from adjourn.batches.place import Kind, Place, State
+from adjourn.batches.place import Place, State
 from adjourn.batches.records import BatchRecord, batch_key
 from adjourn.batches.shards import Shard, shard_key
-from adjourn.batches.tree import children_of
 from adjourn.errors import ConflictError
-from adjourn.execution.call import CallExecutor
+from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.dead_letters import KIND as DEAD_LETTERS
 from adjourn.execution.delivery import Outcome
-from adjourn.iteration.control import Runs
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.retrying import retry
@@ -134,51 +133,12 @@ class ChildReceiver:
         now = self._adapters.clock.now()
         if not record.is_sealed and now - call.envelope.enqueued_at < _GUARD_PATIENCE:
             return self.executor.resume(call, now + _GUARD_PAUSE, counts=False)
-        if record.is_cancelled and record.ended_at is None:
-            cancel_below(self.ends, record)
-        return Outcome.DONE
-
-
-def cancel_below(ends: Ends, record: BatchRecord) -> None:
-    """Cancel the runs and the nested batches of a cancelled batch.
-
-    Raises:
-        StoreError: Datastore could not be reached; repeat it.
-        EnqueueError: Cloud Tasks did not accept a task; repeat it.
-    """
-    runs = Runs(adapters=ends.adapters)
-    for child, place in children_of(ends.adapters.store, record):
-        if child.state is not State.OPEN:
-            continue
-        if child.kind is Kind.RUN:
-            run = runs.find_run(place.text)
-            if run is not None and run.is_live:
-                runs.change(run.id, lambda found: found.cancelled())
-            elif run is not None:
-                runs.tell_end(run)
-        elif child.kind is Kind.BATCH:
-            cancel(ends, child.key.hex())
-
-
-def cancel(ends: Ends, batch: str) -> bool:
-    """Cancel a batch for good; return False if it has ended or does not exist.
-
-    Calls that have begun are not stopped, but not retried. The others end when their time comes.
-
-    Raises:
-        StoreError: Datastore could not be reached; repeat it.
-        EnqueueError: Cloud Tasks did not accept a task; repeat it.
-    """
-    found = BatchRecord.of(batch, ends.adapters.store.get([batch_key(batch)])[0])
-    if found is None or found.ended_at is not None:
-        return False
-    ends.call_guard(found, f"cancelled {found.round}", _CANCEL)
-    record = ends.settle(batch, lambda each: each.cancelled(ends.adapters.clock.now()))
-    if record is None:
-        return False
-    ends.finish(record)
-    cancel_below(ends, record)
-    return True
-
-
-_CANCEL = dt.timedelta(seconds=10)
+        if record.cancelled_at is None or record.ended_at is not None:
+            return Outcome.DONE
+        # By then, what has begun before has ended: the others know that they must not begin.
+        longest = dt.timedelta(seconds=self.executor.settings.function_timeout) + 2 * SKEW
+        is_late = now >= record.cancelled_at + longest
+        Canceller(ends=self.ends).cancel_below(record, is_late=is_late)
+        if is_late:
+            return Outcome.DONE
+        return self.executor.resume(call, record.cancelled_at + longest, counts=False)

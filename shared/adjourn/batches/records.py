@@ -26,7 +26,7 @@ class BatchRecord(NamedTuple):
         parent: Place of a nested batch in the outer one; "" for none.
         children: Its shards.
         is_sealed: Whether its block has ended, so that only its own children may add some.
-        is_cancelled: Whether children that have not begun are not to run.
+        cancelled_at: Since when children that have not begun are not to run; None if they are.
         cancels_rest: Whether the first failure cancels it.
         on_done: The call of its end, without the summary; b"" for none.
         on_failed: The call of its first failure, likewise.
@@ -44,7 +44,7 @@ class BatchRecord(NamedTuple):
     parent: str = ""
     children: Children = Children()
     is_sealed: bool = False
-    is_cancelled: bool = False
+    cancelled_at: dt.datetime | None = None
     cancels_rest: bool = False
     on_done: bytes = b""
     on_failed: bytes = b""
@@ -53,6 +53,11 @@ class BatchRecord(NamedTuple):
     failed_by: str = ""
     sealed_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether children that have not begun are not to run."""
+        return self.cancelled_at is not None
 
     @property
     def is_over(self) -> bool:
@@ -83,14 +88,17 @@ class BatchRecord(NamedTuple):
         """Return it as cancelled, which also seals it; itself if it has ended."""
         if self.ended_at is not None:
             return self
-        sealed_at = self.sealed_at or now
-        return self._replace(is_cancelled=True, is_sealed=True, sealed_at=sealed_at)
+        return self._replace(
+            cancelled_at=self.cancelled_at or now,
+            is_sealed=True,
+            sealed_at=self.sealed_at or now,
+        )
 
     def reopened(self) -> BatchRecord:
         """Return it going on after its end."""
         if self.ended_at is None:
-            return self._replace(is_cancelled=False, failed_by="")
-        return self._replace(round=self.round + 1, ended_at=None, failed_by="", is_cancelled=False)
+            return self._replace(cancelled_at=None, failed_by="")
+        return self._replace(round=self.round + 1, ended_at=None, failed_by="", cancelled_at=None)
 
     @classmethod
     def of(cls, batch: str, record: Record | None) -> BatchRecord | None:

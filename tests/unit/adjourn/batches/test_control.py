@@ -212,3 +212,22 @@ def seal(queued):
     """Seal a task, as the queue of a deployment does."""
     body = PlaceSeal().seal(queued.task.body, queued.task.queue, queued.task.name)
     queued.task = queued.task._replace(body=body)
+
+
+def test_calls_that_were_registered_and_never_enqueued_end_with_a_cancelled_batch(shop, box):
+    many = box.queue.enqueue_many
+    box.queue.enqueue_many = lambda _tasks: 1 / 0
+    batch = shop.batch(name="import").__enter__()
+    batch.add(shop.work, 1)
+    with pytest.raises(ZeroDivisionError):
+        batch.flush()
+    box.queue.enqueue_many = many
+    shop.app.batches().get("import").cancel()
+    for _ in range(18):
+        box.drain()
+        assert shop.done == []
+        box.travel(by=100)
+    box.travel(by=60)
+    box.drain()
+
+    assert shop.counts() == (0, 0, 1)
