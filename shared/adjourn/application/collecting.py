@@ -5,14 +5,13 @@ from __future__ import annotations
 from inspect import BoundArguments
 from typing import TYPE_CHECKING, Any
 
-from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import TaskHandle
-from adjourn.tasks.task import Task
-
 if TYPE_CHECKING:
     from adjourn.execution.call import CallExecutor
     from adjourn.execution.current_task import Call
     from adjourn.execution.delivery import Outcome
+    from adjourn.tasks.enqueue import Enqueuer
+    from adjourn.tasks.handle import TaskHandle
+    from adjourn.tasks.task import Task
 
 
 def collect(

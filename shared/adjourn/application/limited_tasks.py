@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from adjourn.application.declarations import Declarations
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
@@ -14,6 +13,7 @@ from adjourn.tasks.task import Task
 if TYPE_CHECKING:
     from adjourn.application.wiring import Wiring
     from adjourn.flow.control import Flows
+    from adjourn.tasks.enqueue import Enqueuer
     from adjourn.tasks.results import Results
 
 
