@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, StoreRefusedError
-from adjourn.gcp.datastore_api import ContentionRetry, lookup, translated
+from adjourn.gcp.datastore_api import ContentionRetry, entity_message, lookup, translated
 
 if TYPE_CHECKING:
     from google.cloud.datastore import Client, Entity, Key
@@ -83,12 +83,11 @@ class BulkChange:
         return failed
 
     def _mutations(self, entity: Entity) -> list[Any]:
-        from google.cloud.datastore.helpers import entity_to_protobuf
         from google.cloud.datastore_v1.types import Mutation
 
         if self._function(entity) is False:
             return []
-        return [Mutation(upsert=entity_to_protobuf(entity))]
+        return [Mutation.pb()(upsert=entity_message(entity))]
 
 
 @contextmanager

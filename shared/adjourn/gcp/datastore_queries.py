@@ -267,7 +267,7 @@ class DatastoreQueries:
 
 def _key_of(entry: object) -> Key:
     key: Key | None = getattr(entry, "key", None)
-    if key is None or key.is_partial:
+    if key is None or len(key.flat_path) % 2:  # faster than `is_partial`, which copies the path
         raise DeclarationError(f"{entry!r:.200} is not an entity with a complete key.")
     return key
 
