@@ -210,9 +210,8 @@ class BatchLives(RuleBasedStateMachine):
         self._deliver(accepted[pick % len(accepted)], ending, fault)
 
     def _deliver(self, queued: Any, ending: str = "", fault: Any = None) -> None:
-        if queued.task.label == "done" or ending == "grow":
-            # A claim whose end is lost is claimed again; a retried child does not grow again.
-            fault = None
+        if queued.task.label == "done":
+            fault = None  # a claim whose end is lost is claimed again, as with any task
         self.ending = ending
         try:
             with self._faulty(fault):

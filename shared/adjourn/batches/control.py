@@ -9,7 +9,7 @@ from typing import NamedTuple
 from adjourn.batches.cancelling import Canceller
 from adjourn.batches.children import Child
 from adjourn.batches.ends import Ends
-from adjourn.batches.place import Kind, Place, State, call_id
+from adjourn.batches.place import CALLS, Kind, Place, State, call_id
 from adjourn.batches.records import KIND, BatchRecord, batch_id, batch_key
 from adjourn.batches.summary import BatchSummary, summary_of
 from adjourn.batches.tree import children_of, counted
@@ -133,9 +133,8 @@ class Batches:
         """Yield the children of a batch; errors are those of `get`."""
         for child, place in children_of(self.adapters.store, self._load(batch)):
             if state in {None, child.state.name.lower()}:
-                yield BatchChild(
-                    child.kind.name.lower(), _id_of(child, place), child.state.name.lower()
-                )
+                kind = Kind.CALL if child.kind in CALLS else child.kind
+                yield BatchChild(kind.name.lower(), _id_of(child, place), child.state.name.lower())
 
     def cancel(self, batch: str) -> bool:
         """Cancel a batch; see `BatchHandle.cancel`."""
@@ -148,7 +147,7 @@ class Batches:
 
     def _is_retried(self, child: Child, place: Place) -> bool:
         id_ = _id_of(child, place)
-        if child.kind is Kind.CALL:
+        if child.kind in CALLS:
             # The replay of one that is open may have been interrupted.
             return child.state in {State.FAILED, State.OPEN} and self._is_replayed(id_)
         if child.state is not State.FAILED:
@@ -171,6 +170,6 @@ class Batches:
 
 
 def _id_of(child: Child, place: Place) -> str:
-    if child.kind is Kind.CALL:
+    if child.kind in CALLS:
         return call_id(child.key)
     return place.text if child.kind is Kind.RUN else child.key.hex()

@@ -47,6 +47,32 @@ def shards_below(
                 yield shard
 
 
+def added_in(store: EntityStore, shard: Shard, adder: str) -> Iterator[Shard]:
+    """Yield all shards with what a child may have added: its own, and those that it has made.
+
+    Args:
+        store: Where they are.
+        shard: The shard of the child.
+        adder: Its key in hexadecimal.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    yield shard
+    for child in shard.children.each():
+        if child.kind is Kind.GROWN:
+            name = child.key.hex()
+            top = Shard.of(name, store.get([shard_key(name)])[0])
+            if top is not None and top.scope == adder:
+                yield top
+                yield from shards_below(store, top.children, is_own)
+
+
+def is_own(child: Child) -> bool:
+    """Whether it is a shard of the same scope as that in which it is registered."""
+    return child.kind is Kind.SHARD
+
+
 def children_of(store: EntityStore, record: BatchRecord) -> Iterator[Found]:
     """Yield all calls, runs and nested batches of a batch; errors are those of `shards_below`."""
     for shard in shards_below(store, record.children):
