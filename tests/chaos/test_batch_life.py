@@ -287,7 +287,7 @@ class BatchLives(RuleBasedStateMachine):
 
 
 BatchLives.TestCase.settings = settings(
-    max_examples=int(os.environ.get("CHAOS_BATCH_LIVES", "25")),
+    max_examples=int(os.environ.get("CHAOS_BATCH_LIVES", "15")),
     stateful_step_count=25,
     deadline=None,
     database=None,
