@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import adjourn.web
+from adjourn.coroutines import LoopEndedError
 from adjourn.errors import BrokenBodyError, SlowBodyError, TooLongBodyError
 from adjourn.execution.delivery import Outcome
 from adjourn.requests.gate import LONGEST_BODY
@@ -118,6 +119,16 @@ def test_jobs_have_names_in_any_script(app, ran):
 
     assert respond(adjourn.web.asgi(app), "/_adjourn/cron/\u767a\u9001") == 204
     assert ran == ["/\u767a\u9001"]
+
+
+@pytest.mark.usefixtures("box")
+def test_what_a_stopping_server_leaves_behind_is_delivered_again(app):
+    def end(_delivery):
+        raise LoopEndedError
+
+    app._wiring.receive_tick = end
+
+    assert respond(adjourn.web.asgi(app), "/_adjourn/cron/nightly") == 503
 
 
 @pytest.mark.parametrize("path", ["/_adjourn/deferred/x", "/site/_adjourn/deferred/x"])
