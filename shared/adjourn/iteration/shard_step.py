@@ -264,6 +264,7 @@ class ShardStep:
         if end is WalkEnd.STOP:
             event("iteration.stopped", logging.ERROR, ended.error, done=ended.done)
         self.runs.enqueue(run, steps_after(run, ended))
+        self.runs.tell_end(run)
         self._discard_replaced(before)
         return Outcome.DONE
 

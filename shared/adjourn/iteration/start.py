@@ -76,7 +76,7 @@ class Starter:
         marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
-            known = self.runs.find_run(run_id) if options.name else None
+            known = self.runs.find_run(run_id) if options.has_name else None
             if known is not None and not known.is_void:
                 return self._join(run_id, marker)
             parts = source(run_id)
@@ -133,6 +133,8 @@ class Starter:
     def _run_id(self, iteration: str, options: StartOptions) -> str:
         """Return the id of a new run, or the one that all starts under a name have in common."""
         name = options.name
+        if options.run_id:
+            return options.run_id
         if name is None:
             return self.adapters.new_id()
         if options.dry_run:
