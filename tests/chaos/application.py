@@ -6,6 +6,7 @@ import threading
 import time
 
 import adjourn
+from tests.chaos.batch_tasks import declare
 
 app = adjourn.App()
 
@@ -39,6 +40,9 @@ def limited(key: str, number: int) -> None:
 def rated(key: str, number: int) -> None:
     """Tell when it begins."""
     tell(f"flow {time.time()} {os.getpid()} {key} {number}")
+
+
+batch_tasks = declare(app, tell)
 
 
 @app.deferred(max_retries=2)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from adjourn.coroutines import is_on_loop
 from adjourn.errors import AdjournError, EnqueueError
 from adjourn.iteration import stored_lists
 from adjourn.iteration.control import READ_AT_ONCE, Runs, first_steps
@@ -22,17 +24,22 @@ from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import Parts, split
 from adjourn.iteration.status import Status
 from adjourn.iteration.validation import StartOptions
-from adjourn.log import event
+from adjourn.log import event, is_observed
 from adjourn.names import digest, digest_of
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.context import ContextPropagator
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
+from adjourn.tasks.blocking import tell_blocking
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Starter:
-    """Starts runs."""
+    """Starts runs.
+
+    Attributes:
+        told: The classes of which it was told that they are started on an event loop.
+    """
 
     settings: Settings
     adapters: Adapters
@@ -40,11 +47,28 @@ class Starter:
     custom_data: CustomData
     runs: Runs
     markers: TransactionMarkers
+    told: set[str] = field(default_factory=set)
 
     def start(
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
     ) -> RunHandle:
         """Start a run; see `QueryIter.start`."""
+        if is_on_loop():
+            line = f"await asyncio.to_thread({cls.__qualname__}.start, ...)"
+            tell_blocking(cls.registered_name, "started", self.told, line)
+        if not is_observed():
+            return self._start(cls, query, custom_data, options)
+        from adjourn.iteration.observed_runs import observed_start  # noqa: PLC0415 - for those with an SDK
+
+        start = partial(self._start, cls, query, custom_data, options)
+        return observed_start(cls.registered_name, self._queue(cls, options), start)
+
+    def _queue(self, cls: type[QueryIter[Any]], options: StartOptions) -> str:
+        return options.queue or cls.queue_name or self.settings.queue
+
+    def _start(
+        self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
+    ) -> RunHandle:
         source = self._source(cls, query, options)
         data = self.custom_data.encode(custom_data)
         context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
@@ -52,7 +76,7 @@ class Starter:
         marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
-            known = self.runs.find_run(run_id) if options.name else None
+            known = self.runs.find_run(run_id) if options.has_name else None
             if known is not None and not known.is_void:
                 return self._join(run_id, marker)
             parts = source(run_id)
@@ -109,6 +133,8 @@ class Starter:
     def _run_id(self, iteration: str, options: StartOptions) -> str:
         """Return the id of a new run, or the one that all starts under a name have in common."""
         name = options.name
+        if options.run_id:
+            return options.run_id
         if name is None:
             return self.adapters.new_id()
         if options.dry_run:
@@ -135,7 +161,7 @@ class Starter:
         return Run(
             id=run_id,
             iteration=cls.registered_name + (DRY if options.dry_run else ""),
-            queue=options.queue or cls.queue_name or self.settings.queue,
+            queue=self._queue(cls, options),
             entities_per_second=None if pace is None else float(pace),
             query=b"",
             custom_data=b"",
