@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from adjourn.tasks.task import Task
 
 _PATIENCE = 5  # transactions that may lose to contention before a permit is left to its lease
 _COMMIT = dt.timedelta(seconds=10)
-# A call that comes after its slot may stay so long in its process for the next token of its rate.
+# A call that has waited may stay so long in its process for the next token of its rate.
 _STAY = dt.timedelta(seconds=3)
 _NOTHING = dt.timedelta()
 _RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
@@ -52,6 +52,7 @@ class Admission:
 
     tasks: Registry[Task[..., Any]]
     executor: CallExecutor
+    _delay: dt.timedelta = field(default=_NOTHING, init=False)  # of the latest calls
 
     def __call__(
         self, call: Call, task: Task[..., Any], run: Callable[[Call], Outcome | None]
@@ -131,6 +132,7 @@ class Admission:
             queue=call.delivery.queue or envelope.queue,
             parked=partial(self._parked, call),
             patience=_STAY,
+            delay=_NOTHING,
         )
 
     def _entrance(self, places: tuple[Place, ...], visit: Visit) -> Entrance:
@@ -138,9 +140,11 @@ class Admission:
         clock = self._adapters.clock
         for _ in range(_PATIENCE):
             began = clock.now()
-            entrance = self._entered(places, visit)
+            entrance = self._entered(places, replace(visit, delay=min(2 * self._delay, _STAY)))
             if entrance.entry not in _RUNS:
                 return entrance
+            # A token for a time before its commit is answered would be lost, where slack is small.
+            self._delay = max(clock.now() - entrance.decided_at, self._delay / 2)
             if entrance.at > (now := clock.now()):
                 self._adapters.wait(threading.Event(), (entrance.at - now).total_seconds())
             now = clock.now()
@@ -215,7 +219,7 @@ class Admission:
         session, results = self._adapters.store.transact(work)
         try:
             for call, record in session.called.items():
-                self._create_task(record, session.slots.get(call))
+                self._create_task(record, session.turns.get(call))
         except (EnqueueError, StoreError, DecodeError) as error:
             _tell(error)  # the guard tries it again
         for number in session.guards:
@@ -253,9 +257,9 @@ class Admission:
         waiting = self._waiting(call)
         return self._adapters.queue.full_name(waiting.queue, waiting.resumed_name)
 
-    def _create_task(self, record: CallRecord, slot: dt.datetime | None = None) -> None:
+    def _create_task(self, record: CallRecord, turn: dt.datetime | None = None) -> None:
         """Create the next task of a call that was called; again is harmless, by its name."""
-        at = slot or self._adapters.clock.now()
+        at = turn or self._adapters.clock.now()
         replace(self.executor.enqueuer, codec=VERBATIM).resume(self._read(record), at)
 
     def _read(self, record: CallRecord) -> Envelope:

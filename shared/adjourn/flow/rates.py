@@ -11,6 +11,11 @@ from adjourn.errors import DeclarationError
 _RATE = re.compile("([1-9][0-9]{0,6})/(s|m|h|d)")
 _NOTHING = dt.timedelta()
 _LONGEST_SLACK = dt.timedelta(minutes=1)
+# Calls are called so long before their turn, as tasks and guards may come late; but not more than
+# so many, and with a high rate not less than for a moment.
+_AHEAD = dt.timedelta(seconds=20)
+_MOST_AHEAD = 100
+_MOMENT = dt.timedelta(seconds=2)
 _PERIODS = {
     "s": dt.timedelta(seconds=1),
     "m": dt.timedelta(minutes=1),
@@ -36,7 +41,7 @@ class Limit(NamedTuple):
 
     @property
     def slack(self) -> dt.timedelta:
-        """How long after its slot a call may begin."""
+        """How long after the time of its token a call may begin."""
         if self.interval is None:
             return _NOTHING
         if self.burst == 1:
@@ -45,7 +50,7 @@ class Limit(NamedTuple):
 
     @property
     def tolerance(self) -> dt.timedelta:
-        """How far slots may run ahead of the rate."""
+        """How far tokens may run ahead of the rate."""
         if self.interval is None or self.burst == 1:
             return _NOTHING
         return (self.burst - 1) * self.interval - self.slack
@@ -55,6 +60,11 @@ class Limit(NamedTuple):
         """How much later the bucket is full again for each token."""
         interval = self.interval or _NOTHING
         return interval + self.slack if self.burst == 1 else interval
+
+    @property
+    def ahead(self) -> dt.timedelta:
+        """How long before its turn one that waits is called."""
+        return min(_AHEAD, max(_MOMENT, _MOST_AHEAD * self.spacing))
 
 
 class Rate(NamedTuple):

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 
 from adjourn.flow.pages import page_key, page_record, read_page
-from adjourn.flow.permits import FlowState, Permit, Start
+from adjourn.flow.permits import FlowState, Permit
 from adjourn.flow.rates import Limit
 from adjourn.flow.records import UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
@@ -26,7 +26,7 @@ class Session:
 
     Attributes:
         called: The calls whose tasks are to be created after the commit, with their records.
-        slots: The times for which they are called, if not for now.
+        turns: The times for which they are called, if not for now.
         guards: The places, by index, to which a guard is to be called after the commit.
     """
 
@@ -38,7 +38,7 @@ class Session:
         is_expired: Callable[[CallRecord], bool],
     ) -> None:
         self.called: dict[CallIdentity, CallRecord] = {}
-        self.slots: dict[CallIdentity, dt.datetime] = {}
+        self.turns: dict[CallIdentity, dt.datetime] = {}
         self.guards: set[int] = set()
         self._transaction = transaction
         self._now = now
@@ -70,62 +70,38 @@ class Session:
                     self._change(number, each.state.left(call, ""))
             # If it waits, its former task may have come here because its answer was lost.
             self.guards |= {n for n, each in enumerate(self.records) if each.state.guard_at}
-            return Entrance(Entry.OVER, self._now)
+            return Entrance(Entry.OVER, self._now, self._now)
         permits = [each.state.permit_of(call) for each in self.records]
         if any(each and each.holder not in {"", visit.holder} for each in permits):
-            return Entrance(Entry.BUSY, self._now)
+            return Entrance(Entry.BUSY, self._now, self._now)
         has_waited = record is not None and bool(record.parked)
-        plan = self._plan(visit, has_waited=has_waited or any(permits))
-        if None in plan:
-            is_first = has_waited or any(permits)
-            self._park(plan.index(None), visit, record or CallRecord(), in_front=is_first)
-            return Entrance(Entry.WAITS, self._now)
+        is_first = has_waited or any(permits)
+        starts = [
+            each.state.start(
+                call,
+                limit,
+                self._now,
+                has_waited=is_first,
+                patience=visit.patience,
+                delay=visit.delay,
+            )
+            for each, limit in zip(self.records, self._limits, strict=True)
+        ]
+        if None in starts:
+            self._park(starts.index(None), visit, record or CallRecord(), in_front=is_first)
+            return Entrance(Entry.WAITS, self._now, self._now)
         entry = Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
-        return self._begin(visit, entry, [start for start in plan if start])
+        return self._begin(visit, entry, max(start for start in starts if start))
 
-    def _plan(self, visit: Visit, *, has_waited: bool) -> Sequence[Start | None]:
-        """Return for each flow when the call may begin, None if not now."""
-        ignored: set[int] = set()
-        while True:
-            plan = [
-                record.state.start(
-                    visit.call,
-                    limit,
-                    self._now,
-                    has_waited=has_waited,
-                    patience=visit.patience,
-                    uses_lease=number not in ignored,
-                )
-                for number, (record, limit) in enumerate(
-                    zip(self.records, self._limits, strict=True)
-                )
-            ]
-            at = max((each.at for each in plan if each), default=self._now)
-            # A token that was leased for one flow may not last until the others let the call begin.
-            late = {
-                number
-                for number, each in enumerate(plan)
-                if each and each.is_leased and each.deadline and each.deadline < at
-            }
-            if not late:
-                return plan
-            ignored |= late
-
-    def _begin(self, visit: Visit, entry: Entry, plan: Sequence[Start]) -> Entrance:
-        at = max(each.at for each in plan)
-        deadlines = []
+    def _begin(self, visit: Visit, entry: Entry, at: dt.datetime) -> Entrance:
         permit = Permit(visit.call, at + visit.lease, visit.holder)
-        for number, (start, limit) in enumerate(zip(plan, self._limits, strict=True)):
-            state = self.records[number].state
-            if start.is_leased and start.deadline:
-                deadlines.append(start.deadline)
-            elif limit.interval is not None:
-                state = state.spent(limit, at)
-                deadlines.append(at + limit.slack)
+        for number, limit in enumerate(self._limits):
+            state = self.records[number].state.left(visit.call).spent(limit, at)
             is_held = limit.concurrency is not None
-            self._change(number, state.entered(permit) if is_held else state.left(visit.call))
+            self._change(number, state.entered(permit) if is_held else state)
+        slack = min((each.slack for each in self._limits if each.interval), default=None)
         is_held = any(limit.concurrency is not None for limit in self._limits)
-        return Entrance(entry, at, min(deadlines, default=None), is_held)
+        return Entrance(entry, self._now, at, None if slack is None else at + slack, is_held)
 
     def _park(self, number: int, visit: Visit, record: CallRecord, *, in_front: bool) -> None:
         for each, found in enumerate(self.records):
@@ -187,7 +163,7 @@ class Session:
             state, called = self.records[number].state.granted(limit, self._now, self._still_waits)
             self._change(number, state)
             self.called |= {each: record for each in called if (record := self._call(each))}
-            self.slots |= {each: slot for each in called if (slot := _slot(state, each))}
+            self.turns |= {each: turn for each in called if (turn := _turn(state, each))}
             if not state.is_unread(limit, self._now):
                 return
             self._read_pages(number)
@@ -247,7 +223,7 @@ def _stored(state: FlowState) -> FlowState:
     return state._replace(pages={})
 
 
-def _slot(state: FlowState, call: CallIdentity) -> dt.datetime | None:
+def _turn(state: FlowState, call: CallIdentity) -> dt.datetime | None:
     permit = state.permit_of(call)
     return permit and permit.slot
 

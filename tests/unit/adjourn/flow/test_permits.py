@@ -65,7 +65,8 @@ class Deployment(RuleBasedStateMachine):
             assert len(self.running) <= self.limit.concurrency
         else:
             state = state.left(each).parked(each, in_front=has_waited)
-            self.waiting.insert(0 if has_waited else len(self.waiting), each)
+            place = state.front - 1 if has_waited else len(self.waiting)
+            self.waiting.insert(place, each)
             self.has_waited.add(each)
         return self.commit(state)
 
@@ -188,6 +189,11 @@ def test_who_was_called_and_comes_too_late_stands_in_front():
     state = FlowState().parked(call(1), in_front=False).parked(call(2), in_front=True)
 
     assert state.waiting == (call(2), call(1))
+    state = state.parked(call(3), in_front=True)
+    assert state.waiting == (call(2), call(3), call(1))
+    state, called = state.granted(Limit(1), NOW, bool)
+    assert called == [call(2)]
+    assert state.parked(call(4), in_front=True).waiting == (call(3), call(4), call(1))
 
 
 def test_a_permit_is_given_back_by_its_holder_alone():

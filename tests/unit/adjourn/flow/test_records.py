@@ -30,7 +30,13 @@ RECORDS = {
     "rate.json": FlowRecord(
         "work",
         "acme",
-        FlowState(permits=(Permit(FIRST, NOW, "", NOW),), free_at=NOW),
+        FlowState(
+            permits=(Permit(FIRST, NOW, "", NOW),),
+            waiting=(SECOND, FIRST),
+            length=2,
+            free_at=NOW,
+            front=1,
+        ),
         rate="10/s",
         burst=20,
         limits="rate=10/s burst=20",
