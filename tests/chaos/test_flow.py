@@ -29,7 +29,7 @@ from tests.chaos.application import app, limited, rated
 from tests.chaos.world import Ear, dead_letters, listen_until
 
 CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
-KEYS = max(10, CALLS // 100)
+KEYS = max(10, min(1000, CALLS // 20))
 KILLS = max(2, CALLS // 1000)
 LIMIT = 2
 RATED = max(80, CALLS // 10)

@@ -24,8 +24,9 @@ Nothing here reads a clock or a store. A call is in one of these states, for eac
   the token and `slack` after it, or needs another one. The bucket is smaller by what may begin so
   late, so that in no window of any length W begin more than burst + rate * W calls.
 * Calls that wait for a rate are called ahead, each for its *turn*: when there would be a token for
-  it if all came in time. They hold none. So one that comes late costs the rate nothing: it takes
-  the next token, as all do that arrive, and stays for it in its process if that is soon.
+  it if all came in time (`planned_at` is kept like `free_at`). They hold none: one that arrives
+  takes the next token, and stays for it in its process if that is soon. So if all come as late, all
+  begin as late, and the rate is reached.
 * The line is kept in pages, so that a record stays small however many wait: the first part is in
   the record, further pages have records of their own and are moved there as it empties.
 """
@@ -82,6 +83,7 @@ class FlowState(NamedTuple):
         pages: The pages that were read or changed; an empty one is to be removed.
         guard_at: When the guard comes; None if none was called.
         free_at: When the token bucket is full again; None if it is.
+        planned_at: When it would be if all had come at their turns; None if nobody has one.
         front: How many stand in front because they were called in vain.
     """
 
@@ -93,6 +95,7 @@ class FlowState(NamedTuple):
     pages: Mapping[int, Page] = MappingProxyType({})
     guard_at: dt.datetime | None = None
     free_at: dt.datetime | None = None
+    planned_at: dt.datetime | None = None
     front: int = 0
 
     def needed_pages(self) -> Collection[int]:
@@ -110,22 +113,20 @@ class FlowState(NamedTuple):
 
     def token(self, limit: Limit, earliest: dt.datetime) -> dt.datetime:
         """Return the time of the next token."""
-        if limit.interval is None or self.free_at is None:
-            return earliest
-        return max(earliest, self.free_at - limit.tolerance)
+        return limit.next(self.free_at, earliest)
 
-    def spent(self, limit: Limit, at: dt.datetime) -> FlowState:
-        """Return the state without the token of a time."""
+    def turn(self, limit: Limit, now: dt.datetime) -> dt.datetime:
+        """Return the turn of the first who waits."""
+        return limit.next(self.planned_at or self.free_at, now)
+
+    def took(self, call: CallIdentity, limit: Limit, at: dt.datetime) -> FlowState:
+        """Return the state when a call has taken the token of a time, and holds no permit."""
+        permit, state = self.permit_of(call), self.left(call)
         if limit.interval is None:
-            return self
-        return self._replace(free_at=max(self.free_at or at, at) + limit.spacing)
-
-    def expected(self, limit: Limit, now: dt.datetime) -> FlowState:
-        """Return the state as if those whose turn is to come had taken their tokens."""
-        state = self
-        for turn in sorted(each.slot for each in self.permits if each.slot and each.slot > now):
-            state = state.spent(limit, turn)
-        return state
+            return state
+        if state.planned_at and not (permit and permit.slot):
+            state = state._replace(planned_at=limit.full(state.planned_at, at))
+        return state._replace(free_at=limit.full(state.free_at, at))
 
     def is_open_to(self, call: CallIdentity, limit: Limit, *, has_waited: bool) -> bool:
         """Whether a call may run, as far as those who run and those who wait are concerned."""
@@ -157,8 +158,9 @@ class FlowState(NamedTuple):
             return None
         if limit.interval is None:
             return now
-        state = self if has_waited else self.expected(limit, now)
-        at = state.token(limit, now + max(_NOTHING, delay - limit.slack))
+        at = self.token(limit, now + max(_NOTHING, delay - limit.slack))
+        if not has_waited:
+            at = self.turn(limit, at)
         return at if at <= now + max(delay, patience if has_waited else _NOTHING) else None
 
     def entered(self, permit: Permit) -> FlowState:
@@ -222,27 +224,36 @@ class FlowState(NamedTuple):
             now: The present.
             is_open: Whether a call still waits; one that was cancelled is left out.
         """
-        state, called, expected = self, [], self.expected(limit, now)
-        while state.room(limit) and (turn := expected.token(limit, now)) <= now + limit.ahead:
-            if not (state := state._with_head()).waiting:
-                break
+        state, called = self, []
+        while state._has_turn(limit, now) and (state := state._with_head()).waiting:
             call, waiting = state.waiting[0], state.waiting[1:]
             front, length = max(0, state.front - 1), state.length - 1
             state = state._replace(waiting=waiting, length=length, front=front)
             if is_open(call):
                 called.append(call)
-                slot = turn if limit.interval else None
-                state = state.entered(Permit(call, turn + ARRIVAL, slot=slot))
-                expected = expected.spent(limit, turn)
+                state = state._called(call, limit, now)
         is_empty = not state.waiting and state.first_page == state.next_page
-        return (state._replace(length=0) if is_empty else state), called
+        if is_empty:
+            state = state._replace(length=0)
+            if not any(each.slot for each in state.permits):
+                state = state._replace(planned_at=None)
+        return state, called
+
+    def _called(self, call: CallIdentity, limit: Limit, now: dt.datetime) -> FlowState:
+        if limit.interval is None:
+            return self.entered(Permit(call, now + ARRIVAL))
+        turn = self.turn(limit, now)
+        planned_at = limit.full(self.planned_at or self.free_at, turn)
+        permit = Permit(call, turn + ARRIVAL, slot=turn)
+        return self.entered(permit)._replace(planned_at=planned_at)
 
     def is_unread(self, limit: Limit, now: dt.datetime) -> bool:
         """Whether permits are free for calls on a page that was not read."""
         is_behind = not self.waiting and self.first_page < self.next_page
-        if not is_behind or not self.room(limit):
-            return False
-        return self.expected(limit, now).token(limit, now) <= now + limit.ahead
+        return is_behind and self._has_turn(limit, now)
+
+    def _has_turn(self, limit: Limit, now: dt.datetime) -> bool:
+        return self.room(limit) > 0 and self.turn(limit, now) <= now + limit.ahead
 
     def _with_head(self) -> FlowState:
         """Return the state with the first of the further pages in front, if nothing is there."""
@@ -263,7 +274,11 @@ class FlowState(NamedTuple):
         """
         next_turns = self._next_turns(limit, now)
         has_guard = self.guard_at is not None and self.guard_at + _LATE > now
-        if self.guard_at and has_guard and not (next_turns and next_turns + _MARGIN < self.guard_at):
+        if (
+            self.guard_at
+            and has_guard
+            and not (next_turns and next_turns + _MARGIN < self.guard_at)
+        ):
             return self
         times = [] if next_turns is None else [next_turns]
         if self.permits and (self.length or any(not each.holder for each in self.permits)):
@@ -275,4 +290,4 @@ class FlowState(NamedTuple):
         """Return when those who wait for a rate alone are to be called, soon enough to be late."""
         if not self.length or limit.interval is None or not self.room(limit):
             return None
-        return max(now, self.expected(limit, now).token(limit, now) - limit.ahead / 2)
+        return max(now, self.turn(limit, now) - limit.ahead / 2)

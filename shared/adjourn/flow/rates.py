@@ -49,13 +49,6 @@ class Limit(NamedTuple):
         return min((self.burst - 1) * self.interval / 2, _LONGEST_SLACK)
 
     @property
-    def tolerance(self) -> dt.timedelta:
-        """How far tokens may run ahead of the rate."""
-        if self.interval is None or self.burst == 1:
-            return _NOTHING
-        return (self.burst - 1) * self.interval - self.slack
-
-    @property
     def spacing(self) -> dt.timedelta:
         """How much later the bucket is full again for each token."""
         interval = self.interval or _NOTHING
@@ -65,6 +58,22 @@ class Limit(NamedTuple):
     def ahead(self) -> dt.timedelta:
         """How long before its turn one that waits is called."""
         return min(_AHEAD, max(_MOMENT, _MOST_AHEAD * self.spacing))
+
+    def next(self, full_at: dt.datetime | None, earliest: dt.datetime) -> dt.datetime:
+        """Return the time of the next token.
+
+        Args:
+            full_at: When the bucket is full again; None if it is.
+            earliest: It is not before this time.
+        """
+        if self.interval is None or full_at is None:
+            return earliest
+        tolerance = _NOTHING if self.burst == 1 else (self.burst - 1) * self.interval - self.slack
+        return max(earliest, full_at - tolerance)
+
+    def full(self, full_at: dt.datetime | None, token: dt.datetime) -> dt.datetime:
+        """Return when the bucket is full again, when the token of a time was taken as well."""
+        return max(full_at or token, token) + self.spacing
 
 
 class Rate(NamedTuple):

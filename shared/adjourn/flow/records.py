@@ -105,6 +105,8 @@ class FlowRecord(NamedTuple):
         }
         if state.free_at:
             content["free_at"] = _micros(state.free_at)
+        if state.planned_at:
+            content["planned_at"] = _micros(state.planned_at)
         if state.front:
             content["front"] = state.front
         return {
@@ -145,6 +147,7 @@ def read_record(flow: str, key: str | None, record: Record | None) -> FlowRecord
         next_page=content["next_page"],
         guard_at=None if guard_at is None else _time(guard_at),
         free_at=_time(content["free_at"]) if "free_at" in content else None,
+        planned_at=_time(content["planned_at"]) if "planned_at" in content else None,
         front=content.get("front", 0),
     )
     return FlowRecord(

@@ -96,7 +96,7 @@ class Session:
     def _begin(self, visit: Visit, entry: Entry, at: dt.datetime) -> Entrance:
         permit = Permit(visit.call, at + visit.lease, visit.holder)
         for number, limit in enumerate(self._limits):
-            state = self.records[number].state.left(visit.call).spent(limit, at)
+            state = self.records[number].state.took(visit.call, limit, at)
             is_held = limit.concurrency is not None
             self._change(number, state.entered(permit) if is_held else state)
         slack = min((each.slack for each in self._limits if each.interval), default=None)

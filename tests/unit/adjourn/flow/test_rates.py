@@ -5,6 +5,7 @@ import itertools
 from collections import Counter
 from heapq import heappop, heappush
 from itertools import combinations
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +67,7 @@ class Line:
             self.state = self.state.left(call).parked(call, in_front=has_waited)
         else:
             assert call not in self.begun
-            self.state = self.state.left(call).spent(self.limit, start)
+            self.state = self.state.took(call, self.limit, start)
             self.begun[call] = start + self.slowness() * self.limit.slack
         self.commit()
 
@@ -107,6 +108,7 @@ def number(each):
 LATENESSES = st.one_of(
     st.floats(0, 10).map(lambda each: (each, each)),  # always as late
     st.tuples(st.floats(0, 5), st.floats(5, 10)),
+    st.floats(0, 7).map(lambda each: (each, each + 3)),
 )
 
 
@@ -116,11 +118,12 @@ LATENESSES = st.one_of(
     interval=st.integers(1, 3000),
     gaps=st.lists(st.integers(0, 2000), min_size=1, max_size=30),
     latenesses=LATENESSES,
-    random=st.randoms(use_true_random=False),
+    seed=st.integers(0, 1 << 32),
 )
 def test_no_window_has_more_calls_than_burst_and_rate_allow_and_all_begin(
-    burst, interval, gaps, latenesses, random
+    burst, interval, gaps, latenesses, seed
 ):
+    random = Random(seed)
     limit = Limit(None, interval=interval * SECOND / 1000, burst=burst)
     line = Line(limit, lambda: random.uniform(*latenesses), random.random)
     for each, gap in enumerate(gaps):
@@ -132,29 +135,29 @@ def test_no_window_has_more_calls_than_burst_and_rate_allow_and_all_begin(
     line.check_windows()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     burst=st.integers(1, 20),
     interval=st.floats(0.02, 60),
     latenesses=LATENESSES,
-    random=st.randoms(use_true_random=False),
+    seed=st.integers(0, 1 << 32),
 )
-def test_the_rate_is_reached_however_late_calls_come(burst, interval, latenesses, random):
+def test_the_rate_is_reached_however_late_calls_come(burst, interval, latenesses, seed):
     """Later than its slack, always or at random; each waits a bounded number of times."""
+    random = Random(seed)
     limit = Limit(None, interval=interval * SECOND, burst=burst)
     line = Line(limit, lambda: random.uniform(*latenesses), random.random)
-    calls, latest = 150, max(latenesses) * SECOND
+    calls, latest = 100, max(latenesses) * SECOND
     for each in range(calls):
         line.put(NOW, number(each))
-    # Where those who are called ahead are too few, each adds its lateness to the interval.
-    each = limit.spacing + (latest if limit.spacing > limit.ahead / 2 else 0 * SECOND)
-    line.go_on(NOW + calls * each + 3 * latest + 10 * SECOND)
+    is_steady = max(latenesses) - min(latenesses) <= STAY.total_seconds()
+    line.go_on(NOW + calls * limit.spacing * (1.01 if is_steady else 2) + 3 * latest + 10 * SECOND)
 
     assert len(line.begun) == calls
     line.check_windows()
-    assert max(line.parkings.values(), default=0) <= 4
+    assert max(line.parkings.values(), default=0) <= 5
     assert sum(line.parkings.values()) <= 1.5 * calls
-    assert line.guards <= 10 + line.now.timestamp() - NOW.timestamp()
+    assert line.guards <= 2 * calls + 10
 
 
 def test_calls_that_are_always_as_late_are_parked_once():

@@ -35,6 +35,7 @@ RECORDS = {
             waiting=(SECOND, FIRST),
             length=2,
             free_at=NOW,
+            planned_at=NOW,
             front=1,
         ),
         rate="10/s",
