@@ -231,7 +231,7 @@ class FlowState(NamedTuple):
             state = state._replace(waiting=waiting, length=length, front=front)
             if is_open(call):
                 called.append(call)
-                state = state._called(call, limit, now)
+                state = state.with_called(call, limit, now)
         is_empty = not state.waiting and state.first_page == state.next_page
         if is_empty:
             state = state._replace(length=0)
@@ -239,7 +239,8 @@ class FlowState(NamedTuple):
                 state = state._replace(planned_at=None)
         return state, called
 
-    def _called(self, call: CallIdentity, limit: Limit, now: dt.datetime) -> FlowState:
+    def with_called(self, call: CallIdentity, limit: Limit, now: dt.datetime) -> FlowState:
+        """Return the state when a call has been called, for its turn if there is a rate."""
         if limit.interval is None:
             return self.entered(Permit(call, now + ARRIVAL))
         turn = self.turn(limit, now)
