@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 from google.api_core.exceptions import GoogleAPICallError
 
+from adjourn_local.errors import StackError
 from adjourn_local.http import application
 from adjourn_local.runtime.loop import LoopThread
+from adjourn_local.runtime.ports import choose, listen
 
 # The settings of a deployment that no test reaches.
 SHOP = {
@@ -128,3 +130,17 @@ def variables_of(pid: int, folder: Path) -> dict[str, str]:
         (file,) = stacks.glob("*.json")
     environment: dict[str, str] = json.loads(file.read_text())["environment"]
     return environment
+
+
+def free_base() -> int:
+    """Return a port from which on all ports of a stack are free.
+
+    What it returns may be taken by somebody else a moment later.
+    """
+    while True:
+        ports = choose(0, None)
+        block = range(ports[0], ports[0] + len(ports))
+        with suppress(StackError):
+            for port in block:
+                listen(port).close()
+            return block.start

@@ -38,6 +38,13 @@ def sweep() -> None: ...
 def report() -> None: ...
 
 
+app.schedules.serve("nightly")
+
+
+@app.deferred(flow=adjourn.Flow(key="tenant", concurrency=2))
+def sync(tenant: str, page: int) -> None: ...
+
+
 @app.query_iter
 class Reprice(adjourn.QueryIter[Entity]):
     max_entry_retries = 0

@@ -18,9 +18,8 @@ import pytest
 import adjourn
 from adjourn.settings import Settings
 from adjourn_local.cli import main
-from adjourn_local.runtime.ports import choose
 from tests.e2e.up_process import SHOP, up
-from tests.support import variables_of
+from tests.support import free_base, variables_of
 
 PROMPT = "(Pdb) "
 # What a shell does for a program: its terminal controls it, so that Ctrl-C is a signal.
@@ -225,7 +224,7 @@ def test_an_editor_stops_a_task_at_a_line_and_lets_it_go_on(tmp_path: Path) -> N
     shop = tmp_path / "shop.py"
     shop.write_text(SHOP)
     line = SHOP.splitlines().index("def note(word):") + 2
-    port = max(choose(0, None))
+    port = free_base()
     with up(tmp_path, "--port", "0", "--memory", "--debugpy", str(port)) as stack:
         stack.ready().find(f"An editor can debug the function deferred at 127.0.0.1:{port}.")
         stack.find(f"An editor can debug the function queryiter at 127.0.0.1:{port + 2}.")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from google.cloud import tasks_v2
 
-from adjourn_local.runtime.ports import choose
 from tests.e2e.up_process import LOCATION, SHOP, Pipe, Up, up
+from tests.support import free_base
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_function_that_cannot_start_again_is_tried_again_after_growing_pauses(
 def test_after_a_kill_the_next_start_waits_for_the_functions_of_the_last(
     folder: Path, pipe: Pipe, state: list[str]
 ) -> None:
-    port = str(max(choose(0, None)))
+    port = str(free_base())
     with up(folder, "--port", port, *state) as stack:
         stack.ready().call("shop.wait", pipe.path, queue="slow")
         stack.find("waiting in")
@@ -194,7 +194,7 @@ def test_tasks_and_jobs_follow_the_functions_to_other_ports(
         stack.call("shop.note", "far")
         stack.stop()
     if asks:
-        options = ["--port", str(max(choose(0, None)))]
+        options = ["--port", str(free_base())]
     else:
         options = ["--port", "0"]
         taken = socket.create_server(tuple(address(stack.variables["DATASTORE_EMULATOR_HOST"])))

@@ -1,7 +1,7 @@
 """A stored or queued call as text: in Python's syntax, as far as it can be decoded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from adjourn.errors import DecodeError
@@ -44,10 +44,16 @@ def call_lines(
         tree = body_tree(body, sealer, queue, name)
         text = tree if isinstance(tree, str) else json.dumps(tree, indent=2, ensure_ascii=False)
         return [f"{error}", text]
-    arguments = [*map(repr, call.args), *(f"{k}={v!r}" for k, v in call.kwargs.items())]
+    text = call_text(call.task, call.args, call.kwargs)
     if call.stowed:
-        arguments = [f"<{call.stowed.size:,} bytes in {PAYLOAD}>"]
-    return [f"{call.task}({', '.join(arguments)})", f"called at {call.enqueued_at.isoformat()}"]
+        text = f"{call.task}(<{call.stowed.size:,} bytes in {PAYLOAD}>)"
+    return [text, f"called at {call.enqueued_at.isoformat()}"]
+
+
+def call_text(task: str, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+    """Return a call in Python's syntax."""
+    arguments = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    return f"{task}({', '.join(arguments)})"
 
 
 def body_tree(body: bytes, sealer: Sealer | None, queue: str, name: str) -> object:

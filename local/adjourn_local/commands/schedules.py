@@ -13,6 +13,7 @@ from adjourn import App
 from adjourn.errors import AdjournError, UnknownNameError
 from adjourn.schedules.control import Schedules
 from adjourn.schedules.schedule import Schedule
+from adjourn_local.clients.call_text import call_text
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import count, duration, record_id
@@ -217,9 +218,9 @@ def _print(schedule: Schedule, options: argparse.Namespace) -> None:
     if options.json:
         print_json(fields)
         return
-    words = [*map(repr, schedule.args), *(f"{k}={v!r}" for k, v in schedule.kwargs.items())]
+    call = call_text(schedule.task, schedule.args, schedule.kwargs)
     del fields["args"], fields["kwargs"]
-    fields["call"] = fields.pop("error") or f"{schedule.task}({', '.join(words)})"
+    fields["call"] = fields.pop("error") or call
     say("\n".join(f"{name.replace('_', ' '):<12}{_text(value)}" for name, value in fields.items()))
 
 

@@ -21,17 +21,29 @@ from adjourn_local.console.pages import (
     clock,
     datastore,
     dead_letters,
+    flows,
     iterations,
     now,
     periodic,
     queues,
+    schedules,
     settings,
     start,
 )
 from adjourn_local.console.rendering import PREFIX, Site, in_thread, site_of
 from adjourn_local.errors import UsageError
 
-_PAGES = (queues, dead_letters, iterations, periodic, start, audit, settings)
+_PAGES = (
+    queues,
+    dead_letters,
+    flows,
+    iterations,
+    periodic,
+    schedules,
+    start,
+    audit,
+    settings,
+)
 _LAPTOP = (clock, datastore)
 
 # Nothing from elsewhere, nothing inline: what a task wrote into an error text cannot run.

@@ -1,6 +1,6 @@
 """Check entities, and collect their indexed values by property path."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Any
 
 from adjourn_local.datastore import index_values, keys
@@ -19,6 +19,7 @@ _Leaf = tuple[str, Any, str, bool]
 """A property path, a value, the name of its type, and whether it is indexed."""
 
 _TEXTS = frozenset({"string_value", "blob_value"})
+_NESTED = frozenset({"array_value", "entity_value"})
 
 
 def indexed_values(entity: Any, wanted: Container[str] | None = None) -> IndexedValues:
@@ -55,6 +56,23 @@ def indexed_values(entity: Any, wanted: Container[str] | None = None) -> Indexed
             limit = _MAX_UNINDEXED if value.exclude_from_indexes else LONGEST_INDEXED
             _check_length(name, value, which, limit)
     return _distinct(found)
+
+
+def stored_values(entity: Any, names: Collection[str]) -> IndexedValues:
+    """Return the index values of some property paths of an entity that is stored.
+
+    It was checked when it was stored, so that only what is asked for is looked at.
+    """
+    found: IndexedValues = {}
+    properties = entity.properties
+    for name in names:
+        value = properties.get(name)
+        which = value.WhichOneof("value_type") if value is not None else None
+        if "." in name or which in _NESTED:
+            return indexed_values(entity, names)
+        if value is not None and not value.exclude_from_indexes:
+            found[name] = [index_values.ENCODERS[which](value)]
+    return found
 
 
 def check_all(mutations: Iterable[Any]) -> None:

@@ -263,7 +263,7 @@ class EntityTables:
         if indexes is None:
             return
         prefix = indexes.by_shape[KIND].prefix
-        has_values = any(column.name not in {KEY, SCATTER} for column in index.shape.columns)
+        names = {column.name for column in index.shape.columns} - {KEY, SCATTER}
         for row in view.scan(Source.ROWS, prefix, prefix + b"\xff", reverse=False):
-            found = entities.indexed_values(Entity.FromString(row[6])) if has_values else {}
+            found = entities.stored_values(Entity.FromString(row[6]), names) if names else {}
             yield row[2], rows_in(index, row[0][len(prefix) :], found)
