@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueError, StoreError
 from adjourn.execution.call import SKEW, CallExecutor
@@ -21,6 +21,7 @@ from adjourn.flow.records import read_record, record_key
 from adjourn.flow.session import Session
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.log import event
+from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
 from adjourn.registry import Registry
 from adjourn.serialization.envelope import Envelope, is_sealed
@@ -38,7 +39,17 @@ _RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
 # Of a flow that is not declared any more, whose calls still wait.
 _UNLIMITED = Flow(concurrency=1_000_000)
 
-Work = Callable[[Session], Any]
+
+class Work(NamedTuple):
+    """What is to be done in a transaction.
+
+    Attributes:
+        do: Does it.
+        call: The call whose record it needs; None for none.
+    """
+
+    do: Callable[[Session], Any]
+    call: CallIdentity | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -107,7 +118,7 @@ class Admission:
         def work(session: Session) -> None:
             session.look_after(overdue, time_of(guard_at))
 
-        self._combined((place,), work)
+        self._combined((place,), Work(work))
 
     def _places(self, call: Call, task: Task[..., Any]) -> tuple[Place, ...]:
         flows, envelope = task.defaults.flow or (), call.envelope
@@ -161,7 +172,7 @@ class Admission:
             return session.enter(visit)
 
         try:
-            entrance: Entrance = self._combined(places, work)
+            entrance: Entrance = self._combined(places, Work(work, visit.call))
         except (StoreError, EnqueueError):
             # It may have been written nevertheless, and would be in the way until its lease ends.
             self._leave(places, visit, has_waited=False, is_over=False)
@@ -191,9 +202,10 @@ class Admission:
         def work(session: Session) -> bool:
             return session.leave(visit.call, visit.holder, has_waited=has_waited, is_over=is_over)
 
+        both = Work(work, visit.call if has_waited else None)
         for attempt in range(_PATIENCE):
             try:
-                if not self._combined(places, work) and is_over:
+                if not self._combined(places, both) and is_over:
                     event("task.fenced", logging.WARNING, "A call outlived the permit of its flow")
             except ConflictError as error:
                 if attempt == _PATIENCE - 1:
@@ -210,9 +222,12 @@ class Admission:
         return Combiner(self._transact)
 
     def _transact(self, places: tuple[Place, ...], works: Sequence[Work]) -> Sequence[Any]:
+        calls = list(dict.fromkeys(each.call for each in works if each.call))
+
         def work(transaction: Transaction) -> tuple[Session, Sequence[Any]]:
-            session = Session(transaction, places, self._adapters.clock.now(), self._is_expired)
-            results = [each(session) for each in works]
+            now = self._adapters.clock.now()
+            session = Session(transaction, places, calls, now, self._is_expired)
+            results = [each.do(session) for each in works]
             session.finish()
             return session, results
 

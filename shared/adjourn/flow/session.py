@@ -12,7 +12,7 @@ from adjourn.flow.records import UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
 from adjourn.ports import RecordKey, Transaction
-from adjourn.state.call_records import CallRecord, own_record, put_record
+from adjourn.state.call_records import CallRecord, own_records, put_record
 
 
 class Session:
@@ -21,6 +21,7 @@ class Session:
     Args:
         transaction: The transaction.
         places: Where the calls run or wait.
+        calls: The calls whose records will be needed.
         now: The present.
         is_expired: Whether a record's waiting call is not wanted any more.
 
@@ -34,6 +35,7 @@ class Session:
         self,
         transaction: Transaction,
         places: Sequence[Place],
+        calls: Sequence[CallIdentity],
         now: dt.datetime,
         is_expired: Callable[[CallRecord], bool],
     ) -> None:
@@ -43,10 +45,10 @@ class Session:
         self._transaction = transaction
         self._now = now
         self._is_expired = is_expired
-        self._calls: dict[CallIdentity, tuple[RecordKey, CallRecord | None]] = {}
         own = [record_key(each.name, each.key) for each in places]
         whole = [record_key(each.name, None) for each in places]
-        found = transaction.get([*own, *whole])
+        known, found = own_records(transaction, calls, [*own, *whole])
+        self._calls = dict(known)
         self._before = tuple(
             read_record(each.name, each.key, record)
             for each, record in zip(places, found, strict=False)
@@ -160,7 +162,9 @@ class Session:
 
     def _fill(self, number: int, limit: Limit) -> None:
         while True:
-            state, called = self.records[number].state.granted(limit, self._now, self._still_waits)
+            before = self.records[number].state
+            self._read_calls(before.granted(limit, self._now, lambda _: True)[1])
+            state, called = before.granted(limit, self._now, self._still_waits)
             self._change(number, state)
             self.called |= {each: record for each in called if (record := self._call(each))}
             self.turns |= {each: turn for each in called if (turn := _turn(state, each))}
@@ -208,9 +212,12 @@ class Session:
         self.records[number] = self.records[number]._replace(state=state)
 
     def _call(self, call: CallIdentity) -> CallRecord | None:
-        if call not in self._calls:
-            self._calls[call] = own_record(self._transaction, call)
+        self._read_calls([call])
         return self._calls[call][1]
+
+    def _read_calls(self, calls: Sequence[CallIdentity]) -> None:
+        if unread := [each for each in calls if each not in self._calls]:
+            self._calls |= own_records(self._transaction, unread)[0]
 
     def _put_call(self, call: CallIdentity, record: CallRecord) -> None:
         self._call(call)
