@@ -27,8 +27,9 @@ Nothing here reads a clock or a store. A call is in one of these states, for eac
   it if all came in time (`planned_at` is kept like `free_at`). They hold none: one that arrives
   takes the next token, and stays for it in its process if that is soon. So if all come as late, all
   begin as late, and the rate is reached.
-* The line is kept in pages, so that a record stays small however many wait: the first part is in
-  the record, further pages have records of their own and are moved there as it empties.
+* The line is kept in pages, so that a record stays small however many wait: its first and its last
+  part are in the record. A last part that is full becomes a page with a record of its own, which is
+  read when the first part is empty.
 """
 
 from __future__ import annotations
@@ -77,10 +78,11 @@ class FlowState(NamedTuple):
     Attributes:
         permits: The permits that are held.
         waiting: The first part of the line.
-        length: How many wait, in all pages.
+        last: The last part of the line, behind all pages.
+        length: How many wait, in all parts and pages.
         first_page: Number of the first page behind `waiting`.
         next_page: Number of the page that would be added next.
-        pages: The pages that were read or changed; an empty one is to be removed.
+        pages: The pages that were read or added; an empty one is to be removed.
         guard_at: When the guard comes; None if none was called.
         free_at: When the token bucket is full again; None if it is.
         planned_at: When it would be if all had come at their turns; None if nobody has one.
@@ -89,6 +91,7 @@ class FlowState(NamedTuple):
 
     permits: tuple[Permit, ...] = ()
     waiting: Page = ()
+    last: Page = ()
     length: int = 0
     first_page: int = 0
     next_page: int = 0
@@ -97,10 +100,6 @@ class FlowState(NamedTuple):
     free_at: dt.datetime | None = None
     planned_at: dt.datetime | None = None
     front: int = 0
-
-    def needed_pages(self) -> Collection[int]:
-        """Return the numbers of the pages to be read before anything is decided."""
-        return {self.first_page, self.next_page - 1} if self.next_page > self.first_page else ()
 
     def permit_of(self, call: CallIdentity) -> Permit | None:
         """Return the permit of a call."""
@@ -187,13 +186,14 @@ class FlowState(NamedTuple):
         if in_front:
             called, others = self.waiting[: self.front], self.waiting[self.front :]
             return state._replace(waiting=(*called, call, *others), front=self.front + 1)
-        if self.first_page == self.next_page and len(self.waiting) < PAGE:
+        is_short = self.first_page == self.next_page and not self.last
+        if is_short and len(self.waiting) < PAGE:
             return state._replace(waiting=(*self.waiting, call))
-        last = self.next_page - 1
-        if self.first_page < self.next_page and len(self.pages[last]) < PAGE:
-            return state._replace(pages={**self.pages, last: (*self.pages[last], call)})
-        pages = {**self.pages, self.next_page: (call,)}
-        return state._replace(pages=pages, next_page=self.next_page + 1)
+        last = (*self.last, call)
+        if len(last) < PAGE:
+            return state._replace(last=last)
+        pages = {**self.pages, self.next_page: last}
+        return state._replace(last=(), pages=pages, next_page=self.next_page + 1)
 
     def swept(self, now: dt.datetime, arrived: Collection[CallIdentity] = ()) -> FlowState:
         """Return the state without the permits whose holders have died.
@@ -232,7 +232,7 @@ class FlowState(NamedTuple):
             if is_open(call):
                 called.append(call)
                 state = state.with_called(call, limit, now)
-        is_empty = not state.waiting and state.first_page == state.next_page
+        is_empty = not (state.waiting or state.last) and state.first_page == state.next_page
         if is_empty:
             state = state._replace(length=0)
             if not any(each.slot for each in state.permits):
@@ -248,18 +248,22 @@ class FlowState(NamedTuple):
         permit = Permit(call, turn + ARRIVAL, slot=turn)
         return self.entered(permit)._replace(planned_at=planned_at)
 
-    def is_unread(self, limit: Limit, now: dt.datetime) -> bool:
-        """Whether permits are free for calls on a page that was not read."""
+    def unread(self, limit: Limit, now: dt.datetime) -> int | None:
+        """Return the number of the page to be read, as permits are free for the calls on it."""
         is_behind = not self.waiting and self.first_page < self.next_page
-        return is_behind and self._has_turn(limit, now)
+        return self.first_page if is_behind and self._has_turn(limit, now) else None
 
     def _has_turn(self, limit: Limit, now: dt.datetime) -> bool:
         return self.room(limit) > 0 and self.turn(limit, now) <= now + limit.ahead
 
     def _with_head(self) -> FlowState:
-        """Return the state with the first of the further pages in front, if nothing is there."""
+        """Return the state with the next part of the line in front, if nothing is there."""
         number = self.first_page
-        if self.waiting or number == self.next_page or number not in self.pages:
+        if self.waiting:
+            return self
+        if number == self.next_page:
+            return self._replace(waiting=self.last, last=())
+        if number not in self.pages:
             return self
         return self._replace(
             waiting=self.pages[number],

@@ -99,6 +99,7 @@ class FlowRecord(NamedTuple):
         content = {
             "permits": [_permit(each) for each in state.permits],
             "waiting": state.waiting,
+            **({"last": state.last} if state.last else {}),
             "first_page": state.first_page,
             "next_page": state.next_page,
             "guard_at": state.guard_at and _micros(state.guard_at),
@@ -142,6 +143,7 @@ def read_record(flow: str, key: str | None, record: Record | None) -> FlowRecord
             for call, fingerprint, until, holder, *slot in content["permits"]
         ),
         waiting=read_calls(content["waiting"]),
+        last=read_calls(content.get("last", ())),
         length=_int(record["waiting"]) or 0,
         first_page=content["first_page"],
         next_page=content["next_page"],

@@ -11,7 +11,7 @@ from adjourn.flow.rates import Limit
 from adjourn.flow.records import UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
-from adjourn.ports import RecordKey, Transaction
+from adjourn.ports import Transaction
 from adjourn.state.call_records import CallRecord, own_records, put_record
 
 
@@ -58,10 +58,9 @@ class Session:
             for each, mine, record in zip(places, self._before, found[len(own) :], strict=True)
         ]
         self.records = list(self._before)
-        self._pages: dict[RecordKey, tuple[CallIdentity, ...]] = {}
+        self._read: set[tuple[int, int]] = set()
         for number, record in enumerate(self.records):
             self._change(number, record.state.swept(now))
-            self._read_pages(number)
 
     def enter(self, visit: Visit) -> Entrance:
         """Let a call run if all of its flows do; else let it wait for the first that does not."""
@@ -168,9 +167,10 @@ class Session:
             self._change(number, state)
             self.called |= {each: record for each in called if (record := self._call(each))}
             self.turns |= {each: turn for each in called if (turn := _turn(state, each))}
-            if not state.is_unread(limit, self._now):
+            page = state.unread(limit, self._now)
+            if page is None:
                 return
-            self._read_pages(number)
+            self._read_page(number, page)
 
     def _still_waits(self, call: CallIdentity) -> bool:
         record = self._call(call)
@@ -188,7 +188,7 @@ class Session:
             key = page_key(record.name, page)
             if not calls:
                 self._transaction.delete(key)
-            elif self._pages.get(key) != calls:
+            elif (number, page) not in self._read:
                 self._transaction.put(key, page_record(calls, expires_at), unindexed=("waiting",))
         if _stored(record.state) != _stored(before.state):
             self._transaction.put(
@@ -197,16 +197,12 @@ class Session:
                 unindexed=UNINDEXED,
             )
 
-    def _read_pages(self, number: int) -> None:
+    def _read_page(self, number: int, page: int) -> None:
         record = self.records[number]
-        wanted = [n for n in record.state.needed_pages() if n not in record.state.pages]
-        if not wanted:
-            return
-        keys = [page_key(record.name, n) for n in wanted]
-        pages = [read_page(found) for found in self._transaction.get(keys)]
-        self._pages |= dict(zip(keys, pages, strict=True))
-        known = {**record.state.pages, **dict(zip(wanted, pages, strict=True))}
-        self._change(number, record.state._replace(pages=known))
+        calls = read_page(self._transaction.get([page_key(record.name, page)])[0])
+        self._read.add((number, page))
+        pages = {**record.state.pages, page: calls}
+        self._change(number, record.state._replace(pages=pages))
 
     def _change(self, number: int, state: FlowState) -> None:
         self.records[number] = self.records[number]._replace(state=state)

@@ -33,7 +33,8 @@ RECORDS = {
         FlowState(
             permits=(Permit(FIRST, NOW, "", NOW),),
             waiting=(SECOND, FIRST),
-            length=2,
+            last=(FIRST,),
+            length=3,
             free_at=NOW,
             planned_at=NOW,
             front=1,
