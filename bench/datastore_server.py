@@ -7,21 +7,16 @@ import asyncio
 import sys
 from pathlib import Path
 
-import grpc
-import grpc.aio
-
 from adjourn_local.datastore import DatastoreServer
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.timing.clocks import MachineClock
 
 
 async def main(port: int, folder: Path) -> None:
     """Serve until the process is ended."""
     store = DatastoreServer(folder / "state.db", MachineClock())
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20)])
-    server.add_generic_rpc_handlers((store.grpc_service(),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    await server.wait_for_termination()
+    await GrpcServer([store.grpc_service()]).listen("127.0.0.1", port)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.cloud import tasks_v2
@@ -39,6 +38,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.cloud.tasks_v2.types import cloudtasks
 
 from adjourn_local.http import rpc
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import Mint, TasksOptions, TasksServer
 from adjourn_local.timing.clocks import MachineClock
@@ -125,12 +125,10 @@ async def serve_nothing(port: int) -> None:
 @contextlib.asynccontextmanager
 async def listening(port: int, *services: grpc.GenericRpcHandler) -> Any:
     """Serve gRPC on a port."""
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(services)
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
+    server = GrpcServer(services)
+    await server.listen("127.0.0.1", port)
     yield
-    await server.stop(None)
+    await server.stop()
 
 
 async def told_to_end() -> None:

@@ -11,6 +11,7 @@ locals {
     "AdjournMarker",
     "AdjournOnce",
     "AdjournPayload",
+    "AdjournResult",
     "AdjournRetryWarning",
     "AdjournRun",
     "AdjournSchedule",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import grpc.aio
 import pytest
 from aiohttp import web
 from google.api_core.exceptions import GoogleAPICallError
 
 from adjourn_local.errors import StackError
 from adjourn_local.http import application
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.ports import choose, listen
 
@@ -33,18 +33,11 @@ SHOP = {
 def serving(loop: LoopThread, *services: grpc.GenericRpcHandler) -> Iterator[str]:
     """Serve the given gRPC services on a free loopback port and yield its `host:port`."""
 
-    async def start() -> tuple[grpc.aio.Server, int]:
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20)])
-        server.add_generic_rpc_handlers(services)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        return server, port
-
-    server, port = loop.run(start())
+    server = GrpcServer(services)
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{loop.run(server.listen('127.0.0.1', 0))}"
     finally:
-        loop.run(server.stop(None))
+        loop.run(server.stop())
 
 
 @contextmanager

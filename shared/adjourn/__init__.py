@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from adjourn.app import App
 from adjourn.errors import (
     AdjournError,
+    CallCancelledError,
+    CallDroppedError,
+    CallFailedError,
     ConfigurationError,
     ConflictError,
     DeclarationError,
@@ -19,6 +22,10 @@ from adjourn.errors import (
     PermanentTaskFailure,
     ProcessDiedError,
     QueueNotFoundError,
+    ResultError,
+    ResultNotKeptError,
+    ResultNotReadyError,
+    ResultRefusedError,
     RetryLater,
     SchedulerError,
     Snooze,
@@ -55,12 +62,18 @@ if TYPE_CHECKING:
     from adjourn.iteration.tally import DryRun
     from adjourn.schedules.control import Schedules
     from adjourn.schedules.schedule import Schedule
+    from adjourn.state.call_results import CallResult
+    from adjourn.tasks.results import Results
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdjournError",
     "App",
+    "CallCancelledError",
+    "CallDroppedError",
+    "CallFailedError",
+    "CallResult",
     "CallableTask",
     "ConfigurationError",
     "ConflictError",
@@ -85,6 +98,11 @@ __all__ = [
     "ProcessDiedError",
     "QueryIter",
     "QueueNotFoundError",
+    "ResultError",
+    "ResultNotKeptError",
+    "ResultNotReadyError",
+    "ResultRefusedError",
+    "Results",
     "RetryLater",
     "RetryWarning",
     "RowList",
@@ -118,6 +136,7 @@ _LATER = {
     "CsvFile": "adjourn.iteration.item_lists",
     "KeyList": "adjourn.iteration.item_lists",
     "RowList": "adjourn.iteration.item_lists",
+    "CallResult": "adjourn.state.call_results",
     "CallableTask": "adjourn.callable_tasks.definitions",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "DryRun": "adjourn.iteration.tally",
@@ -126,6 +145,7 @@ _LATER = {
     "Flows": "adjourn.flow.control",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
+    "Results": "adjourn.tasks.results",
     "RunError": "adjourn.iteration.shards",
     "RunHandle": "adjourn.iteration.run_handle",
     "RunState": "adjourn.iteration.progress",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from itertools import islice
-from types import CoroutineType
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from adjourn.concurrency import PerProcess, Scoped
@@ -22,6 +22,9 @@ T = TypeVar("T")
 _GRACE = 1.0  # seconds in which a coroutine that is cancelled may clean up
 _THREADS = 32
 _AT_ONCE = 100  # as many as one request enqueues
+
+# What a function returns that has not run yet.
+NOT_RUN = (Awaitable, GeneratorType, AsyncGeneratorType)
 
 _serving: ContextVar[AbstractEventLoop | None] = ContextVar("adjourn_loop", default=None)
 
@@ -39,18 +42,19 @@ class CoroutineRunner:
 
     def result(
         self,
-        coroutine: CoroutineType[Any, Any, T],
+        coroutine: Awaitable[T],
         seconds: float | None,
         error: type[BaseException],
     ) -> T:
         """Return the result of a coroutine, which runs in the context of the caller.
 
-        What takes too long is cancelled. If it goes on all the same, it is not waited for.
+        What takes too long is cancelled a second before its time is up, so that it can clean up. If
+        it goes on all the same, it is not waited for.
 
         Args:
-            coroutine: The coroutine.
+            coroutine: The coroutine, or anything else that can be awaited.
             seconds: How long it may take; None for as long as it likes.
-            error: What is raised then.
+            error: What is raised then, unless the coroutine itself raises something else.
 
         Raises:
             RuntimeError: The caller itself is on the loop, and would wait for ever.
@@ -60,12 +64,13 @@ class CoroutineRunner:
 
         loop = _serving.get() or self._loop()
         if is_on_loop() and asyncio.get_running_loop() is loop:
-            coroutine.close()
+            getattr(coroutine, "close", bool)()
             raise RuntimeError("A loop cannot wait for what it runs itself; await it.")
-        work = _carried_out(coroutine, seconds, error)
+        limit = None if seconds is None else max(seconds - _GRACE, 0)
+        work = _carried_out(coroutine, limit, error)
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
-            result, failure = future.result(None if seconds is None else seconds + _GRACE)
+            result, failure = future.result(seconds)
         except TimeoutError:
             future.cancel()
             raise error from None
@@ -78,7 +83,7 @@ class CoroutineRunner:
 
 
 async def _carried_out(
-    coroutine: CoroutineType[Any, Any, T], seconds: float | None, error: type[BaseException]
+    coroutine: Awaitable[T], seconds: float | None, error: type[BaseException]
 ) -> tuple[Any, BaseException | None]:
     """Return the result of a coroutine, or what it raised: SystemExit would end the loop."""
     import asyncio  # noqa: PLC0415 - as above
@@ -88,7 +93,8 @@ async def _carried_out(
         async with limit:
             return await coroutine, None
     except BaseException as failure:  # noqa: BLE001 - it is raised where the result is waited for
-        if not limit.expired():
+        is_limit = isinstance(failure, TimeoutError | asyncio.CancelledError)
+        if not (is_limit and limit.expired()):
             return None, failure
         raised = error()
         raised.__cause__ = failure  # it tells where the coroutine was
@@ -103,11 +109,18 @@ def finished(
 ) -> Any:
     """Return what a function has returned; if that is a coroutine, its result once it has run.
 
-    Errors are those of `CoroutineRunner.result`.
+    Raises:
+        TypeError: It is a generator, so that the function has not run.
+        BaseException: What `CoroutineRunner.result` raises.
     """
-    if not isinstance(result, CoroutineType):
-        return result
-    return _runner().result(result, seconds, error)
+    if isinstance(result, Awaitable):
+        return _runner().result(result, seconds, error)
+    if isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise TypeError(
+            f"The generator {result.__qualname__:.200} was returned, of which nothing has run: run"
+            " it to its end, or write no yield."
+        )
+    return result
 
 
 async def within(context: AbstractContextManager[object], coroutine: Awaitable[T]) -> T:
@@ -149,18 +162,45 @@ async def off_loop(work: Callable[[], T]) -> T:
     """
     import asyncio  # noqa: PLC0415 - as above
 
+    def run() -> T:
+        try:
+            return work()
+        except StopIteration as error:  # which Python 3.11 lets no future raise: none would end
+            raise RuntimeError("StopIteration was raised.") from error
+
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(), copy_context().run, work)
+    return await loop.run_in_executor(_threads(), copy_context().run, run)
+
+
+async def pause(seconds: float) -> None:
+    """Wait for some seconds on the event loop."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    await asyncio.sleep(seconds)
 
 
 async def each_off_loop(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
-    """Yield the items of an iterator that waits, which is made and run in threads."""
+    """Yield the items of an iterator that waits, which is made and run in threads.
+
+    If the caller is cancelled while items are made, these are still made, but no others.
+    """
     iterator = await off_loop(make)
+    making = threading.Lock()
+
+    def some() -> list[T]:
+        with making:
+            return list(islice(iterator, _AT_ONCE))
+
+    def close() -> None:
+        with making:
+            getattr(iterator, "close", bool)()
+
     try:
-        while items := await off_loop(lambda: list(islice(iterator, _AT_ONCE))):
+        while items := await off_loop(some):
             for item in items:
                 yield item
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
+        if making.locked():
+            _threads().submit(copy_context().run, close)
+        else:
             await off_loop(close)

@@ -13,6 +13,13 @@ AdjournError
 ├── UnknownNameError        nothing is registered under a name
 ├── TaskCrashedError        a task's process died or ran out of time too often
 ├── NoCurrentTaskError      no task is running here
+├── ResultError             a call returned nothing that can be read
+│   ├── ResultNotReadyError it has not ended yet
+│   ├── ResultNotKeptError  it was not kept, or no longer is
+│   ├── ResultRefusedError  what it returned is too large or cannot be encoded
+│   ├── CallFailedError     it was given up
+│   ├── CallCancelledError  it was cancelled
+│   └── CallDroppedError    it expired, was not wanted any more, or its transaction rolled back
 ├── ConflictError           a transaction or write lost to contention
 ├── StoreError              Datastore could not be reached or refused
 │   └── StoreRefusedError   refused for good; the same request is refused again
@@ -108,6 +115,40 @@ class TaskCrashedError(AdjournError):
 
 class NoCurrentTaskError(AdjournError, LookupError):
     """`current_task()` was called outside of a task."""
+
+
+class ResultError(AdjournError):
+    """A call returned nothing that can be read; the class of the error says why."""
+
+
+class ResultNotReadyError(ResultError, TimeoutError):
+    """The call has not ended within the time that was waited."""
+
+
+class ResultNotKeptError(ResultError):
+    """The result is not kept: the call keeps none, or the time for which it was kept is over."""
+
+
+class ResultRefusedError(ResultError):
+    """The call has done its work, but what it returned is too large or cannot be encoded."""
+
+
+class CallFailedError(ResultError):
+    """The call was given up; a dead letter tells more.
+
+    Attributes:
+        error: Type and message of its last error.
+    """
+
+    error: str = ""
+
+
+class CallCancelledError(ResultError):
+    """The call was cancelled before it ended."""
+
+
+class CallDroppedError(ResultError):
+    """The call expired, raised `Discard`, or its transaction was rolled back."""
 
 
 class ConflictError(AdjournError):

@@ -19,6 +19,7 @@ from adjourn_local.iam import roles
 from adjourn_local.iam.enforcement import Enforcement
 from adjourn_local.iam.policy import Binding, Policy
 from tests.contract.tasks_world import LOCATION, QUEUE, START, tasks_world
+from tests.support import serving
 
 LATER = START + dt.timedelta(hours=1)
 ALL = TaskFilter()
@@ -206,18 +207,10 @@ def restricted(world, loop, monkeypatch):
         (Binding(member=f"serviceAccount:{ADA}", role="roles/cloudtasks.viewer", resource=QUEUE),)
     )
 
-    async def start():
-        server = grpc.aio.server(interceptors=[Enforcement(ADA, lambda: policy)])
-        server.add_generic_rpc_handlers(world.server.grpc_services())
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        return server, port
-
-    server, port = loop.run(start())
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    services = [Enforcement(each, ADA, lambda: policy) for each in world.server.grpc_services()]
+    with serving(loop, *services) as address, grpc.insecure_channel(address) as channel:
         client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
         yield Queues(client=lambda: client, parent=LOCATION)
-    loop.run(server.stop(None))
 
 
 @pytest.mark.parametrize("wanted", [ALL, TaskFilter(task="shop.note")])

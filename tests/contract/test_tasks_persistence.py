@@ -21,8 +21,8 @@ from tests.contract.tasks_world import QUEUE, START, tasks_world
 
 CHILD = """
 import asyncio, pathlib, sys
-import grpc.aio
 from adjourn_local.timing.clocks import MachineClock
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksServer
 
@@ -30,10 +30,7 @@ async def main(path):
     clock = MachineClock()
     server = TasksServer(pathlib.Path(path), clock, lambda *_: "token", Sender(clock))
     server.ensure_queue(sys.argv[2])
-    grpc_server = grpc.aio.server()
-    grpc_server.add_generic_rpc_handlers(server.grpc_services())
-    port = grpc_server.add_insecure_port("127.0.0.1:0")
-    await grpc_server.start()
+    port = await GrpcServer(server.grpc_services()).listen("127.0.0.1", 0)
     await server.start()
     print(port, flush=True)
     await asyncio.Event().wait()

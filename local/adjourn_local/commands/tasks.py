@@ -8,6 +8,7 @@ from rich.table import Table
 
 from adjourn.concurrency import in_parallel
 from adjourn.errors import UnknownNameError
+from adjourn_local.clients.kept_results import KeptResult, kept_result
 from adjourn_local.clients.queued_task import QueuedTask
 from adjourn_local.clients.queues import Queues
 from adjourn_local.clients.task_search import TaskFilter, matching, search
@@ -34,7 +35,7 @@ def add(add: Add) -> None:
     found.add_argument(
         "--cursor", default="", help="go on where another list has ended, which printed this"
     )
-    shown = actions.add_parser("show", help="show everything about one")
+    shown = actions.add_parser("show", help="show everything about one, or its kept result")
     run_ = actions.add_parser("run", help="have one attempted now")
     cancel = actions.add_parser("cancel", help="delete one for good")
     purge = actions.add_parser("purge", help="delete all for good, or those that match")
@@ -82,7 +83,13 @@ def _list(queues: Queues, options: argparse.Namespace) -> int:
 
 
 def _show(queues: Queues, options: argparse.Namespace) -> int:
-    task = _one(queues, options)
+    try:
+        task = _one(queues, options)
+    except UsageError:
+        found = kept_result(options.id.rpartition("/")[2])
+        if found is None:
+            raise
+        return _show_result(found, options)
     if options.json:
         print_json(_record(task))
         return 0
@@ -93,6 +100,17 @@ def _show(queues: Queues, options: argparse.Namespace) -> int:
         more = f"{len(call) - _LONGEST_SHOWN:,} more characters, which --json shows"
         call = f"{call[:_LONGEST_SHOWN]}\n... {more}"
     say("\n".join([*lines, "", call]))
+    return 0
+
+
+def _show_result(found: KeptResult, options: argparse.Namespace) -> int:
+    record = {**asdict(found), "kept_until": iso(found.kept_until)}
+    if options.json:
+        print_json(record)
+        return 0
+    shown = {key: value for key, value in record.items() if key not in {"value", "text"}}
+    lines = [f"{name.replace('_', ' '):<13}{_text(value)}" for name, value in shown.items()]
+    say("\n".join([*lines, "", found.text[:_LONGEST_SHOWN]]))
     return 0
 
 

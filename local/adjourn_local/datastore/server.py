@@ -67,7 +67,7 @@ class DatastoreServer:
         self._commits = Commits(writer, self._transactions, locks, clock)
 
     def grpc_service(self) -> grpc.GenericRpcHandler:
-        """Return the service for a `grpc.aio` server."""
+        """Return the service for a gRPC server."""
         return rpc.service(_SERVICE, self._methods())
 
     def http_routes(self) -> list[web.RouteDef]:

@@ -66,7 +66,7 @@ class RpcError(Exception):
 def service(
     name: str, methods: Methods, *, longest_deadline: float | None = None
 ) -> grpc.GenericRpcHandler:
-    """Return a gRPC service for a `grpc.aio` server.
+    """Return a gRPC service for a gRPC server.
 
     Args:
         name: Full service name, such as `google.cloud.tasks.v2.CloudTasks`.

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-import grpc.aio
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 
 from adjourn_local.iam.methods import METHODS
@@ -17,27 +16,29 @@ _TEST = ".CloudTasks/TestIamPermissions"
 Answer = Callable[[Any, Any], Awaitable[Any]]
 
 
-class Enforcement(grpc.aio.ServerInterceptor):
-    """Lets through what one account may do, and answers PERMISSION_DENIED to the rest.
+class Enforcement(grpc.GenericRpcHandler):
+    """A service that does what one account may do, and answers PERMISSION_DENIED to the rest.
 
     Google's clients send no credential to an emulator. So each account has a port of its own, and
     the port at which a call arrives says whose it is.
 
     Args:
+        service: The service behind the check.
         email: The account.
         policy: Returns the grants in force.
     """
 
-    def __init__(self, email: str, policy: Callable[[], Policy]) -> None:
+    def __init__(
+        self, service: grpc.GenericRpcHandler, email: str, policy: Callable[[], Policy]
+    ) -> None:
+        self._service = service
         self._member = f"serviceAccount:{email}"
         self._policy = policy
 
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
-    ) -> Any:
-        """Return the handler of a method, behind the check."""
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the handler of a method, behind the check; None if the service has none."""
         method = handler_call_details.method
-        handler = await continuation(handler_call_details)
+        handler: Any = self._service.service(handler_call_details)
         if handler is None:
             return None
         return grpc.unary_unary_rpc_method_handler(

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
-import grpc.aio
+import grpc
 
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.iam.enforcement import Enforcement
 from adjourn_local.iam.policy import Binding, Policy
 from adjourn_local.runtime import ports
 
-_LARGEST_REQUEST = 16 << 20
 # Time for clients that are still connected to end their calls.
 _GRACE = 0.5
 
@@ -45,9 +45,9 @@ class Accounts:
         self, closing: AsyncExitStack, services: Sequence[grpc.GenericRpcHandler]
     ) -> None:
         """Serve every account's port until the stack closes."""
-        for email in self._ports:
-            enforcement = Enforcement(email, lambda: self.policy)
-            await serve_grpc(closing, services, self.host(email), [enforcement])
+        for email, port in self._ports.items():
+            checked = [Enforcement(each, email, lambda: self.policy) for each in services]
+            await serve_grpc(closing, GrpcServer(checked), ports.HOST, port)
 
 
 def emulators(host: str) -> Mapping[str, str]:
@@ -56,18 +56,7 @@ def emulators(host: str) -> Mapping[str, str]:
     return {f"{name}_EMULATOR_HOST": host for name in names}
 
 
-async def serve_grpc(
-    closing: AsyncExitStack,
-    services: Sequence[grpc.GenericRpcHandler],
-    host: str,
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
-) -> None:
-    """Serve gRPC services at `host:port` until the stack closes."""
-    server = grpc.aio.server(
-        interceptors=list(interceptors),
-        options=[("grpc.max_receive_message_length", _LARGEST_REQUEST)],
-    )
-    server.add_generic_rpc_handlers(services)
-    server.add_insecure_port(host)
+async def serve_grpc(closing: AsyncExitStack, server: GrpcServer, host: str, port: int) -> None:
+    """Serve gRPC at an address until the stack closes."""
     closing.push_async_callback(server.stop, _GRACE)
-    await server.start()
+    await server.listen(host, port)

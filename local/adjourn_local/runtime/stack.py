@@ -19,6 +19,7 @@ from adjourn_local.database import keep_aside_if_damaged
 from adjourn_local.http import rest
 from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
+from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.iam import laptop as iam
 from adjourn_local.iam.policy import Policy
 from adjourn_local.proxies import direct
@@ -212,10 +213,11 @@ class Stack:
         ]
         served = runner(routes, self.functions.programs.allowed_hosts)
         served.app.on_shutdown.append(self._console.stop)
-        await serve_http(closing, served, self._bind, self.ports.http, self.ports.grpc)
-        servers.tasks.watch(self._console.activity.note)
         services = self._grpc_services()
-        await serve_grpc(closing, services, f"{self._bind}:{self.ports.grpc}")
+        grpc_server = GrpcServer(services)
+        await serve_http(closing, served, self._bind, self.ports.http, grpc_server)
+        servers.tasks.watch(self._console.activity.note)
+        await serve_grpc(closing, grpc_server, self._bind, self.ports.grpc)
         if self.accounts:
             await self.accounts.serve(closing, services)
 

@@ -79,7 +79,7 @@ class TasksServer:
         self._housekeeping: asyncio.Task[None] | None = None
 
     def grpc_services(self) -> list[grpc.GenericRpcHandler]:
-        """Return the services for a `grpc.aio` server on this server's event loop."""
+        """Return the services for a gRPC server on this server's event loop."""
         return [
             rpc.service(_SERVICE, self._methods(), longest_deadline=_LONGEST_DEADLINE),
             *(rpc.service(name, methods) for name, methods in self._older_methods()),

@@ -14,6 +14,7 @@ from adjourn.tasks.task import Task
 if TYPE_CHECKING:
     from adjourn.application.wiring import Wiring
     from adjourn.flow.control import Flows
+    from adjourn.tasks.results import Results
 
 
 class LimitedTasks(ABC):
@@ -44,6 +45,15 @@ class LimitedTasks(ABC):
         self._declared.declare(
             look_after_flow, TASK_CLASSES, self._enqueuer, name=limits.GUARD, defaults=Options()
         )
+
+    @property
+    def results(self) -> Results:
+        """The results of calls that were made with `keep_result`, by the ids of the calls.
+
+        Raises:
+            ConfigurationError: Settings are missing or wrong.
+        """
+        return self._enqueuer().results()
 
     def flows(self) -> Flows:
         """Return the flows of this deployment: who runs, who waits, and their limits.

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from types import CoroutineType
 from typing import Any
 
+from adjourn.coroutines import NOT_RUN
 from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
@@ -31,7 +31,6 @@ from adjourn.execution.resumption import Resumption
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.context import ContextPropagator
-from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.once_records import Claim, ClaimStatus, OnceRecords
 from adjourn.tasks.enqueue import Enqueuer
@@ -98,6 +97,8 @@ class CallExecutor:
             return self._claim(call, task)
         outcome = self._run(call, task, None)
         if outcome is Outcome.DONE:
+            if call.result is not None:
+                call.result.write()
             self.drop(call)
         return outcome
 
@@ -143,6 +144,9 @@ class CallExecutor:
             StoreError: The record was not written; nothing may be acknowledged.
         """
         self.enqueuer.payloads.extend(call.envelope, self.adapters.clock.now() + KEPT)
+        result = call.result
+        if result is not None:
+            result.failed(error)
         self.dead_letters.record(
             call.delivery,
             error,
@@ -150,7 +154,10 @@ class CallExecutor:
             task=call.envelope.task,
             attempts=call.attempt.number,
             hook=task.on_dead if task else None,
+            also=result.put if result else None,
         )
+        if result is not None:
+            result.settle()
         return Outcome.DEAD
 
     def _claim(self, call: Call, task: Task[..., Any]) -> Outcome | None:
@@ -193,7 +200,8 @@ class CallExecutor:
     def _settle(self, call: Call, claim: Claim, outcome: Outcome | None) -> None:
         task, is_over = call.envelope.task, outcome in {Outcome.DONE, Outcome.DEAD}
         try:
-            is_settled = self.once_records.settle(claim, done=is_over)
+            also = call.result.put if call.result else None
+            is_settled = self.once_records.settle(claim, done=is_over, also=also)
         except (StoreError, ConflictError) as error:
             # The outcome stands: with a failure, a delivery after the lease would run it again.
             event("service.unavailable", logging.WARNING, str(error), error=error)
@@ -216,10 +224,9 @@ class CallExecutor:
                 running(CurrentTask.of(call, clock, clock.now() + longest, settle)),
                 self.propagator.restored(call.envelope.context),
             ):
-                self._call(task, call.envelope, limit)
+                self._call(task, call, limit)
         except Discard as reason:
-            shown = error_line(reason, _LONGEST_REASON)
-            event("task.discarded", logging.INFO, f"{name} is no longer wanted: {shown}")
+            _note_discarded(call, reason)
         except Snooze as snooze:
             event("task.snoozed", logging.INFO, f"{name} comes back in {snooze.after}")
             return self.resume(call.begun(), clock.now() + snooze.after, counts=False)
@@ -235,11 +242,14 @@ class CallExecutor:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
 
-    def _call(self, task: Task[..., Any], envelope: Envelope, seconds: float) -> None:
+    def _call(self, task: Task[..., Any], call: Call, seconds: float) -> None:
+        envelope = call.envelope
         with self.adapters.time_limit(seconds, TaskTimeoutError):
             result = task.function(*envelope.args, **envelope.kwargs)
-        if isinstance(result, CoroutineType):  # which a limit of this thread would not end
-            self.adapters.finished(result, seconds, TaskTimeoutError)
+        if isinstance(result, NOT_RUN):  # a coroutine, which a limit of this thread would not end
+            result = self.adapters.finished(result, seconds, TaskTimeoutError)
+        if call.result is not None:
+            call.result.done(result)
 
     def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
         if call.is_last:
@@ -249,3 +259,10 @@ class CallExecutor:
             later = self.adapters.clock.now() + error.after
             return self.resume(call.begun(), later, counts=True)
         return Outcome.FAILED
+
+
+def _note_discarded(call: Call, reason: Discard) -> None:
+    shown = error_line(reason, _LONGEST_REASON)
+    event("task.discarded", logging.INFO, f"{call.envelope.task} is no longer wanted: {shown}")
+    if call.result is not None:
+        call.result.dropped(f"it is no longer wanted: {shown}")

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import Scoped
@@ -15,6 +15,9 @@ from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Delivery
 from adjourn.serialization.context import LANGUAGE, USER, text
 from adjourn.serialization.envelope import Envelope
+
+if TYPE_CHECKING:
+    from adjourn.state.call_results import PendingResult
 
 _current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
 
@@ -33,6 +36,7 @@ class Call(NamedTuple):
         successor: Full name of the task that goes on if the process dies now; empty for none.
         has_begun: Whether the user's code was called in this attempt.
         is_noted: Whether it was called by its flow, so that its record is looked after there.
+        result: What keeps its result, the same over all copies; None if it keeps none.
     """
 
     envelope: Envelope
@@ -45,6 +49,7 @@ class Call(NamedTuple):
     successor: str = ""
     has_begun: bool = False
     is_noted: bool = False
+    result: PendingResult | None = None
 
     @classmethod
     def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:

@@ -92,6 +92,7 @@ class DeadLetterRecorder:
         task: str = "",
         attempts: int = 0,
         hook: DeadHook | None = None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> None:
         """Record a task that is given up, log it and call the hooks.
 
@@ -104,6 +105,7 @@ class DeadLetterRecorder:
             task: Registered name of the task; empty if the body cannot be decoded.
             attempts: How often it was tried; if 0, the attempts at the delivered task.
             hook: The hook of the task itself.
+            also: Writes what belongs to this end of the call in the same commit.
 
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
@@ -118,7 +120,8 @@ class DeadLetterRecorder:
         )
         traceback = traceback_text(error, _LONGEST_TRACEBACK)
         record = _record(letter, delivery, traceback, self.clock.now())
-        name = self.store.transact(partial(_put, call, {**record, FINGERPRINT: call.fingerprint}))
+        record = {**record, FINGERPRINT: call.fingerprint}
+        name = self.store.transact(partial(_put, call, record, also))
         letter = replace(letter, task_id=name)
         text = f"{task or 'A task'} will not be tried again; see dead letter {letter.task_id}"
         fields = {"task": task, "queue": letter.queue, "attempts": letter.attempts}
@@ -144,7 +147,12 @@ def _record(letter: DeadLetter, delivery: Delivery, traceback: str, now: dt.date
     }
 
 
-def _put(call: CallIdentity, record: Record, transaction: Transaction) -> str:
+def _put(
+    call: CallIdentity,
+    record: Record,
+    also: Callable[[Transaction], None] | None,
+    transaction: Transaction,
+) -> str:
     """Write a record and return its name."""
     key = RecordKey(KIND, call.id)
     before = transaction.get([key])[0]
@@ -152,6 +160,8 @@ def _put(call: CallIdentity, record: Record, transaction: Transaction) -> str:
     if before is not None and before.get(FINGERPRINT) != call.fingerprint:
         key = own_key(KIND, call)
     transaction.put(key, record, unindexed=UNINDEXED)
+    if also is not None:
+        also(transaction)
     return key.name
 
 

@@ -34,7 +34,7 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import USER, text
 from adjourn.serialization.envelope import Envelope, is_encrypted, is_sealed, key_of
 from adjourn.serialization.verbatim import VERBATIM
-from adjourn.state import call_records, once_records
+from adjourn.state import call_records, call_results, once_records
 from adjourn.state.large_payloads import LargePayloads
 
 
@@ -168,6 +168,8 @@ class StoredDeadLetters:
             once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
             call_records.renew(transaction, call.identity, call.resumed, task, now)
+            if call.keep_result is not None:
+                call_results.renew(transaction, call.identity)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
         return letter, call
 

@@ -77,7 +77,10 @@ class TaskRunner:
         return self._receive(self._call(envelope, delivery))
 
     def _call(self, envelope: Envelope, delivery: Delivery) -> Call:
-        return Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+        call = Call.of(envelope, delivery, self.settings.attempts_of(delivery.queue))
+        if envelope.keep_result is None:
+            return call
+        return call._replace(result=self.executor.enqueuer.results().pending(envelope))
 
     def _receive_verbatim(self, delivery: Delivery, error: UnknownTypeError) -> Outcome:
         """Receive a call with a type that this revision does not know; the next one may.
@@ -143,7 +146,7 @@ class TaskRunner:
         envelope, now = call.envelope, self.adapters.clock.now()
         if envelope.expires_at and now >= envelope.expires_at and not self._has_begun(call):
             event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
-            return self._drop(call)
+            return self._drop(call, "it has expired")
         if start := _next_hop(envelope, now):
             return self.executor.resume(call, start, counts=False)
         if envelope.marker:
@@ -157,7 +160,10 @@ class TaskRunner:
         record = self.executor.watch.records.get(call.envelope.identity)
         return record is not None and record.begun + record.crashes > 0
 
-    def _drop(self, call: Call) -> Outcome:
+    def _drop(self, call: Call, why: str) -> Outcome:
+        if call.result is not None:
+            call.result.dropped(why)
+            call.result.write()
         self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
@@ -224,7 +230,7 @@ class TaskRunner:
             return self.executor.resume(waiting, now + wait(envelope.resumed), counts=False)
         if transaction is TransactionOutcome.ROLLED_BACK:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
-            return self._drop(call)
+            return self._drop(call, "its transaction was rolled back")
         # Remembered as committed, since the marker may have expired when the call is resumed.
         return self._admit(call._replace(envelope=envelope._replace(marker="")))
 

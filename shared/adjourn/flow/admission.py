@@ -20,13 +20,11 @@ from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
 from adjourn.flow.session import Session
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
+from adjourn.flow.waiting_calls import WaitingCalls
 from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
 from adjourn.registry import Registry
-from adjourn.serialization.envelope import Envelope, is_sealed
-from adjourn.serialization.verbatim import VERBATIM
-from adjourn.state.call_records import CallRecord
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
@@ -85,7 +83,7 @@ class Admission:
         if entry in _RUNS:
             return self._run(call, places, visit, run, entrance)
         if entry is Entry.WAITS:
-            self.executor.resumption.on_resumed(call, self._next_task(call))
+            self.executor.resumption.on_resumed(call, self._waiting.next_task(call))
             event("flow.waiting", logging.INFO, f"{name} waits for its flow")
             return None
         if entry is Entry.BUSY:
@@ -113,7 +111,7 @@ class Admission:
         for call in overdue:
             found = self.executor.watch.records.get(call)
             if found is not None and found.is_open and found.parked:
-                self._create_task(found)
+                self._waiting.create_task(found)
 
         def work(session: Session) -> None:
             session.look_after(overdue, time_of(guard_at))
@@ -141,7 +139,7 @@ class Admission:
             # For the clocks of others, and for the time that the commit takes.
             lease=self.executor.longest(call) + SKEW + _COMMIT + _STAY,
             queue=call.delivery.queue or envelope.queue,
-            parked=partial(self._parked, call),
+            parked=partial(self._waiting.parked, call),
             patience=_STAY,
             delay=_NOTHING,
         )
@@ -226,7 +224,7 @@ class Admission:
 
         def work(transaction: Transaction) -> tuple[Session, Sequence[Any]]:
             now = self._adapters.clock.now()
-            session = Session(transaction, places, calls, now, self._is_expired)
+            session = Session(transaction, places, calls, now, self._waiting.is_expired)
             results = [each.do(session) for each in works]
             session.finish()
             return session, results
@@ -234,7 +232,7 @@ class Admission:
         session, results = self._adapters.store.transact(work)
         try:
             for call, record in session.called.items():
-                self._create_task(record, session.turns.get(call))
+                self._waiting.create_task(record, session.turns.get(call))
         except (EnqueueError, StoreError, DecodeError) as error:
             _tell(error)  # the guard tries it again
         for number in session.guards:
@@ -248,54 +246,9 @@ class Admission:
             )
         return results
 
-    def _parked(self, call: Call, record: CallRecord) -> CallRecord:
-        """Return the record of a call that waits, with the body of its next task."""
-        waiting = self._waiting(call)
-        body = waiting.encode(self.executor.enqueuer.codec)
-        sealer = self._adapters.sealer
-        if sealer is not None and sealer.is_sealing:
-            body = sealer.seal(body, waiting.queue, waiting.resumed_name)
-        moved = record.at(waiting.resumed, self._next_task(call))
-        begun = 0 if record.begun == call.attempt.number else record.begun
-        return moved._replace(begun=begun, parked=body)
-
-    def _waiting(self, call: Call) -> Envelope:
-        envelope = call.envelope
-        return envelope._replace(
-            queue=call.delivery.queue or envelope.queue,
-            resumed=envelope.resumed + 1,
-            attempts=call.attempt.retry_count,
-            executions=call.attempt.execution_count,
-        )
-
-    def _next_task(self, call: Call) -> str:
-        waiting = self._waiting(call)
-        return self._adapters.queue.full_name(waiting.queue, waiting.resumed_name)
-
-    def _create_task(self, record: CallRecord, turn: dt.datetime | None = None) -> None:
-        """Create the next task of a call that was called; again is harmless, by its name."""
-        at = turn or self._adapters.clock.now()
-        replace(self.executor.enqueuer, codec=VERBATIM).resume(self._read(record), at)
-
-    def _read(self, record: CallRecord) -> Envelope:
-        body, sealer = record.parked, self._adapters.sealer
-        if is_sealed(body) or (sealer is not None and sealer.is_required):
-            if sealer is None:
-                raise DecodeError("A call that waits is sealed, and there is no key.")
-            place, _, name = record.task.rpartition("/tasks/")
-            body = sealer.open(body, place.rpartition("/queues/")[2], name)
-        return Envelope.decode(body, VERBATIM)
-
-    def _is_expired(self, record: CallRecord) -> bool:
-        try:
-            envelope = self._read(record)
-        except DecodeError:
-            return False
-        expires_at, now = envelope.expires_at, self._adapters.clock.now()
-        if expires_at is None or now < expires_at or envelope.executions:
-            return False
-        event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
-        return True
+    @cached_property
+    def _waiting(self) -> WaitingCalls:
+        return WaitingCalls(enqueuer=self.executor.enqueuer)
 
     @property
     def _adapters(self) -> Adapters:

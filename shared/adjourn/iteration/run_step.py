@@ -16,7 +16,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
-from adjourn.iteration.query_iter import QueryIter, answered
+from adjourn.iteration.query_iter import QueryIter, answered, complete
 from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, error_summary
@@ -114,7 +114,7 @@ class RunStep:
             result = hooks.on_pause(data)
         else:
             result = hooks.on_cancel(data)
-        answered(result)
+        complete(result)
         return data
 
     def _heartbeat(self) -> Heartbeat:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from adjourn.clock import Clock
 from adjourn.concurrency import ahead, is_stopping, repeating, time_limit
-from adjourn.coroutines import finished
+from adjourn.coroutines import finished, pause
 from adjourn.ports.application_transactions import ApplicationTransactions
 from adjourn.ports.entity_store import EntityStore
 from adjourn.ports.job_scheduler import JobScheduler
@@ -43,6 +44,8 @@ class Adapters:
         sealer: Seals and opens the bodies of tasks; None without a key. The queue seals by itself.
         repeating: Calls something every so many seconds while a context is open.
         wait: Waits for some seconds, or until an event is set.
+        sleep: Waits for some seconds.
+        asleep: Waits for some seconds on an event loop.
     """
 
     queue: TaskQueue
@@ -61,3 +64,5 @@ class Adapters:
     finished: Callable[[Any, float, type[BaseException]], Any] = finished
     repeating: Callable[[float, Callable[[], object]], AbstractContextManager[None]] = repeating
     wait: Callable[[threading.Event, float], object] = threading.Event.wait
+    sleep: Callable[[float], object] = time.sleep
+    asleep: Callable[[float], Awaitable[object]] = pause

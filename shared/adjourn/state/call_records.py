@@ -8,14 +8,14 @@ begun, and that this attempt has ended. An attempt that began and never ended ha
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.names import CallIdentity
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.state.owned_records import FINGERPRINT, owned, owned_of
+from adjourn.state.owned_records import FINGERPRINT, is_own, owned, owned_of
 
 KIND = "AdjournCall"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
@@ -238,6 +238,18 @@ def renew(
     key, before = own_record(transaction, call)
     if before is not None:
         put_record(transaction, key, call, CallRecord(resumed=resumed, task=task), now)
+
+
+def cancelled(store: EntityStore, calls: Sequence[CallIdentity]) -> Iterator[CallIdentity]:
+    """Yield those of some calls that were cancelled.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    records = store.get([RecordKey(KIND, call.id) for call in calls])
+    for call, record in zip(calls, records, strict=True):
+        if record is not None and is_own(record, call) and record["status"] == _CANCELLED:
+            yield call
 
 
 def own_record(transaction: Transaction, call: CallIdentity) -> tuple[RecordKey, CallRecord | None]:

@@ -30,6 +30,7 @@ KINDS = (
     "AdjournMarker",
     "AdjournOnce",
     "AdjournPayload",
+    "AdjournResult",
     "AdjournRetryWarning",
     "AdjournRun",
     "AdjournSchedule",

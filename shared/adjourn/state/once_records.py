@@ -7,6 +7,7 @@ token may settle the call.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -95,8 +96,15 @@ class OnceRecords:
 
         return self.store.transact(work)
 
-    def settle(self, claim: Claim, *, done: bool) -> bool:
+    def settle(
+        self, claim: Claim, *, done: bool, also: Callable[[Transaction], None] | None = None
+    ) -> bool:
         """Mark a claimed call as done, or release it; False if another delivery has claimed it.
+
+        Args:
+            claim: The claim.
+            done: Whether the call is over.
+            also: Writes what belongs to this end of the call in the same commit.
 
         Raises:
             StoreError: Datastore could not be reached.
@@ -106,9 +114,11 @@ class OnceRecords:
             record = transaction.get([claim.key])[0]
             if record is None or _token(record) != claim.token:
                 return False
-            if record["state"] == _DONE:
-                return True  # within a transaction of the user, whatever happened afterwards
-            _put(transaction, claim, _DONE if done else _FREE, self.clock.now())
+            # Within a transaction of the user it may be done, whatever happened afterwards.
+            if record["state"] != _DONE:
+                _put(transaction, claim, _DONE if done else _FREE, self.clock.now())
+            if also is not None:
+                also(transaction)
             return True
 
         return self.store.transact(work)

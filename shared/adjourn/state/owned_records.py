@@ -41,12 +41,17 @@ def owned_of(
 ) -> tuple[RecordKey, Record | None]:
     """Return what `owned` does, if the record that is named after the id was read already."""
     key = RecordKey(kind, call.id)
-    if record is None or record.get(FINGERPRINT, "") in {"", call.fingerprint}:
+    if record is None or is_own(record, call):
         return key, record
     text = f"Another call has the id {call.id}, so one of the two is forged; they share nothing"
     event("task.id_conflict", logging.WARNING, text)
     key = own_key(kind, call)
     return key, source.get([key])[0]
+
+
+def is_own(record: Record, call: CallIdentity) -> bool:
+    """Whether a record is of this call, as far as it says; an identity without one is any's."""
+    return not call.fingerprint or record.get(FINGERPRINT, "") in {"", call.fingerprint}
 
 
 def own_key(kind: str, call: CallIdentity) -> RecordKey:

@@ -39,6 +39,8 @@ def _contradictions(options: Any) -> Iterator[str]:
             yield "max_wait needs debounce."
         elif options.max_wait < options.debounce:
             yield "max_wait must not be shorter than debounce."
+    if options.keep_result is not None and is_collected(options):
+        yield "Leave keep_result out: which of the calls runs is not known when they are made."
     for name in _CONTRADICTING if is_collected(options) else ():
         if getattr(options, name) is not None:
             yield f"Leave {name} out: a call that is debounced or throttled has a start of its own."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adjourn.concurrency import batches, in_threads
 from adjourn.errors import EnqueueError, TaskExistsError
@@ -15,6 +16,9 @@ from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.prepared import Prepared, Tried
+
+if TYPE_CHECKING:
+    from adjourn.tasks.results import Results
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
 # A call with a later start is enqueued for this long and then enqueued again.
@@ -62,7 +66,19 @@ class TaskCreator:
             min_backoff=envelope.min_backoff,
             max_backoff=envelope.max_backoff,
         )
-        return Prepared(id=envelope.id, made_at=envelope.enqueued_at, eta=eta, task=task)
+        return Prepared(
+            id=envelope.id,
+            made_at=envelope.enqueued_at,
+            eta=eta,
+            task=task,
+            keeps_result=envelope.keep_result is not None,
+        )
+
+    def results(self) -> Results:
+        """Return the results of calls."""
+        from adjourn.tasks.results import Results  # noqa: PLC0415 - for those who keep some
+
+        return Results(_adapters=self.adapters, _codec=self.codec)
 
     def create(self, prepared: Prepared) -> TaskHandle:
         """Create the task of a call, unless one of its name exists.
@@ -101,4 +117,5 @@ class TaskCreator:
             _records=self.call_records,
             _task=task.label,
             _made_at=prepared.made_at,
+            _results=self.results if prepared.keeps_result else None,
         )

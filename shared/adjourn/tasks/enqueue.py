@@ -233,6 +233,7 @@ class Enqueuer(TaskCreator):
             schedule=schedule,
             context=self.propagator.capture(),
             flow=flow_keys(task.name, options, accepted, self.codec),
+            keep_result=options.keep_result,
         )
 
     def _unique_call(self, task: Task[..., Any], accepted: BoundArguments) -> UniqueCall:

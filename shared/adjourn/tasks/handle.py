@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adjourn.coroutines import off_loop
-from adjourn.errors import EncodeError, EnqueueError
+from adjourn.errors import EncodeError, EnqueueError, ResultNotKeptError
 from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
 from adjourn.state.call_records import CallRecords
 
-# What handles have where results are kept.
-_OF_RESULTS = frozenset({"get", "ready", "result", "return_value", "status", "successful", "wait"})
+if TYPE_CHECKING:
+    from adjourn.tasks.results import Results
+
+# What handles have elsewhere.
+_OF_RESULTS = frozenset({"get", "ready", "return_value", "status", "successful", "wait"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,13 +44,14 @@ class TaskHandle:
     _task: str = field(default="", repr=False)
     _made_at: dt.datetime | None = field(default=None, repr=False)
     _on_cancelled: Callable[[], None] | None = field(default=None, repr=False)
+    _results: Callable[[], Results] | None = field(default=None, repr=False)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             hint = (
-                "; what a task returns is not kept. fetch() tells how it stands; store what others"
-                " are to read"
+                "; fetch() tells how the call stands, and result() returns what it returned if its"
+                " task is declared with keep_result=..."
                 if name in _OF_RESULTS
                 else ""
             )
@@ -98,6 +102,46 @@ class TaskHandle:
         if state is None and record.parked and self._made_at:
             return TaskState(attempts=0, last_status="WAITING", next_start=self._made_at)
         return state
+
+    def result(self, wait: dt.timedelta | float = 0) -> Any:
+        """Return what the call returned, if its task is declared with `keep_result`.
+
+        Args:
+            wait: How long to wait for it, as a timedelta or in seconds. Datastore is asked at
+                growing intervals, in the end every five seconds.
+
+        Raises:
+            ResultNotReadyError: It has not ended yet.
+            ResultNotKeptError: It keeps no result, the time for which it was kept is over, or this
+                is the handle of a call that existed.
+            CallFailedError: It was given up.
+            CallCancelledError: It was cancelled.
+            CallDroppedError: It expired, raised `Discard`, or its transaction was rolled back.
+            ResultRefusedError: What it returned is too large or cannot be encoded.
+            DecodeError: What it returned cannot be read here, such as for a type that is not
+                registered.
+            UnavailableError: Cloud Tasks could not be reached.
+            StoreError: Datastore could not be reached.
+        """
+        results, call = self._kept()
+        return results.wait_for(call, wait, lambda: self.fetch() is None)
+
+    async def aresult(self, wait: dt.timedelta | float = 0) -> Any:
+        """Return what the call returned without holding up the event loop; see `result`."""
+        results, call = self._kept()
+        return await results.await_for(call, wait, lambda: self.fetch() is None)
+
+    def _kept(self) -> tuple[Results, CallIdentity]:
+        if self._call is None:
+            raise ResultNotKeptError(
+                "This handle is of a call that existed, or ran at once; only the handle that made"
+                " a call reads its result, or app.results.get(id)."
+            )
+        if self._results is None:
+            raise ResultNotKeptError(
+                f"{self._task} keeps no result; declare it with @app.deferred(keep_result=...)."
+            )
+        return self._results(), self._call
 
     async def acancel(self) -> bool:
         """Cancel the call without holding up the event loop; see `cancel`."""

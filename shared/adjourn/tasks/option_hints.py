@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "jitter": "spread",
     "max_attempts": "max_retries",
     "queue_name": "queue",
+    "result_ttl": "keep_result",
     "retries": "max_retries",
     "run_at": "eta",
     "schedule": "cron",

@@ -47,6 +47,7 @@ class DeclaredOptions(TypedDict, total=False):
     throttle: Duration | None
     by: Literal["arguments", "task"] | Callable[..., object] | None
     flow: Flow | Sequence[Flow] | None
+    keep_result: Duration | None
 
 
 class CallOptions(DeclaredOptions, total=False):
@@ -98,6 +99,8 @@ class Options(NamedTuple):
         flow: Limits for calls with the same key, over all instances; one `adjourn.Flow` or several.
         flow_key: The key of this call instead of the one that its arguments have; for several
             limits, a tuple with one for each.
+        keep_result: How long what the call returns is kept after its end, for
+            `TaskHandle.result`; not at all if None.
     """
 
     queue: str | None = None
@@ -122,6 +125,7 @@ class Options(NamedTuple):
     transaction: object = None
     flow: tuple[Flow, ...] | None = None
     flow_key: object = None
+    keep_result: dt.timedelta | None = None
 
     def changed(self, **changes: Unpack[CallOptions]) -> Options:
         """Return a copy with some options changed.
@@ -185,7 +189,7 @@ class Options(NamedTuple):
         for name in ("delay", "spread"):
             if (getattr(self, name) or _NONE) < _NONE:
                 yield f"{name} must not be negative."
-        for name in ("expires", "min_backoff", "max_backoff", "unique_for"):
+        for name in ("expires", "min_backoff", "max_backoff", "unique_for", "keep_result"):
             value = getattr(self, name)
             if value is not None and not _NONE < value <= _LONGEST:
                 yield f"{name} must be more than zero, and at most a hundred years."

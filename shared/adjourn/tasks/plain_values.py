@@ -70,6 +70,7 @@ def _is_number(value: object) -> bool:
 
 _DURATIONS = frozenset(
     {"delay", "expires", "timeout", "min_backoff", "max_backoff", "spread", "unique_for"}
+    | {"keep_result"}
     | collecting.DURATIONS
 )
 _TEXTS = frozenset({"by", "call_name", "queue", "unique_by", "unique_until"})

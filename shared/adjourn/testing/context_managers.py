@@ -6,9 +6,10 @@ import datetime as dt
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 from adjourn.app import App
-from adjourn.coroutines import finished
+from adjourn.coroutines import finished, off_loop
 from adjourn.ports import Adapters
 from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
@@ -107,6 +108,8 @@ def sandbox(
         finished=lambda result, _seconds, _error: finished(result),
         repeating=clock.repeating,
         wait=lambda _event, _seconds: None,  # the clock stands still, so the step is put off
+        sleep=lambda seconds: box.travel(by=seconds),
+        asleep=lambda seconds: off_loop(partial(box.travel, by=seconds)),
     )
     with app.rewired(settings, sealing(adapters, settings)) as wiring:
         box = Sandbox(

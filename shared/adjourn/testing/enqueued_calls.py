@@ -177,7 +177,15 @@ class ExpectedCall:
         return f"{call} instead of {_listed(wrong)}" if wrong else str(call)
 
 
-_CARRIED = ("timeout", "max_retries", "min_backoff", "max_backoff", "once", "no_retry")
+_CARRIED = (
+    "timeout",
+    "max_retries",
+    "min_backoff",
+    "max_backoff",
+    "once",
+    "no_retry",
+    "keep_result",
+)
 
 
 def _arguments(

@@ -50,7 +50,7 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
     threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, "adjourn-web"))
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path, script = scope.get("path", ""), scope.get("root_path", "")
+        path, script = _as_bytes(scope.get("path", "")), _as_bytes(scope.get("root_path", ""))
         inner = path.removeprefix(script) if script else path
         place = mount.find(script, inner) if scope["type"] == "http" else None
         if place is None:
@@ -94,6 +94,11 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noq
         await _respond(send, text(404, "not found\n"), scope, is_last=True)
     elif scope["type"] == "websocket":
         await send({"type": "websocket.close"})
+
+
+def _as_bytes(path: str) -> str:
+    """Return a path as WSGI has it (PEP 3333): each byte is a character of Latin 1."""
+    return path if path.isascii() else path.encode(errors="replace").decode("latin-1")
 
 
 def _environ(scope: Scope) -> Environ:

@@ -433,9 +433,25 @@ CALLS = [
         " app.add_object(path, object), and not on the class: object.ship(...)",
     ),
     (
-        lambda: note(1).result,
-        "The handle of a call has no attribute 'result'; what a task returns is not kept. fetch()"
-        " tells how it stands; store what others are to read",
+        lambda: note(1).successful,
+        "The handle of a call has no attribute 'successful'; fetch() tells how the call stands, and"
+        " result() returns what it returned if its task is declared with keep_result=...",
+    ),
+    (
+        lambda: note(1).result(),
+        f"{HERE}.note keeps no result; declare it with @app.deferred(keep_result=...).",
+    ),
+    (
+        lambda: note.options(keep_result=0),
+        "keep_result must be more than zero, and at most a hundred years.",
+    ),
+    (
+        lambda: note.options(keep_result=60).defer(1).result(wait=-1),
+        "wait=-1 must not be negative.",
+    ),
+    (
+        lambda: note.options(keep_result=60, debounce=5),
+        "Leave keep_result out: which of the calls runs is not known when they are made.",
     ),
     (lambda: note.map("A-1"), "map needs items: write map(['A-1'])."),
     (

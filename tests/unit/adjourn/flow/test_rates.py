@@ -143,7 +143,8 @@ def test_no_window_has_more_calls_than_burst_and_rate_allow_and_all_begin(
     seed=st.integers(0, 1 << 32),
 )
 def test_the_rate_is_reached_however_late_calls_come(burst, interval, latenesses, seed):
-    """Later than its slack, always or at random; each waits a bounded number of times."""
+    """Later than its slack, always or at random; one that is not much later than others is parked
+    once."""
     random = Random(seed)
     limit = Limit(None, interval=interval * SECOND, burst=burst)
     line = Line(limit, lambda: random.uniform(*latenesses), random.random)
@@ -155,8 +156,8 @@ def test_the_rate_is_reached_however_late_calls_come(burst, interval, latenesses
 
     assert len(line.begun) == calls
     line.check_windows()
-    assert max(line.parkings.values(), default=0) <= 5
     assert sum(line.parkings.values()) <= 1.5 * calls
+    assert not is_steady or set(line.parkings.values()) <= {1}
     assert line.guards <= 2 * calls + 10
 
 

@@ -98,3 +98,20 @@ def left(app, run):
     """Return the data that a run has left."""
     wiring = app.wiring()
     return wiring._custom_data.load(wiring.runs.load(run.id).custom_data)
+
+
+def test_a_hook_of_which_nothing_has_run_has_failed(app, box, things, ran):  # noqa: ARG001
+    class Lazy(adjourn.QueryIter):
+        max_entry_retries = 0
+
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002 - the signature of the hook
+            return (ran.append(each) for each in [entry])
+
+        def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
+            ran.append(type(exception))
+            return True
+
+    app.query_iter(name="lazy")(Lazy).start(QUERY)
+    box.drain()
+
+    assert ran == [TypeError] * 6

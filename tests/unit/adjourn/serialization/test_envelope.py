@@ -149,6 +149,7 @@ WRITTEN = {
         context={"user": "anna"},
     ),
     "v1-written-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
+    "v1-written-result.json": lambda: envelope(keep_result=dt.timedelta(hours=1)),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v1-written-schedule.json": lambda: envelope(args=(42,), schedule="tenant-42"),
     "v1-written-window.json": lambda: envelope(args=(42,), window=WINDOW.fields()),
