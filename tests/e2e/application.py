@@ -6,6 +6,7 @@ import enum
 import hashlib
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +42,11 @@ def limited(tenant: str, word: str) -> None:  # noqa: ARG001
 async def say_later(word: str) -> None:
     await asyncio.sleep(0)
     await say.adefer(f"{word} from {adjourn.current_task().id}")
+
+
+@app.deferred
+def imported(*modules: str) -> None:
+    tell(f"imported: {[name for name in modules if name in sys.modules] or 'none'}")
 
 
 @app.deferred

@@ -19,7 +19,7 @@ from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -101,9 +101,18 @@ class TaskRunner:
 
     def _receive(self, call: Call) -> Outcome:
         envelope = call.envelope
-        trace = trace_fields(self.settings.project, text(envelope.context, TRACEPARENT))
+        traceparent = text(envelope.context, TRACEPARENT)
+        if is_observed():
+            from adjourn.execution.observed_call import described  # noqa: PLC0415 - for those with an SDK
+
+            traceparent = described(call, traceparent)
+        trace = trace_fields(self.settings.project, traceparent)
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
+        if outcome is None and is_observed():
+            from adjourn.execution.observed_call import note_resumption  # noqa: PLC0415 - for those with an SDK
+
+            note_resumption()
         return outcome or Outcome.DONE
 
     def reject(self, delivery: Delivery, error: DecodeError) -> Outcome:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adjourn.errors import AdjournError, EnqueueError
@@ -22,7 +23,7 @@ from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import Parts, split
 from adjourn.iteration.status import Status
 from adjourn.iteration.validation import StartOptions
-from adjourn.log import event
+from adjourn.log import event, is_observed
 from adjourn.names import digest, digest_of
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.context import ContextPropagator
@@ -45,6 +46,19 @@ class Starter:
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
     ) -> RunHandle:
         """Start a run; see `QueryIter.start`."""
+        if not is_observed():
+            return self._start(cls, query, custom_data, options)
+        from adjourn.iteration.observed_runs import observed_start  # noqa: PLC0415 - for those with an SDK
+
+        start = partial(self._start, cls, query, custom_data, options)
+        return observed_start(cls.registered_name, self._queue(cls, options), start)
+
+    def _queue(self, cls: type[QueryIter[Any]], options: StartOptions) -> str:
+        return options.queue or cls.queue_name or self.settings.queue
+
+    def _start(
+        self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
+    ) -> RunHandle:
         source = self._source(cls, query, options)
         data = self.custom_data.encode(custom_data)
         context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
@@ -135,7 +149,7 @@ class Starter:
         return Run(
             id=run_id,
             iteration=cls.registered_name + (DRY if options.dry_run else ""),
-            queue=options.queue or cls.queue_name or self.settings.queue,
+            queue=self._queue(cls, options),
             entities_per_second=None if pace is None else float(pace),
             query=b"",
             custom_data=b"",
