@@ -14,7 +14,6 @@ from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueErro
 from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Outcome
-from adjourn.flow.combining import Combiner
 from adjourn.flow.guard import call_guard, time_of
 from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
@@ -25,6 +24,7 @@ from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
 from adjourn.registry import Registry
+from adjourn.state.combining import Combiner
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
