@@ -91,18 +91,20 @@ class CollectedCalls:
             )
         results: list[Enqueued | None] = [None] * len(calls)
         groups: dict[str, dict[int, _Made]] = {}
-        earliest = enqueuer.adapters.clock.now()
         for number, (args, kwargs) in enumerate(calls):
             try:
                 key, call = _made(enqueuer, task, args, kwargs, user_start)
             except (EncodeError, EnqueueError) as error:
                 results[number] = error
                 continue
-            earliest = max(call.enqueued_at, earliest)
-            call = call._replace(enqueued_at=earliest)
-            earliest += dt.timedelta.resolution
-            groups.setdefault(key, {})[number] = _Made(task, call, enqueuer)
-        done = in_parallel(self._result, list(groups.items())) if groups else []
+            group = groups.setdefault(key, {})
+            if group:  # by their times it is told which call is the last
+                before = next(reversed(group.values())).call.enqueued_at
+                at = max(call.enqueued_at, before + dt.timedelta.resolution)
+                call = call._replace(enqueued_at=at)
+            group[number] = _Made(task, call, enqueuer)
+        is_one = len(groups) == 1  # which needs no further thread
+        done = (map if is_one else in_parallel)(self._result, list(groups.items()))
         for group, found in zip(groups.values(), done, strict=True):
             for number, result in zip(group, found, strict=True):
                 results[number] = result

@@ -154,11 +154,12 @@ class Admission:
                 return entrance
             # A token for a time before its commit is answered would be lost, where slack is small.
             self._delay = max(clock.now() - entrance.decided_at, self._delay / 2)
-            if entrance.at > (now := clock.now()):
-                self._adapters.wait(threading.Event(), (entrance.at - now).total_seconds())
+            pause = min(entrance.at - clock.now(), _STAY)  # a clock may have been set back
+            if entrance.deadline is not None and pause > _NOTHING:
+                self._adapters.wait(threading.Event(), pause.total_seconds())
             now = clock.now()
-            is_in_time = entrance.deadline is None or now <= entrance.deadline
-            if entrance.at <= now and is_in_time and now - began <= _COMMIT + visit.patience:
+            is_in_time = entrance.deadline is None or entrance.at <= now <= entrance.deadline
+            if is_in_time and now - began <= _COMMIT + visit.patience:
                 return entrance
             # Its token is lost; the next one is for now, or it waits in the line.
             visit = replace(visit, patience=_NOTHING)
