@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from itertools import islice
@@ -15,18 +16,26 @@ from adjourn.concurrency import PerProcess, Scoped
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
 _GRACE = 1.0  # seconds in which a coroutine that is cancelled may clean up
 _THREADS = 32
 _AT_ONCE = 100  # as many as one request enqueues
+_LOOK = 1.0  # seconds after which a thread looks whether the loop that it waits for is still there
 
 # What a function returns that has not run yet.
 NOT_RUN = (Awaitable, GeneratorType, AsyncGeneratorType)
 
 _serving: ContextVar[AbstractEventLoop | None] = ContextVar("adjourn_loop", default=None)
+
+
+class LoopEndedError(KeyboardInterrupt):
+    """The event loop of a server has ended, and with it a coroutine that was still running.
+
+    No code has failed: the server stops, and what it has not done is delivered to the next one.
+    """
 
 
 def on_loop(loop: AbstractEventLoop) -> Scoped[AbstractEventLoop | None]:
@@ -58,19 +67,22 @@ class CoroutineRunner:
 
         Raises:
             RuntimeError: The caller itself is on the loop, and would wait for ever.
+            LoopEndedError: The loop has ended.
             BaseException: What the coroutine raised.
         """
         import asyncio  # noqa: PLC0415 - for those who write async def
 
         loop = _serving.get() or self._loop()
         if is_on_loop() and asyncio.get_running_loop() is loop:
-            getattr(coroutine, "close", bool)()
+            _close(coroutine)
             raise RuntimeError("A loop cannot wait for what it runs itself; await it.")
         limit = None if seconds is None else max(seconds - _GRACE, 0)
-        work = _carried_out(coroutine, limit, error)
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future = _begun(_carried_out(coroutine, limit, error), loop)
+        if future is None:
+            _close(coroutine)
+            raise LoopEndedError
         try:
-            result, failure = future.result(seconds)
+            result, failure = _waited(future, loop, seconds)
         except TimeoutError:
             future.cancel()
             raise error from None
@@ -80,6 +92,45 @@ class CoroutineRunner:
         if failure is not None:
             raise failure
         return cast("T", result)
+
+
+def _close(coroutine: Awaitable[Any]) -> None:
+    """Keep Python from telling that a coroutine was never awaited."""
+    getattr(coroutine, "close", bool)()
+
+
+def _begun(work: Coroutine[Any, Any, T], loop: AbstractEventLoop) -> Future[T] | None:
+    """Begin work on a loop; None if the loop is closed."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    try:
+        return asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:
+        work.close()
+        return None
+
+
+def _waited(future: Future[T], loop: AbstractEventLoop, seconds: float | None) -> T:
+    """Return the result of a future.
+
+    Raises:
+        TimeoutError: The time is up.
+        LoopEndedError: The loop has ended.
+    """
+    from concurrent.futures import CancelledError  # noqa: PLC0415 - as above
+
+    end = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = _LOOK if end is None else end - time.monotonic()
+        try:
+            return future.result(max(0, min(left, _LOOK)))
+        except CancelledError:  # before it has begun
+            raise LoopEndedError from None
+        except TimeoutError:
+            if loop.is_closed():
+                raise LoopEndedError from None
+            if left <= _LOOK and end is not None:
+                raise
 
 
 async def _carried_out(
@@ -93,12 +144,21 @@ async def _carried_out(
         async with limit:
             return await coroutine, None
     except BaseException as failure:  # noqa: BLE001 - it is raised where the result is waited for
-        is_limit = isinstance(failure, TimeoutError | asyncio.CancelledError)
-        if not (is_limit and limit.expired()):
+        is_cancelled = isinstance(failure, asyncio.CancelledError)
+        if is_cancelled and not limit.expired() and _is_ending():
+            return None, LoopEndedError()
+        if not (limit.expired() and (is_cancelled or isinstance(failure, TimeoutError))):
             return None, failure
         raised = error()
         raised.__cause__ = failure  # it tells where the coroutine was
         return None, raised
+
+
+def _is_ending() -> bool:
+    """Whether all tasks of a server were cancelled, as `asyncio.run` does in the end."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    return _serving.get() is not None and all(task.cancelling() for task in asyncio.all_tasks())
 
 
 _runner = PerProcess(CoroutineRunner)

@@ -67,6 +67,8 @@ class WaitingCalls:
             envelope = self._read(record)
         except DecodeError:
             return False
+        if envelope.batch:
+            return False  # its batch must hear of its end, so it is delivered, and dropped then
         expires_at, now = envelope.expires_at, self._adapters.clock.now()
         if expires_at is None or now < expires_at or envelope.executions:
             return False

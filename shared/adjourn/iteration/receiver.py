@@ -118,6 +118,7 @@ class StepReceiver:
         if found is None:
             return Outcome.DEAD
         run = Run.from_record(step.run_id, found.record)
+        self.runs.tell_end(run)  # in case the step that has ended it could not
         if is_observed():
             from adjourn.iteration.observed_runs import described  # noqa: PLC0415 - for those with an SDK
 

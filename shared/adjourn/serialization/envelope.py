@@ -34,6 +34,7 @@ SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
+_IN_BATCH = "batch:"
 # A body within these can be computed with and enqueued again; options are within them, too.
 _LARGEST_COUNT, _MOST_READ = 2**63 - 1, 2**62
 _COUNTS = ("resumed", "attempts", "executions")
@@ -77,6 +78,9 @@ class Envelope(NamedTuple):
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
         flow: Its keys, one for each flow of its task.
+        batch: Its place in a batch; see `adjourn.batches.place`. Empty for none. In the body, the
+            task then has another name: a revision that knows no batches must not run it, since it
+            would not count its end.
         keep_result: How long what it returns is kept; None for not at all.
     """
 
@@ -108,6 +112,7 @@ class Envelope(NamedTuple):
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
     flow: tuple[str, ...] = ()
+    batch: str = ""
     keep_result: dt.timedelta | None = None
 
     @property
@@ -170,6 +175,8 @@ class Envelope(NamedTuple):
             )
         reference = tree.pop("stowed", None)
         content = {name: decode(part) for name, part in tree.items() if name in _CHECKS}
+        if content.get("batch") and type(content.get("task")) is str:
+            content["task"] = content["task"].removeprefix(_IN_BATCH)
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
         try:
@@ -184,8 +191,9 @@ class Envelope(NamedTuple):
 
     def _content(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, and those that are always there."""
+        task = f"{_IN_BATCH}{self.task}" if self.batch else self.task
         content: dict[str, Any] = {"v": REFERENCE_VERSION if self.stowed else VERSION}
-        content |= {"id": self.id, "task": self.task}
+        content |= {"id": self.id, "task": task}
         content |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
         content |= {
             name: dict(value) if name in {"context", "window"} else value
@@ -264,7 +272,7 @@ _RULES = (
     (("schedule",), lambda value: value == "" or _is_name(value), "a str of up to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
     (
-        ("marker", "unique", "user_start"),
+        ("marker", "unique", "user_start", "batch"),
         lambda value: value == "" or _is_id(value),
         "an id, or ''",
     ),

@@ -76,7 +76,8 @@ class Enqueuer(TaskCreator):
             DeclarationError: The call is unique and made inside a transaction.
         """
         if is_on_loop():
-            tell_blocking(task, self.told, "await {}.adefer(...)")
+            line = f"await {task.__qualname__}.adefer(...)"
+            tell_blocking(task.name, "enqueued", self.told, line)
         if is_observed():
             from adjourn.tasks.observed_sending import observed  # noqa: PLC0415 - for those with an SDK
 
@@ -133,7 +134,8 @@ class Enqueuer(TaskCreator):
     def imap(self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]) -> Iterator[Enqueued]:
         """Enqueue one call for each tuple of arguments; see `Task.imap`."""
         if is_on_loop():
-            tell_blocking(task, self.told, "async for result in {}.amap(...)")
+            line = f"async for result in {task.__qualname__}.amap(...)"
+            tell_blocking(task.name, "enqueued", self.told, line)
         if task.defaults.unique_by is not None:
             raise DeclarationError("Unique calls are made one by one, not with map.")
         if is_collected(task.defaults):

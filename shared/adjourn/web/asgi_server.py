@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -10,8 +11,9 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
-from adjourn.coroutines import on_loop
+from adjourn.coroutines import LoopEndedError, finished, on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
+from adjourn.log import event
 from adjourn.requests.gate import RequestBody
 from adjourn.requests.responses import Response, text
 from adjourn.requests.wsgi import Environ
@@ -25,6 +27,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # As many as Cloud Run lets one instance have at once, or so; they are started as they are needed.
 _THREADS = 256
+_ENDED = "The server stops in the middle of a delivery; it is delivered again"
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -61,8 +64,12 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
         body = environ["wsgi.input"] = _Body(environ, receive, loop)
 
         def work() -> Response:
-            with on_loop(loop):
-                return mount.respond(place, environ)
+            try:
+                with on_loop(loop):
+                    return mount.respond(place, environ)
+            except LoopEndedError as error:
+                event("service.unavailable", logging.WARNING, _ENDED, error=error)
+                return text(503, "trouble\n")
 
         response = await loop.run_in_executor(threads(), copy_context().run, work)
         await _respond(send, response, scope, is_last=not body.is_read)
@@ -128,7 +135,9 @@ class _Body(RequestBody):
         self._loop = loop
 
     def _within_time(self, size: int) -> bytes:
-        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
+        with on_loop(self._loop):
+            body: bytes = finished(self._read(size))
+        return body
 
     async def _read(self, size: int) -> bytes:
         """Return the body; no more than `size` bytes are read, but for the last piece."""

@@ -10,6 +10,7 @@ import pytest
 
 from adjourn.concurrency import Scoped
 from adjourn.coroutines import (
+    LoopEndedError,
     each_off_loop,
     finished,
     is_on_loop,
@@ -285,3 +286,86 @@ def test_whoever_is_cancelled_while_items_are_made_is_cancelled_at_once():
 
     goes_on.set()
     assert closed.wait(10)
+
+
+def served(loop, make):
+    """Return what a thread of a server comes to that waits for a coroutine."""
+    with on_loop(loop):
+        try:
+            return finished(make())
+        except BaseException as error:  # noqa: BLE001 - it is what is asked for
+            return error
+
+
+def on_ending_loop(make, begun):
+    """Return what a thread comes to whose server's loop ends once the coroutine has begun."""
+    with ThreadPoolExecutor(1) as pool:
+
+        async def main():
+            future = pool.submit(served, asyncio.get_running_loop(), make)
+            await begun.wait()
+            return future
+
+        return asyncio.run(main()).result(10)
+
+
+def test_a_coroutine_that_a_server_leaves_behind_has_not_failed():
+    begun = asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await asyncio.Event().wait()
+
+    assert isinstance(on_ending_loop(slow, begun), LoopEndedError)
+
+
+def test_a_coroutine_that_ends_in_time_is_done():
+    begun = asyncio.Event()
+
+    async def quick():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return 5
+
+    assert on_ending_loop(quick, begun) == 5
+
+
+def test_a_closed_loop_runs_nothing():
+    loop = asyncio.new_event_loop()
+    loop.close()
+
+    assert isinstance(served(loop, lambda: answer(1)), LoopEndedError)
+
+
+def test_a_loop_that_is_gone_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("adjourn.coroutines._LOOK", 0.01)
+    loop, begun = asyncio.new_event_loop(), asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(served, loop, slow)
+        loop.run_until_complete(begun.wait())
+        loop.close()
+
+        assert isinstance(future.result(10), LoopEndedError)
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_coroutine_that_cancels_itself_has_failed(is_served):
+    async def rash():
+        asyncio.current_task().cancel()
+        await asyncio.Event().wait()
+
+    async def main():
+        return await asyncio.to_thread(served, asyncio.get_running_loop(), rash)
+
+    if is_served:
+        assert isinstance(asyncio.run(main()), asyncio.CancelledError)
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            finished(rash())

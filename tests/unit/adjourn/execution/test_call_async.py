@@ -7,7 +7,7 @@ import pytest
 
 import adjourn
 from adjourn import current_task
-from adjourn.coroutines import finished
+from adjourn.coroutines import LoopEndedError, finished
 from adjourn.execution.delivery import Outcome
 
 
@@ -191,3 +191,23 @@ def test_what_it_raises_when_it_is_cancelled_counts(app, box, monkeypatch):
     slow()
 
     assert box.drain() == [Outcome.DONE]
+
+
+def test_a_call_that_the_server_left_behind_has_not_failed(app, box, ran):
+    @app.on_dead
+    def mourn(letter):
+        ran.append(letter)
+
+    @app.deferred(name="left", max_retries=0)
+    async def left(): ...
+
+    def end(coroutine, *_):
+        coroutine.close()
+        raise LoopEndedError
+
+    box.wiring.adapters.finished = end
+    left()
+
+    with pytest.raises(LoopEndedError):
+        box.drain()
+    assert (ran, box.dead_letters()) == ([], [])

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import adjourn
+from adjourn.coroutines import LoopEndedError
 from adjourn.testing import MemoryQuery
 
 QUERY = MemoryQuery("Thing")
@@ -115,3 +116,39 @@ def test_a_hook_of_which_nothing_has_run_has_failed(app, box, things, ran):  # n
     box.drain()
 
     assert ran == [TypeError] * 6
+
+
+def test_an_entity_that_the_server_left_behind_is_handled_again(app, box, things, ran):  # noqa: ARG001
+    class Left(adjourn.QueryIter):
+        max_entry_retries = 0
+
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002 - the signature of the hook
+            ran.append(entry["number"])
+            if ran == [0, 1, 2]:
+                raise LoopEndedError
+
+        def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
+            ran.append(exception)
+            return True
+
+    run = app.query_iter(name="left")(Left).start(QUERY)
+    with pytest.raises(LoopEndedError):
+        box.drain()
+    box.drain()
+
+    assert run.fetch().status is adjourn.Status.FINISHED
+    assert ran == [0, 1, 2, 2, 3, 4, 5]
+
+
+def test_a_start_that_holds_up_a_loop_is_told_once_with_the_line_to_write(app, box, lines):  # noqa: ARG001
+    walk = app.query_iter(name="walk")(Walk)
+
+    async def main():
+        walk.start(QUERY, {"log": []})
+        walk.start(QUERY, {"log": []})
+        await asyncio.to_thread(walk.start, QUERY, {"log": []})
+
+    asyncio.run(main())
+
+    (line,) = [each for each in lines() if each.get("event") == "call.blocking"]
+    assert line["message"].endswith("write: await asyncio.to_thread(Walk.start, ...)")

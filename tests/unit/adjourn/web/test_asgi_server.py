@@ -1,12 +1,14 @@
 """What a server of ASGI hands over, as far as no real server sends it on demand."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import adjourn.web
+from adjourn.coroutines import LoopEndedError
 from adjourn.errors import BrokenBodyError, SlowBodyError, TooLongBodyError
 from adjourn.execution.delivery import Outcome
 from adjourn.requests.gate import LONGEST_BODY
@@ -60,6 +62,25 @@ def test_a_body_that_ends_early_is_broken():
 def test_of_a_body_that_is_too_long_the_rest_is_not_read():
     with pytest.raises(TooLongBodyError):
         read([piece(bytes(LONGEST_BODY + 1), more=True), None])
+
+
+def test_a_body_of_a_server_that_stops_is_not_waited_for():
+    asked = asyncio.Event()
+
+    async def receive():
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def main():
+        body = _Body({}, receive, asyncio.get_running_loop())
+        reading = pool.submit(body.read_whole)
+        await asked.wait()
+        return reading
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = asyncio.run(main())
+        with pytest.raises(LoopEndedError):
+            reading.result(10)
 
 
 def test_headers_are_named_as_under_wsgi():
@@ -118,6 +139,16 @@ def test_jobs_have_names_in_any_script(app, ran):
 
     assert respond(adjourn.web.asgi(app), "/_adjourn/cron/\u767a\u9001") == 204
     assert ran == ["/\u767a\u9001"]
+
+
+@pytest.mark.usefixtures("box")
+def test_what_a_stopping_server_leaves_behind_is_delivered_again(app):
+    def end(_delivery):
+        raise LoopEndedError
+
+    app._wiring.receive_tick = end
+
+    assert respond(adjourn.web.asgi(app), "/_adjourn/cron/nightly") == 503
 
 
 @pytest.mark.parametrize("path", ["/_adjourn/deferred/x", "/site/_adjourn/deferred/x"])
