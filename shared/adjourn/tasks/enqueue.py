@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import BoundArguments
 from typing import Any, TypeVar
@@ -37,7 +37,6 @@ class Enqueuer(TaskCreator):
 
     Attributes:
         collect: Makes the calls that are debounced or throttled.
-        told: The tasks of which it was told that they are enqueued on an event loop.
     """
 
     settings: Settings
@@ -45,7 +44,6 @@ class Enqueuer(TaskCreator):
     markers: TransactionMarkers
     unique_calls: UniqueCalls
     collect: Callable[[Enqueuer, Task[..., Any], BoundArguments, str], TaskHandle]
-    told: set[str] = field(default_factory=set)
 
     def enqueue(
         self,
