@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
-from adjourn.coroutines import LoopEndedError, on_loop
+from adjourn.coroutines import LoopEndedError, finished, on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
 from adjourn.log import event
 from adjourn.requests.gate import RequestBody
@@ -53,9 +53,9 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
     threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, "adjourn-web"))
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path, script = _as_bytes(scope.get("path", "")), _as_bytes(scope.get("root_path", ""))
-        inner = path.removeprefix(script) if script else path
-        place = mount.find(script, inner) if scope["type"] == "http" else None
+        script = _as_bytes(scope.get("root_path", "")).rstrip("/")
+        path = _within(script, _as_bytes(scope.get("path", "")))
+        place = mount.find(script, path) if scope["type"] == "http" else None
         if place is None:
             await application(scope, receive, send)
             return
@@ -108,6 +108,11 @@ def _as_bytes(path: str) -> str:
     return path if path.isascii() else path.encode(errors="replace").decode("latin-1")
 
 
+def _within(script: str, path: str) -> str:
+    """Return the path below `script`, which servers put before it and older frameworks do not."""
+    return f"/{path.removeprefix(f'{script}/').lstrip('/')}"
+
+
 def _environ(scope: Scope) -> Environ:
     """Return the WSGI environment of a request, as far as we go by it."""
     client = scope.get("client") or ("",)
@@ -135,7 +140,9 @@ class _Body(RequestBody):
         self._loop = loop
 
     def _within_time(self, size: int) -> bytes:
-        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
+        with on_loop(self._loop):
+            body: bytes = finished(self._read(size))
+        return body
 
     async def _read(self, size: int) -> bytes:
         """Return the body; no more than `size` bytes are read, but for the last piece."""

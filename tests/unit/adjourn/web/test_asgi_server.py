@@ -1,6 +1,7 @@
 """What a server of ASGI hands over, as far as no real server sends it on demand."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
@@ -61,6 +62,25 @@ def test_a_body_that_ends_early_is_broken():
 def test_of_a_body_that_is_too_long_the_rest_is_not_read():
     with pytest.raises(TooLongBodyError):
         read([piece(bytes(LONGEST_BODY + 1), more=True), None])
+
+
+def test_a_body_of_a_server_that_stops_is_not_waited_for():
+    asked = asyncio.Event()
+
+    async def receive():
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def main():
+        body = _Body({}, receive, asyncio.get_running_loop())
+        reading = pool.submit(body.read_whole)
+        await asked.wait()
+        return reading
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = asyncio.run(main())
+        with pytest.raises(LoopEndedError):
+            reading.result(10)
 
 
 def test_headers_are_named_as_under_wsgi():
@@ -129,6 +149,22 @@ def test_what_a_stopping_server_leaves_behind_is_delivered_again(app):
     app._wiring.receive_tick = end
 
     assert respond(adjourn.web.asgi(app), "/_adjourn/cron/nightly") == 503
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "status"),
+    [
+        ("/", "/_adjourn/cron/x", 401),
+        ("/", "//_adjourn/cron/x", 401),
+        ("/site/", "/site/_adjourn/cron/x", 401),
+        ("/site/", "/site//_adjourn/cron/x", 401),
+        ("/site", "/site_adjourn/cron/x", 404),
+        ("/_adjourn", "/_adjourn", 404),
+    ],
+)
+@pytest.mark.usefixtures("box")
+def test_a_root_path_may_end_with_a_slash(app, root_path, path, status):
+    assert respond(adjourn.web.asgi(app), path, root_path=root_path) == status
 
 
 @pytest.mark.parametrize("path", ["/_adjourn/deferred/x", "/site/_adjourn/deferred/x"])
