@@ -52,7 +52,7 @@ class Codec:
             self._by_type_name[name] = self._by_type_name[stands_for]
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
-        """Register a dataclass or an enum under a stable name; former names stay readable.
+        """Register a class under a stable name; former names stay readable.
 
         When decoding, missing fields take their defaults and unknown fields are ignored.
 
@@ -227,7 +227,8 @@ class Codec:
             return extension.decode(state)
         except Exception as error:
             # The text of the error may quote a user's value, and this one is logged.
-            text = f"The content of {marker}: {type(error).__name__}."
+            reason = error if isinstance(error, DecodeError) else f"{type(error).__name__}."
+            text = f"The content of {marker}: {reason}"
             raise (UnknownTypeError if extension.may_grow else DecodeError)(text) from error
 
 

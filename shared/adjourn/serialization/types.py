@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import enum
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -171,10 +171,10 @@ def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -
 
 
 def registered(cls: Any, tag: str) -> Extension:
-    """Return how a dataclass or an enum is encoded.
+    """Return how a dataclass, an enum, a class of attrs or a model of pydantic is encoded.
 
     Raises:
-        DeclarationError: It is neither, or its fields do not hold all of its state.
+        DeclarationError: It is none of these, or its fields do not hold all of its state.
     """
     if isinstance(cls, type) and issubclass(cls, enum.Flag):
         return exact(tag, type_name(cls), int, lambda it: it.value, cls)._replace(may_grow=True)
@@ -184,16 +184,39 @@ def registered(cls: Any, tag: str) -> Extension:
         )
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):
         return _dataclass(cls, tag)
+    # Neither library need be imported: they are known by what they give their classes.
+    if isinstance(cls, type) and hasattr(cls, "__attrs_attrs__"):
+        fields: Any = cls.__attrs_attrs__
+        return _of_fields(cls, tag, {f.name: f.alias if f.init else None for f in fields})
+    if isinstance(cls, type) and hasattr(cls, "__pydantic_validator__"):
+        from adjourn.serialization.models import Model  # noqa: PLC0415 - for those who register one
+
+        model = Model.of(cls)
+        return Extension(tag, type_name(cls), dict, model.encode, model.decode)
     raise DeclarationError(
-        f"{cls!r:.80} is neither a dataclass nor an enum; say how it is encoded with"
-        " app.add_extension(adjourn.Extension(...))."
+        f"{cls!r:.80} is no dataclass, enum, class of attrs or model of pydantic; say how it is"
+        " encoded with app.add_extension(adjourn.Extension(...))."
     )
 
 
 def _dataclass(cls: Any, tag: str) -> Extension:
-    fields = {field.name: field.init for field in dataclasses.fields(cls)}
+    fields = dataclasses.fields(cls)
+    return _of_fields(cls, tag, {each.name: each.name if each.init else None for each in fields})
+
+
+def _of_fields(cls: Any, tag: str, fields: Mapping[str, str | None]) -> Extension:
+    """Return how a class is encoded whose values are made from their fields.
+
+    Args:
+        cls: The class.
+        tag: Its name in the tasks.
+        fields: By the name of each field, that of its argument; None if it takes none.
+
+    Raises:
+        DeclarationError: Its values are not made from these arguments, or may be more than that.
+    """
     try:
-        signature(cls).bind(**{name: None for name, init in fields.items() if init})
+        signature(cls).bind(**{argument: None for argument in fields.values() if argument})
     except TypeError as error:
         raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
     if cls.__new__ is not object.__new__:
@@ -205,8 +228,9 @@ def _dataclass(cls: Any, tag: str) -> Extension:
         return {name: getattr(value, name) for name in fields if hasattr(value, name)}
 
     def decode(state: dict[str, object]) -> object:
-        value = cls(**{name: item for name, item in state.items() if fields.get(name)})
-        # The encoded values are those that __post_init__ left, which may differ from the arguments.
+        value = cls(**{name: state[key] for key, name in fields.items() if name and key in state})
+        # The encoded values are those that __post_init__ or a converter left, which may differ
+        # from the arguments.
         for name in fields.keys() & state.keys():
             object.__setattr__(value, name, state[name])
         return value
