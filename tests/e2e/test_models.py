@@ -6,9 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from adjourn.gcp import google_adapters
 from adjourn.ports import NewTask, Target
-from adjourn.settings import Settings
 from tests.e2e.application import Invoice, Part, app, bill
 from tests.e2e.conftest import Ear, Log
 
@@ -25,15 +23,15 @@ def test_a_model_arrives_and_returns_as_it_was(ear: Ear) -> None:
 
 def test_a_body_that_does_not_validate_is_a_dead_letter(ear: Ear, log: Log) -> None:
     handle = bill.options(delay=3600).defer(INVOICE)
-    adapters = google_adapters(Settings.from_env(), None)
-    codec = app.wiring().enqueuer.codec
-    forged = json.loads(app.wiring().enqueuer.envelope(bill, (INVOICE,), {}).encode(codec))
+    enqueuer = app.wiring().enqueuer
+    codec = enqueuer.codec
+    forged = json.loads(enqueuer.envelope(bill, (INVOICE,), {}).encode(codec))
     forged["args"][0]["$:tests.e2e.application.Invoice"]["number"] = -5
     handle.cancel()
     name = f"forged{forged['id']}"
     body = json.dumps(forged).encode()
     task = NewTask(target=Target.DEFERRED, label="forged", queue="default", body=body, name=name)
-    adapters.queue.enqueue(task)
+    enqueuer.adapters.queue.enqueue(task)
 
     line = log.find("task.dead", "number: greater_than")
     assert "-5" not in json.loads(line.partition(" ")[2])["message"]

@@ -35,11 +35,11 @@ class ModelForm(Form):
         """
         if not isinstance(given, dict):
             raise InvalidParametersError({"": "must be an object"})
-        errors = dict.fromkeys(self._unknown(given), "is not a parameter")
+        errors: Mapping[str, str] = dict.fromkeys(self._unknown(given), "is not a parameter")
         try:
             made = self.model.model_validate_json(json.dumps(given))
         except ValueError as error:
-            raise InvalidParametersError(errors | _by_path(error)) from error
+            raise InvalidParametersError({**errors, **_by_path(error)}) from error
         if errors:
             raise InvalidParametersError(errors)
         return {name: getattr(made, name) for name in self.types}
@@ -50,7 +50,8 @@ class ModelForm(Form):
         config = self.model.model_config
         has_names = config.get("populate_by_name") or config.get("validate_by_name")
         properties: Any = self.schema()["properties"]
-        return given.keys() - properties.keys() - (self.types.keys() if has_names else set())
+        known = {*properties, *(self.types if has_names else ())}
+        return given.keys() - known
 
 
 def is_model(cls: type) -> bool:

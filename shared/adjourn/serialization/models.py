@@ -13,8 +13,8 @@ from typing import Any
 from adjourn.errors import DeclarationError, DecodeError
 from adjourn.registry import signature
 
-# Beside the fields, whose names cannot begin like this: those that were left to their defaults.
-_UNSET = "_unset"
+# Beside the fields, whose names are none like this: those that were left to their defaults.
+UNSET = "(unset)"
 _MOST_TOLD = 5
 
 
@@ -43,14 +43,14 @@ class Model:
         """
         fields = {name: value.__dict__[name] for name in self._names if name in value.__dict__}
         state = {**(value.__pydantic_extra__ or {}), **fields}
-        if _UNSET in state:
-            raise ValueError(f"a field cannot be named {_UNSET!r}")
+        if UNSET in state:
+            raise ValueError(f"a field cannot be named {UNSET!r}")
         try:
             self._validated(state)
         except ValueError as error:
             raise ValueError("; ".join(_told(error)) or f"{error}") from error
         unset = sorted(fields.keys() - value.__pydantic_fields_set__)
-        return {**state, _UNSET: unset} if unset else state
+        return {**state, UNSET: unset} if unset else state
 
     def decode(self, state: Mapping[str, Any]) -> object:
         """Return the value of a state.
@@ -63,7 +63,7 @@ class Model:
         """
         allows_extra = self.cls.model_config.get("extra") == "allow"
         given = {n: v for n, v in state.items() if n in self._names or allows_extra}
-        unset = given.pop(_UNSET, None) or state.get(_UNSET, ())
+        unset = given.pop(UNSET, None) or state.get(UNSET, ())
         try:
             value, is_exact = self._validated(given)
         except ValueError as error:

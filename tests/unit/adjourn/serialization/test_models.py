@@ -190,8 +190,8 @@ def body(marker, **fields):
             {"sku": {"$:Order": {"number": 1, "items": []}}},
             "it does not validate (sku: string_type).",
         ),
-        ({"sku": "a", "_unset": [[]]}, "TypeError."),
-        ({"sku": "a", "_unset": 5}, "TypeError."),
+        ({"sku": "a", "(unset)": [[]]}, "TypeError."),
+        ({"sku": "a", "(unset)": 5}, "TypeError."),
     ],
 )
 def test_what_does_not_validate_is_refused_without_its_values(codec, tree, reason):
@@ -299,6 +299,26 @@ class Cart(BaseModel):
 
 
 BOOK_ITEM = Item(sku="b", price=Decimal("2.50"))
+
+
+def test_calls_with_equal_models_are_one_whatever_was_left_to_its_default(app, box):
+    app.register(Item, name="Item")
+
+    @app.deferred(name="pack", unique_by="arguments")
+    def pack(items):
+        pass
+
+    made = [Item(sku="a"), Item(sku="a", price=Decimal("1.0")), Item(sku="b")]
+    handles = [pack([item]) for item in made]
+
+    assert made[0] == made[1]
+    assert [handle.is_new for handle in handles] == [True, False, True]
+    assert box.drain() == [Outcome.DONE] * 2
+
+
+def test_an_extra_named_like_our_own_mark_is_refused(codec):
+    with pytest.raises(EncodeError, match=r"a field cannot be named '\(unset\)'"):
+        codec.encode(Patch(**{"(unset)": 1}))
 
 
 def test_a_model_has_deferred_methods(ran):
