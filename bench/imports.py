@@ -37,6 +37,7 @@ import functions_framework
 functions_framework.create_app(sys.argv[1], sys.argv[2])
 print(time.process_time() - began)
 clients = ("google.cloud.tasks", "google.cloud.datastore", "google.auth", "google.api_core", "grpc")
+clients += ("opentelemetry", "adjourn.telemetry")
 loaded = [name for name in clients if name in sys.modules]
 assert not loaded, f"{loaded} loaded before use"
 """

@@ -2,6 +2,8 @@ locals {
   # adjourn's kinds whose entities have an end, in the property expires_at.
   expiring_kinds = toset([
     "AdjournAudit",
+    "AdjournBatch",
+    "AdjournBatchShard",
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournDebounce",

@@ -38,6 +38,7 @@ _COMMANDS = (
     "queues",
     "runs",
     "cron",
+    "batches",
     "flows",
     "schedules",
     "dead",
@@ -54,6 +55,7 @@ _COMMANDS = (
 # They work on a deployment: the one that is named, else the laptop stack that runs here.
 _ON_DEPLOYMENT = {
     "audit",
+    "batches",
     "call",
     "console",
     "cron",

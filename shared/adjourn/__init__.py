@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adjourn.app import App
 from adjourn.errors import (
     AdjournError,
+    BatchSealedError,
     CallCancelledError,
     CallDroppedError,
     CallFailedError,
@@ -18,6 +19,7 @@ from adjourn.errors import (
     Discard,
     EncodeError,
     EnqueueError,
+    NoCurrentBatchError,
     NoCurrentTaskError,
     PermanentTaskFailure,
     ProcessDiedError,
@@ -47,6 +49,10 @@ from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adjourn.batches.block import Batch
+    from adjourn.batches.control import BatchChild, Batches, BatchHandle
+    from adjourn.batches.current import CurrentBatch, current_batch
+    from adjourn.batches.summary import BatchSummary
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.callable_tasks.identity import User
     from adjourn.flow.control import Flows, FlowView
@@ -70,6 +76,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AdjournError",
     "App",
+    "Batch",
+    "BatchChild",
+    "BatchHandle",
+    "BatchSealedError",
+    "BatchSummary",
+    "Batches",
     "CallCancelledError",
     "CallDroppedError",
     "CallFailedError",
@@ -78,6 +90,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "CsvFile",
+    "CurrentBatch",
     "CurrentTask",
     "DeadLetter",
     "DeclarationError",
@@ -92,6 +105,7 @@ __all__ = [
     "FlowView",
     "Flows",
     "KeyList",
+    "NoCurrentBatchError",
     "NoCurrentTaskError",
     "OnError",
     "PermanentTaskFailure",
@@ -129,10 +143,18 @@ __all__ = [
     "UnknownTypeError",
     "UpdateEntitiesIter",
     "User",
+    "current_batch",
     "current_task",
 ]
 
 _LATER = {
+    "Batch": "adjourn.batches.block",
+    "BatchChild": "adjourn.batches.control",
+    "BatchHandle": "adjourn.batches.control",
+    "BatchSummary": "adjourn.batches.summary",
+    "Batches": "adjourn.batches.control",
+    "CurrentBatch": "adjourn.batches.current",
+    "current_batch": "adjourn.batches.current",
     "CsvFile": "adjourn.iteration.item_lists",
     "KeyList": "adjourn.iteration.item_lists",
     "RowList": "adjourn.iteration.item_lists",

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from itertools import islice
-from types import CoroutineType
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from adjourn.concurrency import PerProcess, Scoped
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
 _GRACE = 1.0  # seconds in which a coroutine that is cancelled may clean up
 _THREADS = 32
 _AT_ONCE = 100  # as many as one request enqueues
+_LOOK = 1.0  # seconds after which a thread looks whether the loop that it waits for is still there
+
+# What a function returns that has not run yet.
+NOT_RUN = (Awaitable, GeneratorType, AsyncGeneratorType)
 
 _serving: ContextVar[AbstractEventLoop | None] = ContextVar("adjourn_loop", default=None)
+
+
+class LoopEndedError(KeyboardInterrupt):
+    """The event loop of a server has ended, and with it a coroutine that was still running.
+
+    No code has failed: the server stops, and what it has not done is delivered to the next one.
+    """
 
 
 def on_loop(loop: AbstractEventLoop) -> Scoped[AbstractEventLoop | None]:
@@ -39,33 +51,38 @@ class CoroutineRunner:
 
     def result(
         self,
-        coroutine: CoroutineType[Any, Any, T],
+        coroutine: Awaitable[T],
         seconds: float | None,
         error: type[BaseException],
     ) -> T:
         """Return the result of a coroutine, which runs in the context of the caller.
 
-        What takes too long is cancelled. If it goes on all the same, it is not waited for.
+        What takes too long is cancelled a second before its time is up, so that it can clean up. If
+        it goes on all the same, it is not waited for.
 
         Args:
-            coroutine: The coroutine.
+            coroutine: The coroutine, or anything else that can be awaited.
             seconds: How long it may take; None for as long as it likes.
-            error: What is raised then.
+            error: What is raised then, unless the coroutine itself raises something else.
 
         Raises:
             RuntimeError: The caller itself is on the loop, and would wait for ever.
+            LoopEndedError: The loop has ended.
             BaseException: What the coroutine raised.
         """
         import asyncio  # noqa: PLC0415 - for those who write async def
 
         loop = _serving.get() or self._loop()
         if is_on_loop() and asyncio.get_running_loop() is loop:
-            coroutine.close()
+            _close(coroutine)
             raise RuntimeError("A loop cannot wait for what it runs itself; await it.")
-        work = _carried_out(coroutine, seconds, error)
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        limit = None if seconds is None else max(seconds - _GRACE, 0)
+        future = _begun(_carried_out(coroutine, limit, error), loop)
+        if future is None:
+            _close(coroutine)
+            raise LoopEndedError
         try:
-            result, failure = future.result(None if seconds is None else seconds + _GRACE)
+            result, failure = _waited(future, loop, seconds)
         except TimeoutError:
             future.cancel()
             raise error from None
@@ -77,8 +94,47 @@ class CoroutineRunner:
         return cast("T", result)
 
 
+def _close(coroutine: Awaitable[Any]) -> None:
+    """Keep Python from telling that a coroutine was never awaited."""
+    getattr(coroutine, "close", bool)()
+
+
+def _begun(work: Coroutine[Any, Any, T], loop: AbstractEventLoop) -> Future[T] | None:
+    """Begin work on a loop; None if the loop is closed."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    try:
+        return asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:
+        work.close()
+        return None
+
+
+def _waited(future: Future[T], loop: AbstractEventLoop, seconds: float | None) -> T:
+    """Return the result of a future.
+
+    Raises:
+        TimeoutError: The time is up.
+        LoopEndedError: The loop has ended.
+    """
+    from concurrent.futures import CancelledError  # noqa: PLC0415 - as above
+
+    end = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = _LOOK if end is None else end - time.monotonic()
+        try:
+            return future.result(max(0, min(left, _LOOK)))
+        except CancelledError:  # before it has begun
+            raise LoopEndedError from None
+        except TimeoutError:
+            if loop.is_closed():
+                raise LoopEndedError from None
+            if left <= _LOOK and end is not None:
+                raise
+
+
 async def _carried_out(
-    coroutine: CoroutineType[Any, Any, T], seconds: float | None, error: type[BaseException]
+    coroutine: Awaitable[T], seconds: float | None, error: type[BaseException]
 ) -> tuple[Any, BaseException | None]:
     """Return the result of a coroutine, or what it raised: SystemExit would end the loop."""
     import asyncio  # noqa: PLC0415 - as above
@@ -88,11 +144,21 @@ async def _carried_out(
         async with limit:
             return await coroutine, None
     except BaseException as failure:  # noqa: BLE001 - it is raised where the result is waited for
-        if not limit.expired():
+        is_cancelled = isinstance(failure, asyncio.CancelledError)
+        if is_cancelled and not limit.expired() and _is_ending():
+            return None, LoopEndedError()
+        if not (limit.expired() and (is_cancelled or isinstance(failure, TimeoutError))):
             return None, failure
         raised = error()
         raised.__cause__ = failure  # it tells where the coroutine was
         return None, raised
+
+
+def _is_ending() -> bool:
+    """Whether all tasks of a server were cancelled, as `asyncio.run` does in the end."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    return _serving.get() is not None and all(task.cancelling() for task in asyncio.all_tasks())
 
 
 _runner = PerProcess(CoroutineRunner)
@@ -103,11 +169,18 @@ def finished(
 ) -> Any:
     """Return what a function has returned; if that is a coroutine, its result once it has run.
 
-    Errors are those of `CoroutineRunner.result`.
+    Raises:
+        TypeError: It is a generator, so that the function has not run.
+        BaseException: What `CoroutineRunner.result` raises.
     """
-    if not isinstance(result, CoroutineType):
-        return result
-    return _runner().result(result, seconds, error)
+    if isinstance(result, Awaitable):
+        return _runner().result(result, seconds, error)
+    if isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise TypeError(
+            f"The generator {result.__qualname__:.200} was returned, of which nothing has run: run"
+            " it to its end, or write no yield."
+        )
+    return result
 
 
 async def within(context: AbstractContextManager[object], coroutine: Awaitable[T]) -> T:
@@ -149,8 +222,14 @@ async def off_loop(work: Callable[[], T]) -> T:
     """
     import asyncio  # noqa: PLC0415 - as above
 
+    def run() -> T:
+        try:
+            return work()
+        except StopIteration as error:  # which Python 3.11 lets no future raise: none would end
+            raise RuntimeError("StopIteration was raised.") from error
+
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(), copy_context().run, work)
+    return await loop.run_in_executor(_threads(), copy_context().run, run)
 
 
 async def pause(seconds: float) -> None:
@@ -161,13 +240,27 @@ async def pause(seconds: float) -> None:
 
 
 async def each_off_loop(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
-    """Yield the items of an iterator that waits, which is made and run in threads."""
+    """Yield the items of an iterator that waits, which is made and run in threads.
+
+    If the caller is cancelled while items are made, these are still made, but no others.
+    """
     iterator = await off_loop(make)
+    making = threading.Lock()
+
+    def some() -> list[T]:
+        with making:
+            return list(islice(iterator, _AT_ONCE))
+
+    def close() -> None:
+        with making:
+            getattr(iterator, "close", bool)()
+
     try:
-        while items := await off_loop(lambda: list(islice(iterator, _AT_ONCE))):
+        while items := await off_loop(some):
             for item in items:
                 yield item
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
+        if making.locked():
+            _threads().submit(copy_context().run, close)
+        else:
             await off_loop(close)

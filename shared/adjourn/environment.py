@@ -88,6 +88,12 @@ def _number(name: str) -> Reader:
     return lambda environ: _count(environ[name]) if name in environ else None
 
 
+def _telemetry_flush(environ: Mapping[str, str]) -> object:
+    """Return the seconds that are set; where Cloud Run runs the process, one second."""
+    found = _number("ADJOURN_TELEMETRY_FLUSH")(environ)
+    return 1 if found is None and environ.get("K_SERVICE") else found
+
+
 def _count(text: str) -> int | str:
     """Return a whole number; anything else as it is, which the settings then refuse."""
     return int(text) if re.fullmatch("[0-9]{1,6}", text.strip()) else text.strip() or 0
@@ -126,6 +132,7 @@ _READERS: Mapping[str, Reader] = {
     "datastore_timeout": _number("ADJOURN_DATASTORE_TIMEOUT"),
     "max_attempts": _attempts,
     "cleanup": _switch("ADJOURN_CLEANUP"),
+    "telemetry_flush": _telemetry_flush,
     "envelope_key": _texts("ADJOURN_ENVELOPE_KEY"),
     "envelope_seal": _text("ADJOURN_ENVELOPE_SEAL"),
     "envelope_required": _switch("ADJOURN_ENVELOPE_REQUIRED"),

@@ -13,6 +13,8 @@ AdjournError
 ├── UnknownNameError        nothing is registered under a name
 ├── TaskCrashedError        a task's process died or ran out of time too often
 ├── NoCurrentTaskError      no task is running here
+├── NoCurrentBatchError     no child of a batch is running here
+├── BatchSealedError        a batch takes no more children from here
 ├── ResultError             a call returned nothing that can be read
 │   ├── ResultNotReadyError it has not ended yet
 │   ├── ResultNotKeptError  it was not kept, or no longer is
@@ -115,6 +117,14 @@ class TaskCrashedError(AdjournError):
 
 class NoCurrentTaskError(AdjournError, LookupError):
     """`current_task()` was called outside of a task."""
+
+
+class NoCurrentBatchError(AdjournError, LookupError):
+    """`current_batch()` was called outside of a call that is a child of a batch."""
+
+
+class BatchSealedError(AdjournError):
+    """A batch takes no more children from here: its block, or the call that adds, has ended."""
 
 
 class ResultError(AdjournError):

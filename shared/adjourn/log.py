@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TextIO, cast
 
@@ -34,6 +34,9 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = {}
+_note_error: ContextVar[Callable[[BaseException], object] | None] = ContextVar(
+    "adjourn_note_error", default=None
+)
 _log = logging.getLogger("adjourn")
 
 
@@ -49,6 +52,8 @@ def event(
         error: Exception whose traceback is logged, too.
         fields: Further fields with flat JSON values.
     """
+    if error is not None and (note := _note_error.get()):
+        note(error)
     if _log.isEnabledFor(level):
         message = _shortened(message, _LONGEST_MESSAGE)
         _log.log(level, message, exc_info=error, extra={"adjourn": {"event": name, **fields}})
@@ -57,6 +62,19 @@ def event(
 def bound(**fields: object) -> Scoped[Mapping[str, object]]:
     """Add fields to every line that is logged in a `with` block, also by the application."""
     return Scoped(_bound, {**_bound.get(_NOTHING), **fields})
+
+
+def is_observed() -> bool:
+    """Whether this process uses OpenTelemetry's SDK, so that spans and metrics are of use.
+
+    Whoever sets the SDK up has imported it. Google's clients import the API alone.
+    """
+    return "opentelemetry.sdk" in sys.modules
+
+
+def noting_errors(note: Callable[[BaseException], object]) -> Scoped[Any]:
+    """Return a context manager in which `note` is called with each error that is logged."""
+    return Scoped(_note_error, note)
 
 
 def bound_fields() -> Mapping[str, object]:

@@ -35,6 +35,7 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
 # (https://cloud.google.com/functions/docs/configuring/timeout).
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 15, 3600
 _LONGEST_DATASTORE_TIMEOUT = 60  # Google's own limit for a call
+_LONGEST_TELEMETRY_FLUSH = 30
 PREFIX = "/_adjourn"  # of the functions' paths in an own service
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -118,6 +119,9 @@ class Settings:
             for a queue without configuration.
         cleanup: Whether a periodic function of the cron name "adjourn" deletes adjourn's expired
             records, for databases without TTL policies (`ADJOURN_CLEANUP`, `true` or `false`).
+        telemetry_flush: Seconds that a delivery waits at most, before it is answered, for its spans
+            to be exported, if the process uses OpenTelemetry's SDK; 0 leaves the export to the SDK
+            (`ADJOURN_TELEMETRY_FLUSH`; 1 where Cloud Run sets `K_SERVICE`, else 0).
         envelope_key: Keys of the application, the newest first, each 32 random bytes in base64url
             (`ADJOURN_ENVELOPE_KEY`, comma separated); without one, the bodies of tasks are neither
             signed nor encrypted.
@@ -153,6 +157,7 @@ class Settings:
     datastore_timeout: int = 10
     max_attempts: Mapping[str, int] = field(default_factory=lambda: {"": ATTEMPTS})
     cleanup: bool = False
+    telemetry_flush: int = 0
     envelope_key: tuple[str, ...] = field(default=(), repr=False)
     envelope_seal: str = ""
     envelope_required: bool = False
@@ -245,6 +250,10 @@ class Settings:
         if not _is_whole(seconds) or not 1 <= seconds <= _LONGEST_DATASTORE_TIMEOUT:
             wanted = f"a whole number of seconds from 1 to {_LONGEST_DATASTORE_TIMEOUT}"
             yield f"ADJOURN_DATASTORE_TIMEOUT={seconds!r} must be {wanted}."
+        seconds = self.telemetry_flush
+        if not _is_whole(seconds) or not 0 <= seconds <= _LONGEST_TELEMETRY_FLUSH:
+            wanted = f"a whole number of seconds from 0 to {_LONGEST_TELEMETRY_FLUSH}"
+            yield f"ADJOURN_TELEMETRY_FLUSH={seconds!r} must be {wanted}."
         for queue, attempts in self.max_attempts.items():
             if not _is_whole(attempts) or attempts < 0 or not (queue == "" or is_queue(queue)):
                 part = f"{queue}={attempts}" if queue else f"{attempts}"

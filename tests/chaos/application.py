@@ -41,6 +41,24 @@ def rated(key: str, number: int) -> None:
     tell(f"flow {time.time()} {os.getpid()} {key} {number}")
 
 
+GROWING = 50  # of so many children, one adds another one
+
+
+@app.deferred(max_backoff=2)
+def child(batch: str, number: int) -> None:
+    """Tell that a child of a batch has run; some fail at first, some add another child."""
+    if number % 20 == 7 and adjourn.current_task().attempt == 1:
+        raise RuntimeError("not yet")
+    if number % GROWING == 0:
+        adjourn.current_batch().add(child, batch, -number - 1)
+    tell(f"batch child {batch} {number}")
+
+
+@app.deferred(max_backoff=2)
+def batch_ended(summary: adjourn.BatchSummary) -> None:
+    tell(f"batch end {summary['name']} {summary['total']} {summary['done']}")
+
+
 @app.deferred(max_retries=2)
 def die(number: int) -> None:
     """End the process, as a fault in a library written in C or the lack of memory does."""

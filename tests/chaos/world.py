@@ -31,6 +31,7 @@ class Ear:
     """Counts what the functions tell: the numbers of calls, and slots, which come by themselves.
 
     Attributes:
+        batches: What children of batches and the ends of batches told, in order.
         flows: When limited calls began and ended: the time, what happened, process, key, number.
     """
 
@@ -38,6 +39,7 @@ class Ear:
         self.told: Counter[int] = Counter()
         self.slots: Counter[dt.datetime] = Counter()
         self.flows: list[tuple[Any, ...]] = []
+        self.batches: list[list[str]] = []
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
@@ -51,6 +53,8 @@ class Ear:
             return False
         if what.startswith("flow "):
             self.flows.append((time.monotonic(), *what.split()[1:]))
+        elif what.startswith("batch "):
+            self.batches.append(what.split()[1:])
         elif what.startswith("slot "):
             self.slots[dt.datetime.fromisoformat(what.removeprefix("slot "))] += 1
         else:
@@ -62,6 +66,7 @@ class Ear:
         self.told.clear()
         self.slots.clear()
         self.flows.clear()
+        self.batches.clear()
 
     def close(self) -> None:
         self._socket.close()

@@ -6,6 +6,7 @@ import enum
 import hashlib
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,9 +41,29 @@ def limited(tenant: str, word: str) -> None:  # noqa: ARG001
 
 
 @app.deferred
+def load(word: str) -> None:
+    """Say a word as a child of a batch, and add another child to it."""
+    tell(word)
+    if word == "first":
+        adjourn.current_batch().add(load, "grown")
+    if word == "broken" and not Path(os.environ["E2E_EAR"] + ".mended").exists():
+        raise adjourn.PermanentTaskFailure(word)
+
+
+@app.deferred
+def loaded(summary: adjourn.BatchSummary) -> None:
+    tell(f"{summary['name']} {summary['done']} {summary['failed']} {summary['cancelled']}")
+
+
+@app.deferred
 async def say_later(word: str) -> None:
     await asyncio.sleep(0)
     await say.adefer(f"{word} from {adjourn.current_task().id}")
+
+
+@app.deferred
+def imported(*modules: str) -> None:
+    tell(f"imported: {[name for name in modules if name in sys.modules] or 'none'}")
 
 
 @app.deferred

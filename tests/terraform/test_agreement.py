@@ -19,7 +19,7 @@ def test_every_setting_of_a_deployment_is_given(plan: Plan) -> None:
     given = set(function["service_config"][0]["environment_variables"])
     # Own services and addresses, people, other keys and local servers are for those who have them.
     optional = {"audiences", "people_audiences", "keys_url", "revision", "service_url"}
-    optional |= {"tasks_host", "scheduler_host", "cleanup"}
+    optional |= {"tasks_host", "scheduler_host", "cleanup", "telemetry_flush"}
     optional |= {"envelope_key", "envelope_seal", "envelope_required"}
 
     assert {

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from adjourn.application.coordination import CoordinatedCalls
 from adjourn.application.importing import unless_importing
-from adjourn.application.limited_tasks import LimitedTasks
 from adjourn.tasks.arguments import check_bare, check_plain
 from adjourn.tasks.methods import TASK_CLASSES, is_method, undecorated
 from adjourn.tasks.options import DeclaredOptions, Options, declared
@@ -22,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AutomaticTasks(LimitedTasks):
+class AutomaticTasks(CoordinatedCalls):
     """The decorators for tasks that nobody calls; a part of `adjourn.App`."""
 
     @property

@@ -23,6 +23,8 @@ from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
     from adjourn.application.run_notes import RunNotes
+    from adjourn.batches.ends import Ends
+    from adjourn.batches.receiving import ChildReceiver
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
@@ -154,6 +156,7 @@ class Wiring:
             executor=self._executor,
             on_periodic=self._notes.note_delivery,
             on_window=end_window,
+            on_child=lambda *delivered: self.child_receiver(*delivered),  # noqa: PLW0108 - as above
         )
         receiver = self._opening(declared.wrap_task_runner(runner))
         return self._gate.admit_tasks(self.settings.deferred_url, receiver)
@@ -203,6 +206,20 @@ class Wiring:
 
         executor = self._executor
         return Admission(tasks=self._declared.tasks, executor=executor)
+
+    @cached_property
+    def batch_ends(self) -> Ends:
+        """Marks the ends of children of batches."""
+        from adjourn.batches.ends import Ends  # noqa: PLC0415 - for those who have some
+
+        return Ends(adapters=self._adapters)
+
+    @cached_property
+    def child_receiver(self) -> ChildReceiver:
+        """Receives the children of batches."""
+        from adjourn.batches.receiving import ChildReceiver  # noqa: PLC0415 - for children
+
+        return ChildReceiver(executor=self._executor, ends=self.batch_ends)
 
     def receive_person(self, asked: UserRequest) -> UserResponse:
         """Answer a person who asks about callable tasks."""

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from types import CoroutineType
 from typing import Any
 
+from adjourn.coroutines import NOT_RUN
 from adjourn.error_text import error_line
 from adjourn.errors import (
     ConflictError,
@@ -246,7 +246,7 @@ class CallExecutor:
         envelope = call.envelope
         with self.adapters.time_limit(seconds, TaskTimeoutError):
             result = task.function(*envelope.args, **envelope.kwargs)
-        if isinstance(result, CoroutineType):  # which a limit of this thread would not end
+        if isinstance(result, NOT_RUN):  # a coroutine, which a limit of this thread would not end
             result = self.adapters.finished(result, seconds, TaskTimeoutError)
         if call.result is not None:
             call.result.done(result)

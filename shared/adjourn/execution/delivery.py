@@ -92,6 +92,7 @@ class Outcome(Enum):
     """The outcome of a delivery; `adjourn.requests.wsgi` maps it to an HTTP status."""
 
     DONE = auto()  # done, dropped or enqueued again: this task has ended
+    DROPPED = auto()  # never to run, as it has expired; only within the runner, which answers DONE
     DEAD = auto()  # given up and recorded as a dead letter
     FAILED = auto()  # the user's code raised; to be retried
     BUSY = auto()  # another delivery of the same work is running, or an earlier one must come first

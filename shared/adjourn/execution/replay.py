@@ -168,6 +168,7 @@ class StoredDeadLetters:
             once_records.renew(transaction, call.identity, now)
             task = self.queue.full_name(call.queue, _name(call))
             call_records.renew(transaction, call.identity, call.resumed, task, now)
+            _reopen(transaction, call)
             if call.keep_result is not None:
                 call_results.renew(transaction, call.identity)
             transaction.put(key, {**record, "replayed_at": now}, unindexed=UNINDEXED)
@@ -223,6 +224,16 @@ class StoredDeadLetters:
             return self.queue.enqueue(task)
         except TaskExistsError:  # an interrupted replay has already enqueued it
             return self.queue.full_name(call.queue, name)
+
+
+def _reopen(transaction: Transaction, call: Envelope) -> None:
+    """Let a batch wait for a call again."""
+    if call.batch:
+        from adjourn.batches.ends import reopen  # noqa: PLC0415 - for children of batches
+        from adjourn.batches.place import Place  # noqa: PLC0415
+
+        if place := Place.of(call.batch):
+            reopen(transaction, place)
 
 
 def _name(call: Envelope) -> str:

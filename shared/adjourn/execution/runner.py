@@ -19,7 +19,7 @@ from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.execution.retry_warning import RetryWarnings
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
 from adjourn.registry import Registry
@@ -41,6 +41,10 @@ _EARLY = dt.timedelta(hours=1)
 _PAUSE = dt.timedelta(minutes=1)
 
 
+Admit = Callable[[Call], Outcome | None]
+Drop = Callable[[Call, str], Outcome]
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class TaskRunner:
     """Runs the calls that Cloud Tasks delivers to the deferred function.
@@ -48,6 +52,7 @@ class TaskRunner:
     Attributes:
         on_periodic: Called with each periodic run before it begins.
         on_window: Called with each task that waits for the end of a window, in place of its call.
+        on_child: Called with each child of a batch, what admits it, and what drops it.
     """
 
     tasks: Registry[Task[..., Any]]
@@ -60,6 +65,7 @@ class TaskRunner:
     executor: CallExecutor
     on_periodic: Callable[[Call], None]
     on_window: Callable[[Call, CallExecutor], Outcome | None]
+    on_child: Callable[[Call, Admit, Drop], Outcome | None]
 
     def __call__(self, delivery: Delivery) -> Outcome:
         """Run a delivered call, or make it a dead letter if it can never run.
@@ -101,10 +107,19 @@ class TaskRunner:
 
     def _receive(self, call: Call) -> Outcome:
         envelope = call.envelope
-        trace = trace_fields(self.settings.project, text(envelope.context, TRACEPARENT))
+        traceparent = text(envelope.context, TRACEPARENT)
+        if is_observed():
+            from adjourn.execution.observed_call import described  # noqa: PLC0415 - for those with an SDK
+
+            traceparent = described(call, traceparent)
+        trace = trace_fields(self.settings.project, traceparent)
         with bound(task=envelope.task, task_id=envelope.id, attempt=call.attempt.number, **trace):
             outcome = self._last_of_queue(call) if call.is_queues_last else self._admit(call)
-        return outcome or Outcome.DONE
+        if outcome is None and is_observed():
+            from adjourn.execution.observed_call import note_resumption  # noqa: PLC0415 - for those with an SDK
+
+            note_resumption()
+        return Outcome.DONE if outcome in {None, Outcome.DROPPED} else outcome
 
     def reject(self, delivery: Delivery, error: DecodeError) -> Outcome:
         """Make a delivery whose body cannot be decoded a dead letter.
@@ -128,7 +143,7 @@ class TaskRunner:
             outcome = self._admit(call)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must not be lost
             outcome, failure = Outcome.TROUBLE, error
-        if outcome in {Outcome.DONE, Outcome.DEAD, None}:
+        if outcome in {Outcome.DONE, Outcome.DROPPED, Outcome.DEAD, None}:
             return outcome
         message = f"{call.envelope.task} goes on as a new task: its queue makes no more attempts"
         event("task.rescued", logging.WARNING, message, error=failure)
@@ -138,6 +153,11 @@ class TaskRunner:
         return self.executor.resume(call._replace(envelope=envelope), later, counts=False)
 
     def _admit(self, call: Call) -> Outcome | None:
+        if call.envelope.batch:
+            return self.on_child(call, self._admit_alone, self._drop)
+        return self._admit_alone(call)
+
+    def _admit_alone(self, call: Call) -> Outcome | None:
         """Run a call unless it is expired, early, unknown or of a transaction without commit.
 
         Returns:
@@ -167,7 +187,7 @@ class TaskRunner:
         self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
-        return Outcome.DONE
+        return Outcome.DROPPED
 
     def _admit_due(self, call: Call) -> Outcome | None:
         """Run a call unless it is unknown."""
@@ -232,7 +252,7 @@ class TaskRunner:
             event("task.rolled_back", logging.INFO, f"{envelope.task}: no commit; it is dropped")
             return self._drop(call, "its transaction was rolled back")
         # Remembered as committed, since the marker may have expired when the call is resumed.
-        return self._admit(call._replace(envelope=envelope._replace(marker="")))
+        return self._admit_alone(call._replace(envelope=envelope._replace(marker="")))
 
     def _with_arguments(self, call: Call) -> Call:
         """Return a call with its stored arguments, or with the error why they cannot be read.

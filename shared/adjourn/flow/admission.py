@@ -14,7 +14,6 @@ from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueErro
 from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Outcome
-from adjourn.flow.combining import Combiner
 from adjourn.flow.guard import call_guard, time_of
 from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
@@ -26,6 +25,7 @@ from adjourn.registry import Registry
 from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.call_records import CallRecord
+from adjourn.state.combining import Combiner
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
@@ -272,6 +272,8 @@ class Admission:
             envelope = self._read(record)
         except DecodeError:
             return False
+        if envelope.batch:
+            return False  # its batch must hear of its end, so it is delivered, and dropped then
         expires_at, now = envelope.expires_at, self._adapters.clock.now()
         if expires_at is None or now < expires_at or envelope.executions:
             return False

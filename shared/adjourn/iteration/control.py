@@ -195,6 +195,10 @@ class Runs:
         if run.is_live and run.status is not Status.CANCELLING and run.status not in statuses:
             self.enqueue(run, self.next_steps(run))
             return False
+        if run.status is Status.STOPPED and run.status in statuses and "-" in run.id:
+            from adjourn.batches.run_ends import reopen_run  # noqa: PLC0415 - as above
+
+            reopen_run(self.adapters, run.id)
         shards, now = self.shards(run), self.now()
         done, errors = sum(each.done for each in shards), sum(each.errors for each in shards)
         return self.change(
@@ -208,6 +212,19 @@ class Runs:
         if not run.active:
             return [(run.own_step, None)]
         return [_step_of(run, shard) for shard in self.shards(run, run.active)]
+
+    def tell_end(self, run: Run) -> None:
+        """Tell a batch that a run which is its child has ended, as often as that is done.
+
+        Raises:
+            StoreError: Datastore could not be reached; repeat it.
+            EnqueueError: What follows could not be enqueued; repeat it.
+        """
+        if run.is_live or run.is_void or run.status is Status.PAUSED or "-" not in run.id:
+            return
+        from adjourn.batches.run_ends import tell_end  # noqa: PLC0415 - for children of batches
+
+        tell_end(self.adapters, run.id, run.status.value)
 
     def begin(self, run: Run) -> None:
         """Enqueue the first steps of a run; errors are those of `enqueue`."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from adjourn.coroutines import finished
+from adjourn.coroutines import NOT_RUN, finished
 from adjourn.errors import StoreError, StoreRefusedError
 from adjourn.iteration.class_check import check_class, check_reserved
 from adjourn.iteration.shards import error_summary
@@ -208,7 +207,7 @@ def call_handler(
         if hooks.in_batches:
             answer = answered(hooks.handle_batch(loaded, custom_data))
             return _batch_results(answer, len(entries))
-        answered(hooks.handle_entry(loaded[0], custom_data))
+        complete(hooks.handle_entry(loaded[0], custom_data))
     except KeyboardInterrupt:
         raise
     except Exception as error:
@@ -240,4 +239,10 @@ def _batch_results(answer: object, count: int) -> Sequence[Exception | None]:
 
 def answered(result: Any) -> Any:
     """Return the answer of a hook; that of an `async def` once it has run."""
-    return finished(result) if isinstance(result, CoroutineType) else result
+    return finished(result) if isinstance(result, Awaitable) else result
+
+
+def complete(result: object) -> None:
+    """Run a hook to its end of which no answer is expected, given what it has returned."""
+    if isinstance(result, NOT_RUN):
+        finished(result)

@@ -32,14 +32,14 @@ from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.status import COMING_TO_REST
-from adjourn.log import bound, event, trace_fields
+from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
 from adjourn.serialization.envelope import is_sealed
 from adjourn.settings import Settings
-from adjourn.state.transaction_markers import TransactionMarkers, TransactionOutcome
+from adjourn.state.transaction_markers import TransactionMarkers
 
 
 class Decision(Enum):
@@ -118,6 +118,11 @@ class StepReceiver:
         if found is None:
             return Outcome.DEAD
         run = Run.from_record(step.run_id, found.record)
+        self.runs.tell_end(run)  # in case the step that has ended it could not
+        if is_observed():
+            from adjourn.iteration.observed_runs import described  # noqa: PLC0415 - for those with an SDK
+
+            described(run, step, self.custom_data.codec)
         if step.shard is None:
             return self._receive_run_step(step, delivery, run, found.version)
         if shards[0] is None:  # a void run may be replaced by one with fewer shards
@@ -169,6 +174,11 @@ class StepReceiver:
             if (leased := shard_step.shard).lease_until is not None:
                 self.unreleased[leased.name] = leased.token
             raise
+        finally:
+            if is_observed():
+                from adjourn.iteration.observed_runs import note_entities  # noqa: PLC0415 - for those with an SDK
+
+                note_entities(shard, shard_step.shard)
 
     def _released(self, shard: Shard) -> Shard:
         """Return a shard without the lease of a step that ended here, but could not write that.
@@ -208,29 +218,9 @@ class StepReceiver:
 
     def _check_transactions(self, run: Run) -> Outcome | None:
         """Return the outcome unless a transaction in which the run was started was committed."""
-        now = self.runs.now()
-        # From the first step on, since the clock of who started the run may differ from this one.
-        since = run.waiting_since or now
-        outcomes = {self.markers.outcome_of(marker, since) for marker in run.markers.split()}
-        if TransactionOutcome.COMMITTED in outcomes:
-            self.runs.update(run.id, lambda found: found._replace(markers=""))
-            return None
-        if TransactionOutcome.OPEN in outcomes:
-            if run.waiting_since is None:
-                self.runs.update(run.id, lambda found: found._replace(waiting_since=now))
-            return Outcome.BUSY
-        event("iteration.rolled_back", logging.INFO, f"{run.iteration}: no commit; it is dropped")
+        from adjourn.iteration.commit_check import check_transactions  # noqa: PLC0415 - rarely needed
 
-        def void(found: Run) -> Run:
-            is_same = found.markers == run.markers
-            return found.voided("Its transaction was not committed.", now) if is_same else found
-
-        updated = self.runs.update(run.id, void)
-        if updated is not None and updated.is_void:
-            from adjourn.iteration.list_queries import let_go_of_list  # noqa: PLC0415 - rarely needed
-
-            let_go_of_list(self.runs.adapters, updated)
-        return Outcome.DONE
+        return check_transactions(self.runs, self.markers, run)
 
     @contextmanager
     def _context(self, run: Run, delivery: Delivery) -> Iterator[None]:
@@ -253,7 +243,12 @@ class StepReceiver:
             _clock=clock,
             _settle=None,
         )
-        trace = trace_fields(self.settings.project, text(packed, TRACEPARENT))
+        traceparent = text(packed, TRACEPARENT)
+        if is_observed():
+            from adjourn.telemetry.trace_context import traceparent_in  # noqa: PLC0415 - for those with an SDK
+
+            traceparent = traceparent_in() or traceparent
+        trace = trace_fields(self.settings.project, traceparent)
         logged = bound(iteration=run.iteration, **trace)
         with logged, running(current), self.propagator.restored(packed):
             yield

@@ -95,6 +95,7 @@ class Reviver:
             return False
         if changed.status is Status.STOPPED:
             event("iteration.stopped", logging.ERROR, changed.error, run=run.id)
+            self.runs.tell_end(changed)
             return False
         self.runs.enqueue(changed, self.runs.next_steps(changed))
         text = f"{run.iteration} had no task for a next step; it was enqueued again"

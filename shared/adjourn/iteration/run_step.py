@@ -16,7 +16,7 @@ from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, first_steps
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.heartbeat import Heartbeat
-from adjourn.iteration.query_iter import QueryIter, answered
+from adjourn.iteration.query_iter import QueryIter, answered, complete
 from adjourn.iteration.runs import KEPT, UNINDEXED, Run, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, error_summary
@@ -114,7 +114,7 @@ class RunStep:
             result = hooks.on_pause(data)
         else:
             result = hooks.on_cancel(data)
-        answered(result)
+        complete(result)
         return data
 
     def _heartbeat(self) -> Heartbeat:
@@ -166,7 +166,10 @@ class RunStep:
         text = f"{hook} failed {tries} times; RunHandle.retry tries it again"
         event("iteration.stopped", logging.ERROR, text)
         stopped = self.run.stopped()._replace(lease_until=None)
-        return Outcome.DONE if self._write(stopped) else Outcome.BUSY
+        if not self._write(stopped):
+            return Outcome.BUSY
+        self.runs.tell_end(stopped)
+        return Outcome.DONE
 
     def _conclude(self, shards: Sequence[Shard], run: Run) -> Outcome:
         """Record the end of the step and enqueue what follows."""
@@ -180,6 +183,7 @@ class RunStep:
         if not self._write(run):
             return self._shut_out()
         self.runs.enqueue(run, first_steps(run))
+        self.runs.tell_end(run)
         if status is not Status.RUNNING:
             done, given_up = sum(each.done for each in shards), sum(each.errors for each in shards)
             text = f"{run.iteration} is {status}: {done} done, {given_up} of them given up"

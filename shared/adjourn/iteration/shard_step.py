@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from adjourn.coroutines import LoopEndedError
 from adjourn.errors import AdjournError, ConflictError, EncodeError, StoreRefusedError
 from adjourn.execution.delivery import Outcome
 from adjourn.iteration.control import Runs, steps_after
@@ -90,7 +91,7 @@ class ShardStep:
         try:
             with self.context(), self.runs.beating(beat.beat, beat.lease):
                 end = walk.go()
-        except Exception as error:  # noqa: BLE001 - those of adjourn are raised again
+        except (Exception, LoopEndedError) as error:  # noqa: BLE001 - ours are raised again
             return self._interrupted(error, self._with_data(walk, data))
         return self._conclude(walk, end, self._with_data(walk, data))
 
@@ -213,7 +214,7 @@ class ShardStep:
         self._discard_replaced(before)
         return Outcome.DONE
 
-    def _interrupted(self, error: Exception, shard: Shard | EncodeError) -> Outcome:
+    def _interrupted(self, error: BaseException, shard: Shard | EncodeError) -> Outcome:
         """Record what an interrupted step did and why it was. The same step is delivered again."""
         before, now = self.shard, self.runs.now()
         partly = before if isinstance(shard, EncodeError) else shard
@@ -225,7 +226,7 @@ class ShardStep:
             self._discard_replaced(before)
         else:
             _shut_out()
-        if isinstance(error, AdjournError):
+        if isinstance(error, AdjournError | LoopEndedError):
             raise error
         # The walk catches errors of hooks, so the application failed to restore its context.
         event("iteration.failed", logging.ERROR, f"A step failed: {partly.error}", error=error)
@@ -263,6 +264,7 @@ class ShardStep:
         if end is WalkEnd.STOP:
             event("iteration.stopped", logging.ERROR, ended.error, done=ended.done)
         self.runs.enqueue(run, steps_after(run, ended))
+        self.runs.tell_end(run)
         self._discard_replaced(before)
         return Outcome.DONE
 

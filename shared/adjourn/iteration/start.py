@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adjourn.errors import AdjournError, EnqueueError
@@ -22,7 +23,7 @@ from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.split import Parts, split
 from adjourn.iteration.status import Status
 from adjourn.iteration.validation import StartOptions
-from adjourn.log import event
+from adjourn.log import event, is_observed
 from adjourn.names import digest, digest_of
 from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.context import ContextPropagator
@@ -45,6 +46,19 @@ class Starter:
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
     ) -> RunHandle:
         """Start a run; see `QueryIter.start`."""
+        if not is_observed():
+            return self._start(cls, query, custom_data, options)
+        from adjourn.iteration.observed_runs import observed_start  # noqa: PLC0415 - for those with an SDK
+
+        start = partial(self._start, cls, query, custom_data, options)
+        return observed_start(cls.registered_name, self._queue(cls, options), start)
+
+    def _queue(self, cls: type[QueryIter[Any]], options: StartOptions) -> str:
+        return options.queue or cls.queue_name or self.settings.queue
+
+    def _start(
+        self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
+    ) -> RunHandle:
         source = self._source(cls, query, options)
         data = self.custom_data.encode(custom_data)
         context = self.custom_data.codec.dumps(dict(self.propagator.capture()), "context")
@@ -52,7 +66,7 @@ class Starter:
         marker = self.markers.put(self.adapters.new_id(), options.transaction, None)
 
         def begin() -> RunHandle:
-            known = self.runs.find_run(run_id) if options.name else None
+            known = self.runs.find_run(run_id) if options.has_name else None
             if known is not None and not known.is_void:
                 return self._join(run_id, marker)
             parts = source(run_id)
@@ -109,6 +123,8 @@ class Starter:
     def _run_id(self, iteration: str, options: StartOptions) -> str:
         """Return the id of a new run, or the one that all starts under a name have in common."""
         name = options.name
+        if options.run_id:
+            return options.run_id
         if name is None:
             return self.adapters.new_id()
         if options.dry_run:
@@ -135,7 +151,7 @@ class Starter:
         return Run(
             id=run_id,
             iteration=cls.registered_name + (DRY if options.dry_run else ""),
-            queue=options.queue or cls.queue_name or self.settings.queue,
+            queue=self._queue(cls, options),
             entities_per_second=None if pace is None else float(pace),
             query=b"",
             custom_data=b"",

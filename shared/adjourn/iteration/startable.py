@@ -9,9 +9,7 @@ from adjourn.errors import DeclarationError
 from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.runs import DRY
 from adjourn.iteration.validation import StartOptions
-from adjourn.names import plain_text
 from adjourn.ports.query_source import Query
-from adjourn.tasks.plain_values import plain_number
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -92,19 +90,29 @@ class Startable(Generic[D]):
             StoreError: Datastore could not be reached. If it stored the run but its response was
                 lost, the run begins; a start under the same name then joins it.
         """
-        # vars, because a subclass needs a registration of its own.
-        if "_starter" not in vars(cls) or cls._starter is None:
-            raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
-        options = StartOptions(
-            shards=plain_number(shards),
-            name=plain_text(name),
-            queue=plain_text(queue),
-            limit=plain_number(limit),
+        starter = cls.starter()
+        options = StartOptions.given(
+            shards=shards,
+            name=name,
+            queue=queue,
+            limit=limit,
             start_cursor=start_cursor,
             end_cursor=end_cursor,
-            entities_per_second=plain_number(entities_per_second),
+            entities_per_second=entities_per_second,
             dry_run=dry_run,
             transaction=transaction,
         )
         options.check(cls)
-        return cls._starter()(cls, query, custom_data, options)
+        return starter()(cls, query, custom_data, options)
+
+    @classmethod
+    def starter(cls) -> Callable[[], Start]:
+        """Return what returns what starts the runs of this class.
+
+        Raises:
+            DeclarationError: It is not registered.
+        """
+        # vars, because a subclass needs a registration of its own.
+        if "_starter" not in vars(cls) or cls._starter is None:
+            raise DeclarationError(f"Decorate {cls.__name__} with @app.query_iter to start it.")
+        return cls._starter

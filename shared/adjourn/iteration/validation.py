@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
+from adjourn.names import plain_text
 from adjourn.tasks.options import Options
+from adjourn.tasks.plain_values import plain_number
 
 _MOST_SHARDS = 100
 _LONGEST_NAME = 500
@@ -15,7 +17,11 @@ _FASTEST = 1_000_000
 
 
 class StartOptions(NamedTuple):
-    """How a run is started; see `QueryIter.start`."""
+    """How a run is started; see `QueryIter.start`.
+
+    Attributes:
+        run_id: Its id, if it is a child of a batch.
+    """
 
     shards: int
     name: str | None
@@ -26,6 +32,39 @@ class StartOptions(NamedTuple):
     entities_per_second: float | None
     dry_run: bool
     transaction: object | None
+    run_id: str = ""
+
+    @classmethod
+    def given(
+        cls,
+        *,
+        shards: int = 1,
+        name: str | None = None,
+        queue: str | None = None,
+        limit: int | None = None,
+        start_cursor: str | bytes | None = None,
+        end_cursor: str | bytes | None = None,
+        entities_per_second: float | None = None,
+        dry_run: bool = False,
+        transaction: object | None = None,
+    ) -> StartOptions:
+        """Return the options that a user has given, in plain values."""
+        return cls(
+            shards=plain_number(shards),
+            name=plain_text(name),
+            queue=plain_text(queue),
+            limit=plain_number(limit),
+            start_cursor=start_cursor,
+            end_cursor=end_cursor,
+            entities_per_second=plain_number(entities_per_second),
+            dry_run=dry_run,
+            transaction=transaction,
+        )
+
+    @property
+    def has_name(self) -> bool:
+        """Whether another start may have the same id."""
+        return self.name is not None or self.run_id != ""
 
     def check(self, cls: type[Any]) -> None:
         """Refuse options that are out of their range, or not for a class.

@@ -25,7 +25,7 @@ from adjourn.errors import (
     UnauthenticatedError,
 )
 from adjourn.execution.delivery import Delivery, Outcome
-from adjourn.log import bound, event
+from adjourn.log import bound, event, is_observed
 from adjourn.ports import Adapters
 from adjourn.requests.auth import CallerPolicy, app_engine_cron, app_engine_task, bearer_token
 from adjourn.requests.slow_reads import slow_reads
@@ -53,13 +53,18 @@ class Gate:
 
     def admit_ticks(self, own_url: str, receiver: Receiver) -> Receiver:
         """Return a receiver that admits Cloud Scheduler to the function at `own_url`."""
-        return self._admit(own_url, receiver, _app_engine_cron)
+        return self._admit(own_url, receiver, _app_engine_cron, is_tick=True)
 
     def _admit(
-        self, own_url: str, receiver: Receiver, check_app_engine: Callable[[Delivery], object]
+        self,
+        own_url: str,
+        receiver: Receiver,
+        check_app_engine: Callable[[Delivery], object],
+        *,
+        is_tick: bool = False,
     ) -> Receiver:
         if self.settings.platform == Platform.APP_ENGINE:
-            receive = _checked(check_app_engine, receiver)
+            receive = self._checked(check_app_engine, receiver, is_tick=is_tick)
             return lambda delivery: receive(delivery.as_app_engine_says())
         policy = CallerPolicy(
             audiences=self.settings.accepted_audiences(own_url),
@@ -70,7 +75,33 @@ class Gate:
         def check_token(delivery: Delivery) -> None:
             policy.check(verifier.verify(bearer_token(delivery.authorization)), clock.now())
 
-        return _checked(check_token, receiver)
+        return self._checked(check_token, receiver, is_tick=is_tick)
+
+    def _checked(
+        self, check: Callable[[Delivery], object], receiver: Receiver, *, is_tick: bool
+    ) -> Receiver:
+        """Return a receiver that checks the caller first and turns errors into outcomes."""
+
+        def receive(delivery: Delivery) -> Outcome:
+            def work() -> Outcome:
+                check(delivery)
+                return receiver(_with_body(delivery))
+
+            number = delivery.attempt.number
+            with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
+                if is_observed():
+                    return self._observed(delivery, lambda: with_outcome(work), is_tick=is_tick)
+                return with_outcome(work)
+
+        return receive
+
+    def _observed(
+        self, delivery: Delivery, receive: Callable[[], Outcome], *, is_tick: bool
+    ) -> Outcome:
+        from adjourn.requests import observed_delivery as observed  # noqa: PLC0415 - for those with an SDK
+
+        observe = observed.observed_tick if is_tick else observed.observed_task
+        return observe(delivery, receive, self.adapters.clock, self.settings.telemetry_flush)
 
 
 def _app_engine_task(delivery: Delivery) -> None:
@@ -79,21 +110,6 @@ def _app_engine_task(delivery: Delivery) -> None:
 
 def _app_engine_cron(delivery: Delivery) -> None:
     app_engine_cron(delivery.app_engine.address, is_cron=delivery.app_engine.is_cron)
-
-
-def _checked(check: Callable[[Delivery], object], receiver: Receiver) -> Receiver:
-    """Return a receiver that checks the caller first and turns errors into outcomes."""
-
-    def receive(delivery: Delivery) -> Outcome:
-        def work() -> Outcome:
-            check(delivery)
-            return receiver(_with_body(delivery))
-
-        number = delivery.attempt.number
-        with bound(queue=delivery.queue, delivery=delivery.task_name, attempt=number):
-            return with_outcome(work)
-
-    return receive
 
 
 def _with_body(delivery: Delivery) -> Delivery:

@@ -19,6 +19,7 @@ from adjourn.errors import DecodeError
 # A JSON object begins with a brace, a zlib stream with this (RFC 1950).
 ZLIB = b"\x78"
 MOST_DIGITS = 4300  # Python's own limit, unless it is set to another one
+NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
 _PIECE = 1 << 16
 # Pairs of equal hashes for each key, and beside them, as -1 and -2 have one.
 _PAIRS_OF_PLAIN, _PAIRS_OF_OTHERS, _PAIRS_BESIDE = 16, 1, 2

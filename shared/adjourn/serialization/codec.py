@@ -10,72 +10,34 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownTypeError
-from adjourn.serialization.budget import MOST_DIGITS, limited_int, no_number
+from adjourn.errors import DecodeError, EncodeError, UnknownTypeError
+from adjourn.serialization.budget import MOST_DIGITS, NATIVE_BITS, limited_int, no_number
 from adjourn.serialization.refusal import MAX_DEPTH, TOO_DEEP, RefusedError, check_keys, hint, shown
-from adjourn.serialization.types import (
-    STAND_INS,
-    STANDARD_VALUES,
-    Extension,
-    checked,
-    registered,
-    type_name,
-)
+from adjourn.serialization.types import Extension, KnownTypes, type_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-T = TypeVar("T")
 
-_NATIVE_BITS = 1024  # Python can be set to refuse ints of more than 640 digits
+# From where on it pays to write or read all at once.
+_LARGE, _MANY = 1 << 10, 30
 
 
-class Codec:
+class Codec(KnownTypes):
     """Encode and decode values of the standard types, of extensions and of registered classes."""
 
     def __init__(self, extensions: Iterable[Extension] = ()) -> None:
+        super().__init__(extensions)
         self._encoders: dict[type, Callable[[Any, int], Json]] = {
             list: self._encode_list,
             dict: self._encode_dict,
             set: partial(self._encode_set, "$set"),
             frozenset: partial(self._encode_set, "$frozenset"),
         }
-        self._by_type_name: dict[str, Extension] = {}
-        self._by_marker: dict[str, Extension] = {}
-        for extension in (*STANDARD_VALUES, *extensions):
-            self._add(extension.tag, extension)
-            self._by_type_name[extension.type_name] = extension
-        for name, stands_for in STAND_INS.items():
-            self._by_type_name[name] = self._by_type_name[stands_for]
-
-    def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
-        """Register a class under a stable name; former names stay readable.
-
-        When decoding, missing fields take their defaults and unknown fields are ignored.
-
-        Raises:
-            DeclarationError: The class cannot be encoded, or the class or a name is taken.
-        """
-        extension = registered(cls, f":{name}")
-        if cls in self._encoders:
-            raise DeclarationError(f"{type_name(cls)} is registered already; register it once.")
-        for tag in (name, *former_names):
-            self._add(f":{tag}", extension)
-        self._encoders[cls] = partial(self._encode_extension, extension)
-        return cls
-
-    def extend(self, extension: Extension) -> None:
-        """Let values of one more type be encoded.
-
-        Raises:
-            DeclarationError: The type or the tag is taken, or the extension is wrong.
-        """
-        extension = checked(extension)
-        self._add(extension.tag, extension)
-        self._by_type_name[extension.type_name] = extension
 
     def encode(self, value: object, path: str = "value") -> Json:
         """Return the JSON form of a value.
@@ -107,11 +69,42 @@ class Codec:
 
     def dumps(self, value: object, path: str = "value") -> bytes:
         """Return the JSON form of a value as bytes; raises what `encode` raises."""
+        if _is_large(value):
+            from adjourn.serialization.at_once import is_plain, plain_json  # noqa: PLC0415
+
+            if is_plain(value) and (body := plain_json(value, to_json)):
+                return body
         return to_json(self.encode(value, path))
+
+    def dumps_fields(self, fields: Mapping[str, object]) -> bytes:
+        """Return an object of the JSON forms of values; raises what `encode` raises."""
+        if _is_large(fields, 3):
+            from adjourn.serialization.at_once import is_plain, plain_json  # noqa: PLC0415
+
+            parts = {k: v if is_plain(v) else self.encode(v, k) for k, v in fields.items()}
+            if body := plain_json(parts, to_json):
+                return body
+        return to_json({k: self.encode(v, k) for k, v in fields.items()})
 
     def loads(self, body: bytes) -> Any:
         """Return the value of a body that `dumps` made; raises what `decode` raises."""
-        return self.decode(from_json(body))
+        tree, decode = self.read(body)
+        return decode(tree)
+
+    def read(self, body: bytes) -> tuple[Any, Callable[[Any], Any]]:
+        """Return the JSON of a body with what decodes it, or a part of it.
+
+        If it is large and needs no closer look, it is decoded already.
+
+        Raises:
+            DecodeError: It is malformed.
+        """
+        if len(body) > _LARGE:
+            from adjourn.serialization import at_once  # noqa: PLC0415
+
+            with suppress(at_once.DoubtfulError):
+                return at_once.read(body, self._decode_content, _int_reader()), lambda part: part
+        return from_json(body), self.decode
 
     def substitute(self, value: object) -> object:
         """Return what is carried in place of a value of an unknown type; here, nothing is.
@@ -122,13 +115,6 @@ class Codec:
         kind = type(value)
         raise RefusedError(f"{type_name(kind)} cannot be encoded; {hint(kind, self._knows)}")
 
-    def _add(self, tag: str, extension: Extension) -> None:
-        if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
-            raise DeclarationError(
-                f"{extension.type_name} or its name {tag.lstrip(':')!r} is taken; choose another."
-            )
-        self._by_marker[f"${tag}"] = extension
-
     def _encode(self, value: object, depth: int) -> Json:
         kind = type(value)
         is_native = _NATIVE.get(kind)
@@ -136,7 +122,7 @@ class Codec:
             return value  # type: ignore[return-value]  # _NATIVE holds types of JSON only
         encoder = self._encoders.get(kind)
         if not encoder:
-            extension = self._by_type_name.get(type_name(kind))
+            extension = self._find(kind)
             if not extension:
                 return self._encode(self.substitute(value), depth)
             encoder = self._encoders[kind] = partial(self._encode_extension, extension)
@@ -194,7 +180,7 @@ class Codec:
         return {f"${extension.tag}": self._encode(state, depth + 1)}
 
     def _knows(self, kind: type) -> bool:
-        return kind in self._encoders or kind in _NATIVE or type_name(kind) in self._by_type_name
+        return kind in self._encoders or kind in _NATIVE or self._find(kind) is not None
 
     def _decode(self, tree: Json, depth: int) -> Any:
         if type(tree) in _NATIVE:
@@ -219,8 +205,10 @@ class Codec:
         if len(tree) > 1 or marker not in self._by_marker:
             error = DecodeError if len(tree) > 1 else UnknownTypeError
             raise error(f"Nothing is registered for the marker {marker[:80]!r}.")
+        return self._decode_content(marker, self._decode(content, depth + 1))
+
+    def _decode_content(self, marker: str, state: Any) -> object:
         extension = self._by_marker[marker]
-        state = self._decode(content, depth + 1)
         if not isinstance(state, extension.state):
             raise DecodeError(f"The content of {marker} is a {type(state).__name__}.")
         try:
@@ -230,6 +218,15 @@ class Codec:
             reason = error if isinstance(error, DecodeError) else f"{type(error).__name__}."
             text = f"The content of {marker}: {reason}"
             raise (UnknownTypeError if extension.may_grow else DecodeError)(text) from error
+
+
+def _is_large(value: object, levels: int = 2) -> bool:
+    """Whether a list or dict has many items, or one in it."""
+    kind = type(value)
+    if kind is not list and kind is not dict:
+        return False
+    items: Any = value if kind is list else value.values()  # type: ignore[attr-defined]
+    return len(items) > _MANY or (levels > 0 and any(_is_large(i, levels - 1) for i in items))
 
 
 def to_json(tree: Json) -> bytes:
@@ -244,7 +241,7 @@ def from_json(body: bytes) -> Json:
         DecodeError: It is not UTF-8 or not JSON, or an object has a key twice.
     """
     try:
-        decoder = _DECODER if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS else _CAREFUL
+        decoder = _DECODER if _int_reader() is int else _CAREFUL
         text = str(body, "utf-8")
         if text.startswith("{"):  # as in ours, without white space around it
             tree, end = decoder.raw_decode(text)
@@ -255,6 +252,10 @@ def from_json(body: bytes) -> Json:
         raise DecodeError(f"The body is not JSON: {error}.") from error
     except RecursionError:
         raise DecodeError(f"The body is {TOO_DEEP}.") from None
+
+
+def _int_reader() -> Callable[[str], int]:
+    return int if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS else limited_int
 
 
 def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -294,7 +295,7 @@ def _has_names(value: dict[Any, object]) -> bool:
 _NATIVE: dict[type, Callable[[Any], bool]] = {
     NoneType: lambda _: True,
     bool: lambda _: True,
-    int: lambda value: value.bit_length() <= _NATIVE_BITS,
+    int: lambda value: value.bit_length() <= NATIVE_BITS,
     float: math.isfinite,
     str: _is_unicode,
 }

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from adjourn.concurrency import Scoped
 from adjourn.errors import EncodeError
+from adjourn.log import is_observed
 
 USER = "user"
 LANGUAGE = "language"
@@ -51,6 +52,10 @@ class ContextPropagator:
             EncodeError: User or language is neither a str nor None.
         """
         context = dict(propagated())
+        if is_observed():
+            from adjourn.telemetry.trace_context import traceparent_in  # noqa: PLC0415 - for those with an SDK
+
+            context |= {TRACEPARENT: here} if (here := traceparent_in()) else {}
         for name, source in ((USER, self.user), (LANGUAGE, self.language)):
             if source is not None and (value := _text(name, source())) is not None:
                 context[name] = value

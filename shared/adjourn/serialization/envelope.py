@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.names import CallIdentity, numbered
 from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, ZLIB, Budget
-from adjourn.serialization.codec import Codec, from_json, to_json
+from adjourn.serialization.codec import Codec, from_json
 from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
 
 VERSION = 1
 REFERENCE_VERSION = 2
+_FIRST_VERSION = b'{"v":1,'  # it has no field that is read as it stands in the JSON
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
@@ -33,8 +34,10 @@ SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
+_IN_BATCH = "batch:"
 # A body within these can be computed with and enqueued again; options are within them, too.
 _LARGEST_COUNT, _MOST_READ = 2**63 - 1, 2**62
+_COUNTS = ("resumed", "attempts", "executions")
 _YEARS = (2, 9000)
 _LONGEST_WAIT = dt.timedelta(days=36_525)
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
@@ -75,6 +78,9 @@ class Envelope(NamedTuple):
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
         flow: Its keys, one for each flow of its task.
+        batch: Its place in a batch; see `adjourn.batches.place`. Empty for none. In the body, the
+            task then has another name: a revision that knows no batches must not run it, since it
+            would not count its end.
         keep_result: How long what it returns is kept; None for not at all.
     """
 
@@ -106,6 +112,7 @@ class Envelope(NamedTuple):
     hops_at: dt.datetime | None = None
     waiting_since: dt.datetime | None = None
     flow: tuple[str, ...] = ()
+    batch: str = ""
     keep_result: dt.timedelta | None = None
 
     @property
@@ -130,9 +137,7 @@ class Envelope(NamedTuple):
     def encode_within(self, codec: Codec) -> tuple[bytes, bool]:
         """Return the body, and whether a task may hold it; errors are those of `encode`."""
         _check(self._asdict())
-        version = REFERENCE_VERSION if self.stowed else VERSION
-        tree = {"v": version, **{k: codec.encode(v, k) for k, v in self._content().items()}}
-        body = to_json(tree)
+        body = codec.dumps_fields(self._content())
         self._check_size(len(body), OF_PAYLOAD.size)
         if not OF_PAYLOAD.holds(body):
             raise EncodeError(
@@ -158,7 +163,9 @@ class Envelope(NamedTuple):
             DecodeError: This version cannot read the body; no other error is raised.
         """
         is_small = len(body) <= budget.values and not body.startswith(ZLIB)
-        tree = from_json(body if is_small else budget.inflated(body))
+        json = body if is_small else budget.inflated(body)
+        is_first = json.startswith(_FIRST_VERSION)
+        tree, decode = codec.read(json) if is_first else (from_json(json), codec.decode)
         if not isinstance(tree, dict) or "v" not in tree:
             raise DecodeError("the body is not an envelope: it has no version")
         if type(tree["v"]) is not int or not VERSION <= tree["v"] <= REFERENCE_VERSION:
@@ -167,14 +174,15 @@ class Envelope(NamedTuple):
                 f" {REFERENCE_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
         reference = tree.pop("stowed", None)
-        content = {name: codec.decode(part) for name, part in tree.items() if name in _CHECKS}
+        content = {name: decode(part) for name, part in tree.items() if name in _CHECKS}
+        if content.get("batch") and type(content.get("task")) is str:
+            content["task"] = content["task"].removeprefix(_IN_BATCH)
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
         try:
             _check(content)
             # What is counted on from there has to fit into an entity.
-            count = content.get
-            if max(count("resumed", 0), count("attempts", 0), count("executions", 0)) > _MOST_READ:
+            if max(content.get(name, 0) for name in _COUNTS) > _MOST_READ:
                 raise DecodeError("the envelope counts more than a call can have come to")
             stowed = PayloadReference.read(reference) if tree["v"] == REFERENCE_VERSION else None
             return cls(**content, stowed=stowed)
@@ -183,15 +191,15 @@ class Envelope(NamedTuple):
 
     def _content(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, and those that are always there."""
-        content: dict[str, Any] = {"id": self.id, "task": self.task}
+        task = f"{_IN_BATCH}{self.task}" if self.batch else self.task
+        content: dict[str, Any] = {"v": REFERENCE_VERSION if self.stowed else VERSION}
+        content |= {"id": self.id, "task": task}
         content |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
-        defaults = self._field_defaults
         content |= {
-            k: v for k, v in self._asdict().items() if k not in content and v != defaults.get(k)
+            name: dict(value) if name in {"context", "window"} else value
+            for name, value in self._asdict().items()
+            if name not in content and value != self._field_defaults.get(name)
         }
-        for name in ("context", "window"):
-            if name in content:
-                content[name] = dict(content[name])
         if self.stowed:
             content["stowed"] = {k: v for k, v in self.stowed._asdict().items() if v != ""}
             del content["args"], content["kwargs"]
@@ -232,8 +240,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    # It may be stored in a dead letter, and Datastore indexes at most 1,500 bytes.
-    try:
+    try:  # it may be stored in a dead letter, and Datastore indexes at most 1,500 bytes
         return type(value) is str and 0 < len(value.encode()) <= _LONGEST_NAME
     except UnicodeEncodeError:
         return False
@@ -265,7 +272,7 @@ _RULES = (
     (("schedule",), lambda value: value == "" or _is_name(value), "a str of up to 500 bytes"),
     (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
     (
-        ("marker", "unique", "user_start"),
+        ("marker", "unique", "user_start", "batch"),
         lambda value: value == "" or _is_id(value),
         "an id, or ''",
     ),
@@ -293,7 +300,7 @@ _RULES = (
         "None or an int from 0",
     ),
     (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
-    (("resumed", "attempts", "executions"), _is_count, "an int from 0 of at most 63 bits"),
+    (_COUNTS, _is_count, "an int from 0 of at most 63 bits"),
     (
         ("stowed",),
         lambda value: value is None or type(value) is PayloadReference,

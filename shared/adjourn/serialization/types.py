@@ -7,14 +7,15 @@ import dataclasses
 import datetime as dt
 import enum
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from adjourn.errors import DeclarationError
 from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
+T = TypeVar("T")
 # To compare a longer one with a Decimal takes seconds, and more than in proportion.
 _MOST_BITS = 20_000
 
@@ -270,3 +271,53 @@ STAND_INS = {
     "freezegun.api.FakeDate": "datetime.date",
     "freezegun.api.FakeDatetime": "datetime.datetime",
 }
+
+
+class KnownTypes:
+    """The types that a codec can encode beyond those of JSON."""
+
+    def __init__(self, extensions: Iterable[Extension] = ()) -> None:
+        self._registered: dict[type, Extension] = {}
+        self._by_type_name: dict[str, Extension] = {}
+        self._by_marker: dict[str, Extension] = {}
+        for extension in (*STANDARD_VALUES, *extensions):
+            self._add(extension.tag, extension)
+            self._by_type_name[extension.type_name] = extension
+        for name, stands_for in STAND_INS.items():
+            self._by_type_name[name] = self._by_type_name[stands_for]
+
+    def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
+        """Register a class under a stable name; former names stay readable.
+
+        When decoding, missing fields take their defaults and unknown fields are ignored.
+
+        Raises:
+            DeclarationError: The class cannot be encoded, or the class or a name is taken.
+        """
+        extension = registered(cls, f":{name}")
+        if cls in self._registered:
+            raise DeclarationError(f"{type_name(cls)} is registered already; register it once.")
+        for tag in (name, *former_names):
+            self._add(f":{tag}", extension)
+        self._registered[cls] = extension
+        return cls
+
+    def extend(self, extension: Extension) -> None:
+        """Let values of one more type be encoded.
+
+        Raises:
+            DeclarationError: The type or the tag is taken, or the extension is wrong.
+        """
+        extension = checked(extension)
+        self._add(extension.tag, extension)
+        self._by_type_name[extension.type_name] = extension
+
+    def _find(self, kind: type) -> Extension | None:
+        return self._registered.get(kind) or self._by_type_name.get(type_name(kind))
+
+    def _add(self, tag: str, extension: Extension) -> None:
+        if f"${tag}" in self._by_marker or extension.type_name in self._by_type_name:
+            raise DeclarationError(
+                f"{extension.type_name} or its name {tag.lstrip(':')!r} is taken; choose another."
+            )
+        self._by_marker[f"${tag}"] = extension

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from adjourn.serialization.codec import Codec, Json
+from adjourn.serialization.codec import Codec, Json, from_json
 
 
 class _Verbatim(Codec):
@@ -19,6 +20,10 @@ class _Verbatim(Codec):
         if isinstance(tree, dict) and "$dict" not in tree and "$" in "".join(tree):
             return super().decode(tree)
         return tree
+
+    def read(self, body: bytes) -> tuple[Any, Callable[[Any], Any]]:
+        """Return the JSON of a body, with what decodes a part of it."""
+        return from_json(body), self.decode
 
 
 VERBATIM = _Verbatim()

@@ -21,6 +21,8 @@ CRON_NAME = "adjourn"
 
 # The kinds whose records have an end, in the property `expires_at`.
 KINDS = (
+    "AdjournBatch",
+    "AdjournBatchShard",
     "AdjournCall",
     "AdjournDeadLetter",
     "AdjournDebounce",

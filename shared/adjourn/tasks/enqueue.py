@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from adjourn.coroutines import is_on_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError
+from adjourn.log import is_observed
 from adjourn.names import numbered
 from adjourn.serialization.context import ContextPropagator
 from adjourn.serialization.envelope import Envelope
@@ -72,6 +73,21 @@ class Enqueuer(TaskCreator):
         """
         if is_on_loop():
             tell_blocking(task, self.told, "await {}.adefer(...)")
+        if is_observed():
+            from adjourn.tasks.observed_sending import observed  # noqa: PLC0415 - for those with an SDK
+
+            enqueue = partial(self._enqueue, task, args, kwargs, call, user_start)
+            return observed(task.name, task.defaults.queue or self.settings.queue, enqueue)
+        return self._enqueue(task, args, kwargs, call, user_start)
+
+    def _enqueue(
+        self,
+        task: Task[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        call: str,
+        user_start: str,
+    ) -> TaskHandle:
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
         if is_collected(task.defaults):
@@ -122,7 +138,7 @@ class Enqueuer(TaskCreator):
                 name = batch and f"{numbered(batch, index)}-{index}"
                 yield self._tried(partial(self._prepare, task, args, {}, name))
 
-        return self.create_all(prepared())
+        return self._create_all(task.name, task.defaults.queue, prepared())
 
     def enqueue_named(self, calls: Iterable[NamedCall]) -> Iterator[Enqueued]:
         """Enqueue calls, in batches, while the results are consumed.
@@ -140,7 +156,16 @@ class Enqueuer(TaskCreator):
                 partial(self._prepare, task, args, kwargs, name, name, schedule=schedule)
             )
 
-        return self.create_all(map(prepared, calls))
+        return self._create_all("", None, map(prepared, calls))
+
+    def _create_all(
+        self, task: str, queue: str | None, prepared: Iterable[Tried]
+    ) -> Iterator[Enqueued]:
+        if not is_observed():
+            return self.create_all(prepared)
+        from adjourn.tasks.observed_sending import observed_batch  # noqa: PLC0415 - for those with an SDK
+
+        return observed_batch(task, queue or self.settings.queue, self.create_all, prepared)
 
     def _tried(self, prepare: Callable[[], Prepared]) -> Tried:
         try:

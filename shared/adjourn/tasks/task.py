@@ -171,7 +171,8 @@ class Task(FunctionLike, Generic[P, R]):
     def amap(self, first: Iterable[Any], /, *others: Iterable[Any]) -> AsyncIterator[Enqueued]:
         """Enqueue a call for each item without holding up the event loop; see `imap`.
 
-        The iterables are read in threads. Close what is returned if you leave it early.
+        The iterables are plain ones, read in threads. Close what is returned if you leave it early.
+        If the caller is cancelled, the calls that are on their way are still enqueued.
         """
         task = self._enqueuer().in_transaction(self)
         return each_off_loop(partial(task.imap, first, *others))
@@ -218,11 +219,17 @@ def zipped(first: Iterable[Any], others: Sequence[Iterable[Any]]) -> Iterator[tu
     """Yield the positional arguments of each call of `Task.map`.
 
     Raises:
-        DeclarationError: A text was given, of which each letter would be an item.
+        DeclarationError: A text was given, of which each letter would be an item, or an
+            asynchronous iterable.
     """
     for each in (first, *others):
         if isinstance(each, str | bytes):
             raise DeclarationError(f"map needs items: write map([{each!r:.80}]).")
+        if hasattr(each, "__aiter__"):
+            raise DeclarationError(
+                "map and amap read no asynchronous iterable: collect its items in a list, [item"
+                " async for item in items], or write await task.adefer(item) for each."
+            )
     return zip(first, *others, strict=False)
 
 

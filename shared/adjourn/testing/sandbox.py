@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ParamSpec, overload
 
+from adjourn.batches.callbacks import GUARD as BATCH_GUARD
 from adjourn.execution.delivery import Outcome, UserRequest, UserResponse
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
-from adjourn.flow.limits import GUARD
+from adjourn.flow.limits import GUARD as FLOW_GUARD
 from adjourn.ports import Target
 from adjourn.serialization.envelope import Envelope, is_sealed
 from adjourn.settings import Settings
@@ -27,6 +28,8 @@ from adjourn.testing.task_queue import Queued
 from adjourn.testing.transactions import MemoryTransactions
 
 P = ParamSpec("P")
+
+_GUARDS = {FLOW_GUARD, BATCH_GUARD}  # which nobody has called
 
 # The settings of a sandbox by default; change them with `dataclasses.replace`.
 SETTINGS = Settings(
@@ -199,7 +202,7 @@ class Sandbox(Deliveries):
         if call.envelope.window:
             waiting = self.queue.full_name(call.queue, call.name)
             return waiting in self.queue.tasks and not call.envelope.window["is_throttle"]
-        return not call.envelope.resumed and call.task != GUARD  # which nobody has called
+        return not call.envelope.resumed and call.task not in _GUARDS
 
     def _expected(
         self, task: Task[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -10,8 +11,9 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
-from adjourn.coroutines import on_loop
+from adjourn.coroutines import LoopEndedError, on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
+from adjourn.log import event
 from adjourn.requests.gate import RequestBody
 from adjourn.requests.responses import Response, text
 from adjourn.requests.wsgi import Environ
@@ -25,6 +27,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # As many as Cloud Run lets one instance have at once, or so; they are started as they are needed.
 _THREADS = 256
+_ENDED = "The server stops in the middle of a delivery; it is delivered again"
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -50,7 +53,7 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
     threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, "adjourn-web"))
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path, script = scope.get("path", ""), scope.get("root_path", "")
+        path, script = _as_bytes(scope.get("path", "")), _as_bytes(scope.get("root_path", ""))
         inner = path.removeprefix(script) if script else path
         place = mount.find(script, inner) if scope["type"] == "http" else None
         if place is None:
@@ -61,8 +64,12 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
         body = environ["wsgi.input"] = _Body(environ, receive, loop)
 
         def work() -> Response:
-            with on_loop(loop):
-                return mount.respond(place, environ)
+            try:
+                with on_loop(loop):
+                    return mount.respond(place, environ)
+            except LoopEndedError as error:
+                event("service.unavailable", logging.WARNING, _ENDED, error=error)
+                return text(503, "trouble\n")
 
         response = await loop.run_in_executor(threads(), copy_context().run, work)
         await _respond(send, response, scope, is_last=not body.is_read)
@@ -94,6 +101,11 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noq
         await _respond(send, text(404, "not found\n"), scope, is_last=True)
     elif scope["type"] == "websocket":
         await send({"type": "websocket.close"})
+
+
+def _as_bytes(path: str) -> str:
+    """Return a path as WSGI has it (PEP 3333): each byte is a character of Latin 1."""
+    return path if path.isascii() else path.encode(errors="replace").decode("latin-1")
 
 
 def _environ(scope: Scope) -> Environ:

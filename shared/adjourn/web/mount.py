@@ -70,14 +70,12 @@ class Mount:
             script: Path below which the framework has mounted us (`SCRIPT_NAME`, `root_path`).
             path: The path below that.
         """
-        if script.endswith(self._prefix):
-            inner = path
-        elif path == self._prefix or path.startswith(f"{self._prefix}/"):
-            inner = path.removeprefix(self._prefix)
-        else:
-            return None
-        function, _, rest = inner.lstrip("/").partition("/")
-        return Place(function, f"/{rest}")
+        place = _place(path) if script.endswith(self._prefix) else None
+        # Behind a proxy that takes a part of the path off, frameworks leave our prefix there.
+        is_left = place is None or place.function not in _NAMES
+        if is_left and (path == self._prefix or path.startswith(f"{self._prefix}/")):
+            return _place(path.removeprefix(self._prefix))
+        return place
 
     def respond(self, place: Place, environ: Environ) -> Response:
         """Respond to a request that was found to be ours."""
@@ -106,6 +104,11 @@ class Mount:
                 f" set ADJOURN_SERVICE_URL=https://HOST{self._prefix}, or give the prefix of"
                 f" {urls[0]}."
             )
+
+
+def _place(path: str) -> Place:
+    function, _, rest = path.lstrip("/").partition("/")
+    return Place(function, f"/{rest}")
 
 
 def _functions(wiring: Wiring) -> Mapping[str, Respond]:

@@ -9,7 +9,15 @@ from contextvars import ContextVar, copy_context
 import pytest
 
 from adjourn.concurrency import Scoped
-from adjourn.coroutines import each_off_loop, finished, is_on_loop, off_loop, on_loop, within
+from adjourn.coroutines import (
+    LoopEndedError,
+    each_off_loop,
+    finished,
+    is_on_loop,
+    off_loop,
+    on_loop,
+    within,
+)
 
 WHO = ContextVar("who", default="nobody")
 
@@ -35,6 +43,13 @@ async def failing(error):
     raise error
 
 
+@pytest.fixture
+def grace(monkeypatch):
+    """Give coroutines ten seconds to clean up, which is enough on any machine."""
+    monkeypatch.setattr("adjourn.coroutines._GRACE", 10)
+    return 10
+
+
 def test_a_plain_result_stays_as_it_is():
     assert finished(5) == 5
 
@@ -53,14 +68,63 @@ def test_what_a_coroutine_raises_reaches_the_thread_and_leaves_the_loop_alone(er
     assert finished(answer(1)) == 1
 
 
-def test_what_takes_too_long_is_cancelled_and_may_clean_up():
+def test_what_takes_too_long_is_cancelled_and_may_clean_up(grace):
     ended = []
 
     with pytest.raises(TooLong) as caught:
-        finished(forever(ended), 0.01, TooLong)
+        finished(forever(ended), grace, TooLong)
 
     assert ended == ["cleaned up"]
     assert "in forever" in "".join(traceback.format_exception(caught.value))
+
+
+def test_it_is_cancelled_early_enough_to_clean_up_in_its_time(grace):
+    async def slow():
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            times.append(loop.time() - began)
+
+    times, seconds = [], grace + 0.05
+    with pytest.raises(TooLong):
+        finished(slow(), seconds, TooLong)
+
+    assert times[0] < seconds
+
+
+@pytest.mark.parametrize(("raised", "seen"), [(LookupError, LookupError), (TimeoutError, TooLong)])
+def test_what_it_raises_when_it_is_cancelled_stands(raised, seen, grace):
+    async def tidied_up():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise raised from None
+
+    with pytest.raises(seen):
+        finished(tidied_up(), grace, TooLong)
+
+
+class Awaitable:
+    """Something to be awaited that is no coroutine, such as libraries return."""
+
+    def __await__(self):
+        return answer(5).__await__()
+
+
+def test_whatever_can_be_awaited_is():
+    assert finished(Awaitable()) == 5
+
+
+async def async_numbers():
+    yield 1
+
+
+@pytest.mark.parametrize("generator", [(n for n in range(3)), async_numbers()])
+def test_a_generator_has_not_run(generator):
+    with pytest.raises(TypeError, match=r"generator .* was returned, of which nothing has run"):
+        finished(generator)
 
 
 def test_what_goes_on_all_the_same_is_not_waited_for(monkeypatch):
@@ -78,7 +142,7 @@ def test_what_goes_on_all_the_same_is_not_waited_for(monkeypatch):
         may_end.set()
 
     with pytest.raises(TooLong):
-        finished(stubborn(), 0.01, TooLong)
+        finished(stubborn(), 0.02, TooLong)
     finished(end())
 
 
@@ -156,6 +220,15 @@ def test_work_off_the_loop_has_the_context_of_its_caller():
     assert not is_on_loop()
 
 
+def test_work_off_the_loop_ends_whatever_it_raises():
+    async def main():
+        async with asyncio.timeout(10):
+            await off_loop(lambda: next(iter([])))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(main())
+
+
 def test_items_come_while_more_are_made():
     taken = []
 
@@ -187,3 +260,112 @@ def test_an_iterator_that_fails_has_given_its_items_before():
     with pytest.raises(ValueError, match=r"^$"):
         asyncio.run(main())
     assert seen == [*range(100)]
+
+
+def test_whoever_is_cancelled_while_items_are_made_is_cancelled_at_once():
+    goes_on, closed = threading.Event(), threading.Event()
+
+    async def main():
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def numbers():
+            try:
+                yield from range(100)
+                loop.call_soon_threadsafe(task.cancel)
+                goes_on.wait(10)
+                yield 100
+            finally:
+                closed.set()
+
+        async for _ in each_off_loop(numbers):
+            pass
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert not closed.is_set()
+
+    goes_on.set()
+    assert closed.wait(10)
+
+
+def served(loop, make):
+    """Return what a thread of a server comes to that waits for a coroutine."""
+    with on_loop(loop):
+        try:
+            return finished(make())
+        except BaseException as error:  # noqa: BLE001 - it is what is asked for
+            return error
+
+
+def on_ending_loop(make, begun):
+    """Return what a thread comes to whose server's loop ends once the coroutine has begun."""
+    with ThreadPoolExecutor(1) as pool:
+
+        async def main():
+            future = pool.submit(served, asyncio.get_running_loop(), make)
+            await begun.wait()
+            return future
+
+        return asyncio.run(main()).result(10)
+
+
+def test_a_coroutine_that_a_server_leaves_behind_has_not_failed():
+    begun = asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await asyncio.Event().wait()
+
+    assert isinstance(on_ending_loop(slow, begun), LoopEndedError)
+
+
+def test_a_coroutine_that_ends_in_time_is_done():
+    begun = asyncio.Event()
+
+    async def quick():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return 5
+
+    assert on_ending_loop(quick, begun) == 5
+
+
+def test_a_closed_loop_runs_nothing():
+    loop = asyncio.new_event_loop()
+    loop.close()
+
+    assert isinstance(served(loop, lambda: answer(1)), LoopEndedError)
+
+
+def test_a_loop_that_is_gone_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("adjourn.coroutines._LOOK", 0.01)
+    loop, begun = asyncio.new_event_loop(), asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(served, loop, slow)
+        loop.run_until_complete(begun.wait())
+        loop.close()
+
+        assert isinstance(future.result(10), LoopEndedError)
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_coroutine_that_cancels_itself_has_failed(is_served):
+    async def rash():
+        asyncio.current_task().cancel()
+        await asyncio.Event().wait()
+
+    async def main():
+        return await asyncio.to_thread(served, asyncio.get_running_loop(), rash)
+
+    if is_served:
+        assert isinstance(asyncio.run(main()), asyncio.CancelledError)
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            finished(rash())

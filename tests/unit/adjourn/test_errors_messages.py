@@ -510,6 +510,10 @@ SETTINGS = [
         "ADJOURN_RETRY_WARNING='often' must be a whole number from 1.",
     ),
     (
+        {"ADJOURN_TELEMETRY_FLUSH": "1.5"},
+        "ADJOURN_TELEMETRY_FLUSH='1.5' must be a whole number of seconds from 0 to 30.",
+    ),
+    (
         {"ADJOURN_FUNCTION_TIMEOUT": "9m"},
         "ADJOURN_FUNCTION_TIMEOUT='9m' must be the deferred function's own timeout in seconds, a"
         " whole number from 15 to 3600.",

@@ -3,9 +3,11 @@
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import functions_framework
 import pytest
@@ -18,9 +20,11 @@ from adjourn.log import (
     event,
     execution_fields,
     keep,
+    noting_errors,
     trace_fields,
 )
 
+ROOT = Path(__file__).parents[3]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
@@ -339,3 +343,39 @@ def test_a_line_is_tied_to_the_trace_of_its_request():
 )
 def test_a_broken_trace_header_is_ignored(header):
     assert trace_fields("shop", header) == {}
+
+
+OFF = """
+import sys
+from bench import journeys
+from adjourn.log import is_observed
+
+journeys.call()
+journeys.step()
+assert not is_observed()
+print([name for name in sys.modules if name.startswith(("opentelemetry", "adjourn.telemetry"))])
+"""
+
+
+def test_a_process_without_an_sdk_imports_nothing_of_opentelemetry():
+    done = subprocess.run(
+        [sys.executable, "-c", OFF], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_errors_that_are_logged_are_noted_even_if_their_level_is_not_logged(lines):
+    noted = []
+    failure = RuntimeError("no money")
+    logging.getLogger("adjourn").setLevel(logging.CRITICAL)
+    try:
+        with noting_errors(noted.append):
+            event("task.failed", logging.WARNING, "failed", error=failure)
+            event("task.done", logging.WARNING, "done")
+        event("task.failed", logging.WARNING, "failed", error=failure)
+    finally:
+        logging.getLogger("adjourn").setLevel(logging.NOTSET)
+
+    assert noted == [failure]
+    assert lines() == []

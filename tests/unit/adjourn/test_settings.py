@@ -92,6 +92,25 @@ def test_the_revision_may_be_named_as_the_platform_does(name):
     assert read(ADJOURN_REVISION=" ", K_REVISION="").revision == ""
 
 
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 0),
+        ({"K_SERVICE": "deferred"}, 1),
+        ({"K_SERVICE": "deferred", "ADJOURN_TELEMETRY_FLUSH": "0"}, 0),
+        ({"ADJOURN_TELEMETRY_FLUSH": "30"}, 30),
+    ],
+)
+def test_spans_are_exported_at_once_where_cloud_run_may_take_the_cpu_away(changes, seconds):
+    assert Settings.from_env({**ENVIRONMENT, **changes}).telemetry_flush == seconds
+
+
+@pytest.mark.parametrize("text", ["31", "-1", "soon"])
+def test_nobody_waits_for_an_export_for_ever(text):
+    with pytest.raises(ConfigurationError, match=r"ADJOURN_TELEMETRY_FLUSH=.* from 0 to 30"):
+        Settings.from_env({**ENVIRONMENT, "ADJOURN_TELEMETRY_FLUSH": text})
+
+
 def test_blanks_around_a_value_do_not_count():
     settings = read(ADJOURN_PROJECT=" shop\n", ADJOURN_LOCATION=" europe-west1 ")
 

@@ -7,7 +7,7 @@ import pytest
 
 import adjourn
 from adjourn import current_task
-from adjourn.coroutines import finished
+from adjourn.coroutines import LoopEndedError, finished
 from adjourn.execution.delivery import Outcome
 
 
@@ -67,8 +67,9 @@ def test_what_it_raises_counts_as_in_a_plain_task(app, box, error, outcome):
     assert box.drain()[0] is outcome
 
 
-def test_it_is_cancelled_when_its_time_is_up(app, box, ran):
-    box.wiring.adapters.finished = lambda result, _, error: finished(result, 0.01, error)
+def test_it_is_cancelled_when_its_time_is_up(app, box, ran, monkeypatch):
+    monkeypatch.setattr("adjourn.coroutines._GRACE", 10)
+    box.wiring.adapters.finished = lambda result, _, error: finished(result, 10, error)
 
     @app.deferred(name="slow", max_retries=0)
     async def slow():
@@ -160,3 +161,53 @@ def test_methods_may_be_async_and_run_what_they_override(app, box, ran):
 
     assert box.drain() == [Outcome.DONE]
     assert ran == ["base tea", "branch tea"]
+
+
+def test_a_function_of_which_nothing_has_run_has_failed(app, box):
+    def wrapped(function):
+        return lambda: function()  # noqa: PLW0108 - as a decorator does that hides what it wraps
+
+    @app.deferred(name="lazy")
+    @wrapped
+    def lazy():
+        yield
+
+    lazy()
+
+    assert box.drain()[0] is Outcome.FAILED
+
+
+def test_what_it_raises_when_it_is_cancelled_counts(app, box, monkeypatch):
+    monkeypatch.setattr("adjourn.coroutines._GRACE", 10)
+    box.wiring.adapters.finished = lambda result, _, error: finished(result, 10, error)
+
+    @app.deferred(name="slow", max_retries=0)
+    async def slow():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise adjourn.Discard("in vain") from None
+
+    slow()
+
+    assert box.drain() == [Outcome.DONE]
+
+
+def test_a_call_that_the_server_left_behind_has_not_failed(app, box, ran):
+    @app.on_dead
+    def mourn(letter):
+        ran.append(letter)
+
+    @app.deferred(name="left", max_retries=0)
+    async def left(): ...
+
+    def end(coroutine, *_):
+        coroutine.close()
+        raise LoopEndedError
+
+    box.wiring.adapters.finished = end
+    left()
+
+    with pytest.raises(LoopEndedError):
+        box.drain()
+    assert (ran, box.dead_letters()) == ([], [])

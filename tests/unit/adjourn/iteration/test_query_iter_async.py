@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import adjourn
+from adjourn.coroutines import LoopEndedError
 from adjourn.testing import MemoryQuery
 
 QUERY = MemoryQuery("Thing")
@@ -98,3 +99,42 @@ def left(app, run):
     """Return the data that a run has left."""
     wiring = app.wiring()
     return wiring._custom_data.load(wiring.runs.load(run.id).custom_data)
+
+
+def test_a_hook_of_which_nothing_has_run_has_failed(app, box, things, ran):  # noqa: ARG001
+    class Lazy(adjourn.QueryIter):
+        max_entry_retries = 0
+
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002 - the signature of the hook
+            return (ran.append(each) for each in [entry])
+
+        def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
+            ran.append(type(exception))
+            return True
+
+    app.query_iter(name="lazy")(Lazy).start(QUERY)
+    box.drain()
+
+    assert ran == [TypeError] * 6
+
+
+def test_an_entity_that_the_server_left_behind_is_handled_again(app, box, things, ran):  # noqa: ARG001
+    class Left(adjourn.QueryIter):
+        max_entry_retries = 0
+
+        def handle_entry(self, entry, custom_data):  # noqa: ARG002 - the signature of the hook
+            ran.append(entry["number"])
+            if ran == [0, 1, 2]:
+                raise LoopEndedError
+
+        def handle_error(self, entry, custom_data, exception):  # noqa: ARG002
+            ran.append(exception)
+            return True
+
+    run = app.query_iter(name="left")(Left).start(QUERY)
+    with pytest.raises(LoopEndedError):
+        box.drain()
+    box.drain()
+
+    assert run.fetch().status is adjourn.Status.FINISHED
+    assert ran == [0, 1, 2, 2, 3, 4, 5]

@@ -117,6 +117,17 @@ def test_so_is_a_map(note, box, lines):  # noqa: ARG001 - it has to be there
     assert "async for result in " in line["message"]
 
 
+def test_asynchronous_items_are_collected_first(note, box):  # noqa: ARG001 - it has to be there
+    async def words():
+        yield "a"
+
+    async def main():
+        return [each async for each in note.amap(words())]
+
+    with pytest.raises(DeclarationError, match="read no asynchronous iterable"):
+        asyncio.run(main())
+
+
 def test_methods_are_enqueued_so_too(app, box, ran):
     class Shop:
         @app.deferred(name="shop.sell")

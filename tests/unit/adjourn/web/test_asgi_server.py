@@ -3,9 +3,13 @@
 import asyncio
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import adjourn.web
+from adjourn.coroutines import LoopEndedError
 from adjourn.errors import BrokenBodyError, SlowBodyError, TooLongBodyError
+from adjourn.execution.delivery import Outcome
 from adjourn.requests.gate import LONGEST_BODY
 from adjourn.web.asgi_server import _Body, _environ
 
@@ -81,6 +85,58 @@ def test_where_nothing_is_around_it_a_websocket_is_refused(app):
     asyncio.run(adjourn.web.asgi(app)({"type": "websocket", "path": "/"}, None, send))
 
     assert sent == [{"type": "websocket.close"}]
+
+
+def respond(application, path, **scope):
+    """Return the status of the response to a request without a token."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return piece()
+
+    about = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    asyncio.run(application({**about, **scope}, receive, send))
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize("name", ["\u00e4", "\u767a\u9001", "\U0001f600", "\ud800"])
+@pytest.mark.usefixtures("box")
+def test_paths_may_be_in_any_script(app, name):
+    served = adjourn.web.asgi(app)
+
+    assert respond(served, f"/_adjourn/deferred/{name}") == 401
+    assert respond(served, f"/_adjourn/deferred/execute/{name}") == 401
+    assert respond(served, f"/{name}/_adjourn/cron/{name}", root_path=f"/{name}") == 401
+    assert respond(served, f"/_adjourn/{name}") == 404
+
+
+@pytest.mark.usefixtures("box")
+def test_jobs_have_names_in_any_script(app, ran):
+    app._wiring.receive_tick = lambda delivery: ran.append(delivery.path) or Outcome.DONE
+
+    assert respond(adjourn.web.asgi(app), "/_adjourn/cron/\u767a\u9001") == 204
+    assert ran == ["/\u767a\u9001"]
+
+
+@pytest.mark.usefixtures("box")
+def test_what_a_stopping_server_leaves_behind_is_delivered_again(app):
+    def end(_delivery):
+        raise LoopEndedError
+
+    app._wiring.receive_tick = end
+
+    assert respond(adjourn.web.asgi(app), "/_adjourn/cron/nightly") == 503
+
+
+@pytest.mark.parametrize("path", ["/_adjourn/deferred/x", "/site/_adjourn/deferred/x"])
+@pytest.mark.usefixtures("box")
+def test_a_framework_may_be_told_its_root_path_by_a_proxy_or_by_itself(app, path):
+    framework = Starlette(routes=[Mount("/_adjourn", adjourn.web.asgi(app))])
+
+    assert respond(framework, path, root_path="/site") == 401
 
 
 @pytest.mark.parametrize(("version", "is_closed"), [("1.1", True), ("2", False)])

@@ -30,6 +30,8 @@ def mount(app, box):  # noqa: ARG001 - it has to be there
         ("/_adjourn", "/cron/nightly", ("cron", "/nightly")),
         ("/site/_adjourn", "/queryiter", ("queryiter", "/")),
         ("/site", "/_adjourn/deferred/list", ("deferred", "/list")),
+        ("/site/_adjourn", "/_adjourn/deferred/list", ("deferred", "/list")),
+        ("/site/_adjourn", "/other/deferred", ("other", "/deferred")),
         ("", "/_adjourn", ("", "/")),
         ("", "/_adjournment/deferred", None),
         ("", "/shop/_adjourn/deferred", None),
@@ -38,6 +40,15 @@ def mount(app, box):  # noqa: ARG001 - it has to be there
 )
 def test_paths_lead_to_the_functions(mount, script, path, place):
     assert mount.find(script, path) == place
+
+
+@pytest.mark.parametrize(
+    ("script", "path"), [("", "/cron/deferred/x"), ("/cron", "/deferred/x"), ("/cron", "/cron/x")]
+)
+def test_a_prefix_may_be_named_as_a_function(app, box, script, path):  # noqa: ARG001
+    function = "cron" if path == "/cron/x" else "deferred"
+
+    assert Mount(app, "/cron").find(script, path) == (function, "/x")
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "_adjourn", "/a/", "/a b", "/a//b", "/a?b"])

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from adjourn.flow.combining import Combiner
+from adjourn.state.combining import Combiner
 
 
 class Runs:

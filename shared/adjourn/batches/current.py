@@ -1,0 +1,94 @@
+"""The batch of the running call, to which that may add children."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from adjourn.batches.adding import ChildAdder
+from adjourn.batches.block import maker
+from adjourn.batches.ends import Ends
+from adjourn.batches.place import Place
+from adjourn.batches.records import KEPT, BatchRecord
+from adjourn.batches.registration import Registration
+from adjourn.concurrency import Scoped
+from adjourn.coroutines import off_loop
+from adjourn.errors import NoCurrentBatchError
+from adjourn.tasks.enqueue import Enqueuer
+
+_running: ContextVar[RunningChild] = ContextVar("adjourn_batch_child")
+
+
+class CurrentBatch(ChildAdder):
+    """The batch of the running call.
+
+    What is added is enqueued at once; inside a `with` block, together when that ends. The batch
+    cannot end before, since the running call is one of its children. If the call is retried, it
+    does not add the same children again.
+    """
+
+    def __enter__(self) -> Self:
+        self._is_entered = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_entered = False
+        if kind is None:
+            self.flush()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_entered = False
+        if kind is None:
+            await off_loop(self.flush)
+
+
+class RunningChild:
+    """A child that runs, and what it adds to its batch."""
+
+    def __init__(self, enqueuer: Enqueuer, ends: Ends, place: Place) -> None:
+        self._enqueuer = enqueuer
+        self._ends = ends
+        self._place = place
+
+    @cached_property
+    def batch(self) -> CurrentBatch:
+        """The batch. There is one object of it, which tells what was added with equal arguments."""
+        now = self._enqueuer.adapters.clock.now()
+        # Never written, as there is a record where a child runs.
+        template = BatchRecord(id=self._place.batch, name="", created_at=now, expires_at=now + KEPT)
+        registration = Registration(ends=self._ends, template=template, adder=self._place)
+        return CurrentBatch(self._enqueuer, registration, maker(self._enqueuer, self._ends))
+
+
+def current_batch() -> CurrentBatch:
+    """Return the batch of the running call, to add children to it.
+
+    Raises:
+        NoCurrentBatchError: No child of a batch is running.
+    """
+    try:
+        return _running.get().batch
+    except LookupError:
+        raise NoCurrentBatchError(
+            "No child of a batch is running here; call it within one."
+        ) from None
+
+
+def running_in(enqueuer: Enqueuer, ends: Ends, place: Place) -> Scoped[RunningChild]:
+    """Return a context manager in which a child runs."""
+    return Scoped(_running, RunningChild(enqueuer, ends, place))
