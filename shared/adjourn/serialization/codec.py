@@ -216,8 +216,8 @@ class Codec(KnownTypes):
         except Exception as error:
             # The text of the error may quote a user's value, and this one is logged.
             reason = error if isinstance(error, DecodeError) else f"{type(error).__name__}."
-            text = f"The content of {marker}: {reason}"
-            raise (UnknownTypeError if extension.may_grow else DecodeError)(text) from error
+            kind = UnknownTypeError if extension.may_grow else DecodeError
+            raise kind(f"The content of {marker}: {reason}") from error
 
 
 def _is_large(value: object, levels: int = 2) -> bool:

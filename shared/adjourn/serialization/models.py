@@ -1,12 +1,13 @@
-"""How models of pydantic are encoded, which is not imported for it.
+"""How values are encoded that consist of fields: of dataclasses, attrs classes, pydantic models.
 
-Their values are carried as those of dataclasses are: field by field, each as it is, under the
-registered name of the class. Where they arrive, they are validated.
+They are carried field by field, each as it is, under the registered name of the class. Neither
+attrs nor pydantic is imported: their classes are known by what these libraries give them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,69 @@ UNSET = "(unset)"
 _MOST_TOLD = 5
 
 
+Coders = tuple[Callable[[Any], object], Callable[[Any], object]]
+
+
+def coders(cls: Any) -> Coders | None:
+    """Return what encodes and what decodes the values of a class; None if it has no fields.
+
+    Raises:
+        DeclarationError: Its fields do not hold all of its state, or its library is too old.
+    """
+    if not isinstance(cls, type):
+        return None
+    given: Any = cls
+    if dataclasses.is_dataclass(cls):  # pydantic has some, too, which validate by themselves
+        fields = dataclasses.fields(cls)
+        return _of_fields(cls, {each.name: each.name if each.init else None for each in fields})
+    if hasattr(cls, "__attrs_attrs__"):
+        attributes = given.__attrs_attrs__
+        return _of_fields(
+            cls, {each.name: each.alias if each.init else None for each in attributes}
+        )
+    if hasattr(cls, "__pydantic_validator__"):
+        model = _Model.of(cls)
+        return model.encode, model.decode
+    return None
+
+
+def _of_fields(cls: Any, fields: Mapping[str, str | None]) -> Coders:
+    """Return the coders of a class whose values are made from their fields.
+
+    Args:
+        cls: The class.
+        fields: By the name of each field, that of its argument; None if it takes none.
+    """
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        signature(cls).bind(**{argument: None for argument in fields.values() if argument})
+    except TypeError as error:
+        raise DeclarationError(f"{name} is not made from its fields: {error}.") from error
+    if cls.__new__ is not object.__new__:
+        raise DeclarationError(f"{name} may be more than its fields; use app.add_extension.")
+
+    def encode(value: object) -> dict[str, object]:
+        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
+
+    def decode(state: dict[str, object]) -> object:
+        value = cls(**{name: state[key] for key, name in fields.items() if name and key in state})
+        # The encoded values are those that __post_init__ or a converter left, which may differ
+        # from the arguments.
+        for name in fields.keys() & state.keys():
+            object.__setattr__(value, name, state[name])
+        return value
+
+    return encode, decode
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class _Model:
     """A model of pydantic, whose values are encoded and decoded."""
 
     cls: Any
 
     @classmethod
-    def of(cls, model: Any) -> Model:
+    def of(cls, model: Any) -> _Model:
         """Return it.
 
         Raises:

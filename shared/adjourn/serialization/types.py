@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import binascii
-import dataclasses
 import datetime as dt
 import enum
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from adjourn.errors import DeclarationError
-from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
 T = TypeVar("T")
@@ -183,60 +181,14 @@ def registered(cls: Any, tag: str) -> Extension:
         return Extension(
             tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name], may_grow=True
         )
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
-        return _dataclass(cls, tag)
-    # Neither library need be imported: they are known by what they give their classes.
-    if isinstance(cls, type) and hasattr(cls, "__attrs_attrs__"):
-        fields: Any = cls.__attrs_attrs__
-        return _of_fields(cls, tag, {f.name: f.alias if f.init else None for f in fields})
-    if isinstance(cls, type) and hasattr(cls, "__pydantic_validator__"):
-        from adjourn.serialization.models import Model  # noqa: PLC0415 - for those who register one
+    from adjourn.serialization.models import coders  # noqa: PLC0415 - for those who register one
 
-        model = Model.of(cls)
-        return Extension(tag, type_name(cls), dict, model.encode, model.decode)
+    if found := coders(cls):
+        return Extension(tag, type_name(cls), dict, *found)
     raise DeclarationError(
         f"{cls!r:.80} is no dataclass, enum, class of attrs or model of pydantic; say how it is"
         " encoded with app.add_extension(adjourn.Extension(...))."
     )
-
-
-def _dataclass(cls: Any, tag: str) -> Extension:
-    fields = dataclasses.fields(cls)
-    return _of_fields(cls, tag, {each.name: each.name if each.init else None for each in fields})
-
-
-def _of_fields(cls: Any, tag: str, fields: Mapping[str, str | None]) -> Extension:
-    """Return how a class is encoded whose values are made from their fields.
-
-    Args:
-        cls: The class.
-        tag: Its name in the tasks.
-        fields: By the name of each field, that of its argument; None if it takes none.
-
-    Raises:
-        DeclarationError: Its values are not made from these arguments, or may be more than that.
-    """
-    try:
-        signature(cls).bind(**{argument: None for argument in fields.values() if argument})
-    except TypeError as error:
-        raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
-    if cls.__new__ is not object.__new__:
-        raise DeclarationError(
-            f"{type_name(cls)} may be more than its fields; use app.add_extension."
-        )
-
-    def encode(value: object) -> dict[str, object]:
-        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
-
-    def decode(state: dict[str, object]) -> object:
-        value = cls(**{name: state[key] for key, name in fields.items() if name and key in state})
-        # The encoded values are those that __post_init__ or a converter left, which may differ
-        # from the arguments.
-        for name in fields.keys() & state.keys():
-            object.__setattr__(value, name, state[name])
-        return value
-
-    return Extension(tag, type_name(cls), dict, encode, decode)
 
 
 STANDARD_VALUES = (
