@@ -54,7 +54,7 @@ cov: $(READY) ## Measure which lines and branches of the library the tests reach
 	@$(BIN)/coverage report --show-missing
 
 bench: $(READY) ## Measure everything that docs/benchmarks.md reports
-	@for each in imports startup loop delivery dispatch end_to_end enqueue first_call async_calls iteration tasks_server datastore memory scale console schedules codec sealing; do \
+	@for each in imports startup loop delivery dispatch end_to_end enqueue first_call async_calls function_forms iteration tasks_server datastore memory scale console schedules codec sealing; do \
 	  echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; done
 
 dist: $(READY) ## Build the distributions of both packages into dist, check them and try them out

@@ -33,6 +33,9 @@ Packaging options:
   --without-hashes     package requirements without hashes
   --queue NAME         queue of whatever names none (default: ADJOURN_QUEUE,
                        else default)
+  --service            package nothing but what the application declares: a
+                       service of yours serves the functions (Terraform's
+                       variable service)
 
 Terraform options:
   --environment NAME   which deployment it is: each has its own folder in
@@ -89,6 +92,12 @@ absolute() {
 }
 
 package() {
+  if [[ $is_served ]]; then
+    # Else Terraform would take an older package for that of the functions.
+    run rm -f "$build/manifest.json"
+    declare_from "$source"
+    return
+  fi
   local options=(--source "$source" --output "$build" ${packaging[@]+"${packaging[@]}"})
   if [[ $is_dry ]]; then
     adjourn package "$app" "${options[@]}" --dry-run
@@ -96,8 +105,12 @@ package() {
     adjourn package "$app" "${options[@]}"
   fi
   # Imported from what was packaged, so that a module that was left out is missed here.
-  run adjourn export tfvars "$app" --source "$build/deferred" --output "$declared" \
-    ${exporting[@]+"${exporting[@]}"} || refuse "$?" "$build/manifest.json"
+  declare_from "$build/deferred" || refuse "$?" "$build/manifest.json"
+}
+
+# declare_from FOLDER: write what the application that is imported from there declares.
+declare_from() {
+  run adjourn export tfvars "$app" --source "$1" --output "$declared" ${exporting[@]+"${exporting[@]}"}
 }
 
 # Each environment has its data folder, in which its backend is noted, and its package.
@@ -202,13 +215,13 @@ take() {
   esac
 }
 
-app='' source=. chdir=$here/terraform environment='' named='' is_agreed='' is_dry='' is_same=''
+app='' source=. chdir=$here/terraform environment='' named='' is_agreed='' is_dry='' is_same='' is_served=''
 packaging=() exporting=() variables=() backend=() locking=()
 python=${PYTHON:-$here/.venv/bin/python} terraform=${TERRAFORM:-terraform}
 
 command=${1-}
 shift || true
-for_package=' --source --include --allow --requirements --without-hashes --queue --environment '
+for_package=' --source --include --allow --requirements --without-hashes --queue --service --environment '
 for_terraform=' --environment -chdir -var -var-file -backend-config -lock-timeout '
 case $command in
   package) allowed=$for_package ;;
@@ -231,7 +244,8 @@ while (($#)); do
       case $1 in
         --yes) is_agreed=yes ;;
         --without-hashes) packaging+=("$1") ;;
-        --yes=* | --without-hashes=*) die "$name takes no value." ;;
+        --service) is_served=yes ;;
+        --yes=* | --without-hashes=* | --service=*) die "$name takes no value." ;;
         *=*) take "$name" "${1#*=}" ;;
         *)
           (($# > 1)) || die "$name needs a value."
@@ -249,6 +263,8 @@ while (($#)); do
   shift
 done
 
+[[ ! $is_served || ${#packaging[@]} -eq 0 ]] ||
+  die "--service packages nothing, so ${packaging[0]} has no effect; remove one of them."
 environment=${environment:-${named//[^A-Za-z0-9_-]/-}}
 environment=${environment:-default}
 [[ $environment =~ ^[A-Za-z0-9][A-Za-z0-9_-]*$ ]] ||

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from adjourn_local.checkpoints import Checkpointer
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.timing.clocks import MachineClock
@@ -15,6 +16,7 @@ from adjourn_local.timing.clocks import MachineClock
 async def main(port: int, folder: Path) -> None:
     """Serve until the process is ended."""
     store = DatastoreServer(folder / "state.db", MachineClock())
+    Checkpointer(folder / "state.db")
     await GrpcServer([store.grpc_service()]).listen("127.0.0.1", port)
     await asyncio.Event().wait()
 

@@ -37,6 +37,7 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.cloud.tasks_v2.types import cloudtasks
 
+from adjourn_local.checkpoints import Checkpointer
 from adjourn_local.http import rpc
 from adjourn_local.http.grpc_server import GrpcServer
 from adjourn_local.http.sender import Sender
@@ -97,12 +98,14 @@ async def serve(port: int, *, limits: bool) -> None:
         server = TasksServer(
             Path(folder) / "state.db", clock, signer(), sender, TasksOptions(limits=limits)
         )
+        checkpointer = Checkpointer(Path(folder) / "state.db")
         server.ensure_queue(QUEUE)
         async with listening(port, *server.grpc_services()):
             await server.start()
             await told_to_end()
         await server.stop()
         await sender.close()
+        checkpointer.close()
 
 
 async def serve_nothing(port: int) -> None:

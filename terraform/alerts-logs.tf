@@ -41,6 +41,9 @@ locals {
     }
   }
 
+  # A service of the user's own may be open to everybody if adjourn checks the callers itself.
+  log_alert_names = setsubtract(keys(local.log_alerts), try(var.service.platform, "") == "verify" ? ["public_access"] : [])
+
   # A role for everybody; and no check of roles at all, in both versions of the API.
   # Source: https://cloud.google.com/run/docs/authenticating/public
   ways_to_be_public = [
@@ -54,7 +57,7 @@ locals {
 
 # On the lines themselves: a metric would be minutes old, and on the first apply not yet there.
 resource "google_monitoring_alert_policy" "log" {
-  for_each = var.monitoring.is_enabled ? local.log_alerts : {}
+  for_each = { for name, alert in local.log_alerts : name => alert if var.monitoring.is_enabled && contains(local.log_alert_names, name) }
 
   project               = var.project
   display_name          = "${var.prefix}: ${each.value.title}"

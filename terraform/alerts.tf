@@ -16,6 +16,17 @@ locals {
   by_queue        = ["resource.label.queue_id", "resource.label.location"]
   by_function     = ["resource.label.service_name"]
 
+  refusals = (
+    local.has_functions ?
+    "metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code = one_of(\"401\", \"403\")" :
+    "metric.type = \"${local.metric_types.refused_callers}\""
+  )
+  instance_limits = merge(
+    { for name, each in local.functions : name => { instances = each.max_instances, service = each.service } },
+    try(var.service.max_instances, null) == null ? {} :
+    { "your service" = { instances = var.service.max_instances, service = local.service_name } },
+  )
+
   # What Cloud Monitoring measures of queues and functions, over five minutes each. A function's conditions
   # may differ.
   metric_alerts = {
@@ -62,7 +73,7 @@ locals {
     refused_calls = {
       severity = "ERROR"
       title    = "calls are refused"
-      filter   = "${local.our_functions} AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code = one_of(\"401\", \"403\")"
+      filter   = "${local.our_functions} AND ${local.refusals}"
       aligner  = "ALIGN_DELTA"
       reducer  = "REDUCE_SUM"
       by       = local.by_function
@@ -87,9 +98,9 @@ locals {
       reducer  = "REDUCE_SUM"
       by       = local.by_function
       above = {
-        for name, function in local.functions : "all instances of ${name} are busy" => {
-          threshold = function.max_instances - 0.5
-          filter    = " AND resource.labels.service_name = \"${function.service}\""
+        for name, limit in local.instance_limits : "all instances of ${name} are busy" => {
+          threshold = limit.instances - 0.5
+          filter    = " AND resource.labels.service_name = \"${limit.service}\""
         }
       }
       duration = "600s"
@@ -98,7 +109,7 @@ locals {
 }
 
 resource "google_monitoring_alert_policy" "metric" {
-  for_each = var.monitoring.is_enabled ? local.metric_alerts : {}
+  for_each = { for name, alert in local.metric_alerts : name => alert if var.monitoring.is_enabled && length(alert.above) > 0 }
 
   project               = var.project
   display_name          = "${var.prefix}: ${each.value.title}"

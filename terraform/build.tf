@@ -1,5 +1,7 @@
 # The images of the functions, and nobody else's: who builds them may write here alone.
 resource "google_artifact_registry_repository" "images" {
+  count = local.has_functions ? 1 : 0
+
   project       = var.project
   location      = var.region
   repository_id = "${var.prefix}-images"
@@ -30,14 +32,18 @@ resource "google_artifact_registry_repository" "images" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "build" {
+  count = local.has_functions ? 1 : 0
+
   project    = var.project
-  location   = google_artifact_registry_repository.images.location
-  repository = google_artifact_registry_repository.images.repository_id
+  location   = google_artifact_registry_repository.images[0].location
+  repository = google_artifact_registry_repository.images[0].repository_id
   role       = "roles/artifactregistry.writer"
   member     = google_service_account.main["build"].member
 }
 
 resource "google_project_iam_member" "build" {
+  count = local.has_functions ? 1 : 0
+
   project = var.project
   role    = "roles/logging.logWriter"
   member  = google_service_account.main["build"].member
@@ -45,6 +51,8 @@ resource "google_project_iam_member" "build" {
 
 # Cloud Functions copies what it builds into a bucket of its own, made with the first function.
 resource "google_project_iam_member" "build_source" {
+  count = local.has_functions ? 1 : 0
+
   project = var.project
   role    = "roles/storage.objectViewer"
   member  = google_service_account.main["build"].member
@@ -56,7 +64,9 @@ resource "google_project_iam_member" "build_source" {
 }
 
 resource "google_storage_bucket_iam_member" "build" {
-  bucket = google_storage_bucket.source.name
+  count = local.has_functions ? 1 : 0
+
+  bucket = google_storage_bucket.source[0].name
   role   = "roles/storage.objectViewer"
   member = google_service_account.main["build"].member
 }
@@ -64,6 +74,8 @@ resource "google_storage_bucket_iam_member" "build" {
 # A build fails that starts before its permissions have arrived everywhere, and so does an instance.
 # Source: the example with a build account of google_cloudfunctions2_function waits for 60 s.
 resource "time_sleep" "grants" {
+  count = local.has_functions ? 1 : 0
+
   create_duration = "60s"
   triggers = {
     accounts = join(" ", [for each in google_service_account.main : each.email])

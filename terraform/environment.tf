@@ -2,14 +2,21 @@ locals {
   # Known before the services are there, which lets them know their own and each other's.
   # Source: https://cloud.google.com/run/docs/triggering/https-request#deterministic
   urls = {
-    for name in keys(var.functions) :
-    name => "https://${var.prefix}-${name}-${data.google_project.this.number}.${var.region}.run.app"
+    for name in keys(var.functions) : name => (
+      local.has_functions ?
+      "https://${var.prefix}-${name}-${data.google_project.this.number}.${var.region}.run.app" :
+      "${var.service.url}${var.service.prefix}/${name}"
+    )
   }
+  # Cloud Run's IAM wants tokens for the origin of a service, whatever the path.
+  cron_audience = local.has_functions ? local.urls.cron : var.service.url
 
   # The deferred function keeps what fails in a queue's last attempt.
   max_attempts = join(",", [
     for each in values(local.queues) : "${each.name}=${each.max_attempts}" if each.region == local.queue_regions[0]
   ])
+
+  callers = join(",", [for name in ["jobs", "tasks"] : google_service_account.main[name].email])
 
   # What every process needs that enqueues: the functions and the application.
   settings = merge(
@@ -17,15 +24,15 @@ locals {
       ADJOURN_PROJECT           = var.project
       ADJOURN_LOCATION          = local.queue_regions[0]
       ADJOURN_JOB_LOCATION      = local.job_region
-      ADJOURN_DEFERRED_URL      = local.urls.deferred
-      ADJOURN_QUERYITER_URL     = local.urls.queryiter
-      ADJOURN_CRON_URL          = local.urls.cron
       ADJOURN_SERVICE_ACCOUNT   = google_service_account.main["tasks"].email
       ADJOURN_QUEUE             = var.default_queue
       ADJOURN_RETRY_WARNING     = tostring(var.retry_warning)
-      ADJOURN_FUNCTION_TIMEOUT  = tostring(var.functions.deferred.timeout_seconds)
+      ADJOURN_FUNCTION_TIMEOUT  = tostring(local.has_functions ? var.functions.deferred.timeout_seconds : var.service.timeout_seconds)
       ADJOURN_DATASTORE_TIMEOUT = tostring(var.database.timeout_seconds)
     },
+    local.has_functions ?
+    { for name, url in local.urls : "ADJOURN_${upper(name)}_URL" => url } :
+    { ADJOURN_SERVICE_URL = "${var.service.url}${var.service.prefix}" },
     local.fallback == "" ? {} : { ADJOURN_FALLBACK_LOCATION = local.fallback },
     var.database.name == "(default)" ? {} : { ADJOURN_DATABASE = var.database.name },
     var.envelope == null ? {} : {
@@ -38,9 +45,16 @@ locals {
     ADJOURN_ENVELOPE_KEY = { project = var.envelope.project, secret = var.envelope.secret, version = var.envelope.version }
   })
 
+  # What whatever serves the functions needs.
+  settings_of_all = merge(
+    length(var.audiences) > 0 ? { ADJOURN_AUDIENCES = join(",", var.audiences) } : {},
+    var.database.has_ttl_policies ? {} : { ADJOURN_CLEANUP = "true" },
+  )
+  settings_for_people = length(var.people_audiences) > 0 ? { ADJOURN_PEOPLE_AUDIENCES = join(",", var.people_audiences) } : {}
+
   # What the functions alone need, by function.
   function_settings = {
-    for name in keys(var.functions) : name => merge(
+    for name in keys(local.functions) : name => merge(
       {
         ADJOURN_APP          = try(local.manifest.app, "")
         ADJOURN_CALLERS      = google_service_account.main[name == "cron" ? "jobs" : "tasks"].email
@@ -52,15 +66,14 @@ locals {
         # Nobody's address: gunicorn takes SCRIPT_NAME and the like from no peer, not even from loopback.
         FORWARDED_ALLOW_IPS = "255.255.255.255"
       },
-      length(var.audiences) > 0 ? { ADJOURN_AUDIENCES = join(",", var.audiences) } : {},
-      var.database.has_ttl_policies ? {} : { ADJOURN_CLEANUP = "true" },
+      local.settings_of_all,
       name == "deferred" ? { ADJOURN_MAX_ATTEMPTS = local.max_attempts } : {},
-      name == "deferred" && length(var.people_audiences) > 0 ? { ADJOURN_PEOPLE_AUDIENCES = join(",", var.people_audiences) } : {},
+      name == "deferred" ? local.settings_for_people : {},
     )
   }
 
   environment = {
-    for name, size in var.functions :
+    for name, size in local.functions :
     name => merge(var.environment, size.environment, local.settings, local.function_settings[name])
   }
 

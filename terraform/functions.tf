@@ -4,7 +4,7 @@ locals {
       service     = "${var.prefix}-${name}"
       zip         = try(local.manifest.functions[name].zip, "")
       entry_point = try(local.manifest.functions[name].entry_point, name)
-    })
+    }) if local.has_functions
   }
 
   # Only people come from outside, and they come to the deferred function, through a load balancer.
@@ -24,13 +24,13 @@ resource "google_cloudfunctions2_function" "main" {
   build_config {
     runtime           = var.runtime
     entry_point       = each.value.entry_point
-    docker_repository = google_artifact_registry_repository.images.id
+    docker_repository = google_artifact_registry_repository.images[0].id
     service_account   = google_service_account.main["build"].name
     worker_pool       = var.worker_pool
 
     source {
       storage_source {
-        bucket = google_storage_bucket.source.name
+        bucket = google_storage_bucket.source[0].name
         object = google_storage_bucket_object.source[each.key].name
       }
     }

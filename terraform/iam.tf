@@ -1,34 +1,31 @@
 locals {
-  accounts = {
-    deferred  = "Runs the deferred function"
-    cron      = "Runs the cron function"
-    queryiter = "Runs the queryiter function"
-    tasks     = "Cloud Tasks calls the functions in its name"
-    jobs      = "Cloud Scheduler calls the cron function in its name"
-    build     = "Builds the functions"
-  }
+  accounts = merge(
+    {
+      tasks = "Cloud Tasks calls the functions in its name"
+      jobs  = "Cloud Scheduler calls the cron function in its name"
+    },
+    local.has_functions ? {
+      deferred  = "Runs the deferred function"
+      cron      = "Runs the cron function"
+      queryiter = "Runs the queryiter function"
+      build     = "Builds the functions"
+    } : {},
+  )
 
-  runtimes = toset(["deferred", "cron", "queryiter"])
+  # What runs tasks, by name. With a service of the user's own that is its account.
+  runtimes = local.has_functions ? {
+    for name in ["deferred", "cron", "queryiter"] : name => google_service_account.main[name].member
+  } : { "own service" = "serviceAccount:${var.service.account}" }
 
   # Operators replay dead letters, run periodic functions and steer iterations: they enqueue, too.
   operators = { for member in var.operators : "operator ${member}" => member }
-  enqueuers = merge(
-    { for name in local.runtimes : name => google_service_account.main[name].member },
-    var.enqueuers,
-    local.operators,
-  )
+  enqueuers = merge(local.runtimes, var.enqueuers, local.operators)
 
   # Whoever asks how a task stands: overlap="skip" in the cron function, what finds lost iterations
   # in the deferred one, `adjourn cron list` of operators.
-  viewers = merge(
-    { for name in ["cron", "deferred"] : name => google_service_account.main[name].member },
-    local.operators,
-  )
+  viewers = merge({ for name, member in local.runtimes : name => member if name != "queryiter" }, local.operators)
 
-  datastore_users = merge(
-    { for name in local.runtimes : name => google_service_account.main[name].member },
-    local.operators,
-  )
+  datastore_users = merge(local.runtimes, local.operators)
 }
 
 resource "google_service_account" "main" {
@@ -43,7 +40,7 @@ resource "google_service_account" "main" {
 
 # Who may invoke: Cloud Tasks the functions that run tasks, Cloud Scheduler the cron function.
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
-  for_each = local.runtimes
+  for_each = local.functions
 
   project  = var.project
   location = var.region
@@ -117,14 +114,14 @@ resource "google_project_iam_member" "job_viewer" {
 
 resource "google_secret_manager_secret_iam_member" "secret" {
   for_each = {
-    for pair in setproduct(keys(local.secrets), local.runtimes) :
-    "${pair[0]} ${pair[1]}" => { secret = local.secrets[pair[0]], function = pair[1] }
+    for pair in setproduct(keys(local.secrets), keys(local.runtimes)) :
+    "${pair[0]} ${pair[1]}" => { secret = local.secrets[pair[0]], runtime = pair[1] }
   }
 
   project   = coalesce(each.value.secret.project, var.project)
   secret_id = each.value.secret.secret
   role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.main[each.value.function].member
+  member    = local.runtimes[each.value.runtime]
 
   depends_on = [time_sleep.apis]
 }

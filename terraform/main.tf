@@ -10,9 +10,6 @@ locals {
 
   apis = toset(concat(
     [
-      "artifactregistry.googleapis.com",
-      "cloudbuild.googleapis.com",
-      "cloudfunctions.googleapis.com",
       "cloudscheduler.googleapis.com",
       "cloudtasks.googleapis.com",
       "datastore.googleapis.com",
@@ -21,8 +18,13 @@ locals {
       "logging.googleapis.com",
       "monitoring.googleapis.com",
       "run.googleapis.com",
-      "storage.googleapis.com",
     ],
+    local.has_functions ? [
+      "artifactregistry.googleapis.com",
+      "cloudbuild.googleapis.com",
+      "cloudfunctions.googleapis.com",
+      "storage.googleapis.com",
+    ] : [],
     length(local.secrets) > 0 ? ["secretmanager.googleapis.com"] : [],
     var.people != null || var.network != null ? ["compute.googleapis.com"] : [],
   ))
@@ -71,6 +73,14 @@ resource "terraform_data" "deployment" {
     precondition {
       condition     = length(local.doubled_variables) == 0
       error_message = "${join(", ", local.doubled_variables)}: a variable must be in environment or in secrets, not in both."
+    }
+    precondition {
+      condition     = length(local.superfluous_variables) == 0
+      error_message = "${join(", ", local.superfluous_variables)}: these are for the functions, which service leaves out. Remove them, and give your service itself what it needs; or remove service."
+    }
+    precondition {
+      condition     = length(local.services) > 0 || !var.monitoring.is_enabled
+      error_message = "${try(var.service.url, "")} does not name a Cloud Run service of this project: set service.name, so that tasks and jobs may invoke it and the alerts watch it. If it does not run on Cloud Run, set monitoring = { is_enabled = false }."
     }
     postcondition {
       condition     = self.output == var.project

@@ -1,7 +1,7 @@
 locals {
-  services = [for each in local.functions : each.service]
+  services = local.has_functions ? [for each in local.functions : each.service] : compact([local.service_name])
   # A log line of one of the functions, in the language of Cloud Logging.
-  our_logs = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = (${join(" OR ", [for each in local.services : "\"${each}\""])})"
+  our_logs = length(local.services) == 0 ? "jsonPayload.logger = \"adjourn\"" : "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = (${join(" OR ", [for each in local.services : "\"${each}\""])})"
   # The same and a queue of ours, in the language of Cloud Monitoring, which is another one.
   # Source: https://cloud.google.com/monitoring/api/v3/filters
   our_functions = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = one_of(${join(", ", [for each in local.services : "\"${each}\""])})"
@@ -12,14 +12,17 @@ locals {
   our_attempts = "resource.type = \"cloud_scheduler_job\" AND resource.labels.location = \"${local.job_region}\" AND resource.labels.job_id = (${join(" OR ", [for name in keys(local.crons) : "\"${var.prefix}-${name}\""])}) AND jsonPayload.\"@type\" = \"type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished\""
 
   # Metrics on adjourn's own log events, which are never sampled.
-  event_metrics = {
+  event_metrics = merge({
     dead_letters       = { events = ["task.dead"], labels = { queue = "queue", task = "task" } }
     failures           = { events = ["task.failed"], labels = { queue = "queue", task = "task" } }
     retry_warnings     = { events = ["task.retry_warning"], labels = { queue = "queue", task = "task" } }
     iteration_failures = { events = ["iteration.error", "iteration.stopped", "iteration.failed"], labels = {} }
     cron_ticks         = { events = ["cron.tick"], labels = { cron_name = "cron_name" } }
     trouble            = { events = ["service.unavailable", "queue.unavailable", "adjourn.fault"], labels = { event = "event" } }
-  }
+    # Who else calls a service of the user's own may well be answered 401 or 403.
+    }, local.has_functions ? {} : {
+    refused_callers = { events = ["caller.refused"], labels = {} }
+  })
   attempt_metrics = length(local.crons) == 0 ? {} : {
     cron_failures  = { description = "Calls of Cloud Scheduler that were not answered with success.", filter = "${local.our_attempts} AND severity >= ERROR" }
     cron_successes = { description = "Calls of Cloud Scheduler that were answered with success.", filter = "${local.our_attempts} AND severity < ERROR" }

@@ -26,18 +26,22 @@ output "links" {
       for name, function in google_cloudfunctions2_function.main :
       name => "${local.console}/run/detail/${function.location}/${function.name}/logs?project=${var.project}"
     }
+    service = local.has_functions || local.service_name == null ? null : "${local.console}/run/detail/${local.service_region}/${local.service_name}/logs?project=${var.project}"
   })
 }
 
 output "environment" {
   description = "Variables that the application needs to enqueue, and the command line for dead letters, crons and iterations."
-  value = merge(local.settings, {
-    ADJOURN_CALLERS = join(",", [for name in ["jobs", "tasks"] : google_service_account.main[name].email])
-  })
+  value       = merge(local.settings, { ADJOURN_CALLERS = local.callers })
+}
+
+output "service_environment" {
+  description = "With `service`: the variables that your service needs, NAME=value in each line, for `terraform output -raw`. Null without."
+  value       = local.has_functions ? null : join("", [for name, value in merge(local.settings, local.service_settings) : "${name}=${value}\n"])
 }
 
 output "urls" {
-  description = "Addresses of the functions, by name."
+  description = "Addresses of the functions, by name; below that of your service with `service`."
   value       = local.urls
 }
 
@@ -66,7 +70,7 @@ output "ttl_commands" {
 }
 
 output "service_accounts" {
-  description = "E-mail addresses of the accounts, by what they do; grant those of deferred, cron and queryiter what your code needs."
+  description = "E-mail addresses of the accounts, by what they do; grant those of deferred, cron and queryiter what your code needs. With `service`, its own account runs your code."
   value       = { for name, account in google_service_account.main : name => account.email }
 }
 

@@ -1,12 +1,12 @@
 # People reach the deferred function, and nothing else, through a load balancer of Google's under their own domain.
 # Source: https://cloud.google.com/load-balancing/docs/https/setting-up-https-serverless
 locals {
-  doors = var.people == null ? {} : { main = var.people }
+  doors = var.people == null || !local.has_functions ? {} : { main = var.people }
 }
 
 # Cloud Run lets in whom this names; whether a task is for them, the task's own can_call decides.
 resource "google_cloud_run_v2_service_iam_member" "people" {
-  for_each = toset(try(var.people.members, []))
+  for_each = toset(local.has_functions ? try(var.people.members, []) : [])
 
   project  = var.project
   location = var.region

@@ -91,21 +91,24 @@ resource "google_cloud_tasks_queue" "main" {
   depends_on = [time_sleep.apis]
 }
 
-# A region's queues dispatch to the same functions: calls to deferred, steps of iterations to queryiter.
+# A region's queues dispatch to the same functions: calls to deferred, steps of iterations to queryiter. Of
+# a service of the user's own we know it if it is told.
 # More at once than a function can take is answered 429, which slows all of its queues down.
 locals {
-  capacities = {
-    for name in ["deferred", "queryiter"] : name => var.functions[name].max_instances * var.functions[name].concurrency
-  }
+  limits = merge(
+    { for name, each in local.functions : name => { instances = each.max_instances, concurrency = each.concurrency } if name != "cron" },
+    try(var.service.max_instances, null) == null ? {} :
+    { "your service" = { instances = var.service.max_instances, concurrency = var.service.concurrency } },
+  )
   dispatches = {
     for region in local.queue_regions :
     region => sum([for each in local.queues : each.is_paused ? 0 : each.max_concurrent_dispatches if each.region == region])
   }
   overloads = flatten([
     for region, dispatches in local.dispatches : [
-      for name, capacity in local.capacities :
-      "${dispatches} from ${region} (${join(", ", [for each in local.queues : "${each.name} ${each.max_concurrent_dispatches}" if each.region == region && !each.is_paused])}) to ${name}, which takes ${capacity} (${var.functions[name].max_instances} instances of ${var.functions[name].concurrency})"
-      if dispatches > capacity
+      for name, limit in local.limits :
+      "${dispatches} from ${region} (${join(", ", [for each in local.queues : "${each.name} ${each.max_concurrent_dispatches}" if each.region == region && !each.is_paused])}) to ${name}, which takes ${limit.instances * limit.concurrency} (${limit.instances} instances of ${limit.concurrency})"
+      if dispatches > limit.instances * limit.concurrency
     ]
   ])
 }
@@ -113,7 +116,7 @@ locals {
 check "capacity" {
   assert {
     condition     = length(local.overloads) == 0
-    error_message = "The queues dispatch more at once than the functions take: ${join("; ", local.overloads)}. What is more is answered 429 and slows the queues down: raise max_instances or lower max_concurrent_dispatches."
+    error_message = "The queues dispatch more at once than can be taken: ${join("; ", local.overloads)}. What is more is answered 429 and slows the queues down: raise max_instances or lower max_concurrent_dispatches."
   }
 }
 

@@ -37,7 +37,7 @@ resource "google_cloud_scheduler_job" "cron" {
 
     oidc_token {
       service_account_email = google_service_account.main["jobs"].email
-      audience              = local.urls.cron
+      audience              = local.cron_audience
     }
   }
 
@@ -72,5 +72,5 @@ resource "google_cloud_scheduler_job" "cron" {
     }
   }
 
-  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker, google_cloud_run_v2_service_iam_member.service_invoker]
 }

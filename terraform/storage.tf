@@ -1,4 +1,6 @@
 resource "google_storage_bucket" "source" {
+  count = local.has_functions ? 1 : 0
+
   project                     = var.project
   name                        = "${var.project}-${var.prefix}-source"
   location                    = var.region
@@ -32,7 +34,7 @@ resource "google_storage_bucket" "source" {
 resource "google_storage_bucket_object" "source" {
   for_each = local.functions
 
-  bucket       = google_storage_bucket.source.name
+  bucket       = google_storage_bucket.source[0].name
   name         = each.value.zip # it carries a hash of what is in it
   source       = "${local.package}/${each.value.zip}"
   content_type = "application/zip"

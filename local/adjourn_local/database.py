@@ -12,6 +12,8 @@ from adjourn_local.private import make_private
 
 _log = logging.getLogger(__name__)
 _COMPANIONS = ("", "-wal", "-shm")
+# Pages of 4 KiB, after which a commit writes the log back by itself: where no `Checkpointer` does.
+_LONGEST_LOG = 1 << 16
 # https://sqlite.org/rescode.html: a locked file or a full disk is not damage.
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNAVAILABLE = {
@@ -115,6 +117,7 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
         connection.executescript("BEGIN IMMEDIATE; COMMIT")
     except (OSError, sqlite3.OperationalError) as error:
         raise unusable(path, error) from None

@@ -82,6 +82,37 @@ run "monitoring_can_be_left_out" {
   }
 }
 
+run "a_service_leaves_the_functions_out" {
+  command = plan
+
+  variables {
+    package = "./tests/nothing"
+    service = { url = "https://shop-123456789012.europe-west1.run.app", account = "web@shop.example" }
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.main) + length(google_storage_bucket.source) == 0
+    error_message = "No function should be made."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.cron["nightly"].http_target[0].uri == "https://shop-123456789012.europe-west1.run.app/_adjourn/cron/nightly"
+    error_message = "The job should call the service."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.service_invoker["jobs"].name == "shop"
+    error_message = "The jobs should be allowed to invoke the service."
+  }
+}
+
+run "settings_of_functions_beside_a_service_are_refused" {
+  command = plan
+
+  variables {
+    functions = { cron = { max_instances = 4 } }
+    service   = { url = "https://shop-123456789012.europe-west1.run.app", account = "web@shop.example" }
+  }
+  expect_failures = [terraform_data.deployment]
+}
+
 run "a_missing_package_is_told" {
   command = plan
 

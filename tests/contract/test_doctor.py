@@ -47,6 +47,8 @@ MEMBERS = {name: f"serviceAccount:{ACCOUNT.format(name)}" for name in (*FUNCTION
 DATABASE = f"/v1/projects/{PROJECT}/databases/(default)"
 NIGHTLY = f"{PARENT}/jobs/nightly"
 ENTITIES = "roles/datastore.user"
+SERVICE = f"/v2/{PARENT}/services/adjourn-{{}}"
+ADD = "add-iam-policy-binding"
 
 
 class Google:
@@ -234,6 +236,116 @@ def test_an_own_service_is_not_taken_for_missing_functions(
     }
 
 
+OWN = f"https://web-123.{REGION}.run.app"
+OWN_SERVICE = f"/v2/{PARENT}/services/web"
+VARIABLE = "ADJOURN_SERVICE_URL"
+
+
+@pytest.fixture
+def own(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return a deployment whose functions a public web application serves."""
+    for name in FUNCTIONS:
+        monkeypatch.delenv(f"ADJOURN_{name.upper()}_URL")
+        del world.environ[f"ADJOURN_{name.upper()}_URL"]
+        del world.google.documents[SERVICE.format(name)]
+    world.environ[VARIABLE] = f"{OWN}/_adjourn"
+    monkeypatch.setenv(VARIABLE, f"{OWN}/_adjourn")
+    world.jobs.delete_job(name=NIGHTLY)
+    world.create_job("nightly", f"{OWN}/_adjourn/cron", audience=OWN)
+    variables = {
+        VARIABLE: f"{OWN}/_adjourn",
+        "ADJOURN_CALLERS": world.environ["ADJOURN_CALLERS"],
+        "ADJOURN_PLATFORM": "verify",
+    }
+    env = [{"name": each, "value": value} for each, value in variables.items()]
+    template = {"serviceAccount": ACCOUNT.format("deferred"), "containers": [{"env": env}]}
+    world.google.documents[OWN_SERVICE] = {"uri": OWN, "urls": [OWN], "template": template}
+    world.google.grant(f"{OWN_SERVICE}:getIamPolicy", "roles/run.invoker", "allUsers")
+    return world
+
+
+def _own_variable(name: str, value: str) -> Callable[[World], Any]:
+    def plant(world: World) -> None:
+        template = world.google.documents[OWN_SERVICE]["template"]
+        for each in template["containers"][0]["env"]:
+            if each["name"] == name:
+                each["value"] = value
+
+    return plant
+
+
+def _open_to(*names: str) -> Callable[[World], Any]:
+    members = [MEMBERS[name] for name in names]
+    return lambda world: world.google.grant(
+        f"{OWN_SERVICE}:getIamPolicy", "roles/run.invoker", *members
+    )
+
+
+def test_an_own_service_of_cloud_run_is_looked_at(own: World) -> None:
+    found = own.findings()
+
+    assert {each.state for each in found} == {State.OK}, [line(each) for each in found]
+
+
+# What is planted in an own service, what is then said, and the command that mends it.
+OWN_FAULTS: dict[str, tuple[Callable[[World], Any], str, str]] = {
+    "that is not there": (
+        lambda world: world.google.documents.pop(OWN_SERVICE),
+        f"functions: There is no service of Cloud Run at {OWN}.",
+        "gcloud run deploy, or correct ADJOURN_SERVICE_URL",
+    ),
+    "at another address": (
+        lambda world: world.google.documents[OWN_SERVICE].update(uri="", urls=[]),
+        f"functions: The service web does not answer at {OWN}.",
+        "terraform output environment",
+    ),
+    "under another prefix": (
+        _own_variable(VARIABLE, f"{OWN}/tasks"),
+        f"functions: Tasks go to {OWN}/_adjourn; ADJOURN_SERVICE_URL of the service web is {OWN}/t",
+        f"gcloud run services update web .*--update-env-vars={VARIABLE}={OWN}/_adjourn",
+    ),
+    "that does not know the jobs' account": (
+        _own_variable("ADJOURN_CALLERS", ACCOUNT.format("tasks")),
+        f"functions: The service web refuses {ACCOUNT.format('jobs')}, which ADJOURN_CALLERS lacks",
+        r"gcloud run services update web .*--update-env-vars=\^;\^ADJOURN_CALLERS=adjourn-jobs@.*,",
+    ),
+    "open to everybody that leaves the check to Cloud Run": (
+        _own_variable("ADJOURN_PLATFORM", "cloud-run-iam"),
+        "functions: Anybody may call the service web: allUsers has roles/run.invoker.",
+        "gcloud run services remove-iam-policy-binding web .*--member=allUsers",
+    ),
+    "closed to everybody that checks signatures itself": (
+        _open_to("tasks", "jobs"),
+        "functions: Cloud Run removes the signatures of tokens for the service web",
+        "gcloud run services update web .*--update-env-vars=ADJOURN_PLATFORM=cloud-run-iam",
+    ),
+    "that jobs may not invoke": (
+        lambda world: (
+            _own_variable("ADJOURN_PLATFORM", "cloud-run-iam")(world),
+            _open_to("tasks")(world),
+        ),
+        f"functions: {ACCOUNT.format('jobs')} may not call the service web.",
+        f"gcloud run services {ADD} web .*--role=roles/run.invoker",
+    ),
+    "whose account may not ask for tasks": (
+        lambda world: world.allow("mail", {"enqueuer": FUNCTIONS, "viewer": ("cron",)}),
+        f"permissions: The service web's account {ACCOUNT.format('deferred')} lacks",
+        f"gcloud tasks queues {ADD} mail .*--role=roles/cloudtasks.viewer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN_FAULTS)
+def test_a_fault_of_an_own_service_is_named_with_what_mends_it(own: World, name: str) -> None:
+    plant, said, fix = OWN_FAULTS[name]
+
+    plant(own)
+
+    faults = own.faults()
+    assert [each for each in faults if re.search(f"fault +.*{said}.* Fix: .*{fix}", each)], faults
+    assert all("\n" not in each for each in faults)
+
+
 def _gone(path: str) -> Callable[[World], Any]:
     return lambda world: world.google.documents.pop(path)
 
@@ -241,9 +353,6 @@ def _gone(path: str) -> Callable[[World], Any]:
 def _policy(path: str) -> Callable[[World], Any]:
     return lambda world: world.google.documents.__setitem__(f"{path}:getIamPolicy", {})
 
-
-SERVICE = f"/v2/{PARENT}/services/adjourn-{{}}"
-ADD = "add-iam-policy-binding"
 
 # What is planted, what is then said, and the command that mends it.
 FAULTS: dict[str, tuple[Callable[[World], Any], str, str]] = {

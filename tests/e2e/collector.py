@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's protocol over HTTP, and the service that issues tokens for it."""
+"""A collector of OpenTelemetry's protocol over HTTP, which verifies who sends."""
 
 import gzip
 import json
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import jwt
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-TOKEN = "a-token-of-the-shop"
+ACCOUNT = "shop@shop.iam.gserviceaccount.com"
 PATIENCE = 60
 
 
@@ -38,7 +39,41 @@ class Collector:
         self._spans: list[Received] = []
         self._metrics: list[Received] = []
         self._grown = threading.Condition()
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.refused = 0
+
+    def write_account(self, path: Path) -> None:
+        """Write the key file of the account that may send.
+
+        Its tokens are signed by itself, as those of another universe than Google's own are; for the
+        latter, Google's services would be asked.
+        """
+        key = self._key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        account = {
+            "type": "service_account",
+            "universe_domain": "shop.example",
+            "project_id": "shop",
+            "private_key_id": "1",
+            "private_key": key.decode(),
+            "client_email": ACCOUNT,
+            "token_uri": "http://127.0.0.1:1/token",
+        }
+        path.write_text(json.dumps(account))
+
+    def knows(self, authorization: str) -> bool:
+        """Whether a header has a valid token of the account."""
+        public = self._key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        try:
+            claims = jwt.decode(authorization.removeprefix("Bearer "), certs=public)
+        except ValueError:
+            return False
+        return bool(claims["iss"] == ACCOUNT)
 
     def spans(self, name: str, count: int = 1) -> list[Received]:
         """Return the spans of a name, the earliest first, once there are so many of them."""
@@ -90,23 +125,18 @@ def collecting() -> Iterator[tuple[Collector, str]]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/token":
-                token = {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
-                self._answer(200, json.dumps(token).encode())
-            elif self.headers["Authorization"] != f"Bearer {TOKEN}":
+            if not collector.knows(self.headers["Authorization"] or ""):
                 collector.refused += 1
-                self._answer(401, b"")
+                self._answer(401)
             else:
                 is_zipped = self.headers["Content-Encoding"] == "gzip"
                 collector.take(self.path, gzip.decompress(body) if is_zipped else body)
-                self._answer(200, b"")
+                self._answer(200)
 
-        def _answer(self, status: int, content: bytes) -> None:
+        def _answer(self, status: int) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", "0")
             self.end_headers()
-            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""
@@ -120,25 +150,6 @@ def collecting() -> Iterator[tuple[Collector, str]]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def write_account(path: Path, url: str) -> None:
-    """Write the key file of a service account for whose signature a collector issues tokens."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    text = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-    account = {
-        "type": "service_account",
-        "project_id": "shop",
-        "private_key_id": "1",
-        "private_key": text,
-        "client_email": "shop@shop.iam.gserviceaccount.com",
-        "token_uri": f"{url}/token",
-    }
-    path.write_text(json.dumps(account))
 
 
 def _read(attributes: Any) -> dict[str, Any]:

@@ -77,6 +77,21 @@ def variables(checkout: Path) -> Path:
     return path
 
 
+def test_with_an_own_service_only_what_is_declared_is_written(checkout: Path) -> None:
+    assert deploy(checkout, "package", APP).returncode == 0
+
+    done = deploy(checkout, "package", APP, "--service")
+
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / "build" / "manifest.json").exists(), "it would be taken for a new one"
+    declared = json.loads((checkout / "build" / "adjourn.auto.tfvars.json").read_text())
+    assert declared == {"cron_names": ["nightly"], "queue_names": ["default", "mail"]}
+
+    refused = deploy(checkout, "package", APP, "--service", "--include", "shop")
+    assert refused.returncode == 2
+    assert "--service packages nothing, so --include has no effect" in refused.stderr
+
+
 def test_another_day_machine_folder_locale_and_umask_make_the_same_names(tmp_path: Path) -> None:
     manifests = []
     for folder, umask, environment in (

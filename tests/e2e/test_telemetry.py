@@ -23,7 +23,7 @@ from adjourn_local.runtime.stack import Stack, running
 from tests.checkout import ROOT
 from tests.e2e import telemetry_application
 from tests.e2e.application import imported
-from tests.e2e.collector import Collector, Received, collecting, write_account
+from tests.e2e.collector import Collector, Received, collecting
 from tests.e2e.conftest import Ear
 
 MODULE = telemetry_application.__name__
@@ -72,7 +72,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     )
     (folder / "telemetry.py").write_text(block)
     with collecting() as (collector, url), pytest.MonkeyPatch.context() as patch:
-        write_account(folder / "account.json", url)
+        collector.write_account(folder / "account.json")
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": url,
             "OTEL_BSP_SCHEDULE_DELAY": AN_HOUR,

@@ -165,14 +165,10 @@ def environment(function: DeployedFunction, port: int, home: Path) -> dict[str, 
     Sources: https://cloud.google.com/run/docs/container-contract#env-vars and
     https://cloud.google.com/functions/docs/configuring/env-var#runtime_environment_variables_set_automatically.
     """
-    added = {
+    platform = added(function.service, port) | {
         "CLOUD_RUN_TIMEOUT_SECONDS": str(function.timeout_seconds),
         "FUNCTION_SIGNATURE_TYPE": "http",
         "FUNCTION_TARGET": function.entry_point,
-        "K_CONFIGURATION": function.service,
-        "K_REVISION": f"{function.service}-00001-xyz",
-        "K_SERVICE": function.service,
-        "PORT": str(port),
     }
     image = {
         "HOME": str(home),
@@ -180,9 +176,19 @@ def environment(function: DeployedFunction, port: int, home: Path) -> dict[str, 
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONUNBUFFERED": "TRUE",
     }
-    both = function.environment.keys() & added.keys()
+    both = function.environment.keys() & platform.keys()
     assert not both, f"{both} are set by the platform"
-    return {**image, **function.environment, **added}
+    return {**image, **function.environment, **platform}
+
+
+def added(service: str, port: int) -> dict[str, str]:
+    """Return the variables that Cloud Run adds to those of a service."""
+    return {
+        "K_CONFIGURATION": service,
+        "K_REVISION": f"{service}-00001-xyz",
+        "K_SERVICE": service,
+        "PORT": str(port),
+    }
 
 
 def wait_for(port: int) -> None:

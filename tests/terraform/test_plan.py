@@ -177,7 +177,8 @@ def test_an_image_is_kept_where_the_build_alone_may_write(plan: Plan) -> None:
         if each["address"] == "google_cloudfunctions2_function.main"
     )
     assert (
-        "google_artifact_registry_repository.images.id" in build["docker_repository"]["references"]
+        "google_artifact_registry_repository.images[0].id"
+        in build["docker_repository"]["references"]
     )
 
 

@@ -32,7 +32,7 @@ from tests.terraform import cloud_run, deployed
 from tests.terraform.cloud import Cloud
 from tests.terraform.cloud_run import TRACE, Instance
 from tests.terraform.conftest import FUNCTIONS
-from tests.terraform.running.tasks import Count, app, chat, fail, linger, log_events, meet
+from tests.terraform.running.tasks import Count, app, chat, fail, gather, linger, log_events, meet
 from tests.terraform.stub import Stub
 from tests.terraform.workspace import Plan, Workspace, copy_module
 
@@ -315,6 +315,17 @@ def test_as_many_calls_run_at_a_time_as_are_let_in(
         meet(count)
 
     assert [ear.hear() for _ in range(count)] == ["met"] * count
+
+
+def test_as_many_coroutines_wait_at_a_time_as_are_let_in(
+    ear: Ear, instances: Mapping[str, Instance]
+) -> None:
+    count = instances["deferred"].function.concurrency
+
+    for _ in range(count):
+        gather(count)
+
+    assert [ear.hear() for _ in range(count)] == ["gathered"] * count
 
 
 def test_an_instance_fits_into_its_memory(instances: Mapping[str, Instance]) -> None:

@@ -95,6 +95,44 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {
+            "service": {
+                "url": "http://shop.example/",
+                "account": "serviceAccount:web@shop.example",
+                "prefix": "_adjourn/",
+                "platform": "none",
+                "timeout_seconds": 5,
+                "max_instances": 0,
+            }
+        },
+        [
+            "service.url must begin with https://",
+            "service.url must be such as https://shop-123456789012.europe-west1.run.app, with no",
+            "service.account must be the e-mail address of a service account",
+            "service.prefix must be the path that adjourn.web has, such as /_adjourn, with no",
+            "service.platform must be verify or cloud-run-iam",
+            "service.timeout_seconds must be between 15 and 3600",
+            "service.concurrency and service.max_instances must be at least 1",
+        ],
+    ),
+    (
+        {
+            "service": {"url": "https://shop.example", "account": "web@shop.example"},
+            "functions": {"cron": {"max_instances": 4}},
+            "environment": {"SHOP": "1"},
+            "secrets": {"SHOP_TOKEN": {"secret": "shop"}},
+            "network": {"network": "shop"},
+            "people": {"domain": "shop.example", "members": ["group:staff@shop.example"]},
+            "ingress": "ALLOW_INTERNAL_ONLY",
+            "worker_pool": "projects/P/locations/L/workerPools/W",
+            "kms_key": "projects/P/locations/europe-west1/keyRings/R/cryptoKeys/K",
+        },
+        [
+            "environment, functions, ingress, kms_key, network, people, secrets, worker_pool: ",
+            "https://shop.example does not name a Cloud Run service of this project: set service.n",
+        ],
+    ),
+    (
+        {
             "queue_regions": ["europe-west4"],
             "job_region": "europe-north1",
             "environment": {

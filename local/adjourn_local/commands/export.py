@@ -11,7 +11,7 @@ from adjourn_local.commands.application import import_app
 from adjourn_local.commands.arguments import add_application
 from adjourn_local.commands.output import say
 from adjourn_local.errors import PackageError, UsageError
-from adjourn_local.packaging.agreement import Names, removals
+from adjourn_local.packaging.agreement import Names, removals, removed_functions
 from adjourn_local.terminal import complain
 
 DECLARED = Path("build") / "adjourn.auto.tfvars.json"
@@ -74,7 +74,7 @@ def _check(options: argparse.Namespace) -> int:
         raise PackageError(f"{error.filename}: {error.strerror}.") from None
     where = "The input" if is_piped else str(options.plan)
     planned = Names.planned(plan, where)
-    for sentence in declared.superfluous(planned):
+    for sentence in [*declared.superfluous(planned), *removed_functions(plan, where)]:
         complain(f"Note: {sentence}")
     problems = {
         "The application uses what Terraform does not have:": declared.missing(planned),

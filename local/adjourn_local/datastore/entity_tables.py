@@ -39,12 +39,7 @@ _TABLES = (
     "datastore_partitions",
 )
 
-# A put writes a page for each index: a checkpoint every 1000 pages, with its sync, would come every
-# hundred puts.
-_PRAGMAS = """
-PRAGMA wal_autocheckpoint = 8000;
-PRAGMA cache_size = -32768;
-"""
+_CACHE = "PRAGMA cache_size = -32768;"
 
 _WRITE_ENTITY = (
     "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -73,7 +68,7 @@ class EntityTables:
     ) -> None:
         self._path = path
         self._connection = connect(path)
-        self._connection.executescript(_PRAGMAS + _SCHEMA + catalog.SCHEMA + needed_indexes.SCHEMA)
+        self._connection.executescript(_CACHE + _SCHEMA + catalog.SCHEMA + needed_indexes.SCHEMA)
         self._idle: list[Connection] = []
         self._views: dict[int, Connection] = {}
         self.catalog = catalog.Catalog(self._connection)

@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from adjourn import App
-from adjourn_local.doctor import datastore, functions, grants, jobs, logs, network, queues, settings
+from adjourn_local.doctor import (
+    datastore,
+    functions,
+    grants,
+    jobs,
+    logs,
+    network,
+    own_service,
+    queues,
+    settings,
+)
 from adjourn_local.doctor.finding import (
     Deployment,
     Finding,
@@ -16,7 +26,10 @@ from adjourn_local.doctor.finding import (
 )
 from adjourn_local.doctor.google_rest import GoogleRest
 
-_OWN = "A service of your own serves them (ADJOURN_SERVICE_URL), which is not looked at."
+_OWN = (
+    "A service of your own serves them (ADJOURN_SERVICE_URL), and no service of Cloud Run was found"
+    " by that address."
+)
 _LOCAL = "The laptop stack has no Cloud Run and no IAM of its own to ask; see --enforce-iam."
 
 
@@ -59,12 +72,11 @@ def _deployed(deployment: Deployment, google: GoogleRest | None) -> Iterator[Fin
         yield unknown(grants.SUBJECT, _LOCAL)
         return
     names = [name for name in functions.NAMES if not functions.is_own(deployment, name)]
-    if not names:
-        yield unknown(functions.SUBJECT, _OWN)
-        yield unknown(grants.SUBJECT, _OWN)
-        return
-    services, found = [], []
+    services: list[functions.Service] = []
+    found: list[Finding] = []
     try:
+        if len(names) < len(functions.NAMES):
+            _look_at_own(deployment, google, services, found)
         for name in names:
             service = functions.find(deployment, google, name)
             if service is None:
@@ -77,7 +89,25 @@ def _deployed(deployment: Deployment, google: GoogleRest | None) -> Iterator[Fin
         text = "It takes Cloud Run's answer to know which accounts the functions have."
         yield unknown(grants.SUBJECT, text)
         return
-    yield from summed_up(
-        functions.SUBJECT, found, "The functions are there, for their callers alone."
-    )
+    if not services and not found:
+        yield unknown(functions.SUBJECT, _OWN)
+        yield unknown(grants.SUBJECT, _OWN)
+        return
+    fine = "The functions are there, for their callers alone."
+    yield from summed_up(functions.SUBJECT, found, fine)
     yield from grants.check(deployment, google, services)
+
+
+def _look_at_own(
+    deployment: Deployment,
+    google: GoogleRest,
+    services: list[functions.Service],
+    found: list[Finding],
+) -> None:
+    """Add what is found of a service of the user's own."""
+    own = own_service.find(deployment, google)
+    if own is None:
+        found += own_service.missing(deployment)
+    else:
+        services.append(own)
+        found += own_service.faults(deployment, google, own)

@@ -100,6 +100,11 @@ def summed_up(subject: str, faults: Iterable[Finding], fine: str) -> list[Findin
     return list(faults) or [Finding(subject, State.OK, fine)]
 
 
+def capitalized(text: str) -> str:
+    """Return a text whose first letter is a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def flag(name: str, value: Any) -> str:
     """Return an option of a command line."""
     return f"--{name}={value}"

@@ -1,11 +1,11 @@
 """The deployed functions: whether they are there, agree with the settings and are not public."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn_local.doctor.finding import Deployment, Finding, fault
+from adjourn_local.doctor.finding import Deployment, Finding, capitalized, fault
 from adjourn_local.doctor.google_rest import GoogleRest
 
 SUBJECT = "functions"
@@ -19,10 +19,11 @@ _INVOKER = "roles/run.invoker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A deployed function.
+    """A Cloud Run service: a deployed function, or one of the user's own that serves all three.
 
     Attributes:
-        name: `deferred`, `cron` or `queryiter`.
+        title: What it is called, such as `the cron function`.
+        functions: Which functions it serves: `deferred`, `cron`, `queryiter`.
         path: The full name of its Cloud Run service.
         account: The account that it runs as.
         environment: Its variables.
@@ -30,7 +31,8 @@ class Service:
         checks_invokers: Whether Cloud Run asks IAM who may call it.
     """
 
-    name: str
+    title: str
+    functions: tuple[str, ...]
     path: str
     account: str
     environment: Mapping[str, str]
@@ -56,20 +58,34 @@ def find(deployment: Deployment, google: GoogleRest, name: str) -> Service | Non
     Raises:
         NotAskedError: Cloud Run could not be asked.
     """
-    found = _URL.fullmatch(url_of(deployment, name))
+    return service_at(deployment, google, url_of(deployment, name), (name,))
+
+
+def service_at(
+    deployment: Deployment, google: GoogleRest, url: str, functions: tuple[str, ...]
+) -> Service | None:
+    """Return the service at a URL, None if there is none or its address does not tell its name.
+
+    Raises:
+        NotAskedError: Cloud Run could not be asked.
+    """
+    found = _URL.fullmatch(url)
     if found is None:
         return None
     place = f"projects/{deployment.settings.project}/locations/{found['region']}"
     path = f"{place}/services/{found['name']}"
     service = google.get("run", f"v2/{path}")
-    return None if service is None else _read(name, path, service)
+    is_one = len(functions) == 1
+    title = f"the {functions[0]} function" if is_one else f"the service {found['name']}"
+    return None if service is None else _read(title, functions, path, service)
 
 
-def _read(name: str, path: str, service: Mapping[str, Any]) -> Service:
+def _read(title: str, functions: tuple[str, ...], path: str, service: Mapping[str, Any]) -> Service:
     template = service.get("template", {})
     container = (template.get("containers") or [{}])[0]
     return Service(
-        name=name,
+        title=title,
+        functions=functions,
         path=path,
         account=template.get("serviceAccount", ""),
         environment={each["name"]: each.get("value", "") for each in container.get("env", [])},
@@ -77,6 +93,11 @@ def _read(name: str, path: str, service: Mapping[str, Any]) -> Service:
         # https://cloud.google.com/run/docs/authenticating/public#invoker_check
         checks_invokers=not service.get("invokerIamDisabled", False),
     )
+
+
+def is_on_cloud_run(url: str) -> bool:
+    """Whether an address tells which service of Cloud Run is there."""
+    return _URL.fullmatch(url) is not None
 
 
 def missing(deployment: Deployment, name: str) -> Finding:
@@ -97,44 +118,58 @@ def faults(deployment: Deployment, google: GoogleRest, service: Service) -> Iter
         NotAskedError: Cloud Run could not be asked.
     """
     yield from _audience(deployment, service)
-    yield from _invokers(
-        deployment, google.policy("run", f"v2/{service.path}", "GET") or {}, service
-    )
+    policy = google.policy("run", f"v2/{service.path}", "GET") or {}
+    yield from everybody(policy, service)
+    yield from uninvited(policy, service, callers_of(deployment, service))
 
 
 def _audience(deployment: Deployment, service: Service) -> Iterator[Finding]:
-    variable = f"ADJOURN_{service.name.upper()}_URL"
-    url, own = url_of(deployment, service.name), service.environment.get(variable, "")
+    (name,) = service.functions
+    variable = f"ADJOURN_{name.upper()}_URL"
+    url, own = url_of(deployment, name), service.environment.get(variable, "")
     if own.rstrip("/") != url:
         yield fault(
             SUBJECT,
-            f"Tokens for the {service.name} function are for {url}; it accepts those for"
-            f" {own or 'nobody'}.",
-            f"terraform apply, or: gcloud run services update {_service(service)}"
-            f" --update-env-vars={variable}={url}",
+            f"Tokens for {service.title} are for {url}; it accepts those for {own or 'nobody'}.",
+            f"terraform apply, or: {updating(service, variable, url)}",
         )
     elif url not in service.addresses:
-        text = f"The {service.name} function does not answer at {url}."
-        yield fault(SUBJECT, text, "terraform apply, then: terraform output environment")
+        yield elsewhere(service, url)
 
 
-def _invokers(
-    deployment: Deployment, policy: Mapping[str, list[str]], service: Service
-) -> Iterator[Finding]:
-    members = policy.get(_INVOKER, [])
-    yield from _everybody(policy, service)
+def elsewhere(service: Service, url: str) -> Finding:
+    """Return that a service has another address than the settings say."""
+    text = f"{capitalized(service.title)} does not answer at {url}."
+    return fault(SUBJECT, text, "terraform apply, then: terraform output environment")
+
+
+def updating(service: Service, variable: str, value: str) -> str:
+    """Return the command that sets a variable of a service."""
+    return f"gcloud run services update {_service(service)} --update-env-vars={variable}={value}"
+
+
+def callers_of(deployment: Deployment, service: Service) -> list[str]:
+    """Return the accounts whose tokens a service accepts."""
     callers = service.environment.get("ADJOURN_CALLERS", "") or deployment.settings.service_account
-    for caller in filter(None, (each.strip() for each in callers.split(","))):
+    return [each.strip() for each in callers.split(",") if each.strip()]
+
+
+def uninvited(
+    policy: Mapping[str, list[str]], service: Service, callers: Iterable[str]
+) -> Iterator[Finding]:
+    """Yield the callers that may not invoke a service."""
+    members = policy.get(_INVOKER, [])
+    for caller in callers:
         if f"serviceAccount:{caller}" not in members:
             yield fault(
                 SUBJECT,
-                f"{caller} may not call the {service.name} function.",
+                f"{caller} may not call {service.title}.",
                 f"terraform apply, or: gcloud run services add-iam-policy-binding"
                 f" {_service(service)} --member=serviceAccount:{caller} --role={_INVOKER}",
             )
 
 
-def _everybody(policy: Mapping[str, list[str]], service: Service) -> Iterator[Finding]:
+def everybody(policy: Mapping[str, list[str]], service: Service) -> Iterator[Finding]:
     """Yield how a function is open to everybody, by whichever role and under whichever condition.
 
     With ADJOURN_PLATFORM=cloud-run-iam, nobody else checks a signature.
@@ -142,7 +177,7 @@ def _everybody(policy: Mapping[str, list[str]], service: Service) -> Iterator[Fi
     if not service.checks_invokers:
         yield fault(
             SUBJECT,
-            f"Anybody may call the {service.name} function: Cloud Run does not check who calls.",
+            f"Anybody may call {service.title}: Cloud Run does not check who calls.",
             f"gcloud run services update {_service(service)} --invoker-iam-check",
         )
     for granted, members in sorted(policy.items()):
@@ -151,7 +186,7 @@ def _everybody(policy: Mapping[str, list[str]], service: Service) -> Iterator[Fi
             every = " --all" if condition else ""
             yield fault(
                 SUBJECT,
-                f"Anybody may call the {service.name} function: {member} has {role}"
+                f"Anybody may call {service.title}: {member} has {role}"
                 f"{' under a condition' if condition else ''}.",
                 f"gcloud run services remove-iam-policy-binding {_service(service)}"
                 f" --member={member} --role={role}{every}",

@@ -10,6 +10,7 @@ from adjourn_local.doctor.finding import (
     Deployment,
     Finding,
     NotAskedError,
+    capitalized,
     fault,
     summed_up,
     unknown,
@@ -67,7 +68,7 @@ def _queue_faults(
         }
         _, name, _, location, _, short = queue.split("/")
         for service in services:
-            for role in (_ENQUEUER, *([_VIEWER] if service.name in VIEWERS else [])):
+            for role in (_ENQUEUER, *([_VIEWER] if {*VIEWERS} & {*service.functions} else [])):
                 if not _has(service, role, [own, project]):
                     yield _lacks(
                         service,
@@ -122,6 +123,6 @@ def _has(service: Service, role: str, policies: Policies) -> bool:
 def _lacks(service: Service, role: str, what: str, command: str) -> Finding:
     return fault(
         SUBJECT,
-        f"The {service.name} function's account {service.account} lacks {role} on {what}.",
+        f"{capitalized(service.title)}'s account {service.account} lacks {role} on {what}.",
         f"terraform apply, or: {command} --member=serviceAccount:{service.account} --role={role}",
     )

@@ -40,6 +40,7 @@ from adjourn_local.http.http2_frames import (
 _MAX_STREAMS, _INITIAL_WINDOW = 3, 4
 _DEFAULT_WINDOW = (1 << 16) - 1
 _MAX_OPEN = 1000
+_MAX_KNOWN = 100
 # The client may send so much more once so much of it has arrived.
 _TOP_UP = 1 << 20
 
@@ -83,6 +84,7 @@ class Http2Connection(asyncio.Protocol):
         self._connections = connections
         self._reader = FrameReader()
         self._decoder = hpack.Decoder(MAX_BLOCK)
+        self._known: dict[bytes, Mapping[str, str]] = {}
         self._last = 0
         self._open: dict[int, Exchange] = {}
         self._is_leaving = False
@@ -194,15 +196,38 @@ class Http2Connection(asyncio.Protocol):
         exchange.work = self._serve(self, exchange)
 
     def _headers(self, flags: int, number: int, block: bytes) -> None:
-        try:
-            headers = {str(k): str(v) for k, v in self._decoder.decode(block)}
-        except hpack.HPACKError as error:
-            raise Http2Error(COMPRESSION, str(error)) from None
+        headers = self._decoded(block)
         if number > self._last:
             self._begin(number, headers)
         # A second block, of trailers, ends the request.
         if flags & END_STREAM and (exchange := self._open.get(number)):
             self._complete(exchange)
+
+    def _decoded(self, block: bytes) -> Mapping[str, str]:
+        """Return the headers in a block.
+
+        A client sends most of its calls with the same headers, in the same few bytes. They are
+        decoded once, as long as no block changes the table to which they refer (RFC 7541, 2.3.2).
+        """
+        if headers := self._known.get(block):
+            return headers
+        first, sizes = self._table()
+        try:
+            headers = {str(name): str(value) for name, value in self._decoder.decode(block)}
+        except hpack.HPACKError as error:
+            raise Http2Error(COMPRESSION, str(error)) from None
+        first_now, sizes_now = self._table()
+        if first_now is not first or sizes_now != sizes:
+            self._known.clear()
+        elif len(self._known) < _MAX_KNOWN:
+            self._known[block] = headers
+        return headers
+
+    def _table(self) -> tuple[Any, tuple[int, int]]:
+        """Return the newest entry of the table of headers, and its sizes: a change changes one."""
+        table = self._decoder.header_table
+        entries = table.dynamic_entries
+        return entries[0] if entries else None, (len(entries), table.maxsize)
 
     def _begin(self, number: int, headers: Mapping[str, str]) -> None:
         if not number % 2:

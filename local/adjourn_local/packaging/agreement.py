@@ -13,6 +13,7 @@ from adjourn_local.errors import PackageError
 
 _QUEUE = "google_cloud_tasks_queue"
 _JOB = "google_cloud_scheduler_job"
+_FUNCTION = "google_cloudfunctions2_function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,22 @@ def removals(plan: str, where: str) -> list[str]:
         " retired_queues until it is empty."
         for queue in sorted(removed, key=lambda each: (each["location"], each["name"]))
         if queue.get("deletion_policy") == "PREVENT"
+    ]
+
+
+def removed_functions(plan: str, where: str) -> list[str]:
+    """Return a sentence for every function that a plan removes and does not make again.
+
+    Raises:
+        PackageError: It is no plan as `terraform show -json` prints it.
+    """
+    changes = _mapping(plan, where).get("resource_changes", [])
+    functions = (each["change"] for each in changes if each["type"] == _FUNCTION)
+    removed = (each["before"]["name"] for each in functions if each["actions"] == ["delete"])
+    return [
+        f"The function {name} would be removed. Tasks that wait have its address, and would find"
+        " nobody there: apply this once the queues are empty."
+        for name in sorted(removed)
     ]
 
 

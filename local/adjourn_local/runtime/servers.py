@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
+from adjourn_local.checkpoints import Checkpointer
 from adjourn_local.datastore import (
     CompositeIndex,
     Concurrency,
@@ -79,6 +80,7 @@ class Servers:
                 skips_overlapping=options.skips_overlapping,
             )
             self._opened = opened.pop_all()
+        self._checkpointer = Checkpointer(path)
 
     @property
     def needed_indexes(self) -> NeededIndexes:
@@ -94,6 +96,7 @@ class Servers:
     def close(self) -> None:
         """Close the files of Datastore and Cloud Tasks; Cloud Scheduler's is closed by its stop."""
         self._opened.close()
+        self._checkpointer.close()
 
     def grpc_services(self) -> Sequence[grpc.GenericRpcHandler]:
         """Return the gRPC services of all servers."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from adjourn.coroutines import is_on_loop
 from adjourn.errors import AdjournError, EnqueueError
 from adjourn.iteration import stored_lists
 from adjourn.iteration.control import READ_AT_ONCE, Runs, first_steps
@@ -29,11 +30,16 @@ from adjourn.ports import Adapters, Transaction
 from adjourn.serialization.context import ContextPropagator
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import FIRST_WAIT, TransactionMarkers
+from adjourn.tasks.blocking import tell_blocking
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Starter:
-    """Starts runs."""
+    """Starts runs.
+
+    Attributes:
+        told: The classes of which it was told that they are started on an event loop.
+    """
 
     settings: Settings
     adapters: Adapters
@@ -41,11 +47,15 @@ class Starter:
     custom_data: CustomData
     runs: Runs
     markers: TransactionMarkers
+    told: set[str] = field(default_factory=set)
 
     def start(
         self, cls: type[QueryIter[Any]], query: object, custom_data: object, options: StartOptions
     ) -> RunHandle:
         """Start a run; see `QueryIter.start`."""
+        if is_on_loop():
+            line = f"await asyncio.to_thread({cls.__qualname__}.start, ...)"
+            tell_blocking(cls.registered_name, "started", self.told, line)
         if not is_observed():
             return self._start(cls, query, custom_data, options)
         from adjourn.iteration.observed_runs import observed_start  # noqa: PLC0415 - for those with an SDK

@@ -220,12 +220,13 @@ def zipped(first: Iterable[Any], others: Sequence[Iterable[Any]]) -> Iterator[tu
 
     Raises:
         DeclarationError: A text was given, of which each letter would be an item, or an
-            asynchronous iterable.
+            asynchronous iterable that is no other one.
     """
     for each in (first, *others):
         if isinstance(each, str | bytes):
             raise DeclarationError(f"map needs items: write map([{each!r:.80}]).")
-        if hasattr(each, "__aiter__"):
+        # A query set of Django can be read both ways.
+        if hasattr(each, "__aiter__") and not hasattr(each, "__iter__"):
             raise DeclarationError(
                 "map and amap read no asynchronous iterable: collect its items in a list, [item"
                 " async for item in items], or write await task.adefer(item) for each."

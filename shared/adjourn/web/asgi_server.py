@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from adjourn.app import App
 from adjourn.concurrency import PerProcess
-from adjourn.coroutines import LoopEndedError, on_loop
+from adjourn.coroutines import LoopEndedError, finished, on_loop
 from adjourn.errors import BrokenBodyError, SlowBodyError
 from adjourn.log import event
 from adjourn.requests.gate import RequestBody
@@ -135,7 +135,9 @@ class _Body(RequestBody):
         self._loop = loop
 
     def _within_time(self, size: int) -> bytes:
-        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
+        with on_loop(self._loop):
+            body: bytes = finished(self._read(size))
+        return body
 
     async def _read(self, size: int) -> bytes:
         """Return the body; no more than `size` bytes are read, but for the last piece."""

@@ -1,5 +1,6 @@
 """The application that is deployed and then run as Cloud Run runs it."""
 
+import asyncio
 import datetime as dt
 import functools
 import logging
@@ -49,6 +50,23 @@ def meet(count: int) -> None:
     """Go on when so many calls are in this process at a time."""
     _room(count).wait(20)
     tell("met")
+
+
+@app.deferred
+async def gather(count: int) -> None:
+    """Go on when so many calls wait on the loop of this process at a time."""
+    door, waiting = _hall()
+    waiting.append(count)
+    if len(waiting) == count:
+        door.set()
+    async with asyncio.timeout(20):
+        await door.wait()
+    tell("gathered")
+
+
+@functools.cache
+def _hall() -> tuple[asyncio.Event, list[int]]:
+    return asyncio.Event(), []
 
 
 @functools.cache

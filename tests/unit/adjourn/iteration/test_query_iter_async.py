@@ -138,3 +138,17 @@ def test_an_entity_that_the_server_left_behind_is_handled_again(app, box, things
 
     assert run.fetch().status is adjourn.Status.FINISHED
     assert ran == [0, 1, 2, 2, 3, 4, 5]
+
+
+def test_a_start_that_holds_up_a_loop_is_told_once_with_the_line_to_write(app, box, lines):  # noqa: ARG001
+    walk = app.query_iter(name="walk")(Walk)
+
+    async def main():
+        walk.start(QUERY, {"log": []})
+        walk.start(QUERY, {"log": []})
+        await asyncio.to_thread(walk.start, QUERY, {"log": []})
+
+    asyncio.run(main())
+
+    (line,) = [each for each in lines() if each.get("event") == "call.blocking"]
+    assert line["message"].endswith("write: await asyncio.to_thread(Walk.start, ...)")

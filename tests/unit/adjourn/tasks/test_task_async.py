@@ -128,6 +128,16 @@ def test_asynchronous_items_are_collected_first(note, box):  # noqa: ARG001 - it
         asyncio.run(main())
 
 
+def test_items_that_can_be_read_both_ways_are_read(note, box):
+    class QuerySet(list):  # such as one of Django
+        def __aiter__(self):
+            raise AssertionError
+
+    note.map(QuerySet(["a", "b"]))
+
+    assert len(box.enqueued()) == 2
+
+
 def test_methods_are_enqueued_so_too(app, box, ran):
     class Shop:
         @app.deferred(name="shop.sell")

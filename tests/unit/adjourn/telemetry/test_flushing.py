@@ -2,11 +2,15 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from opentelemetry import metrics, trace
 
+from adjourn.errors import TaskTimeoutError
+from adjourn.requests import observed_delivery
 from adjourn.telemetry.flushing import Exporting, Flusher
+from adjourn.testing import SETTINGS, sandbox
 
 PATIENCE = 30
 
@@ -103,3 +107,42 @@ def test_providers_of_no_sdk_are_left_alone(monkeypatch):
     monkeypatch.setattr(metrics, "get_meter_provider", object)
 
     Exporting()()
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """Return the seconds for which deliveries have waited."""
+    found = []
+    monkeypatch.setattr(observed_delivery, "flush", found.append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"), [(None, 5), (RuntimeError(), 5), (TaskTimeoutError(), 0)]
+)
+@pytest.mark.usefixtures("observed")
+def test_a_delivery_that_has_used_up_its_time_does_not_wait(app, flushed, error, seconds):
+    @app.deferred(name="work")
+    def work():
+        if error:
+            raise error
+
+    with sandbox(app, settings=replace(SETTINGS, telemetry_flush=5)) as box:
+        work()
+        box.drain()
+
+    assert flushed == [seconds]
+
+
+@pytest.mark.usefixtures("observed")
+def test_where_the_cpu_stays_and_for_strangers_nothing_is_waited_for(app, box, flushed):
+    @app.deferred(name="work")
+    def work(): ...
+
+    work()
+    box.drain()
+    with sandbox(app, settings=replace(SETTINGS, telemetry_flush=5)) as other:
+        delivery = other.delivery(SETTINGS.deferred_url, b"")._replace(authorization=[])
+        other.wiring.receive_task(delivery)
+
+    assert flushed == []

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from adjourn import Discard, Flow, QueryIter, RetryLater, Snooze, current_task
 from adjourn.execution.delivery import Outcome
 from adjourn.testing import SETTINGS, MemoryQuery
+from adjourn.web import asgi
 
 CONSUMED = "messaging.client.consumed.messages"
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -227,6 +228,42 @@ def test_within_the_span_of_a_web_framework_a_delivery_is_its_child(app, box, ob
     process = observed.span("process greet")
     assert process.parent.span_id == server.span_id
     assert process.links[0].context.span_id == observed.span("send greet").context.span_id
+
+
+def test_under_asgi_a_coroutine_has_the_span_of_its_delivery_within_that_of_the_server(
+    app, box, observed
+):
+    @app.deferred(name="greet")
+    async def greet():
+        await asyncio.sleep(0)
+        with span("smtp"):
+            pass
+
+    greet()
+    (queued,) = box.queue.due()
+    (token,) = box.delivery(SETTINGS.deferred_url, b"").authorization
+    served, answers = asgi(app), []
+
+    async def receive():
+        return {"type": "http.request", "body": queued.task.body}
+
+    async def send(message):
+        answers.append(message)
+
+    async def request():
+        headers = [(b"authorization", token.encode())]
+        scope = {"type": "http", "method": "POST", "path": "/_adjourn/deferred"}
+        with span("POST /_adjourn/deferred") as server:
+            await served({**scope, "headers": headers}, receive, send)
+        return server
+
+    server = asyncio.run(request())
+
+    process = observed.span("process greet")
+    assert answers[0]["status"] == 204
+    assert process.parent.span_id == server.span_id
+    assert observed.span("smtp").parent.span_id == process.context.span_id
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 def test_what_the_caller_does_not_sample_is_not_sampled_further_on(work, box, observed):

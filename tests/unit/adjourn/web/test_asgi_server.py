@@ -1,6 +1,7 @@
 """What a server of ASGI hands over, as far as no real server sends it on demand."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
@@ -61,6 +62,25 @@ def test_a_body_that_ends_early_is_broken():
 def test_of_a_body_that_is_too_long_the_rest_is_not_read():
     with pytest.raises(TooLongBodyError):
         read([piece(bytes(LONGEST_BODY + 1), more=True), None])
+
+
+def test_a_body_of_a_server_that_stops_is_not_waited_for():
+    asked = asyncio.Event()
+
+    async def receive():
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def main():
+        body = _Body({}, receive, asyncio.get_running_loop())
+        reading = pool.submit(body.read_whole)
+        await asked.wait()
+        return reading
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = asyncio.run(main())
+        with pytest.raises(LoopEndedError):
+            reading.result(10)
 
 
 def test_headers_are_named_as_under_wsgi():

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from contextlib import closing
 
+import grpc
 import hpack
 import pytest
 from h2.config import H2Configuration
@@ -117,15 +118,35 @@ def asked():
     return []
 
 
+class Paths(grpc.GenericRpcHandler):
+    """Notes the methods that are called, and has none."""
+
+    def __init__(self):
+        self.called = []
+
+    def service(self, details):
+        self.called.append(details.method)
+
+
 @pytest.fixture
-def address(asked):
+def paths(watched):
+    return watched.called
+
+
+@pytest.fixture
+def watched():
+    return Paths()
+
+
+@pytest.fixture
+def address(asked, watched):
     async def wait(request):
         asked.append(asyncio.current_task())
         await asyncio.Event().wait()
         return request
 
     methods = {"Say": (Text, lambda request: request), "Wait": (Text, wait)}
-    with LoopThread() as loop, serving(loop, service("test.Echo", methods)) as address:
+    with LoopThread() as loop, serving(loop, service("test.Echo", methods), watched) as address:
         yield address
 
 
@@ -158,6 +179,19 @@ def test_headers_may_take_several_frames(client):
     client.send()
 
     assert client.answer()[0] == prefixed(b"hello")
+
+
+def test_headers_are_those_of_their_call_however_a_client_refers_to_them(client, paths):
+    """What a number stands for changes with each header that the client wants remembered."""
+    names = ["a", "a", "b", "a", "b", "c", "c", "b"]
+    for number, name in enumerate(names):
+        changed = [(key, f"/test.Echo/{name}" if key == ":path" else value) for key, value in HEAD]
+        client.h2.send_headers(2 * number + 1, changed)
+        client.h2.send_data(2 * number + 1, prefixed(b""), end_stream=True)
+        client.send()
+        client.until(StreamEnded)
+
+    assert paths == [f"/test.Echo/{name}" for name in names]
 
 
 def test_trailers_of_a_request_end_it(client):

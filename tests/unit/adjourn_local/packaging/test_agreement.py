@@ -8,7 +8,7 @@ import pytest
 
 import adjourn
 from adjourn_local.cli import main
-from adjourn_local.packaging.agreement import Names, removals
+from adjourn_local.packaging.agreement import Names, removals, removed_functions
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -157,6 +157,22 @@ def test_the_default_queue_can_be_another(
 def change(kind: str, name: str, *actions: str, policy: str | None = "PREVENT") -> dict[str, Any]:
     before = {"name": name, "location": "europe-west1", "deletion_policy": policy}
     return {"type": kind, "change": {"actions": actions, "before": before}}
+
+
+def test_a_function_that_a_plan_removes_is_told() -> None:
+    kind = "google_cloudfunctions2_function"
+    changes = [
+        change(kind, "adjourn-deferred", "delete"),
+        change(kind, "adjourn-cron", "delete", "create"),
+        change(kind, "adjourn-queryiter", "update"),
+        change("google_storage_bucket", "source", "delete"),
+    ]
+
+    (sentence,) = removed_functions(json.dumps({"resource_changes": changes}), "it")
+
+    assert sentence.startswith("The function adjourn-deferred would be removed.")
+    assert "once the queues are empty" in sentence
+    assert removed_functions("{}", "it") == []
 
 
 def test_a_protected_queue_that_a_plan_deletes_is_told() -> None:

@@ -1,0 +1,1 @@
+"""A library: people borrow books, and are reminded of them."""

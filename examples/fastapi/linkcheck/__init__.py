@@ -1,0 +1,1 @@
+"""A link checker: somebody hands in links, and each of them is looked at."""

@@ -1,0 +1,1 @@
+"""A newsletter: people subscribe, and get each issue."""
