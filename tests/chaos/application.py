@@ -32,7 +32,7 @@ def once(number: int) -> None:
 def limited(key: str, number: int) -> None:
     """Take a moment, and tell when it begins and ends."""
     tell(f"flow begin {os.getpid()} {key} {number}")
-    threading.Event().wait(0.002)
+    threading.Event().wait(0.02)
     tell(f"flow end {os.getpid()} {key} {number}")
 
 
