@@ -6,6 +6,7 @@ import threading
 import time
 
 import adjourn
+from tests.chaos.batch_tasks import declare
 
 app = adjourn.App()
 
@@ -31,7 +32,7 @@ def once(number: int) -> None:
 def limited(key: str, number: int) -> None:
     """Take a moment, and tell when it begins and ends."""
     tell(f"flow begin {os.getpid()} {key} {number}")
-    threading.Event().wait(0.002)
+    threading.Event().wait(0.02)
     tell(f"flow end {os.getpid()} {key} {number}")
 
 
@@ -41,22 +42,7 @@ def rated(key: str, number: int) -> None:
     tell(f"flow {time.time()} {os.getpid()} {key} {number}")
 
 
-GROWING = 50  # of so many children, one adds another one
-
-
-@app.deferred(max_backoff=2)
-def child(batch: str, number: int) -> None:
-    """Tell that a child of a batch has run; some fail at first, some add another child."""
-    if number % 20 == 7 and adjourn.current_task().attempt == 1:
-        raise RuntimeError("not yet")
-    if number % GROWING == 0:
-        adjourn.current_batch().add(child, batch, -number - 1)
-    tell(f"batch child {batch} {number}")
-
-
-@app.deferred(max_backoff=2)
-def batch_ended(summary: adjourn.BatchSummary) -> None:
-    tell(f"batch end {summary['name']} {summary['total']} {summary['done']}")
+batch_tasks = declare(app, tell)
 
 
 @app.deferred(max_retries=2)

@@ -7,8 +7,12 @@ from google.cloud import datastore
 
 import adjourn
 from tests.chaos.application import tell
+from tests.chaos.batch_tasks import declare
 
 app = adjourn.App()
+
+
+batch_tasks = declare(app, tell)
 
 
 @cache

@@ -5,6 +5,8 @@ told before one of its children is early.
 
     CHAOS_BATCHES=1000 CHAOS_CHILDREN=1000 pytest tests/chaos/test_batches.py -o log_cli=true \
         -o log_cli_level=INFO
+
+The storm, in which the stack is killed, too, takes minutes, and is made only if a size is given.
 """
 
 import logging
@@ -14,21 +16,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adjourn.errors import AdjournError
+from adjourn import AdjournError, App
 from adjourn_local.datastore.commits import Commits
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
-from tests.chaos.application import GROWING, app, batch_ended, child
+from tests.chaos import storm_application
+from tests.chaos.application import app, batch_tasks
+from tests.chaos.batch_tasks import GROWING, BatchTasks
+from tests.chaos.stack_process import StackProcess
+from tests.chaos.storm import Storm
 from tests.chaos.test_flow import is_idle
 from tests.chaos.world import Ear, dead_letters, kill_workers, needs_pgrep
 
-BATCHES = int(os.environ.get("CHAOS_BATCHES", "4"))
-CHILDREN = int(os.environ.get("CHAOS_CHILDREN", "60"))
+BATCHES = int(os.environ.get("CHAOS_BATCHES", "3"))
+CHILDREN = int(os.environ.get("CHAOS_CHILDREN", "51"))
 KILLS = max(1, BATCHES * CHILDREN // 5_000)
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, errors=0.02, reorder=0.05, seed=7)
 PATIENCE = 180.0  # seconds in which something new has to happen
@@ -90,7 +97,7 @@ def test_each_batch_ends_once_and_never_early(
     stack.sender.faults = FAULTS
     watch, began = Watch(), time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        made = [pool.submit(make, f"{began}-{number}") for number in range(BATCHES)]
+        made = [pool.submit(make, app, batch_tasks, f"{began}-{n}") for n in range(BATCHES)]
         follow(watch, stack, ear, loop, lambda: steer("advance=3m"))
     assert all(each.result() is None for each in made)
     seconds = time.monotonic() - began
@@ -100,11 +107,38 @@ def test_each_batch_ends_once_and_never_early(
     log.info("%d batches of %d children in %.0f s, %d kills", BATCHES, CHILDREN, seconds, KILLS)
     log.info("deliveries: %s", dict(stack.sender.injected))
     log.info("writes for a child: %.3f; %s", of_batches / children, dict(writes))
+    check(watch, app)
+
+
+@needs_pgrep
+@pytest.mark.skipif("CHAOS_BATCHES" not in os.environ, reason="takes minutes; give CHAOS_BATCHES")
+def test_so_it_does_in_a_storm(ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = StackProcess(tmp_path, {"CHAOS_EAR": ear.path})
+    for name, value in process.environment.items():
+        monkeypatch.setenv(name, value)
+    watch, began, total = Watch(), time.monotonic(), BATCHES * len(expected())
+    tasks, storm_app = storm_application.batch_tasks, storm_application.app
+    storm = Storm(
+        process, "deferred", done=lambda: len(ear.batches), total=total, events=max(9, total // 500)
+    )
+    with ThreadPoolExecutor(2) as pool, storm:
+        made = [pool.submit(make, storm_app, tasks, f"{began}-{n}") for n in range(BATCHES)]
+        follow_storm(watch, ear, storm)
+    assert all(each.result() is None for each in made)
+    log.info("%d batches of %d children in %.0f s", BATCHES, CHILDREN, time.monotonic() - began)
+    log.info("processes and clocks: %s", dict(sorted(storm.happened.items())))
+    log.info("deliveries: %s", dict(sorted(process.injected.items())))
+    check(watch, storm_app)
+    process.stop()
+
+
+def check(watch: Watch, application: App) -> None:
+    """Check what was told, and what is in the database."""
     assert watch.early == []
     assert set(watch.ends.values()) == {1}
     assert len(watch.ends) == BATCHES
     assert dead_letters() == []
-    found = [each for each in app.batches().find() if each["name"] in watch.ends]
+    found = [each for each in application.batches().find() if each["name"] in watch.ends]
     assert {(each["status"], each["done"], each["total"]) for each in found} == {
         ("done", len(expected()), len(expected()))
     }
@@ -112,12 +146,27 @@ def test_each_batch_ends_once_and_never_early(
     log.info("children that ran again, as at-least-once delivery allows: %d", further)
 
 
-def make(name: str) -> None:
+def follow_storm(watch: Watch, ear: Ear, storm: Storm) -> None:
+    """Listen until all batches have ended and the storm is over."""
+    heard = time.monotonic()
+    taken = 0
+    while len(watch.ends) < BATCHES or not storm.is_over or time.monotonic() - heard < QUIET:
+        if ear.listen():
+            heard = time.monotonic()
+            for each in ear.batches[taken:]:
+                watch.take(*each)
+            taken = len(ear.batches)
+        if storm.error:
+            raise storm.error
+        assert time.monotonic() - heard < PATIENCE, f"nothing more after {taken}"
+
+
+def make(application: App, tasks: BatchTasks, name: str) -> None:
     """Make a batch; run its block again until it does not break off."""
     while True:
         with suppress(AdjournError):
-            with app.batch(name=name, on_done=batch_ended) as batch:
-                batch.map(child, [name] * CHILDREN, range(CHILDREN))
+            with application.batch(name=name, on_done=tasks.ended) as batch:
+                batch.map(tasks.child, [name] * CHILDREN, range(CHILDREN))
             return
 
 

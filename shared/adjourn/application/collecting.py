@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from inspect import BoundArguments
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import TaskHandle
+from adjourn.tasks.handle import Enqueued
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adjourn.debounce.collected_calls import CollectedCalls
     from adjourn.execution.call import CallExecutor
     from adjourn.execution.current_task import Call
     from adjourn.execution.delivery import Outcome
 
 
-def collect(
-    enqueuer: Enqueuer, task: Task[..., Any], accepted: BoundArguments, user_start: str
-) -> TaskHandle:
-    """Make a debounced or throttled call; see `CollectedCalls.call`."""
-    from adjourn.debounce.collected_calls import CollectedCalls  # noqa: PLC0415 - for those who do
+class Collecting:
+    """Makes debounced and throttled calls."""
 
-    return CollectedCalls(enqueuer=enqueuer).call(task, accepted, user_start)
+    def __call__(
+        self,
+        enqueuer: Enqueuer,
+        task: Task[..., Any],
+        calls: Sequence[tuple[tuple[object, ...], Mapping[str, object]]],
+        user_start: str,
+    ) -> Sequence[Enqueued]:
+        """Make calls; see `CollectedCalls.make`."""
+        return self._calls.make(enqueuer, task, calls, user_start)
+
+    @cached_property
+    def _calls(self) -> CollectedCalls:
+        from adjourn.debounce.collected_calls import CollectedCalls  # noqa: PLC0415 - for some
+
+        return CollectedCalls()
 
 
 def end_window(call: Call, executor: CallExecutor) -> Outcome | None:

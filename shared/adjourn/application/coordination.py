@@ -114,4 +114,5 @@ class CoordinatedCalls(ABC):
         """
         from adjourn.batches.control import Batches  # noqa: PLC0415 - for those who look at them
 
-        return Batches(adapters=self.wiring().adapters)
+        wiring = self.wiring()
+        return Batches(adapters=wiring.adapters, codec=wiring.enqueuer.codec)

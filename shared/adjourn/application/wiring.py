@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from adjourn.application.collecting import collect, end_window
+from adjourn.application.collecting import Collecting, end_window
 from adjourn.application.declarations import Declarations
 from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import UserRequest, UserResponse
@@ -86,7 +86,7 @@ class Wiring:
                 store=adapters.store, clock=adapters.clock, queue=adapters.queue
             ),
             call_records=CallRecords(store=adapters.store, clock=adapters.clock),
-            collect=collect,
+            collect=Collecting(),
         )
 
     @cached_property

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from adjourn.batches.ends import Ends
 from adjourn.batches.new_children import BatchOptions, Naming, NewChild, new_call, new_run
 from adjourn.batches.place import Place, State
 from adjourn.batches.registration import MOST, Registration
@@ -45,8 +44,9 @@ class ChildAdder:
         return self._registration.batch
 
     @property
-    def _ends(self) -> Ends:
-        return self._registration.ends
+    def has_unmade(self) -> bool:
+        """Whether something was added that is not enqueued."""
+        return bool(self._waiting)
 
     def add(self, task: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Add a call of a deferred task with these arguments, or a run of an iteration class.
@@ -137,8 +137,9 @@ class ChildAdder:
         """Register children and make them; they are taken off the list when all are made."""
         registration, children = self._registration, [each.child for each in new]
         latest = max((each.start for each in new), default=registration.template.created_at)
+        queues = {each.queue for each in new if each.queue}
         while True:
-            plan = registration.plan(children, latest)
+            plan = registration.plan(children, latest, queues)
             planned = {**{k: v.shard for k, v in registration.known.items()}, **plan.places}
             # Before they are registered: what cannot be encoded must not be.
             calls = {

@@ -54,27 +54,30 @@ def enqueue(adapters: Adapters, record: BatchRecord, body: bytes, what: BatchSum
     _create(adapters, call, payloads.body_for(call, VERBATIM, None))
 
 
-def call_guard(adapters: Adapters, batch: str, *, queue: str, why: str, at: dt.datetime) -> None:
+def call_guard(
+    adapters: Adapters, record: BatchRecord, why: str, at: dt.datetime, args: tuple[str, ...] = ()
+) -> None:
     """Have a batch looked after, in case this process dies; again is harmless, by its name.
 
     Args:
         adapters: The services.
-        batch: Id of the batch.
-        queue: Short name of the queue.
+        record: The batch.
         why: Tells this guard from others of the batch.
         at: When it comes.
+        args: What else it is to look at.
 
     Raises:
         EnqueueError: Cloud Tasks did not accept the task.
     """
-    name = f"{digest_of(batch, 'guard', why)}-batch"
+    name = f"{digest_of(record.id, 'guard', why)}-batch"
     envelope = Envelope(
         id=name,
         task=GUARD,
+        args=args,
         enqueued_at=adapters.clock.now(),
-        queue=queue,
+        queue=record.queue,
         eta=at,
-        batch=batch,
+        batch=record.id,
     )
     _create(adapters, envelope, envelope.encode(Codec()))
 

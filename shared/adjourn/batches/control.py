@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from adjourn.batches.cancelling import Canceller
 from adjourn.batches.children import Child
 from adjourn.batches.ends import Ends
-from adjourn.batches.place import Kind, Place, State, call_id
+from adjourn.batches.place import CALLS, Kind, Place, State, call_id
 from adjourn.batches.records import KIND, BatchRecord, batch_id, batch_key
 from adjourn.batches.summary import BatchSummary, summary_of
-from adjourn.batches.tree import children_of, counted
+from adjourn.batches.tree import calls_in_order, children_of, counted
 from adjourn.errors import UnknownNameError
 from adjourn.execution.dead_letters import KIND as DEAD_LETTERS
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.iteration.control import Runs
+from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, RecordKey
+from adjourn.serialization.codec import Codec
+from adjourn.state.call_results import CallResult, CallResults
+
+_READ_AT_ONCE = 100
 
 
 class BatchChild(NamedTuple):
@@ -62,6 +68,22 @@ class BatchHandle:
         """
         return self._batches.children(self.id, state)
 
+    def results(self) -> Iterator[CallResult | None]:
+        """Yield how the calls have ended whose tasks keep results (`keep_result`).
+
+        Those of the block come as it has added them, then what children have added. They are read
+        a hundred at a time while they are taken; runs and nested batches have none.
+
+        Yields:
+            For each call: its result, whose `returned()` returns or raises; None if it has not
+            ended, keeps none, or the time for which it was kept is over.
+
+        Raises:
+            UnknownNameError: The batch is gone.
+            StoreError: Datastore could not be reached.
+        """
+        return self._batches.results(self.id)
+
     def cancel(self) -> bool:
         """Cancel the batch for good; return False if it has ended.
 
@@ -92,9 +114,14 @@ class BatchHandle:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Batches:
-    """The batches of a deployment. They are found without the application's code."""
+    """The batches of a deployment. They are found without the application's code.
+
+    Attributes:
+        codec: Decodes results.
+    """
 
     adapters: Adapters
+    codec: Codec = field(default_factory=Codec)
 
     def get(self, batch: str) -> BatchHandle:
         """Return the handle of a batch.
@@ -133,9 +160,19 @@ class Batches:
         """Yield the children of a batch; errors are those of `get`."""
         for child, place in children_of(self.adapters.store, self._load(batch)):
             if state in {None, child.state.name.lower()}:
-                yield BatchChild(
-                    child.kind.name.lower(), _id_of(child, place), child.state.name.lower()
-                )
+                kind = Kind.CALL if child.kind in CALLS else child.kind
+                yield BatchChild(kind.name.lower(), _id_of(child, place), child.state.name.lower())
+
+    def results(self, batch: str) -> Iterator[CallResult | None]:
+        """Yield the results of the calls of a batch; see `BatchHandle.results`."""
+        adapters = self.adapters
+        results = CallResults(
+            store=adapters.store, clock=adapters.clock, sealer=adapters.sealer, codec=self.codec
+        )
+        found = calls_in_order(adapters.store, self._load(batch))
+        while part := list(islice(found, _READ_AT_ONCE)):
+            calls = [CallIdentity(call_id(child.key), "") for child, _ in part]
+            yield from results.read(calls)
 
     def cancel(self, batch: str) -> bool:
         """Cancel a batch; see `BatchHandle.cancel`."""
@@ -148,7 +185,7 @@ class Batches:
 
     def _is_retried(self, child: Child, place: Place) -> bool:
         id_ = _id_of(child, place)
-        if child.kind is Kind.CALL:
+        if child.kind in CALLS:
             # The replay of one that is open may have been interrupted.
             return child.state in {State.FAILED, State.OPEN} and self._is_replayed(id_)
         if child.state is not State.FAILED:
@@ -171,6 +208,6 @@ class Batches:
 
 
 def _id_of(child: Child, place: Place) -> str:
-    if child.kind is Kind.CALL:
+    if child.kind in CALLS:
         return call_id(child.key)
     return place.text if child.kind is Kind.RUN else child.key.hex()

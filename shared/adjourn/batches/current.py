@@ -74,6 +74,11 @@ class RunningChild:
         registration = Registration(ends=self._ends, template=template, adder=self._place)
         return CurrentBatch(self._enqueuer, registration, maker(self._enqueuer, self._ends))
 
+    @property
+    def has_unmade(self) -> bool:
+        """Whether it has added something that was not enqueued."""
+        return "batch" in vars(self) and self.batch.has_unmade
+
 
 def current_batch() -> CurrentBatch:
     """Return the batch of the running call, to add children to it.
@@ -89,6 +94,6 @@ def current_batch() -> CurrentBatch:
         ) from None
 
 
-def running_in(enqueuer: Enqueuer, ends: Ends, place: Place) -> Scoped[RunningChild]:
+def running(child: RunningChild) -> Scoped[RunningChild]:
     """Return a context manager in which a child runs."""
-    return Scoped(_running, RunningChild(enqueuer, ends, place))
+    return Scoped(_running, child)

@@ -115,10 +115,11 @@ class Ends:
 
         return self.adapters.store.transact(work)
 
-    def call_guard(self, record: BatchRecord, why: str, after: dt.timedelta) -> None:
+    def call_guard(
+        self, record: BatchRecord, why: str, after: dt.timedelta, args: tuple[str, ...] = ()
+    ) -> None:
         """Have a batch looked after by a task; errors are those of `callbacks.call_guard`."""
-        at = self._now() + after
-        callbacks.call_guard(self.adapters, record.id, queue=record.queue, why=why, at=at)
+        callbacks.call_guard(self.adapters, record, why, self._now() + after, args)
 
     def _rise(self, shard: Shard) -> None:
         """Tell the end of a shard to its parent, and so on up to the batch."""

@@ -41,12 +41,14 @@ class NewChild(NamedTuple):
     Attributes:
         child: What is registered.
         start: Its earliest start.
+        queue: Short name of the queue of a call; "" for others.
         prepare: Of a call: returns it with its task, for its place.
         begin: Of a run or a nested batch: lets it begin, at its place.
     """
 
     child: Child
     start: dt.datetime
+    queue: str = ""
     prepare: Callable[[Place], Prepared] | None = None
     begin: Callable[[Place], object] | None = None
 
@@ -115,7 +117,8 @@ def new_call(
         return _prepared(enqueuer, envelope._replace(batch=place.text))
 
     start = envelope.eta or envelope.enqueued_at
-    return NewChild(Child(key, Kind.CALL), start, prepare=prepare)
+    kind = Kind.ADDED if naming.scope else Kind.CALL
+    return NewChild(Child(key, kind), start, envelope.queue, prepare=prepare)
 
 
 def _prepared(enqueuer: Enqueuer, envelope: Envelope) -> Prepared:

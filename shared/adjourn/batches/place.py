@@ -22,10 +22,14 @@ class Kind(StrEnum):
     """What is registered in a shard or batch. Each has one letter, since that is what is stored."""
 
     CALL = "c"
+    ADDED = "a"  # a call that a child has added
     RUN = "r"
     BATCH = "b"
     SHARD = "s"  # of children that the block of the batch has added, or a part of a larger one
     GROWN = "g"  # a shard of children that a child has added
+
+
+CALLS = {Kind.CALL, Kind.ADDED}
 
 
 class Place(NamedTuple):

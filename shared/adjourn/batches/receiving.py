@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adjourn.batches.cancelling import Canceller
-from adjourn.batches.current import running_in
+from adjourn.batches.current import RunningChild, running
 from adjourn.batches.ends import Ends, reopen
-from adjourn.batches.place import Place, State
+from adjourn.batches.place import Kind, Place, State
 from adjourn.batches.records import BatchRecord, batch_key
 from adjourn.batches.shards import Shard, shard_key
+from adjourn.batches.unmade import UnmadeCalls
 from adjourn.errors import ConflictError
 from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
@@ -70,8 +71,8 @@ class ChildReceiver:
             return self._look_after(call)
         found = self._adapters.store.get([batch_key(place.batch), shard_key(place.shard)])
         record, shard = BatchRecord.of(place.batch, found[0]), Shard.of(place.shard, found[1])
-        state = shard.children.state_of(place.key) if shard else None
-        if record is None or state is None:
+        state = shard and shard.children.state_of(place.key)
+        if record is None or shard is None or state is None:
             text = f"{call.envelope.task} is not registered in its batch (any more); it runs alone"
             event("batch.unknown", logging.WARNING, text, batch=place.batch)
             return admit(call)
@@ -85,11 +86,25 @@ class ChildReceiver:
         if record.is_cancelled:
             event("task.cancelled", logging.INFO, f"{call.envelope.task}: its batch is cancelled")
             outcome: Outcome | None = drop(call, "its batch was cancelled")
-        else:
-            with running_in(self._enqueuer, self.ends, place):
-                outcome = admit(call)
-        if state_after := self._end_of(call, outcome):
-            self._mark(place, state_after)
+            self._mark(place, State.CANCELLED)
+            return outcome
+        return self._run(call, record, shard, admit, place)
+
+    def _run(
+        self, call: Call, record: BatchRecord, shard: Shard, admit: Admit, place: Place
+    ) -> Outcome | None:
+        child = RunningChild(self._enqueuer, self.ends, place)
+        with running(child):
+            outcome = admit(call)
+        end = self._end_of(call, outcome)
+        if end is None:
+            return outcome
+        is_retried = bool(call.attempt.retry_count or call.envelope.resumed)
+        has_added = not {Kind.ADDED, Kind.GROWN}.isdisjoint(shard.children.kinds)
+        if child.has_unmade or (is_retried and has_added):
+            why = f"added {place.child} {record.round}"
+            self.ends.call_guard(record, why, _GUARD_PAUSE, place[1:])
+        self._mark(place, end)
         return outcome
 
     def _end_of(self, call: Call, outcome: Outcome | None) -> State | None:
@@ -127,6 +142,8 @@ class ChildReceiver:
 
     def _look_after(self, call: Call) -> Outcome | None:
         """Look after a batch whose end, or whose cancellation, may not have had its effects."""
+        if call.envelope.args:
+            UnmadeCalls(ends=self.ends).drop(*map(str, call.envelope.args))
         record = self.ends.look_after(call.envelope.batch)
         if record is None:
             return Outcome.DONE

@@ -9,7 +9,7 @@ for that gets shards of its own.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -20,7 +20,7 @@ from adjourn.batches.ends import Ends
 from adjourn.batches.place import Kind, Place, State
 from adjourn.batches.records import KEPT, BatchRecord, batch_key
 from adjourn.batches.shards import Shard, shard_key
-from adjourn.batches.tree import found_in, shards_below
+from adjourn.batches.tree import added_in, found_in, is_own, shards_below
 from adjourn.errors import BatchSealedError
 from adjourn.names import digest_of
 from adjourn.ports import Transaction
@@ -45,6 +45,7 @@ class Plan(NamedTuple):
         places: The shard of each.
         beside: Those that are added to the shard of the child that adds them.
         shards: New shards.
+        queues: Short names of the queues of the calls beside.
         top: Name of the new shard in which the others are registered, or of the only one.
     """
 
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
     beside: Sequence[Child] = ()
     shards: Sequence[Shard] = ()
     top: str = ""
+    queues: Collection[str] = ()
 
 
 class _Answer(Enum):
@@ -95,12 +97,15 @@ class Registration:
     def _parent(self) -> str:
         return self.adder.shard if self.adder else ""
 
-    def plan(self, children: Sequence[Child], latest: dt.datetime) -> Plan:
+    def plan(
+        self, children: Sequence[Child], latest: dt.datetime, queues: Collection[str] = ()
+    ) -> Plan:
         """Decide where those of some children are registered that are not yet.
 
         Args:
             children: The children, up to `MOST`.
             latest: When the last of them starts.
+            queues: Short names of the queues of the calls among them.
 
         Raises:
             StoreError: Datastore could not be reached.
@@ -111,16 +116,20 @@ class Registration:
         if not new:
             return Plan({})
         if self._beside is not None and len(new) + self._beside <= _MOST_BESIDE:
-            return Plan(dict.fromkeys((each.key for each in new), self._parent), beside=new)
-        return self._in_shards(new, latest)
+            places = dict.fromkeys((each.key for each in new), self._parent)
+            return Plan(places, beside=new, queues=queues)
+        return self._in_shards(new, latest, queues)
 
-    def _in_shards(self, new: Sequence[Child], latest: dt.datetime) -> Plan:
+    def _in_shards(
+        self, new: Sequence[Child], latest: dt.datetime, queues: Collection[str]
+    ) -> Plan:
         count = -(-len(new) // _MOST_IN_SHARD)
         whole = digest_of(self.batch, self.scope, *(each.key.hex() for each in new))
         # Neighbours run at the same time, so they are spread.
         parts = {digest_of(whole, str(n)): new[n::count] for n in range(count)}
         parent = whole if count > 1 else self._parent
         shards = [self._shard(name, part, parent, latest) for name, part in parts.items()]
+        shards = [each._replace(queues=_joined(queues)) for each in shards]
         if count > 1:
             inner = [Child(shard.key, Kind.SHARD) for shard in shards]
             shards.append(self._shard(whole, inner, self._parent, latest))
@@ -223,7 +232,9 @@ class Registration:
         for each in plan.shards:
             each.put(transaction)
         if children != shard.children:
-            shard._replace(children=children, expires_at=latest).put(transaction)
+            queues = _joined({*shard.queues.split(), *plan.queues})
+            shard = shard._replace(children=children, expires_at=latest, queues=queues)
+            shard.put(transaction)
         return _Answer.WRITTEN
 
     def load(self) -> None:
@@ -236,29 +247,18 @@ class Registration:
         if self.adder is None:
             record = BatchRecord.of(self.batch, store.get([batch_key(self.batch)])[0])
             children = record.children if record else Children()
-            self._seen, own = children.size, shards_below(store, children, _is_own)
+            self._seen, own = children.size, shards_below(store, children, is_own)
         else:
             shard = Shard.of(self._parent, store.get([shard_key(self._parent)])[0])
             children = shard.children if shard else Children()
             self._seen, self._beside = children.kinds.count(Kind.GROWN), children.size
-            own = self._own_shards(children, shard)
+            own = added_in(store, shard, self.scope) if shard else iter(())
         self.known = {
             found.child.key: Registered(found.place.shard, found.child.state)
             for each in own
             for found in found_in(each)
         }
 
-    def _own_shards(self, children: Children, shard: Shard | None) -> Iterator[Shard]:
-        if shard is not None:
-            yield shard
-        store = self.ends.adapters.store
-        grown = [each.key.hex() for each in children.each() if each.kind is Kind.GROWN]
-        for name in grown:
-            top = Shard.of(name, store.get([shard_key(name)])[0])
-            if top is not None and top.scope == self.scope:
-                yield top
-                yield from shards_below(store, top.children, _is_own)
 
-
-def _is_own(child: Child) -> bool:
-    return child.kind is Kind.SHARD
+def _joined(queues: Collection[str]) -> str:
+    return " ".join(sorted(queues))

@@ -19,6 +19,7 @@ class Shard(NamedTuple):
         batch: Id of the batch.
         parent: Name of the shard in which this one is registered; "" for the batch itself.
         scope: Key of the child that has added these, in hexadecimal; "" for the block.
+        queues: Short names of the queues of the calls among them, separated by spaces.
         children: The children.
         expires_at: When it may be removed.
     """
@@ -29,6 +30,7 @@ class Shard(NamedTuple):
     scope: str
     children: Children
     expires_at: dt.datetime
+    queues: str = ""
 
     @property
     def key(self) -> bytes:
@@ -48,6 +50,7 @@ class Shard(NamedTuple):
             scope=fields["scope"],
             children=Children.of(fields),
             expires_at=fields["expires_at"],
+            queues=fields.get("queues", ""),
         )
 
     def record(self) -> Record:
@@ -57,6 +60,7 @@ class Shard(NamedTuple):
             "parent": self.parent,
             "scope": self.scope,
             **self.children.fields(),
+            "queues": self.queues,
             "expires_at": self.expires_at,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from adjourn.batches.children import Child, Children, Counts
@@ -47,6 +48,32 @@ def shards_below(
                 yield shard
 
 
+def added_in(store: EntityStore, shard: Shard, adder: str) -> Iterator[Shard]:
+    """Yield all shards with what a child may have added: its own, and those that it has made.
+
+    Args:
+        store: Where they are.
+        shard: The shard of the child.
+        adder: Its key in hexadecimal.
+
+    Raises:
+        StoreError: Datastore could not be reached.
+    """
+    yield shard
+    for child in shard.children.each():
+        if child.kind is Kind.GROWN:
+            name = child.key.hex()
+            top = Shard.of(name, store.get([shard_key(name)])[0])
+            if top is not None and top.scope == adder:
+                yield top
+                yield from shards_below(store, top.children, is_own)
+
+
+def is_own(child: Child) -> bool:
+    """Whether it is a shard of the same scope as that in which it is registered."""
+    return child.kind is Kind.SHARD
+
+
 def children_of(store: EntityStore, record: BatchRecord) -> Iterator[Found]:
     """Yield all calls, runs and nested batches of a batch; errors are those of `shards_below`."""
     for shard in shards_below(store, record.children):
@@ -58,6 +85,24 @@ def found_in(shard: Shard) -> Iterator[Found]:
     for child in shard.children.each():
         if child.kind not in _SHARDS:
             yield Found(child, Place(shard.batch, shard.name, child.key.hex()))
+
+
+def calls_in_order(store: EntityStore, record: BatchRecord) -> Iterator[Found]:
+    """Yield the calls of a batch: those of the block as it has added them, then all others.
+
+    Errors are those of `shards_below`.
+    """
+    for name in _names(record.children, is_own):
+        top = Shard.of(name, store.get([shard_key(name)])[0])
+        parts = [top, *shards_below(store, top.children, is_own)] if top else []
+        # Neighbours were registered in different shards.
+        for row in zip_longest(*(part.children.each() for part in parts)):
+            for part, child in zip(parts, row, strict=True):
+                if child is not None and child.kind is Kind.CALL:
+                    yield Found(child, Place(part.batch, part.name, child.key.hex()))
+    for found in children_of(store, record):
+        if found.child.kind is Kind.ADDED:
+            yield found
 
 
 def counted(store: EntityStore, record: BatchRecord) -> tuple[int, Counts]:

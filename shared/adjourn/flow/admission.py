@@ -6,9 +6,9 @@ import datetime as dt
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueError, StoreError
 from adjourn.execution.call import SKEW, CallExecutor
@@ -19,26 +19,35 @@ from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
 from adjourn.flow.session import Session
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
+from adjourn.flow.waiting_calls import WaitingCalls
 from adjourn.log import event
+from adjourn.names import CallIdentity
 from adjourn.ports import Adapters, Transaction
 from adjourn.registry import Registry
-from adjourn.serialization.envelope import Envelope, is_sealed
-from adjourn.serialization.verbatim import VERBATIM
-from adjourn.state.call_records import CallRecord
 from adjourn.state.combining import Combiner
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
 _PATIENCE = 5  # transactions that may lose to contention before a permit is left to its lease
 _COMMIT = dt.timedelta(seconds=10)
-# A call that comes after its slot may stay so long in its process for the next token of its rate.
+# A call that has waited may stay so long in its process for the next token of its rate.
 _STAY = dt.timedelta(seconds=3)
 _NOTHING = dt.timedelta()
 _RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
 # Of a flow that is not declared any more, whose calls still wait.
 _UNLIMITED = Flow(concurrency=1_000_000)
 
-Work = Callable[[Session], Any]
+
+class Work(NamedTuple):
+    """What is to be done in a transaction.
+
+    Attributes:
+        do: Does it.
+        call: The call whose record it needs; None for none.
+    """
+
+    do: Callable[[Session], Any]
+    call: CallIdentity | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -52,6 +61,7 @@ class Admission:
 
     tasks: Registry[Task[..., Any]]
     executor: CallExecutor
+    _delay: dt.timedelta = field(default=_NOTHING, init=False)  # of the latest calls
 
     def __call__(
         self, call: Call, task: Task[..., Any], run: Callable[[Call], Outcome | None]
@@ -73,7 +83,7 @@ class Admission:
         if entry in _RUNS:
             return self._run(call, places, visit, run, entrance)
         if entry is Entry.WAITS:
-            self.executor.resumption.on_resumed(call, self._next_task(call))
+            self.executor.resumption.on_resumed(call, self._waiting.next_task(call))
             event("flow.waiting", logging.INFO, f"{name} waits for its flow")
             return None
         if entry is Entry.BUSY:
@@ -101,12 +111,12 @@ class Admission:
         for call in overdue:
             found = self.executor.watch.records.get(call)
             if found is not None and found.is_open and found.parked:
-                self._create_task(found)
+                self._waiting.create_task(found)
 
         def work(session: Session) -> None:
             session.look_after(overdue, time_of(guard_at))
 
-        self._combined((place,), work)
+        self._combined((place,), Work(work))
 
     def _places(self, call: Call, task: Task[..., Any]) -> tuple[Place, ...]:
         flows, envelope = task.defaults.flow or (), call.envelope
@@ -129,8 +139,9 @@ class Admission:
             # For the clocks of others, and for the time that the commit takes.
             lease=self.executor.longest(call) + SKEW + _COMMIT + _STAY,
             queue=call.delivery.queue or envelope.queue,
-            parked=partial(self._parked, call),
+            parked=partial(self._waiting.parked, call),
             patience=_STAY,
+            delay=_NOTHING,
         )
 
     def _entrance(self, places: tuple[Place, ...], visit: Visit) -> Entrance:
@@ -138,14 +149,17 @@ class Admission:
         clock = self._adapters.clock
         for _ in range(_PATIENCE):
             began = clock.now()
-            entrance = self._entered(places, visit)
+            entrance = self._entered(places, replace(visit, delay=min(2 * self._delay, _STAY)))
             if entrance.entry not in _RUNS:
                 return entrance
-            if entrance.at > (now := clock.now()):
-                self._adapters.wait(threading.Event(), (entrance.at - now).total_seconds())
+            # A token for a time before its commit is answered would be lost, where slack is small.
+            self._delay = max(clock.now() - entrance.decided_at, self._delay / 2)
+            pause = min(entrance.at - clock.now(), _STAY)  # a clock may have been set back
+            if entrance.deadline is not None and pause > _NOTHING:
+                self._adapters.wait(threading.Event(), pause.total_seconds())
             now = clock.now()
-            is_in_time = entrance.deadline is None or now <= entrance.deadline
-            if entrance.at <= now and is_in_time and now - began <= _COMMIT + visit.patience:
+            is_in_time = entrance.deadline is None or entrance.at <= now <= entrance.deadline
+            if is_in_time and now - began <= _COMMIT + visit.patience:
                 return entrance
             # Its token is lost; the next one is for now, or it waits in the line.
             visit = replace(visit, patience=_NOTHING)
@@ -157,7 +171,7 @@ class Admission:
             return session.enter(visit)
 
         try:
-            entrance: Entrance = self._combined(places, work)
+            entrance: Entrance = self._combined(places, Work(work, visit.call))
         except (StoreError, EnqueueError):
             # It may have been written nevertheless, and would be in the way until its lease ends.
             self._leave(places, visit, has_waited=False, is_over=False)
@@ -187,9 +201,10 @@ class Admission:
         def work(session: Session) -> bool:
             return session.leave(visit.call, visit.holder, has_waited=has_waited, is_over=is_over)
 
+        both = Work(work, visit.call if has_waited else None)
         for attempt in range(_PATIENCE):
             try:
-                if not self._combined(places, work) and is_over:
+                if not self._combined(places, both) and is_over:
                     event("task.fenced", logging.WARNING, "A call outlived the permit of its flow")
             except ConflictError as error:
                 if attempt == _PATIENCE - 1:
@@ -206,16 +221,19 @@ class Admission:
         return Combiner(self._transact)
 
     def _transact(self, places: tuple[Place, ...], works: Sequence[Work]) -> Sequence[Any]:
+        calls = list(dict.fromkeys(each.call for each in works if each.call))
+
         def work(transaction: Transaction) -> tuple[Session, Sequence[Any]]:
-            session = Session(transaction, places, self._adapters.clock.now(), self._is_expired)
-            results = [each(session) for each in works]
+            now = self._adapters.clock.now()
+            session = Session(transaction, places, calls, now, self._waiting.is_expired)
+            results = [each.do(session) for each in works]
             session.finish()
             return session, results
 
         session, results = self._adapters.store.transact(work)
         try:
             for call, record in session.called.items():
-                self._create_task(record, session.slots.get(call))
+                self._waiting.create_task(record, session.turns.get(call))
         except (EnqueueError, StoreError, DecodeError) as error:
             _tell(error)  # the guard tries it again
         for number in session.guards:
@@ -229,56 +247,9 @@ class Admission:
             )
         return results
 
-    def _parked(self, call: Call, record: CallRecord) -> CallRecord:
-        """Return the record of a call that waits, with the body of its next task."""
-        waiting = self._waiting(call)
-        body = waiting.encode(self.executor.enqueuer.codec)
-        sealer = self._adapters.sealer
-        if sealer is not None and sealer.is_sealing:
-            body = sealer.seal(body, waiting.queue, waiting.resumed_name)
-        moved = record.at(waiting.resumed, self._next_task(call))
-        begun = 0 if record.begun == call.attempt.number else record.begun
-        return moved._replace(begun=begun, parked=body)
-
-    def _waiting(self, call: Call) -> Envelope:
-        envelope = call.envelope
-        return envelope._replace(
-            queue=call.delivery.queue or envelope.queue,
-            resumed=envelope.resumed + 1,
-            attempts=call.attempt.retry_count,
-            executions=call.attempt.execution_count,
-        )
-
-    def _next_task(self, call: Call) -> str:
-        waiting = self._waiting(call)
-        return self._adapters.queue.full_name(waiting.queue, waiting.resumed_name)
-
-    def _create_task(self, record: CallRecord, slot: dt.datetime | None = None) -> None:
-        """Create the next task of a call that was called; again is harmless, by its name."""
-        at = slot or self._adapters.clock.now()
-        replace(self.executor.enqueuer, codec=VERBATIM).resume(self._read(record), at)
-
-    def _read(self, record: CallRecord) -> Envelope:
-        body, sealer = record.parked, self._adapters.sealer
-        if is_sealed(body) or (sealer is not None and sealer.is_required):
-            if sealer is None:
-                raise DecodeError("A call that waits is sealed, and there is no key.")
-            place, _, name = record.task.rpartition("/tasks/")
-            body = sealer.open(body, place.rpartition("/queues/")[2], name)
-        return Envelope.decode(body, VERBATIM)
-
-    def _is_expired(self, record: CallRecord) -> bool:
-        try:
-            envelope = self._read(record)
-        except DecodeError:
-            return False
-        if envelope.batch:
-            return False  # its batch must hear of its end, so it is delivered, and dropped then
-        expires_at, now = envelope.expires_at, self._adapters.clock.now()
-        if expires_at is None or now < expires_at or envelope.executions:
-            return False
-        event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
-        return True
+    @cached_property
+    def _waiting(self) -> WaitingCalls:
+        return WaitingCalls(enqueuer=self.executor.enqueuer)
 
     @property
     def _adapters(self) -> Adapters:

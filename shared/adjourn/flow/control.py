@@ -171,16 +171,18 @@ def _read(record: Record) -> FlowRecord:
 
 def _view(record: FlowRecord) -> FlowView:
     state = record.state
+    running = [each.call.id for each in state.permits if each.slot is None]
+    called = [each.call.id for each in state.permits if each.slot]
     return FlowView(
         flow=record.flow,
         key=record.key,
-        running=len(state.permits),
-        waiting=state.length,
+        running=len(running),
+        waiting=len(called) + state.length,
         limits=record.limits,
         concurrency=record.concurrency,
         rate=record.rate,
         burst=record.burst,
         is_paused=record.is_paused,
-        running_calls=tuple(each.call.id for each in state.permits),
-        waiting_calls=tuple(call.id for call in state.waiting),
+        running_calls=tuple(running),
+        waiting_calls=(*called, *(call.id for call in state.waiting)),
     )

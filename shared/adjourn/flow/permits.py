@@ -18,16 +18,18 @@ Nothing here reads a clock or a store. A call is in one of these states, for eac
 * Permits that are held, running and called, are never more than the limit allows. So whatever is
   lost or delivered twice can make a key slower, never faster.
 * Nobody overtakes: a call enters only if nobody waits. One that has waited before, and was called
-  too late or has to wait for another flow now, stands in front.
+  in vain or has to wait for another flow now, stands in front, behind others like it.
 * A flow with a rate has a token bucket, kept as the time at which it is full again (`free_at`, the
-  generic cell rate algorithm). A token is leased for a time, its *slot*, and a call begins between
-  its slot and `slack` after it, or needs another token. The bucket is smaller by what may begin so
+  generic cell rate algorithm). A call takes a token when it enters, and begins between the time of
+  the token and `slack` after it, or needs another one. The bucket is smaller by what may begin so
   late, so that in no window of any length W begin more than burst + rate * W calls.
-* Calls that wait for a rate are called in blocks, each for its own slot; the guard comes for the
-  next block. One that arrives after its slot waits in its process for the next token, if that is
-  soon.
-* The line is kept in pages, so that a record stays small however many wait: the first part is in
-  the record, further pages have records of their own and are moved there as it empties.
+* Calls that wait for a rate are called ahead, each for its *turn*: when there would be a token for
+  it if all came in time (`planned_at` is kept like `free_at`). They hold none: one that arrives
+  takes the next token, and stays for it in its process if that is soon. So if all come as late, all
+  begin as late, and the rate is reached.
+* The line is kept in pages, so that a record stays small however many wait: its first and its last
+  part are in the record. A last part that is full becomes a page with a record of its own, which is
+  read when the first part is empty.
 """
 
 from __future__ import annotations
@@ -45,9 +47,6 @@ PAGE = 100
 ARRIVAL = dt.timedelta(minutes=2)
 # At least so often a guard looks after a line, while somebody waits in it.
 ROUND = dt.timedelta(minutes=2)
-# Tokens are leased so far ahead, and the guard comes so long before the next block.
-BLOCK = dt.timedelta(seconds=2)
-LEAD = dt.timedelta(seconds=1)
 _MARGIN = dt.timedelta(seconds=1)
 # A guard that is so late is taken for lost.
 _LATE = dt.timedelta(minutes=1)
@@ -57,20 +56,6 @@ _UNLIMITED = 1_000_000
 Page = tuple[CallIdentity, ...]
 
 
-class Start(NamedTuple):
-    """When a call may begin.
-
-    Attributes:
-        at: Not before this time.
-        is_leased: Whether its token was leased when it was called.
-        deadline: Not after this time; None if its flow has no rate.
-    """
-
-    at: dt.datetime
-    is_leased: bool = False
-    deadline: dt.datetime | None = None
-
-
 class Permit(NamedTuple):
     """A call's right to run.
 
@@ -78,7 +63,7 @@ class Permit(NamedTuple):
         call: The call.
         until: When it ends by itself.
         holder: Id of the delivery that runs the call; empty until its task has arrived.
-        slot: The time for which it has a token; None without one.
+        slot: Its turn, if it was called for a rate and has not arrived.
     """
 
     call: CallIdentity
@@ -93,26 +78,28 @@ class FlowState(NamedTuple):
     Attributes:
         permits: The permits that are held.
         waiting: The first part of the line.
-        length: How many wait, in all pages.
+        last: The last part of the line, behind all pages.
+        length: How many wait, in all parts and pages.
         first_page: Number of the first page behind `waiting`.
         next_page: Number of the page that would be added next.
-        pages: The pages that were read or changed; an empty one is to be removed.
+        pages: The pages that were read or added; an empty one is to be removed.
         guard_at: When the guard comes; None if none was called.
         free_at: When the token bucket is full again; None if it is.
+        planned_at: When it would be if all had come at their turns; None if nobody has one.
+        front: How many stand in front because they were called in vain.
     """
 
     permits: tuple[Permit, ...] = ()
     waiting: Page = ()
+    last: Page = ()
     length: int = 0
     first_page: int = 0
     next_page: int = 0
     pages: Mapping[int, Page] = MappingProxyType({})
     guard_at: dt.datetime | None = None
     free_at: dt.datetime | None = None
-
-    def needed_pages(self) -> Collection[int]:
-        """Return the numbers of the pages to be read before anything is decided."""
-        return {self.first_page, self.next_page - 1} if self.next_page > self.first_page else ()
+    planned_at: dt.datetime | None = None
+    front: int = 0
 
     def permit_of(self, call: CallIdentity) -> Permit | None:
         """Return the permit of a call."""
@@ -123,17 +110,22 @@ class FlowState(NamedTuple):
         most = _UNLIMITED if limit.concurrency is None else limit.concurrency
         return 0 if limit.is_paused else max(0, most - len(self.permits))
 
-    def slot(self, limit: Limit, now: dt.datetime) -> dt.datetime:
+    def token(self, limit: Limit, earliest: dt.datetime) -> dt.datetime:
         """Return the time of the next token."""
-        if limit.interval is None or self.free_at is None:
-            return now
-        return max(now, self.free_at - limit.tolerance)
+        return limit.next(self.free_at, earliest)
 
-    def spent(self, limit: Limit, slot: dt.datetime) -> FlowState:
-        """Return the state without the token of a time."""
+    def turn(self, limit: Limit, now: dt.datetime) -> dt.datetime:
+        """Return the turn of the first who waits."""
+        return limit.next(self.planned_at or self.free_at, now)
+
+    def took(self, call: CallIdentity, limit: Limit, at: dt.datetime) -> FlowState:
+        """Return the state when a call has taken the token of a time, and holds no permit."""
+        permit, state = self.permit_of(call), self.left(call)
         if limit.interval is None:
-            return self
-        return self._replace(free_at=max(self.free_at or slot, slot) + limit.spacing)
+            return state
+        if state.planned_at and not (permit and permit.slot):
+            state = state._replace(planned_at=limit.full(state.planned_at, at))
+        return state._replace(free_at=limit.full(state.free_at, at))
 
     def is_open_to(self, call: CallIdentity, limit: Limit, *, has_waited: bool) -> bool:
         """Whether a call may run, as far as those who run and those who wait are concerned."""
@@ -149,8 +141,8 @@ class FlowState(NamedTuple):
         *,
         has_waited: bool,
         patience: dt.timedelta = _NOTHING,
-        uses_lease: bool = True,
-    ) -> Start | None:
+        delay: dt.timedelta = _NOTHING,
+    ) -> dt.datetime | None:
         """Return when a call may begin; None if it has to wait in the line.
 
         Args:
@@ -158,20 +150,17 @@ class FlowState(NamedTuple):
             limit: What is allowed.
             now: The present.
             has_waited: Whether it has waited before.
-            patience: How long one that has waited may stay for the next token.
-            uses_lease: Whether the token may be used that was leased when it was called.
+            patience: How long one that has waited may stay for a token.
+            delay: How long it may take until the call can begin.
         """
         if not self.is_open_to(call, limit, has_waited=has_waited):
             return None
         if limit.interval is None:
-            return Start(now)
-        longest = now + (patience if has_waited else _NOTHING)
-        permit = self.permit_of(call)
-        if uses_lease and permit and permit.slot and now <= permit.slot + limit.slack:
-            at = max(now, permit.slot)
-            return Start(at, True, permit.slot + limit.slack) if at <= longest else None  # noqa: FBT003
-        at = self.slot(limit, now)
-        return Start(at, deadline=at + limit.slack) if at <= longest else None
+            return now
+        at = self.token(limit, now + max(_NOTHING, delay - limit.slack))
+        if not has_waited:
+            at = self.turn(limit, at)
+        return at if at <= now + max(delay, patience if has_waited else _NOTHING) else None
 
     def entered(self, permit: Permit) -> FlowState:
         """Return the state when a call runs."""
@@ -195,14 +184,16 @@ class FlowState(NamedTuple):
         """Return the state when a call waits, at the end of the line or in front of it."""
         state = self._replace(length=self.length + 1)
         if in_front:
-            return state._replace(waiting=(call, *self.waiting))
-        if self.first_page == self.next_page and len(self.waiting) < PAGE:
+            called, others = self.waiting[: self.front], self.waiting[self.front :]
+            return state._replace(waiting=(*called, call, *others), front=self.front + 1)
+        is_short = self.first_page == self.next_page and not self.last
+        if is_short and len(self.waiting) < PAGE:
             return state._replace(waiting=(*self.waiting, call))
-        last = self.next_page - 1
-        if self.first_page < self.next_page and len(self.pages[last]) < PAGE:
-            return state._replace(pages={**self.pages, last: (*self.pages[last], call)})
-        pages = {**self.pages, self.next_page: (call,)}
-        return state._replace(pages=pages, next_page=self.next_page + 1)
+        last = (*self.last, call)
+        if len(last) < PAGE:
+            return state._replace(last=last)
+        pages = {**self.pages, self.next_page: last}
+        return state._replace(last=(), pages=pages, next_page=self.next_page + 1)
 
     def swept(self, now: dt.datetime, arrived: Collection[CallIdentity] = ()) -> FlowState:
         """Return the state without the permits whose holders have died.
@@ -234,29 +225,45 @@ class FlowState(NamedTuple):
             is_open: Whether a call still waits; one that was cancelled is left out.
         """
         state, called = self, []
-        while state._has_room(limit, now) and (state := state._with_head()).waiting:
-            call = state.waiting[0]
-            state = state._replace(waiting=state.waiting[1:], length=state.length - 1)
+        while state._has_turn(limit, now) and (state := state._with_head()).waiting:
+            call, waiting = state.waiting[0], state.waiting[1:]
+            front, length = max(0, state.front - 1), state.length - 1
+            state = state._replace(waiting=waiting, length=length, front=front)
             if is_open(call):
                 called.append(call)
-                slot = state.slot(limit, now)
-                permit = Permit(call, slot + ARRIVAL, slot=slot if limit.interval else None)
-                state = state.entered(permit).spent(limit, slot)
-        is_empty = not state.waiting and state.first_page == state.next_page
-        return (state._replace(length=0) if is_empty else state), called
+                state = state.with_called(call, limit, now)
+        is_empty = not (state.waiting or state.last) and state.first_page == state.next_page
+        if is_empty:
+            state = state._replace(length=0)
+            if not any(each.slot for each in state.permits):
+                state = state._replace(planned_at=None)
+        return state, called
 
-    def is_unread(self, limit: Limit, now: dt.datetime) -> bool:
-        """Whether permits are free for calls on a page that was not read."""
+    def with_called(self, call: CallIdentity, limit: Limit, now: dt.datetime) -> FlowState:
+        """Return the state when a call has been called, for its turn if there is a rate."""
+        if limit.interval is None:
+            return self.entered(Permit(call, now + ARRIVAL))
+        turn = self.turn(limit, now)
+        planned_at = limit.full(self.planned_at or self.free_at, turn)
+        permit = Permit(call, turn + ARRIVAL, slot=turn)
+        return self.entered(permit)._replace(planned_at=planned_at)
+
+    def unread(self, limit: Limit, now: dt.datetime) -> int | None:
+        """Return the number of the page to be read, as permits are free for the calls on it."""
         is_behind = not self.waiting and self.first_page < self.next_page
-        return is_behind and self._has_room(limit, now)
+        return self.first_page if is_behind and self._has_turn(limit, now) else None
 
-    def _has_room(self, limit: Limit, now: dt.datetime) -> bool:
-        return self.room(limit) > 0 and self.slot(limit, now) <= now + BLOCK
+    def _has_turn(self, limit: Limit, now: dt.datetime) -> bool:
+        return self.room(limit) > 0 and self.turn(limit, now) <= now + limit.ahead
 
     def _with_head(self) -> FlowState:
-        """Return the state with the first of the further pages in front, if nothing is there."""
+        """Return the state with the next part of the line in front, if nothing is there."""
         number = self.first_page
-        if self.waiting or number == self.next_page or number not in self.pages:
+        if self.waiting:
+            return self
+        if number == self.next_page:
+            return self._replace(waiting=self.last, last=())
+        if number not in self.pages:
             return self
         return self._replace(
             waiting=self.pages[number],
@@ -270,18 +277,22 @@ class FlowState(NamedTuple):
         None is needed where nobody waits and nobody was called. Where somebody waits and nobody has
         a permit, as in a pause, whoever changes that looks after the line.
         """
-        next_block = self._next_block(limit, now)
+        next_turns = self._next_turns(limit, now)
         has_guard = self.guard_at is not None and self.guard_at + _LATE > now
-        if self.guard_at and has_guard and not (next_block and next_block + LEAD < self.guard_at):
+        if (
+            self.guard_at
+            and has_guard
+            and not (next_turns and next_turns + _MARGIN < self.guard_at)
+        ):
             return self
-        times = [] if next_block is None else [next_block]
+        times = [] if next_turns is None else [next_turns]
         if self.permits and (self.length or any(not each.holder for each in self.permits)):
             first = min(each.until for each in self.permits)
             times.append(max(now, min(first, now + ROUND)) + _MARGIN)
         return self._replace(guard_at=min(times)) if times else self
 
-    def _next_block(self, limit: Limit, now: dt.datetime) -> dt.datetime | None:
-        """Return when those who wait for a rate alone are to be called."""
+    def _next_turns(self, limit: Limit, now: dt.datetime) -> dt.datetime | None:
+        """Return when those who wait for a rate alone are to be called, soon enough to be late."""
         if not self.length or limit.interval is None or not self.room(limit):
             return None
-        return max(now, self.slot(limit, now) - LEAD)
+        return max(now, self.turn(limit, now) - limit.ahead / 2)

@@ -11,6 +11,11 @@ from adjourn.errors import DeclarationError
 _RATE = re.compile("([1-9][0-9]{0,6})/(s|m|h|d)")
 _NOTHING = dt.timedelta()
 _LONGEST_SLACK = dt.timedelta(minutes=1)
+# Calls are called so long before their turn, as tasks and guards may come late; but not more than
+# so many, and with a high rate not less than for a moment.
+_AHEAD = dt.timedelta(seconds=20)
+_MOST_AHEAD = 100
+_MOMENT = dt.timedelta(seconds=2)
 _PERIODS = {
     "s": dt.timedelta(seconds=1),
     "m": dt.timedelta(minutes=1),
@@ -36,7 +41,7 @@ class Limit(NamedTuple):
 
     @property
     def slack(self) -> dt.timedelta:
-        """How long after its slot a call may begin."""
+        """How long after the time of its token a call may begin."""
         if self.interval is None:
             return _NOTHING
         if self.burst == 1:
@@ -44,17 +49,31 @@ class Limit(NamedTuple):
         return min((self.burst - 1) * self.interval / 2, _LONGEST_SLACK)
 
     @property
-    def tolerance(self) -> dt.timedelta:
-        """How far slots may run ahead of the rate."""
-        if self.interval is None or self.burst == 1:
-            return _NOTHING
-        return (self.burst - 1) * self.interval - self.slack
-
-    @property
     def spacing(self) -> dt.timedelta:
         """How much later the bucket is full again for each token."""
         interval = self.interval or _NOTHING
         return interval + self.slack if self.burst == 1 else interval
+
+    @property
+    def ahead(self) -> dt.timedelta:
+        """How long before its turn one that waits is called."""
+        return min(_AHEAD, max(_MOMENT, _MOST_AHEAD * self.spacing))
+
+    def next(self, full_at: dt.datetime | None, earliest: dt.datetime) -> dt.datetime:
+        """Return the time of the next token.
+
+        Args:
+            full_at: When the bucket is full again; None if it is.
+            earliest: It is not before this time.
+        """
+        if self.interval is None or full_at is None:
+            return earliest
+        tolerance = _NOTHING if self.burst == 1 else (self.burst - 1) * self.interval - self.slack
+        return max(earliest, full_at - tolerance)
+
+    def full(self, full_at: dt.datetime | None, token: dt.datetime) -> dt.datetime:
+        """Return when the bucket is full again, when the token of a time was taken as well."""
+        return max(full_at or token, token) + self.spacing
 
 
 class Rate(NamedTuple):

@@ -99,12 +99,17 @@ class FlowRecord(NamedTuple):
         content = {
             "permits": [_permit(each) for each in state.permits],
             "waiting": state.waiting,
+            **({"last": state.last} if state.last else {}),
             "first_page": state.first_page,
             "next_page": state.next_page,
             "guard_at": state.guard_at and _micros(state.guard_at),
         }
         if state.free_at:
             content["free_at"] = _micros(state.free_at)
+        if state.planned_at:
+            content["planned_at"] = _micros(state.planned_at)
+        if state.front:
+            content["front"] = state.front
         return {
             "flow": self.flow,
             "key": self.key,
@@ -138,11 +143,14 @@ def read_record(flow: str, key: str | None, record: Record | None) -> FlowRecord
             for call, fingerprint, until, holder, *slot in content["permits"]
         ),
         waiting=read_calls(content["waiting"]),
+        last=read_calls(content.get("last", ())),
         length=_int(record["waiting"]) or 0,
         first_page=content["first_page"],
         next_page=content["next_page"],
         guard_at=None if guard_at is None else _time(guard_at),
         free_at=_time(content["free_at"]) if "free_at" in content else None,
+        planned_at=_time(content["planned_at"]) if "planned_at" in content else None,
+        front=content.get("front", 0),
     )
     return FlowRecord(
         flow=flow,

@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 
 from adjourn.flow.pages import page_key, page_record, read_page
-from adjourn.flow.permits import FlowState, Permit, Start
+from adjourn.flow.permits import FlowState, Permit
 from adjourn.flow.rates import Limit
 from adjourn.flow.records import UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
-from adjourn.ports import RecordKey, Transaction
-from adjourn.state.call_records import CallRecord, own_record, put_record
+from adjourn.ports import Transaction
+from adjourn.state.call_records import CallRecord, own_records, put_record
 
 
 class Session:
@@ -21,12 +21,13 @@ class Session:
     Args:
         transaction: The transaction.
         places: Where the calls run or wait.
+        calls: The calls whose records will be needed.
         now: The present.
         is_expired: Whether a record's waiting call is not wanted any more.
 
     Attributes:
         called: The calls whose tasks are to be created after the commit, with their records.
-        slots: The times for which they are called, if not for now.
+        turns: The times for which they are called, if not for now.
         guards: The places, by index, to which a guard is to be called after the commit.
     """
 
@@ -34,19 +35,20 @@ class Session:
         self,
         transaction: Transaction,
         places: Sequence[Place],
+        calls: Sequence[CallIdentity],
         now: dt.datetime,
         is_expired: Callable[[CallRecord], bool],
     ) -> None:
         self.called: dict[CallIdentity, CallRecord] = {}
-        self.slots: dict[CallIdentity, dt.datetime] = {}
+        self.turns: dict[CallIdentity, dt.datetime] = {}
         self.guards: set[int] = set()
         self._transaction = transaction
         self._now = now
         self._is_expired = is_expired
-        self._calls: dict[CallIdentity, tuple[RecordKey, CallRecord | None]] = {}
         own = [record_key(each.name, each.key) for each in places]
         whole = [record_key(each.name, None) for each in places]
-        found = transaction.get([*own, *whole])
+        known, found = own_records(transaction, calls, [*own, *whole])
+        self._calls = dict(known)
         self._before = tuple(
             read_record(each.name, each.key, record)
             for each, record in zip(places, found, strict=False)
@@ -56,10 +58,9 @@ class Session:
             for each, mine, record in zip(places, self._before, found[len(own) :], strict=True)
         ]
         self.records = list(self._before)
-        self._pages: dict[RecordKey, tuple[CallIdentity, ...]] = {}
+        self._read: set[tuple[int, int]] = set()
         for number, record in enumerate(self.records):
             self._change(number, record.state.swept(now))
-            self._read_pages(number)
 
     def enter(self, visit: Visit) -> Entrance:
         """Let a call run if all of its flows do; else let it wait for the first that does not."""
@@ -70,62 +71,38 @@ class Session:
                     self._change(number, each.state.left(call, ""))
             # If it waits, its former task may have come here because its answer was lost.
             self.guards |= {n for n, each in enumerate(self.records) if each.state.guard_at}
-            return Entrance(Entry.OVER, self._now)
+            return Entrance(Entry.OVER, self._now, self._now)
         permits = [each.state.permit_of(call) for each in self.records]
         if any(each and each.holder not in {"", visit.holder} for each in permits):
-            return Entrance(Entry.BUSY, self._now)
+            return Entrance(Entry.BUSY, self._now, self._now)
         has_waited = record is not None and bool(record.parked)
-        plan = self._plan(visit, has_waited=has_waited or any(permits))
-        if None in plan:
-            is_first = has_waited or any(permits)
-            self._park(plan.index(None), visit, record or CallRecord(), in_front=is_first)
-            return Entrance(Entry.WAITS, self._now)
+        is_first = has_waited or any(permits)
+        starts = [
+            each.state.start(
+                call,
+                limit,
+                self._now,
+                has_waited=is_first,
+                patience=visit.patience,
+                delay=visit.delay,
+            )
+            for each, limit in zip(self.records, self._limits, strict=True)
+        ]
+        if None in starts:
+            self._park(starts.index(None), visit, record or CallRecord(), in_front=is_first)
+            return Entrance(Entry.WAITS, self._now, self._now)
         entry = Entry.RUNS_AFTER_WAIT if has_waited else Entry.RUNS
-        return self._begin(visit, entry, [start for start in plan if start])
+        return self._begin(visit, entry, max(start for start in starts if start))
 
-    def _plan(self, visit: Visit, *, has_waited: bool) -> Sequence[Start | None]:
-        """Return for each flow when the call may begin, None if not now."""
-        ignored: set[int] = set()
-        while True:
-            plan = [
-                record.state.start(
-                    visit.call,
-                    limit,
-                    self._now,
-                    has_waited=has_waited,
-                    patience=visit.patience,
-                    uses_lease=number not in ignored,
-                )
-                for number, (record, limit) in enumerate(
-                    zip(self.records, self._limits, strict=True)
-                )
-            ]
-            at = max((each.at for each in plan if each), default=self._now)
-            # A token that was leased for one flow may not last until the others let the call begin.
-            late = {
-                number
-                for number, each in enumerate(plan)
-                if each and each.is_leased and each.deadline and each.deadline < at
-            }
-            if not late:
-                return plan
-            ignored |= late
-
-    def _begin(self, visit: Visit, entry: Entry, plan: Sequence[Start]) -> Entrance:
-        at = max(each.at for each in plan)
-        deadlines = []
+    def _begin(self, visit: Visit, entry: Entry, at: dt.datetime) -> Entrance:
         permit = Permit(visit.call, at + visit.lease, visit.holder)
-        for number, (start, limit) in enumerate(zip(plan, self._limits, strict=True)):
-            state = self.records[number].state
-            if start.is_leased and start.deadline:
-                deadlines.append(start.deadline)
-            elif limit.interval is not None:
-                state = state.spent(limit, at)
-                deadlines.append(at + limit.slack)
+        for number, limit in enumerate(self._limits):
+            state = self.records[number].state.took(visit.call, limit, at)
             is_held = limit.concurrency is not None
-            self._change(number, state.entered(permit) if is_held else state.left(visit.call))
+            self._change(number, state.entered(permit) if is_held else state)
+        slack = min((each.slack for each in self._limits if each.interval), default=None)
         is_held = any(limit.concurrency is not None for limit in self._limits)
-        return Entrance(entry, at, min(deadlines, default=None), is_held)
+        return Entrance(entry, self._now, at, None if slack is None else at + slack, is_held)
 
     def _park(self, number: int, visit: Visit, record: CallRecord, *, in_front: bool) -> None:
         for each, found in enumerate(self.records):
@@ -184,13 +161,16 @@ class Session:
 
     def _fill(self, number: int, limit: Limit) -> None:
         while True:
-            state, called = self.records[number].state.granted(limit, self._now, self._still_waits)
+            before = self.records[number].state
+            self._read_calls(before.granted(limit, self._now, lambda _: True)[1])
+            state, called = before.granted(limit, self._now, self._still_waits)
             self._change(number, state)
             self.called |= {each: record for each in called if (record := self._call(each))}
-            self.slots |= {each: slot for each in called if (slot := _slot(state, each))}
-            if not state.is_unread(limit, self._now):
+            self.turns |= {each: turn for each in called if (turn := _turn(state, each))}
+            page = state.unread(limit, self._now)
+            if page is None:
                 return
-            self._read_pages(number)
+            self._read_page(number, page)
 
     def _still_waits(self, call: CallIdentity) -> bool:
         record = self._call(call)
@@ -208,7 +188,7 @@ class Session:
             key = page_key(record.name, page)
             if not calls:
                 self._transaction.delete(key)
-            elif self._pages.get(key) != calls:
+            elif (number, page) not in self._read:
                 self._transaction.put(key, page_record(calls, expires_at), unindexed=("waiting",))
         if _stored(record.state) != _stored(before.state):
             self._transaction.put(
@@ -217,24 +197,23 @@ class Session:
                 unindexed=UNINDEXED,
             )
 
-    def _read_pages(self, number: int) -> None:
+    def _read_page(self, number: int, page: int) -> None:
         record = self.records[number]
-        wanted = [n for n in record.state.needed_pages() if n not in record.state.pages]
-        if not wanted:
-            return
-        keys = [page_key(record.name, n) for n in wanted]
-        pages = [read_page(found) for found in self._transaction.get(keys)]
-        self._pages |= dict(zip(keys, pages, strict=True))
-        known = {**record.state.pages, **dict(zip(wanted, pages, strict=True))}
-        self._change(number, record.state._replace(pages=known))
+        calls = read_page(self._transaction.get([page_key(record.name, page)])[0])
+        self._read.add((number, page))
+        pages = {**record.state.pages, page: calls}
+        self._change(number, record.state._replace(pages=pages))
 
     def _change(self, number: int, state: FlowState) -> None:
         self.records[number] = self.records[number]._replace(state=state)
 
     def _call(self, call: CallIdentity) -> CallRecord | None:
-        if call not in self._calls:
-            self._calls[call] = own_record(self._transaction, call)
+        self._read_calls([call])
         return self._calls[call][1]
+
+    def _read_calls(self, calls: Sequence[CallIdentity]) -> None:
+        if unread := [each for each in calls if each not in self._calls]:
+            self._calls |= own_records(self._transaction, unread)[0]
 
     def _put_call(self, call: CallIdentity, record: CallRecord) -> None:
         self._call(call)
@@ -247,7 +226,7 @@ def _stored(state: FlowState) -> FlowState:
     return state._replace(pages={})
 
 
-def _slot(state: FlowState, call: CallIdentity) -> dt.datetime | None:
+def _turn(state: FlowState, call: CallIdentity) -> dt.datetime | None:
     permit = state.permit_of(call)
     return permit and permit.slot
 

@@ -32,12 +32,14 @@ class Entrance(NamedTuple):
 
     Attributes:
         entry: What.
+        decided_at: When this was decided.
         at: It begins not before this time.
         deadline: It begins not after this time; None for any time.
         is_held: Whether it has a permit to give back.
     """
 
     entry: Entry
+    decided_at: dt.datetime
     at: dt.datetime
     deadline: dt.datetime | None = None
     is_held: bool = False
@@ -65,6 +67,7 @@ class Visit:
         queue: Short name of its queue.
         parked: Returns its record if it has to wait, from its present one.
         patience: How long it may stay for the next token of a rate, if it has waited before.
+        delay: How long it may take until it can begin.
     """
 
     call: CallIdentity
@@ -74,3 +77,4 @@ class Visit:
     queue: str
     parked: Callable[[CallRecord], CallRecord]
     patience: dt.timedelta
+    delay: dt.timedelta

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from adjourn.clock import Clock
 from adjourn.names import CallIdentity
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
-from adjourn.state.owned_records import FINGERPRINT, is_own, owned
+from adjourn.state.owned_records import FINGERPRINT, is_own, owned, owned_of
 
 KIND = "AdjournCall"
 # A task lives 31 days after its start at most (https://cloud.google.com/tasks/docs/quotas).
@@ -256,6 +256,16 @@ def own_record(transaction: Transaction, call: CallIdentity) -> tuple[RecordKey,
     """Return the key of a call's record, and the record if it exists, as of a transaction."""
     key, record = owned(transaction, KIND, call)
     return key, _read(record)
+
+
+def own_records(
+    transaction: Transaction, calls: Sequence[CallIdentity], others: Sequence[RecordKey] = ()
+) -> tuple[Mapping[CallIdentity, tuple[RecordKey, CallRecord | None]], Sequence[Record | None]]:
+    """Return the records of calls with their keys, and other records, in one read."""
+    found = transaction.get([*others, *(RecordKey(KIND, each.id) for each in calls)])
+    named = zip(calls, found[len(others) :], strict=True)
+    own = {each: owned_of(transaction, KIND, each, record) for each, record in named}
+    return {each: (key, _read(record)) for each, (key, record) in own.items()}, found[: len(others)]
 
 
 def put_record(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 W = TypeVar("W")
@@ -18,22 +17,24 @@ _MOST = 50
 
 
 class _Job(Generic[W]):
-    __slots__ = ("error", "is_done", "result", "work")
+    __slots__ = ("error", "is_done", "result", "woken", "work")
 
     def __init__(self, work: W) -> None:
         self.work = work
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
+        self.woken = threading.Event()  # since it is done, or has to lead
 
 
 class _Lane(Generic[W]):
-    __slots__ = ("jobs", "lock", "users")
+    """The jobs on a subject that wait, and the one whose thread works at present."""
+
+    __slots__ = ("jobs", "leader")
 
     def __init__(self) -> None:
         self.jobs: deque[_Job[W]] = deque()
-        self.lock = threading.Lock()
-        self.users = 0
+        self.leader: _Job[W] | None = None
 
 
 class Combiner(Generic[W]):
@@ -55,18 +56,45 @@ class Combiner(Generic[W]):
             BaseException: What `run` raised.
         """
         job = _Job(work)
-        with self._lane(subject) as lane:
-            lane.jobs.append(job)
-            with lane.lock:
-                while not job.is_done:
-                    self._do(
-                        subject, [lane.jobs.popleft() for _ in range(min(_MOST, len(lane.jobs)))]
-                    )
+        lane = self._enter(subject, job)
+        try:
+            job.woken.wait()
+            if not job.is_done:
+                self._do(subject, lane)
+        finally:  # also if this thread is interrupted
+            self._leave(subject, lane, job)
         if job.error is not None:
             raise job.error
         return job.result
 
-    def _do(self, subject: Hashable, jobs: Sequence[_Job[W]]) -> None:
+    def _enter(self, subject: Hashable, job: _Job[W]) -> _Lane[W]:
+        with self._lock:
+            lane = self._lanes.setdefault(subject, _Lane())
+            lane.jobs.append(job)
+            if lane.leader is None:
+                self._let_lead(lane)
+            return lane
+
+    def _leave(self, subject: Hashable, lane: _Lane[W], job: _Job[W]) -> None:
+        with self._lock:
+            if job in lane.jobs:
+                lane.jobs.remove(job)
+            if lane.leader is not job:
+                return
+            lane.leader = None
+            if lane.jobs:
+                self._let_lead(lane)
+            else:
+                del self._lanes[subject]
+
+    def _let_lead(self, lane: _Lane[W]) -> None:
+        lane.leader = lane.jobs[0]
+        lane.leader.woken.set()
+
+    def _do(self, subject: Hashable, lane: _Lane[W]) -> None:
+        """Do the first jobs that wait, this thread's among them."""
+        with self._lock:
+            jobs = [lane.jobs.popleft() for _ in range(min(_MOST, len(lane.jobs)))]
         try:
             results = self._run(subject, [job.work for job in jobs])
             for job, result in zip(jobs, results, strict=True):
@@ -79,16 +107,4 @@ class Combiner(Generic[W]):
         finally:
             for job in jobs:
                 job.is_done = True
-
-    @contextmanager
-    def _lane(self, subject: Hashable) -> Iterator[_Lane[W]]:
-        with self._lock:
-            lane = self._lanes.setdefault(subject, _Lane())
-            lane.users += 1
-        try:
-            yield lane
-        finally:
-            with self._lock:
-                lane.users -= 1
-                if not lane.users:
-                    self._lanes.pop(subject, None)
+                job.woken.set()

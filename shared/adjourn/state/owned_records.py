@@ -33,8 +33,14 @@ def owned(source: Readable, kind: str, call: CallIdentity) -> tuple[RecordKey, R
     Raises:
         StoreError: Datastore could not be reached or refused.
     """
+    return owned_of(source, kind, call, source.get([RecordKey(kind, call.id)])[0])
+
+
+def owned_of(
+    source: Readable, kind: str, call: CallIdentity, record: Record | None
+) -> tuple[RecordKey, Record | None]:
+    """Return what `owned` does, if the record that is named after the id was read already."""
     key = RecordKey(kind, call.id)
-    record = source.get([key])[0]
     if record is None or is_own(record, call):
         return key, record
     text = f"Another call has the id {call.id}, so one of the two is forged; they share nothing"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import BoundArguments
 from typing import Any, TypeVar
 
+from adjourn.concurrency import batches
 from adjourn.coroutines import is_on_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError
 from adjourn.log import is_observed
@@ -44,7 +45,10 @@ class Enqueuer(TaskCreator):
     propagator: ContextPropagator
     markers: TransactionMarkers
     unique_calls: UniqueCalls
-    collect: Callable[[Enqueuer, Task[..., Any], BoundArguments, str], TaskHandle]
+    collect: Callable[
+        [Enqueuer, Task[..., Any], Sequence[tuple[tuple[object, ...], Mapping[str, object]]], str],
+        Sequence[Enqueued],
+    ]
     told: set[str] = field(default_factory=set)
 
     def enqueue(
@@ -92,8 +96,10 @@ class Enqueuer(TaskCreator):
         if task.defaults.unique_by is not None:
             return self._enqueue_unique(task, args, kwargs, user_start)
         if is_collected(task.defaults):
-            accepted = check_arguments(task.name, task.function, args, kwargs)
-            return self.collect(self, task, accepted, user_start)
+            (made,) = self.collect(self, task, [(args, kwargs)], user_start)
+            if isinstance(made, Exception):
+                raise made
+            return made
         name = task.defaults.call_name
         return self.create(self._prepare(task, args, kwargs, name, call, user_start=user_start))
 
@@ -130,9 +136,10 @@ class Enqueuer(TaskCreator):
         if is_on_loop():
             line = f"async for result in {task.__qualname__}.amap(...)"
             tell_blocking(task.name, "enqueued", self.told, line)
-        if task.defaults.unique_by is not None or is_collected(task.defaults):
-            what = "Debounced and throttled" if is_collected(task.defaults) else "Unique"
-            raise DeclarationError(f"{what} calls are made one by one, not with map.")
+        if task.defaults.unique_by is not None:
+            raise DeclarationError("Unique calls are made one by one, not with map.")
+        if is_collected(task.defaults):
+            return self._collected(task, calls)
 
         def prepared() -> Iterator[Tried]:
             batch = task.defaults.call_name
@@ -141,6 +148,12 @@ class Enqueuer(TaskCreator):
                 yield self._tried(partial(self._prepare, task, args, {}, name))
 
         return self._create_all(task.name, task.defaults.queue, prepared())
+
+    def _collected(
+        self, task: Task[..., Any], calls: Iterable[tuple[object, ...]]
+    ) -> Iterator[Enqueued]:
+        for batch in batches(calls, lambda _: 0):
+            yield from self.collect(self, task, [(args, {}) for args in batch], "")
 
     def enqueue_named(self, calls: Iterable[NamedCall]) -> Iterator[Enqueued]:
         """Enqueue calls, in batches, while the results are consumed.

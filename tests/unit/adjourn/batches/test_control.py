@@ -2,7 +2,7 @@
 
 import pytest
 
-from adjourn import UnknownNameError
+from adjourn import CallFailedError, PermanentTaskFailure, UnknownNameError, current_batch
 from adjourn.testing import SETTINGS, sandbox
 from tests.place_seal import PlaceSeal
 
@@ -231,3 +231,28 @@ def test_calls_that_were_registered_and_never_enqueued_end_with_a_cancelled_batc
     box.drain()
 
     assert shop.counts() == (0, 0, 1)
+
+
+def test_results_of_calls_come_as_they_were_added(shop, box):
+    @shop.app.deferred(name="double", keep_result=600)
+    def double(number: int) -> int:
+        if number == 7:
+            raise PermanentTaskFailure("seven")
+        if number == 3:
+            current_batch().add(double, 1_000)
+        return 2 * number
+
+    with shop.batch(name="import") as batch:
+        batch.map(double, range(110))
+        batch.add(shop.work, 1)  # keeps none
+        batch.flush()
+        batch.add(double, 110)
+    handle = shop.app.batches().get("import")
+    assert list(handle.results()) == [None] * 112
+    box.drain(limit=10_000)
+
+    results = list(handle.results())
+    values = [each and each.value for each in results]
+    expected = [2 * number for number in range(110)]
+    assert values == [*expected[:7], None, *expected[8:], None, 220, 2_000]
+    assert isinstance(results[7].error, CallFailedError)

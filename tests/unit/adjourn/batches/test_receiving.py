@@ -426,6 +426,33 @@ def test_children_of_children_of_children(shop, box):
     assert max(len(each["states"]) for each in shop.shards()) <= 400
 
 
+@pytest.mark.parametrize("count", [1, 400])
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_calls_that_were_registered_and_never_enqueued_hold_no_batch_up(
+    shop, box, pass_time, count, is_given_up
+):
+    attempts, many = [], box.queue.enqueue_many
+
+    def add():
+        attempts.append(1)
+        if len(attempts) == 1:
+            box.queue.enqueue_many = lambda tasks: [UnavailableError("away")] * len(tasks)
+            try:
+                with current_batch() as batch:
+                    batch.map(shop.work, range(100, 100 + count))
+            finally:
+                box.queue.enqueue_many = many
+        elif is_given_up:
+            raise PermanentTaskFailure("given up")
+
+    shop.within = {1: add}
+    make(shop, 1, 2)
+    pass_time(300)
+
+    assert sorted(shop.ran) == [1, 1, 2]
+    assert shop.counts() == (1, 1, count) if is_given_up else (2, 0, count)
+
+
 def test_a_child_adds_a_nested_batch(shop, box):
     def add():
         with current_batch() as batch, batch.batch(name="inner") as inner:

@@ -21,7 +21,7 @@ CHILDREN = (
 )
 RECORDS = {
     "shard.json": Shard("5a" * 16, "ba" * 16, "", "", CHILDREN, NOW),
-    "grown.json": Shard("5a" * 16, "ba" * 16, "5b" * 16, "c0" * 16, CHILDREN, NOW),
+    "grown.json": Shard("5a" * 16, "ba" * 16, "5b" * 16, "c0" * 16, CHILDREN, NOW, "default mail"),
     "open.json": BatchRecord(id="ba" * 16, name="import", created_at=NOW, expires_at=NOW),
     "ended.json": BatchRecord(
         id="ba" * 16,

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adjourn
-from adjourn.debounce.collected_calls import CollectedCalls
+from adjourn.debounce import collected_calls
 from adjourn.debounce.collector import Collector
 from adjourn.debounce.window_records import KIND, WindowRecords
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError, StoreError, UnavailableError
@@ -475,6 +476,112 @@ def test_a_hundred_callers_at_once_meet_no_error(box, index, ran):
     assert len(ran) == 1
 
 
+@pytest.fixture
+def writes(box):
+    """Return a list to which each commit adds how many entities it writes."""
+    made, commit = [], box.store.commit
+
+    def counted(changes):
+        made.append(len(changes))
+        commit(changes)
+
+    box.store.commit = counted
+    return made
+
+
+def test_those_that_join_at_the_same_time_are_written_once(box, index, ran, writes, monkeypatch):
+    """What came up while one caller waits for Datastore is written together."""
+    index(0)
+    writes.clear()
+    gate, state, combined = threading.Event(), WindowRecords.state, combiner(box)
+
+    def slow(self, key):
+        gate.wait(10)
+        return state(self, key)
+
+    monkeypatch.setattr(WindowRecords, "state", slow)
+    with ThreadPoolExecutor(20) as pool:
+        handles = pool.map(index, range(1, 21))
+        while not (lanes := list(combined._lanes.values())) or len(lanes[0].jobs) < 19:
+            threading.Event().wait(0.001)
+        gate.set()
+        assert not any(handle.is_new for handle in handles)
+    latest = index(21)
+
+    assert len(writes) <= 3
+    box.travel(by=100)
+    box.drain()
+    assert [number for number, _ in ran] == [21]
+    assert not latest.is_new
+
+
+def combiner(box):
+    return box.wiring.enqueuer.collect._calls._combined
+
+
+def test_a_batch_costs_one_task_and_one_call_that_is_written(box, index, ran, writes):
+    handles = index.map(range(250))
+
+    assert [handle.is_new for handle in handles] == [True] + [False] * 249
+    assert len(box.queue.tasks) == 1
+    # The task of the window, and for each hundred calls the last of them.
+    assert sum(writes) == 1 + 3
+    box.travel(by=60)
+    box.drain()
+    assert [number for number, _ in ran] == [249]
+
+
+def test_in_a_batch_each_key_has_its_last_call(app, box, ran):
+    @app.deferred(name="publish", debounce=10, by=lambda product, price: product)  # noqa: ARG005
+    def publish(product: str, price: int) -> None:
+        ran.append((product, price))
+
+    handles = publish.map(["a", "b", "a", "c", "b"], range(5))
+    box.travel(by=10)
+    box.drain()
+
+    assert [handle.is_new for handle in handles] == [True, True, False, True, False]
+    assert sorted(ran) == [("a", 2), ("b", 4), ("c", 3)]
+
+
+def test_of_a_throttled_batch_the_first_runs_at_once_and_the_last_at_the_end(box, sync, ran):
+    sync.map(range(5))
+    box.drain()
+    assert [number for number, _ in ran] == [0]
+    box.travel(by=30)
+    box.drain()
+    assert [number for number, _ in ran] == [0, 4]
+
+
+def test_in_a_batch_only_what_cannot_be_encoded_is_refused(box, index, ran):
+    made = list(index.imap([1, object(), 2, object()]))
+
+    assert [type(each).__name__ for each in made] == [
+        "TaskHandle",
+        "EncodeError",
+        "TaskHandle",
+        "EncodeError",
+    ]
+    box.travel(by=60)
+    box.drain()
+    assert [number for number, _ in ran] == [2]
+
+
+def test_a_superseded_call_that_cannot_be_encoded_is_refused(index):
+    index(1)
+    with pytest.raises(EncodeError):
+        index(object())
+
+
+def test_a_queue_that_is_away_refuses_a_whole_batch(box, index, monkeypatch):
+    def refuse(_task):
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(box.queue, "enqueue", refuse)
+
+    assert {type(each) for each in index.imap(range(3))} == {UnavailableError}
+
+
 FAULTS = st.sampled_from(["call"] * 6 + ["pass"] * 4 + [*STEPS, "open", "note", "twice"])
 
 
@@ -559,8 +666,6 @@ def test_what_is_planned_otherwise_cannot_be_debounced(app):
 
 
 def test_calls_are_refused_where_they_would_be_lost_or_cannot_be_made(box, index):
-    with pytest.raises(DeclarationError, match="one by one"):
-        index.map([1, 2])
     with pytest.raises(EncodeError):
         index("1", "2")
     with pytest.raises(EncodeError):
@@ -633,7 +738,7 @@ def test_records_of_windows_expire(box, index):
 
 
 def test_windows_that_end_faster_than_they_are_noted_are_told(index, monkeypatch):
-    monkeypatch.setattr(CollectedCalls, "_try", lambda *_: None)
+    monkeypatch.setattr(collected_calls, "_try", lambda *_: {})
 
     with pytest.raises(UnavailableError, match="ended faster"):
         index(1)

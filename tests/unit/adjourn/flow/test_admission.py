@@ -262,6 +262,24 @@ def lose(queue):
     queue.enqueue = enqueue_once
 
 
+def test_a_clock_that_is_set_back_holds_up_no_call(world, box, ran):
+    world.task("a", 0)
+    transact, pauses = box.store.transact, []
+
+    def set_back(work):
+        box.store.transact = transact
+        result = transact(work)
+        box.clock.advance(-12 * MINUTE)
+        return result
+
+    box.store.transact = set_back
+    object.__setattr__(box.wiring.adapters, "wait", lambda _, seconds: pauses.append(seconds))
+    world.box.deliver(world.due())
+
+    assert ran == [0]
+    assert pauses == []
+
+
 def test_a_call_whose_guard_could_not_be_called_is_not_acknowledged(world, box, ran):
     world.task("a", 0)
     world.task("a", 1)
@@ -472,7 +490,7 @@ def test_a_line_of_hundreds_keeps_its_order(world, app, box, ran):
     box.drain()
     assert world.flow().waiting == 350
     names = {key.name for key in box.store.records if key.kind == "AdjournFlowPage"}
-    assert names == {f"{digest_of('work', 'a')}-{n}" for n in range(3)}
+    assert names == {f"{digest_of('work', 'a')}-{n}" for n in range(2)}
 
     app.flows().resume("work", "a")
     box.drain()
@@ -498,7 +516,7 @@ def test_threads_of_a_process_share_commits(world, app, box, commits):
     combined = box.wiring.admission._combined
     for thread in threads:
         thread.start()
-    while not (combined._lanes and next(iter(combined._lanes.values())).users == 20):
+    while not (combined._lanes and len(next(iter(combined._lanes.values())).jobs) >= 19):
         threading.Event().wait(0.001)
     gate.set()
     for thread in threads:

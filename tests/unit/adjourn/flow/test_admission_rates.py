@@ -111,3 +111,29 @@ def test_guards_do_not_grow_with_the_line(task, box):
     box.drain()
 
     assert sum(each.task.label == GUARD for each in box.queue.tasks.values()) <= 2
+
+
+def let_pass_late(box, seconds, lateness):
+    """Let time pass; each task is delivered so late."""
+    for _ in range(seconds * 10):
+        box.travel(by=0.1)
+        for queued in box.queue.due():
+            if box.clock.now() - queued.due >= lateness * SECOND:
+                box.deliver(queued)
+
+
+@pytest.mark.parametrize(("rate", "burst"), [("1/s", 2), ("6/m", 1), ("1/s", 1)])
+def test_calls_that_always_come_later_than_the_slack_reach_the_rate(app, box, begun, rate, burst):
+    task, commits = declare(app, box, begun, Flow(rate=rate, burst=burst)), []
+    calls, interval = 20, {"1/s": 1, "6/m": 10}[rate]
+    for number in range(calls):
+        task("a", number)
+    commit = box.store.commit
+    box.store.commit = lambda changes: (commits.append(len(changes)), commit(changes))
+    let_pass_late(box, round(1.5 * calls * interval) + 10, 3)
+
+    assert sorted(number for number, _ in begun) == list(range(calls))
+    times = [at for _, at in begun]
+    for first in range(calls):
+        assert sum(times[first] <= at < times[first] + 10 * interval for at in times) <= burst + 10
+    assert sum(map(bool, commits)) <= 4 * calls

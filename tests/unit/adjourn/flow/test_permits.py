@@ -41,13 +41,13 @@ class Deployment(RuleBasedStateMachine):
 
     def commit(self, state):
         """Do what each transaction does at its end."""
-        pages = {number: page for number, page in state.pages.items() if page}
+        numbers = range(self.state.first_page, state.next_page)
+        assert {number for number, page in state.pages.items() if page} <= set(numbers)
         state, called = state.granted(self.limit, self.now, lambda each: each not in self.cancelled)
         for each in called:
             self.waiting = [other for other in self.waiting if other not in self.cancelled]
             assert each == self.waiting.pop(0)
-        is_unread = state.is_unread(self.limit, self.now)
-        assert not is_unread or pages.keys() >= set(state.needed_pages())
+        assert state.unread(self.limit, self.now) is None  # here all pages were read
         self.state = state.guarded(self.limit, self.now)
         return called
 
@@ -65,7 +65,8 @@ class Deployment(RuleBasedStateMachine):
             assert len(self.running) <= self.limit.concurrency
         else:
             state = state.left(each).parked(each, in_front=has_waited)
-            self.waiting.insert(0 if has_waited else len(self.waiting), each)
+            place = state.front - 1 if has_waited else len(self.waiting)
+            self.waiting.insert(place, each)
             self.has_waited.add(each)
         return self.commit(state)
 
@@ -188,6 +189,11 @@ def test_who_was_called_and_comes_too_late_stands_in_front():
     state = FlowState().parked(call(1), in_front=False).parked(call(2), in_front=True)
 
     assert state.waiting == (call(2), call(1))
+    state = state.parked(call(3), in_front=True)
+    assert state.waiting == (call(2), call(3), call(1))
+    state, called = state.granted(Limit(1), NOW, bool)
+    assert called == [call(2)]
+    assert state.parked(call(4), in_front=True).waiting == (call(3), call(4), call(1))
 
 
 def test_a_permit_is_given_back_by_its_holder_alone():
@@ -210,7 +216,16 @@ def test_a_line_over_many_pages_keeps_its_order():
     state, order = FlowState(), []
     for number in range(11):
         state = state.parked(call(number), in_front=False)
-    assert (len(state.waiting), state.first_page, state.next_page) == (2, 0, 5)
+    assert (len(state.waiting), state.first_page, state.next_page, state.last) == (
+        2,
+        0,
+        4,
+        (call(10),),
+    )
+    assert set(state.pages) == {0, 1, 2, 3}
+    unread = state._replace(waiting=(), pages={})
+    assert unread.granted(Limit(3), NOW, bool) == (unread, [])
+    assert unread.unread(Limit(3), NOW) == 0
     while state.length:
         state, called = state.granted(Limit(3), NOW, bool)
         order += called
@@ -218,6 +233,16 @@ def test_a_line_over_many_pages_keeps_its_order():
 
     assert order == [call(number) for number in range(11)]
     assert not any(state.pages.values())
+
+
+def test_those_in_the_last_part_are_counted_while_nobody_stands_before_them():
+    state = FlowState()
+    for number in range(3):
+        state = state.parked(call(number), in_front=False)
+    state, called = state.granted(Limit(2), NOW, bool)
+
+    assert (called, state.length) == ([call(0), call(1)], 1)
+    assert not state.is_open_to(call(3), Limit(3), has_waited=False)
 
 
 def test_a_guard_that_is_lost_is_called_again():

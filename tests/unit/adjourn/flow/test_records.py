@@ -30,7 +30,15 @@ RECORDS = {
     "rate.json": FlowRecord(
         "work",
         "acme",
-        FlowState(permits=(Permit(FIRST, NOW, "", NOW),), free_at=NOW),
+        FlowState(
+            permits=(Permit(FIRST, NOW, "", NOW),),
+            waiting=(SECOND, FIRST),
+            last=(FIRST,),
+            length=3,
+            free_at=NOW,
+            planned_at=NOW,
+            front=1,
+        ),
         rate="10/s",
         burst=20,
         limits="rate=10/s burst=20",

@@ -32,7 +32,7 @@ def in_threads(combiner, subject, works):
     threads = [threading.Thread(target=do, args=each) for each in enumerate(works)]
     for thread in threads:
         thread.start()
-    while not (lane := combiner._lanes.get(subject)) or lane.users < len(works):
+    while not (lane := combiner._lanes.get(subject)) or len(lane.jobs) + 1 < len(works):
         threading.Event().wait(0.001)
     return threads, results
 
@@ -89,3 +89,82 @@ def test_a_process_that_is_told_to_end_ends():
 
     with pytest.raises(KeyboardInterrupt):
         combiner("a", lambda: None)
+
+
+class Steps:
+    """Does work when it is told to, and ends some as a process is ended."""
+
+    def __init__(self):
+        self.begun, self.gates = [], {}
+
+    def __call__(self, _subject, works):
+        self.begun.append(list(works))
+        self.gates[works[0]].wait(10)
+        if "ended" in works:
+            raise KeyboardInterrupt
+        return works
+
+    def wait(self, batches):
+        while len(self.begun) < batches:
+            threading.Event().wait(0.001)
+
+
+def started(combiner, steps, results, *works):
+    """Start a thread for each, which waits for the present batch in this order."""
+    threads = []
+    for work in works:
+        steps.gates[work] = threading.Event()
+
+        def do(work=work):
+            try:
+                results.append(combiner("a", work))
+            except KeyboardInterrupt:
+                results.append("interrupted")
+
+        threads.append(threading.Thread(target=do))
+        threads[-1].start()
+        while work not in _known(combiner, steps):
+            threading.Event().wait(0.001)
+    return threads
+
+
+def _known(combiner, steps):
+    lane = combiner._lanes.get("a")
+    waiting = [job.work for job in lane.jobs] if lane else []
+    return [*waiting, *(work for batch in steps.begun for work in batch)]
+
+
+def test_who_is_done_does_not_wait_for_the_next_batch():
+    steps, results = Steps(), []
+    combiner = Combiner(steps)
+    first = started(combiner, steps, results, "first")
+    steps.wait(1)
+    second = started(combiner, steps, results, "second", "with second")
+    steps.gates["first"].set()
+    steps.wait(2)
+    third = started(combiner, steps, results, "third")
+    steps.gates["second"].set()
+    steps.wait(3)
+    for thread in [*first, *second]:
+        thread.join()  # while the third one is being done
+
+    assert sorted(results) == ["first", "second", "with second"]
+    steps.gates["third"].set()
+    third[0].join()
+    assert steps.begun == [["first"], ["second", "with second"], ["third"]]
+    assert combiner._lanes == {}
+
+
+def test_when_a_thread_is_interrupted_the_next_one_leads():
+    steps, results = Steps(), []
+    combiner = Combiner(steps)
+    ended = started(combiner, steps, results, "ended")
+    steps.wait(1)
+    following = started(combiner, steps, results, "following")
+    steps.gates["following"].set()
+    steps.gates["ended"].set()
+    for thread in [*ended, *following]:
+        thread.join()
+
+    assert sorted(results) == ["following", "interrupted"]
+    assert combiner._lanes == {}
