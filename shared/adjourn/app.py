@@ -28,7 +28,6 @@ from adjourn.serialization.context import ContextPropagator, CustomEnvironmentHa
 from adjourn.serialization.types import Extension
 from adjourn.settings import Settings
 from adjourn.tasks.arguments import check_hook
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
 from adjourn.tasks.objects import OBJECT_PATH, ObjectRegistry
 from adjourn.tasks.options import DeclaredOptions, declared
@@ -37,6 +36,7 @@ from adjourn.tasks.task import Task
 if TYPE_CHECKING:
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.iteration.query_iter import QueryIter
+    from adjourn.tasks.enqueue import Enqueuer
 
 P = ParamSpec("P")
 R = TypeVar("R")

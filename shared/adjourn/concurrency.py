@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import threading
 import time
 from collections import deque
@@ -195,6 +194,8 @@ def is_stopping() -> bool:
     (https://cloud.google.com/run/docs/container-contract). A method handles it, of gunicorn's
     worker, which clears its `alive`, or of uvicorn's server, which sets its `should_exit`.
     """
+    import signal  # noqa: PLC0415 - spares cold starts without a server
+
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     is_ending = getattr(server, "should_exit", False) is True
     return is_ending or getattr(server, "alive", True) is False

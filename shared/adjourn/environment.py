@@ -18,7 +18,7 @@ _HOSTS = {
 }
 
 # 43 characters have two bits more than 32 bytes, which are zero.
-_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=?")
+_KEY = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=?"
 _SWITCHES = ("ADJOURN_CLEANUP", "ADJOURN_ENVELOPE_REQUIRED")
 
 Reader: TypeAlias = Callable[[Mapping[str, str]], object]
@@ -58,7 +58,7 @@ def wrong_keys(keys: Sequence[str]) -> list[str]:
         f"ADJOURN_ENVELOPE_KEY: key {number} of {len(keys)} must be 32 random bytes in base64url;"
         " make one with: adjourn key."
         for number, key in enumerate(keys, 1)
-        if not _KEY.fullmatch(key) or len(set(key[:-2])) == 1
+        if not re.fullmatch(_KEY, key) or len(set(key[:-2])) == 1
     ]
     if len({key.rstrip("=") for key in keys}) < len(keys):
         found.append("ADJOURN_ENVELOPE_KEY: a key comes twice; remove it.")

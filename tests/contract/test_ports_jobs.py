@@ -40,7 +40,7 @@ class JobSchedulerContract:
     def test_one_is_told_of(self, subject, url):
         found = subject.get("nightly")
 
-        assert replace(found, next_start=None) == job("nightly", url)
+        assert found._replace(next_start=None) == job("nightly", url)
         assert subject.get("missing") is None
 
     def test_one_that_is_paused_can_be_paused_and_resumed(self, subject):

@@ -3,7 +3,6 @@
 import argparse
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -178,7 +177,7 @@ _COMMANDS = {
 
 def _told(job: Job) -> Mapping[str, Any]:
     times = {"last_attempt": iso(job.last_attempt), "next_start": iso(job.next_start)}
-    return asdict(job) | times
+    return job._asdict() | times
 
 
 def _sorted(app: App) -> Sequence[Periodic]:

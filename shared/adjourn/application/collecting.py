@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import Enqueued
-from adjourn.tasks.task import Task
-
 if TYPE_CHECKING:
     from adjourn.debounce.collected_calls import CollectedCalls
     from adjourn.execution.call import CallExecutor
     from adjourn.execution.current_task import Call
     from adjourn.execution.delivery import Outcome
+    from adjourn.tasks.enqueue import Enqueuer
+    from adjourn.tasks.handle import Enqueued
+    from adjourn.tasks.task import Task
 
 
 class Collecting:

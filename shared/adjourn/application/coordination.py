@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adjourn.application.declarations import Declarations
 from adjourn.application.importing import unless_importing
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TASK_CLASSES
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import Task
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from adjourn.batches.block import Batch
     from adjourn.batches.control import Batches
     from adjourn.flow.control import Flows
+    from adjourn.tasks.enqueue import Enqueuer
     from adjourn.tasks.results import Results
 
 

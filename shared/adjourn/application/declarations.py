@@ -15,7 +15,6 @@ from adjourn.requests.gate import Receiver
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import ContextPropagator
 from adjourn.tasks.arguments import check_plain
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import TaskClasses, declare, undecorated
 from adjourn.tasks.objects import ObjectRegistry
 from adjourn.tasks.options import Options
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from adjourn.execution.runner import TaskRunner
     from adjourn.iteration.query_iter import QueryIter
     from adjourn.startup import StartupTask
+    from adjourn.tasks.enqueue import Enqueuer
 
 
 @dataclass(eq=False, repr=False)

@@ -14,11 +14,8 @@ from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.requests.gate import Gate, Receiver
 from adjourn.settings import Settings
-from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
 from adjourn.state.transaction_markers import TransactionMarkers
-from adjourn.state.unique_records import UniqueCalls
-from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from adjourn.schedules.scheduled_calls import ScheduledCalls
     from adjourn.startup import Startup
     from adjourn.state.cleanup import Cleaner
+    from adjourn.tasks.enqueue import Enqueuer
 
 
 class Wiring:
@@ -74,6 +72,10 @@ class Wiring:
     @cached_property
     def enqueuer(self) -> Enqueuer:
         """Enqueues calls."""
+        from adjourn.state.call_records import CallRecords  # noqa: PLC0415 - for those who make some
+        from adjourn.state.unique_records import UniqueCalls  # noqa: PLC0415
+        from adjourn.tasks.enqueue import Enqueuer  # noqa: PLC0415
+
         adapters = self._adapters
         return Enqueuer(
             adapters=adapters,

@@ -33,7 +33,7 @@ _LONGEST_TRACEBACK = 20_000
 _LONGEST_ERROR = 1_000
 
 # What differs between errors of one kind: what is quoted, and words with a digit in them.
-_VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|[^\s0-9]*[0-9]\S*""")
+_VARIABLE = r"""'[^']*'|"[^"]*"|[^\s0-9]*[0-9]\S*"""
 _LONGEST_KIND = 300
 
 
@@ -61,7 +61,7 @@ def group_of(task: str, error: str) -> str:
 
     Errors are of one kind if their first lines differ in numbers and quoted texts alone.
     """
-    return digest_of(task, _VARIABLE.sub("…", error.partition("\n")[0][:_LONGEST_KIND]))
+    return digest_of(task, re.sub(_VARIABLE, "…", error.partition("\n")[0][:_LONGEST_KIND]))
 
 
 DeadHook = Callable[[DeadLetter], object]

@@ -47,6 +47,40 @@ def datastore_client(settings: Settings) -> Client:
     return client
 
 
+def key_message(key: Key) -> Any:
+    """Return the message of a key. `Key.to_protobuf` copies all of the path for each part of it."""
+    made = _key_class()()
+    made.partition_id.project_id = key.project
+    made.partition_id.database_id = key.database or ""
+    made.partition_id.namespace_id = key.namespace or ""
+    path = iter(key.flat_path)
+    for kind, id_or_name in itertools.zip_longest(path, path):
+        field = {"id": id_or_name} if isinstance(id_or_name, int) else {"name": id_or_name}
+        made.path.add(kind=kind, **field)
+    return made
+
+
+@cache
+def _key_class() -> Any:
+    from google.cloud.datastore_v1.types import Key
+
+    return Key.pb()
+
+
+def entity_message(entity: Entity) -> Any:
+    """Return the message of an entity, with a key that is made fast."""
+    from google.cloud.datastore.helpers import entity_to_protobuf
+
+    key, entity.key = entity.key, None
+    try:
+        made = entity_to_protobuf(entity)._pb  # noqa: SLF001
+    finally:
+        entity.key = key
+    if key is not None:
+        made.key.CopyFrom(key_message(key))
+    return made
+
+
 def lookup(
     client: Client, keys: Iterable[Key], transaction: Transaction | None = None
 ) -> dict[Key, tuple[Entity, int]]:
@@ -54,10 +88,11 @@ def lookup(
     from google.cloud.datastore.helpers import entity_from_protobuf
 
     found: dict[Key, tuple[Entity, int]] = {}
-    pending = [key.to_protobuf() for key in dict.fromkeys(keys)]
+    pending = [key_message(key) for key in dict.fromkeys(keys)]
     while pending:
         request = {"keys": pending[:_LOOKUP], "read_options": _read_options(transaction)}
-        answer = client._datastore_api.lookup(request=addressed(client, request))  # noqa: SLF001
+        # The bare message, since wrapping each result takes its time.
+        answer = client._datastore_api.lookup(request=addressed(client, request))._pb  # noqa: SLF001
         if transaction is not None and answer.transaction:
             transaction._begin_with_id(answer.transaction)  # noqa: SLF001 - as the client does
         for result in answer.found:

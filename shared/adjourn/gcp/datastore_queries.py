@@ -21,7 +21,6 @@ from adjourn.gcp.datastore_api import (
     translated,
 )
 from adjourn.gcp.described_queries import KEY, DescribedQuery, between, is_projected
-from adjourn.gcp.query_splitter import MOST_SKIPPED, QuerySplitter
 from adjourn.ports import Page, Split
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 _IN_RANGE = ":"
 _COUNT = {"alias": "n", "count": {}}
+
+_MOST_SKIPPED = 10_000  # it costs a call for each 1,000 entities
 
 
 class DatastoreQueries:
@@ -38,7 +39,7 @@ class DatastoreQueries:
         self,
         client: Callable[[], Client],
         *,
-        most_skipped: int = MOST_SKIPPED,
+        most_skipped: int = _MOST_SKIPPED,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -52,9 +53,7 @@ class DatastoreQueries:
         """
         self._client = client
         self._retry = ContentionRetry(sleep, jitter)
-        self._splitter = QuerySplitter(
-            query=self._query, ranges=self._ranges, count=self._count, most_skipped=most_skipped
-        )
+        self._most_skipped = most_skipped
 
     def describe(
         self,
@@ -161,8 +160,16 @@ class DatastoreQueries:
 
     def split(self, query: DescribedQuery, parts: int) -> Split:
         """Split the query at keys of existing entities."""
+        from adjourn.gcp.query_splitter import QuerySplitter
+
+        splitter = QuerySplitter(
+            query=self._query,
+            ranges=self._ranges,
+            count=self._count,
+            most_skipped=self._most_skipped,
+        )
         reason = queries.unsplittable(query)
-        cuts = [] if reason else self._splitter.cuts(query, parts)
+        cuts = [] if reason else splitter.cuts(query, parts)
         if not cuts:
             return Split(parts=[query], reason=reason or "it has fewer than two entities")
         ends = itertools.pairwise([None, *cuts, None])
@@ -260,7 +267,7 @@ class DatastoreQueries:
 
 def _key_of(entry: object) -> Key:
     key: Key | None = getattr(entry, "key", None)
-    if key is None or key.is_partial:
+    if key is None or len(key.flat_path) % 2:  # faster than `is_partial`, which copies the path
         raise DeclarationError(f"{entry!r:.200} is not an entity with a complete key.")
     return key
 

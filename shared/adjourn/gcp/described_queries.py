@@ -130,7 +130,9 @@ def check_kinds(query: DescribedQuery) -> None:
 
 def is_of_application(key: Key) -> bool:
     """Return whether an entity is the application's: neither adjourn's own nor Datastore's."""
-    return not is_own_kind(key.flat_path[0]) and not is_reserved_kind(key.kind)
+    # `kind` copies all of the path.
+    kinds = key.flat_path[::2]
+    return not is_own_kind(kinds[0]) and not is_reserved_kind(kinds[-1])
 
 
 def check_key(key: Key) -> None:

@@ -13,9 +13,7 @@ from adjourn.gcp.described_queries import KEY, DescribedQuery, between
 if TYPE_CHECKING:
     from google.cloud.datastore import Key, Query
 
-# Skipping costs a call for each 1,000 entities. So many keys for each part make parts of about the
-# same size.
-MOST_SKIPPED = 10_000
+# So many keys for each part make parts of about the same size.
 _SAMPLE = 32
 _SMALLEST_SAMPLE = 8
 # Up to so many times as many results are skipped if a sample has too few of their keys.

@@ -25,7 +25,6 @@ from adjourn.iteration.control import Runs, first_steps, steps_after
 from adjourn.iteration.custom_data import CustomData
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.rest import let_rest
-from adjourn.iteration.run_step import RunStep
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, Step, run_key
 from adjourn.iteration.shard_step import ShardStep
@@ -137,6 +136,8 @@ class StepReceiver:
             return _OUTCOMES[decision]
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
+        from adjourn.iteration.run_step import RunStep  # noqa: PLC0415 - most steps are of shards
+
         return RunStep(
             iteration=self._class_of(run),
             custom_data=self.custom_data,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adjourn.concurrency import batches, in_threads
@@ -27,12 +27,17 @@ LONGEST_DELAY = dt.timedelta(days=29)
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TaskCreator:
-    """Creates the tasks of calls."""
+    """Creates the tasks of calls.
+
+    Attributes:
+        told: What it was told of that it holds up an event loop.
+    """
 
     adapters: Adapters
     codec: Codec
     payloads: LargePayloads
     call_records: CallRecords
+    told: set[str] = field(default_factory=set)
 
     def create_all(self, prepared: Iterable[Tried]) -> Iterator[Enqueued]:
         """Create tasks, in batches, while the results are consumed; errors are passed through."""
@@ -78,7 +83,7 @@ class TaskCreator:
         """Return the results of calls."""
         from adjourn.tasks.results import Results  # noqa: PLC0415 - for those who keep some
 
-        return Results(_adapters=self.adapters, _codec=self.codec)
+        return Results(_adapters=self.adapters, _codec=self.codec, _told=self.told)
 
     def create(self, prepared: Prepared) -> TaskHandle:
         """Create the task of a call, unless one of its name exists.

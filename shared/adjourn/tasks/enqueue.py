@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import BoundArguments
 from typing import Any, TypeVar
@@ -38,7 +38,6 @@ class Enqueuer(TaskCreator):
 
     Attributes:
         collect: Makes the calls that are debounced or throttled.
-        told: The tasks of which it was told that they are enqueued on an event loop.
     """
 
     settings: Settings
@@ -49,7 +48,6 @@ class Enqueuer(TaskCreator):
         [Enqueuer, Task[..., Any], Sequence[tuple[tuple[object, ...], Mapping[str, object]]], str],
         Sequence[Enqueued],
     ]
-    told: set[str] = field(default_factory=set)
 
     def enqueue(
         self,

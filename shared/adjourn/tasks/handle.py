@@ -11,9 +11,9 @@ from adjourn.coroutines import off_loop
 from adjourn.errors import EncodeError, EnqueueError, ResultNotKeptError
 from adjourn.names import CallIdentity
 from adjourn.ports import TaskQueue, TaskState
-from adjourn.state.call_records import CallRecords
 
 if TYPE_CHECKING:
+    from adjourn.state.call_records import CallRecords
     from adjourn.tasks.results import Results
 
 # What handles have elsewhere.

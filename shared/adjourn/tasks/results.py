@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from adjourn.coroutines import off_loop
+from adjourn.coroutines import is_on_loop, off_loop
 from adjourn.errors import DeclarationError, ResultNotKeptError, ResultNotReadyError
 from adjourn.names import CallIdentity
 from adjourn.ports import Adapters
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.state.call_results import CallResult, CallResults, PendingResult
+from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.plain_values import plain_duration
 
 # Each look is a read or two of Datastore, so it is soon made less often.
@@ -32,6 +33,7 @@ class Results:
 
     _adapters: Adapters
     _codec: Codec
+    _told: set[str]
 
     def get(self, call: str, wait: Wait = 0) -> Any:
         """Return what the call with this id returned.
@@ -102,6 +104,9 @@ class Results:
             ResultNotKeptError: The call is gone without a result.
             ResultError: As for `get`.
         """
+        if is_on_loop():
+            line = "await handle.aresult(...), or await app.results.aget(...)"
+            tell_blocking("A result", "waited for", self._told, line)
         for pause in _pauses(wait):
             result = self._look(call)
             if result is not None:

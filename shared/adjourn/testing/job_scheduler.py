@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from adjourn.errors import SchedulerError
 from adjourn.ports.job_scheduler import ENABLED, PAUSED, Job
@@ -48,7 +47,7 @@ class MemoryJobs:
         return self._put(name, ENABLED)
 
     def _put(self, name: str, state: str) -> Job:
-        self._jobs[name] = replace(self._existing(name), state=state)
+        self._jobs[name] = self._existing(name)._replace(state=state)
         return self._jobs[name]
 
     def _existing(self, name: str) -> Job:

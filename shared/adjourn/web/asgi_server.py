@@ -53,9 +53,9 @@ def asgi(app: App, others: Application | None = None, *, prefix: str = PREFIX) -
     threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, "adjourn-web"))
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        path, script = _as_bytes(scope.get("path", "")), _as_bytes(scope.get("root_path", ""))
-        inner = path.removeprefix(script) if script else path
-        place = mount.find(script, inner) if scope["type"] == "http" else None
+        script = _as_bytes(scope.get("root_path", "")).rstrip("/")
+        path = _within(script, _as_bytes(scope.get("path", "")))
+        place = mount.find(script, path) if scope["type"] == "http" else None
         if place is None:
             await application(scope, receive, send)
             return
@@ -106,6 +106,11 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noq
 def _as_bytes(path: str) -> str:
     """Return a path as WSGI has it (PEP 3333): each byte is a character of Latin 1."""
     return path if path.isascii() else path.encode(errors="replace").decode("latin-1")
+
+
+def _within(script: str, path: str) -> str:
+    """Return the path below `script`, which servers put before it and older frameworks do not."""
+    return f"/{path.removeprefix(f'{script}/').lstrip('/')}"
 
 
 def _environ(scope: Scope) -> Environ:

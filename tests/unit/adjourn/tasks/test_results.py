@@ -74,6 +74,25 @@ def test_looks_become_rare_on_an_event_loop_too(double, pauses):
     assert pauses == [0.25, 0.5, 1.0, 0.25]
 
 
+def test_waiting_that_holds_up_a_loop_is_told_once_with_the_line_to_write(
+    app, double, pauses, lines
+):
+    handle = double(1)
+
+    async def main():
+        for ask in (handle.result, handle.result, lambda: app.results.get(handle.id)):
+            with pytest.raises(adjourn.ResultNotReadyError):
+                ask()
+        with pytest.raises(adjourn.ResultNotReadyError):
+            await handle.aresult()
+
+    asyncio.run(main())
+
+    (line,) = [each for each in lines() if each.get("event") == "call.blocking"]
+    assert "write: await handle.aresult(...)" in line["message"]
+    assert pauses == []
+
+
 def test_a_result_that_comes_while_one_waits_is_returned_soon(app, box, double, pauses):
     handle = double(4)
     (envelope,) = [call.envelope for call in box.enqueued()]

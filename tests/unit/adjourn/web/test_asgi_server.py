@@ -151,6 +151,22 @@ def test_what_a_stopping_server_leaves_behind_is_delivered_again(app):
     assert respond(adjourn.web.asgi(app), "/_adjourn/cron/nightly") == 503
 
 
+@pytest.mark.parametrize(
+    ("root_path", "path", "status"),
+    [
+        ("/", "/_adjourn/cron/x", 401),
+        ("/", "//_adjourn/cron/x", 401),
+        ("/site/", "/site/_adjourn/cron/x", 401),
+        ("/site/", "/site//_adjourn/cron/x", 401),
+        ("/site", "/site_adjourn/cron/x", 404),
+        ("/_adjourn", "/_adjourn", 404),
+    ],
+)
+@pytest.mark.usefixtures("box")
+def test_a_root_path_may_end_with_a_slash(app, root_path, path, status):
+    assert respond(adjourn.web.asgi(app), path, root_path=root_path) == status
+
+
 @pytest.mark.parametrize("path", ["/_adjourn/deferred/x", "/site/_adjourn/deferred/x"])
 @pytest.mark.usefixtures("box")
 def test_a_framework_may_be_told_its_root_path_by_a_proxy_or_by_itself(app, path):
