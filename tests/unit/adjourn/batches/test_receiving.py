@@ -577,3 +577,24 @@ def test_a_place_is_a_text():
     assert Place.of(place.text) == place
     assert Place.of("0" * 32) is None
     assert place.key == b"\x22" * 16
+
+
+def test_a_child_that_is_replayed_while_its_end_is_told_on_is_open(shop, box):
+    shop.broken = {1}
+    (first,) = make(shop, 1)
+    ends, letters = shop.app.wiring().batch_ends, StoredDeadLetters.of(box.wiring.adapters)
+    real = ends._rise
+
+    def replay_first(shard):
+        ends._rise = real
+        shop.broken = set()
+        letters.replay(box.dead_letters()[0].task_id)
+        real(shard)
+
+    ends._rise = replay_first
+    box.deliver(first)
+    assert shop.done == []
+    box.drain()
+
+    assert shop.ran == [1, 1]
+    assert shop.counts() == (1, 0, 0)
