@@ -37,7 +37,12 @@ output "environment" {
 
 output "service_environment" {
   description = "With `service`: the variables that your service needs, NAME=value in each line, for `terraform output -raw`. Null without."
-  value       = local.has_functions ? null : join("", [for name, value in merge(local.settings, local.service_settings) : "${name}=${value}\n"])
+  value       = local.has_functions ? null : join("", [for name, value in local.variables_of_service : "${name}=${value}\n"])
+}
+
+output "service_variables" {
+  description = "The same by name, for a configuration that has the service, too. Empty without `service`."
+  value       = local.variables_of_service
 }
 
 output "urls" {

@@ -13,7 +13,8 @@ locals {
   service_region = coalesce(try(var.service.region, null), local.service_in_url.region, var.region)
 
   # What it alone needs, beside what whoever enqueues does.
-  service_settings = local.has_functions ? {} : merge(
+  variables_of_service = local.has_functions ? {} : merge(
+    local.settings,
     {
       ADJOURN_CALLERS      = local.callers
       ADJOURN_MAX_ATTEMPTS = local.max_attempts

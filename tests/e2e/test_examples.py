@@ -205,7 +205,7 @@ def test_an_example_passes_its_own_tests(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         command,
         cwd=copied(name, tmp_path),
-        env=environment(),
+        env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
         capture_output=True,
         text=True,
         timeout=120,

@@ -4,6 +4,7 @@ It is a web application on Cloud Run, whose part is in `cloud_run`: only who has
 invoke it. Its account may do what the plan grants, and nothing else.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tests.e2e.conftest import Ear
 from tests.terraform import cloud_run, deployed
 from tests.terraform.cloud import Cloud
 from tests.terraform.stub import Stub
-from tests.terraform.workspace import Workspace, copy_module
+from tests.terraform.workspace import Plan, Workspace, copy_module
 
 MODULE = web_application.__name__
 REGION = "europe-west1"
@@ -55,7 +56,8 @@ def applied(
     """Return what `deploy.sh deploy --service` has brought up."""
     checkout = copy_checkout(tmp_path_factory.mktemp("own"))
     workspace = Workspace(copy_module(checkout), provider)
-    workspace.configure(project=PROJECT, region=REGION, service=SERVICE)
+    off = {"is_enabled": False}
+    workspace.configure(project=PROJECT, region=REGION, service=SERVICE, monitoring=off)
     done = deploy(
         checkout,
         *("deploy", f"{MODULE}:app", "--service", "--yes"),
@@ -72,7 +74,8 @@ def _served(
 ) -> Iterator[None]:
     """Run the service."""
     (port,) = find_free(1)
-    cloud_run.enforce(cloud, deployed.grants(applied.plan()), {"shop": URL})
+    made = Plan({"planned_values": json.loads(applied.run("show", "-json"))["values"]})
+    cloud_run.enforce(cloud, deployed.grants(made), {"shop": URL})
     lines = applied.run("output", "-raw", "service_environment").splitlines()
     environment = {
         "HOME": str(tmp_path_factory.mktemp("home")),

@@ -22,16 +22,11 @@ EVERYTHING = {n: v for n, v in A_LITTLE_OF_EVERYTHING.items() if n not in FOR_FU
 
 
 @pytest.fixture(scope="module")
-def changed(new_workspace: Callable[[], Workspace]) -> Workspace:
-    return new_workspace()
-
-
-@pytest.fixture(scope="module")
 def served(new_workspace: Callable[[], Workspace]) -> Plan:
     """Return the plan of a shop that sets a little of everything, and has no package."""
     workspace = new_workspace()
     (workspace.folder.parent / "build" / "manifest.json").unlink()
-    workspace.configure(**EVERYTHING, service=SERVICE | {"max_instances": 2})
+    workspace.configure(**EVERYTHING, service=SERVICE | {"max_instances": 1, "concurrency": 50})
     return workspace.plan()
 
 
@@ -104,6 +99,7 @@ def test_the_service_and_the_application_get_settings_that_agree(served: Plan) -
     service = Settings.from_env(variables(served))
     application = Settings.from_env(output(served, "environment"))
 
+    assert variables(served) == output(served, "service_variables")
     assert (service.service_url, service.platform) == (f"{URL}/_adjourn", "verify")
     assert service.deferred_url == application.deferred_url == f"{URL}/_adjourn/deferred"
     assert output(served, "urls")["cron"] == service.cron_url
@@ -116,11 +112,19 @@ def test_the_service_and_the_application_get_settings_that_agree(served: Plan) -
 
 @pytest.fixture(scope="module")
 def closed(new_workspace: Callable[[], Workspace]) -> Plan:
-    """Return the plan of a service that Cloud Run closes to all but its callers."""
+    """Return the plan of a service under a domain of its own, closed to all but its callers."""
     workspace = new_workspace()
     workspace.configure(
         **SHOP,
-        service=SERVICE | {"platform": "cloud-run-iam", "prefix": "/tasks", "timeout_seconds": 900},
+        service={
+            "url": "https://shop.example",
+            "name": "web",
+            "region": "us-west1",
+            "account": WEB,
+            "prefix": "/tasks",
+            "platform": "cloud-run-iam",
+            "timeout_seconds": 900,
+        },
         audiences=["https://tasks.shop.example"],
         people_audiences=["client"],
         database={"has_ttl_policies": False},
@@ -133,7 +137,7 @@ def test_what_concerns_all_three_functions_is_told_to_the_service(closed: Plan) 
     told = variables(closed)
 
     assert told["ADJOURN_PLATFORM"] == "cloud-run-iam"
-    assert told["ADJOURN_SERVICE_URL"] == f"{URL}/tasks"
+    assert told["ADJOURN_SERVICE_URL"] == "https://shop.example/tasks"
     assert told["ADJOURN_FUNCTION_TIMEOUT"] == "900"
     assert told["ADJOURN_AUDIENCES"] == "https://tasks.shop.example"
     assert told["ADJOURN_PEOPLE_AUDIENCES"] == "client"
@@ -169,63 +173,47 @@ def test_alerts_watch_the_service(served: Plan) -> None:
 
 
 def test_a_service_that_is_closed_is_watched_for_being_opened(closed: Plan) -> None:
-    assert "/services/(shop)$" in filters(closed, 'log["public_access"]')[0]
+    assert "/services/(web)$" in filters(closed, 'log["public_access"]')[0]
     assert 'google_monitoring_alert_policy.metric["instances"]' not in closed.resources()
 
 
-def test_a_service_under_a_domain_of_its_own_is_named(changed: Workspace) -> None:
-    service = {"url": "https://shop.example", "account": WEB, "name": "web", "region": "us-west1"}
-    changed.configure(**SHOP, service=service)
-
-    plan = changed.plan()
-
+def test_a_service_under_a_domain_of_its_own_is_named(closed: Plan) -> None:
     resource = f"{PROJECT}/locations/us-west1/services/web"
-    assert grants(plan)[ACCOUNT.format("jobs")] == {Grant("roles/run.invoker", resource)}
-    assert '"web"' in filters(plan, 'metric["server_errors"]')[0]
+
+    assert grants(closed)[ACCOUNT.format("jobs")] == {Grant("roles/run.invoker", resource)}
+    assert '"web"' in filters(closed, 'metric["server_errors"]')[0]
 
 
-def test_a_service_elsewhere_has_no_invokers_and_no_alerts(changed: Workspace) -> None:
-    elsewhere = {"url": "https://shop.example:8443", "account": WEB}
-    changed.configure(**SHOP, service=elsewhere, monitoring={"is_enabled": False})
+def test_what_the_queues_dispatch_is_held_against_the_service(served: Plan) -> None:
+    (check,) = (c for c in served.raw["checks"] if c["address"]["to_display"] == "check.capacity")
 
-    plan = changed.plan()
-
-    assert plan.of_type("google_cloud_run_v2_service_iam_member") == {}
-    assert variables(plan)["ADJOURN_SERVICE_URL"] == "https://shop.example:8443/_adjourn"
-    metrics = plan.of_type("google_logging_metric")
-    assert 'jsonPayload.logger = "adjourn"' in str(metrics)
-
-
-def test_what_the_queues_dispatch_is_held_against_the_service(changed: Workspace) -> None:
-    one_region = SHOP | {"queue_regions": []}
-    changed.configure(**one_region, service=SERVICE | {"max_instances": 2, "concurrency": 10})
-
-    warning = " ".join(changed.run("plan", "-input=false").partition("Warning: ")[2].split())
-
+    assert check["status"] == "fail"
     assert (
-        "80 from europe-west1 (default 40, mail 40) to your service, which takes 20 (2 instances of"
-        " 10)" in warning
+        "80 from europe-west1 (default 40, mail 40) to your service, which takes 50 (1 instances of"
+        " 50)" in str(check)
     )
 
 
-def test_the_functions_of_an_applied_deployment_give_way_and_come_back(
+def test_the_functions_of_an_applied_deployment_give_way_to_a_service_anywhere(
     new_workspace: Callable[[], Workspace],
 ) -> None:
     workspace = new_workspace()
-    workspace.configure(**SHOP, queue_names=[], cron_names=[])
+    small = {**SHOP, "queue_names": [], "cron_names": [], "monitoring": {"is_enabled": False}}
+    workspace.configure(**small)
     workspace.apply()
 
-    workspace.configure(**SHOP, queue_names=[], cron_names=[], service=SERVICE)
-    gone = {address for address, what in workspace.plan().actions().items() if what == ["delete"]}
+    workspace.configure(**small, service={"url": "https://shop.example:8443", "account": WEB})
+    plan = workspace.plan()
     workspace.apply_plan()
 
+    gone = {address for address, what in plan.actions().items() if what == ["delete"]}
     assert {address.partition(".")[0] for address in gone} >= {
         "google_cloudfunctions2_function",
         "google_storage_bucket",
         "google_artifact_registry_repository",
     }
     assert not {each for each in gone if each.startswith("google_cloud_tasks_queue.")}
-    assert not workspace.has_changes()
-
-    workspace.configure(**SHOP, queue_names=[], cron_names=[])
-    assert len(workspace.plan().of_type("google_cloudfunctions2_function")) == 3
+    # Nobody has said which service of Cloud Run it is, if it is one.
+    assert plan.of_type("google_cloud_run_v2_service_iam_member") == {}
+    assert variables(plan)["ADJOURN_SERVICE_URL"] == "https://shop.example:8443/_adjourn"
+    assert 'jsonPayload.logger = "adjourn"' in str(plan.of_type("google_logging_metric"))

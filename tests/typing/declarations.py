@@ -19,6 +19,11 @@ def send(order: int, *, resend: bool = False) -> str:
     return f"{order} {resend}"
 
 
+@app.deferred
+def ended(summary: adjourn.BatchSummary) -> None:
+    assert_type(summary["done"], int)
+
+
 @app.deferred(queue="mail", delay=1.5, timeout=dt.timedelta(minutes=1), max_retries=3)
 def remind(who: str) -> None:
     pass
@@ -156,6 +161,16 @@ def calls() -> None:
     assert_type(Reprice.start(adjourn.CsvFile("a.csv"), dry_run=True).pace(0.5), bool)
     assert_type(Reprice.start(adjourn.RowList([{"a": 1}]), entities_per_second=5).pace(None), bool)
     Reprice.start(adjourn.KeyList(iter(["key"])))
+    with app.batch(name="import", on_done=ended, policy="cancel") as batch:
+        batch.add(send, 5, resend=True)
+        batch.add(send.options(delay=5), 5)
+        batch.add(Reprice, QUERY, {"sum": 0.0}, shards=8)
+        batch.map(send, [5])
+        with batch.batch(on_done=ended) as inner:
+            inner.add(send, 5)
+    adjourn.current_batch().add(send, 5)
+    assert_type(app.batches().get("import").fetch()["failed"], int)
+    assert_type(app.batches().get("import").retry(), int)
     assert_type(app.runs().get("run"), adjourn.RunHandle)
     assert_type(app.runs().find(status=adjourn.Status.PAUSED), Iterator[adjourn.RunState])
 
@@ -229,6 +244,8 @@ def mistakes(box: Sandbox) -> None:
     box.travel(to="noon")  # type: ignore[arg-type]
     send("5")  # type: ignore[arg-type]
     send()  # type: ignore[call-arg]
+    app.batch(policy="stop")  # type: ignore[arg-type]
+    app.batch(on_done=print)  # type: ignore[arg-type]
     send(5, resned=True)  # type: ignore[call-arg]
     send.call_local(5).bit_length()  # type: ignore[attr-defined]
     send.options(dellay=5)  # type: ignore[call-arg]

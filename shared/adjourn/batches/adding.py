@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 from adjourn.batches.new_children import BatchOptions, Naming, NewChild, new_call, new_run
 from adjourn.batches.place import Place, State
@@ -48,7 +48,18 @@ class ChildAdder:
         """Whether something was added that is not enqueued."""
         return bool(self._waiting)
 
-    def add(self, task: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    @overload
+    def add(
+        self,
+        task: type[QueryIter[Any]],
+        /,
+        query: object,
+        custom_data: object = None,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def add(self, task: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    def add(self, task: Any, /, *args: Any, **kwargs: Any) -> None:
         """Add a call of a deferred task with these arguments, or a run of an iteration class.
 
         A run's arguments are those of `QueryIter.start`. The option `call_name` of a task names the
@@ -94,7 +105,18 @@ class ChildAdder:
             while self._waiting:
                 self._enqueue(self._waiting[:MOST])
 
-    async def aadd(self, task: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    @overload
+    async def aadd(
+        self,
+        task: type[QueryIter[Any]],
+        /,
+        query: object,
+        custom_data: object = None,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    async def aadd(self, task: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    async def aadd(self, task: Any, /, *args: Any, **kwargs: Any) -> None:
         """Add a child without holding up the event loop; see `add`."""
         await off_loop(partial(self.add, task, *args, **kwargs))
 

@@ -6,6 +6,7 @@ import pytest
 
 import adjourn
 from adjourn import BatchSealedError, DeclarationError, EncodeError, QueueNotFoundError
+from adjourn.testing import inline
 
 
 def test_the_end_is_told_once_after_the_last_child(shop, box):
@@ -378,3 +379,22 @@ def test_a_block_may_be_async(shop, box):
     box.drain()
 
     assert shop.counts() == (3, 0, 0)
+
+
+def test_in_an_inline_sandbox_children_run_when_the_block_ends(app):
+    ran = []
+
+    @app.deferred(name="work")
+    def work(number: int) -> None:
+        ran.append(number)
+        if number == 1:
+            adjourn.current_batch().add(work, 2)
+
+    @app.deferred(name="done")
+    def done(summary: dict) -> None:
+        ran.append(summary["total"])
+
+    with inline(app), app.batch(on_done=done) as batch:
+        batch.add(work, 1)
+        assert ran == []
+    assert ran == [1, 2, 2]

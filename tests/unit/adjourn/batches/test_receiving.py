@@ -414,15 +414,15 @@ def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count):
 
 def test_children_of_children_of_children(shop, box):
     def add(number):
-        if number < 300:
+        if number < 220:
             current_batch().add(shop.work, number + 1)
 
-    shop.within = {number: (lambda number=number: add(number)) for number in range(300)}
+    shop.within = {number: (lambda number=number: add(number)) for number in range(220)}
     make(shop, 0)
     box.drain(limit=10_000)
 
-    assert shop.ran == list(range(301))
-    assert shop.counts() == (301, 0, 0)
+    assert shop.ran == list(range(221))
+    assert shop.counts() == (221, 0, 0)
     assert max(len(each["states"]) for each in shop.shards()) <= 400
 
 
@@ -577,3 +577,24 @@ def test_a_place_is_a_text():
     assert Place.of(place.text) == place
     assert Place.of("0" * 32) is None
     assert place.key == b"\x22" * 16
+
+
+def test_a_child_that_is_replayed_while_its_end_is_told_on_is_open(shop, box):
+    shop.broken = {1}
+    (first,) = make(shop, 1)
+    ends, letters = shop.app.wiring().batch_ends, StoredDeadLetters.of(box.wiring.adapters)
+    real = ends._rise
+
+    def replay_first(shard):
+        ends._rise = real
+        shop.broken = set()
+        letters.replay(box.dead_letters()[0].task_id)
+        real(shard)
+
+    ends._rise = replay_first
+    box.deliver(first)
+    assert shop.done == []
+    box.drain()
+
+    assert shop.ran == [1, 1]
+    assert shop.counts() == (1, 0, 0)
