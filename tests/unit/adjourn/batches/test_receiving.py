@@ -9,6 +9,7 @@ import adjourn
 from adjourn import (
     ConflictError,
     Discard,
+    EncodeError,
     Flow,
     NoCurrentBatchError,
     PermanentTaskFailure,
@@ -23,6 +24,7 @@ from adjourn.batches.shards import KIND as SHARD_KIND
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
+from adjourn.serialization.budget import OF_TASK
 from adjourn.testing import SETTINGS, sandbox
 from adjourn.testing.task_queue import Queued
 
@@ -410,6 +412,20 @@ def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count):
 
     assert sorted(shop.ran) == [1, 1, 2, *range(100, 100 + count)]
     assert shop.counts() == (2 + count, 0, 0)
+
+
+def test_a_child_goes_on_to_add_after_one_was_refused(shop, box):
+    def add():
+        with pytest.raises(EncodeError, match="more than"):
+            current_batch().add(shop.work, bytes(2 * OF_TASK.size))
+        current_batch().add(shop.work, 2)
+
+    shop.within = {1: add}
+    make(shop, 1)
+    box.drain()
+
+    assert shop.ran == [1, 2]
+    assert shop.counts() == (2, 0, 0)
 
 
 def test_children_of_children_of_children(shop, box):
