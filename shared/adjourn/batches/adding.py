@@ -165,27 +165,32 @@ class ChildAdder:
 
     def _enqueue(self, new: Sequence[NewChild], *, is_seal: bool = False, outer: str = "") -> None:
         """Register children and make them; they are taken off the list when all are made."""
-        registration, children = self._registration, [each.child for each in new]
-        latest = max((each.start for each in new), default=registration.template.created_at)
-        queues = {each.queue for each in new if each.queue}
-        while True:
-            plan = registration.plan(children, latest, queues)
-            planned = {**{k: v.shard for k, v in registration.known.items()}, **plan.places}
-            # Before they are registered: what cannot be encoded must not be.
-            calls = self._calls(new, planned)
-            if not (plan.places or is_seal):
-                break
-            if registration.write(plan, is_seal=is_seal, outer=outer):
-                break
+        calls, places = self._registered(new, is_seal=is_seal, outer=outer)
         missing = (calls[each.child.key] for each in new if each.child.key in calls)
         for result in self._enqueuer.create_all(missing):
             if isinstance(result, EncodeError | EnqueueError):
                 raise result
         for each in new:
             if each.begin and self._is_open(each):
-                each.begin(self._place(each, planned))
+                each.begin(self._place(each, places))
         for each in new:
             del self._waiting[each.child.key]
+
+    def _registered(
+        self, new: Sequence[NewChild], *, is_seal: bool, outer: str
+    ) -> tuple[dict[bytes, Prepared], dict[bytes, str]]:
+        """Register children, and return the calls among them and the shards of all."""
+        registration, children = self._registration, [each.child for each in new]
+        latest = max((each.start for each in new), default=registration.template.created_at)
+        queues = {each.queue for each in new if each.queue}
+        while True:
+            plan = registration.plan(children, latest, queues)
+            places = {**{k: v.shard for k, v in registration.known.items()}, **plan.places}
+            # Before they are registered: what cannot be encoded must not be.
+            calls = self._calls(new, places)
+            is_needed = plan.places or is_seal
+            if not is_needed or registration.write(plan, is_seal=is_seal, outer=outer):
+                return calls, places
 
     def _calls(self, new: Sequence[NewChild], shards: dict[bytes, str]) -> dict[bytes, Prepared]:
         """Return the calls among some children that have not ended, each with its task."""

@@ -24,7 +24,6 @@ from adjourn.batches.shards import KIND as SHARD_KIND
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
-from adjourn.serialization.budget import OF_TASK
 from adjourn.testing import SETTINGS, sandbox
 from adjourn.testing.task_queue import Queued
 
@@ -236,6 +235,31 @@ def test_a_child_that_expires_while_it_waits_for_its_flow_counts_as_cancelled(sh
     assert shop.counts() == (0, 0, 1)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("why", ["cancelled", "expired"])
+def test_children_that_are_dropped_when_their_flow_calls_them_hold_nobody_up(
+    shop, box, pass_time, why, is_late
+):
+    @shop.app.deferred(name="limited", flow=Flow(concurrency=1))
+    def limited(number):
+        shop.ran.append(number)
+
+    flows, expires = shop.app.flows(), 10 if why == "expired" else None
+    flows.pause("limited")
+    with shop.batch(name="import") as batch:
+        batch.map(limited.options(expires=expires), range(5))
+    box.drain()
+    if why == "cancelled":
+        shop.app.batches().get("import").cancel()
+    pass_time(3000 if is_late else 30)
+    flows.resume("limited")
+    limited(99)
+    pass_time(30)
+
+    assert shop.ran == [99]
+    assert is_late or shop.counts() == (0, 0, 5)
+
+
 def test_a_child_that_waits_for_its_flow_has_not_ended(shop, box, pass_time):
     @shop.app.deferred(name="limited", flow=Flow(concurrency=1))
     def limited():
@@ -416,9 +440,13 @@ def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count):
 
 def test_a_child_goes_on_to_add_after_one_was_refused(shop, box):
     def add():
-        with pytest.raises(EncodeError, match="more than"):
-            current_batch().add(shop.work, bytes(2 * OF_TASK.size))
-        current_batch().add(shop.work, 2)
+        changed, batch = [2], current_batch().__enter__()
+        batch.add(shop.work, changed)
+        changed.append(object())
+        with pytest.raises(EncodeError):
+            batch.flush()
+        batch.add(shop.work, 2)
+        batch.flush()
 
     shop.within = {1: add}
     make(shop, 1)
