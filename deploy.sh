@@ -11,6 +11,7 @@ Usage: deploy.sh package APP [packaging options] [--environment NAME] [--dry-run
        deploy.sh deploy  APP [packaging options] [Terraform options] [--yes] [--dry-run]
        deploy.sh apply   [Terraform options] [--yes] [--dry-run]
        deploy.sh destroy [Terraform options] [--yes] [--dry-run]
+       deploy.sh output  NAME [Terraform options] [--dry-run]
 
   package   put the application (package.module:app) and each function into a
             zip in build/, and what the application declares beside them
@@ -20,6 +21,7 @@ Usage: deploy.sh package APP [packaging options] [--environment NAME] [--dry-run
   deploy    plan, ask if there is something to change, and apply that plan
   apply     ask, and apply the plan that an earlier call of plan has kept
   destroy   show what Terraform would remove, ask, and remove it
+  output    print an output of what was applied, a text as it is
 
 Packaging options:
   --source DIR         folder from which the application is imported
@@ -192,6 +194,20 @@ apply() {
   run rm -f "$plan"
 }
 
+# output NAME: only the output goes to stdout.
+output() {
+  initialise >&2
+  # Where nothing was applied, Terraform only warns.
+  if [[ ! $is_dry && $("$terraform" -chdir="$chdir" output -json) == '{}' ]]; then
+    printf 'deploy.sh: %s\n' "Nothing was applied in the environment $environment, or without outputs." >&2
+    exit 1
+  fi
+  if [[ ! $is_dry ]] && "$terraform" -chdir="$chdir" output -raw "$1" 2>/dev/null; then
+    return
+  fi
+  run "$terraform" -chdir="$chdir" output -no-color "$1" # not a text
+}
+
 take() {
   [[ $2 ]] || die "$1 needs a value."
   case $1 in
@@ -228,6 +244,7 @@ case $command in
   plan) allowed=$for_package$for_terraform ;;
   deploy) allowed="$for_package$for_terraform --yes " ;;
   apply | destroy) allowed="$for_terraform --yes " ;;
+  output) allowed=$for_terraform ;;
   -h | --help | help) usage && exit ;;
   '') usage >&2 && exit 2 ;;
   *) die "There is no command $command; see deploy.sh --help." ;;
@@ -277,7 +294,9 @@ esac
 declared=$build/adjourn.auto.tfvars.json
 plan=$build/adjourn.tfplan
 
-if [[ $command != destroy && $command != apply ]]; then
+if [[ $command == output ]]; then
+  [[ $app ]] || die "Say which output to print: deploy.sh output NAME"
+elif [[ $command != destroy && $command != apply ]]; then
   [[ $app ]] || die "Say which application to package: deploy.sh $command package.module:app"
   [[ -x $(command -v "$python") ]] || die "There is no Python $python; run \`make venv\` in $here, or set PYTHON."
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is not Python 3.11 or newer."
@@ -291,12 +310,13 @@ if [[ $command != package ]]; then
   [[ -d $chdir ]] || die "There is no folder $chdir for -chdir."
   choose_folders
 fi
-if [[ $command != package && $command != plan && ! $is_agreed && ! $is_dry && ! -t 0 ]]; then
+if [[ $command != package && $command != plan && $command != output && ! $is_agreed && ! $is_dry && ! -t 0 ]]; then
   die "There is no terminal to ask for confirmation; give --yes."
 fi
 
 case $command in
   package) package ;;
+  output) output "$app" ;;
   apply)
     [[ -f $plan || $is_dry ]] || die "There is no plan $plan; run deploy.sh plan first."
     initialise

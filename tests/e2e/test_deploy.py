@@ -77,6 +77,37 @@ def variables(checkout: Path) -> Path:
     return path
 
 
+OUTPUTS = """\
+output "total" {
+  value = "total=${var.price}\\nin euros"
+}
+output "prices" {
+  value = { tea = var.price }
+}
+"""
+
+
+@needs_terraform
+def test_an_output_is_that_of_the_environment_and_nothing_else(
+    checkout: Path, variables: Path
+) -> None:
+    (checkout / "terraform" / "outputs.tf").write_text(OUTPUTS)
+    apply(checkout, price=7)
+
+    text = deploy(checkout, "output", "total", f"-var-file={variables}")
+    mapping = deploy(checkout, "output", "prices", f"-var-file={variables}")
+    unknown = deploy(checkout, "output", "nothing", f"-var-file={variables}")
+    elsewhere = deploy(checkout, "output", "total", "--environment", "staging")
+
+    assert (text.returncode, text.stdout) == (0, "total=7\nin euros")
+    assert '"tea" = 7' in mapping.stdout
+    assert unknown.returncode == 1
+    assert 'Output "nothing" not found' in unknown.stderr
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+    assert "Nothing was applied in the environment staging" in elsewhere.stderr
+    assert deploy(checkout, "output").returncode == 2
+
+
 def test_with_an_own_service_only_what_is_declared_is_written(checkout: Path) -> None:
     assert deploy(checkout, "package", APP).returncode == 0
 

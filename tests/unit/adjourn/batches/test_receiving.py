@@ -458,15 +458,15 @@ def test_a_child_goes_on_to_add_after_one_was_refused(shop, box):
 
 def test_children_of_children_of_children(shop, box):
     def add(number):
-        if number < 300:
+        if number < 220:
             current_batch().add(shop.work, number + 1)
 
-    shop.within = {number: (lambda number=number: add(number)) for number in range(300)}
+    shop.within = {number: (lambda number=number: add(number)) for number in range(220)}
     make(shop, 0)
     box.drain(limit=10_000)
 
-    assert shop.ran == list(range(301))
-    assert shop.counts() == (301, 0, 0)
+    assert shop.ran == list(range(221))
+    assert shop.counts() == (221, 0, 0)
     assert max(len(each["states"]) for each in shop.shards()) <= 400
 
 
