@@ -1,5 +1,8 @@
 """Measure our Datastore server beside Google's emulator: same client, same run, taking turns.
 
+The floor is a server of the same protocol with ready answers: what it takes is the client's and the
+protocol's, not the server's.
+
 Usage: python -m bench.datastore [--rounds 2] [--only NAME]
 """
 
@@ -15,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from google.cloud import datastore
 from google.cloud.datastore.query import PropertyFilter
@@ -73,9 +76,9 @@ def _announced(name: str, command: list[str], port: int) -> Iterator[str]:
         yield address
 
 
-def _ours(folder: str) -> tuple[list[str], int]:
+def _ours(folder: str, *options: str) -> tuple[list[str], int]:
     port = _free_port()
-    return [sys.executable, "-m", "bench.datastore_server", f"{port}", folder], port
+    return [sys.executable, "-m", "bench.datastore_server", f"{port}", folder, *options], port
 
 
 def _google() -> tuple[list[str], int]:
@@ -229,7 +232,9 @@ def _compare(servers: dict[str, str], rounds: int, only: str) -> None:
     clients = {name: _client(address) for name, address in servers.items()}
     for client in clients.values():
         _prepare(client)
-    print(f"{'':28}" + "".join(f"{name:>14}" for name in clients) + f"{'ratio':>9}")
+    others = [name for name in clients if name != "ours"]
+    heads = [*clients, *(f"/ {name}" for name in others)]
+    print(f"{'':28}" + "".join(f"{head:>12}" for head in heads))
     for label, (measure, unit) in _MEASURES.items():
         if only not in label:
             continue
@@ -237,11 +242,14 @@ def _compare(servers: dict[str, str], rounds: int, only: str) -> None:
         for _ in range(rounds):
             for name, client in clients.items():
                 rates[name].append(measure(client))
-        medians = [statistics.median(found) for found in rates.values()]
-        # Round by round, since what else the machine does slows both of a round down.
-        ratios = [ours / google[0] for ours, *google in zip(*rates.values(), strict=True) if google]
-        ratio = f"{statistics.median(ratios):8.2f}x" if ratios else ""
-        print(f"{label:28}" + "".join(f"{m:14,.0f}" for m in medians) + f"{ratio} {unit}")
+        medians = "".join(f"{statistics.median(found):12,.0f}" for found in rates.values())
+        ratios = "".join(f"{_ratio(rates['ours'], rates[name]):11.2f}x" for name in others)
+        print(f"{label:28}{medians}{ratios} {unit}")
+
+
+def _ratio(ours: list[float], other: list[float]) -> float:
+    """Return the median of the rounds' ratios: other work slows both of a round down."""
+    return statistics.median(one / two for one, two in zip(ours, other, strict=True))
 
 
 def main() -> None:
@@ -251,13 +259,22 @@ def main() -> None:
     parser.add_argument("--only", default="", help="measure only what contains this")
     parser.add_argument("--alone", action="store_true", help="leave Google's emulator out")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _announced("ours", *_ours(folder)) as ours:
-        if options.alone or not (shutil.which("gcloud") and shutil.which("java")):
-            print("without Google's emulator")
-            _compare({"ours": ours}, options.rounds, options.only)
-            return
-        with _announced("google", *_google()) as google:
-            _compare({"ours": ours, "google": google}, options.rounds, options.only)
+    with ExitStack() as running:
+        servers = {
+            name: running.enter_context(_announced(name, *command))
+            for name, command in _commands(running, is_alone=options.alone).items()
+        }
+        _compare(servers, options.rounds, options.only)
+
+
+def _commands(running: ExitStack, *, is_alone: bool) -> dict[str, tuple[list[str], int]]:
+    folders = [running.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
+    commands = {"ours": _ours(folders[0])}
+    if is_alone or not (shutil.which("gcloud") and shutil.which("java")):
+        print("without Google's emulator")
+    else:
+        commands["google"] = _google()
+    return {**commands, "floor": _ours(folders[1], "--floor")}
 
 
 if __name__ == "__main__":

@@ -25,12 +25,14 @@ import time
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.cloud import tasks_v2
@@ -80,13 +82,17 @@ def signer() -> Mint:
     def part(value: Mapping[str, Any]) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
-    def mint(email: str, audience: str) -> str:
+    def signed(email: str, audience: str) -> str:
         now = int(time.time())
         claims = {"aud": audience, "email": email, "iat": now, "exp": now + 3600}
         signed = part({"alg": "RS256", "typ": "JWT"}) + b"." + part(claims)
         signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
         return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
+    async def mint(email: str, audience: str) -> str:
+        return await asyncio.get_running_loop().run_in_executor(pool, signed, email, audience)
+
+    pool = ThreadPoolExecutor(os.cpu_count())
     return mint
 
 
@@ -109,7 +115,23 @@ async def serve(port: int, *, limits: bool) -> None:
 
 
 async def serve_nothing(port: int) -> None:
-    """Run a server that answers CreateTask with the request's task: the floor of gRPC in Python."""
+    """Run a server of our kind that does nothing: the floor of it."""
+    async with listening(port, nothing()):
+        await told_to_end()
+
+
+async def serve_nothing_elsewhere(port: int) -> None:
+    """Run a `grpc.aio` server that does nothing."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([nothing()])
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await told_to_end()
+    await server.stop(None)
+
+
+def nothing() -> grpc.GenericRpcHandler:
+    """Return a service that answers CreateTask with the request's task."""
 
     async def create(request: Any) -> Any:
         return request.task
@@ -121,8 +143,7 @@ async def serve_nothing(port: int) -> None:
         "CreateTask": (cloudtasks.CreateTaskRequest.pb(), create),
         "PauseQueue": (cloudtasks.PauseQueueRequest.pb(), keep),
     }
-    async with listening(port, rpc.service("google.cloud.tasks.v2.CloudTasks", methods)):
-        await told_to_end()
+    return rpc.service("google.cloud.tasks.v2.CloudTasks", methods)
 
 
 @contextlib.asynccontextmanager
@@ -289,7 +310,8 @@ def own(label: str, role: str, **fields: Any) -> Subject:
 def subjects(peer: Path | None) -> list[Subject]:
     """Return what is compared, the baseline last."""
     found = [
-        own("no-op gRPC server (floor)", "nothing", dispatches=False),
+        own("our server, doing nothing (floor)", "nothing", dispatches=False),
+        own("grpc.aio server, doing nothing", "elsewhere", dispatches=False),
         own("adjourn, limits off", "unlimited"),
         own("adjourn, limits off, RS256 token each", "unlimited", token=True),
         own("adjourn, limits on (500/s, burst 100)", "limited"),
@@ -344,6 +366,7 @@ def main() -> None:
     roles: dict[str, Callable[[int], Any]] = {
         "work": work,
         "nothing": serve_nothing,
+        "elsewhere": serve_nothing_elsewhere,
         "unlimited": lambda port: serve(port, limits=False),
         "limited": lambda port: serve(port, limits=True),
     }

@@ -199,7 +199,7 @@ class App(IterationClasses):
         return cls
 
     def register(self, cls: V, *, name: str | None = None, aliases: Sequence[str] = ()) -> V:
-        """Register a dataclass or an enum, so that its values can be arguments.
+        """Register a dataclass, enum, attrs class or pydantic model: its values can be arguments.
 
         Args:
             cls: The class.
@@ -207,13 +207,13 @@ class App(IterationClasses):
             aliases: Former names, which tasks may still carry.
 
         Raises:
-            DeclarationError: It is neither, or a name is taken.
+            DeclarationError: It is none of these, or a name is taken.
         """
         self._declared.register(cls, name, aliases)
         return cls
 
     def add_extension(self, extension: Extension) -> None:
-        """Let objects of a class that is neither a dataclass nor an enum be arguments.
+        """Let objects of a class that cannot be registered be arguments.
 
         Raises:
             DeclarationError: The class or its tag is taken, or the extension is wrong.

@@ -34,12 +34,12 @@ from tests.chaos.storm import Storm
 from tests.chaos.test_flow import is_idle
 from tests.chaos.world import Ear, dead_letters, kill_workers, needs_pgrep
 
-BATCHES = int(os.environ.get("CHAOS_BATCHES", "3"))
+BATCHES = int(os.environ.get("CHAOS_BATCHES", "2"))
 CHILDREN = int(os.environ.get("CHAOS_CHILDREN", "51"))
 KILLS = max(1, BATCHES * CHILDREN // 5_000)
 FAULTS = Faults(duplicates=0.05, lost_answers=0.05, errors=0.02, reorder=0.05, seed=7)
 PATIENCE = 180.0  # seconds in which something new has to happen
-QUIET = 1.0  # then time passes, so that backoffs and leases of dead processes end
+QUIET = 0.5  # then time passes, so that backoffs and leases of dead processes end
 
 log = logging.getLogger(__name__)
 

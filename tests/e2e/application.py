@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pydantic
 from google.cloud import datastore
 
 import adjourn
@@ -73,6 +75,28 @@ def weigh(load: bytes) -> None:
 async def total(*prices: Decimal) -> dict[str, Decimal]:
     await asyncio.sleep(0)
     return {"total": sum(prices, Decimal()), "mean": sum(prices, Decimal()) / len(prices)}
+
+
+@app.register
+@attrs.frozen
+class Part:
+    sku: str = attrs.field(validator=attrs.validators.min_len(3))
+    price: Decimal
+
+
+@app.register
+class Invoice(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+
+    number: int = pydantic.Field(gt=0)
+    parts: list[Part]
+    due: dt.date | None = None
+
+
+@app.deferred(keep_result=HOUR, max_retries=0)
+def bill(invoice: Invoice) -> Invoice:
+    tell(f"{invoice!r}")
+    return invoice
 
 
 @app.deferred(max_retries=1)

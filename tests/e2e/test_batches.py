@@ -51,7 +51,7 @@ def test_a_batch_is_watched_and_what_failed_retried(ear: Ear, batches: Batches) 
 
 def test_a_batch_whose_block_broke_off_is_cancelled(ear: Ear, batches: Batches) -> None:
     batch = app.batch(name="export", on_done=loaded).__enter__()
-    batch.add(load.options(delay=2), "never")
+    batch.add(load.options(delay=1), "never")
     batch.flush()  # and the block breaks off
 
     assert json.loads(batches("show", "export", "--json"))["status"] == "open"

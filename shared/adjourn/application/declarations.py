@@ -91,7 +91,7 @@ class Declarations:
         return task
 
     def register(self, cls: Any, name: str | None, aliases: Sequence[str]) -> None:
-        """Register a dataclass or an enum; see `App.register`."""
+        """Register a class; see `App.register`."""
         if isinstance(aliases, str):
             raise DeclarationError(f"aliases={aliases!r} must be a list of names, not one name.")
         if not isinstance(cls, type):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 from adjourn.batches.new_children import BatchOptions, Naming, NewChild, new_call, new_run
@@ -14,6 +15,7 @@ from adjourn.coroutines import off_loop
 from adjourn.errors import DeclarationError, EncodeError, EnqueueError
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.tasks.enqueue import Enqueuer
+from adjourn.tasks.prepared import Prepared
 from adjourn.tasks.task import Task, zipped
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class ChildAdder:
         self._registration = registration
         self._make = make
         self._naming = Naming(batch=registration.batch, scope=registration.scope)
-        self._waiting: list[NewChild] = []
+        self._waiting: dict[bytes, NewChild] = {}
         self._lock = threading.RLock()
         self._is_entered = False
 
@@ -63,7 +65,7 @@ class ChildAdder:
         """Add a call of a deferred task with these arguments, or a run of an iteration class.
 
         A run's arguments are those of `QueryIter.start`. The option `call_name` of a task names the
-        call within the batch.
+        call among those of the task in the batch; of several with one name, the first is added.
 
         If the block is run again under the same name, the same children are not added again. Those
         with the same arguments are told apart by their number.
@@ -75,12 +77,15 @@ class ChildAdder:
             EnqueueError: Some children were not enqueued; the batch stays open.
             StoreError: Datastore could not be reached; the batch stays open.
         """
-        self._add(self._new(task, args, kwargs))
+        self._add(partial(self._new, task, args, kwargs))
 
     def map(self, task: Task[..., Any], first: Iterable[Any], /, *others: Iterable[Any]) -> None:
-        """Add a call for each item, as `Task.map` makes them; errors are those of `add`."""
-        for args in zipped(first, others):
-            self._take(self._new(task, args, {}))
+        """Add a call for each item, as `Task.map` makes them; errors are those of `add`.
+
+        With `call_name`, each call is named after it and the number of its item.
+        """
+        for number, args in enumerate(zipped(first, others)):
+            self._take(partial(self._new, task, args, {}, number))
         self._settle()
 
     def batch(
@@ -95,7 +100,7 @@ class ChildAdder:
 
         Its end counts as one child: as failed if one of its own children is.
         """
-        key = self._naming.named(name) if name else self._naming.alike("batch")
+        key = self._naming.named("batch", name) if name else self._naming.alike("batch")
         options = BatchOptions(key.hex(), name or "", on_done, on_failed, policy)
         return self._make(options, partial(self._add_batch, key))
 
@@ -103,7 +108,7 @@ class ChildAdder:
         """Enqueue what was added and is not enqueued yet; errors are those of `add`."""
         with self._lock:
             while self._waiting:
-                self._enqueue(self._waiting[:MOST])
+                self._enqueue(list(islice(self._waiting.values(), MOST)))
 
     @overload
     async def aadd(
@@ -126,10 +131,12 @@ class ChildAdder:
         """Add calls without holding up the event loop; see `map`."""
         await off_loop(partial(self.map, task, first, *others))
 
-    def _new(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewChild:
+    def _new(
+        self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *number: int
+    ) -> NewChild:
         check_outside(self._enqueuer)
         if isinstance(task, Task):
-            return new_call(self._enqueuer, self._naming, task, args, kwargs)
+            return new_call(self._enqueuer, self._naming, task, args, kwargs, *number)
         if isinstance(task, type) and issubclass(task, QueryIter):
             return new_run(self._enqueuer, self._naming, task, *args, **kwargs)
         raise DeclarationError(
@@ -138,16 +145,17 @@ class ChildAdder:
         )
 
     def _add_batch(self, key: bytes, begin: Callable[[Place], object]) -> None:
-        child = NewChild.of_batch(key, self._enqueuer.adapters.clock.now(), begin)
-        self._add(child)
+        now = self._enqueuer.adapters.clock.now()
+        self._add(partial(NewChild.of_batch, key, now, begin))
 
-    def _add(self, new: NewChild) -> None:
-        self._take(new)
+    def _add(self, make: Callable[[], NewChild]) -> None:
+        self._take(make)
         self._settle()
 
-    def _take(self, new: NewChild) -> None:
-        with self._lock:
-            self._waiting.append(new)
+    def _take(self, make: Callable[[], NewChild]) -> None:
+        with self._lock:  # equal ones are counted while they are made
+            new = make()
+            self._waiting.setdefault(new.child.key, new)
             if len(self._waiting) >= MOST:
                 self.flush()
 
@@ -157,30 +165,49 @@ class ChildAdder:
 
     def _enqueue(self, new: Sequence[NewChild], *, is_seal: bool = False, outer: str = "") -> None:
         """Register children and make them; they are taken off the list when all are made."""
-        registration, children = self._registration, [each.child for each in new]
-        latest = max((each.start for each in new), default=registration.template.created_at)
-        queues = {each.queue for each in new if each.queue}
-        while True:
-            plan = registration.plan(children, latest, queues)
-            planned = {**{k: v.shard for k, v in registration.known.items()}, **plan.places}
-            # Before they are registered: what cannot be encoded must not be.
-            calls = {
-                each.child.key: each.prepare(self._place(each, planned))
-                for each in new
-                if each.prepare and self._is_open(each)
-            }
-            if not (plan.places or is_seal):
-                break
-            if registration.write(plan, is_seal=is_seal, outer=outer):
-                break
+        calls, places = self._registered(new, is_seal=is_seal, outer=outer)
         missing = (calls[each.child.key] for each in new if each.child.key in calls)
         for result in self._enqueuer.create_all(missing):
             if isinstance(result, EncodeError | EnqueueError):
                 raise result
         for each in new:
             if each.begin and self._is_open(each):
-                each.begin(self._place(each, planned))
-        del self._waiting[: len(new)]
+                each.begin(self._place(each, places))
+        for each in new:
+            del self._waiting[each.child.key]
+
+    def _registered(
+        self, new: Sequence[NewChild], *, is_seal: bool, outer: str
+    ) -> tuple[dict[bytes, Prepared], dict[bytes, str]]:
+        """Register children, and return the calls among them and the shards of all."""
+        registration, children = self._registration, [each.child for each in new]
+        latest = max((each.start for each in new), default=registration.template.created_at)
+        queues = {each.queue for each in new if each.queue}
+        while True:
+            plan = registration.plan(children, latest, queues)
+            places = {**{k: v.shard for k, v in registration.known.items()}, **plan.places}
+            # Before they are registered: what cannot be encoded must not be.
+            calls = self._calls(new, places)
+            is_needed = plan.places or is_seal
+            if not is_needed or registration.write(plan, is_seal=is_seal, outer=outer):
+                return calls, places
+
+    def _calls(self, new: Sequence[NewChild], shards: dict[bytes, str]) -> dict[bytes, Prepared]:
+        """Return the calls among some children that have not ended, each with its task."""
+        return {
+            each.child.key: self._prepared(each.prepare, self._place(each, shards))
+            for each in new
+            if each.prepare and self._is_open(each)
+        }
+
+    def _prepared(self, prepare: Callable[[Place], Prepared], place: Place) -> Prepared:
+        try:
+            return prepare(place)
+        except EncodeError:
+            # It would only be refused again, with whatever is added next.
+            if place.key not in self._registration.known:
+                del self._waiting[place.key]
+            raise
 
     def _place(self, new: NewChild, shards: dict[bytes, str]) -> Place:
         key = new.child.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -90,9 +91,9 @@ class Batch(ChildAdder):
         """Enqueue the rest and seal the batch; a nested one is sealed with its outer one."""
         with self._lock:
             while len(self._waiting) > MOST:
-                self._enqueue(self._waiting[:MOST])
+                self._enqueue(list(islice(self._waiting.values(), MOST)))
             if self._attach is None:
-                self._enqueue(list(self._waiting), is_seal=True)
+                self._enqueue(list(self._waiting.values()), is_seal=True)
             else:
                 self.flush()
                 self._attach(lambda place: self._enqueue([], is_seal=True, outer=place.text))

@@ -71,9 +71,9 @@ class Naming:
     scope: str
     _seen: Counter[str] = field(default_factory=Counter)
 
-    def named(self, name: str) -> bytes:
-        """Return the key of a child with a name."""
-        return bytes.fromhex(digest_of(self.batch, self.scope, "name", name))
+    def named(self, *name: str) -> bytes:
+        """Return the key of a child with a name, which tells its kind, too."""
+        return bytes.fromhex(digest_of(self.batch, self.scope, "name", *name))
 
     def alike(self, *content: str) -> bytes:
         """Return the key of the next child with this content."""
@@ -88,8 +88,9 @@ def new_call(
     task: Task[..., Any],
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
+    *number: int,
 ) -> NewChild:
-    """Return a call that is about to be registered.
+    """Return a call that is about to be registered; `number` tells those of one `map` apart.
 
     Raises:
         DeclarationError: Such a call cannot be a child.
@@ -106,10 +107,10 @@ def new_call(
     if isinstance(task, BoundTask):
         args = (task.receiver_argument(), *args)
     accepted = check_arguments(task.name, task.function, args, kwargs)
+    content = content_of(accepted, enqueuer.codec)
     if options.call_name:
-        key = naming.named(options.call_name)
+        key = naming.named("call", task.name, options.call_name, *map(str, number))
     else:
-        content = content_of(accepted, enqueuer.codec)
         key = naming.alike("call", task.name, json.dumps(content, sort_keys=True))
     envelope = enqueuer.envelope(task, args, kwargs, call=call_id(key))
 
@@ -145,7 +146,7 @@ def new_run(
         raise DeclarationError("A run in a batch is in no transaction; add it after that.")
     enqueuer.codec.encode(custom_data, "custom_data")
     if given.name:
-        key = naming.named(f"{cls.registered_name} {given.name}")
+        key = naming.named("run", cls.registered_name, given.name)
     else:
         key = naming.alike("run", cls.registered_name)
 

@@ -81,6 +81,8 @@ class ChildReceiver:
             state = State.OPEN
         if state is not State.OPEN:
             event("task.duplicate", logging.INFO, f"{call.envelope.task} has ended in its batch")
+            if state is State.CANCELLED:  # maybe without having come
+                drop(call, "its batch was cancelled")
             self._mark(place, state)
             return Outcome.DONE
         if record.is_cancelled:

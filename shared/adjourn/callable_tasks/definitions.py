@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from adjourn.callable_tasks.forms import Form, InvalidParametersError, form_of, form_of_class
 from adjourn.callable_tasks.identity import User
+from adjourn.callable_tasks.model_forms import is_model, model_form
 from adjourn.error_text import misspelled, nearest
 from adjourn.errors import DeclarationError, PermanentTaskFailure
 from adjourn.log import event
@@ -29,9 +30,10 @@ _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class CallableTask:
     """A task that users start with parameters; subclass it to define one.
 
-    Its parameters are those of `execute`, or those of the class `Parameters`, such as a dataclass.
-    Then `execute` receives the attributes of an instance, and if the class raises `ValueError`, the
-    user sees its message. A text in `Annotated[..., "text"]` describes a parameter.
+    Its parameters are those of `execute`, or those of the class `Parameters`, such as a dataclass
+    or a model of pydantic. Then `execute` receives the attributes of an instance, and if the class
+    raises `ValueError`, the user sees its message. A text in `Annotated[..., "text"]` describes a
+    parameter.
 
     Attributes:
         key: Part of the URL that starts it; the name of the class if empty.
@@ -161,7 +163,7 @@ def _check_names(cls: type[CallableTask]) -> None:
 def _form(cls: type[CallableTask]) -> Form:
     if cls.Parameters is None:
         return form_of(cls.execute, is_method=True)
-    form = form_of_class(cls.Parameters)
+    form = model_form(cls.Parameters) if is_model(cls.Parameters) else form_of_class(cls.Parameters)
     try:
         signature(cls.execute).bind(None, **dict.fromkeys(form.types))
     except TypeError as error:

@@ -112,6 +112,15 @@ class CallExecutor:
         if call.envelope.stowed:
             self.enqueuer.payloads.discard(call.envelope, is_read=is_read)
 
+    def leave_flows(self, call: Call, task: Task[..., Any]) -> None:
+        """Give back the permits of a call that its flows have called, and that has ended.
+
+        Raises:
+            StoreError: Datastore could not be reached; nothing may be acknowledged.
+        """
+        if task.defaults.flow:
+            self.admit(call, task, lambda _: Outcome.DONE)
+
     def resume(self, call: Call, at: dt.datetime, *, counts: bool) -> Outcome | None:
         """Enqueue a call again, under a name that makes repetitions harmless.
 

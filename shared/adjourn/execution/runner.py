@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,10 +37,8 @@ from adjourn.tasks.task import Task
 
 # How much earlier than planned a task may arrive because clocks differ.
 _EARLY = dt.timedelta(hours=1)
-
 # Delay of a call that goes on as a new task after the last attempt that its queue makes.
 _PAUSE = dt.timedelta(minutes=1)
-
 
 Admit = Callable[[Call], Outcome | None]
 Drop = Callable[[Call, str], Outcome]
@@ -187,6 +186,9 @@ class TaskRunner:
         self.executor.drop(call, is_read=False)
         if call.envelope.resumed:
             self.executor.watch.end(call, Outcome.DONE)
+            if call.envelope.flow:
+                with suppress(UnknownNameError):  # then a guard finds its permits
+                    self.executor.leave_flows(call, self.tasks.get(call.envelope.task))
         return Outcome.DROPPED
 
     def _admit_due(self, call: Call) -> Outcome | None:
@@ -217,8 +219,7 @@ class TaskRunner:
         content = content_of(envelope.task, user, envelope.args, envelope.kwargs)
         if call.delivery.sealed:  # by the application, which has checked the user
             return call
-        starts = UserStarts.of(self.adapters)
-        if starts.includes(envelope.user_start, content):
+        if UserStarts.of(self.adapters).includes(envelope.user_start, content):
             return call
         return call._replace(
             unreadable=DecodeError(
@@ -242,8 +243,7 @@ class TaskRunner:
     def _admit_committed(self, call: Call) -> Outcome | None:
         """Admit a call of a transaction if that was committed."""
         envelope, now = call.envelope, self.adapters.clock.now()
-        # From the first delivery on, since the clock of the caller may differ from this one.
-        since = envelope.waiting_since or now
+        since = envelope.waiting_since or now  # by this clock: that of the caller may differ
         transaction = self.markers.outcome_of(envelope.marker, since)
         if transaction is TransactionOutcome.OPEN:
             waiting = call._replace(envelope=envelope._replace(waiting_since=since))

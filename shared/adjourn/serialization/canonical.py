@@ -31,6 +31,10 @@ def canonical(tree: Json, codec: Codec) -> Json:
         member = codec.decode(tree)
         if isinstance(member, enum.Enum) and isinstance(member, str | int):
             return canonical(codec.encode(member.value), codec)
+    if marker.startswith("$:") and isinstance(content, dict):
+        from adjourn.serialization.models import UNSET  # noqa: PLC0415 - for values of own classes
+
+        tree = {marker: {name: each for name, each in content.items() if name != UNSET}}
     return {name: canonical(each, codec) for name, each in tree.items()}
 
 

@@ -215,8 +215,9 @@ class Codec(KnownTypes):
             return extension.decode(state)
         except Exception as error:
             # The text of the error may quote a user's value, and this one is logged.
-            text = f"The content of {marker}: {type(error).__name__}."
-            raise (UnknownTypeError if extension.may_grow else DecodeError)(text) from error
+            reason = error if isinstance(error, DecodeError) else f"{type(error).__name__}."
+            kind = UnknownTypeError if extension.may_grow else DecodeError
+            raise kind(f"The content of {marker}: {reason}") from error
 
 
 def _is_large(value: object, levels: int = 2) -> bool:

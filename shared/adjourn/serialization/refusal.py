@@ -38,6 +38,11 @@ def shown(key: object) -> str:
     return repr(key)[:_SHOWN] if is_simple and is_short else f"<{type(key).__name__}>"
 
 
+def _is_model(kind: type) -> bool:
+    """Whether it is a class of attrs or a model of pydantic, which need not be imported."""
+    return hasattr(kind, "__attrs_attrs__") or hasattr(kind, "__pydantic_validator__")
+
+
 def hint(kind: type, is_known: Callable[[type], bool]) -> str:
     """Return what to do about a value of a type that cannot be encoded.
 
@@ -45,8 +50,14 @@ def hint(kind: type, is_known: Callable[[type], bool]) -> str:
         kind: The type.
         is_known: Whether values of another type can be.
     """
-    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
-        return f"write @app.register above the class {kind.__name__}"
+    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum) or _is_model(kind):
+        is_made = "[" in kind.__name__  # of a generic class
+        name = kind.__name__
+        return (
+            f"write app.register({name})"
+            if is_made
+            else f"write @app.register above the class {name}"
+        )
     if issubclass(kind, dt.tzinfo):
         return "use datetime.timezone or zoneinfo.ZoneInfo"
     for base in kind.__mro__:

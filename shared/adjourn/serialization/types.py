@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import dataclasses
 import datetime as dt
 import enum
 import importlib
@@ -12,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from adjourn.errors import DeclarationError
-from adjourn.registry import signature
 from adjourn.serialization.budget import check_hashes
 
 T = TypeVar("T")
@@ -172,10 +170,10 @@ def _from_str(tag: str, type_name: str, encode: Callable[[Any], object] = str) -
 
 
 def registered(cls: Any, tag: str) -> Extension:
-    """Return how a dataclass or an enum is encoded.
+    """Return how a dataclass, an enum, a class of attrs or a model of pydantic is encoded.
 
     Raises:
-        DeclarationError: It is neither, or its fields do not hold all of its state.
+        DeclarationError: It is none of these, or its fields do not hold all of its state.
     """
     if isinstance(cls, type) and issubclass(cls, enum.Flag):
         return exact(tag, type_name(cls), int, lambda it: it.value, cls)._replace(may_grow=True)
@@ -183,36 +181,14 @@ def registered(cls: Any, tag: str) -> Extension:
         return Extension(
             tag, type_name(cls), str, lambda it: it.name, lambda name: cls[name], may_grow=True
         )
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
-        return _dataclass(cls, tag)
+    from adjourn.serialization.models import coders  # noqa: PLC0415 - for those who register one
+
+    if found := coders(cls):
+        return Extension(tag, type_name(cls), dict, *found)
     raise DeclarationError(
-        f"{cls!r:.80} is neither a dataclass nor an enum; say how it is encoded with"
-        " app.add_extension(adjourn.Extension(...))."
+        f"{cls!r:.80} is no dataclass, enum, class of attrs or model of pydantic; say how it is"
+        " encoded with app.add_extension(adjourn.Extension(...))."
     )
-
-
-def _dataclass(cls: Any, tag: str) -> Extension:
-    fields = {field.name: field.init for field in dataclasses.fields(cls)}
-    try:
-        signature(cls).bind(**{name: None for name, init in fields.items() if init})
-    except TypeError as error:
-        raise DeclarationError(f"{type_name(cls)} is not made from its fields: {error}.") from error
-    if cls.__new__ is not object.__new__:
-        raise DeclarationError(
-            f"{type_name(cls)} may be more than its fields; use app.add_extension."
-        )
-
-    def encode(value: object) -> dict[str, object]:
-        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
-
-    def decode(state: dict[str, object]) -> object:
-        value = cls(**{name: item for name, item in state.items() if fields.get(name)})
-        # The encoded values are those that __post_init__ left, which may differ from the arguments.
-        for name in fields.keys() & state.keys():
-            object.__setattr__(value, name, state[name])
-        return value
-
-    return Extension(tag, type_name(cls), dict, encode, decode)
 
 
 STANDARD_VALUES = (
@@ -263,7 +239,7 @@ class KnownTypes:
             self._by_type_name[name] = self._by_type_name[stands_for]
 
     def register(self, cls: type[T], name: str, *former_names: str) -> type[T]:
-        """Register a dataclass or an enum under a stable name; former names stay readable.
+        """Register a class under a stable name; former names stay readable.
 
         When decoding, missing fields take their defaults and unknown fields are ignored.
 

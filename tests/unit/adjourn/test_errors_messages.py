@@ -363,7 +363,8 @@ APPLICATIONS = [
     ),
     (
         lambda: App().register(Money),
-        f"<class '{HERE}.Money'> is neither a dataclass nor an enum; say how it is encoded with"
+        f"<class '{HERE}.Money'> is no dataclass, enum, class of attrs or model of pydantic; say"
+        " how it is encoded with"
         " app.add_extension(adjourn.Extension(...)).",
     ),
     (

@@ -160,6 +160,55 @@ def test_a_name_tells_children_apart(shop, box):
     assert shop.counts() == (1, 0, 0)
 
 
+def test_of_calls_with_one_name_the_first_is_a_child(shop, box):
+    with shop.batch() as batch:
+        for number in (1, 2):
+            batch.add(shop.work.options(call_name="first"), number)
+    box.drain()
+
+    assert shop.ran == [1]
+    assert shop.counts() == (1, 0, 0)
+
+
+def test_a_name_is_that_of_a_task_or_of_a_nested_batch(shop, box):
+    @shop.app.deferred(name="other")
+    def other(number):
+        shop.ran.append(-number)
+
+    with shop.batch() as batch:
+        for task in (shop.work, other):
+            batch.add(task.options(call_name="first"), 1)
+        for _ in range(2):
+            with batch.batch(name="first") as inner:
+                inner.add(shop.work, 2)
+    box.drain()
+
+    assert sorted(shop.ran) == [-1, 1, 2]
+    assert shop.counts() == (3, 0, 0)
+
+
+def test_each_item_of_a_map_has_a_name_of_its_own(shop, box):
+    for _ in range(2):
+        with shop.batch(name="import") as batch:
+            batch.map(shop.work.options(call_name="all"), [7, 7, 8])
+    box.drain()
+
+    assert sorted(shop.ran) == [7, 7, 8]
+    assert shop.counts() == (3, 0, 0)
+
+
+def test_equal_children_may_be_added_at_the_same_time(shop, box):
+    async def make():
+        async with shop.batch() as batch:
+            await asyncio.gather(*(batch.aadd(shop.work, 7) for _ in range(30)))
+
+    asyncio.run(make())
+    box.drain()
+
+    assert shop.ran == [7] * 30
+    assert shop.counts() == (30, 0, 0)
+
+
 def test_a_sealed_batch_takes_no_other_children(shop, box):
     import_all(shop, [1])
     with pytest.raises(BatchSealedError, match="import is sealed"):
@@ -351,6 +400,8 @@ def test_what_cannot_be_a_child_is_refused(shop, box):
             batch.add(shop.work, 1, 2)
         with pytest.raises(EncodeError):
             batch.add(shop.work, object())
+        with pytest.raises(EncodeError):
+            batch.add(shop.work.options(call_name="first"), object())
         batch.add(shop.work, 1)
     box.drain()
     assert shop.counts() == (1, 0, 0)

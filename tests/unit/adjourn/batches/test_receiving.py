@@ -9,6 +9,7 @@ import adjourn
 from adjourn import (
     ConflictError,
     Discard,
+    EncodeError,
     Flow,
     NoCurrentBatchError,
     PermanentTaskFailure,
@@ -234,6 +235,31 @@ def test_a_child_that_expires_while_it_waits_for_its_flow_counts_as_cancelled(sh
     assert shop.counts() == (0, 0, 1)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("why", ["cancelled", "expired"])
+def test_children_that_are_dropped_when_their_flow_calls_them_hold_nobody_up(
+    shop, box, pass_time, why, is_late
+):
+    @shop.app.deferred(name="limited", flow=Flow(concurrency=1))
+    def limited(number):
+        shop.ran.append(number)
+
+    flows, expires = shop.app.flows(), 10 if why == "expired" else None
+    flows.pause("limited")
+    with shop.batch(name="import") as batch:
+        batch.map(limited.options(expires=expires), range(5))
+    box.drain()
+    if why == "cancelled":
+        shop.app.batches().get("import").cancel()
+    pass_time(3000 if is_late else 30)
+    flows.resume("limited")
+    limited(99)
+    pass_time(30)
+
+    assert shop.ran == [99]
+    assert is_late or shop.counts() == (0, 0, 5)
+
+
 def test_a_child_that_waits_for_its_flow_has_not_ended(shop, box, pass_time):
     @shop.app.deferred(name="limited", flow=Flow(concurrency=1))
     def limited():
@@ -412,17 +438,35 @@ def test_a_child_that_is_retried_adds_the_same_children_once(shop, box, count):
     assert shop.counts() == (2 + count, 0, 0)
 
 
+def test_a_child_goes_on_to_add_after_one_was_refused(shop, box):
+    def add():
+        changed, batch = [2], current_batch().__enter__()
+        batch.add(shop.work, changed)
+        changed.append(object())
+        with pytest.raises(EncodeError):
+            batch.flush()
+        batch.add(shop.work, 2)
+        batch.flush()
+
+    shop.within = {1: add}
+    make(shop, 1)
+    box.drain()
+
+    assert shop.ran == [1, 2]
+    assert shop.counts() == (2, 0, 0)
+
+
 def test_children_of_children_of_children(shop, box):
     def add(number):
-        if number < 300:
+        if number < 220:
             current_batch().add(shop.work, number + 1)
 
-    shop.within = {number: (lambda number=number: add(number)) for number in range(300)}
+    shop.within = {number: (lambda number=number: add(number)) for number in range(220)}
     make(shop, 0)
     box.drain(limit=10_000)
 
-    assert shop.ran == list(range(301))
-    assert shop.counts() == (301, 0, 0)
+    assert shop.ran == list(range(221))
+    assert shop.counts() == (221, 0, 0)
     assert max(len(each["states"]) for each in shop.shards()) <= 400
 
 

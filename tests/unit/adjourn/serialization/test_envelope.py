@@ -11,6 +11,8 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import attrs
+import pydantic
 import pytest
 from google.cloud.datastore import Entity, Key
 from google.cloud.datastore.helpers import GeoPoint
@@ -44,10 +46,24 @@ class Line:
     price: Decimal
 
 
+@attrs.frozen
+class Part:
+    _sku: str
+    count: int = 1
+
+
+class Parcel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+
+    parts: list[Part]
+    weight: float = 1.0
+    note: str = ""
+
+
 @pytest.fixture(scope="module")
 def codec():
     codec = Codec(extensions=DATASTORE_VALUES)
-    for cls in (Color, Rights, Line):
+    for cls in (Color, Rights, Line, Part, Parcel):
         codec.register(cls, cls.__name__.lower())
     return codec
 
@@ -105,6 +121,7 @@ EXPECTED = {
     "v1-registered.json": lambda: envelope(
         args=(Color.RED, Rights.READ | Rights.WRITE, Line("a-1", Decimal("9.90")))
     ),
+    "v1-models.json": lambda: envelope(args=(Parcel(parts=[Part("a-1")], note="!"),)),
     "v1-datastore.json": datastore_values,
 }
 WINDOW = Window(
