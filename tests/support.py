@@ -137,3 +137,8 @@ def free_base() -> int:
             for port in block:
                 listen(port).close()
             return block.start
+
+
+async def a_token(_email: str, _audience: str) -> str:
+    """Return what stands for a token, to targets that look at none."""
+    return "token"

@@ -98,8 +98,8 @@ class Stack:
         """Make keys only for the tests that need them: it takes a while."""
         return TokenIssuer(self.clock)
 
-    def mint(self, email, audience):
-        return self.issuer.mint(email, audience)
+    async def mint(self, email, audience):
+        return await self.issuer.token(email, audience)
 
     @contextmanager
     def stopped(self):

@@ -95,7 +95,7 @@ class World:
     def running(self) -> Iterator["World"]:
         """Run a server on the file; leave the block and enter another for a restart."""
 
-        def mint(email: str, audience: str) -> str:
+        async def mint(email: str, audience: str) -> str:
             self.minted.append((email, audience))
             if self.mint_error is not None:
                 raise self.mint_error

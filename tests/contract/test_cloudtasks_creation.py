@@ -15,7 +15,7 @@ from adjourn_local.http import rpc
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksOptions, TasksServer
 from adjourn_local.timing.clocks import ManualClock
-from tests.support import serving
+from tests.support import a_token, serving
 
 AWAY = rpc.RpcError(grpc.StatusCode.UNAVAILABLE, "away")
 FALLBACK = "europe-west4"
@@ -82,9 +82,7 @@ class Pauses(list):
 def service(loop, tmp_path):
     async def start():
         sender = Sender(clock := ManualClock(FakeClock().now()))
-        server = TasksServer(
-            tmp_path / "state", clock, lambda *_: "token", sender, TasksOptions(grace=0)
-        )
+        server = TasksServer(tmp_path / "state", clock, a_token, sender, TasksOptions(grace=0))
         for region in (SETTINGS.location, FALLBACK):
             server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(region, "mail"))
         return sender, server

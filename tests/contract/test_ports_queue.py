@@ -19,7 +19,7 @@ from adjourn.testing import SETTINGS, FakeClock, MemoryQueue
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksOptions, TasksServer
 from adjourn_local.timing.clocks import ManualClock
-from tests.support import serving
+from tests.support import a_token, serving
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=1)
@@ -178,9 +178,7 @@ class TestCloudTaskQueue(TaskQueueContract):
     def address(self, loop, clock, tmp_path):
         async def start():
             sender = Sender(clock)
-            server = TasksServer(
-                tmp_path / "state", clock, lambda *_: "token", sender, TasksOptions(grace=0)
-            )
+            server = TasksServer(tmp_path / "state", clock, a_token, sender, TasksOptions(grace=0))
             for queue in QUEUES:
                 server.ensure_queue(CloudTaskQueue(SETTINGS)._queue(SETTINGS.location, queue))
             return sender, server

@@ -568,7 +568,7 @@ class TestRetries:
         create(client, stack.job(target={"oidc_token": oidc}))
 
         with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-            patch.setattr(stack.issuer, "mint", refuse)
+            patch.setattr(stack.issuer, "token", refuse)
             stack.advance(MINUTE)
         assert "no key" in caplog.text
         assert client.get_job(name=NAME).status.code == code_pb2.UNAVAILABLE

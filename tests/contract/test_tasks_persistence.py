@@ -28,7 +28,8 @@ from adjourn_local.tasks import TasksServer
 
 async def main(path):
     clock = MachineClock()
-    server = TasksServer(pathlib.Path(path), clock, lambda *_: "token", Sender(clock))
+    token = lambda *_: asyncio.sleep(0, "token")
+    server = TasksServer(pathlib.Path(path), clock, token, Sender(clock))
     server.ensure_queue(sys.argv[2])
     port = await GrpcServer(server.grpc_services()).listen("127.0.0.1", 0)
     await server.start()

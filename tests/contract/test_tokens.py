@@ -1,7 +1,9 @@
 """The token issuer over a real socket, judged by Google's own library."""
 
+import asyncio
 import datetime as dt
 import json
+import threading
 import urllib.request
 
 import google.auth.jwt
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth import _helpers
 
 from adjourn_local.timing.clocks import ManualClock
+from adjourn_local.tokens import issuer as issuing
 from adjourn_local.tokens.issuer import CERTS_PATH, DISCOVERY_PATH, JWKS_PATH, TokenIssuer
 from tests.support import serving_http
 
@@ -174,3 +177,24 @@ def test_tokens_that_are_kept_are_bounded(issuer):
         issuer.mint(EMAIL, f"{AUDIENCE}?n={n}")
 
     assert issuer._signed.cache_info().currsize <= 1024
+
+
+def test_tokens_for_attempts_are_signed_beside_the_event_loop_and_once(loop, issuer, monkeypatch):
+    threads = []
+
+    def signed(*arguments):
+        threads.append(threading.current_thread())
+        return sign(*arguments)
+
+    sign = issuing._sign
+    monkeypatch.setattr(issuing, "_sign", signed)
+
+    async def several():
+        tokens = await asyncio.gather(*(issuer.token(EMAIL, AUDIENCE) for _ in range(20)))
+        return threading.current_thread(), tokens
+
+    of_loop, tokens = loop.run(several())
+
+    assert {*tokens} == {issuer.mint(EMAIL, AUDIENCE)}
+    assert len(threads) == 1
+    assert threads[0] is not of_loop

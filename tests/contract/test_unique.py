@@ -16,7 +16,7 @@ from adjourn_local.datastore.server import DatastoreServer
 from adjourn_local.http.sender import Sender
 from adjourn_local.tasks import TasksOptions, TasksServer
 from adjourn_local.timing.clocks import ManualClock
-from tests.support import serving
+from tests.support import a_token, serving
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -30,9 +30,7 @@ def adapters(loop, tmp_path, monkeypatch):
 
     async def start():
         sender = Sender(clock)
-        tasks = TasksServer(
-            tmp_path / "tasks", clock, lambda *_: "token", sender, TasksOptions(grace=0)
-        )
+        tasks = TasksServer(tmp_path / "tasks", clock, a_token, sender, TasksOptions(grace=0))
         tasks.ensure_queue(name)
         return sender, tasks, DatastoreServer(tmp_path / "data", clock)
 

@@ -69,12 +69,12 @@ class Servers:
                 declared_indexes=options.declared_indexes,
             )
             opened.callback(self._datastore.close)
-            self.tasks = TasksServer(path, clock, self.issuer.mint, sender, options.tasks)
+            self.tasks = TasksServer(path, clock, self.issuer.token, sender, options.tasks)
             opened.callback(self.tasks.close)
             self.scheduler = SchedulerServer(
                 path,
                 clock,
-                self.issuer.mint,
+                self.issuer.token,
                 sender,
                 app_engine=options.tasks.app_engine,
                 skips_overlapping=options.skips_overlapping,

@@ -28,7 +28,7 @@ class JobRequestBuilder:
     mint: Mint
     services: Services
 
-    def build(self, job: Any, scheduled: dt.datetime) -> Outgoing:
+    async def build(self, job: Any, scheduled: dt.datetime) -> Outgoing:
         """Return the request for a job's target, with the headers that the service sets.
 
         Source: `google.cloud.scheduler_v1.types.HttpTarget.headers`, and those of
@@ -45,7 +45,7 @@ class JobRequestBuilder:
         else:
             target = job.http_target
             url = target.uri
-            own = [("User-Agent", _AGENT), *authorization(target, url, self.mint)]
+            own = [("User-Agent", _AGENT), *await authorization(target, url, self.mint)]
         forced = [
             *own,
             ("X-CloudScheduler", "true"),

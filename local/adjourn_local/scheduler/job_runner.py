@@ -174,7 +174,7 @@ class JobRunner:
     async def _attempt(self, job: Any, execution: Execution) -> None:
         try:
             async with self._sender.turn():
-                outgoing = self._requests.build(job, execution.scheduled)
+                outgoing = await self._requests.build(job, execution.scheduled)
                 deadline = job.attempt_deadline.ToTimedelta().total_seconds()
                 response = await self._sender.send(outgoing, deadline)
         except Exception:  # noqa: BLE001 - the job must not stay in flight for ever

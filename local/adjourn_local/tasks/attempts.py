@@ -156,7 +156,7 @@ class Attempts:
     async def _deliver(self, queue: ActiveQueue, record: TaskRecord, due: int) -> HandlerResponse:
         try:
             async with self._sender.turn():
-                request = self._requests.build(record, due, queue.settings)
+                request = await self._requests.build(record, due, queue.settings)
                 return await self._sender.send(request, deadline(record.task))
         except Exception:  # noqa: BLE001 - an error here must not lose the task
             _log.exception("attempt_broken queue=%s task=%s", record.queue, record.task_id)

@@ -27,7 +27,7 @@ class TaskRequestBuilder:
     mint: Mint
     services: Services
 
-    def build(self, record: TaskRecord, due: int, settings: QueueSettings) -> Outgoing:
+    async def build(self, record: TaskRecord, due: int, settings: QueueSettings) -> Outgoing:
         """Return the request of a task's current attempt, which its dispatch count includes.
 
         Raises:
@@ -42,7 +42,8 @@ class TaskRequestBuilder:
         request = record.task.http_request
         if settings.http_target is not None:
             request = overridden(request, settings.http_target)
-        forced = [*task_headers(record, eta), *authorization(request, request.url, self.mint)]
+        bearer = await authorization(request, request.url, self.mint)
+        forced = [*task_headers(record, eta), *bearer]
         return Outgoing(
             method=method_name(request.http_method),
             url=request.url,

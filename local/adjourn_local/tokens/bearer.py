@@ -1,13 +1,13 @@
 """The Authorization header of tasks and jobs that ask for a token."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-Mint = Callable[[str, str], str]
+Mint = Callable[[str, str], Awaitable[str]]
 
 
-def authorization(target: Any, url: str, mint: Mint) -> list[tuple[str, str]]:
+async def authorization(target: Any, url: str, mint: Mint) -> list[tuple[str, str]]:
     """Return the Authorization header of an attempt; no header if the target asks for no token.
 
     An OAuth access token is a random text: only Google could verify a real one.
@@ -24,7 +24,7 @@ def authorization(target: Any, url: str, mint: Mint) -> list[tuple[str, str]]:
         token = f"local.{secrets.token_urlsafe(48)}"
     elif target.HasField("oidc_token"):
         wanted = target.oidc_token
-        token = mint(wanted.service_account_email, wanted.audience or url)
+        token = await mint(wanted.service_account_email, wanted.audience or url)
     else:
         return []
     return [("Authorization", f"Bearer {token}")]
