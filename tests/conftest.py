@@ -2,6 +2,7 @@ import os
 import signal
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from adjourn_local.runtime.loop import LoopThread
@@ -10,6 +11,9 @@ from adjourn_local.runtime.loop import LoopThread
 def pytest_configure() -> None:
     """Let Ctrl-C end this process and those that it starts: a shell's background job ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On a machine with other work, an example may take any time.
+    hypothesis.settings.register_profile("no deadline", deadline=None)
+    hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -289,7 +289,6 @@ class BatchLives(RuleBasedStateMachine):
 BatchLives.TestCase.settings = settings(
     max_examples=int(os.environ.get("CHAOS_BATCH_LIVES", "15")),
     stateful_step_count=25,
-    deadline=None,
     database=None,
     derandomize=True,
     phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink for that

@@ -362,7 +362,6 @@ _OPERATIONS = [
 CallLives.TestCase.settings = settings(
     max_examples=200,
     stateful_step_count=30,
-    deadline=None,
     database=None,
     derandomize=True,
     phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink for that

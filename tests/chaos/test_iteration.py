@@ -477,7 +477,6 @@ class Iteration(RuleBasedStateMachine):
 Iteration.TestCase.settings = settings(
     max_examples=300,
     stateful_step_count=25,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],  # shrinking such a machine takes many minutes

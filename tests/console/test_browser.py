@@ -17,6 +17,7 @@ PAGES = (
     "queues",
     "queues/queue/default",
     "dead-letters",
+    "batches",
     "flows",
     "flows/flow?flow=tests.console.application.sync&key=" + "k" * 100,
     "iterations",
@@ -84,6 +85,8 @@ def filled(stack: RunningStack) -> None:
         sync("k" * 100, 1)
         stack.wait()
         fail.options(delay=3600).defer(2)
+        with app.batch(name="b" * 100) as batch:
+            batch.add(sync, "k" * 100, 3)
         app.schedules.put("s" * 100, sync, args=("k" * 100, 2), cron="0 8 * * mon")
         client = datastore.Client(namespace="n" * 100)
         client.put(datastore.Entity(client.key("k" * 100, "i" * 100)))

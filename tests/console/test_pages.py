@@ -16,6 +16,7 @@ PATHS = (
     "/now",
     "/queues",
     "/dead-letters",
+    "/batches",
     "/flows",
     "/iterations",
     "/periodic",

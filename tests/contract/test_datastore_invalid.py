@@ -157,7 +157,6 @@ def addresses(loop, tmp_path_factory, google_address):
     max_examples=_LONG or 150,
     derandomize=not _LONG,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(wrong=wrong_requests())

@@ -74,7 +74,6 @@ def shown(entities):
     max_examples=_LONG or 300,
     derandomize=not _LONG,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(seed=st.integers(1, 4), rng=st.randoms(use_true_random=False), at=st.integers(0, 99))

@@ -45,7 +45,7 @@ def fetched(source, plan):
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(before=rows, after=rows, pieces=st.integers(2, 8), ancestor=st.booleans())
 def test_every_entity_is_in_one_piece(datastore_address, before, after, pieces, ancestor):
     client = connect(datastore_address, database=f"pieces-{next(numbers)}")
@@ -63,7 +63,7 @@ def test_every_entity_is_in_one_piece(datastore_address, before, after, pieces, 
     assert bool(split.reason) == (len(split.parts) == 1)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(found=rows, sample=rows, pieces=st.integers(2, 8))
 def test_a_sample_cuts_in_the_order_of_the_service(datastore_address, found, sample, pieces):
     client = connect(datastore_address, database=f"pieces-{next(numbers)}")

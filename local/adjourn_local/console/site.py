@@ -18,6 +18,7 @@ from adjourn_local.console.deployment import Deployment
 from adjourn_local.console.formats import AddressError
 from adjourn_local.console.pages import (
     audit,
+    batches,
     clock,
     datastore,
     dead_letters,
@@ -36,6 +37,7 @@ from adjourn_local.errors import UsageError
 _PAGES = (
     queues,
     dead_letters,
+    batches,
     flows,
     iterations,
     periodic,

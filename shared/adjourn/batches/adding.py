@@ -146,7 +146,7 @@ class ChildAdder:
 
     def _add_batch(self, key: bytes, begin: Callable[[Place], object]) -> None:
         now = self._enqueuer.adapters.clock.now()
-        self._add(partial(NewChild.of_batch, key, now, begin))
+        self._add(partial(NewChild.of_batch, key, self._naming.scope, now, begin))
 
     def _add(self, make: Callable[[], NewChild]) -> None:
         self._take(make)

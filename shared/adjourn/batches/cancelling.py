@@ -8,7 +8,7 @@ from functools import cached_property
 
 from adjourn.batches.children import Child
 from adjourn.batches.ends import Ends
-from adjourn.batches.place import Kind, Place, State
+from adjourn.batches.place import BATCHES, RUNS, Place, State
 from adjourn.batches.records import BatchRecord, batch_key
 from adjourn.batches.tree import children_of
 from adjourn.iteration.control import Runs
@@ -55,9 +55,9 @@ class Canceller:
 
     def _is_going_on(self, child: Child, place: Place, *, is_late: bool) -> bool:
         """Cancel a child; return False if nobody else will tell its end."""
-        if child.kind is Kind.RUN:
+        if child.kind in RUNS:
             return self._is_run_cancelled(place.text) or not is_late
-        if child.kind is Kind.BATCH:
+        if child.kind in BATCHES:
             return self._is_batch_cancelled(child.key.hex()) or not is_late
         return not is_late
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from adjourn.batches.cancelling import Canceller
 from adjourn.batches.children import Child
 from adjourn.batches.ends import Ends
-from adjourn.batches.place import CALLS, Kind, Place, State, call_id
+from adjourn.batches.place import BATCHES, CALLS, RUNS, Place, State, call_id
 from adjourn.batches.records import KIND, BatchRecord, batch_id, batch_key
 from adjourn.batches.summary import BatchSummary, summary_of
 from adjourn.batches.tree import calls_in_order, children_of, counted
@@ -160,8 +160,7 @@ class Batches:
         """Yield the children of a batch; errors are those of `get`."""
         for child, place in children_of(self.adapters.store, self._load(batch)):
             if state in {None, child.state.name.lower()}:
-                kind = Kind.CALL if child.kind in CALLS else child.kind
-                yield BatchChild(kind.name.lower(), _id_of(child, place), child.state.name.lower())
+                yield BatchChild(_kind_of(child), _id_of(child, place), child.state.name.lower())
 
     def results(self, batch: str) -> Iterator[CallResult | None]:
         """Yield the results of the calls of a batch; see `BatchHandle.results`."""
@@ -190,7 +189,7 @@ class Batches:
             return child.state in {State.FAILED, State.OPEN} and self._is_replayed(id_)
         if child.state is not State.FAILED:
             return False
-        if child.kind is Kind.RUN:
+        if child.kind in RUNS:
             return Runs(adapters=self.adapters).get(id_).retry()
         return self.retry(id_) > 0
 
@@ -207,7 +206,13 @@ class Batches:
         return record
 
 
+def _kind_of(child: Child) -> str:
+    if child.kind in CALLS:
+        return "call"
+    return "batch" if child.kind in BATCHES else "run"
+
+
 def _id_of(child: Child, place: Place) -> str:
     if child.kind in CALLS:
         return call_id(child.key)
-    return place.text if child.kind is Kind.RUN else child.key.hex()
+    return place.text if child.kind in RUNS else child.key.hex()

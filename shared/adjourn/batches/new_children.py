@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from adjourn.batches.children import Child
 from adjourn.batches.place import Kind, Place, call_id
 from adjourn.errors import DeclarationError
+from adjourn.iteration.item_lists import ItemList
 from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.validation import StartOptions
 from adjourn.names import digest_of
@@ -53,9 +54,12 @@ class NewChild(NamedTuple):
     begin: Callable[[Place], object] | None = None
 
     @classmethod
-    def of_batch(cls, key: bytes, start: dt.datetime, begin: Callable[[Place], object]) -> NewChild:
+    def of_batch(
+        cls, key: bytes, scope: str, start: dt.datetime, begin: Callable[[Place], object]
+    ) -> NewChild:
         """Return a nested batch whose block has ended; `begin` seals it."""
-        return cls(Child(key, Kind.BATCH), start, begin=begin)
+        kind = Kind.ADDED_BATCH if scope else Kind.BATCH
+        return cls(Child(key, kind), start, begin=begin)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -145,6 +149,7 @@ def new_run(
     if given.transaction is not None:
         raise DeclarationError("A run in a batch is in no transaction; add it after that.")
     enqueuer.codec.encode(custom_data, "custom_data")
+    _check_query(enqueuer, cls, query, given)
     if given.name:
         key = naming.named("run", cls.registered_name, given.name)
     else:
@@ -153,4 +158,21 @@ def new_run(
     def begin(place: Place) -> object:
         return starter()(cls, query, custom_data, given._replace(run_id=place.text))
 
-    return NewChild(Child(key, Kind.RUN), enqueuer.adapters.clock.now(), begin=begin)
+    kind = Kind.ADDED_RUN if naming.scope else Kind.RUN
+    return NewChild(Child(key, kind), enqueuer.adapters.clock.now(), begin=begin)
+
+
+def _check_query(
+    enqueuer: Enqueuer, cls: type[QueryIter[Any]], query: object, given: StartOptions
+) -> None:
+    """Refuse now what could not begin when it is registered."""
+    if isinstance(query, ItemList):
+        given.check_list()
+        return
+    enqueuer.adapters.queries.describe(
+        query,
+        limit=given.limit,
+        start_cursor=given.start_cursor,
+        end_cursor=given.end_cursor,
+        keys_only=cls.in_bulk,
+    )

@@ -27,9 +27,14 @@ class Kind(StrEnum):
     BATCH = "b"
     SHARD = "s"  # of children that the block of the batch has added, or a part of a larger one
     GROWN = "g"  # a shard of children that a child has added
+    ADDED_RUN = "n"  # by a child
+    ADDED_BATCH = "t"  # by a child
 
 
 CALLS = {Kind.CALL, Kind.ADDED}
+ADDED = {Kind.ADDED, Kind.ADDED_RUN, Kind.ADDED_BATCH, Kind.GROWN}  # by children
+RUNS = {Kind.RUN, Kind.ADDED_RUN}
+BATCHES = {Kind.BATCH, Kind.ADDED_BATCH}
 
 
 class Place(NamedTuple):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from adjourn.batches.cancelling import Canceller
 from adjourn.batches.current import RunningChild, running
 from adjourn.batches.ends import Ends, reopen
-from adjourn.batches.place import Kind, Place, State
+from adjourn.batches.place import ADDED, Place, State
 from adjourn.batches.records import BatchRecord, batch_key
 from adjourn.batches.shards import Shard, shard_key
-from adjourn.batches.unmade import UnmadeCalls
+from adjourn.batches.unmade import UnmadeChildren
 from adjourn.errors import ConflictError
 from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
@@ -102,7 +102,7 @@ class ChildReceiver:
         if end is None:
             return outcome
         is_retried = bool(call.attempt.retry_count or call.envelope.resumed)
-        has_added = not {Kind.ADDED, Kind.GROWN}.isdisjoint(shard.children.kinds)
+        has_added = not ADDED.isdisjoint(shard.children.kinds)
         if child.has_unmade or (is_retried and has_added):
             why = f"added {place.child} {record.round}"
             self.ends.call_guard(record, why, _GUARD_PAUSE, place[1:])
@@ -145,7 +145,7 @@ class ChildReceiver:
     def _look_after(self, call: Call) -> Outcome | None:
         """Look after a batch whose end, or whose cancellation, may not have had its effects."""
         if call.envelope.args:
-            UnmadeCalls(ends=self.ends).drop(*map(str, call.envelope.args))
+            UnmadeChildren(ends=self.ends).drop(*map(str, call.envelope.args))
         record = self.ends.look_after(call.envelope.batch)
         if record is None:
             return Outcome.DONE

@@ -84,6 +84,10 @@ class BatchRecord(NamedTuple):
         """Return it with the time of its end, if it has come to that."""
         return self._replace(ended_at=now) if self.is_over and self.ended_at is None else self
 
+    def sealed(self, now: dt.datetime, outer: str) -> BatchRecord:
+        """Return it when its block has ended, with its place in an outer batch."""
+        return self._replace(is_sealed=True, sealed_at=self.sealed_at or now, parent=outer)
+
     def cancelled(self, now: dt.datetime) -> BatchRecord:
         """Return it as cancelled, which also seals it; itself if it has ended."""
         if self.ended_at is not None:

@@ -200,9 +200,9 @@ class Registration:
             )
         self.is_new = self.is_new or found is None
         after = self._with_shards(record, plan)
-        if is_seal and not record.is_sealed:
+        if is_seal and (not record.is_sealed or record.parent != outer):
             now = self.ends.adapters.clock.now()
-            after = after._replace(is_sealed=True, sealed_at=now, parent=outer).settled(now)
+            after = after.sealed(now, outer).settled(now)
             if after.ended_at is not None and not self._is_guarded:
                 return _Answer.UNGUARDED, record
         for shard in plan.shards:

@@ -49,7 +49,6 @@ def channel(world):
     max_examples=120,
     derandomize=True,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(program=st.lists(steps, min_size=6, max_size=30))

@@ -126,6 +126,19 @@ def test_nested_batches_are_cancelled_too(shop, box):
     assert shop.counts() == (0, 0, 2)
 
 
+def test_a_nested_batch_that_is_cancelled_in_its_block_ends_in_the_outer_one(shop, box):
+    with shop.batch() as batch:
+        batch.add(shop.work, 1)
+        with batch.batch() as inner:
+            inner.add(shop.work, 2)
+            inner.flush()
+            shop.app.batches().get(inner.id).cancel()
+    box.drain()
+
+    assert shop.ran == [1]
+    assert shop.counts() == (1, 0, 1)
+
+
 def test_what_failed_is_retried_and_the_batch_ends_again(shop, box):
     shop.broken = {2, 3, 50}
     make(shop, *range(100), name="import")

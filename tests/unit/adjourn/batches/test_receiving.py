@@ -8,12 +8,15 @@ import pytest
 import adjourn
 from adjourn import (
     ConflictError,
+    DeclarationError,
     Discard,
     EncodeError,
     Flow,
     NoCurrentBatchError,
     PermanentTaskFailure,
+    QueryIter,
     RetryLater,
+    RowList,
     Snooze,
     StoreError,
     UnavailableError,
@@ -33,6 +36,16 @@ def make(shop, *numbers, **options):
     with shop.batch(**options) as batch:
         batch.map(shop.work, numbers)
     return list(shop.box.queue.tasks.values())
+
+
+def iteration(shop):
+    """Return an iteration class that does nothing."""
+
+    class Nothing(QueryIter):
+        def handle_entry(self, entry, custom_data):
+            pass
+
+    return shop.app.query_iter(Nothing, name="nothing")
 
 
 def kept(queued):
@@ -495,6 +508,77 @@ def test_calls_that_were_registered_and_never_enqueued_hold_no_batch_up(
 
     assert sorted(shop.ran) == [1, 1, 2]
     assert shop.counts() == (1, 1, count) if is_given_up else (2, 0, count)
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_runs_that_a_child_has_registered_and_that_never_began_hold_no_batch_up(
+    shop, box, pass_time, is_retried
+):
+    attempts, enqueue, class_ = [], box.queue.enqueue, iteration(shop)
+
+    def refuse(_task):
+        raise UnavailableError("away")
+
+    def add():
+        attempts.append(1)
+        if len(attempts) == 1:
+            box.queue.enqueue = refuse
+            try:
+                current_batch().add(class_, RowList([{"n": 1}]))
+            except UnavailableError:
+                if is_retried:
+                    raise
+            finally:
+                box.queue.enqueue = enqueue
+
+    shop.within = {1: add}
+    make(shop, 1)
+    pass_time(300)
+
+    assert shop.counts() == (1, 0, 1)
+
+
+@pytest.mark.parametrize("numbers", [[], [2, 3]])
+def test_a_nested_batch_that_a_child_has_registered_and_not_sealed_is_sealed(
+    shop, box, pass_time, numbers
+):
+    real = box.store.transact
+
+    def add():
+        with contextlib.suppress(StoreError), current_batch().batch() as inner:
+            inner.map(shop.work, numbers)
+            inner.flush()
+            box.store.transact = fail_second
+        box.store.transact = real
+
+    def fail_second(work):
+        commits.append(work)
+        if len(commits) == 2:
+            raise StoreError("away")
+        return real(work)
+
+    commits = []
+    shop.within = {1: add}
+    make(shop, 1)
+    pass_time(300)
+
+    assert len(commits) == 2
+    assert sorted(shop.ran) == [1, *numbers]
+    assert shop.counts() == ((2, 0, 0) if numbers else (1, 0, 1))
+
+
+def test_a_query_that_cannot_be_iterated_is_refused_when_a_child_adds_it(shop, box):
+    class_ = iteration(shop)
+
+    def add():
+        with pytest.raises(DeclarationError):
+            current_batch().add(class_, None)
+
+    shop.within = {1: add}
+    make(shop, 1)
+    box.drain()
+
+    assert shop.counts() == (1, 0, 0)
 
 
 def test_a_child_adds_a_nested_batch(shop, box):

@@ -15,11 +15,15 @@ GOLDEN = Path(__file__).parent / "golden"
 NOW = dt.datetime(2026, 1, 1, 12, 30, 15, 250, tzinfo=dt.UTC)
 CHILDREN = (
     Children()
-    .with_added(Child(bytes([n]) * 16, kind) for n, kind in enumerate(Kind))
+    .with_added(Child(bytes([n]) * 16, kind) for n, kind in enumerate(list(Kind)[:6]))
     .with_end(bytes(16), State.FAILED)
     .with_end(b"\3" * 16, State.DONE, Counts(7, 2, 1))
 )
+ADDED = Children().with_added(
+    Child(bytes([n]) * 16, kind) for n, kind in enumerate((Kind.ADDED_RUN, Kind.ADDED_BATCH))
+)
 RECORDS = {
+    "added.json": Shard("5a" * 16, "ba" * 16, "", "", ADDED, NOW),
     "shard.json": Shard("5a" * 16, "ba" * 16, "", "", CHILDREN, NOW),
     "grown.json": Shard("5a" * 16, "ba" * 16, "5b" * 16, "c0" * 16, CHILDREN, NOW, "default mail"),
     "open.json": BatchRecord(id="ba" * 16, name="import", created_at=NOW, expires_at=NOW),

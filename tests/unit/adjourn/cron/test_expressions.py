@@ -185,7 +185,7 @@ def test_weeks_of_a_month_are_counted_from_its_first_day(day):
     st.integers(1, 1440),
     st.integers(0, 59),
 )
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(max_examples=150, database=None, derandomize=True)
 def test_the_latest_start_is_the_last_of_the_matching_minutes(
     expression, change, first, length, seconds
 ):
@@ -253,7 +253,7 @@ def fields(lowest, highest):
     ),
     st.sampled_from(CHANGES),
 )
-@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@settings(max_examples=60, database=None, derandomize=True)
 def test_any_schedule_starts_at_the_matching_minutes_of_the_wall_clock(expression, change):
     name, start, end = change
 

@@ -5,7 +5,7 @@ import threading
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adjourn.cron.due import KIND, PeriodicState, due
@@ -76,7 +76,6 @@ def ticks(interval, jitters, state=None):
 INTERVALS = st.timedeltas(SECOND, 10 * DAY)
 
 
-@settings(deadline=None)
 @given(INTERVALS, st.lists(st.floats(0, 0.0999), min_size=2, max_size=20))
 def test_jitter_of_up_to_a_tenth_of_the_interval_skips_no_run(interval, jitters):
     slots = [slot for _, slot in ticks(interval, jitters)]
@@ -84,7 +83,6 @@ def test_jitter_of_up_to_a_tenth_of_the_interval_skips_no_run(interval, jitters)
     assert None not in slots
 
 
-@settings(deadline=None)
 @given(INTERVALS, st.lists(st.floats(0, 5), min_size=2, max_size=20))
 def test_a_run_is_never_sooner_than_the_interval_nor_before_its_slot(interval, jitters):
     found = [(now, slot) for now, slot in ticks(interval, sorted(jitters)) if slot]
@@ -94,7 +92,6 @@ def test_a_run_is_never_sooner_than_the_interval_nor_before_its_slot(interval, j
         assert slot >= now
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30))
 def test_a_tick_makes_one_slot_however_often_and_late_it_is_repeated(minutes):
     state, slots = None, []

@@ -585,7 +585,7 @@ def test_a_queue_that_is_away_refuses_a_whole_batch(box, index, monkeypatch):
 FAULTS = st.sampled_from(["call"] * 6 + ["pass"] * 4 + [*STEPS, "open", "note", "twice"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(FAULTS, st.integers(1, 12)), max_size=25), st.booleans())
 def test_whatever_goes_wrong_the_last_call_that_returned_runs(steps, is_throttle):
     app, ran, made = adjourn.App(), [], []

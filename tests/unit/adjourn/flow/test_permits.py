@@ -176,7 +176,7 @@ def _small_pages():
 
 
 TestDeployment = Deployment.TestCase
-TestDeployment.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestDeployment.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def test_one_that_waits_keeps_others_from_overtaking():

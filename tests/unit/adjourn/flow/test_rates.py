@@ -112,7 +112,7 @@ LATENESSES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     burst=st.integers(1, 6),
     interval=st.integers(1, 3000),
@@ -135,7 +135,7 @@ def test_no_window_has_more_calls_than_burst_and_rate_allow_and_all_begin(
     line.check_windows()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     burst=st.integers(1, 20),
     interval=st.floats(0.02, 60),

@@ -77,9 +77,7 @@ def fastest(times, per_second):
     )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(
     entities=st.integers(1, 60),
     shards=st.integers(1, 4),

@@ -60,7 +60,7 @@ def rows_then(error, count=2500):
 # Pages
 
 
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=30, database=None)
 @given(
     sizes=st.lists(st.integers(1, 60_000), max_size=60),
     copies=st.integers(1, 60),

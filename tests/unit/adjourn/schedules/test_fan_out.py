@@ -458,7 +458,7 @@ FAULTS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(FAULTS, min_size=12, max_size=40), st.integers(0, 3))
 def test_whatever_goes_wrong_each_due_time_runs_once(faults, draining):
     """One call in five minutes, times each hour: of a dozen calls, one in each hour is enough."""
