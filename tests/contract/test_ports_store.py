@@ -50,6 +50,15 @@ class VersionsContract:
 
         assert [each and each.record for each in found] == [None, {"n": 1}, None]
 
+    @pytest.mark.parametrize("name", ["", "x" * 1501, "\u00e9" * 751, "\ud800", "__id__"])
+    def test_what_no_entity_can_be_called_is_missing(self, subject, name):
+        subject.put(KEY, {"n": 1})
+        wanted = [RecordKey("Run", name), KEY]
+
+        assert subject.get(wanted) == [None, {"n": 1}]
+        for keys, found in ((wanted, [None, {"n": 1}]), (wanted[:1], [None])):
+            assert subject.transact(lambda transaction, keys=keys: transaction.get(keys)) == found
+
     def test_writing_what_is_there_leaves_the_version(self, subject):
         subject.put(KEY, {"n": 1, "at": NOON})
         (before,) = subject.read([KEY])

@@ -106,8 +106,10 @@ def template(enqueuer: Enqueuer, options: BatchOptions) -> BatchRecord:
         DeclarationError: An argument is wrong.
     """
     name: object = options.name
-    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
-        raise DeclarationError(f"name={name!r:.80} must have 1 to {_LONGEST_NAME} characters.")
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _is_unicode(name):
+        raise DeclarationError(
+            f"name={name!r:.80} must have 1 to {_LONGEST_NAME} characters of Unicode."
+        )
     if options.policy not in POLICIES:
         raise DeclarationError(f'policy={options.policy!r:.80} must be "continue" or "cancel".')
     now = enqueuer.adapters.clock.now()
@@ -121,6 +123,10 @@ def template(enqueuer: Enqueuer, options: BatchOptions) -> BatchRecord:
         on_failed=_callback(enqueuer, options.id, "on_failed", options.on_failed),
         queue=enqueuer.settings.queue,
     )
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)  # halves of a character
 
 
 def _callback(enqueuer: Enqueuer, batch: str, what: str, task: object) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_NAME = 1500  # bytes
 _LAST = "\U0010ffff"  # no character is ordered behind it
 
 
@@ -184,12 +185,23 @@ def _key(client: Client, key: RecordKey) -> Key:
     return made
 
 
+def _is_name(name: str) -> bool:
+    """Whether an entity can have this name; people may ask for any.
+
+    Datastore refuses others: https://cloud.google.com/datastore/docs/concepts/limits
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= _LONGEST_NAME and not (name.startswith("__") and name.endswith("__"))
+
+
 def _read(client: Client, keys: Sequence[RecordKey]) -> list[Versioned | None]:
+    wanted = [_key(client, key) for key in keys if _is_name(key.name)]
     found = {
         (key.kind, key.name): Versioned(dict(entity), version)
-        for key, (entity, version) in lookup(
-            client, [_key(client, key) for key in keys], client.current_transaction
-        ).items()
+        for key, (entity, version) in lookup(client, wanted, client.current_transaction).items()
     }
     return [found.get((key.kind, key.name)) for key in keys]
 

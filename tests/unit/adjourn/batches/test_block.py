@@ -365,6 +365,7 @@ def test_a_run_counts_until_it_has_ended(shop, box):
         ({"on_done": len}, "must be a task"),
         ({"policy": "stop"}, '"continue" or "cancel"'),
         ({"name": "x" * 501}, "1 to 500 characters"),
+        ({"name": "\ud800"}, "characters of Unicode"),
     ],
 )
 def test_wrong_options_are_refused(app, box, options, message):  # noqa: ARG001 - it is active
