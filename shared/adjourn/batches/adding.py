@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -175,6 +176,13 @@ class ChildAdder:
                 each.begin(self._place(each, places))
         for each in new:
             del self._waiting[each.child.key]
+
+    def _break_off(self, seen: Counter[str]) -> None:
+        """Forget what is not registered; a repetition of the block names the same children."""
+        with self._lock:
+            known = self._registration.known
+            self._waiting = {key: new for key, new in self._waiting.items() if key in known}
+            self._naming.seen = seen
 
     def _registered(
         self, new: Sequence[NewChild], *, is_seal: bool, outer: str

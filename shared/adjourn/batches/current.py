@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextvars import ContextVar
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Self
 
@@ -25,12 +26,15 @@ class CurrentBatch(ChildAdder):
     """The batch of the running call.
 
     What is added is enqueued at once; inside a `with` block, together when that ends. The batch
-    cannot end before, since the running call is one of its children. If the call is retried, it
-    does not add the same children again.
+    cannot end before, since the running call is one of its children. If the call is retried, or
+    repeats a block that broke off, it does not add the same children again.
     """
+
+    _seen: Counter[str]
 
     def __enter__(self) -> Self:
         self._is_entered = True
+        self._seen = self._naming.seen.copy()
         return self
 
     def __exit__(
@@ -39,9 +43,7 @@ class CurrentBatch(ChildAdder):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_entered = False
-        if kind is None:
-            self.flush()
+        self._leave(is_complete=kind is None)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -52,9 +54,18 @@ class CurrentBatch(ChildAdder):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_entered = False
-        if kind is None:
-            await off_loop(self.flush)
+        await off_loop(partial(self._leave, is_complete=kind is None))
+
+    def _leave(self, *, is_complete: bool) -> None:
+        """Enqueue what the block has added, or forget what it has not registered."""
+        self._is_entered, has_made = False, False
+        try:
+            if is_complete:
+                self.flush()
+                has_made = True
+        finally:
+            if not has_made:
+                self._break_off(self._seen)
 
 
 class RunningChild:

@@ -69,11 +69,12 @@ class Naming:
     Attributes:
         batch: Id of the batch.
         scope: Key of the child that adds, in hexadecimal; "" for the block.
+        seen: How often something with the same content was named.
     """
 
     batch: str
     scope: str
-    _seen: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
 
     def named(self, *name: str) -> bytes:
         """Return the key of a child with a name, which tells its kind, too."""
@@ -82,8 +83,8 @@ class Naming:
     def alike(self, *content: str) -> bytes:
         """Return the key of the next child with this content."""
         text = digest_of(*content)
-        self._seen[text] += 1
-        return bytes.fromhex(digest_of(self.batch, self.scope, text, str(self._seen[text])))
+        self.seen[text] += 1
+        return bytes.fromhex(digest_of(self.batch, self.scope, text, str(self.seen[text])))
 
 
 def new_call(

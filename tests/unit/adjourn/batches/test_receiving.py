@@ -469,6 +469,40 @@ def test_a_child_goes_on_to_add_after_one_was_refused(shop, box):
     assert shop.counts() == (2, 0, 0)
 
 
+def test_a_block_of_a_child_that_breaks_off_adds_nothing(shop, box):
+    def add():
+        with contextlib.suppress(ZeroDivisionError), current_batch() as batch:
+            batch.add(shop.work, 2)
+            _ = 1 / 0
+        current_batch().add(shop.work, 3)
+
+    shop.within = {1: add}
+    make(shop, 1)
+    box.drain()
+
+    assert shop.ran == [1, 3]
+    assert shop.counts() == (2, 0, 0)
+
+
+def test_a_block_of_a_child_that_is_repeated_adds_the_same_children(shop, box):
+    many = box.queue.enqueue_many
+
+    def add():
+        for refused in (True, False):
+            if refused:
+                box.queue.enqueue_many = lambda tasks: [UnavailableError("away")] * len(tasks)
+            with contextlib.suppress(UnavailableError), current_batch() as batch:
+                batch.map(shop.work, [2, 2])
+            box.queue.enqueue_many = many
+
+    shop.within = {1: add}
+    make(shop, 1)
+    box.drain()
+
+    assert shop.ran == [1, 2, 2]
+    assert shop.counts() == (3, 0, 0)
+
+
 def test_children_of_children_of_children(shop, box):
     def add(number):
         if number < 220:
