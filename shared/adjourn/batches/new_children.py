@@ -109,6 +109,10 @@ def new_call(
             f"{task.name} is unique, debounced or throttled: not each of its calls runs, so that"
             " none can be a child of a batch."
         )
+    if options.transaction is not None:
+        raise DeclarationError(
+            f"{task.name}: a child of a batch is in no transaction; add it after that."
+        )
     if isinstance(task, BoundTask):
         args = (task.receiver_argument(), *args)
     accepted = check_arguments(task.name, task.function, args, kwargs)

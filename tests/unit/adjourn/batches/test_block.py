@@ -395,6 +395,8 @@ def test_what_cannot_be_a_child_is_refused(shop, box):
     with shop.batch() as batch:
         with pytest.raises(DeclarationError, match="debounced"):
             batch.add(settled)
+        with pytest.raises(DeclarationError, match="in no transaction"):
+            batch.add(shop.work.options(transaction=object()), 1)
         with pytest.raises(DeclarationError, match="no child of a batch"):
             batch.add(len, [])
         with pytest.raises(EncodeError, match="work"):
