@@ -1,11 +1,11 @@
 """`adjourn runs` as an operator uses it, on iterations that the running stack carries out."""
 
-import datetime as dt
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -261,13 +261,12 @@ def test_a_csv_file_is_gone_through_at_a_pace_and_what_failed_once_more(
     path.write_text("id,price\r\n" + "".join(rows), newline="")
 
     run = start("Import", "--csv", str(path), "--shards", "2", "--entities-per-second", "20")
-    heard = {ear.hear() for _ in range(39)}  # at once: the socket holds but a few
+    heard = {ear.hear(): time.monotonic() for _ in range(39)}  # at once: the socket holds but a few
     done = wait_for(run)
 
-    assert heard == {str(n) for n in range(40) if n != 7}
+    assert heard.keys() == {str(n) for n in range(40) if n != 7}
+    assert max(heard.values()) - min(heard.values()) >= 1.5
     assert (done["done"], done["errors"], done["entities_per_second"]) == (40, 1, 20)
-    began, ended = (dt.datetime.fromisoformat(done[name]) for name in ("started_at", "ended_at"))
-    assert (ended - began).total_seconds() >= 1.5
     assert "row 8: ValueError: no price" in runs("show", "--failures", run).stdout
     again = wait_for(runs("rerun", "--failed", run).stdout.strip())
     assert (again["done"], again["total"], again["errors"]) == (1, 1, 1)

@@ -29,6 +29,7 @@ Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 # A 4xx other than 429 counts as an execution and does not slow the queue down; 503 does.
 STATUS = {
     Outcome.DONE: 204,
+    Outcome.DROPPED: 204,
     Outcome.DEAD: 200,
     Outcome.FAILED: 422,
     Outcome.BUSY: 409,

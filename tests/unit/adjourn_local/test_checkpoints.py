@@ -117,10 +117,11 @@ def test_a_file_that_cannot_be_opened_is_said_and_ends_nothing(tmp_path, caplog)
 
 
 def test_threads_end_with_their_file(connection, path):
+    before = {*threading.enumerate()}  # stacks of other tests may be open
     with closing(Checkpointer(path)):
         write(connection)
-        assert "adjourn-checkpoints" in {each.name for each in threading.enumerate()}
-    assert "adjourn-checkpoints" not in {each.name for each in threading.enumerate()}
+        assert [each.name for each in {*threading.enumerate()} - before] == ["adjourn-checkpoints"]
+    assert not {*threading.enumerate()} - before
 
 
 def test_kill_nine_amid_checkpoints_loses_nothing(path: Path) -> None:
