@@ -18,3 +18,7 @@ else:
     @pytest.fixture(autouse=True)
     def _clean_environment():
         """Leave the environment as it is: it leads ViUR, once it is imported, to the stack."""
+
+    @pytest.fixture(autouse=True, scope="module")
+    def _clean_environment_of_module():
+        """Leave it as it is here as well."""

@@ -72,9 +72,9 @@ def test_arguments_that_are_kept_elsewhere_are_told_by_their_size():
 def test_an_id_that_is_no_text_is_said(monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", f"127.0.0.1:{listener.getsockname()[1]}")
-        assert status("show", "a\udcff") == 2
+        assert status("show", "a\udcff") == 1
 
-    assert "'a\\udcff' is not Unicode text" in capsys.readouterr().err
+    assert "There is no dead letter 'a\\udcff'." in capsys.readouterr().err
 
 
 def test_the_step_of_an_iteration_is_told_in_words():
