@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ParamSpec, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 from adjourn.batches.new_children import BatchOptions, Naming, NewChild, new_call, new_run
 from adjourn.batches.place import Place, State
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
-class ChildAdder:
+class ChildAdder(ABC):
     """Adds children to a batch.
 
     Children are enqueued a thousand at a time, and the rest when the `with` block ends. Without a
@@ -40,6 +42,37 @@ class ChildAdder:
         self._waiting: dict[bytes, NewChild] = {}
         self._lock = threading.RLock()
         self._is_entered = False
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(is_complete=kind is None)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await off_loop(partial(self._leave, is_complete=kind is None))
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Begin the block."""
+
+    @abstractmethod
+    def _leave(self, *, is_complete: bool) -> None:
+        """End the block, which an error has left if it is not complete."""
 
     @property
     def id(self) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from adjourn.batches import callbacks
 from adjourn.batches.adding import ChildAdder, check_outside
@@ -14,8 +13,8 @@ from adjourn.batches.new_children import BatchOptions
 from adjourn.batches.place import Place
 from adjourn.batches.records import KEPT, BatchRecord
 from adjourn.batches.registration import MOST, Registration
-from adjourn.coroutines import off_loop
 from adjourn.errors import DeclarationError, EncodeError
+from adjourn.serialization.codec import is_unicode
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.collecting import is_collected
 from adjourn.tasks.enqueue import Enqueuer
@@ -55,40 +54,20 @@ class Batch(ChildAdder):
         self.name = registration.template.name
         self._attach = attach
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         check_outside(self._enqueuer)
         if self._is_entered:
             raise DeclarationError("A batch has one block; make another one for another block.")
         self._is_entered = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._close()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            await off_loop(self._close)
 
     def _settle(self) -> None:
         if not self._is_entered:
             raise DeclarationError("Add children in a block: with app.batch(...) as batch: ...")
 
-    def _close(self) -> None:
+    def _leave(self, *, is_complete: bool) -> None:
         """Enqueue the rest and seal the batch; a nested one is sealed with its outer one."""
+        if not is_complete:
+            return
         with self._lock:
             while len(self._waiting) > MOST:
                 self._enqueue(list(islice(self._waiting.values(), MOST)))
@@ -106,7 +85,7 @@ def template(enqueuer: Enqueuer, options: BatchOptions) -> BatchRecord:
         DeclarationError: An argument is wrong.
     """
     name: object = options.name
-    if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _is_unicode(name):
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME or not is_unicode(name):
         raise DeclarationError(
             f"name={name!r:.80} must have 1 to {_LONGEST_NAME} characters of Unicode."
         )
@@ -123,10 +102,6 @@ def template(enqueuer: Enqueuer, options: BatchOptions) -> BatchRecord:
         on_failed=_callback(enqueuer, options.id, "on_failed", options.on_failed),
         queue=enqueuer.settings.queue,
     )
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)  # halves of a character
 
 
 def _callback(enqueuer: Enqueuer, batch: str, what: str, task: object) -> bytes:

@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from adjourn.batches.records import BatchRecord
 from adjourn.batches.summary import BatchSummary
-from adjourn.errors import DecodeError, TaskExistsError
+from adjourn.errors import TaskExistsError
 from adjourn.names import digest_of
 from adjourn.ports import Adapters, NewTask, Target
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.stored_seals import opened, sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.large_payloads import LargePayloads
 
@@ -26,10 +27,7 @@ def stored(adapters: Adapters, batch: str, call: Envelope, codec: Codec) -> byte
     Raises:
         EncodeError: The call cannot be encoded.
     """
-    body, sealer = call.encode(codec), adapters.sealer
-    if sealer is not None and sealer.is_sealing:
-        return sealer.seal(body, "", f"batch/{batch}")
-    return body
+    return sealed(adapters.sealer, call.encode(codec), f"batch/{batch}")
 
 
 def enqueue(adapters: Adapters, record: BatchRecord, body: bytes, what: BatchSummary) -> None:
@@ -40,7 +38,8 @@ def enqueue(adapters: Adapters, record: BatchRecord, body: bytes, what: BatchSum
         EnqueueError: Cloud Tasks did not accept the task.
         StoreError: Datastore could not be reached.
     """
-    stored_call = Envelope.decode(_opened(adapters, record.id, body), VERBATIM)
+    place, end = f"batch/{record.id}", f"the end of the batch {record.id}"
+    stored_call = Envelope.decode(opened(adapters.sealer, body, place, end), VERBATIM)
     event = "failed" if body is record.on_failed else "done"
     now = adapters.clock.now()
     call = stored_call._replace(
@@ -96,14 +95,3 @@ def _create(adapters: Adapters, call: Envelope, body: bytes) -> None:
     )
     with suppress(TaskExistsError):
         adapters.queue.enqueue(task)
-
-
-def _opened(adapters: Adapters, batch: str, body: bytes) -> bytes:
-    sealer = adapters.sealer
-    if is_sealed(body):
-        if sealer is None:
-            raise DecodeError(f"the end of the batch {batch} is sealed, and there is no key")
-        return sealer.open(body, "", f"batch/{batch}")
-    if sealer is not None and sealer.is_required:
-        raise DecodeError(f"the end of the batch {batch} is not sealed")
-    return body

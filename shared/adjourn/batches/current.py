@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextvars import ContextVar
-from functools import cached_property, partial
-from types import TracebackType
-from typing import Self
+from functools import cached_property
 
 from adjourn.batches.adding import ChildAdder
 from adjourn.batches.block import maker
@@ -15,7 +13,6 @@ from adjourn.batches.place import Place
 from adjourn.batches.records import KEPT, BatchRecord
 from adjourn.batches.registration import Registration
 from adjourn.concurrency import Scoped
-from adjourn.coroutines import off_loop
 from adjourn.errors import NoCurrentBatchError
 from adjourn.tasks.enqueue import Enqueuer
 
@@ -32,29 +29,9 @@ class CurrentBatch(ChildAdder):
 
     _seen: Counter[str]
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         self._is_entered = True
         self._seen = self._naming.seen.copy()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave(is_complete=kind is None)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await off_loop(partial(self._leave, is_complete=kind is None))
 
     def _leave(self, *, is_complete: bool) -> None:
         """Enqueue what the block has added, or forget what it has not registered."""

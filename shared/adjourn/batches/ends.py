@@ -186,10 +186,16 @@ def _failed(record: BatchRecord, child: str, now: dt.datetime) -> BatchRecord:
     return record._replace(failed_by=child, cancelled_at=cancelled_at)
 
 
+def _over(name: str, transaction: Transaction) -> Shard | None:
+    """Return a shard whose children all have ended; None if some have not, or it is gone."""
+    shard = Shard.of(name, transaction.get([shard_key(name)])[0])
+    return shard if shard and shard.children.is_over else None
+
+
 def _marked_above(name: str, transaction: Transaction) -> Shard | None:
     """Mark a shard in its parent and return that, if the shard still is over."""
-    shard = Shard.of(name, transaction.get([shard_key(name)])[0])
-    if shard is None or not shard.children.is_over:
+    shard = _over(name, transaction)
+    if shard is None:
         return None
     above = Shard.of(shard.parent, transaction.get([shard_key(shard.parent)])[0])
     if above is None:
@@ -203,8 +209,8 @@ def _marked_above(name: str, transaction: Transaction) -> Shard | None:
 
 def _marked_in_batch(name: str, now: dt.datetime, transaction: Transaction) -> BatchRecord | None:
     """Mark a shard in its batch and return that, if the shard still is over."""
-    shard = Shard.of(name, transaction.get([shard_key(name)])[0])
-    if shard is None or not shard.children.is_over:
+    shard = _over(name, transaction)
+    if shard is None:
         return None
     record = BatchRecord.of(shard.batch, transaction.get([batch_key(shard.batch)])[0])
     if record is None:

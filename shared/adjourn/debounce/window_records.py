@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adjourn.debounce.window import Stamp, Window
-from adjourn.errors import ConflictError, DecodeError
+from adjourn.errors import ConflictError
 from adjourn.ports import Adapters, Record, RecordKey, Transaction, Value
 from adjourn.retrying import retry
-from adjourn.serialization.envelope import is_sealed
+from adjourn.serialization.stored_seals import opened, sealed
 
 KIND = "AdjournDebounce"
 # Of a window: longer than its task can live, and the name of that be remembered.
@@ -196,22 +196,12 @@ class WindowRecords:
         }
 
     def _sealed(self, window: Window, body: bytes) -> bytes:
-        sealer = self.adapters.sealer
-        if sealer is None or not sealer.is_sealing:
-            return body
-        return sealer.seal(body, "", f"debounce/{window.key}")
+        return sealed(self.adapters.sealer, body, f"debounce/{window.key}")
 
     def _opened(self, window: Window, stored: bytes) -> bytes:
-        sealer = self.adapters.sealer
         if not stored:
             return b""
-        if is_sealed(stored):
-            if sealer is None:
-                raise DecodeError("a debounced call is sealed, and there is no key")
-            return sealer.open(stored, "", f"debounce/{window.key}")
-        if sealer is not None and sealer.is_required:
-            raise DecodeError("a debounced call is not sealed")
-        return stored
+        return opened(self.adapters.sealer, stored, f"debounce/{window.key}", "a debounced call")
 
 
 def _key(key: str) -> RecordKey:

@@ -11,6 +11,7 @@ from adjourn.execution.current_task import Call
 from adjourn.log import event
 from adjourn.ports import Adapters
 from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.serialization.stored_seals import sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.call_records import CallRecord
 from adjourn.tasks.enqueue import Enqueuer
@@ -26,9 +27,7 @@ class WaitingCalls:
         """Return the record of a call that waits, with the body of its next task."""
         waiting = self._waiting(call)
         body = waiting.encode(self.enqueuer.codec)
-        sealer = self._adapters.sealer
-        if sealer is not None and sealer.is_sealing:
-            body = sealer.seal(body, waiting.queue, waiting.resumed_name)
+        body = sealed(self._adapters.sealer, body, waiting.resumed_name, waiting.queue)
         moved = record.at(waiting.resumed, self.next_task(call))
         begun = 0 if record.begun == call.attempt.number else record.begun
         return moved._replace(begun=begun, parked=body)

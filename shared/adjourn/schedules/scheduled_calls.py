@@ -13,7 +13,7 @@ from adjourn.registry import Registry
 from adjourn.schedules.argument_types import check_types
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import from_json, to_json
-from adjourn.serialization.envelope import is_sealed
+from adjourn.serialization.stored_seals import opened, sealed
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.enqueue import Enqueuer
 from adjourn.tasks.methods import BoundTask
@@ -78,9 +78,7 @@ class ScheduledCalls:
                 f"the call of {task.name} takes {len(body):,} bytes and may take {_MOST_BYTES:,};"
                 " store the data and pass its key"
             )
-        if self._sealer is not None and self._sealer.is_sealing:
-            return self._sealer.seal(body, "", _place(name))
-        return body
+        return sealed(self._sealer, body, _place(name))
 
     def _own_options(self, task: Task[..., Any]) -> Mapping[str, object]:
         """Return the options of a task that differ from those with which it is declared."""
@@ -125,14 +123,8 @@ class ScheduledCalls:
         return ScheduledCall(task, tuple(args), kwargs)
 
     def _opened(self, name: str, stored: bytes) -> bytes:
-        sealer = self._sealer
-        if is_sealed(stored):
-            if sealer is None:
-                raise DecodeError(f"the call of the schedule {name} is sealed, and there is no key")
-            return sealer.open(stored, "", _place(name))
-        if sealer is not None and sealer.is_required:
-            raise DecodeError(f"the call of the schedule {name} is not sealed; put it again")
-        return stored
+        what = f"the call of the schedule {name}"
+        return opened(self._sealer, stored, _place(name), what, "; put it again")
 
 
 def _changed(defaults: Options, options: Mapping[str, Any]) -> Options:

@@ -278,7 +278,8 @@ def _check_depth(depth: int) -> None:
         raise RefusedError(TOO_DEEP)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogates."""
     # UTF-8 has no lone surrogates, and the escapes of JSON would merge two of them into one.
     try:
         return text.isascii() or bool(text.encode())
@@ -288,7 +289,7 @@ def _is_unicode(text: str) -> bool:
 
 def _has_names(value: dict[Any, object]) -> bool:
     return {str}.issuperset(map(type, value)) and (
-        "$" not in (names := "".join(value)) and _is_unicode(names)
+        "$" not in (names := "".join(value)) and is_unicode(names)
     )
 
 
@@ -297,5 +298,5 @@ _NATIVE: dict[type, Callable[[Any], bool]] = {
     bool: lambda _: True,
     int: lambda value: value.bit_length() <= NATIVE_BITS,
     float: math.isfinite,
-    str: _is_unicode,
+    str: is_unicode,
 }

@@ -33,6 +33,7 @@ from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.serialization.envelope import is_sealed, key_of
 from adjourn.serialization.payload_reference import MAX_BODY
+from adjourn.serialization.stored_seals import sealed
 from adjourn.state.call_records import cancelled
 from adjourn.state.owned_records import FINGERPRINT, is_own, own_key, owned
 
@@ -170,9 +171,7 @@ class CallResults:
 
     def sealed(self, call: CallIdentity, body: bytes) -> bytes:
         """Return a body with a seal for this call, if bodies are sealed."""
-        if self.sealer is None or not self.sealer.is_sealing:
-            return body
-        return self.sealer.seal(body, "", _sealed_as(call.id, call.fingerprint))
+        return sealed(self.sealer, body, _sealed_as(call.id, call.fingerprint))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 from opentelemetry import metrics
 
@@ -21,29 +21,21 @@ class Instruments:
 
     def __init__(self) -> None:
         meter = metrics.get_meter("adjourn")
+        seconds = partial(
+            meter.create_histogram, unit="s", explicit_bucket_boundaries_advisory=_SECONDS
+        )
         self.sent = meter.create_counter(
             "messaging.client.sent.messages", "{message}", "Tasks that were enqueued."
         )
-        self.sending = meter.create_histogram(
-            "messaging.client.operation.duration",
-            "s",
-            "How long it took to enqueue.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
+        self.sending = seconds(
+            "messaging.client.operation.duration", description="How long it took to enqueue."
         )
         self.consumed = meter.create_counter(
             "messaging.client.consumed.messages", "{message}", "Attempts, by outcome."
         )
-        self.duration = meter.create_histogram(
-            "messaging.process.duration",
-            "s",
-            "How long attempts took.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self.lag = meter.create_histogram(
-            "adjourn.delivery.lag",
-            "s",
-            "How long after they were due first attempts began.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
+        self.duration = seconds("messaging.process.duration", description="How long attempts took.")
+        self.lag = seconds(
+            "adjourn.delivery.lag", description="How long after they were due first attempts began."
         )
         self.dead_letters = meter.create_counter(
             "adjourn.dead_letters", "{letter}", "Tasks that were given up."
