@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -20,7 +21,7 @@ from google.cloud import datastore
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.ports import HOST, choose
-from adjourn_local.timing.clocks import ManualClock
+from adjourn_local.timing.clocks import MachineClock, ManualClock
 from tests.support import serving, serving_http
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -66,6 +67,17 @@ def running(
         serving_http(loop, server.http_routes()) as url,
     ):
         yield World(loop, clock, server, grpc_address, url.removeprefix("http://"))
+    loop.call(server.close)
+
+
+@contextmanager
+def behind(loop: LoopThread, folder: Path, patch: pytest.MonkeyPatch, wrap: Any) -> Iterator[Any]:
+    """Let clients talk to a server through what `wrap` makes of its service; yield that."""
+    server = loop.call(lambda: DatastoreServer(folder / "state", MachineClock()))
+    wrapped = wrap(server.grpc_service())
+    with serving(loop, wrapped) as address:
+        patch.setenv("DATASTORE_EMULATOR_HOST", address)
+        yield wrapped
     loop.call(server.close)
 
 

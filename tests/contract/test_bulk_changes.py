@@ -12,9 +12,7 @@ from adjourn.errors import StoreError
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.testing import SETTINGS
-from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.timing.clocks import MachineClock
-from tests.support import serving
+from tests.contract.datastore_world import behind
 
 PATIENCE = 20
 
@@ -37,12 +35,8 @@ class Watched(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def watched(loop, tmp_path, monkeypatch):
-    server = loop.call(lambda: DatastoreServer(tmp_path / "state", MachineClock()))
-    watched = Watched(server.grpc_service())
-    with serving(loop, watched) as address:
-        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
+    with behind(loop, tmp_path, monkeypatch, Watched) as watched:
         yield watched
-    loop.call(server.close)
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from adjourn.gcp.datastore_queries import DatastoreQueries
 from adjourn.gcp.datastore_store import DatastoreStore
 from adjourn.ports import RecordKey
 from adjourn.testing import SETTINGS, sandbox
-from adjourn_local.datastore.server import DatastoreServer
-from adjourn_local.timing.clocks import MachineClock
-from tests.support import serving
+from tests.contract.datastore_world import behind
 
 TEXT = "Too much contention on these datastore entities. Please try again."
 KEY = RecordKey("Run", "a")
@@ -69,12 +67,8 @@ class Contended(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def contended(loop, tmp_path, monkeypatch):
-    server = loop.call(lambda: DatastoreServer(tmp_path / "state", MachineClock()))
-    contended = Contended(server.grpc_service())
-    with serving(loop, contended) as address:
-        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", address)
+    with behind(loop, tmp_path, monkeypatch, Contended) as contended:
         yield contended
-    loop.call(server.close)
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from adjourn import App
 from adjourn_local.http.faults import FaultInjectingSender
 from adjourn_local.http.sender import HandlerResponse, Outgoing
 from adjourn_local.runtime.stack import Stack, running
 from adjourn_local.timing.clocks import MachineClock
 from tests.terraform.invented import PROJECT_NUMBER
+from tests.terraform.workspace import Workspace
 
 
 class Directory(FaultInjectingSender):
@@ -64,3 +68,13 @@ def clouds() -> Iterator[Cloud]:
     stack = Stack(None, sender=directory)
     with running(stack):
         yield Cloud(stack, directory)
+
+
+def lead(
+    app: App, workspace: Workspace, cloud: Cloud, patch: pytest.MonkeyPatch, project: str
+) -> None:
+    """Let this process enqueue with the settings that Terraform hands to applications."""
+    for name, value in (workspace.output("environment") | cloud.emulators()).items():
+        patch.setenv(name, value)
+    patch.setenv("GOOGLE_CLOUD_PROJECT", project)
+    patch.setattr(app, "_wiring", None)  # others use this application elsewhere

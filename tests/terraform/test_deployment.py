@@ -30,7 +30,7 @@ from adjourn_local.runtime.ports import choose
 from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e.conftest import Ear
 from tests.e2e.packaged.tasks import Count, app, greet
-from tests.terraform.cloud import Cloud
+from tests.terraform.cloud import Cloud, lead
 from tests.terraform.conftest import FUNCTIONS
 from tests.terraform.workspace import Workspace, copy_module
 
@@ -153,10 +153,7 @@ def _wait_for(address: str) -> None:
 @pytest.fixture
 def _application(deployment: Deployment, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process enqueue with the settings that Terraform hands to applications."""
-    for name, value in (deployment.workspace.output("environment") | cloud.emulators()).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
-    monkeypatch.setattr(app, "_wiring", None)  # others use this application elsewhere
+    lead(app, deployment.workspace, cloud, monkeypatch, PROJECT)
 
 
 @pytest.fixture

@@ -18,13 +18,12 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 
 from adjourn_local.runtime.ports import find_free
-from tests.checkout import ROOT, copy_checkout, deploy
 from tests.e2e import web_application
 from tests.e2e.conftest import Ear
 from tests.terraform import cloud_run, deployed
-from tests.terraform.cloud import Cloud
+from tests.terraform.cloud import Cloud, lead
 from tests.terraform.stub import Stub
-from tests.terraform.workspace import Plan, Workspace, copy_module
+from tests.terraform.workspace import Plan, Workspace, brought_up
 
 MODULE = web_application.__name__
 REGION = "europe-west1"
@@ -54,18 +53,15 @@ def applied(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Workspace:
     """Return what `deploy.sh deploy --service` has brought up."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("own"))
-    workspace = Workspace(copy_module(checkout), provider)
-    off = {"is_enabled": False}
-    workspace.configure(project=PROJECT, region=REGION, service=SERVICE, monitoring=off)
-    done = deploy(
-        checkout,
-        *("deploy", f"{MODULE}:app", "--service", "--yes"),
-        cwd=ROOT,
-        environment=workspace.environment,
+    return brought_up(
+        tmp_path_factory.mktemp("own"),
+        provider,
+        *(f"{MODULE}:app", "--service"),
+        project=PROJECT,
+        region=REGION,
+        service=SERVICE,
+        monitoring={"is_enabled": False},
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +103,7 @@ def _application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Let this process enqueue with the settings that Terraform hands to applications."""
-    for name, value in (applied.output("environment") | cloud.emulators()).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
-    monkeypatch.setattr(web_application.app, "_wiring", None)
+    lead(web_application.app, applied, cloud, monkeypatch, PROJECT)
 
 
 def test_nothing_was_packaged_and_the_outputs_lead_to_the_service(applied: Workspace) -> None:

@@ -26,15 +26,15 @@ from adjourn_local.iam.grants import Deployment
 from adjourn_local.iam.policy import Binding
 from adjourn_local.iam.roles import ROLES
 from adjourn_local.runtime.ports import find_free
-from tests.checkout import ROOT, copy_checkout, deploy
+from tests.checkout import ROOT
 from tests.e2e.conftest import Ear
 from tests.terraform import cloud_run, deployed
-from tests.terraform.cloud import Cloud
+from tests.terraform.cloud import Cloud, lead
 from tests.terraform.cloud_run import TRACE, Instance
 from tests.terraform.conftest import FUNCTIONS
 from tests.terraform.running.tasks import Count, app, chat, fail, gather, linger, log_events, meet
 from tests.terraform.stub import Stub
-from tests.terraform.workspace import Plan, Workspace, copy_module
+from tests.terraform.workspace import Plan, Workspace, brought_up
 
 APP = "tests.terraform.running.tasks:app"
 PACKAGED = "tests/terraform/running"
@@ -66,17 +66,14 @@ def applied(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Workspace:
     """Return what `deploy.sh deploy` has brought up."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("running"))
-    workspace = Workspace(copy_module(checkout), provider)
-    workspace.configure(project=PROJECT, region=REGION, environment={"E2E_EAR": ear.path})
-    done = deploy(
-        checkout,
-        *("deploy", APP, "--include", PACKAGED, "--yes"),
-        cwd=ROOT,
-        environment=workspace.environment,
+    return brought_up(
+        tmp_path_factory.mktemp("running"),
+        provider,
+        *(APP, "--include", PACKAGED),
+        project=PROJECT,
+        region=REGION,
+        environment={"E2E_EAR": ear.path},
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +131,7 @@ def _application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Let this process enqueue with the settings that Terraform hands to applications."""
-    for name, value in (applied.output("environment") | cloud.emulators()).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
-    monkeypatch.setattr(app, "_wiring", None)
+    lead(app, applied, cloud, monkeypatch, PROJECT)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.checkout import copy_checkout, deploy
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "terraform"
 
@@ -81,6 +83,23 @@ class Workspace:
 
     def output(self, name: str) -> Any:
         return json.loads(self.run("output", "-json", name))
+
+
+def brought_up(
+    folder: Path, provider: dict[str, str], *arguments: str, **variables: Any
+) -> Workspace:
+    """Run `deploy.sh deploy` with some arguments in a copy of the checkout, and return it."""
+    checkout = copy_checkout(folder)
+    workspace = Workspace(copy_module(checkout), provider)
+    workspace.configure(**variables)
+    done = deploy(
+        checkout,
+        *("deploy", *arguments, "--yes"),
+        cwd=ROOT,
+        environment=workspace.environment,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return workspace
 
 
 @dataclass

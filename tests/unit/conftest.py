@@ -46,3 +46,17 @@ def lines() -> Iterator[Lines]:
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     root.removeHandler(handler)
     root.setLevel(level)
+
+
+@pytest.fixture
+def commits(box):
+    """Return a list to which each commit adds how many entities it writes."""
+    made, commit = [], box.store.commit
+
+    def counted(changes):
+        if changes:
+            made.append(len(changes))
+        commit(changes)
+
+    box.store.commit = counted
+    return made

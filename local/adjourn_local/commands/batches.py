@@ -16,7 +16,15 @@ from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
 from adjourn_local.commands.deployment import check_emulators
-from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
+from adjourn_local.commands.output import (
+    console,
+    field_lines,
+    is_agreed,
+    iso,
+    plain,
+    print_json,
+    say,
+)
 from adjourn_local.terminal import complain
 
 
@@ -76,7 +84,7 @@ def _show(batches: Batches, options: argparse.Namespace) -> int:
     if options.json:
         print_json({**fields, "failed_children": failed})
         return 0
-    lines = [f"{name.replace('_', ' '):<12}{_text(value)}" for name, value in fields.items()]
+    lines = field_lines(fields, 12)
     if failed:
         lines += ["", "failed (adjourn dead show ID, adjourn runs show ID):", *failed]
     say("\n".join(lines))
@@ -125,7 +133,3 @@ def _table(summaries: list[BatchSummary]) -> Table:
         cells = (each["name"] or "-", each["id"], each["status"], *map(str, counts), created)
         table.add_row(*map(plain, cells))
     return table
-
-
-def _text(value: object) -> str:
-    return "-" if value in {None, ""} else str(value)

@@ -15,7 +15,7 @@ from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
 from adjourn_local.commands.deployment import check_emulators
-from adjourn_local.commands.output import console, plain, print_json, say
+from adjourn_local.commands.output import console, field_lines, plain, print_json, say, text_of
 from adjourn_local.errors import UsageError
 
 _ALL = "(all keys)"
@@ -87,8 +87,7 @@ def _show(flows: Flows, options: argparse.Namespace) -> None:
     if options.json:
         print_json(asdict(view))
         return
-    fields = asdict(view).items()
-    say("\n".join(f"{name.replace('_', ' '):<15}{_text(value)}" for name, value in fields))
+    say("\n".join(field_lines(asdict(view), 15, _text)))
 
 
 def _pause(flows: Flows, options: argparse.Namespace) -> None:
@@ -160,4 +159,4 @@ def _live(view: FlowView) -> str:
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "-"
-    return "-" if value in {None, ""} else str(value)
+    return text_of(value)

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import sys
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.text import Text
@@ -41,6 +42,24 @@ def console() -> Console:
 def plain(text: str) -> Text:
     """Return a text with its control characters made visible, and without any markup."""
     return Text(visible(text))
+
+
+def text_of(value: object) -> str:
+    """Return a value as text; `-` if there is none."""
+    return "-" if value is None or value == "" else str(value)
+
+
+def field_lines(
+    fields: Mapping[str, object], width: int, text: Callable[[object], str] = text_of
+) -> list[str]:
+    """Return a line for each field: its name in words, and its value as text.
+
+    Args:
+        fields: The fields.
+        width: How many columns the names take.
+        text: Returns the text of a value.
+    """
+    return [f"{name.replace('_', ' '):<{width}}{text(value)}" for name, value in fields.items()]
 
 
 def is_agreed(question: str, *, yes: bool) -> bool:

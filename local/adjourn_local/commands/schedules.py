@@ -18,7 +18,15 @@ from adjourn_local.commands import Add
 from adjourn_local.commands.application import add_app, chosen, import_app
 from adjourn_local.commands.arguments import count, duration, record_id
 from adjourn_local.commands.deployment import check_emulators
-from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
+from adjourn_local.commands.output import (
+    console,
+    field_lines,
+    is_agreed,
+    iso,
+    plain,
+    print_json,
+    say,
+)
 from adjourn_local.errors import UsageError
 from adjourn_local.terminal import complain
 
@@ -221,11 +229,7 @@ def _print(schedule: Schedule, options: argparse.Namespace) -> None:
     call = call_text(schedule.task, schedule.args, schedule.kwargs)
     del fields["args"], fields["kwargs"]
     fields["call"] = fields.pop("error") or call
-    say("\n".join(f"{name.replace('_', ' '):<12}{_text(value)}" for name, value in fields.items()))
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)
+    say("\n".join(field_lines(fields, 12)))
 
 
 def _table(schedules: Sequence[Schedule]) -> Table:

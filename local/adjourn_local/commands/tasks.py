@@ -14,7 +14,16 @@ from adjourn_local.clients.queues import Queues
 from adjourn_local.clients.task_search import TaskFilter, matching, search
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count, record_id
-from adjourn_local.commands.output import console, is_agreed, iso, plain, print_json, say
+from adjourn_local.commands.output import (
+    console,
+    field_lines,
+    is_agreed,
+    iso,
+    plain,
+    print_json,
+    say,
+    text_of,
+)
 from adjourn_local.commands.queues import deployed_queues
 from adjourn_local.errors import UsageError
 
@@ -94,7 +103,7 @@ def _show(queues: Queues, options: argparse.Namespace) -> int:
         print_json(_record(task))
         return 0
     fields = {key: value for key, value in _record(task).items() if key != "call"}
-    lines = [f"{name.replace('_', ' '):<13}{_text(value)}" for name, value in fields.items()]
+    lines = field_lines(fields, 13, _text)
     call = "\n".join(task.call) if task.is_whole else _HIDDEN
     if len(call) > _LONGEST_SHOWN:
         more = f"{len(call) - _LONGEST_SHOWN:,} more characters, which --json shows"
@@ -109,7 +118,7 @@ def _show_result(found: KeptResult, options: argparse.Namespace) -> int:
         print_json(record)
         return 0
     shown = {key: value for key, value in record.items() if key not in {"value", "text"}}
-    lines = [f"{name.replace('_', ' '):<13}{_text(value)}" for name, value in shown.items()]
+    lines = field_lines(shown, 13, _text)
     say("\n".join([*lines, "", found.text[:_LONGEST_SHOWN]]))
     return 0
 
@@ -196,7 +205,7 @@ def _record(task: QueuedTask) -> Mapping[str, object]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None or value == "" else str(value)
+    return text_of(value)
 
 
 def _table(tasks: Sequence[QueuedTask]) -> Table:

@@ -74,18 +74,4 @@ def pass_time(box):
     return pass_time
 
 
-@pytest.fixture
-def commits(box):
-    """Return a list to which each commit adds how many entities it writes."""
-    made, commit = [], box.store.commit
-
-    def counted(changes):
-        if changes:
-            made.append(len(changes))
-        commit(changes)
-
-    box.store.commit = counted
-    return made
-
-
 START = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

@@ -31,20 +31,6 @@ NEEDED = dt.timedelta(minutes=11)  # a lease, and what belongs to it
 
 
 @pytest.fixture
-def commits(box):
-    """Return a list to which each commit adds how many entities it writes."""
-    made, commit = [], box.store.commit
-
-    def counted(changes):
-        if changes:
-            made.append(len(changes))
-        commit(changes)
-
-    box.store.commit = counted
-    return made
-
-
-@pytest.fixture
 def world(box, app, ran):
     return World(box, app, ran)
 
