@@ -6,6 +6,7 @@ Google's Datastore emulator has one port for both, so some clients are given one
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -28,10 +29,16 @@ async def serve_http(
     """
     await runner.setup()
     closing.push_async_callback(runner.cleanup)
-    loop = asyncio.get_running_loop()
-    http = runner.server
-    server = await loop.create_server(lambda: _Either(http, grpc_server), host, port)
-    closing.callback(server.close)
+    silent: set[Any] = set()
+    connection = partial(_Either, runner.server, grpc_server, silent)
+    server = await asyncio.get_running_loop().create_server(connection, host, port)
+
+    def close() -> None:
+        server.close()
+        for transport in silent:
+            transport.abort()
+
+    closing.callback(close)
 
 
 async def cancelled(work: asyncio.Task[Any]) -> None:
@@ -41,15 +48,25 @@ async def cancelled(work: asyncio.Task[Any]) -> None:
 
 
 class _Either(asyncio.Protocol):
-    """A connection before it is known what it speaks."""
+    """A connection before it is known what it speaks: until then it is among the silent ones.
 
-    def __init__(self, http: Callable[[], Any] | None, grpc_server: GrpcServer) -> None:
+    Browsers open some that they do not use at once.
+    """
+
+    def __init__(
+        self, http: Callable[[], Any] | None, grpc_server: GrpcServer, silent: set[Any]
+    ) -> None:
         self._http = http
         self._grpc = grpc_server
+        self._silent = silent
         self._begun = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
+        self._silent.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the protocol
+        self._silent.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._begun += data
@@ -57,6 +74,7 @@ class _Either(asyncio.Protocol):
             return
         is_http2 = self._begun.startswith(PREFACE)
         protocol = self._grpc.connection() if is_http2 or not self._http else self._http()
+        self._silent.discard(self._transport)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(self._begun)
