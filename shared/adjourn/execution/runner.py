@@ -26,7 +26,8 @@ from adjourn.ports import Adapters
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import TRACEPARENT, USER, text
-from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.serialization.envelope import Envelope
+from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.call_records import GRACE, CallRecord
 from adjourn.state.large_payloads import LargePayloads
