@@ -31,6 +31,7 @@ def ear(open_ear: Ear) -> Ear:
 def shared_stack(open_ear: Ear, loop: LoopThread) -> Iterator[Stack]:
     stack = Stack(
         "tests.chaos.application:app",
+        write=print,  # shown if a test fails
         faults=FAULTS,
         servers=ServerOptions(tasks=TasksOptions(limits=False)),
     )
