@@ -84,12 +84,20 @@ class Ear:
         self._socket.close()
 
 
-def listen_until(ear: Ear, is_enough: Callable[[], bool]) -> None:
-    """Listen until a condition holds; fail after a minute in which nothing was told."""
+def listen_until(
+    ear: Ear, is_enough: Callable[[], bool], left: Callable[[], str] = lambda: ""
+) -> None:
+    """Listen until a condition holds; fail after a minute in which nothing was told.
+
+    Args:
+        ear: What to listen with.
+        is_enough: The condition.
+        left: Says what is left when it fails.
+    """
     quiet = 0
     while not is_enough():
         quiet = 0 if ear.listen() else quiet + 1
-        assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)}"
+        assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)}; {left()}"
 
 
 def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
@@ -99,7 +107,11 @@ def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
         counters = loop.call(stack.tasks.counters)
         return not counters.queued and not counters.in_flight and not ear.listen()
 
-    listen_until(ear, is_settled)
+    def left() -> str:
+        counters = loop.call(stack.tasks.counters)
+        return f"{counters.queued} queued, in flight: {loop.call(stack.tasks.under_way)}"
+
+    listen_until(ear, is_settled, left)
 
 
 def dead_letters() -> list[datastore.Entity]:

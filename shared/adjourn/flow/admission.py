@@ -76,7 +76,10 @@ class Admission:
             ConflictError: The records are being written by others; nothing may be acknowledged.
             EnqueueError: A guard could not be called; nothing may be acknowledged.
         """
-        places = self._places(call, task)
+        try:
+            places = self._places(call, task)
+        except Exception as error:  # noqa: BLE001 - of the user's code, or for arguments that do not fit
+            return self.executor.failed(call, error, task)
         visit = self._visit(call)
         entrance = self._entrance(places, visit)
         entry, name = entrance.entry, call.envelope.task
