@@ -261,7 +261,7 @@ class Admission:
     @cached_property
     def _flows(self) -> Mapping[str, Flow]:
         """The declared flows by name."""
-        return dict(declared_flows(self.tasks))
+        return declared_flows(self.tasks)
 
 
 def _tell(error: Exception) -> None:
