@@ -35,7 +35,7 @@ from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
-from adjourn.serialization.envelope import is_sealed
+from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import TransactionMarkers
 

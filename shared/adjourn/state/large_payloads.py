@@ -29,8 +29,9 @@ from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
 from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
-from adjourn.serialization.envelope import Envelope, is_sealed, key_of
+from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
+from adjourn.serialization.sealed_bodies import is_sealed, key_of
 
 T = TypeVar("T")
 
