@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from adjourn.application.collecting import end_window
 from adjourn.application.services import Services
-from adjourn.execution.dead_letters import DeadLetterRecorder
 from adjourn.execution.delivery import UserRequest, UserResponse
-from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.requests.gate import Gate, Receiver
 
 if TYPE_CHECKING:
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
     from adjourn.callable_tasks.endpoint import CallableTaskEndpoint
     from adjourn.cron.tick import PeriodicRunner
     from adjourn.execution.call import CallExecutor
+    from adjourn.execution.dead_letters import DeadLetterRecorder
+    from adjourn.execution.retry_warning import RetryWarnings
     from adjourn.flow.admission import Admission
 
 
@@ -164,6 +164,8 @@ class Wiring(Services):
 
     @cached_property
     def _dead_letters(self) -> DeadLetterRecorder:
+        from adjourn.execution.dead_letters import DeadLetterRecorder  # noqa: PLC0415 - for what runs
+
         return DeadLetterRecorder(
             store=self._adapters.store,
             clock=self._adapters.clock,
@@ -172,6 +174,8 @@ class Wiring(Services):
 
     @cached_property
     def _retry_warnings(self) -> RetryWarnings:
+        from adjourn.execution.retry_warning import RetryWarnings  # noqa: PLC0415 - for what runs
+
         return RetryWarnings(
             adapters=self._adapters,
             threshold=self.settings.retry_warning,
