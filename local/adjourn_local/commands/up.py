@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adjourn import AdjournError, App
+from adjourn import AdjournError
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app, locate
 from adjourn_local.commands.env import check_file, variables_file
@@ -30,6 +31,9 @@ from adjourn_local.runtime.stack import Stack
 from adjourn_local.runtime.stack_log import StackLog
 from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
+
+if TYPE_CHECKING:
+    from adjourn import App
 
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
@@ -112,7 +116,7 @@ def _say(text: str) -> None:
         )
 
 
-def _application(spec: str, source: Path, stack: Stack) -> App | None:
+def _application(spec: str, source: Path, stack: Stack) -> "App | None":
     """Import the application into this process; return None if it cannot be imported now."""
     try:
         with variables(stack.environment()):
