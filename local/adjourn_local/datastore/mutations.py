@@ -11,13 +11,8 @@ from adjourn_local.datastore.entity_records import Change, EntityRecord
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
-from adjourn_local.datastore.messages import (
-    CommitRequest,
-    CommitResponse,
-    Entity,
-    Mutation,
-    invalid,
-)
+from adjourn_local.datastore.messages import CommitRequest, Entity, Mutation, invalid
+from adjourn_local.datastore.responses import CommitResponse, timestamp
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import read, write
 
@@ -143,7 +138,7 @@ class MutationWriter:
         last = key.path[-1]
         if last.WhichOneof("id_type") is None:
             self._allocate(partition, key)
-            result.key.CopyFrom(key)
+            result.key = key.SerializeToString()
             path = keys.encode_path(key.path)
         stored = self._store.catalog.ensure_prefix(partition) + path
         draft = drafts.get(stored)
@@ -218,7 +213,8 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
             f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
         )
     for one in wanted:
-        result.transform_results.append(transforms.transform(draft.entity, one, now))
+        value = transforms.transform(draft.entity, one, now)
+        result.transform_results.append(value.SerializeToString())
 
 
 def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
@@ -290,5 +286,5 @@ def _report(draft: _Draft, change: Change | None, version: int) -> None:
     for result in draft.results:
         result.version = record.version if record else version
         if record is not None:
-            write(result.create_time, record.created)
-            write(result.update_time, record.updated)
+            result.create_time = timestamp(record.created)
+            result.update_time = timestamp(record.updated)
