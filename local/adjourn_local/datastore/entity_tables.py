@@ -14,7 +14,7 @@ from adjourn_local.database import Connection, connect
 from adjourn_local.datastore import catalog, entities, needed_indexes
 from adjourn_local.datastore.composite_indexes import CompositeIndex
 from adjourn_local.datastore.entity_records import Change
-from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
+from adjourn_local.datastore.indexes import KEY, KIND, Index, KindIndexes, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.scatter import SCATTER
@@ -145,56 +145,65 @@ class EntityTables:
             self._connection.roll_back()
 
     def _write(self, changes: Iterable[Change]) -> None:
+        """Write changes. Bytes go to SQLite as bytearrays, for which it looks for no adapter."""
         removed: list[bytes] = []
         added: list[tuple[bytes, bool, int]] = []
-        deleted: list[tuple[bytes]] = []
+        deleted: list[bytes] = []
         written: list[tuple[Any, ...]] = []
         for change in changes:
             removed += change.removed_rows
             if change.new is None:
-                deleted.append((change.key,))
+                deleted.append(change.key)
                 continue
             number = change.old.id if change.old else next(self._ids)
-            written.append((number, change.key, *change.new[1:]))
+            *times, body = change.new[1:]
+            written.append((number, bytearray(change.key), *times, bytearray(body)))
             added += [(row, several, number) for row, several in change.added_rows.items()]
-        self._connection.executemany("DELETE FROM datastore_entities WHERE key = ?", deleted)
+        delete = "DELETE FROM datastore_entities WHERE key = ?"
+        self._connection.executemany(delete, ((bytearray(key),) for key in deleted))
         self._connection.executemany(_WRITE_ENTITY, written)
         self._delete_rows(removed)
         self._insert_rows(added)
 
     def _delete_rows(self, rows: list[bytes]) -> None:
         delete = "DELETE FROM datastore_rows WHERE row = ?"
-        self._connection.executemany(delete, ((row,) for row in rows))
+        self._connection.executemany(delete, ((bytearray(row),) for row in rows))
 
     def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
         # Sorted, so that rows on the same page are written together.
         insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
-        self._connection.executemany(insert, sorted(rows))
+        values = ((bytearray(row), int(several), number) for row, several, number in sorted(rows))
+        self._connection.executemany(insert, values)
 
     def _set_version(self, version: int) -> None:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
         self._connection.execute(replace, (version,))
 
-    def index_rows(
+    def checked(
         self, partition: Partition, kind: str, path: bytes, entity: Any
-    ) -> dict[bytes, bool]:
-        """Return the index rows of a new or changed entity; add its kind and properties if new.
+    ) -> tuple[bytes, dict[bytes, bool]]:
+        """Check a new or changed entity; add its kind and properties if they are new.
+
+        Returns:
+            The entity as it is stored, and its index rows.
 
         Raises:
             RpcError: The entity exceeds a limit or breaks a rule of the service.
         """
         indexes = self.catalog.kind(partition, kind)
-        found = entities.indexed_values(entity, indexes.read if indexes else ())
+        body, found = entities.checked(entity, indexes.unread if indexes else ())
         if indexes is None:
-            self.catalog.ensure_prefix(partition)
-            index = self.catalog.store_index(partition, kind, KIND, since=0)
-            self.catalog.note_index(partition, kind, index)
-            return self.index_rows(partition, kind, path, entity)
+            indexes = self._new_kind(partition, kind)
         if not found.keys() <= indexes.properties:
             self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
         rows = indexes.rows(path, found)
         indexes.check(rows)
-        return rows
+        return body, rows
+
+    def _new_kind(self, partition: Partition, kind: str) -> KindIndexes:
+        self.catalog.ensure_prefix(partition)
+        index = self.catalog.store_index(partition, kind, KIND, since=0)
+        return self.catalog.note_index(partition, kind, index)
 
     def stored_rows(
         self, partition: Partition, kind: str, path: bytes, body: bytes
@@ -205,7 +214,7 @@ class EntityTables:
             return {}
         if not indexes.read:
             return indexes.rows(path, {})
-        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.read))
+        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.unread))
 
     def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
         """Return the index of a kind with a shape; create it from the stored entities if missing.

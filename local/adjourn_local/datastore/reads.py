@@ -66,7 +66,7 @@ class Reader:
         database = keys.RequestDatabase(request.project_id, request.database_id)
         found: dict[bytes, Any] = {}
         for key in request.keys:
-            path = keys.checked_path(key, reserved=True)
+            path, _, _ = keys.check_key(key, reserved=True)
             # A partition without entities has no prefix; a path alone is never a stored key.
             prefix = self._store.catalog.prefix(database.partition(key)) or b""
             found.setdefault(prefix + path, key)

@@ -209,13 +209,12 @@ class DatastoreServer:
         database = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
-            keys.check_key(key, incomplete=True)
-            if keys.is_complete(key):
+            _, _, is_complete = keys.check_key(key, incomplete=True)
+            if is_complete:
                 last = key.path[-1]
                 text = f"[{last.kind}: {last.name or last.id}]"
                 raise invalid(f"Key path element must not be complete: {text}")
             partition = database.partition(key)
-            keys.set_partition(key, partition)
             self._allocate(partition, key)
             response.keys.append(key)
             taken.append(self._stored(partition, key))
