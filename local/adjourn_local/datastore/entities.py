@@ -16,6 +16,7 @@ _MAX_ELEMENTS = 20_000
 
 IndexedValues = dict[str, list[bytes]]
 _TEXTS = frozenset({"string_value", "blob_value"})
+_PLAIN = index_values.ENCODERS.keys() - CHECKS.keys()
 _NESTED = frozenset({"array_value", "entity_value"})
 
 
@@ -93,6 +94,8 @@ class _Values:
         self._found: IndexedValues = {}
         self._unread = unread
         self._is_large = is_large
+        # Paths of which a value that needs no check is of no interest.
+        self._skipped = () if is_large else unread
 
     def distinct(self) -> IndexedValues:
         """Return the distinct values of each path."""
@@ -105,11 +108,14 @@ class _Values:
         """Add the values under a prefix, inside arrays and embedded entities, too."""
         if depth > _MAX_NESTING:
             raise invalid(f"Embedded entities are nested more than {_MAX_NESTING} deep.")
+        skipped = self._skipped
         for name in properties:
             if not 0 < len(name) * 4 <= _MAX_NAME or name[0] == "_":
                 _check_property_name(name)
             path, value = prefix + name, properties[name]
             which = value.WhichOneof("value_type")
+            if which in _PLAIN and path in skipped:
+                continue
             if which in index_values.ENCODERS:
                 self._add_one(path, value, which, indexed=indexed)
             elif which == "array_value":
@@ -133,8 +139,11 @@ class _Values:
         items = value.array_value.values
         if indexed and len(items) > _MAX_ELEMENTS:
             raise invalid(f"The entity has more than {_MAX_ELEMENTS} index entries.")
-        for item in items:
+        for at in range(len(items)):  # iterating over messages takes longer
+            item = items[at]
             which = item.WhichOneof("value_type")
+            if which in _PLAIN and path in self._skipped:
+                continue
             if which in index_values.ENCODERS:
                 self._add_one(path, item, which, indexed=indexed)
             elif which == "array_value":

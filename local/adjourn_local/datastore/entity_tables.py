@@ -41,11 +41,17 @@ _TABLES = (
 
 _CACHE = "PRAGMA cache_size = -32768;"
 
+# One statement for many rows costs half of one for each.
+_PORTION = 50
 _WRITE_ENTITY = (
-    "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-    " version = excluded.version, created = excluded.created, updated = excluded.updated,"
-    " body = excluded.body"
+    (
+        "INSERT INTO datastore_entities VALUES {} ON CONFLICT (id) DO UPDATE SET"
+        " version = excluded.version, created = excluded.created, updated = excluded.updated,"
+        " body = excluded.body"
+    ),
+    "(?, ?, ?, ?, ?, ?)",
 )
+_WRITE_ROW = "INSERT OR REPLACE INTO datastore_rows VALUES {}", "(?, ?, ?)"
 
 # https://cloud.google.com/datastore/docs/concepts/limits (without billing)
 _MAX_COMPOSITES = 200
@@ -161,7 +167,7 @@ class EntityTables:
             added += [(row, several, number) for row, several in change.added_rows.items()]
         delete = "DELETE FROM datastore_entities WHERE key = ?"
         self._connection.executemany(delete, ((bytearray(key),) for key in deleted))
-        self._connection.executemany(_WRITE_ENTITY, written)
+        self._insert(*_WRITE_ENTITY, written)
         self._delete_rows(removed)
         self._insert_rows(added)
 
@@ -171,9 +177,17 @@ class EntityTables:
 
     def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
         # Sorted, so that rows on the same page are written together.
-        insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
-        values = ((bytearray(row), int(several), number) for row, several, number in sorted(rows))
-        self._connection.executemany(insert, values)
+        rows.sort()
+        values = [(bytearray(row), int(several), number) for row, several, number in rows]
+        self._insert(*_WRITE_ROW, values)
+
+    def _insert(self, statement: str, places: str, rows: list[tuple[Any, ...]]) -> None:
+        rest = len(rows) - len(rows) % _PORTION
+        for start in range(0, rest, _PORTION):
+            values = itertools.chain.from_iterable(rows[start : start + _PORTION])
+            insert = statement.format(", ".join([places] * _PORTION))
+            self._connection.execute(insert, tuple(values))
+        self._connection.executemany(statement.format(places), rows[rest:])
 
     def _set_version(self, version: int) -> None:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"

@@ -204,7 +204,11 @@ def _mutate(step: _Step, now: int) -> None:
         return
     _check_existence(draft, operation, given.key)
     draft.entity = _written(mutation, draft.entity, given)
-    wanted = mutation.property_transforms
+    if wanted := mutation.property_transforms:
+        _transform(draft, wanted, result, now)
+
+
+def _transform(draft: _Draft, wanted: Any, result: Any, now: int) -> None:
     draft.transforms += len(wanted)
     if draft.transforms > _MAX_TRANSFORMS:
         raise invalid(
