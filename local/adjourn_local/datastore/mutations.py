@@ -77,14 +77,16 @@ class MutationWriter:
         version = max(self._store.version + 1, now)
         response = CommitResponse()
         drafts = self._mutated(request, response, version, transactional=transactional)
-        planned = [(draft, self._change(draft, version)) for draft in drafts]
-        changes = [change for _, change in planned if change]
+        changes = []
+        for draft in drafts:
+            change = self._change(draft, version)
+            _report(draft, change, version)
+            if change is not None:
+                changes.append(change)
         if changes:
             self._check_locks(changes, check_locks)
             self._store.apply(changes, version)
             self._history.note(changes, now)
-        for draft, change in planned:
-            _report(draft, change, version)
         response.index_updates = sum(len(c.added_rows) + len(c.removed_rows) for c in changes)
         if transactional:
             write(response.commit_time, version)

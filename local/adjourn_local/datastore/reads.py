@@ -18,7 +18,7 @@ from adjourn_local.datastore.messages import (
 )
 from adjourn_local.datastore.query import parse_query
 from adjourn_local.datastore.query_plan import QueryPlan, Scan, make_plan
-from adjourn_local.datastore.responses import LookupResponse, RunQueryResponse, timestamp
+from adjourn_local.datastore.responses import LookupResponse, RunQueryResponse, entity_result
 from adjourn_local.datastore.scan import Hit, PlanRun, Window
 from adjourn_local.datastore.view import View
 
@@ -49,7 +49,7 @@ class Reader:
         mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
         response = LookupResponse()
         wanted = self._stored_keys(request)
-        size = 0
+        found, size = response.found, 0
         for stored, record in view.records(list(wanted)):
             if size > _BATCH_BYTES:
                 response.deferred.append(wanted[stored].SerializeToString())
@@ -57,7 +57,7 @@ class Reader:
                 missing = Entity(key=wanted[stored])
                 response.missing.add(entity=missing.SerializeToString())
             else:
-                _add_stored(response.found, record[1:], mask)
+                found.append(_result(record[1:], mask))
                 size += len(record.body)
         return response
 
@@ -133,6 +133,7 @@ class _Batch:
         self._message = message
         self._mask = mask
         self._batch = batch
+        self._results = batch.entity_results
         self._mark = plan.query.fingerprint()
         self._limit = message.limit.value if message.HasField("limit") else math.inf
         self._found = self._skipped = self._size = 0
@@ -190,7 +191,7 @@ class _Batch:
 
     def _add_entity(self, position: bytes, _scan: Scan, row: Row) -> None:
         mark = cursor.make(self._mark, position)
-        _add_stored(self._batch.entity_results, row[3:], self._mask, mark)
+        self._results.append(_result(row[3:], self._mask, mark))
         self._size += len(row[6])
 
     def _add_row(self, position: bytes, scan: Scan, row: Row) -> None:
@@ -202,8 +203,8 @@ class _Batch:
             found = self._plan.row_values(position, scan)
             for name in query.projection:
                 entity.properties[name].CopyFrom(index_values.decode(found[name]))
-        mark = cursor.make(self._mark, position)
-        self._batch.entity_results.add(entity=entity.SerializeToString(), cursor=mark)
+        result = EntityResult(entity=entity, cursor=cursor.make(self._mark, position))
+        self._results.append(result.SerializeToString())
         self._size += len(row[0])
 
     def finish(self) -> None:
@@ -218,20 +219,11 @@ class _Batch:
             batch.end_cursor = cursor.make(self._mark, self._last)
 
 
-def _add_stored(
-    results: Any,
-    stored: tuple[int, int, int, bytes],
-    mask: "masks.Mask | None",
-    mark: bytes = b"",
-) -> None:
-    """Add a result: a version, its times and an entity, of which a mask may leave out some."""
+def _result(
+    stored: tuple[int, int, int, bytes], mask: "masks.Mask | None", mark: bytes = b""
+) -> bytes:
+    """Return a result: a version, its times and an entity, of which a mask may leave out some."""
     version, created, updated, body = stored
     if mask is not None:
         body = masks.masked(Entity.FromString(body), mask).SerializeToString(deterministic=True)
-    results.add(
-        entity=body,
-        cursor=mark,
-        version=version,
-        create_time=timestamp(created),
-        update_time=timestamp(updated),
-    )
+    return entity_result(body, version, created, updated, mark)

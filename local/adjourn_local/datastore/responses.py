@@ -18,13 +18,16 @@ from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[impor
 from google.protobuf.message_factory import GetMessageClass  # type: ignore[import-untyped]
 from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
+from adjourn_local.datastore.messages import EntityResult
 from adjourn_local.timing.timestamps import write
 
 _SERIALIZED = {
-    "EntityResult": {"entity", "create_time", "update_time"},
-    "LookupResponse": {"deferred"},
+    "EntityResult": {"entity"},
+    "LookupResponse": {"found", "deferred"},
     "MutationResult": {"key", "create_time", "update_time", "transform_results"},
+    "QueryResultBatch": {"entity_results"},
 }
+_DELIMITED = 2
 
 
 @lru_cache(maxsize=1024)
@@ -34,6 +37,50 @@ def timestamp(at: int) -> bytes:
     write(message, at)
     data: bytes = message.SerializeToString()
     return data
+
+
+def entity_result(
+    entity: bytes, version: int, created: int, updated: int, mark: bytes = b""
+) -> bytes:
+    """Return a serialized EntityResult.
+
+    Args:
+        entity: The entity, serialized.
+        version: Its version.
+        created: When it was created, in microseconds since 1970.
+        updated: When it was changed last, in microseconds since 1970.
+        mark: The cursor after it; empty for none.
+    """
+    result = _ENTITY + _varint(len(entity)) + entity + _stamp(version, created, updated)
+    return result + _CURSOR + _varint(len(mark)) + mark if mark else result
+
+
+@lru_cache(maxsize=1024)
+def _stamp(version: int, created: int, updated: int) -> bytes:
+    """Return the fields of an EntityResult that all entities of a commit share."""
+    result = EntityResult(version=version)
+    write(result.create_time, created)
+    write(result.update_time, updated)
+    data: bytes = result.SerializeToString()
+    return data
+
+
+@lru_cache(maxsize=4096)
+def _varint(number: int) -> bytes:
+    """Return a length as it stands before a field's value, in groups of seven bits."""
+    groups = [number & 0x7F]
+    while number := number >> 7:
+        groups[-1] |= 0x80
+        groups.append(number & 0x7F)
+    return bytes(groups)
+
+
+def _tag(name: str) -> bytes:
+    """Return what stands before the length of a field of EntityResult."""
+    return _varint(EntityResult.DESCRIPTOR.fields_by_name[name].number << 3 | _DELIMITED)
+
+
+_ENTITY, _CURSOR = _tag("entity"), _tag("cursor")
 
 
 def whole(response: Any) -> Any:

@@ -49,8 +49,9 @@ class View(NamedTuple):
         """Yield each stored key with its record; they are read in portions."""
         for start in range(0, len(keys), _PORTION):
             portion = keys[start : start + _PORTION]
+            values = [bytearray(key) for key in portion]  # bytes cost a search for adapters
             select = _SELECT_KEYS + ",".join("?" * len(portion)) + ")"
-            found = {row[5]: row for row in self.connection.execute(select, portion)}
+            found = {row[5]: row for row in self.connection.execute(select, values)}
             for key in portion:
                 row = found.get(key)
                 yield key, None if row is None else EntityRecord(*row[:5])
