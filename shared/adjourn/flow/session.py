@@ -14,6 +14,9 @@ from adjourn.names import CallIdentity
 from adjourn.ports import Transaction
 from adjourn.state.call_records import CallRecord, own_records, put_record
 
+# In one transaction. The others are called, and dropped when they arrive.
+_MOST_EXPIRED = 100
+
 
 class Session:
     """What one transaction reads, decides and writes.
@@ -23,7 +26,7 @@ class Session:
         places: Where the calls run or wait.
         calls: The calls whose records will be needed.
         now: The present.
-        is_expired: Whether a record's waiting call is not wanted any more.
+        is_expired: Whether a record's waiting call has expired; writes its result, if it keeps one.
 
     Attributes:
         called: The calls whose tasks are to be created after the commit, with their records.
@@ -37,7 +40,7 @@ class Session:
         places: Sequence[Place],
         calls: Sequence[CallIdentity],
         now: dt.datetime,
-        is_expired: Callable[[CallRecord], bool],
+        is_expired: Callable[[CallRecord, Transaction], bool],
     ) -> None:
         self.called: dict[CallIdentity, CallRecord] = {}
         self.turns: dict[CallIdentity, dt.datetime] = {}
@@ -59,6 +62,7 @@ class Session:
         ]
         self.records = list(self._before)
         self._read: set[tuple[int, int]] = set()
+        self._expired = 0
         for number, record in enumerate(self.records):
             self._change(number, record.state.swept(now))
 
@@ -176,7 +180,8 @@ class Session:
         record = self._call(call)
         if record is None or not record.is_open or not record.parked:
             return False
-        if self._is_expired(record):
+        if self._expired < _MOST_EXPIRED and self._is_expired(record, self._transaction):
+            self._expired += 1
             self._put_call(call, record.ended())
             return False
         return True

@@ -195,7 +195,7 @@ class Runs:
         if run.is_live and run.status is not Status.CANCELLING and run.status not in statuses:
             self.enqueue(run, self.next_steps(run))
             return False
-        if run.status is Status.STOPPED and run.status in statuses and "-" in run.id:
+        if run.status is Status.STOPPED and run.status in statuses and run.is_child:
             from adjourn.batches.run_ends import reopen_run  # noqa: PLC0415 - as above
 
             reopen_run(self.adapters, run.id)
@@ -220,7 +220,7 @@ class Runs:
             StoreError: Datastore could not be reached; repeat it.
             EnqueueError: What follows could not be enqueued; repeat it.
         """
-        if run.is_live or run.is_void or run.status is Status.PAUSED or "-" not in run.id:
+        if run.is_live or run.is_void or run.status is Status.PAUSED or not run.is_child:
             return
         from adjourn.batches.run_ends import tell_end  # noqa: PLC0415 - for children of batches
 

@@ -18,8 +18,9 @@ KEPT = dt.timedelta(days=30)
 _STORED_AS = {"shards": "pieces", "next_shard": "next_piece"}
 _READ_AS = {stored: name for name, stored in _STORED_AS.items()}
 
-# A revision without dry runs must not find the class, because it would change the entities.
-DRY = " (dry run)"
+# A revision without dry runs must not find the class, because it would change the entities; one
+# without batches neither, because the batch would not hear of the run's end.
+DRY, _IN_BATCH = " (dry run)", "batch:"
 
 _LARGEST_NUMBER = 1 << 62
 
@@ -148,6 +149,11 @@ class Run(NamedTuple):
         return self.iteration.removesuffix(DRY)
 
     @property
+    def is_child(self) -> bool:
+        """Whether it is a child of a batch, whose id is its place there; others have no hyphen."""
+        return "-" in self.id
+
+    @property
     def is_live(self) -> bool:
         """Whether the run has a next step."""
         return self.status in LIVE
@@ -218,20 +224,14 @@ class Run(NamedTuple):
 
     def concluded(self, status: Status, now: dt.datetime) -> Run:
         """Return the run with a new status, after its own step."""
-        is_end = status in {Status.FINISHED, Status.CANCELLED}
-        return self._replace(
-            status=status,
-            step=self.step + 1,
-            tries=0,
-            lease_until=None,
-            ended_at=now if is_end else None,
-        )
+        ended_at = now if status in {Status.FINISHED, Status.CANCELLED} else None
+        run = self._replace(status=status, step=self.step + 1, ended_at=ended_at)
+        return run._replace(tries=0, lease_until=None)
 
     def paused(self) -> Run | None:
         """Return the run as pausing; None if it cannot be paused."""
-        if self.status not in {Status.STARTING, Status.RUNNING, Status.PAUSING}:
-            return None
-        return self._replace(status=Status.PAUSING, epoch=self.epoch + 1)
+        is_possible = self.status in {Status.STARTING, Status.RUNNING, Status.PAUSING}
+        return self._replace(status=Status.PAUSING, epoch=self.epoch + 1) if is_possible else None
 
     def cancelled(self) -> Run | None:
         """Return the run as cancelling; None if it cannot be cancelled."""
@@ -270,6 +270,8 @@ class Run(NamedTuple):
         del values["id"]
         for name in ("active", "resting"):
             values[name] = " ".join(map(str, values[name]))
+        if self.is_child:
+            values["iteration"] = f"{_IN_BATCH}{self.iteration}"
         if self.is_live:
             values["live_since"] = self.started_at
         if self.ended_at:
@@ -284,7 +286,9 @@ class Run(NamedTuple):
         values: dict[str, Any] = {k: v for k, v in named.items() if k in cls._fields}
         for name in ("active", "resting"):
             values[name] = tuple(map(int, values[name].split()))
-        return cls(**{**values, "id": run_id, "status": Status(values["status"])})
+        run = cls(**{**values, "id": run_id, "status": Status(values["status"])})
+        mark = _IN_BATCH if run.is_child else ""
+        return run._replace(iteration=run.iteration.removeprefix(mark))
 
 
 _INDEXED = {"started_at", "status", "iteration"}

@@ -207,6 +207,12 @@ class Enqueuer(TaskCreator):
         going_on = extended._replace(starts_at=at, hops_at=None)
         return self.create(self.with_task(going_on, name=envelope.resumed_name, eta=at))
 
+    def full_name(self, task: Task[..., Any], name: str) -> str:
+        """Return the full name of what carries a call of a task under a short name."""
+        queue = task.defaults.queue or self.settings.queue
+        full_name: str = self.adapters.queue.full_name(queue, name)
+        return full_name
+
     def put(self, envelope: Envelope, name: str, eta: dt.datetime | None = None) -> TaskHandle:
         """Enqueue a call as a task of this short name, which starts at `eta` or at once.
 
