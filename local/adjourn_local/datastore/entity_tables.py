@@ -162,9 +162,10 @@ class EntityTables:
                 deleted.append(change.key)
                 continue
             number = change.old.id if change.old else next(self._ids)
-            *times, body = change.new[1:]
+            _, *times, body = change.new
             written.append((number, bytearray(change.key), *times, bytearray(body)))
-            added += [(row, several, number) for row, several in change.added_rows.items()]
+            for row, several in change.added_rows.items():
+                added.append((row, several, number))
         delete = "DELETE FROM datastore_entities WHERE key = ?"
         self._connection.executemany(delete, ((bytearray(key),) for key in deleted))
         self._insert(*_WRITE_ENTITY, written)
@@ -208,7 +209,7 @@ class EntityTables:
         body, found = entities.checked(entity, indexes.unread if indexes else ())
         if indexes is None:
             indexes = self._new_kind(partition, kind)
-        if not found.keys() <= indexes.properties:
+        if found and not found.keys() <= indexes.properties:
             self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
         rows = indexes.rows(path, found)
         indexes.check(rows)

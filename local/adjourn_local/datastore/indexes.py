@@ -123,7 +123,7 @@ class KindIndexes:
         """Refuse an entity with more, or larger, index rows than the service allows."""
         if len(rows) > _MAX_ENTRIES:
             raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
-        if sum(map(len, rows)) <= _MAX_COMPOSITE:
+        if not self.composite or sum(map(len, rows)) <= _MAX_COMPOSITE:
             return
         composite = {index.prefix for index in self.composite}
         if sum(len(row) for row in rows if row[:4] in composite) > _MAX_COMPOSITE:

@@ -57,8 +57,9 @@ class Reader:
                 missing = Entity(key=wanted[stored])
                 response.missing.add(entity=missing.SerializeToString())
             else:
-                found.append(_result(record[1:], mask))
-                size += len(record.body)
+                _, version, created, updated, body = record
+                found.append(entity_result(_masked(body, mask), version, created, updated))
+                size += len(body)
         return response
 
     def _stored_keys(self, request: Any) -> dict[bytes, Any]:
@@ -190,9 +191,11 @@ class _Batch:
         return self._plan.query.keys_only or bool(self._plan.query.projection)
 
     def _add_entity(self, position: bytes, _scan: Scan, row: Row) -> None:
+        _, _, _, version, created, updated, body = row
         mark = cursor.make(self._mark, position)
-        self._results.append(_result(row[3:], self._mask, mark))
-        self._size += len(row[6])
+        shown = _masked(body, self._mask)
+        self._results.append(entity_result(shown, version, created, updated, mark))
+        self._size += len(body)
 
     def _add_row(self, position: bytes, scan: Scan, row: Row) -> None:
         query = self._plan.query
@@ -219,11 +222,10 @@ class _Batch:
             batch.end_cursor = cursor.make(self._mark, self._last)
 
 
-def _result(
-    stored: tuple[int, int, int, bytes], mask: "masks.Mask | None", mark: bytes = b""
-) -> bytes:
-    """Return a result: a version, its times and an entity, of which a mask may leave out some."""
-    version, created, updated, body = stored
-    if mask is not None:
-        body = masks.masked(Entity.FromString(body), mask).SerializeToString(deterministic=True)
-    return entity_result(body, version, created, updated, mark)
+def _masked(body: bytes, mask: "masks.Mask | None") -> bytes:
+    """Return a serialized entity with the masked properties only if there is a mask."""
+    if mask is None:
+        return body
+    entity = masks.masked(Entity.FromString(body), mask)
+    data: bytes = entity.SerializeToString(deterministic=True)
+    return data
