@@ -47,6 +47,7 @@ HEAD = [
     ("te", "trailers"),
 ]
 DEFAULT_WINDOW = 65_535
+START = PREFACE + frame(SETTINGS, 0, 0, b"")
 
 
 class Text:
@@ -275,13 +276,13 @@ def test_what_a_client_no_longer_wants_is_cancelled(client, asked):
     "data",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        PREFACE + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff\xff\xff\xff\xff"),
-        PREFACE + frame(HEADERS, END_HEADERS, 2, b""),
-        PREFACE + frame(DATA, 0, 1, b""),
-        PREFACE + frame(PUSH, 0, 1, b""),
-        PREFACE + frame(SETTINGS, 0, 0, b"x"),
-        PREFACE + frame(WINDOW, 0, 0, b"\x7f\xff\xff\xff"),
-        PREFACE + frame(DATA, 0, 1, bytes(MAX_FRAME + 1)),
+        START + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff\xff\xff\xff\xff"),
+        START + frame(HEADERS, END_HEADERS, 2, b""),
+        START + frame(DATA, 0, 1, b""),
+        START + frame(PUSH, 0, 1, b""),
+        START + frame(SETTINGS, 0, 0, b"x"),
+        START + frame(WINDOW, 0, 0, b"\x7f\xff\xff\xff"),
+        START + frame(DATA, 0, 1, bytes(MAX_FRAME + 1)),
     ],
 )
 def test_a_client_that_breaks_the_protocol_is_told_and_loses_its_connection(address, client, data):
@@ -300,7 +301,7 @@ def test_more_requests_than_a_connection_may_have_are_refused(address):
     block = hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in HEAD])
     numbers = range(1, 2 * 1000 + 2, 2)
     with socket.create_connection((host, int(port)), timeout=20) as other:
-        other.sendall(PREFACE + b"".join(frame(HEADERS, END_HEADERS, n, block) for n in numbers))
+        other.sendall(START + b"".join(frame(HEADERS, END_HEADERS, n, block) for n in numbers))
         reader = FrameReader()
         frames = list(reader.read(PREFACE))
         while not frames or frames[-1][0] != RESET:
