@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ class Laptop:
     Attributes:
         variables: What leads an application to the stack.
         ear: Receives a datagram for each execution.
+        process: Process id of the stack.
     """
 
     variables: Mapping[str, str]
     ear: socket.socket
+    process: int
 
     @property
     def settings(self) -> Settings:
@@ -83,10 +86,19 @@ def laptop(*options: str, more: str = "") -> Iterator[Laptop]:
             text=True,
         )
         try:
-            yield Laptop(variables=_variables(process, folder), ear=ear)
+            variables = _variables(process, folder)
+            threading.Thread(target=_drain, args=(process,), daemon=True).start()
+            yield Laptop(variables=variables, ear=ear, process=process.pid)
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
+
+
+def _drain(process: subprocess.Popen[str]) -> None:
+    """Read what the stack prints: it would wait for a reader."""
+    for line in process.stdout or ():
+        if "BENCH_LOG" in os.environ:
+            print(line, end="", file=sys.stderr)
 
 
 def _variables(process: subprocess.Popen[str], folder: Path) -> Mapping[str, str]:

@@ -3,6 +3,8 @@
 import datetime as dt
 from collections.abc import Callable
 
+import pytest
+
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
@@ -14,6 +16,7 @@ SLOT = dt.timedelta(minutes=10)
 MIDNIGHT = dt.datetime(2033, 5, 4, tzinfo=dt.UTC)
 
 
+@pytest.mark.usefixtures("jobs")
 def test_each_due_time_takes_effect_exactly_once(
     stack: Stack, ear: Ear, loop: LoopThread, steer: Callable[[str], None]
 ) -> None:

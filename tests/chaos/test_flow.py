@@ -168,7 +168,7 @@ def test_a_busy_key_delays_no_other(stack: Stack, ear: Ear) -> None:
     log.info("while plain calls arrive %s", told(beside_plain))
     log.info("while the others arrive %s, wait %s; %d left", told(arriving), told(beside), left)
     assert left > 0
-    listen_until(ear, lambda: all(has_ended(ear, "flood", each) for each in range(CALLS)))
+    listen_until(ear, lambda: len(ear.ended["flood"]) > CALLS)
 
 
 def waits(ear: Ear, calls: int) -> list[float]:
@@ -178,8 +178,8 @@ def waits(ear: Ear, calls: int) -> list[float]:
         made = time.monotonic()
         limited(f"small-{made}", number)
         key = f"small-{made}"
-        listen_until(ear, lambda key=key: any(each[3] == key for each in ear.flows))
-        found.append(next(each[0] for each in ear.flows if each[3] == key) - made)
+        listen_until(ear, lambda key=key: key in ear.begun)
+        found.append(ear.begun[key] - made)
     return found
 
 
@@ -188,12 +188,10 @@ def test_no_window_is_over_its_rate_and_no_call_lost(stack: Stack, ear: Ear) -> 
     for number in range(RATED):
         rated(f"rate-{number % 2}", number)
 
-    def begun(*keys: str) -> dict[int, float]:
-        return {int(each[4]): float(each[1]) for each in ear.flows if each[3] in keys}
+    keys = ("rate-0", "rate-1")
+    listen_until(ear, lambda: sum(len(ear.ended[key]) for key in keys) == RATED)
 
-    listen_until(ear, lambda: len(begun("rate-0", "rate-1")) == RATED)
-
-    for key in ("rate-0", "rate-1"):
+    for key in keys:
         times = sorted(float(each[1]) for each in ear.flows if each[3] == key)
         for first, last in combinations(range(len(times)), 2):
             assert last - first + 1 <= 10 + 20 * (times[last] - times[first])
@@ -206,7 +204,7 @@ def is_idle(stack: Stack, loop: LoopThread) -> bool:
 
 
 def has_ended(ear: Ear, key: str, number: int) -> bool:
-    return any(each[1] == "end" and each[3:5] == (key, str(number)) for each in ear.flows)
+    return number in ear.ended[key]
 
 
 def follow(

@@ -4,6 +4,8 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from adjourn_local.http.faults import Faults
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack
@@ -18,6 +20,7 @@ FAULTS = Faults(duplicates=0.4, lost_answers=0.3, errors=0.2, seed=11)
 
 
 @needs_pgrep
+@pytest.mark.usefixtures("jobs")
 def test_each_due_time_of_each_schedule_takes_effect_exactly_once(
     stack: Stack, ear: Ear, loop: LoopThread, steer: Callable[[str], None]
 ) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,12 +33,16 @@ class Ear:
     Attributes:
         batches: What children of batches and the ends of batches told, in order.
         flows: When limited calls began and ended: the time, what happened, process, key, number.
+        begun: When the first call of each key began.
+        ended: The numbers of the calls that have ended, or that tell one time alone, by key.
     """
 
     def __init__(self, path: Path) -> None:
         self.told: Counter[int] = Counter()
         self.slots: Counter[dt.datetime] = Counter()
         self.flows: list[tuple[Any, ...]] = []
+        self.begun: dict[str, float] = {}
+        self.ended: dict[str, set[int]] = defaultdict(set)
         self.batches: list[list[str]] = []
         self.path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -52,7 +56,7 @@ class Ear:
         except TimeoutError:
             return False
         if what.startswith("flow "):
-            self.flows.append((time.monotonic(), *what.split()[1:]))
+            self._note_flow(time.monotonic(), *what.split()[1:])
         elif what.startswith("batch "):
             self.batches.append(what.split()[1:])
         elif what.startswith("slot "):
@@ -61,23 +65,39 @@ class Ear:
             self.told[int(what)] += 1
         return True
 
+    def _note_flow(self, at: float, what: str, process: str, key: str, number: str) -> None:
+        self.flows.append((at, what, process, key, number))
+        self.begun.setdefault(key, at)
+        if what != "begin":
+            self.ended[key].add(int(number))
+
     def forget(self) -> None:
         """Begin to count anew."""
         self.told.clear()
         self.slots.clear()
         self.flows.clear()
+        self.begun.clear()
+        self.ended.clear()
         self.batches.clear()
 
     def close(self) -> None:
         self._socket.close()
 
 
-def listen_until(ear: Ear, is_enough: Callable[[], bool]) -> None:
-    """Listen until a condition holds; fail after a minute in which nothing was told."""
+def listen_until(
+    ear: Ear, is_enough: Callable[[], bool], left: Callable[[], str] = lambda: ""
+) -> None:
+    """Listen until a condition holds; fail after a minute in which nothing was told.
+
+    Args:
+        ear: What to listen with.
+        is_enough: The condition.
+        left: Says what is left when it fails.
+    """
     quiet = 0
     while not is_enough():
         quiet = 0 if ear.listen() else quiet + 1
-        assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)}"
+        assert quiet < 60 / PATIENCE, f"nothing more after {len(ear.told)}; {left()}"
 
 
 def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
@@ -87,7 +107,11 @@ def settle(stack: Stack, ear: Ear, loop: LoopThread) -> None:
         counters = loop.call(stack.tasks.counters)
         return not counters.queued and not counters.in_flight and not ear.listen()
 
-    listen_until(ear, is_settled)
+    def left() -> str:
+        counters = loop.call(stack.tasks.counters)
+        return f"{counters.queued} queued, in flight: {loop.call(stack.tasks.under_way)}"
+
+    listen_until(ear, is_settled, left)
 
 
 def dead_letters() -> list[datastore.Entity]:

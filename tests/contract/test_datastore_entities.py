@@ -515,15 +515,35 @@ def test_what_was_committed_survives_kill_nine(loop, tmp_path):
         assert names(query.fetch()) == list(range(50, 0, -1))
 
 
-def test_the_client_without_grpc_talks_http(world):
-    code = (
-        "from google.cloud import datastore\n"
-        "client = datastore.Client(project='plain')\n"
-        "assert not client._use_grpc\n"
-        "entity = datastore.Entity(client.key('Row', 1)); entity['n'] = 5\n"
-        "client.put(entity)\n"
-        "print(client.get(entity.key)['n'])\n"
-    )
+CLIENT = """
+from google.cloud import datastore
+client = datastore.Client(project="plain")
+assert not client._use_grpc
+entity = datastore.Entity(client.key("Row", 1)); entity["n"] = 5
+client.put(entity)
+print(client.get(entity.key)["n"])
+"""
+STORE = """
+from adjourn.concurrency import PerProcess
+from adjourn.gcp.datastore_api import datastore_client
+from adjourn.gcp.datastore_store import DatastoreStore
+from adjourn.ports import RecordKey
+from adjourn.testing import SETTINGS
+client = PerProcess(lambda: datastore_client(SETTINGS))
+assert not client()._use_grpc
+store, key = DatastoreStore(client), RecordKey("Row", "a")
+store.transact(lambda it: it.put(key, {"n": 1}))
+store.transact(lambda it: it.put(key, {"n": it.get([key])[0]["n"] + 2}))
+store.replace(key, {"n": store.get([key])[0]["n"] + 2}, version=store.read([key])[0].version)
+try:
+    store.transact(lambda it: it.put(key, {"n": 1 / len(it.get([])) if it.get([key]) else 0}))
+except ZeroDivisionError:
+    print(store.get([key])[0]["n"])
+"""
+
+
+@pytest.mark.parametrize("code", [CLIENT, STORE])
+def test_the_client_without_grpc_talks_http(world, code):
     environment = _environment() | {
         "DATASTORE_EMULATOR_HOST": world.http_address,
         "GOOGLE_CLOUD_DISABLE_GRPC": "1",

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
+import adjourn
 from adjourn_local.cli import main
-from tests.e2e.application import limited
+from tests.e2e.application import app, limited, loaded
 from tests.e2e.conftest import Ear
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -51,3 +53,22 @@ def test_a_key_is_paused_watched_changed_and_resumed(ear: Ear, flows: Flows) -> 
     flows("resume", FLOW, "--key", "acme")
     assert ear.hear() == "second"
     assert json.loads(flows("list", FLOW, "--json"))[0]["flow"] == FLOW
+
+
+def test_what_expires_while_it_waits_says_so_to_its_handle_and_its_batch(ear: Ear) -> None:
+    flows, short = app.flows(), limited.options(keep_result=60, expires=2)
+    flows.pause(FLOW, "late")
+    late = short("late", "one")
+    with app.batch(name="late", on_done=loaded) as batch:
+        batch.add(short, "late", "two")
+    with suppress(adjourn.ResultNotReadyError, adjourn.CallDroppedError):
+        late.result(wait=3)  # until both have expired
+    flows.resume(FLOW, "late")
+
+    with pytest.raises(adjourn.CallDroppedError, match="it has expired"):
+        late.result(wait=30)
+    assert ear.hear() == "late 0 0 1"
+    (child,) = app.batches().get("late").results()
+    assert child is not None
+    with pytest.raises(adjourn.CallDroppedError, match="it has expired"):
+        child.returned()

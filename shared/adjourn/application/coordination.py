@@ -38,7 +38,7 @@ class CoordinatedCalls(ABC):
 
         tasks = self._declared.tasks
         limits.check_declared(task.name, task.function, task.defaults.flow or ())
-        limits.check_alike(limits.declared_flows(tasks))
+        limits.check_alike(tasks)
         if any(each.name == limits.GUARD for each in tasks):
             return
 
@@ -68,7 +68,7 @@ class CoordinatedCalls(ABC):
         from adjourn.flow.limits import declared_flows  # noqa: PLC0415
 
         wiring = self.wiring()
-        declared = {name for name, _ in declared_flows(self._declared.tasks)}
+        declared = declared_flows(self._declared.tasks)
         return Flows(adapters=wiring.adapters, settings=wiring.settings, declared=declared)
 
     def batch(

@@ -11,22 +11,24 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
-from adjourn.cron.due import Decision, PeriodicState, decide, key_of
-from adjourn.cron.last_run import LastRun, awaited
+from adjourn.cron.due import Decision, PeriodicState, key_of
+from adjourn.cron.last_run import LastRun, last_run, may_be_due
 from adjourn.cron.periodic import Periodic, Timing
 from adjourn.cron.states import first_state, noted, record_of, state_of
-from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
+from adjourn.errors import TaskExistsError, UnknownNameError
 from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
 from adjourn.names import RUN, digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import TaskHandle
 
 
 class ClaimedSlot(NamedTuple):
@@ -99,7 +101,8 @@ class PeriodicRunner:
         known = {p: last for p, last in last_runs.items() if not isinstance(last, Exception)}
         claimed = self._claim(known, tick, now)
         results = list(zip(claimed, self._enqueue_all(claimed), strict=True))
-        self._mark([(claim, each) for claim, each in results if isinstance(each, TaskHandle)], now)
+        done = [(claim, each) for claim, each in results if not isinstance(each, Exception)]
+        self._mark(done, now)
         failed += [(c.periodic, each) for c, each in results if isinstance(each, Exception)]
         for periodic, error in failed:
             event("cron.failed", logging.ERROR, f"{periodic.name}: {error}", error=error)
@@ -171,18 +174,17 @@ class PeriodicRunner:
     ) -> Mapping[Periodic, LastRun | Exception]:
         """Return the last run of each function that may be due, or why it is unknown."""
         records = self.store.get([key_of(periodic) for periodic in periodics])
-        candidates: dict[Periodic, str] = {}
-        for periodic, state in zip(periodics, map(state_of, records), strict=True):
-            if decide(periodic.timing, state, tick, now, is_running=False) != Decision():
-                candidates[periodic] = awaited(periodic.timing, state)
+        candidates = {
+            periodic: state
+            for periodic, state in zip(periodics, map(state_of, records), strict=True)
+            if may_be_due(periodic.timing, state, tick, now)
+        }
 
-        def last_run(task: str) -> LastRun | Exception:
-            try:
-                return LastRun(task, bool(task) and self._queue.fetch(task) is not None)
-            except EnqueueError as error:
-                return error
+        def found(candidate: tuple[Periodic, PeriodicState | None]) -> LastRun | Exception:
+            periodic, state = candidate
+            return last_run(self._queue, periodic.timing, state)
 
-        return dict(zip(candidates, in_parallel(last_run, list(candidates.values())), strict=True))
+        return dict(zip(candidates, in_parallel(found, list(candidates.items())), strict=True))
 
     def _claim(
         self, last_runs: Mapping[Periodic, LastRun], tick: dt.datetime, now: dt.datetime
@@ -193,9 +195,7 @@ class PeriodicRunner:
             decided = []
             records = transaction.get(keys)
             for (periodic, last), record in zip(last_runs.items(), records, strict=True):
-                state = state_of(record)
-                is_running = last.is_running(periodic.timing, state)
-                decision = decide(periodic.timing, state, tick, now, is_running=is_running)
+                decision = last.decide(periodic.timing, state_of(record), tick, now)
                 decided.append((periodic, decision))
                 tell_skipped(periodic.name, decision)
                 if state := noted(decision):
@@ -218,8 +218,7 @@ class PeriodicRunner:
         return state._replace(task=self._full_name(periodic, name), call=name)
 
     def _full_name(self, periodic: Periodic, name: str) -> str:
-        queue = periodic.task.defaults.queue or self.enqueuer.settings.queue
-        return self._queue.full_name(queue, name)
+        return self.enqueuer.full_name(periodic.task, name)
 
     def _enqueue_all(self, claims: Sequence[ClaimedSlot]) -> list[TaskHandle | Exception]:
         return in_parallel(self._enqueue, claims)
@@ -246,12 +245,9 @@ class PeriodicRunner:
                 state = state_of(record)
                 # A slow call must not overwrite the slot that a later call has claimed meanwhile.
                 if state and state.slot == claim.slot:
-                    slot = interval_start(claim.periodic.timing, claim.slot, handle, now)
-                    # The fallback region may have the task; or the run has postponed itself by now.
-                    is_first = state.task == self._full_name(claim.periodic, state.call)
-                    task = handle.name if is_first else state.task
-                    marked = state._replace(slot=slot, is_enqueued=True, task=task)
-                    transaction.put(key, record_of(marked))
+                    start = interval_start(claim.periodic.timing, claim.slot, handle, now)
+                    first = self._full_name(claim.periodic, state.call)
+                    transaction.put(key, record_of(marked(state, start, handle, first)))
 
         if enqueued:
             self.store.transact(work)
@@ -262,6 +258,22 @@ def tell_skipped(name: str, decision: Decision) -> None:
     for slot, reason in decision.skipped:
         text = f"{name}, due {slot:%Y-%m-%d %H:%M:%S} UTC, is skipped: {reason}"
         event("cron.skipped", logging.WARNING, text)
+
+
+def marked(
+    state: PeriodicState, start: dt.datetime, handle: TaskHandle, first: str
+) -> PeriodicState:
+    """Return a state whose slot has its task.
+
+    Args:
+        state: The state.
+        start: The slot, or what `interval_start` has made of it.
+        handle: The handle of the task.
+        first: Full name of the task as it was claimed.
+    """
+    # The fallback region may have the task; or the run has postponed itself by now.
+    task = handle.name if state.task == first else state.task
+    return state._replace(slot=start, is_enqueued=True, task=task)
 
 
 def interval_start(

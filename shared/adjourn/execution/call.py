@@ -246,7 +246,7 @@ class CallExecutor:
         # Also SystemExit and asyncio's CancelledError, which are no Exception: the task has failed,
         # but the process of the function must go on.
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
-            return self._failed(call, error, task)
+            return self.failed(call, error, task)
         else:
             event("task.done", logging.DEBUG, f"{name} done")
         return Outcome.DONE
@@ -260,7 +260,13 @@ class CallExecutor:
         if call.result is not None:
             call.result.done(result)
 
-    def _failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
+    def failed(self, call: Call, error: BaseException, task: Task[..., Any]) -> Outcome | None:
+        """Have a call retried, or make it a dead letter if this was its last attempt.
+
+        Raises:
+            StoreError: A record was not written; nothing may be acknowledged.
+            EnqueueError: The call could not be enqueued again; nothing may be acknowledged.
+        """
         if call.is_last:
             return self.give_up(call, error, task)
         event("task.failed", logging.WARNING, f"{call.envelope.task} failed", error=error)

@@ -23,10 +23,11 @@ from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
+from adjourn.ports.sealer import is_sealed
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import TRACEPARENT, USER, text
-from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.state.call_records import GRACE, CallRecord
 from adjourn.state.large_payloads import LargePayloads
@@ -75,10 +76,8 @@ class TaskRunner:
         """
         try:
             envelope = Envelope.decode(delivery.body, self.codec)
-        except UnknownTypeError as error:
-            return self._receive_verbatim(delivery, error)
         except DecodeError as error:
-            return self.reject(delivery, error)
+            return self._receive_verbatim(delivery, error)
         return self._receive(self._call(envelope, delivery))
 
     def _call(self, envelope: Envelope, delivery: Delivery) -> Call:
@@ -87,11 +86,8 @@ class TaskRunner:
             return call
         return call._replace(result=self.executor.enqueuer.results().pending(envelope))
 
-    def _receive_verbatim(self, delivery: Delivery, error: UnknownTypeError) -> Outcome:
-        """Receive a call with a type that this revision does not know; the next one may.
-
-        If it is enqueued again, its arguments stay as they are.
-        """
+    def _receive_verbatim(self, delivery: Delivery, error: DecodeError) -> Outcome:
+        """Receive a call with arguments that cannot be decoded here, and are kept as they are."""
         from adjourn.serialization.verbatim import VERBATIM  # noqa: PLC0415 - for rolling deploys
 
         error.__cause__ = None  # it may quote an argument, and this is logged
@@ -149,7 +145,10 @@ class TaskRunner:
         # The next number belongs to the successor that this attempt may have.
         envelope = call.envelope._replace(resumed=call.envelope.resumed + 1)
         later = self.adapters.clock.now() + _PAUSE
-        return self.executor.resume(call._replace(envelope=envelope), later, counts=False)
+        ended = self.executor.resume(call._replace(envelope=envelope), later, counts=False)
+        if ended and envelope.batch:
+            self.on_child(call, lambda _: ended, self._drop)
+        return ended
 
     def _admit(self, call: Call) -> Outcome | None:
         if call.envelope.batch:

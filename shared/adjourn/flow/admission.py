@@ -76,7 +76,10 @@ class Admission:
             ConflictError: The records are being written by others; nothing may be acknowledged.
             EnqueueError: A guard could not be called; nothing may be acknowledged.
         """
-        places = self._places(call, task)
+        try:
+            places = self._places(call, task)
+        except Exception as error:  # noqa: BLE001 - of the user's code, or for arguments that do not fit
+            return self.executor.failed(call, error, task)
         visit = self._visit(call)
         entrance = self._entrance(places, visit)
         entry, name = entrance.entry, call.envelope.task
@@ -258,7 +261,7 @@ class Admission:
     @cached_property
     def _flows(self) -> Mapping[str, Flow]:
         """The declared flows by name."""
-        return dict(declared_flows(self.tasks))
+        return declared_flows(self.tasks)
 
 
 def _tell(error: Exception) -> None:

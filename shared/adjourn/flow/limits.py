@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import BoundArguments, signature
 from typing import Any
@@ -153,20 +153,24 @@ def checked(value: object) -> tuple[Flow, ...]:
     return tuple(flows)
 
 
-def declared_flows(tasks: Iterable[Any]) -> Iterator[tuple[str, Flow]]:
-    """Yield the flows of all tasks with their names."""
+def declared_flows(tasks: Iterable[Any]) -> Mapping[str, Flow]:
+    """Return the flows of all tasks by name."""
+    return dict(_flows(tasks))
+
+
+def _flows(tasks: Iterable[Any]) -> Iterator[tuple[str, Flow]]:
     for task in tasks:
         yield from named(task.defaults.flow or (), task.name)
 
 
-def check_alike(flows: Iterable[tuple[str, Flow]]) -> None:
+def check_alike(tasks: Iterable[Any]) -> None:
     """Refuse different limits under the same name; their keys may be taken from other arguments.
 
     Raises:
         DeclarationError: There are such.
     """
     known: dict[str, Flow] = {}
-    for name, flow in flows:
+    for name, flow in _flows(tasks):
         if known.setdefault(name, flow).limits != flow.limits:
             raise DeclarationError(
                 f"The flow {name!r} is declared twice, with different limits; rename one of them."

@@ -8,11 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from adjourn.flow.pages import page_key, page_record, read_page
 from adjourn.flow.permits import FlowState, Permit
 from adjourn.flow.rates import Limit
-from adjourn.flow.records import UNINDEXED, read_record, record_key
+from adjourn.flow.records import LONGEST_WAIT, UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
 from adjourn.ports import Transaction
 from adjourn.state.call_records import CallRecord, own_records, put_record
+
+# In one transaction. The others are called, and dropped when they arrive.
+_MOST_EXPIRED = 100
 
 
 class Session:
@@ -23,7 +26,7 @@ class Session:
         places: Where the calls run or wait.
         calls: The calls whose records will be needed.
         now: The present.
-        is_expired: Whether a record's waiting call is not wanted any more.
+        is_expired: Whether a record's waiting call has expired; writes its result, if it keeps one.
 
     Attributes:
         called: The calls whose tasks are to be created after the commit, with their records.
@@ -37,7 +40,7 @@ class Session:
         places: Sequence[Place],
         calls: Sequence[CallIdentity],
         now: dt.datetime,
-        is_expired: Callable[[CallRecord], bool],
+        is_expired: Callable[[CallRecord, Transaction], bool],
     ) -> None:
         self.called: dict[CallIdentity, CallRecord] = {}
         self.turns: dict[CallIdentity, dt.datetime] = {}
@@ -59,6 +62,7 @@ class Session:
         ]
         self.records = list(self._before)
         self._read: set[tuple[int, int]] = set()
+        self._expired = 0
         for number, record in enumerate(self.records):
             self._change(number, record.state.swept(now))
 
@@ -176,14 +180,15 @@ class Session:
         record = self._call(call)
         if record is None or not record.is_open or not record.parked:
             return False
-        if self._is_expired(record):
+        if self._expired < _MOST_EXPIRED and self._is_expired(record, self._transaction):
+            self._expired += 1
             self._put_call(call, record.ended())
             return False
         return True
 
     def _write(self, number: int, limit: Limit) -> None:
         record, before = self.records[number], self._before[number]
-        expires_at = record.expires_at(self._now)
+        expires_at = self._now + LONGEST_WAIT
         for page, calls in record.state.pages.items():
             key = page_key(record.name, page)
             if not calls:
@@ -219,7 +224,8 @@ class Session:
         self._call(call)
         key = self._calls[call][0]
         self._calls[call] = (key, record)
-        put_record(self._transaction, key, call, record, self._now)
+        start = self._now + (LONGEST_WAIT if record.parked else dt.timedelta())
+        put_record(self._transaction, key, call, record, start)
 
 
 def _stored(state: FlowState) -> FlowState:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from adjourn.errors import DecodeError
 from adjourn.execution.current_task import Call
 from adjourn.log import event
-from adjourn.ports import Adapters
-from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.ports import Adapters, Transaction
+from adjourn.ports.sealer import is_sealed
+from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.stored_seals import sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.call_records import CallRecord
@@ -60,8 +61,8 @@ class WaitingCalls:
             body = sealer.open(body, place.rpartition("/queues/")[2], name)
         return Envelope.decode(body, VERBATIM)
 
-    def is_expired(self, record: CallRecord) -> bool:
-        """Whether a call that waits is not wanted any more."""
+    def is_expired(self, record: CallRecord, transaction: Transaction) -> bool:
+        """Whether a call that waits has expired; if so, its result says so with the commit."""
         try:
             envelope = self._read(record)
         except DecodeError:
@@ -72,6 +73,9 @@ class WaitingCalls:
         if expires_at is None or now < expires_at or envelope.executions:
             return False
         event("task.expired", logging.WARNING, f"{envelope.task} has expired; it is dropped")
+        if result := self.enqueuer.results().pending(envelope):
+            result.dropped("it has expired")
+            result.put(transaction)
         return True
 
     @property

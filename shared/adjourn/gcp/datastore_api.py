@@ -102,16 +102,6 @@ def lookup(
     return found
 
 
-def commit(client: Client, mutations: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
-    """Commit mutations of distinct entities without a transaction; return their results."""
-    from google.cloud.datastore_v1.types import CommitRequest
-
-    request = {"mode": CommitRequest.Mode.NON_TRANSACTIONAL, "mutations": mutations}
-    answer = client._datastore_api.commit(request=addressed(client, request))  # noqa: SLF001
-    results: Sequence[Any] = answer.mutation_results
-    return results
-
-
 def commit_all(client: Client, mutations: Iterable[Mapping[str, Any]]) -> None:
     """Commit mutations of distinct entities in as few commits as the limits allow."""
     batch: list[Mapping[str, Any]] = []
@@ -119,12 +109,19 @@ def commit_all(client: Client, mutations: Iterable[Mapping[str, Any]]) -> None:
     for mutation in mutations:
         size = sum(message._pb.ByteSize() for message in mutation.values())  # noqa: SLF001
         if batch and (len(batch) == _MUTATIONS or load + size > _BYTES):
-            commit(client, batch)
+            _commit(client, batch)
             batch, load = [], 0
         batch.append(mutation)
         load += size
     if batch:
-        commit(client, batch)
+        _commit(client, batch)
+
+
+def _commit(client: Client, mutations: Sequence[Mapping[str, Any]]) -> None:
+    from google.cloud.datastore_v1.types import CommitRequest
+
+    request = {"mode": CommitRequest.Mode.NON_TRANSACTIONAL, "mutations": mutations}
+    client._datastore_api.commit(request=addressed(client, request))  # noqa: SLF001
 
 
 @cache

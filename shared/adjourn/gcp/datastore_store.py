@@ -6,21 +6,18 @@ import datetime as dt
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError
-from adjourn.gcp.datastore_api import (
-    ContentionRetry,
-    commit,
-    commit_all,
-    lookup,
-    translated,
-)
+from adjourn.gcp.datastore_api import ContentionRetry, translated
+from adjourn.gcp.datastore_service import DatastoreService
+from adjourn.gcp.record_messages import message_class, set_key, set_properties
 from adjourn.ports import Record, RecordKey, Transaction, Versioned
 
 if TYPE_CHECKING:
-    from google.cloud.datastore import Client, Entity, Key
+    from google.cloud.datastore import Client, Key
 
 T = TypeVar("T")
 
@@ -39,6 +36,7 @@ class DatastoreStore:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
+        self._service = PerProcess(lambda: DatastoreService(client()))
         self._retry = ContentionRetry(sleep, jitter)
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
@@ -48,14 +46,14 @@ class DatastoreStore:
     def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
         """Look up the records in one call."""
         with translated():
-            return _read(self._client(), keys)
+            return _read(self._service(), keys, message_class("ReadOptions")())
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
         """Write one entity."""
 
         def put() -> None:
-            client = self._client()
-            client.put(_entity(client, key, record, unindexed))
+            service = self._service()
+            service.commit([_upsert(service, key, record, unindexed)])
 
         self._retry(put)
 
@@ -64,21 +62,18 @@ class DatastoreStore:
     ) -> int:
         """Write one entity in a commit that fails if the stored version differs."""
         from google.api_core.exceptions import Aborted
-        from google.cloud.datastore_v1.types import Mutation
 
         def replace() -> int:
-            client = self._client()
-            mutation = {
-                "update": _message(client, key, record, unindexed),
-                "base_version": version,
-                # With any other strategy, Google's emulator detects no conflict.
-                "conflict_resolution_strategy": Mutation.ConflictResolutionStrategy.FAIL,
-            }
+            service = self._service()
+            mutation = message_class("Mutation")(base_version=version)
+            _set_entity(mutation.update, service, key, record, unindexed)
+            # With any other strategy, Google's emulator detects no conflict.
+            mutation.conflict_resolution_strategy = mutation.FAIL
             try:
                 with _conflicts(key):
-                    new_version: int = commit(client, [mutation])[0].version
+                    new_version: int = service.commit([mutation])[0].version
             except Aborted:
-                (found,) = _read(client, [key])
+                (found,) = _read(service, [key], message_class("ReadOptions")())
                 if found is None or found.version != version:
                     raise ConflictError(f"{key.kind} {key.name} was changed meanwhile.") from None
                 raise
@@ -92,9 +87,8 @@ class DatastoreStore:
         """Write the entities, up to 500 in a commit."""
 
         def put_many() -> None:
-            client = self._client()
-            messages = (_message(client, *each, unindexed) for each in records.items())
-            commit_all(client, ({"upsert": message} for message in messages))
+            service = self._service()
+            service.commit_all(_upsert(service, *each, unindexed) for each in records.items())
 
         self._retry(put_many)
 
@@ -102,9 +96,8 @@ class DatastoreStore:
         """Delete the entities, up to 500 in a commit."""
 
         def delete_many() -> None:
-            client = self._client()
-            distinct = dict.fromkeys(keys)
-            commit_all(client, ({"delete": _key(client, key).to_protobuf()} for key in distinct))
+            service = self._service()
+            service.commit_all(_deletion(service, key) for key in dict.fromkeys(keys))
 
         self._retry(delete_many)
 
@@ -156,28 +149,51 @@ class DatastoreStore:
         return self._retry(lambda: self._transact_once(work), ConflictError)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
-        # With begin_later the first read begins the transaction, which saves a round trip.
-        with self._client().transaction(begin_later=True):
-            return work(_Transaction(self._client()))
+        transaction = _Transaction(self._service())
+        try:
+            result = work(transaction)
+        except BaseException:
+            transaction.roll_back()
+            raise
+        transaction.commit()
+        return result
 
 
 class _Transaction:
-    """Reads and writes in the client's current transaction; the client commits them."""
+    """Reads and writes in a transaction; the first read begins it, which saves a round trip."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, service: DatastoreService) -> None:
+        self._service = service
+        self._options = message_class("ReadOptions")()
+        self._options.new_transaction.SetInParent()
+        self._mutations: list[Any] = []
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         return [found.record if found else None for found in self.read(keys)]
 
     def read(self, keys: Sequence[RecordKey]) -> list[Versioned | None]:
-        return _read(self._client, keys)
+        return _read(self._service, keys, self._options)
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
-        self._client.put(_entity(self._client, key, record, unindexed))
+        self._mutations.append(_upsert(self._service, key, record, unindexed))
 
     def delete(self, key: RecordKey) -> None:
-        self._client.delete(_key(self._client, key))
+        self._mutations.append(_deletion(self._service, key))
+
+    def commit(self) -> None:
+        if self._mutations and not self._options.transaction:
+            self._options.transaction = self._service.begin()
+        if self._options.transaction:
+            self._service.commit(self._mutations, self._options.transaction)
+
+    def roll_back(self) -> None:
+        """End without effect; what cannot be told to Datastore expires there."""
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+
+        if self._options.transaction:
+            with suppress(GoogleAPIError, GoogleAuthError):
+                self._service.roll_back(self._options.transaction)
 
 
 def _key(client: Client, key: RecordKey) -> Key:
@@ -197,27 +213,36 @@ def _is_name(name: str) -> bool:
     return 0 < size <= _LONGEST_NAME and not (name.startswith("__") and name.endswith("__"))
 
 
-def _read(client: Client, keys: Sequence[RecordKey]) -> list[Versioned | None]:
-    wanted = [_key(client, key) for key in keys if _is_name(key.name)]
-    found = {
-        (key.kind, key.name): Versioned(dict(entity), version)
-        for key, (entity, version) in lookup(client, wanted, client.current_transaction).items()
-    }
-    return [found.get((key.kind, key.name)) for key in keys]
+def _read(
+    service: DatastoreService, keys: Sequence[RecordKey], options: Any
+) -> list[Versioned | None]:
+    found = service.lookup((key for key in keys if _is_name(key.name)), options)
+    return [found.get(key) for key in keys]
 
 
-def _entity(client: Client, key: RecordKey, record: Record, unindexed: Collection[str]) -> Entity:
-    from google.cloud.datastore import Entity
+def _upsert(
+    service: DatastoreService, key: RecordKey, record: Record, unindexed: Collection[str]
+) -> Any:
+    mutation = message_class("Mutation")()
+    _set_entity(mutation.upsert, service, key, record, unindexed)
+    return mutation
 
-    entity = Entity(key=_key(client, key), exclude_from_indexes=tuple(unindexed))
-    entity.update(record)
-    return entity
+
+def _set_entity(
+    message: Any,
+    service: DatastoreService,
+    key: RecordKey,
+    record: Record,
+    unindexed: Collection[str],
+) -> None:
+    set_key(message.key, service.project, service.database, key)
+    set_properties(message, record, unindexed)
 
 
-def _message(client: Client, key: RecordKey, record: Record, unindexed: Collection[str]) -> Any:
-    from google.cloud.datastore.helpers import entity_to_protobuf
-
-    return entity_to_protobuf(_entity(client, key, record, unindexed))
+def _deletion(service: DatastoreService, key: RecordKey) -> Any:
+    mutation = message_class("Mutation")()
+    set_key(mutation.delete, service.project, service.database, key)
+    return mutation
 
 
 @contextmanager

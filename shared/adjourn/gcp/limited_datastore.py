@@ -25,6 +25,9 @@ class LimitedDatastore:
     """Google's client of the API, with a limit to what a call and its repetitions take together.
 
     Google's own limits are a minute for each attempt, and a minute for the repetitions.
+
+    Attributes:
+        api: The client without the limit.
     """
 
     def __init__(
@@ -45,14 +48,20 @@ class LimitedDatastore:
             sleep: Waits for some seconds.
             jitter: Returns random numbers from 0 to 1.
         """
-        self._api = api
+        self.api = api
         self._seconds = seconds
         self._time = time
         self._sleep = sleep
         self._jitter = jitter
 
+    def over(self, api: Any) -> LimitedDatastore:
+        """Return another client with the same limit."""
+        return LimitedDatastore(
+            api, self._seconds, time=self._time, sleep=self._sleep, jitter=self._jitter
+        )
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._api, name)
+        call = getattr(self.api, name)
         if name in _REPEATED:
             return partial(self._repeated, call, _SLOW.get(name, 0.0))
         return partial(

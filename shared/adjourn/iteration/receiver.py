@@ -27,16 +27,15 @@ from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.rest import let_rest
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, Step, run_key
-from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.status import COMING_TO_REST
 from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
+from adjourn.ports.sealer import is_sealed
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
-from adjourn.serialization.envelope import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import TransactionMarkers
 
@@ -160,6 +159,8 @@ class StepReceiver:
             return _OUTCOMES[decision]
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
+        from adjourn.iteration.shard_step import ShardStep  # noqa: PLC0415 - for the first step
+
         shard_step = ShardStep(
             iteration=self._class_of(run, shard.tally),
             custom_data=self.custom_data,

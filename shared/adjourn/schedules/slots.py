@@ -6,12 +6,12 @@ import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adjourn.concurrency import in_parallel
-from adjourn.cron.due import Decision, PeriodicState, decide
-from adjourn.cron.last_run import LastRun, awaited
-from adjourn.cron.tick import interval_start, tell_skipped
+from adjourn.cron.due import Decision
+from adjourn.cron.last_run import LastRun, last_run, may_be_due
+from adjourn.cron.tick import interval_start, marked, tell_skipped
 from adjourn.errors import AdjournError, EnqueueError
 from adjourn.log import event
 from adjourn.names import RUN, digest_of
@@ -19,7 +19,6 @@ from adjourn.ports import EntityStore, TaskQueue, Transaction
 from adjourn.schedules.scheduled_calls import ScheduledCall, ScheduledCalls
 from adjourn.schedules.stored_schedule import StoredSchedule, key_of, write_back
 from adjourn.tasks.handle import Enqueued, TaskHandle
-from adjourn.tasks.task import Task
 
 
 class Planned(NamedTuple):
@@ -61,7 +60,7 @@ class ScheduleSlots:
             StoreError: Datastore could not be reached.
         """
         records = self._store.get([key_of(name) for name in names])
-        candidates = []
+        candidates: list[tuple[StoredSchedule, ScheduledCall]] = []
         for name, record in zip(names, records, strict=True):
             if record is None:
                 continue
@@ -73,14 +72,13 @@ class ScheduleSlots:
         def plan(candidate: tuple[StoredSchedule, ScheduledCall]) -> Planned | Exception:
             stored, call = candidate
             timing = stored.given.timing()
-            is_due = decide(timing, stored.state, tick, now, is_running=False) != Decision()
-            task = awaited(timing, stored.state) if is_due else ""
-            try:
-                is_there = task != "" and self._queue.fetch(task) is not None
-            except EnqueueError as error:
-                tell_failed(stored.name, error)
-                return error
-            return Planned(stored, call, LastRun(task, is_there))
+            last: LastRun | EnqueueError = LastRun("", is_there=False)
+            if may_be_due(timing, stored.state, tick, now):
+                last = last_run(self._queue, timing, stored.state)
+            if isinstance(last, EnqueueError):
+                tell_failed(stored.name, last)
+                return last
+            return Planned(stored, call, last)
 
         return in_parallel(plan, candidates)
 
@@ -114,9 +112,7 @@ class ScheduleSlots:
                 is_same = stored is not None and stored.definition == each.stored.definition
                 if stored is None or not is_same or stored.status != "active":
                     continue
-                timing = stored.given.timing()
-                is_running = each.last.is_running(timing, stored.state)
-                decision = decide(timing, stored.state, tick, now, is_running=is_running)
+                decision = each.last.decide(stored.given.timing(), stored.state, tick, now)
                 tell_skipped(f"The schedule {stored.name}", decision)
                 after = self._after(each, stored, decision)
                 write_back(transaction, after, record)
@@ -140,15 +136,10 @@ class ScheduleSlots:
         ):
             return stored._replace(state=state)
         name = _task_name(stored.name, decision.slot)
-        full_name = self._full_name(planned.call.task, name)
+        full_name = self.calls.enqueuer.full_name(planned.call.task, name)
         return stored._replace(
             state=state._replace(task=full_name, call=name), last_due=decision.slot
         )
-
-    def _full_name(self, task: Task[..., Any], name: str) -> str:
-        queue = task.defaults.queue or self.calls.enqueuer.settings.queue
-        full_name: str = self._queue.full_name(queue, name)
-        return full_name
 
     def mark(self, enqueued: Sequence[tuple[Claimed, Enqueued]], now: dt.datetime) -> None:
         """Store which slots have tasks, unless a later call has claimed another one meanwhile."""
@@ -160,23 +151,14 @@ class ScheduleSlots:
                 stored = StoredSchedule.of(claim.planned.stored.name, record) if record else None
                 if stored is None or stored.state.call != claim.name:
                     continue
-                state = self._marked(stored.state, claim, handle, now)
+                timing, task = claim.planned.stored.given.timing(), claim.planned.call.task
+                start = interval_start(timing, claim.slot, handle, now)
+                first = self.calls.enqueuer.full_name(task, claim.name)
+                state = marked(stored.state, start, handle, first)
                 write_back(transaction, stored._replace(state=state), record)
 
         if created:
             self._store.transact(work)
-
-    def _marked(
-        self, state: PeriodicState, claim: Claimed, handle: TaskHandle, now: dt.datetime
-    ) -> PeriodicState:
-        timing = claim.planned.stored.given.timing()
-        # The fallback region may have the task; or the run has postponed itself by now.
-        is_first = state.task == self._full_name(claim.planned.call.task, claim.name)
-        return state._replace(
-            slot=interval_start(timing, claim.slot, handle, now),
-            is_enqueued=True,
-            task=handle.name if is_first else state.task,
-        )
 
 
 def tell_failed(name: str, error: Exception) -> None:

@@ -2,23 +2,22 @@
 
 A body is a JSON object whose "v" is its version. It is compressed if it is longer than a billing
 chunk. Readers ignore unknown fields and give missing ones their defaults, so a field can be added
-without a new version. A body of version 2 is a reference: its arguments are in Datastore (see
-`adjourn.state.large_payloads`), and it says where.
+without a new version. If earlier versions must not run a call that has it, it gets a prefix. A body
+of version 2 is a reference: its arguments are in Datastore (see `adjourn.state.large_payloads`),
+and it says where.
 """
-
-from __future__ import annotations
 
 import datetime as dt
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adjourn.errors import DecodeError, EncodeError
 from adjourn.names import CallIdentity, numbered
 from adjourn.serialization.budget import OF_PAYLOAD, OF_TASK, ZLIB, Budget
-from adjourn.serialization.codec import Codec, from_json
+from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.serialization.payload_reference import MAX_BODY, MAX_CALL, PayloadReference
 from adjourn.settings import is_queue
 
@@ -28,16 +27,18 @@ _FIRST_VERSION = b'{"v":1,'  # it has no field that is read as it stands in the 
 
 # Cloud Tasks bills each further 32 KB as one more operation (https://cloud.google.com/tasks/pricing)
 _CHUNK = 32 * 1024
-# Neither JSON nor zlib nor UTF-8 begins with this; see `adjourn.serialization.seals`.
-SEALED = b"\xad"
-SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 # Tasks and entities are named after calls, and Datastore reserves names like __this__.
 _ID = re.compile("(?!__)[A-Za-z0-9_-]{1,500}")
 _LONGEST_NAME = 500
-_IN_BATCH = "batch:"
+# What a call depends on and earlier versions ignore. In the body, the name of its task then has a
+# prefix, so that they do not know the task, and leave the call to the next revision.
+_PREFIXES = {"batch": "batch:", "window": "window:", "keep_result": "result:", "flow": "flow:"}
 # A body within these can be computed with and enqueued again; options are within them, too.
 _LARGEST_COUNT, _MOST_READ = 2**63 - 1, 2**62
 _COUNTS = ("resumed", "attempts", "executions")
+_TIMES = ("eta", "expires_at", "starts_at", "hops_at", "waiting_since")
+_WAITS = ("min_backoff", "max_backoff", "keep_result")
+_INSTANT = "an aware datetime of the years 2 to 9000"
 _YEARS = (2, 9000)
 _LONGEST_WAIT = dt.timedelta(days=36_525)
 _TIMEOUTS = (dt.timedelta(seconds=15), dt.timedelta(minutes=30))
@@ -78,10 +79,10 @@ class Envelope(NamedTuple):
         hops_at: When its task arrives, if that is earlier and it must be enqueued once more.
         waiting_since: When it was first delivered before its transaction was committed.
         flow: Its keys, one for each flow of its task.
-        batch: Its place in a batch; see `adjourn.batches.place`. Empty for none. In the body, the
-            task then has another name: a revision that knows no batches must not run it, since it
-            would not count its end.
+        batch: Its place in a batch; see `adjourn.batches.place`. Empty for none.
         keep_result: How long what it returns is kept; None for not at all.
+        newer: The fields that a newer version of adjourn has added, as JSON; empty for none. They
+            are kept when the call is enqueued again.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Envelope(NamedTuple):
     flow: tuple[str, ...] = ()
     batch: str = ""
     keep_result: dt.timedelta | None = None
+    newer: bytes = b""
 
     @property
     def identity(self) -> CallIdentity:
@@ -138,6 +140,8 @@ class Envelope(NamedTuple):
         """Return the body, and whether a task may hold it; errors are those of `encode`."""
         _check(self._asdict())
         body = codec.dumps_fields(self._content())
+        if self.newer:
+            body = body[:-1] + b"," + self.newer[1:]
         self._check_size(len(body), OF_PAYLOAD.size)
         if not OF_PAYLOAD.holds(body):
             raise EncodeError(
@@ -151,7 +155,7 @@ class Envelope(NamedTuple):
         return body, is_small and len(body) <= MAX_BODY
 
     @classmethod
-    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> Envelope:
+    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> "Envelope":
         """Return the envelope in a body that this version of adjourn or an older one wrote.
 
         Args:
@@ -174,9 +178,11 @@ class Envelope(NamedTuple):
                 f" {REFERENCE_VERSION}; deploy the adjourn that wrote it, then replay the task"
             )
         reference = tree.pop("stowed", None)
-        content = {name: decode(part) for name, part in tree.items() if name in _CHECKS}
-        if content.get("batch") and type(content.get("task")) is str:
-            content["task"] = content["task"].removeprefix(_IN_BATCH)
+        content = {name: decode(part) for name, part in tree.items() if name in _READ}
+        if len(content) < len(tree) - 1:
+            content["newer"] = _newer(json)
+        if (prefix := _prefix(content)) and type(content.get("task")) is str:
+            content["task"] = content["task"].removeprefix(prefix)
         if type(content.get("args")) is list:
             content["args"] = tuple(content["args"])
         try:
@@ -191,13 +197,14 @@ class Envelope(NamedTuple):
 
     def _content(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, and those that are always there."""
-        task = f"{_IN_BATCH}{self.task}" if self.batch else self.task
+        fields = self._asdict()
+        del fields["newer"]
         content: dict[str, Any] = {"v": REFERENCE_VERSION if self.stowed else VERSION}
-        content |= {"id": self.id, "task": task}
+        content |= {"id": self.id, "task": f"{_prefix(fields)}{self.task}"}
         content |= {"args": list(self.args), "kwargs": dict(self.kwargs)}
         content |= {
             name: dict(value) if name in {"context", "window"} else value
-            for name, value in self._asdict().items()
+            for name, value in fields.items()
             if name not in content and value != self._field_defaults.get(name)
         }
         if self.stowed:
@@ -213,19 +220,16 @@ class Envelope(NamedTuple):
             )
 
 
-def is_sealed(body: bytes) -> bool:
-    """Whether a body has a seal, whatever that is worth."""
-    return body.startswith(SEALED)
+def _prefix(content: Mapping[str, object]) -> str:
+    """Return what stands before the name of a task with these fields."""
+    return next((prefix for name, prefix in _PREFIXES.items() if content.get(name)), "")
 
 
-def is_encrypted(body: bytes) -> bool:
-    """Whether the seal of a sealed body makes it unreadable."""
-    return body[1:2] == ENCRYPTED
-
-
-def key_of(body: bytes) -> str:
-    """Return the id of the key of a sealed body, in hexadecimal."""
-    return body[2:6].hex()
+def _newer(body: bytes) -> bytes:
+    """Return the fields in a body that this version does not know, as a JSON object."""
+    tree: Any = from_json(body)
+    known = {"v", "stowed", *_READ}
+    return to_json({name: part for name, part in tree.items() if name not in known})
 
 
 def _check(content: Mapping[str, object]) -> None:
@@ -246,8 +250,12 @@ def _is_name(value: object) -> bool:
         return False
 
 
+def _is_whole(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _LARGEST_COUNT
+    return _is_whole(value) and value <= _LARGEST_COUNT  # type: ignore[operator]  # it is an int
 
 
 def _is_instant(value: object) -> bool:
@@ -262,50 +270,39 @@ def _is_wait(value: object) -> bool:
     return isinstance(value, dt.timedelta) and dt.timedelta() <= value <= _LONGEST_WAIT
 
 
+def _is_timeout(value: object) -> bool:
+    return isinstance(value, dt.timedelta) and _TIMEOUTS[0] <= value <= _TIMEOUTS[1]
+
+
 def _has_names(kwargs: object) -> bool:
     return isinstance(kwargs, Mapping) and {str}.issuperset(map(type, kwargs))
 
 
-_RULES = (
+def _is(kind: type) -> Callable[[object], bool]:
+    return lambda value: type(value) is kind
+
+
+def _or(default: object, is_right: Callable[[Any], bool]) -> Callable[[object], bool]:
+    return lambda value: value == default or is_right(value)
+
+
+_RULES: Sequence[tuple[Sequence[str], Callable[[Any], bool], str]] = (
     (("id",), _is_id, "1 to 500 letters, digits, hyphens or underscores"),
     (("task",), _is_name, "a str of 1 to 500 bytes"),
-    (("schedule",), lambda value: value == "" or _is_name(value), "a str of up to 500 bytes"),
-    (("queue",), lambda value: value == "" or is_queue(value), "the short name of a queue, or ''"),
-    (
-        ("marker", "unique", "user_start", "batch"),
-        lambda value: value == "" or _is_id(value),
-        "an id, or ''",
-    ),
-    (("args", "flow"), lambda value: type(value) is tuple, "a tuple"),
+    (("schedule",), _or("", _is_name), "a str of up to 500 bytes"),
+    (("queue",), _or("", is_queue), "the short name of a queue, or ''"),
+    (("marker", "unique", "user_start", "batch"), _or("", _is_id), "an id, or ''"),
+    (("args", "flow"), _is(tuple), "a tuple"),
     (("kwargs", "context", "window"), _has_names, "a mapping with str keys"),
-    (("enqueued_at",), _is_instant, "an aware datetime of the years 2 to 9000"),
-    (
-        ("eta", "expires_at", "starts_at", "hops_at", "waiting_since"),
-        lambda value: value is None or _is_instant(value),
-        "None or an aware datetime of the years 2 to 9000",
-    ),
-    (
-        ("timeout",),
-        lambda value: value is None or (_is_wait(value) and _TIMEOUTS[0] <= value <= _TIMEOUTS[1]),
-        "None or a timedelta of 15 seconds to 30 minutes",
-    ),
-    (
-        ("min_backoff", "max_backoff", "keep_result"),
-        lambda value: value is None or _is_wait(value),
-        "None or a timedelta of up to a hundred years",
-    ),
-    (
-        ("max_retries",),
-        lambda value: value is None or (type(value) is int and value >= 0),
-        "None or an int from 0",
-    ),
-    (("once", "no_retry"), lambda value: type(value) is bool, "a bool"),
+    (("enqueued_at",), _is_instant, _INSTANT),
+    (_TIMES, _or(None, _is_instant), f"None or {_INSTANT}"),
+    (("timeout",), _or(None, _is_timeout), "None or a timedelta of 15 seconds to 30 minutes"),
+    (_WAITS, _or(None, _is_wait), "None or a timedelta of up to a hundred years"),
+    (("max_retries",), _or(None, _is_whole), "None or an int from 0"),
+    (("once", "no_retry"), _is(bool), "a bool"),
+    (("newer",), _is(bytes), "bytes"),
     (_COUNTS, _is_count, "an int from 0 of at most 63 bits"),
-    (
-        ("stowed",),
-        lambda value: value is None or type(value) is PayloadReference,
-        "None or a reference",
-    ),
+    (("stowed",), _or(None, _is(PayloadReference)), "None or a reference"),
 )
-
 _CHECKS = {name: (is_right, wanted) for names, is_right, wanted in _RULES for name in names}
+_READ = _CHECKS.keys() - {"newer", "stowed"}

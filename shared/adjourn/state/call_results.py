@@ -29,9 +29,9 @@ from adjourn.errors import (
 from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec, from_json, to_json
-from adjourn.serialization.envelope import is_sealed, key_of
 from adjourn.serialization.payload_reference import MAX_BODY
 from adjourn.serialization.stored_seals import sealed
 from adjourn.state.call_records import cancelled

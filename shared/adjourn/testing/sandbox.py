@@ -15,7 +15,8 @@ from adjourn.execution.replay import StoredDeadLetters
 from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
 from adjourn.flow.limits import GUARD as FLOW_GUARD
 from adjourn.ports import Target
-from adjourn.serialization.envelope import Envelope, is_sealed
+from adjourn.ports.sealer import is_sealed
+from adjourn.serialization.envelope import Envelope
 from adjourn.settings import Settings
 from adjourn.tasks.task import Task
 from adjourn.testing.deliveries import Deliveries

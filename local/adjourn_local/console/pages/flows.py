@@ -55,7 +55,7 @@ def _flow(request: Request) -> Response:
 def _flows(request: Request) -> Flows:
     deployment = site_of(request).deployment
     wiring = deployment.wiring
-    declared = {name for name, _ in declared_flows(wiring.tasks)} if wiring else set()
+    declared = declared_flows(wiring.tasks) if wiring else ()
     return Flows(adapters=deployment.adapters, settings=deployment.settings, declared=declared)
 
 

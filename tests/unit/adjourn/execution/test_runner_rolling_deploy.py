@@ -2,14 +2,17 @@
 
 import datetime as dt
 import enum
+import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
 
-from adjourn import App, DeclarationError, Snooze
+from adjourn import App, DeclarationError, Flow, Snooze
 from adjourn.errors import StoreError
 from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
+from adjourn.serialization import envelope
 from adjourn.testing import SETTINGS, sandbox
 
 MINUTE = dt.timedelta(minutes=1)
@@ -133,6 +136,81 @@ def test_a_body_that_is_cut_short_is_not_waited_for(box):
     queued.task = queued.task._replace(body=queued.task.body[:-1])
 
     assert box.deliver(queued) is Outcome.DEAD
+
+
+# Calls that ask for more than earlier versions know
+
+
+@pytest.fixture
+def earlier(monkeypatch):
+    """Return what makes this process one of a version that knew plain calls alone."""
+
+    @contextmanager
+    def earlier():
+        with monkeypatch.context() as patch:
+            patch.setattr(envelope, "_PREFIXES", {})
+            patch.setattr(envelope, "_READ", envelope._READ - {"window", "keep_result", "flow"})
+            yield
+
+    return earlier
+
+
+@pytest.mark.parametrize("is_queues_last", [False, True])
+@pytest.mark.parametrize(
+    ("prefix", "options"),
+    [
+        ("result", {"keep_result": HOUR}),
+        ("flow", {"flow": Flow(concurrency=1)}),
+        ("window", {"debounce": 10, "by": "task"}),
+        ("window", {"throttle": 10, "by": "task"}),
+    ],
+)
+def test_what_an_earlier_version_would_run_as_a_plain_call_is_left_to_the_next(
+    earlier, ran, prefix, options, is_queues_last
+):
+    app = App()
+
+    @app.deferred(name="work", **options)
+    def work(number):
+        ran.append(number)
+
+    with sandbox(app, replace(SETTINGS, max_attempts={"": 5})) as box:
+        work(1)
+        if prefix == "window":
+            work(2)
+        (queued,) = [q for q in box.queue.tasks.values() if prefix.encode() in q.task.body]
+        if is_queues_last:
+            queued.attempt = Attempt(retry_count=4, execution_count=4)
+        with earlier():
+            outcome = box.deliver(queued)
+        assert (outcome, ran) == (Outcome.DONE if is_queues_last else Outcome.UNKNOWN, [])
+        box.travel(by=120)
+        box.drain()
+        box.travel(by=120)
+        box.drain()
+
+    assert ran[-1] == (2 if prefix == "window" else 1)
+    assert letters(box) == []
+
+
+def test_fields_of_the_next_version_stay_in_a_call_that_is_enqueued_again(ran):
+    app = App()
+
+    @app.deferred(name="work")
+    def work():
+        ran.append(1)
+        raise Snooze(MINUTE)
+
+    with sandbox(app) as box:
+        work()
+        (queued,) = box.queue.tasks.values()
+        body = queued.task.body[:-1] + b',"priority":{"$level":7}}'
+        queued.task = queued.task._replace(body=body)
+        assert box.deliver(queued) is Outcome.DONE
+
+        (again,) = box.queue.tasks.values()
+    assert json.loads(again.task.body)["priority"] == {"$level": 7}
+    assert json.loads(again.task.body)["resumed"] == 1
 
 
 # Since when

@@ -132,9 +132,17 @@ WINDOW = Window(
     first=Stamp(NOON, "7f3a"),
     is_throttle=False,
 )
+NEWER = (
+    b'{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",'
+    b'"user":{"$newer":["u-1"]}}'
+)
 READ_ONLY = {
     "v1-least.json": envelope,
-    "v1-newer-fields.json": lambda: envelope(args=(1,)),
+    "v1-newer-fields.json": lambda: envelope(args=(1,), newer=NEWER),
+    # Without the prefix that leaves them to a revision that knows these fields.
+    "v1-written-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
+    "v1-written-result.json": lambda: envelope(keep_result=dt.timedelta(hours=1)),
+    "v1-written-window.json": lambda: envelope(args=(42,), window=WINDOW.fields()),
 }
 WRITTEN = {
     "v1-written-plain.json": lambda: envelope(args=(1,), kwargs={"resend": False}),
@@ -166,12 +174,13 @@ WRITTEN = {
         unique="0b1c",
         context={"user": "anna"},
     ),
-    "v1-written-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
+    "v1-prefixed-flow.json": lambda: envelope(args=("acme",), flow=("acme", "")),
     "v1-written-batch.json": lambda: envelope(args=("acme",), batch=PLACE),
-    "v1-written-result.json": lambda: envelope(keep_result=dt.timedelta(hours=1)),
+    "v1-prefixed-result.json": lambda: envelope(keep_result=dt.timedelta(hours=1)),
+    "v1-written-newer.json": lambda: envelope(args=(1,), resumed=1, newer=NEWER),
     "v1-written-user-start.json": lambda: envelope(args=({"limit": 5},), user_start="5e1f"),
     "v1-written-schedule.json": lambda: envelope(args=(42,), schedule="tenant-42"),
-    "v1-written-window.json": lambda: envelope(args=(42,), window=WINDOW.fields()),
+    "v1-prefixed-window.json": lambda: envelope(args=(42,), window=WINDOW.fields()),
     "v2-written-reference.json": lambda: envelope(stowed=STOWED),
     "v2-written-stored-elsewhere.json": lambda: envelope(
         stowed=STOWED._replace(stored_as="0f3a-resumed"), resumed=1
@@ -200,12 +209,31 @@ def test_every_golden_body_is_tested():
     } == EXPECTED.keys() | READ_ONLY.keys() | WRITTEN.keys()
 
 
-def test_a_child_of_a_batch_is_of_an_unknown_task_to_earlier_versions(codec):
-    """They would run it without telling its batch; as it is, they wait for the next revision."""
-    body = envelope(batch=PLACE).encode(codec)
+@pytest.mark.parametrize(
+    ("prefix", "field"),
+    [
+        ("batch", {"batch": PLACE}),
+        ("window", {"window": WINDOW.fields()}),
+        ("result", {"keep_result": dt.timedelta(hours=1)}),
+        ("flow", {"flow": ("acme",)}),
+        ("batch", {"flow": ("acme",), "keep_result": dt.timedelta(hours=1), "batch": PLACE}),
+    ],
+)
+def test_a_call_that_asks_for_more_is_of_an_unknown_task_to_earlier_versions(codec, prefix, field):
+    """They would run it as a plain one; as it is, they leave it to the next revision."""
+    call = envelope(**field)
+    body = call.encode(codec)
 
-    assert json.loads(body)["task"] == "batch:shop.send_receipt"
-    assert Envelope.decode(body, codec).task == "shop.send_receipt"
+    assert json.loads(body)["task"] == f"{prefix}:shop.send_receipt"
+    assert Envelope.decode(body, codec) == call
+
+
+def test_fields_of_a_newer_version_cannot_take_the_place_of_known_ones(codec):
+    newer = {"newer": {"$bytes": "e30="}, "args2": [1]}
+    decoded = Envelope.decode(body(**newer), codec)
+
+    assert json.loads(decoded.newer) == newer
+    assert Envelope.decode(decoded._replace(resumed=1).encode(codec), codec).resumed == 1
 
 
 def test_every_field_is_in_a_golden_body():
