@@ -55,7 +55,8 @@ class RpcError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str, *details: Any) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        # It may quote what is no text, such as the name of a file.
+        self.message = message.encode(errors="replace").decode()
         self.details = details
 
     def status(self) -> Any:
