@@ -40,6 +40,9 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 
+# Seconds: a date can be no more than some centuries away.
+_CENTURY = 100 * 365 * 86400.0
+
 
 class MessageOnUse:
     """Stands for a message class, which is imported when a message is first made or read.
@@ -72,7 +75,8 @@ class RpcError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str, *details: Any) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        # It may quote what is no text, such as the name of a file.
+        self.message = message.encode(errors="replace").decode()
         self.details = details
 
     def status(self) -> Any:
@@ -158,7 +162,7 @@ def _servicer(
 
 def _check_deadline(remaining: float | None, longest: float) -> None:
     if remaining is not None and remaining > longest:
-        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remaining)
+        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(remaining, _CENTURY))
         raise RpcError(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"The request deadline is {pacific(deadline)}. "
