@@ -8,10 +8,10 @@ from adjourn.errors import DecodeError
 from adjourn.gcp.datastore_values import DATASTORE_VALUES
 from adjourn.iteration.runs import Step
 from adjourn.ports import Sealer
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed, key_of
 from adjourn.state.large_payloads import KIND as PAYLOAD
 from adjourn.tasks.objects import OBJECT_PATH
 

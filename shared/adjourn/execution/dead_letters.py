@@ -16,8 +16,8 @@ from adjourn.execution.delivery import Delivery
 from adjourn.log import event
 from adjourn.names import CallIdentity, digest, digest_of
 from adjourn.ports import EntityStore, Record, RecordKey, Transaction
+from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.payload_reference import MAX_BODY
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.state.owned_records import FINGERPRINT, own_key
 
 KIND = "AdjournDeadLetter"

@@ -10,9 +10,9 @@ from adjourn.execution.replay import StoredDeadLetters, existing
 from adjourn.execution.stored_letters import StoredDeadLetter, letter_of
 from adjourn.names import CALLABLE, digest_of
 from adjourn.ports import Record, RecordKey, Transaction
+from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.codec import Codec, Json, to_json
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.owned_records import FINGERPRINT
 

@@ -30,10 +30,10 @@ from adjourn.ports import (
     TaskQueue,
     Transaction,
 )
+from adjourn.ports.sealer import is_encrypted, is_sealed, key_of
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import USER, text
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_encrypted, is_sealed, key_of
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state import call_records, call_results, once_records
 from adjourn.state.large_payloads import LargePayloads

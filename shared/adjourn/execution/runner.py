@@ -23,11 +23,11 @@ from adjourn.execution.retry_warning import RetryWarnings
 from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CALLABLE, RUN, UNIQUE_NAME
 from adjourn.ports import Adapters
+from adjourn.ports.sealer import is_sealed
 from adjourn.registry import Registry
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.context import TRACEPARENT, USER, text
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.call_records import GRACE, CallRecord
 from adjourn.state.large_payloads import LargePayloads

@@ -11,7 +11,7 @@ from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import event
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import Adapters, Sealer
-from adjourn.serialization.sealed_bodies import is_sealed, key_of
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.settings import Settings
 from adjourn.state.call_records import GRACE, CallRecords
 

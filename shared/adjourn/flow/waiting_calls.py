@@ -10,8 +10,8 @@ from adjourn.errors import DecodeError
 from adjourn.execution.current_task import Call
 from adjourn.log import event
 from adjourn.ports import Adapters, Transaction
+from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.serialization.stored_seals import sealed
 from adjourn.serialization.verbatim import VERBATIM
 from adjourn.state.call_records import CallRecord

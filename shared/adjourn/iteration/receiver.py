@@ -34,9 +34,9 @@ from adjourn.iteration.status import COMING_TO_REST
 from adjourn.log import bound, event, is_observed, trace_fields
 from adjourn.names import CallIdentity, digest
 from adjourn.ports import Versioned
+from adjourn.ports.sealer import is_sealed
 from adjourn.registry import Registry
 from adjourn.serialization.context import LANGUAGE, TRACEPARENT, USER, ContextPropagator, text
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.settings import Settings
 from adjourn.state.transaction_markers import TransactionMarkers
 

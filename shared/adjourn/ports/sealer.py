@@ -1,8 +1,16 @@
-"""The port for the keys of an application: what signs or encrypts the bodies of its tasks."""
+"""The port for the keys of an application: what signs or encrypts the bodies of its tasks.
+
+Without a key, a sealed body can only be told from others, and the id of its key be read; its format
+is that of `adjourn.serialization.seals`.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+# Neither JSON nor zlib nor UTF-8 begins with this.
+SEALED = b"\xad"
+SIGNED, ENCRYPTED = b"\x01", b"\x02"  # its second byte
 
 
 class Sealer(Protocol):
@@ -33,3 +41,18 @@ class Sealer(Protocol):
             UnknownKeyError: It was made with a key that is not known here.
             DecodeError: It does not hold: something was changed, or it is in another place.
         """
+
+
+def is_sealed(body: bytes) -> bool:
+    """Whether a body has a seal, whatever that is worth."""
+    return body.startswith(SEALED)
+
+
+def is_encrypted(body: bytes) -> bool:
+    """Whether the seal of a sealed body makes it unreadable."""
+    return body[1:2] == ENCRYPTED
+
+
+def key_of(body: bytes) -> str:
+    """Return the id of the key of a sealed body, in hexadecimal."""
+    return body[2:6].hex()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from adjourn.errors import DecodeError, UnknownKeyError
 from adjourn.log import event
-from adjourn.serialization.sealed_bodies import ENCRYPTED, SEALED, SIGNED, key_of
+from adjourn.ports.sealer import ENCRYPTED, SEALED, SIGNED, key_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

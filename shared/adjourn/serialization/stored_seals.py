@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adjourn.errors import DecodeError
 from adjourn.ports import Sealer
-from adjourn.serialization.sealed_bodies import is_sealed
+from adjourn.ports.sealer import is_sealed
 
 
 def sealed(sealer: Sealer | None, body: bytes, name: str, queue: str = "") -> bytes:

@@ -29,10 +29,10 @@ from adjourn.errors import (
 from adjourn.log import event
 from adjourn.names import CallIdentity
 from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.serialization.budget import OF_TASK
 from adjourn.serialization.codec import Codec, from_json, to_json
 from adjourn.serialization.payload_reference import MAX_BODY
-from adjourn.serialization.sealed_bodies import is_sealed, key_of
 from adjourn.serialization.stored_seals import sealed
 from adjourn.state.call_records import cancelled
 from adjourn.state.owned_records import FINGERPRINT, is_own, own_key, owned

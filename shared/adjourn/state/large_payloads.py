@@ -27,11 +27,11 @@ from adjourn.errors import (
 from adjourn.log import event
 from adjourn.names import digest
 from adjourn.ports import EntityStore, Record, RecordKey, Sealer, Transaction
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.serialization.budget import OF_PAYLOAD
 from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.serialization.payload_reference import MAX_BODY, PayloadReference
-from adjourn.serialization.sealed_bodies import is_sealed, key_of
 
 T = TypeVar("T")
 

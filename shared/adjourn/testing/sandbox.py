@@ -15,8 +15,8 @@ from adjourn.execution.replay import StoredDeadLetters
 from adjourn.execution.stored_letters import DeadLetterFilter, StoredDeadLetter
 from adjourn.flow.limits import GUARD as FLOW_GUARD
 from adjourn.ports import Target
+from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.settings import Settings
 from adjourn.tasks.task import Task
 from adjourn.testing.deliveries import Deliveries

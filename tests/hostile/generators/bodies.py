@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from adjourn.serialization.sealed_bodies import ENCRYPTED, SEALED, SIGNED
+from adjourn.ports.sealer import ENCRYPTED, SEALED, SIGNED
 from tests.hostile.generators import values
 
 NOW = {"$datetime": "2026-01-01T00:00:00+00:00"}

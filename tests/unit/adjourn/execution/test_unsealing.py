@@ -14,9 +14,9 @@ from adjourn.execution.attempt import Attempt
 from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.ports import NewTask, Target
+from adjourn.ports.sealer import is_sealed
 from adjourn.requests.wsgi import STATUS
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.serialization.seals import Key, KeySealer, Sort
 from adjourn.testing import SETTINGS, MemoryQuery, sandbox
 from tests.unit.adjourn.serialization.test_seals import text_of

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjourn.errors import DecodeError, UnknownKeyError
-from adjourn.serialization.sealed_bodies import is_sealed, key_of
+from adjourn.ports.sealer import is_sealed, key_of
 from adjourn.serialization.seals import Key, KeySealer, Sort
 
 GOLDEN = Path(__file__).parent / "golden_seals"

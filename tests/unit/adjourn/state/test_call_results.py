@@ -18,8 +18,8 @@ from adjourn.execution.delivery import Outcome
 from adjourn.execution.replay import StoredDeadLetters
 from adjourn.names import CallIdentity
 from adjourn.ports import NewTask, RecordKey, Target
+from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.envelope import Envelope
-from adjourn.serialization.sealed_bodies import is_sealed
 from adjourn.state.call_results import KIND, MAX_RESULT
 from adjourn.testing import SETTINGS, sandbox
 from tests.golden_records import record, text
