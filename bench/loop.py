@@ -19,6 +19,7 @@ from pathlib import Path
 
 import adjourn
 from adjourn.settings import Settings
+from adjourn_local.runtime.running_stack import find
 
 APP = """
 import time
@@ -49,12 +50,12 @@ class Up:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        lines = self.read("export GOOGLE_CLOUD_PROJECT")
-        exports = [line.split("export ")[1].split("=", 1) for line in lines if "export " in line]
-        self.variables: Mapping[str, str] = {name: value.strip() for name, value in exports}
+        self.read("adjourn is up for ")
+        (stack,) = find(folder)
+        self.variables: Mapping[str, str] = stack.environment
 
-    def read(self, text: str) -> list[str]:
-        """Return the lines up to one with a text.
+    def read(self, text: str) -> None:
+        """Read up to a line with a text.
 
         Raises:
             SystemExit: The stack has ended before.
@@ -63,7 +64,7 @@ class Up:
         for line in self._process.stdout or ():
             lines.append(line)
             if text in line:
-                return lines
+                return
         raise SystemExit(f"no {text!r} in\n{''.join(lines)}")
 
     def note(self, seconds: float = 0) -> None:

@@ -3,19 +3,19 @@
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from adjourn_local.errors import StorageError
 from adjourn_local.private import make_private
 
-_log = logging.getLogger(__name__)
-_COMPANIONS = ("", "-wal", "-shm")
+# What the names of the files end with that SQLite keeps.
+PARTS = ("", "-wal", "-shm")
 # Pages of 4 KiB, after which a commit writes the log back by itself: where no `Checkpointer` does.
 _LONGEST_LOG = 1 << 16
 # https://sqlite.org/rescode.html: a locked file or a full disk is not damage.
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -30,7 +30,10 @@ TROUBLE = "state_unavailable"
 
 
 class Connection(sqlite3.Connection):
-    """A connection that says in a `StorageError` when the file cannot be used now."""
+    """A connection that says in a `StorageError` when the file cannot be used now.
+
+    When it comes upon damage, the file is checked at the next start.
+    """
 
     path: Path
 
@@ -42,21 +45,21 @@ class Connection(sqlite3.Connection):
         """
         try:
             return super().execute(*arguments)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute a statement with each of several sets of values, as `execute` does."""
         try:
             return super().executemany(*arguments)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
 
     def executescript(self, script: str) -> sqlite3.Cursor:
         """Execute several statements, as `execute` does."""
         try:
             return super().executescript(script)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
 
     @contextmanager
@@ -79,8 +82,10 @@ class Connection(sqlite3.Connection):
         if self.in_transaction:
             super().execute("ROLLBACK")
 
-    def _explained(self, error: sqlite3.OperationalError) -> Exception:
-        if error.sqlite_errorcode & _PRIMARY in _UNAVAILABLE:
+    def _explained(self, error: sqlite3.DatabaseError) -> Exception:
+        if is_damage(error):
+            distrust(self.path)
+        if _code(error) in _UNAVAILABLE:
             return unusable(self.path, error)
         return error
 
@@ -88,6 +93,26 @@ class Connection(sqlite3.Connection):
 def log_trouble(log: logging.Logger, error: StorageError, consequence: str) -> None:
     """Log in one line that the state cannot be used, and what follows from that."""
     log.error("%s %s", error, consequence, extra={"event": TROUBLE})
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that a file is damaged or no database."""
+    return _code(error) in _DAMAGE
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY  # SQLite itself has raised only some
+
+
+def mark_of(path: Path) -> Path:
+    """Return the file that says when a state file needs no check; see `adjourn_local.damage`."""
+    return path.with_name(f"{path.name}.unchanged")
+
+
+def distrust(path: Path) -> None:
+    """Have a state file checked at the next start, however this one ends."""
+    with suppress(OSError):
+        mark_of(path).unlink(missing_ok=True)
 
 
 def unusable(path: Path, error: OSError | sqlite3.Error) -> StorageError:
@@ -110,8 +135,8 @@ def connect(path: Path) -> Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for companion in _COMPANIONS:
-            make_private(path.with_name(path.name + companion), create=not companion)
+        for part in PARTS:
+            make_private(path.with_name(path.name + part), create=not part)
         connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
         connection.path = path
         connection.execute("PRAGMA journal_mode = WAL")
@@ -122,46 +147,3 @@ def connect(path: Path) -> Connection:
     except (OSError, sqlite3.OperationalError) as error:
         raise unusable(path, error) from None
     return connection
-
-
-def keep_aside_if_damaged(path: Path) -> Path | None:
-    """Rename a damaged state file, together with its write-ahead log.
-
-    Returns:
-        The new path of the damaged file; None if it is not damaged.
-    """
-    damage = _damage(path)
-    if damage is None:
-        return None
-    kept = _unused_name(path)
-    for companion in _COMPANIONS:
-        part = path.with_name(path.name + companion)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + companion))
-    _log.error(
-        "The state file %s is damaged (%s). It was renamed to %s, and the stack starts with an"
-        " empty one. `sqlite3 %s .recover` may recover its data.",
-        *(path, damage, kept, kept),
-    )
-    return kept
-
-
-def _damage(path: Path) -> str | None:
-    """Return what is damaged in a file, or None."""
-    if not path.exists():
-        return None
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & _PRIMARY in _DAMAGED:
-            return str(error)
-        raise unusable(path, error) from None
-    return None if found == "ok" else " ".join(found.split())
-
-
-def _unused_name(path: Path) -> Path:
-    number = 1
-    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    return kept

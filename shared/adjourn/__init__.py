@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from adjourn.app import App
 from adjourn.errors import (
     AdjournError,
     BatchSealedError,
@@ -40,21 +39,18 @@ from adjourn.errors import (
     UnknownNameError,
     UnknownTypeError,
 )
-from adjourn.execution.current_task import CurrentTask, current_task
-from adjourn.execution.dead_letters import DeadLetter
-from adjourn.execution.retry_warning import RetryWarning
-from adjourn.ports import TaskState
-from adjourn.serialization.types import Extension
-from adjourn.tasks.handle import TaskHandle
-from adjourn.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adjourn.app import App
     from adjourn.batches.block import Batch
     from adjourn.batches.control import BatchChild, Batches, BatchHandle
     from adjourn.batches.current import CurrentBatch, current_batch
     from adjourn.batches.summary import BatchSummary
     from adjourn.callable_tasks.definitions import CallableTask
     from adjourn.callable_tasks.identity import User
+    from adjourn.execution.current_task import CurrentTask, current_task
+    from adjourn.execution.dead_letter import DeadLetter
+    from adjourn.execution.retry_warning import RetryWarning
     from adjourn.flow.control import Flows, FlowView
     from adjourn.flow.limits import Flow
     from adjourn.iteration.bulk import DeleteEntitiesIter, UpdateEntitiesIter
@@ -66,10 +62,14 @@ if TYPE_CHECKING:
     from adjourn.iteration.shards import RunError
     from adjourn.iteration.status import Status
     from adjourn.iteration.tally import DryRun
+    from adjourn.ports import TaskState
     from adjourn.schedules.control import Schedules
     from adjourn.schedules.schedule import Schedule
+    from adjourn.serialization.types import Extension
     from adjourn.state.call_results import CallResult
+    from adjourn.tasks.handle import TaskHandle
     from adjourn.tasks.results import Results
+    from adjourn.tasks.task import Task
 
 __version__ = "0.1.0"
 
@@ -148,41 +148,52 @@ __all__ = [
 ]
 
 _LATER = {
+    "App": "adjourn.app",
     "Batch": "adjourn.batches.block",
     "BatchChild": "adjourn.batches.control",
+    "Batches": "adjourn.batches.control",
     "BatchHandle": "adjourn.batches.control",
     "BatchSummary": "adjourn.batches.summary",
-    "Batches": "adjourn.batches.control",
-    "CurrentBatch": "adjourn.batches.current",
-    "current_batch": "adjourn.batches.current",
-    "CsvFile": "adjourn.iteration.item_lists",
-    "KeyList": "adjourn.iteration.item_lists",
-    "RowList": "adjourn.iteration.item_lists",
-    "CallResult": "adjourn.state.call_results",
     "CallableTask": "adjourn.callable_tasks.definitions",
+    "CallResult": "adjourn.state.call_results",
+    "CsvFile": "adjourn.iteration.item_lists",
+    "current_batch": "adjourn.batches.current",
+    "current_task": "adjourn.execution.current_task",
+    "CurrentBatch": "adjourn.batches.current",
+    "CurrentTask": "adjourn.execution.current_task",
+    "DeadLetter": "adjourn.execution.dead_letter",
     "DeleteEntitiesIter": "adjourn.iteration.bulk",
     "DryRun": "adjourn.iteration.tally",
+    "Extension": "adjourn.serialization.types",
     "Flow": "adjourn.flow.limits",
-    "FlowView": "adjourn.flow.control",
     "Flows": "adjourn.flow.control",
+    "FlowView": "adjourn.flow.control",
+    "KeyList": "adjourn.iteration.item_lists",
     "OnError": "adjourn.iteration.query_iter",
     "QueryIter": "adjourn.iteration.query_iter",
     "Results": "adjourn.tasks.results",
+    "RetryWarning": "adjourn.execution.retry_warning",
+    "RowList": "adjourn.iteration.item_lists",
     "RunError": "adjourn.iteration.shards",
     "RunHandle": "adjourn.iteration.run_handle",
+    "Runs": "adjourn.iteration.control",
     "RunState": "adjourn.iteration.progress",
     "Schedule": "adjourn.schedules.schedule",
     "Schedules": "adjourn.schedules.control",
-    "Runs": "adjourn.iteration.control",
     "ShardState": "adjourn.iteration.progress",
     "Status": "adjourn.iteration.status",
+    "Task": "adjourn.tasks.task",
+    "TaskHandle": "adjourn.tasks.handle",
+    "TaskState": "adjourn.ports",
     "UpdateEntitiesIter": "adjourn.iteration.bulk",
     "User": "adjourn.callable_tasks.identity",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import what not every function needs when it is first used: cold starts pay for imports."""
+    """Import what a name stands for when it is first used: not every process needs all of it."""
     if name not in _LATER:
         raise AttributeError(f"module 'adjourn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATER[name]), name)
+    found: object = getattr(importlib.import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found

@@ -227,6 +227,25 @@ def test_a_damaged_state_file_is_reported_and_kept_aside(
         assert kept.read_bytes() == damaged
 
 
+def test_a_stack_that_was_stopped_is_not_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stack(tmp_path) as first:
+        put_rows(first.datastore(monkeypatch))
+        first.stop()
+    closed = (tmp_path / "adjourn.sqlite3").stat()
+    mark = tmp_path / "adjourn.sqlite3.unchanged"
+    looks = f"{closed.st_size} {closed.st_mtime_ns} {closed.st_ctime_ns}"
+    assert mark.read_text() == looks
+
+    with stack(tmp_path) as second:
+        assert len(list(second.datastore(monkeypatch).query(kind="Row").fetch())) == 200
+        assert mark.read_text() != looks
+        second.kill()
+        second.process.wait(timeout=30)
+    assert mark.read_text() != looks
+
+
 def put_rows(client: datastore.Client) -> None:
     rows = [datastore.Entity(client.key("Row", n)) for n in range(1, 201)]
     for row in rows:

@@ -80,6 +80,12 @@ def test_a_second_ctrl_c_ends_at_once_and_what_was_cut_off_runs_again(
         stack.find("ended with success")
 
 
+def test_ctrl_c_ends_a_stack_without_an_application(tmp_path: Path) -> None:
+    with up(tmp_path, "--port", "0", "--memory", app="") as stack:
+        assert stack.ready().stop() == 0
+        stack.find("Stopping ...")
+
+
 def test_ctrl_c_while_the_application_is_imported_ends_without_a_word(folder: Path) -> None:
     (folder / "shop.py").write_text("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
     with up(folder, "--port", "0", "--memory") as stack:

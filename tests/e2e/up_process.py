@@ -121,9 +121,10 @@ def _anything(*args: object) -> None:
 
 @contextmanager
 def up(folder: Path, *options: str, app: str = "shop:app", **environment: str) -> Iterator[Up]:
-    """Start a stack in a folder; kill it in the end if it still runs."""
+    """Start a stack in a folder, without functions if it has no application; kill it in the end."""
+    command = ["up", app] if app else ["emulators"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "adjourn_local", "up", app, *options],
+        [sys.executable, "-m", "adjourn_local", *command, *options],
         cwd=folder,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,

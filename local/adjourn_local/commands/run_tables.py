@@ -71,7 +71,7 @@ def summary(state: RunState) -> dict[str, Any]:
 def record(state: RunState) -> dict[str, Any]:
     """Return everything about a run, as JSON."""
     shards = [asdict(shard) | {"updated_at": iso(shard.updated_at)} for shard in state.shards]
-    failures = [asdict(each) for each in state.failures]
+    failures = [each._asdict() for each in state.failures]
     return {**summary(state), "failures": failures, "shards": shards}
 
 

@@ -39,6 +39,9 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 
+# Seconds: a date can be no more than some centuries away.
+_CENTURY = 100 * 365 * 86400.0
+
 
 class RpcError(Exception):
     """A gRPC error with the code and the message of the real service.
@@ -52,7 +55,8 @@ class RpcError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str, *details: Any) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        # It may quote what is no text, such as the name of a file.
+        self.message = message.encode(errors="replace").decode()
         self.details = details
 
     def status(self) -> Any:
@@ -138,7 +142,7 @@ def _servicer(
 
 def _check_deadline(remaining: float | None, longest: float) -> None:
     if remaining is not None and remaining > longest:
-        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remaining)
+        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(remaining, _CENTURY))
         raise RpcError(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"The request deadline is {pacific(deadline)}. "

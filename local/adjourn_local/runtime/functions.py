@@ -151,6 +151,8 @@ class Functions:
 
     def interrupt_debugger(self) -> bool:
         """Pass Ctrl-C on to the function that has a debugger; return whether there is one."""
+        if not self._sockets:  # none has been started
+            return False
         try:
             process = int(session_file(self._clock).read_text())
             os.kill(process, signal.SIGINT)

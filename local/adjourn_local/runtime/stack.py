@@ -15,7 +15,7 @@ import grpc
 
 from adjourn import App
 from adjourn.settings import Settings
-from adjourn_local.database import keep_aside_if_damaged
+from adjourn_local.damage import checked
 from adjourn_local.http import rest
 from adjourn_local.http.application import runner
 from adjourn_local.http.faults import NO_FAULTS, FaultInjectingSender, Faults
@@ -196,7 +196,7 @@ class Stack:
         return loading
 
     async def _serve(self, closing: AsyncExitStack, path: Path) -> None:
-        keep_aside_if_damaged(path)
+        closing.enter_context(checked(path))
         closing.push_async_callback(self.sender.close)
         self._servers = servers = Servers(path, self.clock, self.sender, self._options)
         closing.callback(servers.close)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from adjourn.application.loading import load_app
-from adjourn.application.wiring import Wiring
 from adjourn.errors import AdjournError
-from adjourn.execution.delivery import Delivery, Outcome
 from adjourn.log import configure, keep
-from adjourn.requests.gate import Receiver
+
+if TYPE_CHECKING:
+    from adjourn.application.wiring import Wiring
+    from adjourn.execution.delivery import Delivery, Outcome
+    from adjourn.requests.gate import Receiver
 
 
 def start() -> Wiring:
@@ -22,13 +27,33 @@ def start() -> Wiring:
     links = os.environ.get("LOG_EXECUTION_ID") in {"y", "yes", "t", "true", "on", "1"}
     handler = configure(links=links)
     try:
-        app = load_app(os.environ)
-        keep(handler)  # importing ViUR, for one, replaces all
-        wiring = app.wiring()
-        wiring.check()
+        with _kept():
+            from adjourn.application.loading import load_app  # noqa: PLC0415 - to be kept, too
+
+            app = load_app(os.environ)
+            keep(handler)  # importing ViUR, for one, replaces all
+            wiring = app.wiring()
+            wiring.check()
     except AdjournError as error:
         raise SystemExit(str(error)) from None
     return wiring
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Look for no garbage in the context, and never again among what is there at its end.
+
+    gunicorn forks its workers from this process, and they share the memory that the garbage
+    collector leaves alone (https://docs.python.org/3/library/gc.html#gc.freeze).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def with_startup_tasks(wiring: Wiring, receive: Receiver) -> Receiver:

@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adjourn.clock import Clock
 from adjourn.concurrency import in_parallel
@@ -25,8 +25,10 @@ from adjourn.log import event
 from adjourn.names import RUN, digest
 from adjourn.ports import EntityStore, TaskQueue, TaskState, Transaction
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import TaskHandle
 from adjourn.tasks.methods import BoundTask
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import TaskHandle
 
 
 class ClaimedSlot(NamedTuple):
@@ -99,7 +101,8 @@ class PeriodicRunner:
         known = {p: last for p, last in last_runs.items() if not isinstance(last, Exception)}
         claimed = self._claim(known, tick, now)
         results = list(zip(claimed, self._enqueue_all(claimed), strict=True))
-        self._mark([(claim, each) for claim, each in results if isinstance(each, TaskHandle)], now)
+        done = [(claim, each) for claim, each in results if not isinstance(each, Exception)]
+        self._mark(done, now)
         failed += [(c.periodic, each) for c, each in results if isinstance(each, Exception)]
         for periodic, error in failed:
             event("cron.failed", logging.ERROR, f"{periodic.name}: {error}", error=error)

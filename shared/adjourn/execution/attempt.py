@@ -1,7 +1,5 @@
 """The number of an attempt, and whether it is the last one."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 
@@ -17,7 +15,7 @@ class Attempt(NamedTuple):
     retry_count: int = 0
     execution_count: int = 0
 
-    def after(self, *, attempts: int, executions: int) -> Attempt:
+    def after(self, *, attempts: int, executions: int) -> "Attempt":
         """Return the attempt counted over earlier tasks of the same call, too."""
         if not attempts and not executions:
             return self

@@ -1,7 +1,5 @@
 """One attempt at a delivered call: as the library counts it, and as the task's own code sees it."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -19,7 +17,7 @@ from adjourn.serialization.envelope import Envelope
 if TYPE_CHECKING:
     from adjourn.state.call_results import PendingResult
 
-_current: ContextVar[CurrentTask] = ContextVar("adjourn_current_task")
+_current: ContextVar["CurrentTask"] = ContextVar("adjourn_current_task")
 
 
 class Call(NamedTuple):
@@ -49,15 +47,15 @@ class Call(NamedTuple):
     successor: str = ""
     has_begun: bool = False
     is_noted: bool = False
-    result: PendingResult | None = None
+    result: "PendingResult | None" = None
 
     @classmethod
-    def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> Call:
+    def of(cls, envelope: Envelope, delivery: Delivery, limit: int) -> "Call":
         """Return the attempt that a delivery makes."""
         counted = delivery.attempt.after(attempts=envelope.attempts, executions=envelope.executions)
         return cls(envelope, delivery, counted, limit)
 
-    def begun(self) -> Call:
+    def begun(self) -> "Call":
         """Return the call when its code was called: from then on it does not expire any more."""
         return self._replace(envelope=self.envelope._replace(expires_at=None), has_begun=True)
 
@@ -159,7 +157,7 @@ class CurrentTask:
         clock: Clock,
         deadline: dt.datetime,
         settle: Callable[[object], None] | None,
-    ) -> CurrentTask:
+    ) -> "CurrentTask":
         """Return what the user's code can find out about one attempt at a call.
 
         Args:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from adjourn.clock import Clock
 from adjourn.error_text import error_line, traceback_text
@@ -19,6 +20,9 @@ from adjourn.ports import EntityStore, Record, RecordKey, Transaction
 from adjourn.ports.sealer import is_sealed
 from adjourn.serialization.payload_reference import MAX_BODY
 from adjourn.state.owned_records import FINGERPRINT, own_key
+
+if TYPE_CHECKING:
+    from adjourn.execution.dead_letter import DeadLetter
 
 KIND = "AdjournDeadLetter"
 KEPT = dt.timedelta(days=90)
@@ -37,25 +41,6 @@ _VARIABLE = r"""'[^']*'|"[^"]*"|[^\s0-9]*[0-9]\S*"""
 _LONGEST_KIND = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A task that was given up.
-
-    Attributes:
-        task_id: The call's identity, and the name of the record.
-        task: Registered name of the task; empty if the body could not be read.
-        queue: Short name of the queue.
-        attempts: How often it was tried.
-        error: Type and message of the last error.
-    """
-
-    task_id: str
-    task: str
-    queue: str
-    attempts: int
-    error: str
-
-
 def group_of(task: str, error: str) -> str:
     """Return the name of the group of the letters with this task and this kind of error.
 
@@ -64,7 +49,7 @@ def group_of(task: str, error: str) -> str:
     return digest_of(task, re.sub(_VARIABLE, "…", error.partition("\n")[0][:_LONGEST_KIND]))
 
 
-DeadHook = Callable[[DeadLetter], object]
+DeadHook = Callable[["DeadLetter"], object]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -110,6 +95,8 @@ class DeadLetterRecorder:
         Raises:
             StoreError: The record was not written, so the task must not be acknowledged.
         """
+        from adjourn.execution.dead_letter import DeadLetter  # noqa: PLC0415 - hardly a call is given up
+
         call = call or _unreadable(delivery.body)
         letter = DeadLetter(
             task_id=call.id,

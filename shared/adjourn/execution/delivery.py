@@ -4,8 +4,6 @@ They are named tuples because making a frozen dataclass takes three times as lon
 each delivery.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
@@ -56,7 +54,7 @@ class Delivery(NamedTuple):
     sealed: bytes = b""
     read_body: Callable[[], bytes] | None = None
 
-    def as_app_engine_says(self) -> Delivery:
+    def as_app_engine_says(self) -> "Delivery":
         """Return the delivery with queue, task and attempt as App Engine names and counts them."""
         said = self.app_engine
         return self._replace(queue=said.queue, task_name=said.task_name, attempt=said.attempt)

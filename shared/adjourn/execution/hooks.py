@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from adjourn.coroutines import finished
-from adjourn.execution.dead_letters import DeadHook, DeadLetter
+from adjourn.execution.dead_letters import DeadHook
 from adjourn.execution.retry_warning import RetryWarning, WarningHook
 from adjourn.log import event
+
+if TYPE_CHECKING:
+    from adjourn.execution.dead_letter import DeadLetter
 
 T = TypeVar("T")
 

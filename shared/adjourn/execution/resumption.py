@@ -6,13 +6,16 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adjourn.errors import ConflictError, StoreError
 from adjourn.execution.current_task import Call
 from adjourn.log import event
 from adjourn.state.call_records import CallRecord, CallRecords
 from adjourn.tasks.enqueue import Enqueuer
-from adjourn.tasks.handle import TaskHandle
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import TaskHandle
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from adjourn.errors import AdjournError
 from adjourn.execution.attempt import Attempt
@@ -19,8 +20,7 @@ KIND = "AdjournRetryWarning"
 KEPT = dt.timedelta(days=32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RetryWarning:
+class RetryWarning(NamedTuple):
     """A task that has been retried more often than is healthy.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adjourn.execution.dead_letters import DeadLetter
+from adjourn.execution.dead_letter import DeadLetter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ UNINDEXED = (
     "running",
 )
 _KEPT = dt.timedelta(days=40)
+# A line may let one call begin in a day, or be paused for months.
+LONGEST_WAIT = dt.timedelta(days=400)
 # What was decided for a key or a flow lasts.
 _FOR_EVER = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 _SECOND = 1_000_000
@@ -91,7 +93,9 @@ class FlowRecord(NamedTuple):
     def expires_at(self, now: dt.datetime) -> dt.datetime:
         """Return when the record may be removed; it changes once a day, since it is indexed."""
         day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return _FOR_EVER if self.is_pinned else day + _KEPT
+        if self.is_pinned:
+            return _FOR_EVER
+        return day + (LONGEST_WAIT if self.state.length else _KEPT)
 
     def record(self, now: dt.datetime) -> Record:
         """Return what is stored."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from adjourn.flow.pages import page_key, page_record, read_page
 from adjourn.flow.permits import FlowState, Permit
 from adjourn.flow.rates import Limit
-from adjourn.flow.records import UNINDEXED, read_record, record_key
+from adjourn.flow.records import LONGEST_WAIT, UNINDEXED, read_record, record_key
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.names import CallIdentity
 from adjourn.ports import Transaction
@@ -188,7 +188,7 @@ class Session:
 
     def _write(self, number: int, limit: Limit) -> None:
         record, before = self.records[number], self._before[number]
-        expires_at = record.expires_at(self._now)
+        expires_at = self._now + LONGEST_WAIT
         for page, calls in record.state.pages.items():
             key = page_key(record.name, page)
             if not calls:
@@ -224,7 +224,8 @@ class Session:
         self._call(call)
         key = self._calls[call][0]
         self._calls[call] = (key, record)
-        put_record(self._transaction, key, call, record, self._now)
+        start = self._now + (LONGEST_WAIT if record.parked else dt.timedelta())
+        put_record(self._transaction, key, call, record, start)
 
 
 def _stored(state: FlowState) -> FlowState:

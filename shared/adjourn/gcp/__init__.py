@@ -10,18 +10,23 @@ from typing import Any
 
 from adjourn.clock import SystemClock
 from adjourn.concurrency import PerProcess
-from adjourn.gcp.cloudscheduler import CloudSchedulerJobs
-from adjourn.gcp.cloudtasks import CloudTaskQueue
-from adjourn.gcp.datastore_api import datastore_client
-from adjourn.gcp.datastore_queries import DatastoreQueries
-from adjourn.gcp.datastore_store import DatastoreStore
-from adjourn.gcp.datastore_transactions import DatastoreTransactions
-from adjourn.gcp.oidc import OidcVerifier
-from adjourn.ports import Adapters
+from adjourn.gcp.on_first_use import on_first_use
+from adjourn.ports import (
+    Adapters,
+    ApplicationTransactions,
+    EntityStore,
+    JobScheduler,
+    QuerySource,
+    TaskQueue,
+    TokenVerifier,
+)
 from adjourn.settings import Platform, Settings
 
+UsersClient = Callable[[], Any] | None
+"""Returns the application's own Datastore client; None if it has none."""
 
-def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) -> Adapters:
+
+def google_adapters(settings: Settings, users_client: UsersClient) -> Adapters:
     """Return the adapters for the services of a deployment; nothing is connected yet.
 
     Args:
@@ -33,20 +38,15 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
         ConfigurationError: The settings are wrong.
     """
     settings.check(os.environ)
-    clock = SystemClock()
-    client = PerProcess(lambda: datastore_client(settings))
+    client = PerProcess(lambda: _client(settings))
     adapters = Adapters(
-        queue=CloudTaskQueue(settings),
-        store=DatastoreStore(client),
-        queries=DatastoreQueries(client),
-        jobs=CloudSchedulerJobs(settings),
-        verifier=OidcVerifier(
-            settings.keys_url,
-            now=clock.now,
-            platform_checks=settings.platform == Platform.CLOUD_RUN_IAM,
-        ),
-        transactions=DatastoreTransactions(settings, users_client),
-        clock=clock,
+        queue=on_first_use(lambda: _queue(settings)),
+        store=on_first_use(lambda: _store(client)),
+        queries=on_first_use(lambda: _queries(client)),
+        jobs=on_first_use(lambda: _jobs(settings)),
+        verifier=on_first_use(lambda: _verifier(settings)),
+        transactions=on_first_use(lambda: _transactions(settings, users_client)),
+        clock=SystemClock(),
         new_id=lambda: uuid.uuid4().hex,
         chance=random.random,
     )
@@ -55,3 +55,46 @@ def google_adapters(settings: Settings, users_client: Callable[[], Any] | None) 
     from adjourn.serialization.sealing import sealing
 
     return sealing(adapters, settings)
+
+
+def _client(settings: Settings) -> Any:
+    from adjourn.gcp.datastore_api import datastore_client
+
+    return datastore_client(settings)
+
+
+def _queue(settings: Settings) -> TaskQueue:
+    from adjourn.gcp.cloudtasks import CloudTaskQueue
+
+    return CloudTaskQueue(settings)
+
+
+def _store(client: Callable[[], Any]) -> EntityStore:
+    from adjourn.gcp.datastore_store import DatastoreStore
+
+    return DatastoreStore(client)
+
+
+def _queries(client: Callable[[], Any]) -> QuerySource:
+    from adjourn.gcp.datastore_queries import DatastoreQueries
+
+    return DatastoreQueries(client)
+
+
+def _jobs(settings: Settings) -> JobScheduler:
+    from adjourn.gcp.cloudscheduler import CloudSchedulerJobs
+
+    return CloudSchedulerJobs(settings)
+
+
+def _verifier(settings: Settings) -> TokenVerifier:
+    from adjourn.gcp.oidc import OidcVerifier
+
+    platform_checks = settings.platform == Platform.CLOUD_RUN_IAM
+    return OidcVerifier(settings.keys_url, now=SystemClock().now, platform_checks=platform_checks)
+
+
+def _transactions(settings: Settings, users_client: UsersClient) -> ApplicationTransactions:
+    from adjourn.gcp.datastore_transactions import DatastoreTransactions
+
+    return DatastoreTransactions(settings, users_client)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp import described_queries as queries
-from adjourn.gcp.bulk_change import BulkChange
 from adjourn.gcp.datastore_api import (
     ContentionRetry,
     addressed,
@@ -221,6 +220,8 @@ class DatastoreQueries:
         self, entries: Sequence[object], function: Callable[[Any], object]
     ) -> Sequence[Exception | None]:
         """Change entities in transactions of up to 50."""
+        from adjourn.gcp.bulk_change import BulkChange
+
         keys = [_key_of(entry) for entry in entries]
         client = self._client()
         bulk = BulkChange(client, function, self._retry)

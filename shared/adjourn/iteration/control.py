@@ -15,7 +15,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from adjourn.errors import EnqueueError, TaskExistsError, UnknownNameError
-from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.runs import KIND, UNINDEXED, Run, Step, run_key
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
@@ -24,6 +23,7 @@ from adjourn.ports import Adapters, NewTask, Target, Transaction
 
 if TYPE_CHECKING:
     from adjourn.iteration.progress import RunState
+    from adjourn.iteration.run_handle import RunHandle
 
 _Beating = AbstractContextManager[None]
 NextStep = tuple[Step, dt.datetime | None]
@@ -54,6 +54,8 @@ class Runs:
             UnknownNameError: There is none of that id.
             StoreError: Datastore could not be reached.
         """
+        from adjourn.iteration.run_handle import RunHandle  # noqa: PLC0415 - for those who watch one
+
         self.load(run_id)
         return RunHandle(id=run_id, is_new=False, _runs=self)
 

@@ -27,7 +27,6 @@ from adjourn.iteration.query_iter import QueryIter
 from adjourn.iteration.rest import let_rest
 from adjourn.iteration.runs import UNINDEXED as RUN_UNINDEXED
 from adjourn.iteration.runs import Run, Step, run_key
-from adjourn.iteration.shard_step import ShardStep
 from adjourn.iteration.shards import UNINDEXED as SHARD_UNINDEXED
 from adjourn.iteration.shards import Shard, shard_key
 from adjourn.iteration.status import COMING_TO_REST
@@ -160,6 +159,8 @@ class StepReceiver:
             return _OUTCOMES[decision]
         if run.markers:
             return self._check_transactions(run) or self._receive(step, delivery)
+        from adjourn.iteration.shard_step import ShardStep  # noqa: PLC0415 - for the first step
+
         shard_step = ShardStep(
             iteration=self._class_of(run, shard.tally),
             custom_data=self.custom_data,

@@ -1,7 +1,5 @@
 """The stored state of a run and the changes that it allows: values and decisions, no effects."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from typing import Any, NamedTuple
@@ -46,7 +44,7 @@ class Step(NamedTuple):
         return json.dumps({**content, "step": self.number, "epoch": self.epoch}).encode()
 
     @classmethod
-    def decode(cls, body: bytes) -> Step:
+    def decode(cls, body: bytes) -> "Step":
         """Read a task's body.
 
         Raises:
@@ -167,24 +165,24 @@ class Run(NamedTuple):
         """Return a step of a shard in the present epoch."""
         return self.own_step._replace(shard=shard, number=number)
 
-    def voided(self, reason: str, now: dt.datetime) -> Run:
+    def voided(self, reason: str, now: dt.datetime) -> "Run":
         """Return the run as void. A later start under its name begins anew."""
         ended = self.concluded(Status.CANCELLED, now)
         return ended._replace(is_void=True, error=reason, markers="")
 
-    def joined(self, marker: str, now: dt.datetime) -> Run:
+    def joined(self, marker: str, now: dt.datetime) -> "Run":
         """Return the run after another start under its name, with a transaction marker or ""."""
         if not self.markers:
             return self
         markers = f"{self.markers} {marker}" if marker else ""
         return self._replace(markers=markers, marked_at=now, waiting_since=None)
 
-    def shard_rested(self, shard: int) -> Run:
+    def shard_rested(self, shard: int) -> "Run":
         """Return the run after a shard's chain ended before all its entities were handled."""
         resting = (*_without(self.resting, shard), shard)
         return self._replace(active=_without(self.active, shard), resting=resting)
 
-    def shard_finished(self, shard: int) -> tuple[Run, int | None]:
+    def shard_finished(self, shard: int) -> "tuple[Run, int | None]":
         """Return the run after a shard is done, and the shard to which its chain is handed on."""
         active, resting = _without(self.active, shard), _without(self.resting, shard)
         successor = self.next_shard if self.next_shard < self.shards else None
@@ -201,52 +199,52 @@ class Run(NamedTuple):
         )
         return run, successor
 
-    def shard_failed(self, shard: int, error: str) -> Run:
+    def shard_failed(self, shard: int, error: str) -> "Run":
         """Return the run after something failed for good in a shard. Its position is kept."""
         if self.status is Status.CANCELLING:
             return self.shard_rested(shard)
         return self._replace(status=Status.STOPPED, error=error) if self.is_live else self
 
-    def claimed(self, until: dt.datetime, hook: str) -> Run:
+    def claimed(self, until: dt.datetime, hook: str) -> "Run":
         """Return the run with a lease for its own step; one that has expired is a failure."""
         run = self._replace(token=self.token + 1, lease_until=until)
         error = f"The process died, ran out of memory or was cut off in {hook}"
         is_first = self.lease_until is None
         return run if is_first else run._replace(tries=self.tries + 1, error=error)
 
-    def stopped(self) -> Run:
+    def stopped(self) -> "Run":
         """Return the run after its own step failed for good."""
         return self._replace(status=Status.STOPPED)
 
-    def begun(self) -> Run:
+    def begun(self) -> "Run":
         """Return the run after `on_start`: its first shards are active."""
         return self._replace(has_begun=True, active=self.resting, resting=())
 
-    def concluded(self, status: Status, now: dt.datetime) -> Run:
+    def concluded(self, status: Status, now: dt.datetime) -> "Run":
         """Return the run with a new status, after its own step."""
         ended_at = now if status in {Status.FINISHED, Status.CANCELLED} else None
         run = self._replace(status=status, step=self.step + 1, ended_at=ended_at)
         return run._replace(tries=0, lease_until=None)
 
-    def paused(self) -> Run | None:
+    def paused(self) -> "Run | None":
         """Return the run as pausing; None if it cannot be paused."""
         is_possible = self.status in {Status.STARTING, Status.RUNNING, Status.PAUSING}
         return self._replace(status=Status.PAUSING, epoch=self.epoch + 1) if is_possible else None
 
-    def cancelled(self) -> Run | None:
+    def cancelled(self) -> "Run | None":
         """Return the run as cancelling; None if it cannot be cancelled."""
         if self.status in {Status.FINISHING, Status.FINISHED, Status.CANCELLED}:
             return None
         return self._replace(status=Status.CANCELLING, epoch=self.epoch + 1)
 
-    def paced(self, entities_per_second: float | None) -> Run | None:
+    def paced(self, entities_per_second: float | None) -> "Run | None":
         """Return the run at another pace; None if it has ended for good."""
         if self.status in {Status.FINISHED, Status.CANCELLED}:
             return None
         # New steps take the place of those that were put off.
         return self._replace(entities_per_second=entities_per_second, epoch=self.epoch + 1)
 
-    def resumed(self, now: dt.datetime, done: int, errors: int = 0) -> Run:
+    def resumed(self, now: dt.datetime, done: int, errors: int = 0) -> "Run":
         """Return the run going on from where it stands: so many entities are done or given up."""
         active, resting = (*self.active, *self.resting), ()
         status = Status.RUNNING if active else Status.FINISHING
@@ -280,7 +278,7 @@ class Run(NamedTuple):
         return {_STORED_AS.get(name, name): value for name, value in values.items()}
 
     @classmethod
-    def from_record(cls, run_id: str, record: Record) -> Run:
+    def from_record(cls, run_id: str, record: Record) -> "Run":
         """Read what was stored. Properties that a newer version added are ignored."""
         named = {_READ_AS.get(stored, stored): value for stored, value in record.items()}
         values: dict[str, Any] = {k: v for k, v in named.items() if k in cls._fields}

@@ -1,7 +1,5 @@
 """The stored state of a shard: how far it is, and which entities are to be tried again."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections.abc import Sequence
@@ -34,8 +32,7 @@ _FIRST_WAIT = dt.timedelta(seconds=5)
 _LONGEST_WAIT = dt.timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class RunError:
+class RunError(NamedTuple):
     """An entity that failed for good.
 
     Attributes:
@@ -164,7 +161,7 @@ class Shard(NamedTuple):
 
     def claimed(
         self, now: dt.datetime, step_seconds: float | None, lease_seconds: float | None
-    ) -> Shard:
+    ) -> "Shard":
         """Return the shard with a lease and a new fencing token.
 
         A lease found here has expired: its step died or was cut off. So the next one gets half of
@@ -179,13 +176,13 @@ class Shard(NamedTuple):
                 shard = shard._replace(seconds=max(_LEAST_SECONDS, shard.seconds / 2))
         return shard._replace(lease_until=now + shard.lease(lease_seconds))
 
-    def progressed(self, now: dt.datetime) -> Shard:
+    def progressed(self, now: dt.datetime) -> "Shard":
         """Return the shard after entities were handled."""
         return self._replace(progressed_at=now, updated_at=now, deaths=0, refusals=0)
 
     def interrupted(
-        self, before: Shard, now: dt.datetime, error: str, *, is_refusal: bool
-    ) -> Shard:
+        self, before: "Shard", now: dt.datetime, error: str, *, is_refusal: bool
+    ) -> "Shard":
         """Return the shard after a step that could not go on, which is delivered again.
 
         Args:
@@ -202,18 +199,18 @@ class Shard(NamedTuple):
         refusals = shard.refusals + is_refusal
         return shard.released(now)._replace(error=error, refusals=refusals)
 
-    def renewed(self, now: dt.datetime) -> Shard:
+    def renewed(self, now: dt.datetime) -> "Shard":
         """Return the shard before a new step, with nothing noted of failed ones but the error."""
         released = self.progressed(now).released(now)
         return released._replace(step=self.step + 1, careful=0, progressed_at=self.progressed_at)
 
-    def advanced(self, now: dt.datetime, *, in_full: bool) -> Shard:
+    def advanced(self, now: dt.datetime, *, in_full: bool) -> "Shard":
         """Return the shard after a step. If that used its time in full, the next one gets more."""
         seconds = min(_MOST_SECONDS, self.seconds * 2) if in_full else self.seconds
         released = self.progressed(now).released(now)
         return released._replace(step=self.step + 1, seconds=seconds)
 
-    def released(self, now: dt.datetime) -> Shard:
+    def released(self, now: dt.datetime) -> "Shard":
         """Return the shard without a lease."""
         return self._replace(lease_until=None, updated_at=now)
 
@@ -224,7 +221,7 @@ class Shard(NamedTuple):
         return values
 
     @classmethod
-    def from_record(cls, run_id: str, number: int, record: Record) -> Shard:
+    def from_record(cls, run_id: str, number: int, record: Record) -> "Shard":
         """Read what was stored. Properties that a newer version added are ignored."""
         values: dict[str, Any] = {k: v for k, v in record.items() if k in cls._fields}
         return cls(**{**values, "run_id": run_id, "number": number})

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from adjourn.errors import DeclarationError
-from adjourn.iteration.run_handle import RunHandle
 from adjourn.iteration.runs import DRY
 from adjourn.iteration.validation import StartOptions
 from adjourn.ports.query_source import Query
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from adjourn.iteration.item_lists import ItemList
+    from adjourn.iteration.run_handle import RunHandle
 
     D = TypeVarWithDefault("D", default=Any)
 else:
     D = TypeVar("D")
 
-Start = Callable[[type[Any], object, object, StartOptions], RunHandle]
+Start = Callable[[type[Any], object, object, StartOptions], "RunHandle"]
 
 
 class Startable(Generic[D]):

@@ -1,7 +1,5 @@
 """Validate how runs are started."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from adjourn.errors import DeclarationError
@@ -47,7 +45,7 @@ class StartOptions(NamedTuple):
         entities_per_second: float | None = None,
         dry_run: bool = False,
         transaction: object | None = None,
-    ) -> StartOptions:
+    ) -> "StartOptions":
         """Return the options that a user has given, in plain values."""
         return cls(
             shards=plain_number(shards),

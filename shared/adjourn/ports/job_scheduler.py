@@ -1,7 +1,5 @@
 """The port for Cloud Scheduler: the jobs that call the cron function."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

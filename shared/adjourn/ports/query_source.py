@@ -1,7 +1,5 @@
 """The port for the queries of the application, which iterations run page by page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +28,7 @@ class Page(NamedTuple):
     more: bool
     references: Sequence[object] | None = None
 
-    def first(self, count: int) -> Page:
+    def first(self, count: int) -> "Page":
         """Return the first results."""
         references = self.references and self.references[:count]
         return Page(self.entries[:count], self.cursors[:count], more=True, references=references)

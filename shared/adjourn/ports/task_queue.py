@@ -1,10 +1,7 @@
 """The port for Cloud Tasks: new tasks, and the state of a task."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -32,8 +29,7 @@ class NewTask(NamedTuple):
     max_backoff: dt.timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskState:
+class TaskState(NamedTuple):
     """The state of a task that has not finished.
 
     Attributes:

@@ -7,8 +7,6 @@ of version 2 is a reference: its arguments are in Datastore (see `adjourn.state.
 and it says where.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import zlib
@@ -157,7 +155,7 @@ class Envelope(NamedTuple):
         return body, is_small and len(body) <= MAX_BODY
 
     @classmethod
-    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> Envelope:
+    def decode(cls, body: bytes, codec: Codec, budget: Budget = OF_TASK) -> "Envelope":
         """Return the envelope in a body that this version of adjourn or an older one wrote.
 
         Args:

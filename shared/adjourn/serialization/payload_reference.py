@@ -1,7 +1,5 @@
 """The reference of a call to its arguments, which are stored in Datastore."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from adjourn.names import TASK_NAME
@@ -29,7 +27,7 @@ class PayloadReference(NamedTuple):
     stored_as: str = ""
 
     @classmethod
-    def read(cls, tree: object) -> PayloadReference:
+    def read(cls, tree: object) -> "PayloadReference":
         """Return the reference in a body.
 
         Raises:

@@ -1,7 +1,5 @@
 """How the codec encodes types that JSON lacks: standard types, and registered classes."""
 
-from __future__ import annotations
-
 import binascii
 import datetime as dt
 import enum

@@ -5,8 +5,6 @@ is cancelled, or whose process may have died or may die unnoticed: it tells that
 begun, and that this attempt has ended. An attempt that began and never ended has crashed.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,17 +64,17 @@ class CallRecord(NamedTuple):
         """Whether the call was cancelled before it ended."""
         return self.status == _CANCELLED
 
-    def at(self, resumed: int, task: str) -> CallRecord:
+    def at(self, resumed: int, task: str) -> "CallRecord":
         """Return the record of a call that is now carried by this task."""
         if resumed <= self.resumed:
             return self
         return self._replace(resumed=resumed, task=task, parked=b"")
 
-    def ended(self) -> CallRecord:
+    def ended(self) -> "CallRecord":
         """Return the record of a call that is over."""
         return self._replace(status=_ENDED, begun=0, parked=b"")
 
-    def begins(self, number: int) -> CallRecord:
+    def begins(self, number: int) -> "CallRecord":
         """Return the record when an attempt begins; an earlier one without end has crashed.
 
         An attempt of the same number is another delivery of the same attempt.

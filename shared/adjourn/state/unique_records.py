@@ -5,8 +5,6 @@ after the task has ended; for longer periods there is also a record in Datastore
 that it has begun, so that a task that is gone without having run prevents no other.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

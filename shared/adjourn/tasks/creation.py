@@ -14,10 +14,10 @@ from adjourn.serialization.codec import Codec
 from adjourn.serialization.envelope import Envelope
 from adjourn.state.call_records import CallRecords
 from adjourn.state.large_payloads import LargePayloads
-from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.prepared import Prepared, Tried
 
 if TYPE_CHECKING:
+    from adjourn.tasks.handle import Enqueued, TaskHandle
     from adjourn.tasks.results import Results
 
 # Cloud Tasks accepts a start at most 30 days ahead (https://cloud.google.com/tasks/docs/quotas).
@@ -111,6 +111,8 @@ class TaskCreator:
 
     def _handle(self, prepared: Prepared, name: str | None) -> TaskHandle:
         """Return the handle of a new task with this full name, or of an existing one if None."""
+        from adjourn.tasks.handle import TaskHandle  # noqa: PLC0415 - for those who enqueue
+
         task, queue = prepared.task, self.adapters.queue
         return TaskHandle(
             id=prepared.id if name else None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import BoundArguments
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.concurrency import batches
 from adjourn.coroutines import is_on_loop
@@ -23,11 +23,13 @@ from adjourn.tasks.arguments import check_arguments, flow_keys
 from adjourn.tasks.blocking import tell_blocking
 from adjourn.tasks.collecting import is_collected
 from adjourn.tasks.creation import TaskCreator
-from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.named_call import NamedCall
 from adjourn.tasks.prepared import Prepared, Tried
 from adjourn.tasks.task import Task
 from adjourn.tasks.unique import unique_call
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import Enqueued, TaskHandle
 
 T = TypeVar("T", bound=Task[..., Any])
 
@@ -119,6 +121,8 @@ class Enqueuer(TaskCreator):
                 calls.mark_enqueued(unique, admission.name, handle.name)
                 return replace(handle, _on_cancelled=partial(calls.release, unique))
             admission = calls.admit_taken(unique, admission.name)
+        from adjourn.tasks.handle import TaskHandle  # noqa: PLC0415 - for those who enqueue
+
         return TaskHandle(
             id=None,
             name=admission.name,

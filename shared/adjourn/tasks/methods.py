@@ -21,10 +21,12 @@ from adjourn.errors import DeclarationError, DecodeError, EncodeError, UnknownNa
 from adjourn.registry import signature
 from adjourn.serialization.types import type_name
 from adjourn.tasks.function_like import FunctionLike
-from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.objects import ObjectPath, ObjectRegistry
 from adjourn.tasks.options import Options
 from adjourn.tasks.task import EnqueuesCalls, Task, with_defaults, zipped
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import Enqueued, TaskHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +141,8 @@ class BoundTask(Task[P, R]):
             call = f"super().{self.__name__}.call_local(...)"
             raise DeclarationError(f"{self.__qualname__} is async; write await {call}.")
         self.call_local(*args, **kwargs)
+        from adjourn.tasks.handle import TaskHandle  # noqa: PLC0415 - for those who enqueue
+
         return TaskHandle(id=None, name="", queue="", eta=None, is_new=False, _queue=None)
 
     def defer(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle:

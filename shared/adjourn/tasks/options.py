@@ -1,7 +1,5 @@
 """The options of tasks: how a call is queued and run."""
 
-from __future__ import annotations
-
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +44,7 @@ class DeclaredOptions(TypedDict, total=False):
     max_wait: Duration | None
     throttle: Duration | None
     by: Literal["arguments", "task"] | Callable[..., object] | None
-    flow: Flow | Sequence[Flow] | None
+    flow: "Flow | Sequence[Flow] | None"
     keep_result: Duration | None
 
 
@@ -123,11 +121,11 @@ class Options(NamedTuple):
     throttle: dt.timedelta | None = None
     by: Literal["arguments", "task"] | Callable[..., object] | None = None
     transaction: object = None
-    flow: tuple[Flow, ...] | None = None
+    flow: tuple["Flow", ...] | None = None
     flow_key: object = None
     keep_result: dt.timedelta | None = None
 
-    def changed(self, **changes: Unpack[CallOptions]) -> Options:
+    def changed(self, **changes: Unpack[CallOptions]) -> "Options":
         """Return a copy with some options changed.
 
         Raises:

@@ -1,7 +1,5 @@
 """Calls whose tasks are ready to be created."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import NamedTuple, TypeAlias
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -21,8 +22,10 @@ from typing import (
 from adjourn.coroutines import each_off_loop, off_loop
 from adjourn.errors import DeclarationError
 from adjourn.tasks.function_like import FunctionLike
-from adjourn.tasks.handle import Enqueued, TaskHandle
 from adjourn.tasks.options import CallOptions, Options
+
+if TYPE_CHECKING:
+    from adjourn.tasks.handle import Enqueued, TaskHandle
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from adjourn.app import App
 from adjourn.cron.periodic import PeriodicDeclaration
 from adjourn.errors import DeclarationError
-from adjourn.execution.dead_letters import DeadHook, DeadLetter
+from adjourn.execution.dead_letter import DeadLetter
+from adjourn.execution.dead_letters import DeadHook
 from adjourn.gcp.datastore_api import datastore_client
 from adjourn.gcp.legacy import query_of
 from adjourn.iteration.run_handle import RunHandle

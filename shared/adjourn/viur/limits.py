@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from adjourn.errors import DeclarationError
-from adjourn.execution.dead_letters import DeadLetter
+from adjourn.execution.dead_letter import DeadLetter
 from adjourn.log import event
 from adjourn.tasks.methods import undecorated
 from adjourn.tasks.options import DeclaredOptions

@@ -2,7 +2,8 @@
 
 import pytest
 
-from adjourn_local.database import connect, keep_aside_if_damaged
+from adjourn_local.damage import keep_aside_if_damaged
+from adjourn_local.database import connect
 from adjourn_local.errors import StorageError
 
 

@@ -359,6 +359,38 @@ def test_many_calls_that_have_expired_in_a_line_are_dropped_in_small_transaction
     assert (flows.get("kept", "").running, flows.get("kept", "").waiting) == (0, 0)
 
 
+def test_a_line_that_takes_months_loses_nobody_to_the_clean_up(app, box, ran):
+    @app.deferred(name="rare", flow=Flow(rate="2/d"))
+    def rare(number):
+        ran.append(number)
+
+    rare.map(range(210))  # so many that some wait on a page of its own
+    box.drain()
+    for _ in range(220):
+        box.travel(by=43_200)
+        box.wiring.cleaner.clean_up()
+        box.drain()
+
+    assert ran == list(range(210))
+
+
+@pytest.mark.parametrize("key", [None, "a"])
+def test_a_pause_of_months_loses_nobody_to_the_clean_up(world, box, ran, key):
+    flows = world.app.flows()
+    flows.pause("work", key)
+    for number in range(3):
+        world.task("a", number)
+    box.drain()
+    box.travel(by=86_400 * 100)
+    box.wiring.cleaner.clean_up()
+    flows.resume("work", key)
+    box.drain()
+    box.travel(by=120)
+    box.drain()
+
+    assert ran == [0, 1, 2]
+
+
 def test_a_call_with_two_flows_holds_neither_while_it_waits_for_one(app, box, ran):
     world = World(box, app, ran)
     world.task = world.declare(

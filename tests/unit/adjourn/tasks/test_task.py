@@ -329,7 +329,7 @@ def test_a_handle_tells_how_its_task_stands(app):
         box.drain()
 
         assert before == TaskState(attempts=0, last_status="", next_start=box.clock.now())
-        assert handle.fetch() == replace(before, attempts=1, last_status="failed")
+        assert handle.fetch() == before._replace(attempts=1, last_status="failed")
         handle.cancel()
         assert handle.fetch() is None
 

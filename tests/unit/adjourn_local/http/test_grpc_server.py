@@ -19,6 +19,11 @@ SIZES = [0, 1, 16_379, 16_380, 65_530, 1 << 20, LONGEST - 100]
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
+def fail_at_length(request):
+    text = request.value.decode(errors="surrogateescape")
+    raise RpcError(grpc.StatusCode.NOT_FOUND, text, StringValue(value="d" * 5000))
+
+
 def fail(_request):
     raise RpcError(grpc.StatusCode.NOT_FOUND, "Not %20 found: ü\n", StringValue(value="detail"))
 
@@ -56,6 +61,7 @@ def address(seen):
     methods = {
         "Say": (BytesValue, lambda request: request),
         "Fail": (BytesValue, fail),
+        "FailAtLength": (BytesValue, fail_at_length),
         "Break": (BytesValue, broken),
     }
     with LoopThread() as loop, serving(loop, service("test.Echo", methods), seen) as address:
@@ -120,6 +126,37 @@ def test_a_refusal_comes_with_its_code_text_and_details(channel):
 def test_what_cannot_be_served_is_refused(channel, path, data, code):
     assert refused(channel, path, data).code() is code
     assert method(channel, "Say")(BytesValue(value=b"a")).value == b"a"
+
+
+@pytest.mark.parametrize("character", ["a", "ü", "😀", "%", "\n"])
+def test_a_long_text_of_an_error_is_cut_and_keeps_its_code(channel, character):
+    sent = BytesValue(value=(character * 20_000).encode()).SerializeToString()
+    error = refused(channel, "/test.Echo/FailAtLength", sent)
+
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error.details().endswith("...")
+    assert {*error.details().removesuffix("...")} == {character}
+    assert len(error.details()) > 300
+
+
+def test_a_text_that_cannot_be_encoded_is_answered(channel):
+    sent = BytesValue(value=b"a\xff").SerializeToString()
+
+    assert refused(channel, "/test.Echo/FailAtLength", sent).details() == "a?"
+
+
+@pytest.mark.parametrize("size", [1, 60_000, 70_000, 200_000])
+def test_metadata_that_are_too_large_are_refused_with_their_call_alone(channel, size):
+    waiting = method(channel, "Say").future(BytesValue(value=b"a"))
+    try:
+        channel.unary_unary("/test.Echo/Say")(b"", metadata=[("x", "y" * size)])
+        code = grpc.StatusCode.OK
+    except grpc.RpcError as error:
+        code = error.code()
+
+    wanted = grpc.StatusCode.OK if size < 1 << 16 else grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert code is wanted
+    assert waiting.result().value == b"a"
 
 
 def test_a_call_knows_its_client_deadline_and_metadata(channel, seen):

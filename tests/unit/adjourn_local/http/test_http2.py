@@ -7,13 +7,10 @@ from contextlib import closing
 import grpc
 import hpack
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import (
     DataReceived,
     PingAckReceived,
     StreamEnded,
-    TrailersReceived,
     WindowUpdated,
 )
 from h2.settings import SettingCodes
@@ -36,81 +33,8 @@ from adjourn_local.http.http2_frames import (
 )
 from adjourn_local.http.rpc import service
 from adjourn_local.runtime.loop import LoopThread
+from tests.http2_clients import DEFAULT_WINDOW, HEAD, START, Client, Text, prefixed
 from tests.support import serving
-
-HEAD = [
-    (":method", "POST"),
-    (":scheme", "http"),
-    (":path", "/test.Echo/Say"),
-    (":authority", "localhost"),
-    ("content-type", "application/grpc"),
-    ("te", "trailers"),
-]
-DEFAULT_WINDOW = 65_535
-
-
-class Text:
-    """A message that is its own serialization."""
-
-    def __init__(self, data):
-        self.data = data
-
-    FromString = classmethod(lambda cls, data: cls(data))
-
-    def SerializeToString(self):  # noqa: N802 - as messages of protobuf name it
-        return self.data
-
-
-def prefixed(data):
-    return b"\0" + len(data).to_bytes(4) + data
-
-
-class Client:
-    """A client that speaks HTTP/2 through the library h2."""
-
-    def __init__(self, address):
-        host, port = address.split(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
-        self.h2 = H2Connection(H2Configuration(validate_outbound_headers=False))
-        self.h2.initiate_connection()
-        self.send()
-
-    def send(self, size=None):
-        data = self.h2.data_to_send()
-        for start in range(0, len(data), size or len(data) or 1):
-            self.socket.sendall(data[start : start + (size or len(data))])
-
-    def events(self):
-        """Yield what the server sends until it closes the connection."""
-        while data := self.socket.recv(1 << 16):
-            yield from self.h2.receive_data(data)
-            self.send()
-
-    def until(self, kind):
-        found = []
-        for event in self.events():
-            found.append(event)
-            if isinstance(event, kind):
-                return found
-        raise AssertionError(f"the connection was closed before {kind.__name__}: {found}")
-
-    def ask(self, data, number=1, **sending):
-        self.h2.send_headers(number, HEAD)
-        body = prefixed(data)
-        for start in range(0, len(body), MAX_FRAME):
-            self.h2.send_data(number, body[start : start + MAX_FRAME])
-        self.h2.end_stream(number)
-        self.send(**sending)
-
-    def answer(self):
-        """Return the body and the trailers of the response that ends next."""
-        events = self.until(StreamEnded)
-        body = b"".join(each.data for each in events if isinstance(each, DataReceived))
-        (trailers,) = [each.headers for each in events if isinstance(each, TrailersReceived)]
-        return body, dict(trailers)
-
-    def close(self):
-        self.socket.close()
 
 
 @pytest.fixture
@@ -275,13 +199,13 @@ def test_what_a_client_no_longer_wants_is_cancelled(client, asked):
     "data",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        PREFACE + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff\xff\xff\xff\xff"),
-        PREFACE + frame(HEADERS, END_HEADERS, 2, b""),
-        PREFACE + frame(DATA, 0, 1, b""),
-        PREFACE + frame(PUSH, 0, 1, b""),
-        PREFACE + frame(SETTINGS, 0, 0, b"x"),
-        PREFACE + frame(WINDOW, 0, 0, b"\x7f\xff\xff\xff"),
-        PREFACE + frame(DATA, 0, 1, bytes(MAX_FRAME + 1)),
+        START + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff\xff\xff\xff\xff"),
+        START + frame(HEADERS, END_HEADERS, 2, b""),
+        START + frame(DATA, 0, 1, b""),
+        START + frame(PUSH, 0, 1, b""),
+        START + frame(SETTINGS, 0, 0, b"x"),
+        START + frame(WINDOW, 0, 0, b"\x7f\xff\xff\xff"),
+        START + frame(DATA, 0, 1, bytes(MAX_FRAME + 1)),
     ],
 )
 def test_a_client_that_breaks_the_protocol_is_told_and_loses_its_connection(address, client, data):
@@ -300,7 +224,7 @@ def test_more_requests_than_a_connection_may_have_are_refused(address):
     block = hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in HEAD])
     numbers = range(1, 2 * 1000 + 2, 2)
     with socket.create_connection((host, int(port)), timeout=20) as other:
-        other.sendall(PREFACE + b"".join(frame(HEADERS, END_HEADERS, n, block) for n in numbers))
+        other.sendall(START + b"".join(frame(HEADERS, END_HEADERS, n, block) for n in numbers))
         reader = FrameReader()
         frames = list(reader.read(PREFACE))
         while not frames or frames[-1][0] != RESET:
