@@ -16,6 +16,7 @@ import grpc
 from adjourn_local.checkpoints import Checkpointer
 from adjourn_local.datastore import DatastoreServer
 from adjourn_local.http.grpc_server import GrpcServer
+from adjourn_local.runtime.garbage import search_rarely
 from adjourn_local.timing.clocks import MachineClock
 
 _SMALL = 4096
@@ -51,6 +52,7 @@ async def main(port: int, folder: Path, *, floor: bool) -> None:
     Checkpointer(folder / "state.db")
     service = store.grpc_service()
     await GrpcServer([Remembering(service) if floor else service]).listen("127.0.0.1", port)
+    search_rarely()
     await asyncio.Event().wait()
 
 

@@ -21,6 +21,7 @@ from adjourn_local.runtime import ports
 from adjourn_local.runtime.addresses import PROJECT
 from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.function_programs import NAMES
+from adjourn_local.runtime.garbage import search_rarely
 from adjourn_local.runtime.log_display import LogDisplay, has_colours
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
@@ -142,6 +143,7 @@ async def _up(stack: Stack, source: Path, options: argparse.Namespace) -> int:
     watch = SourceWatch(source_folders(source)) if reloads else None
     if not await _started(stack, watch, stopped):
         return INTERRUPTED
+    search_rarely()
     closing = ExitStack()
     closing.enter_context(_told(stack, source, options))
     print(_greeting(stack, options), flush=True)

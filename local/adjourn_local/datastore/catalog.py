@@ -46,7 +46,7 @@ class Catalog:
             index = Index(id=number, shape=shape, since=since)
             by_number[stored].kinds.setdefault(kind, KindIndexes()).add(index)
         for stored, kind, name in connection.execute("SELECT * FROM datastore_properties"):
-            by_number[stored].kinds[kind].properties.add(name)
+            by_number[stored].kinds[kind].add_properties({name})
 
     def prefix(self, partition: Partition) -> bytes | None:
         """Return the prefix of a partition's stored keys; None if it never had entities."""
@@ -93,7 +93,7 @@ class Catalog:
         number = int.from_bytes(stored.prefix)
         insert = "INSERT OR IGNORE INTO datastore_properties VALUES (?, ?, ?)"
         self._connection.executemany(insert, ((number, kind, name) for name in names))
-        stored.kinds[kind].properties |= names
+        stored.kinds[kind].add_properties(names)
 
     def store_index(self, partition: Partition, kind: str, shape: Shape, since: int) -> Index:
         """Store an index whose rows are complete from version `since` on; then call `note_index`.
@@ -110,9 +110,11 @@ class Catalog:
         number = self._connection.execute(insert, arguments).lastrowid or 0
         return Index(id=number, shape=shape, since=since)
 
-    def note_index(self, partition: Partition, kind: str, index: Index) -> None:
-        """Use an index that is stored."""
-        self._partitions[partition].kinds.setdefault(kind, KindIndexes()).add(index)
+    def note_index(self, partition: Partition, kind: str, index: Index) -> KindIndexes:
+        """Use an index that is stored, and return all of its kind."""
+        indexes = self._partitions[partition].kinds.setdefault(kind, KindIndexes())
+        indexes.add(index)
+        return indexes
 
     def delete_index(self, index: Index) -> None:
         """Delete an index; then call `forget_index`. The caller deletes its rows."""

@@ -14,7 +14,7 @@ from adjourn_local.database import Connection, connect
 from adjourn_local.datastore import catalog, entities, needed_indexes
 from adjourn_local.datastore.composite_indexes import CompositeIndex
 from adjourn_local.datastore.entity_records import Change
-from adjourn_local.datastore.indexes import KEY, KIND, Index, Shape, rows_in
+from adjourn_local.datastore.indexes import KEY, KIND, Index, KindIndexes, Shape, rows_in
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import Entity
 from adjourn_local.datastore.scatter import SCATTER
@@ -41,11 +41,17 @@ _TABLES = (
 
 _CACHE = "PRAGMA cache_size = -32768;"
 
+# One statement for many rows costs half of one for each.
+_PORTION = 50
 _WRITE_ENTITY = (
-    "INSERT INTO datastore_entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-    " version = excluded.version, created = excluded.created, updated = excluded.updated,"
-    " body = excluded.body"
+    (
+        "INSERT INTO datastore_entities VALUES {} ON CONFLICT (id) DO UPDATE SET"
+        " version = excluded.version, created = excluded.created, updated = excluded.updated,"
+        " body = excluded.body"
+    ),
+    "(?, ?, ?, ?, ?, ?)",
 )
+_WRITE_ROW = "INSERT OR REPLACE INTO datastore_rows VALUES {}", "(?, ?, ?)"
 
 # https://cloud.google.com/datastore/docs/concepts/limits (without billing)
 _MAX_COMPOSITES = 200
@@ -145,56 +151,74 @@ class EntityTables:
             self._connection.roll_back()
 
     def _write(self, changes: Iterable[Change]) -> None:
+        """Write changes. Bytes go to SQLite as bytearrays, for which it looks for no adapter."""
         removed: list[bytes] = []
         added: list[tuple[bytes, bool, int]] = []
-        deleted: list[tuple[bytes]] = []
+        deleted: list[bytes] = []
         written: list[tuple[Any, ...]] = []
         for change in changes:
             removed += change.removed_rows
             if change.new is None:
-                deleted.append((change.key,))
+                deleted.append(change.key)
                 continue
             number = change.old.id if change.old else next(self._ids)
-            written.append((number, change.key, *change.new[1:]))
-            added += [(row, several, number) for row, several in change.added_rows.items()]
-        self._connection.executemany("DELETE FROM datastore_entities WHERE key = ?", deleted)
-        self._connection.executemany(_WRITE_ENTITY, written)
+            _, *times, body = change.new
+            written.append((number, bytearray(change.key), *times, bytearray(body)))
+            for row, several in change.added_rows.items():
+                added.append((row, several, number))
+        delete = "DELETE FROM datastore_entities WHERE key = ?"
+        self._connection.executemany(delete, ((bytearray(key),) for key in deleted))
+        self._insert(*_WRITE_ENTITY, written)
         self._delete_rows(removed)
         self._insert_rows(added)
 
     def _delete_rows(self, rows: list[bytes]) -> None:
         delete = "DELETE FROM datastore_rows WHERE row = ?"
-        self._connection.executemany(delete, ((row,) for row in rows))
+        self._connection.executemany(delete, ((bytearray(row),) for row in rows))
 
     def _insert_rows(self, rows: list[tuple[bytes, bool, int]]) -> None:
         # Sorted, so that rows on the same page are written together.
-        insert = "INSERT OR REPLACE INTO datastore_rows VALUES (?, ?, ?)"
-        self._connection.executemany(insert, sorted(rows))
+        rows.sort()
+        values = [(bytearray(row), int(several), number) for row, several, number in rows]
+        self._insert(*_WRITE_ROW, values)
+
+    def _insert(self, statement: str, places: str, rows: list[tuple[Any, ...]]) -> None:
+        rest = len(rows) - len(rows) % _PORTION
+        for start in range(0, rest, _PORTION):
+            values = itertools.chain.from_iterable(rows[start : start + _PORTION])
+            insert = statement.format(", ".join([places] * _PORTION))
+            self._connection.execute(insert, tuple(values))
+        self._connection.executemany(statement.format(places), rows[rest:])
 
     def _set_version(self, version: int) -> None:
         replace = "INSERT OR REPLACE INTO datastore_state VALUES ('version', ?)"
         self._connection.execute(replace, (version,))
 
-    def index_rows(
+    def checked(
         self, partition: Partition, kind: str, path: bytes, entity: Any
-    ) -> dict[bytes, bool]:
-        """Return the index rows of a new or changed entity; add its kind and properties if new.
+    ) -> tuple[bytes, dict[bytes, bool]]:
+        """Check a new or changed entity; add its kind and properties if they are new.
+
+        Returns:
+            The entity as it is stored, and its index rows.
 
         Raises:
             RpcError: The entity exceeds a limit or breaks a rule of the service.
         """
         indexes = self.catalog.kind(partition, kind)
-        found = entities.indexed_values(entity, indexes.read if indexes else ())
+        body, found = entities.checked(entity, indexes.unread if indexes else ())
         if indexes is None:
-            self.catalog.ensure_prefix(partition)
-            index = self.catalog.store_index(partition, kind, KIND, since=0)
-            self.catalog.note_index(partition, kind, index)
-            return self.index_rows(partition, kind, path, entity)
-        if not found.keys() <= indexes.properties:
+            indexes = self._new_kind(partition, kind)
+        if found and not found.keys() <= indexes.properties:
             self.catalog.add_properties(partition, kind, found.keys() - indexes.properties)
         rows = indexes.rows(path, found)
         indexes.check(rows)
-        return rows
+        return body, rows
+
+    def _new_kind(self, partition: Partition, kind: str) -> KindIndexes:
+        self.catalog.ensure_prefix(partition)
+        index = self.catalog.store_index(partition, kind, KIND, since=0)
+        return self.catalog.note_index(partition, kind, index)
 
     def stored_rows(
         self, partition: Partition, kind: str, path: bytes, body: bytes
@@ -205,7 +229,7 @@ class EntityTables:
             return {}
         if not indexes.read:
             return indexes.rows(path, {})
-        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.read))
+        return indexes.rows(path, entities.indexed_values(Entity.FromString(body), indexes.unread))
 
     def ensure_index(self, partition: Partition, kind: str, shape: Shape) -> Index | None:
         """Return the index of a kind with a shape; create it from the stored entities if missing.

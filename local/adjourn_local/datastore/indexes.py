@@ -64,6 +64,7 @@ class KindIndexes:
     Attributes:
         base: Prefix of the rows of the index of all entities.
         properties: Names of all properties that were ever indexed in an entity of the kind.
+        unread: Those of them that are not a column of any index.
         read: Number of indexes with a property as a column, by property.
         by_shape: The indexes by shape.
         by_property: Prefix of the rows of each single-property index.
@@ -72,15 +73,22 @@ class KindIndexes:
 
     base: bytes = b""
     properties: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
     read: Counter[str] = field(default_factory=Counter)
     by_shape: dict[Shape, Index] = field(default_factory=dict)
     by_property: dict[str, bytes] = field(default_factory=dict)
     composite: list[Index] = field(default_factory=list)
 
+    def add_properties(self, names: Collection[str]) -> None:
+        """Add names of properties."""
+        self.properties.update(names)
+        self.unread = self.properties - self.read.keys()
+
     def add(self, index: Index) -> None:
         """Add an index."""
         self.by_shape[index.shape] = index
         self.read.update(column.name for column in index.shape.columns)
+        self.unread = self.properties - self.read.keys()
         if index.shape.is_composite:
             self.composite.append(index)
         if index.shape == KIND:
@@ -93,6 +101,7 @@ class KindIndexes:
         del self.by_shape[index.shape]
         self.composite.remove(index)
         self.read -= Counter(column.name for column in index.shape.columns)
+        self.unread = self.properties - self.read.keys()
 
     def rows(self, path: bytes, found: IndexedValues) -> dict[bytes, bool]:
         """Return all index rows of an entity; the value tells if it has several in that index.
@@ -114,7 +123,7 @@ class KindIndexes:
         """Refuse an entity with more, or larger, index rows than the service allows."""
         if len(rows) > _MAX_ENTRIES:
             raise invalid(f"The entity has more than {_MAX_ENTRIES} index entries.")
-        if sum(map(len, rows)) <= _MAX_COMPOSITE:
+        if not self.composite or sum(map(len, rows)) <= _MAX_COMPOSITE:
             return
         composite = {index.prefix for index in self.composite}
         if sum(len(row) for row in rows if row[:4] in composite) > _MAX_COMPOSITE:

@@ -5,12 +5,14 @@ before names (https://cloud.google.com/datastore/docs/concepts/entities#kinds_an
 """
 
 import re
+import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from adjourn_local.datastore.messages import Key, invalid
 
 _ID = b"\x01"
+_pack_id = struct.Struct(">BQ").pack
 _NAME = b"\x02"
 _TEXT_END = b"\x00\x01"
 PATH_END = b"\x00\x00"
@@ -154,50 +156,52 @@ def describe(key: Any) -> str:
     return "/".join(f"{e.kind},{e.name or e.id}" for e in key.path)
 
 
-def is_complete(key: Any) -> bool:
-    """Return whether the last element of a key has an id or a name."""
-    return bool(key.path) and key.path[-1].WhichOneof("id_type") is not None
-
-
-def check_key(key: Any, *, incomplete: bool = False, reserved: bool = False) -> None:
-    """Refuse an invalid key.
+def check_key(
+    key: Any, *, incomplete: bool = False, reserved: bool = False
+) -> tuple[bytes, str, bool]:
+    """Refuse an invalid key; all that a request must know of its path is found in one pass.
 
     Args:
         key: The key message.
         incomplete: Whether the last element may lack its id.
         reserved: Whether `__names__` are allowed, as they are in reads.
-    """
-    checked_path(key, incomplete=incomplete, reserved=reserved)
 
-
-def checked_path(key: Any, *, incomplete: bool = False, reserved: bool = False) -> bytes:
-    """Check a key as `check_key` does, and return the sort key of its path.
-
-    Both are one pass for speed. Of an incomplete last element the sort key has the kind only.
+    Returns:
+        The sort key of the path, of an incomplete last element the kind only; the kind; and whether
+        the path is complete.
     """
     path = key.path
     if not 0 < len(path) <= _MAX_ELEMENTS:
         fault = f"longer than {_MAX_ELEMENTS} elements" if path else "empty"
         raise invalid(f"Key path is {fault}.")
     parts = []
-    for at, element in enumerate(path, 1):
+    kind, which = "", None
+    for at in range(len(path)):
+        element = path[at]
         kind, which = element.kind, element.WhichOneof("id_type")
-        _check_name("kind", kind, reserved=reserved)
-        parts.append(encode_text(kind.encode()))
+        parts.append(_encoded_kind(kind, reserved))
         if which == "id":
             number = element.id
             if not number:
                 raise invalid("The key path element id must not be zero.")
-            parts.append(_ID + (number + _ID_BIAS).to_bytes(8))
+            parts.append(_pack_id(1, number + _ID_BIAS))
         elif which == "name":
             name = element.name
             _check_name("key path element name", name, reserved=reserved)
             parts.append(_NAME + encode_text(name.encode()))
-        elif not incomplete or at < len(path):
+        elif not incomplete or at < len(path) - 1:
             raise invalid(f"Key path element must not be incomplete: [{kind}: ]")
-    if key.ByteSize() > _MAX_KEY:
+    encoded = b"".join(parts)
+    # A message has less than twice as many bytes, and those of its partition, so most need no look.
+    if len(encoded) > _MAX_KEY // 4 and key.ByteSize() > _MAX_KEY:
         raise invalid(f"The key is longer than {_MAX_KEY} bytes.")
-    return b"".join(parts)
+    return encoded, kind, which is not None
+
+
+@lru_cache(maxsize=1024)
+def _encoded_kind(kind: str, reserved: bool) -> bytes:  # noqa: FBT001 - faster by position
+    _check_name("kind", kind, reserved=reserved)
+    return encode_text(kind.encode())
 
 
 def _check_name(what: str, name: str, *, reserved: bool) -> None:
@@ -240,19 +244,21 @@ class RequestDatabase:
     def __init__(self, project: str, database: str) -> None:
         self._project = project
         self._database = database
-        self._projects = {"", project}
         self._partitions: dict[str, Partition] = {}
 
     def partition(self, key: Any) -> Partition:
-        """Return a key's partition; a project that the key omits is the request's.
+        """Return a key's partition; a project that the key omits is set to the request's.
 
         Raises:
             RpcError: The key belongs to another project or database, or its namespace is invalid.
         """
         given = key.partition_id
-        if given.project_id not in self._projects:
+        project = given.project_id
+        if not project:
+            given.project_id = self._project
+        elif project != self._project:
             raise invalid(
-                f'mismatched projects: the key is in "{given.project_id}"'
+                f'mismatched projects: the key is in "{project}"'
                 f' and the request in "{self._project}"'
             )
         if given.database_id != self._database:

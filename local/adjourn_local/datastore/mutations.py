@@ -1,7 +1,7 @@
 """Apply the mutations of a commit to the stored entities; all is computed before it is written."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,13 +11,8 @@ from adjourn_local.datastore.entity_records import Change, EntityRecord
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.history import History
 from adjourn_local.datastore.keys import Partition
-from adjourn_local.datastore.messages import (
-    CommitRequest,
-    CommitResponse,
-    Entity,
-    Mutation,
-    invalid,
-)
+from adjourn_local.datastore.messages import CommitRequest, Entity, Mutation, invalid
+from adjourn_local.datastore.responses import CommitResponse, timestamp
 from adjourn_local.http.rpc import RpcError
 from adjourn_local.timing.timestamps import read, write
 
@@ -27,6 +22,7 @@ _FORBIDDEN = {
     ("upsert", "insert"),
     ("delete", "update"),
 }
+_CREATING = {"insert", "upsert"}
 _MAX_TRANSFORMS = 500
 
 
@@ -38,11 +34,15 @@ class _Draft:
     kind: str
     path: bytes
     key: bytes
+    operations: list[str]
+    results: list[Any]
     old: EntityRecord | None = None
     entity: Any | None = None
     transforms: int = 0
-    operations: list[str] = field(default_factory=list)
-    results: list[Any] = field(default_factory=list)
+
+
+_Step = tuple[_Draft, Any, str, Any, Any]
+"""A draft, a mutation, its operation, what the operation is given, and the mutation's result."""
 
 
 class OutdatedError(Exception):
@@ -77,14 +77,16 @@ class MutationWriter:
         version = max(self._store.version + 1, now)
         response = CommitResponse()
         drafts = self._mutated(request, response, version, transactional=transactional)
-        planned = [(draft, self._change(draft, version)) for draft in drafts]
-        changes = [change for _, change in planned if change]
+        changes = []
+        for draft in drafts:
+            change = self._change(draft, version)
+            _report(draft, change, version)
+            if change is not None:
+                changes.append(change)
         if changes:
             self._check_locks(changes, check_locks)
             self._store.apply(changes, version)
             self._history.note(changes, now)
-        for draft, change in planned:
-            _report(draft, change, version)
         response.index_updates = sum(len(c.added_rows) + len(c.removed_rows) for c in changes)
         if transactional:
             write(response.commit_time, version)
@@ -99,18 +101,21 @@ class MutationWriter:
         steps = []
         for mutation in request.mutations:
             result = response.mutation_results.add()
-            operation, draft = self._draft(mutation, database, result, drafts)
-            _check_sequence(draft, operation, transactional=transactional)
-            draft.operations.append(operation)
-            draft.results.append(result)
-            steps.append((draft, mutation, operation, result))
+            operation, given, key = _parts(mutation)
+            draft = self._draft(operation, key, database, result)
+            known = drafts.setdefault(draft.key, draft)
+            if known is not draft:
+                _check_sequence(known, operation, transactional=transactional)
+                known.operations.append(operation)
+                known.results.append(result)
+            steps.append((known, mutation, operation, given, result))
         for stored, old in self._store.present().records(list(drafts)):
             if old is not None:
                 drafts[stored].old = old
                 drafts[stored].entity = Entity.FromString(old.body)
         try:
             for step in steps:
-                _mutate(*step, version)
+                _mutate(step, version)
         except RpcError as error:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 entities.check_all(request.mutations)
@@ -126,30 +131,17 @@ class MutationWriter:
             raise OutdatedError
 
     def _draft(
-        self,
-        mutation: Any,
-        database: keys.RequestDatabase,
-        result: Any,
-        drafts: dict[bytes, _Draft],
-    ) -> tuple[str, _Draft]:
-        """Return a mutation's operation and the draft of its entity; complete the key."""
-        operation = mutation.WhichOneof("operation")
-        if operation is None:
-            raise invalid("Mutation is missing operation.")
-        key = mutation.delete if operation == "delete" else getattr(mutation, operation).key
-        path = keys.checked_path(key, incomplete=operation in {"insert", "upsert"})
+        self, operation: str, key: Any, database: keys.RequestDatabase, result: Any
+    ) -> _Draft:
+        """Return the draft of a mutation's entity; complete its key."""
+        path, kind, is_complete = keys.check_key(key, incomplete=operation in _CREATING)
         partition = database.partition(key)
-        keys.set_partition(key, partition)
-        last = key.path[-1]
-        if last.WhichOneof("id_type") is None:
+        if not is_complete:
             self._allocate(partition, key)
-            result.key.CopyFrom(key)
+            result.key = key.SerializeToString()
             path = keys.encode_path(key.path)
         stored = self._store.catalog.ensure_prefix(partition) + path
-        draft = drafts.get(stored)
-        if draft is None:
-            draft = drafts[stored] = _Draft(partition, last.kind, path, stored)
-        return operation, draft
+        return _Draft(partition, kind, path, stored, [operation], [result])
 
     def _change(self, draft: _Draft, version: int) -> Change | None:
         """Return the change to write for a draft, or None if the entity stays the same."""
@@ -158,8 +150,7 @@ class MutationWriter:
             if old is None:
                 return None
             return Change(draft.key, old, None, removed_rows=self._rows_before(draft, old))
-        after = self._rows(draft, entity)  # which rounds what is stored
-        body = entity.SerializeToString(deterministic=True)
+        body, after = self._store.checked(draft.partition, draft.kind, draft.path, entity)
         if old is None:
             new = EntityRecord(0, version, version, version, body)
             return Change(draft.key, None, new, added_rows=after)
@@ -178,16 +169,11 @@ class MutationWriter:
             },
         )
 
-    def _rows(self, draft: _Draft, entity: Any) -> dict[bytes, bool]:
-        return self._store.index_rows(draft.partition, draft.kind, draft.path, entity)
-
     def _rows_before(self, draft: _Draft, old: EntityRecord) -> dict[bytes, bool]:
         return self._store.stored_rows(draft.partition, draft.kind, draft.path, old.body)
 
 
 def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> None:
-    if not draft.operations:
-        return
     if not transactional:
         raise invalid(
             "A non-transactional commit may not contain multiple mutations affecting"
@@ -198,7 +184,17 @@ def _check_sequence(draft: _Draft, operation: str, *, transactional: bool) -> No
         raise invalid(f"Cannot {earlier} then {operation} an entity in the same request.")
 
 
-def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int) -> None:
+def _parts(mutation: Any) -> tuple[str, Any, Any]:
+    """Return the operation of a mutation, what it is given, and the key in that."""
+    operation = mutation.WhichOneof("operation")
+    if operation is None:
+        raise invalid("Mutation is missing operation.")
+    given = getattr(mutation, operation)
+    return operation, given, given if operation == "delete" else given.key
+
+
+def _mutate(step: _Step, now: int) -> None:
+    draft, mutation, operation, given, result = step
     if _conflicts(mutation, operation, draft.old):
         entities.check_all([mutation])
         result.conflict_detected = True
@@ -208,17 +204,21 @@ def _mutate(draft: _Draft, mutation: Any, operation: str, result: Any, now: int)
             raise invalid("A delete cannot have property transforms.")
         draft.entity = None
         return
-    given = getattr(mutation, operation)
     _check_existence(draft, operation, given.key)
     draft.entity = _written(mutation, draft.entity, given)
-    wanted = mutation.property_transforms
+    if wanted := mutation.property_transforms:
+        _transform(draft, wanted, result, now)
+
+
+def _transform(draft: _Draft, wanted: Any, result: Any, now: int) -> None:
     draft.transforms += len(wanted)
     if draft.transforms > _MAX_TRANSFORMS:
         raise invalid(
             f"An entity cannot have more than {_MAX_TRANSFORMS} property transforms in a commit."
         )
     for one in wanted:
-        result.transform_results.append(transforms.transform(draft.entity, one, now))
+        value = transforms.transform(draft.entity, one, now)
+        result.transform_results.append(value.SerializeToString())
 
 
 def _check_existence(draft: _Draft, operation: str, key: Any) -> None:
@@ -290,5 +290,5 @@ def _report(draft: _Draft, change: Change | None, version: int) -> None:
     for result in draft.results:
         result.version = record.version if record else version
         if record is not None:
-            write(result.create_time, record.created)
-            write(result.update_time, record.updated)
+            result.create_time = timestamp(record.created)
+            result.update_time = timestamp(record.updated)

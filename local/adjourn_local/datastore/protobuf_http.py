@@ -12,6 +12,7 @@ from google.protobuf.json_format import (  # type: ignore[import-untyped]
 )
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from adjourn_local.datastore.responses import whole
 from adjourn_local.http.bodies import BODY
 from adjourn_local.http.error_responses import PROTOBUF, error_response
 from adjourn_local.http.gate import accepting
@@ -63,7 +64,7 @@ def _handler(
         except RpcError as error:
             return error_response(error, is_json=is_json)
         if is_json:
-            return web.json_response(text=MessageToJson(answer))
+            return web.json_response(text=MessageToJson(whole(answer)))
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
     return handle

@@ -209,7 +209,7 @@ def _ancestor(name: str, value: Any, partition: Partition) -> bytes:
 
 
 def _path(key: Any, partition: Partition) -> bytes:
-    path = keys.checked_path(key, reserved=True)
+    path, _, _ = keys.check_key(key, reserved=True)
     database = keys.RequestDatabase(partition.project, partition.database)
     if database.partition(key) != partition:
         raise invalid("The key of a filter must be in the partition of the query.")

@@ -1,27 +1,26 @@
 """Serve Lookup and RunQuery from a view."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from adjourn_local.datastore import cursor, index_values, keys, masks
-from adjourn_local.datastore.entity_records import EntityRecord, Row
+from adjourn_local.datastore.entity_records import Row
 from adjourn_local.datastore.entity_tables import EntityTables
 from adjourn_local.datastore.indexes import split_columns
 from adjourn_local.datastore.keys import Partition
 from adjourn_local.datastore.messages import (
     Entity,
     EntityResult,
-    LookupResponse,
     QueryResultBatch,
-    RunQueryResponse,
     invalid,
 )
 from adjourn_local.datastore.query import parse_query
 from adjourn_local.datastore.query_plan import QueryPlan, Scan, make_plan
+from adjourn_local.datastore.responses import LookupResponse, RunQueryResponse, entity_result
 from adjourn_local.datastore.scan import Hit, PlanRun, Window
 from adjourn_local.datastore.view import View
-from adjourn_local.timing.timestamps import write
 
 # https://cloud.google.com/datastore/docs/concepts/limits
 _MAX_LOOKUP = 1000
@@ -50,15 +49,17 @@ class Reader:
         mask = masks.parse(request.property_mask) if request.HasField("property_mask") else None
         response = LookupResponse()
         wanted = self._stored_keys(request)
-        size = 0
+        found, size = response.found, 0
         for stored, record in view.records(list(wanted)):
             if size > _BATCH_BYTES:
-                response.deferred.append(wanted[stored])
+                response.deferred.append(wanted[stored].SerializeToString())
             elif record is None:
-                response.missing.add().entity.key.CopyFrom(wanted[stored])
+                missing = Entity(key=wanted[stored])
+                response.missing.add(entity=missing.SerializeToString())
             else:
-                fill_result(response.found.add(), record, mask)
-                size += len(record.body)
+                _, version, created, updated, body = record
+                found.append(entity_result(_masked(body, mask), version, created, updated))
+                size += len(body)
         return response
 
     def _stored_keys(self, request: Any) -> dict[bytes, Any]:
@@ -66,7 +67,7 @@ class Reader:
         database = keys.RequestDatabase(request.project_id, request.database_id)
         found: dict[bytes, Any] = {}
         for key in request.keys:
-            path = keys.checked_path(key, reserved=True)
+            path, _, _ = keys.check_key(key, reserved=True)
             # A partition without entities has no prefix; a path alone is never a stored key.
             prefix = self._store.catalog.prefix(database.partition(key)) or b""
             found.setdefault(prefix + path, key)
@@ -100,7 +101,7 @@ class Reader:
         if mask is not None and plan.query.projection:
             raise invalid("property_mask must not be set for a projection query.")
         response = RunQueryResponse()
-        batch = _Batch(plan, request.query, mask, response.batch, self._has_time(request))
+        batch = _Batch(plan, request.query, mask, response.batch, self._is_late(request))
         window = self.window(plan, request.query)
         rows_only = plan.query.keys_only or bool(plan.query.projection)
         if request.query.offset or batch.has_room():
@@ -111,31 +112,32 @@ class Reader:
         batch.finish()
         return response
 
-    def _has_time(self, request: Any) -> Callable[[], bool]:
-        """Return what tells whether a batch may go on.
+    def _is_late(self, request: Any) -> Callable[[], bool]:
+        """Return what tells whether a batch must end.
 
-        That of a transaction always may: when it is read again, it must come out the same.
+        That of a transaction never must: when it is read again, it must come out the same.
         """
         if request.read_options.WhichOneof("consistency_type") in _TRANSACTIONS:
-            return lambda: True
+            return lambda: False
         until = self._monotonic() + _BATCH_SECONDS
-        return lambda: self._monotonic() < until
+        return lambda: self._monotonic() >= until
 
 
 class _Batch:
     """Collects hits into a QueryResultBatch, up to the limits of the query and of a response."""
 
     def __init__(
-        self, plan: QueryPlan, message: Any, mask: Any, batch: Any, has_time: Callable[[], bool]
+        self, plan: QueryPlan, message: Any, mask: Any, batch: Any, is_late: Callable[[], bool]
     ) -> None:
-        self._has_time = has_time
+        self._is_late = is_late
         self._plan = plan
         self._message = message
         self._mask = mask
         self._batch = batch
+        self._results = batch.entity_results
         self._mark = plan.query.fingerprint()
-        self._limit = message.limit.value if message.HasField("limit") else None
-        self._size = 0
+        self._limit = message.limit.value if message.HasField("limit") else math.inf
+        self._found = self._skipped = self._size = 0
         self._last: bytes | None = None
         if plan.query.keys_only:
             batch.entity_result_type = EntityResult.KEY_ONLY
@@ -152,56 +154,66 @@ class _Batch:
 
     def has_room(self) -> bool:
         """Return whether the query's limit allows another result; set `more_results` if not."""
-        if self._limit is not None and len(self._batch.entity_results) >= self._limit:
+        if self._found >= self._limit:
             self._batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
             return False
         return True
 
     def _is_full(self) -> bool:
-        found, skipped = len(self._batch.entity_results), self._batch.skipped_results
         return (
-            found >= _BATCH_RESULTS
-            or found + skipped >= _BATCH_SKIPPED
+            self._found >= _BATCH_RESULTS
+            or self._found + self._skipped >= _BATCH_SKIPPED
             or self._size > _BATCH_BYTES
-            or (found + skipped > 0 and not self._has_time())
+            or (self._found + self._skipped > 0 and self._is_late())
         )
 
     def fill(self, found: Iterator[Hit]) -> None:
         """Skip the offset, then add results until the batch is full."""
         batch, offset = self._batch, self._message.offset
+        add = self._add_row if self._has_rows_only() else self._add_entity
         for position, scan, row in found:
             if self._is_full():
                 batch.more_results = QueryResultBatch.NOT_FINISHED
                 return
             self._last = position
-            if batch.skipped_results < offset:
-                batch.skipped_results += 1
+            if self._skipped < offset:
+                self._skipped += 1
                 batch.skipped_cursor = cursor.make(self._mark, position)
-                if batch.skipped_results == offset and not self.has_room():
+                if self._skipped == offset and not self.has_room():
                     return
                 continue
-            result = batch.entity_results.add(cursor=cursor.make(self._mark, position))
-            self._fill_result(result, position, scan, row)
+            add(position, scan, row)
+            self._found += 1
             if not self.has_room():
                 return
 
-    def _fill_result(self, result: Any, position: bytes, scan: Scan, row: Row) -> None:
+    def _has_rows_only(self) -> bool:
+        return self._plan.query.keys_only or bool(self._plan.query.projection)
+
+    def _add_entity(self, position: bytes, _scan: Scan, row: Row) -> None:
+        _, _, _, version, created, updated, body = row
+        mark = cursor.make(self._mark, position)
+        shown = _masked(body, self._mask)
+        self._results.append(entity_result(shown, version, created, updated, mark))
+        self._size += len(body)
+
+    def _add_row(self, position: bytes, scan: Scan, row: Row) -> None:
         query = self._plan.query
-        if not query.keys_only and not query.projection:
-            fill_result(result, EntityRecord(*row[2:]), self._mask)
-            self._size += len(row[6])
-            return
+        entity = Entity()
         _, path = split_columns(position, self._plan.descending)
-        keys.fill_key(result.entity.key, query.partition, path)
+        keys.fill_key(entity.key, query.partition, path)
         if query.projection:
             found = self._plan.row_values(position, scan)
             for name in query.projection:
-                result.entity.properties[name].CopyFrom(index_values.decode(found[name]))
+                entity.properties[name].CopyFrom(index_values.decode(found[name]))
+        result = EntityResult(entity=entity, cursor=cursor.make(self._mark, position))
+        self._results.append(result.SerializeToString())
         self._size += len(row[0])
 
     def finish(self) -> None:
         """Set the end cursor and `more_results` of the batch."""
         batch = self._batch
+        batch.skipped_results = self._skipped
         if self._limit == 0:
             batch.more_results = QueryResultBatch.MORE_RESULTS_AFTER_LIMIT
         if self._last is None:
@@ -210,12 +222,10 @@ class _Batch:
             batch.end_cursor = cursor.make(self._mark, self._last)
 
 
-def fill_result(result: Any, record: EntityRecord, mask: "masks.Mask | None") -> None:
-    """Fill a result from a record, with the masked properties only if there is a mask."""
+def _masked(body: bytes, mask: "masks.Mask | None") -> bytes:
+    """Return a serialized entity with the masked properties only if there is a mask."""
     if mask is None:
-        result.entity.MergeFromString(record.body)
-    else:
-        result.entity.CopyFrom(masks.masked(Entity.FromString(record.body), mask))
-    result.version = record.version
-    write(result.create_time, record.created)
-    write(result.update_time, record.updated)
+        return body
+    entity = masks.masked(Entity.FromString(body), mask)
+    data: bytes = entity.SerializeToString(deterministic=True)
+    return data

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from aiohttp import web
 
-from adjourn_local.datastore import explain, keys, messages, protobuf_http
+from adjourn_local.datastore import explain, keys, messages, protobuf_http, responses
 from adjourn_local.datastore.aggregation import Aggregator
 from adjourn_local.datastore.commits import Commits
 from adjourn_local.datastore.composite_indexes import CompositeIndex
@@ -114,7 +114,7 @@ class DatastoreServer:
         partition = _query_partition(request)
         return self._explained(
             request,
-            messages.RunQueryResponse(),
+            responses.RunQueryResponse(),
             lambda: self._reader.plan(request.query, partition),
             lambda view: self._reader.run_query(request, view, partition),
         )
@@ -209,13 +209,12 @@ class DatastoreServer:
         database = keys.RequestDatabase(request.project_id, request.database_id)
         taken = []
         for key in request.keys:
-            keys.check_key(key, incomplete=True)
-            if keys.is_complete(key):
+            _, _, is_complete = keys.check_key(key, incomplete=True)
+            if is_complete:
                 last = key.path[-1]
                 text = f"[{last.kind}: {last.name or last.id}]"
                 raise invalid(f"Key path element must not be complete: {text}")
             partition = database.partition(key)
-            keys.set_partition(key, partition)
             self._allocate(partition, key)
             response.keys.append(key)
             taken.append(self._stored(partition, key))
@@ -258,12 +257,12 @@ def _identity_of(read: Callable[[View], Any]) -> Callable[[View], bytes]:
 
 def _stamp(response: Any, view: View, now: int) -> None:
     """Write the view's version and the read time into a response, after its identity was taken."""
-    if isinstance(response, messages.LookupResponse):
+    if isinstance(response, responses.LookupResponse):
         for missing in response.missing:
             missing.version = view.version
         write(response.read_time, now)
         return
-    if isinstance(response, messages.RunQueryResponse):
+    if isinstance(response, responses.RunQueryResponse):
         response.batch.snapshot_version = view.version
     write(response.batch.read_time, now)
 

@@ -13,7 +13,7 @@ _NANOS = 1_000_000_000
 _MOST_LATITUDE, _MOST_LONGITUDE = 90, 180
 
 
-def _check_point(value: Any) -> None:
+def _check_point(value: Any) -> bool:
     point = value.geo_point_value
     for name, degrees, most in (
         ("latitude", point.latitude, _MOST_LATITUDE),
@@ -21,31 +21,35 @@ def _check_point(value: Any) -> None:
     ):
         if not (math.isfinite(degrees) and -most <= degrees <= most):
             raise invalid(f"GeoPoint {name} {degrees} is not between -{most} and {most}.")
+    return False
 
 
-def _check_timestamp(value: Any) -> None:
+def _check_timestamp(value: Any) -> bool:
     time = value.timestamp_value
     if not _FIRST_SECOND <= time.seconds <= _LAST_SECOND:
         raise invalid(f"The timestamp of {time.seconds} seconds is not in the years 1 to 9999.")
     if not 0 <= time.nanos < _NANOS:
         raise invalid(f"The timestamp has {time.nanos} nanoseconds, not 0 to 999,999,999.")
-    if finer := time.nanos % 1000:
-        time.nanos -= finer
+    finer = time.nanos % 1000
+    time.nanos -= finer
+    return bool(finer)
 
 
-def _check_key(value: Any) -> None:
-    keys.checked_path(value.key_value, reserved=True)
+def _check_key(value: Any) -> bool:
+    keys.check_key(value.key_value, reserved=True)
     partition = value.key_value.partition_id
     keys.check_partition(partition.project_id, partition.database_id, partition.namespace_id)
+    return False
 
 
-CHECKS: dict[str | None, Callable[[Any], None]] = {
+CHECKS: dict[str | None, Callable[[Any], bool]] = {
     "geo_point_value": _check_point,
     "timestamp_value": _check_timestamp,
     "key_value": _check_key,
 }
-"""The types whose values can be wrong by themselves. Each check raises an RpcError.
-A timestamp is rounded down to microseconds, which is what the service keeps."""
+"""The types whose values can be wrong by themselves. Each check raises an RpcError, or returns
+whether it has changed the value: a timestamp is rounded down to microseconds, which is what the
+service keeps."""
 
 
 def check_compared(value: Any) -> None:

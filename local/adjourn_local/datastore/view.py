@@ -10,7 +10,7 @@ from adjourn_local.datastore.entity_records import EntityRecord, Row
 # One statement for many keys costs a third of one for each; an entity can have a megabyte.
 _PORTION = 50
 _SELECT_KEYS = (
-    "SELECT key, id, version, created, updated, body FROM datastore_entities WHERE key IN ("
+    "SELECT id, version, created, updated, body, key FROM datastore_entities WHERE key IN ("
 )
 
 
@@ -49,11 +49,12 @@ class View(NamedTuple):
         """Yield each stored key with its record; they are read in portions."""
         for start in range(0, len(keys), _PORTION):
             portion = keys[start : start + _PORTION]
+            values = [bytearray(key) for key in portion]  # bytes cost a search for adapters
             select = _SELECT_KEYS + ",".join("?" * len(portion)) + ")"
-            found = {row[0]: row for row in self.connection.execute(select, portion)}
+            found = {row[5]: row for row in self.connection.execute(select, values)}
             for key in portion:
                 row = found.get(key)
-                yield key, None if row is None else EntityRecord(*row[1:])
+                yield key, None if row is None else EntityRecord(*row[:5])
 
     def scan(self, source: Source, low: bytes, high: bytes, *, reverse: bool) -> Iterator[Row]:
         """Yield the rows, or entities, with `low` <= row (or stored key) < `high`, in order."""
