@@ -301,6 +301,26 @@ class EntityStoreContract(VersionsContract):
 
         assert subject.transact(work) == [None]
 
+    def test_a_transaction_knows_the_versions_that_it_has_written(self, subject, others):
+        subject.put(OTHER, {"n": 1})
+        found = []
+
+        def work(transaction):
+            transaction.get([KEY, OTHER])
+            transaction.put(KEY, {"n": 1})
+            transaction.delete(OTHER)
+            found.append((transaction, dict(transaction.written)))
+
+        subject.transact(work)
+
+        ((transaction, before),) = found
+        (stored,) = subject.read([KEY])
+        assert (before, dict(transaction.written)) == ({}, {KEY: stored.version})
+        subject.replace(KEY, {"n": 2}, version=transaction.written[KEY])
+        others.put(KEY, {"n": 3})
+        with pytest.raises(ConflictError):
+            subject.replace(KEY, {"n": 4}, version=transaction.written[KEY])
+
     def test_a_transaction_deletes(self, subject):
         subject.put(KEY, {"n": 1})
 

@@ -145,6 +145,10 @@ class _CountingTransaction:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
+    @property
+    def written(self) -> Mapping[RecordKey, int]:
+        return self._transaction.written
+
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         spend(reads=len(keys))
         return self._transaction.get(keys)

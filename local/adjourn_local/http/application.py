@@ -47,7 +47,7 @@ async def _body(request: web.Request) -> bytes:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_long() from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # broken off, in the latter case
         raise BodyError(400, "The body of the request is broken.") from None
     return decode(body, ", ".join(request.headers.getall("Content-Encoding", [])))
 

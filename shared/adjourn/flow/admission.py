@@ -5,26 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from adjourn.errors import AdjournError, ConflictError, DecodeError, EnqueueError, StoreError
+from adjourn.errors import AdjournError, ConflictError, EnqueueError, StoreError
 from adjourn.execution.call import SKEW, CallExecutor
 from adjourn.execution.current_task import Call
 from adjourn.execution.delivery import Outcome
-from adjourn.flow.guard import call_guard, time_of
+from adjourn.flow.guard import time_of
 from adjourn.flow.limits import Flow, declared_flows, keys_of, named
 from adjourn.flow.records import read_record, record_key
 from adjourn.flow.session import Session
+from adjourn.flow.transactions import FlowTransactions, Work, tell_trouble
 from adjourn.flow.visits import Entrance, Entry, Place, Visit
 from adjourn.flow.waiting_calls import WaitingCalls
 from adjourn.log import event
-from adjourn.names import CallIdentity
-from adjourn.ports import Adapters, Transaction
+from adjourn.ports import Adapters
 from adjourn.registry import Registry
-from adjourn.state.combining import Combiner
 from adjourn.tasks.arguments import check_arguments
 from adjourn.tasks.task import Task
 
@@ -36,18 +35,6 @@ _NOTHING = dt.timedelta()
 _RUNS = {Entry.RUNS, Entry.RUNS_AFTER_WAIT}
 # Of a flow that is not declared any more, whose calls still wait.
 _UNLIMITED = Flow(concurrency=1_000_000)
-
-
-class Work(NamedTuple):
-    """What is to be done in a transaction.
-
-    Attributes:
-        do: Does it.
-        call: The call whose record it needs; None for none.
-    """
-
-    do: Callable[[Session], Any]
-    call: CallIdentity | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -204,51 +191,26 @@ class Admission:
         def work(session: Session) -> bool:
             return session.leave(visit.call, visit.holder, has_waited=has_waited, is_over=is_over)
 
-        both = Work(work, visit.call if has_waited else None)
+        both = Work(work, visit.call if has_waited else None, is_end=not has_waited)
         for attempt in range(_PATIENCE):
             try:
                 if not self._combined(places, both) and is_over:
                     event("task.fenced", logging.WARNING, "A call outlived the permit of its flow")
             except ConflictError as error:
                 if attempt == _PATIENCE - 1:
-                    _tell(error)
+                    tell_trouble(error)
             except AdjournError as error:
                 # The outcome stands. The permit is found when its lease has ended.
-                _tell(error)
+                tell_trouble(error)
                 return
             else:
                 return
 
     @cached_property
-    def _combined(self) -> Combiner[Work]:
-        return Combiner(self._transact)
-
-    def _transact(self, places: tuple[Place, ...], works: Sequence[Work]) -> Sequence[Any]:
-        calls = list(dict.fromkeys(each.call for each in works if each.call))
-
-        def work(transaction: Transaction) -> tuple[Session, Sequence[Any]]:
-            now = self._adapters.clock.now()
-            session = Session(transaction, places, calls, now, self._waiting.is_expired)
-            results = [each.do(session) for each in works]
-            session.finish()
-            return session, results
-
-        session, results = self._adapters.store.transact(work)
-        try:
-            for call, record in session.called.items():
-                self._waiting.create_task(record, session.turns.get(call))
-        except (EnqueueError, StoreError, DecodeError) as error:
-            _tell(error)  # the guard tries it again
-        for number in session.guards:
-            line = session.records[number]
-            call_guard(
-                self._adapters,
-                line.flow,
-                line.key or "",
-                queue=line.queue or self.executor.settings.queue,
-                at=line.state.guard_at,
-            )
-        return results
+    def _combined(self) -> FlowTransactions:
+        return FlowTransactions(
+            adapters=self._adapters, waiting=self._waiting, queue=self.executor.settings.queue
+        )
 
     @cached_property
     def _waiting(self) -> WaitingCalls:
@@ -262,7 +224,3 @@ class Admission:
     def _flows(self) -> Mapping[str, Flow]:
         """The declared flows by name."""
         return declared_flows(self.tasks)
-
-
-def _tell(error: Exception) -> None:
-    event("service.unavailable", logging.WARNING, str(error), error=error)

@@ -21,20 +21,23 @@ _ROUTING = "x-goog-request-params"  # https://google.aip.dev/client-libraries/42
 _LOOKUP = 1000
 _MUTATIONS = 500
 _BYTES = 3_000_000
+_TIMEOUT = 60.0  # seconds; that of Google's client
 
 
 class DatastoreService:
     """Datastore as it is called for our own records; errors are those of Google's client.
 
     Args:
-        client: Google's client, as `datastore_client` makes it.
+        client: Google's client; if `datastore_client` has made it, its limits hold here, too.
     """
 
     def __init__(self, client: Client) -> None:
         self.project = client.project
         self.database = client.database or ""
-        limited: LimitedDatastore = client._datastore_api  # noqa: SLF001
-        self._api = limited.over(_Calls(limited.api, self.project, self.database))
+        api = client._datastore_api  # noqa: SLF001
+        is_limited = isinstance(api, LimitedDatastore)
+        calls = _Calls(api.api if is_limited else api, self.project, self.database)
+        self._api: Any = api.over(calls) if is_limited else calls
 
     def lookup(self, keys: Iterable[RecordKey], options: Any) -> dict[RecordKey, Versioned]:
         """Return the records that exist, without those in the caller's other databases.
@@ -137,7 +140,7 @@ def _direct(channel: Any, method: str, metadata: Any) -> Callable[..., Any]:
         response_deserializer=message_class(f"{method}Response").FromString,
     )
 
-    def request(request: Any, timeout: float, retry: None) -> Any:  # noqa: ARG001 - the API's form
+    def request(request: Any, timeout: float = _TIMEOUT, retry: None = None) -> Any:  # noqa: ARG001 - the API's form
         try:
             return call(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
@@ -149,7 +152,7 @@ def _direct(channel: Any, method: str, metadata: Any) -> Callable[..., Any]:
 def _wrapped(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     from google.cloud.datastore_v1 import types
 
-    def request(request: Any, timeout: float, retry: None) -> Any:
+    def request(request: Any, timeout: float = _TIMEOUT, retry: None = None) -> Any:
         message = getattr(types, name).wrap(request)
         return call(request=message, timeout=timeout, retry=retry)._pb  # noqa: SLF001
 

@@ -166,7 +166,8 @@ class _Transaction:
         self._service = service
         self._options = message_class("ReadOptions")()
         self._options.new_transaction.SetInParent()
-        self._mutations: list[Any] = []
+        self._mutations: list[tuple[RecordKey, Any]] = []
+        self.written: Mapping[RecordKey, int] = {}
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         return [found.record if found else None for found in self.read(keys)]
@@ -175,16 +176,21 @@ class _Transaction:
         return _read(self._service, keys, self._options)
 
     def put(self, key: RecordKey, record: Record, *, unindexed: Collection[str] = ()) -> None:
-        self._mutations.append(_upsert(self._service, key, record, unindexed))
+        self._mutations.append((key, _upsert(self._service, key, record, unindexed)))
 
     def delete(self, key: RecordKey) -> None:
-        self._mutations.append(_deletion(self._service, key))
+        self._mutations.append((key, _deletion(self._service, key)))
 
     def commit(self) -> None:
         if self._mutations and not self._options.transaction:
             self._options.transaction = self._service.begin()
         if self._options.transaction:
-            self._service.commit(self._mutations, self._options.transaction)
+            mutations = [mutation for _, mutation in self._mutations]
+            results = self._service.commit(mutations, self._options.transaction)
+            done = zip(self._mutations, results, strict=True)
+            self.written = {
+                key: each.version for (key, it), each in done if not it.HasField("delete")
+            }
 
     def roll_back(self) -> None:
         """End without effect; what cannot be told to Datastore expires there."""

@@ -33,6 +33,10 @@ class Versioned(NamedTuple):
 class Transaction(Protocol):
     """Reads and writes in one transaction: all of them take effect, or none."""
 
+    @property
+    def written(self) -> Mapping[RecordKey, int]:
+        """The versions of the records that were put; empty until the transaction is committed."""
+
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         """Return the records as they were when the transaction began, None where missing."""
 

@@ -123,6 +123,8 @@ class MemoryStore:
             with self._lock:
                 if all(self._version(key) == seen for key, seen in transaction.seen.items()):
                     self.commit(transaction.writes)
+                    puts = [key for key, record in transaction.writes.items() if record is not None]
+                    transaction.written = {key: self._version(key) for key in puts}
                     return result
         raise ConflictError(f"Contention: gave up after {_ATTEMPTS} attempts.")
 
@@ -157,6 +159,7 @@ class _MemoryTransaction:
         self._snapshot = snapshot
         self.seen: dict[RecordKey, int] = {}
         self.writes: dict[RecordKey, Record | None] = {}
+        self.written: Mapping[RecordKey, int] = {}
 
     def get(self, keys: Sequence[RecordKey]) -> list[Record | None]:
         return [found.record if found else None for found in self.read(keys)]

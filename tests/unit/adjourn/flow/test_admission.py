@@ -554,7 +554,7 @@ def test_threads_of_a_process_share_commits(world, app, box, commits):
 
     box.store.transact = slow
     threads = [threading.Thread(target=box.deliver, args=(each,)) for each in list(box.queue.due())]
-    combined = box.wiring.admission._combined
+    combined = box.wiring.admission._combined._combined
     for thread in threads:
         thread.start()
     while not (combined._lanes and len(next(iter(combined._lanes.values())).jobs) >= 19):
