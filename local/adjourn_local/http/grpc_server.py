@@ -31,6 +31,8 @@ _STATUS = {413: grpc.StatusCode.RESOURCE_EXHAUSTED, 415: grpc.StatusCode.UNIMPLE
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _CONTENT_TYPE = re.compile(r"application/grpc($|[+;])")
 _IDENTITY = {"", "identity"}
+# Seconds by which a call may outlast its deadline here.
+_LOOK_EVERY = 0.05
 # Clients refuse trailers of more than 8 KiB unless they are told otherwise
 # (https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h). A text that is
 # longer is cut, and details go if there is no room for them beside it.
@@ -103,6 +105,8 @@ class GrpcServer:
         self._services = tuple(services)
         self._connections: set[Http2Connection] = set()
         self._listening: list[asyncio.Server] = []
+        self._deadlines: dict[Exchange, tuple[float, Http2Connection]] = {}
+        self._is_looking = False
 
     async def listen(self, host: str, port: int) -> int:
         """Listen at an address, and return the port, which is a free one if 0 is given.
@@ -150,9 +154,8 @@ class GrpcServer:
             connection.respond(exchange, _BEGINNING, prefix + response, _OK)
 
     async def _response(self, connection: Http2Connection, exchange: Exchange) -> bytes:
-        loop = asyncio.get_running_loop()
         _check(exchange.headers)
-        context = _Context(exchange, connection, loop.time())
+        context = _Context(exchange, connection, asyncio.get_running_loop().time())
         handler = self._handler(exchange.headers.fields)
         message = _message(exchange)
         try:
@@ -160,16 +163,33 @@ class GrpcServer:
         except Exception:  # noqa: BLE001 - whatever is wrong with it
             text = "Exception deserializing request!"  # in the words of grpc
             raise _AbortError(grpc.StatusCode.INTERNAL, text) from None
-        if context.deadline is None:
+        if context.deadline is not None:
+            self._limit(exchange, connection, context.deadline)
+        try:
             response = await handler.unary_unary(request, context)
-        else:
-            timer = loop.call_at(context.deadline, _expire, connection, exchange)
-            try:
-                response = await handler.unary_unary(request, context)
-            finally:
-                timer.cancel()
+        finally:
+            self._deadlines.pop(exchange, None)
         data: bytes = handler.response_serializer(response)
         return data
+
+    def _limit(self, exchange: Exchange, connection: Http2Connection, deadline: float) -> None:
+        """End a call that takes longer than its client waits.
+
+        Clients do so themselves. One look at all calls is far cheaper than a timer for each.
+        """
+        self._deadlines[exchange] = deadline, connection
+        if not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        for exchange, (deadline, connection) in list(self._deadlines.items()):
+            if deadline <= loop.time():
+                _expire(connection, exchange)
+        self._is_looking = bool(self._deadlines)
+        if self._is_looking:
+            loop.call_later(_LOOK_EVERY, self._look)
 
     def _handler(self, headers: Any) -> Any:
         details = _CallDetails(headers.get(":path", ""), tuple(headers.items()))
