@@ -24,6 +24,7 @@ from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.garbage import search_rarely
 from adjourn_local.runtime.log_display import LogDisplay, has_colours
+from adjourn_local.runtime.open_files import allow_many
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.servers import ServerOptions
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     options.app, source = locate(options.app, Path()) if options.app else ("", Path())
     if options.env_file is not None:
         check_file(options.env_file)
+    allow_many()
     stack = Stack(
         options.app or None,
         source=source,
