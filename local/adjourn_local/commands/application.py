@@ -4,12 +4,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adjourn import App
-from adjourn.application.loading import load_app
 from adjourn.errors import AdjournError
 from adjourn_local.errors import UsageError
 from adjourn_local.runtime.import_errors import describe
+
+if TYPE_CHECKING:
+    from adjourn import App
 
 
 def add_app(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +61,7 @@ def locate(named: str, folder: Path) -> tuple[str, Path]:
     return f"{'.'.join(names)}:{attribute or 'app'}", source
 
 
-def import_app(named: str, folder: Path) -> App:
+def import_app(named: str, folder: Path) -> "App":
     """Return an application, which is named as for `locate`.
 
     Raises:
@@ -71,6 +73,8 @@ def import_app(named: str, folder: Path) -> App:
         raise UsageError("No application is named: give package.module:app, or set ADJOURN_APP.")
     spec, folder = locate(named, folder)
     source = folder.resolve()
+    from adjourn.application.loading import load_app  # noqa: PLC0415 - for those who load one
+
     sys.path.insert(0, str(source))
     try:
         return load_app({"ADJOURN_APP": spec})

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adjourn import AdjournError, App
+from adjourn import AdjournError
 from adjourn_local.commands import Add
 from adjourn_local.commands.application import import_app, locate
 from adjourn_local.commands.env import check_file, variables_file
@@ -23,6 +24,7 @@ from adjourn_local.runtime.debugging import Debugging
 from adjourn_local.runtime.function_programs import NAMES
 from adjourn_local.runtime.garbage import search_rarely
 from adjourn_local.runtime.log_display import LogDisplay, has_colours
+from adjourn_local.runtime.open_files import allow_many
 from adjourn_local.runtime.reload import reload_on_changes
 from adjourn_local.runtime.running_stack import RunningStack, announced
 from adjourn_local.runtime.servers import ServerOptions
@@ -31,6 +33,9 @@ from adjourn_local.runtime.stack import Stack
 from adjourn_local.runtime.stack_log import StackLog
 from adjourn_local.runtime.variables import variables
 from adjourn_local.tasks import TasksOptions
+
+if TYPE_CHECKING:
+    from adjourn import App
 
 INTERRUPTED = 130  # as a shell reports after Ctrl-C
 
@@ -57,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     options.app, source = locate(options.app, Path()) if options.app else ("", Path())
     if options.env_file is not None:
         check_file(options.env_file)
+    allow_many()
     stack = Stack(
         options.app or None,
         source=source,
@@ -113,7 +119,7 @@ def _say(text: str) -> None:
         )
 
 
-def _application(spec: str, source: Path, stack: Stack) -> App | None:
+def _application(spec: str, source: Path, stack: Stack) -> "App | None":
     """Import the application into this process; return None if it cannot be imported now."""
     try:
         with variables(stack.environment()):

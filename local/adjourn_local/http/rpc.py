@@ -4,6 +4,7 @@ import datetime as dt
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from adjourn_local.timing.clocks import pacific
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any | Awaitable[Any]]
-Methods = Mapping[str, tuple[type, Handler]]
+Methods = Mapping[str, tuple[Any, Handler]]
 
 # google/rpc/code.proto names the HTTP status of each code.
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
@@ -41,6 +42,25 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
 
 # Seconds: a date can be no more than some centuries away.
 _CENTURY = 100 * 365 * 86400.0
+
+
+class MessageOnUse:
+    """Stands for a message class, which is imported when a message is first made or read.
+
+    Args:
+        find: Returns the raw protobuf class.
+    """
+
+    def __init__(self, find: Callable[[], Any]) -> None:
+        self._find = cache(find)
+
+    def __call__(self) -> Any:
+        """Return a new message."""
+        return self._find()()
+
+    def FromString(self, data: bytes) -> Any:  # noqa: N802 - as of protobuf
+        """Return the message in some bytes."""
+        return self._find().FromString(data)
 
 
 class RpcError(Exception):
@@ -75,9 +95,9 @@ def service(
     Args:
         name: Full service name, such as `google.cloud.tasks.v2.CloudTasks`.
         methods: The request class and the handler of each method. The class is the raw protobuf
-            class, such as `cloudtasks.CreateTaskRequest.pb()`. The handler takes the request and
-            returns the response; it may be a coroutine function and may raise `RpcError`. Any
-            other exception is logged and becomes INTERNAL.
+            class, such as `cloudtasks.CreateTaskRequest.pb()`, or a `MessageOnUse`. The handler
+            takes the request and returns the response; it may be a coroutine function and may raise
+            `RpcError`. Any other exception is logged and becomes INTERNAL.
         longest_deadline: The longest deadline, in seconds, that a client may set; None for any.
     """
     return grpc.method_handlers_generic_handler(
@@ -85,7 +105,7 @@ def service(
         {
             method: grpc.unary_unary_rpc_method_handler(
                 _servicer(f"{name}/{method}", handler, longest_deadline),
-                request_deserializer=request.FromString,  # type: ignore[attr-defined]
+                request_deserializer=request.FromString,
                 response_serializer=_serialize,
             )
             for method, (request, handler) in methods.items()

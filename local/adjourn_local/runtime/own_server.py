@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from adjourn.application.loading import load_app
 from adjourn_local.errors import StackError
 from adjourn_local.runtime.activation import declarations
 from adjourn_local.runtime.declarations import Declared
@@ -94,6 +93,8 @@ class OwnServer:
 
 
 def _report() -> None:
+    from adjourn.application.loading import load_app  # noqa: PLC0415 - not in the stack's process
+
     try:
         load_app(os.environ)
     except BaseException as error:  # noqa: BLE001 - whatever the application raises

@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import grpc
 
-from adjourn import App
 from adjourn.settings import Settings
 from adjourn_local.damage import checked
 from adjourn_local.http import rest
@@ -43,6 +42,9 @@ from adjourn_local.scheduler.server import SchedulerServer
 from adjourn_local.tasks.server import TasksServer
 from adjourn_local.timing.clocks import AdjustableClock
 from adjourn_local.tokens.issuer import TokenIssuer
+
+if TYPE_CHECKING:
+    from adjourn import App
 
 _PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 
@@ -99,7 +101,7 @@ class Stack:
         debugging: Debugging = NOT_AT_ALL,
         verbose: bool = False,
         service: str = "",
-        application: Callable[[], App | None] = lambda: None,
+        application: "Callable[[], App | None]" = lambda: None,
     ) -> None:
         self._options = replace(servers, is_patient=bool(debugging))
         self.clock = AdjustableClock()

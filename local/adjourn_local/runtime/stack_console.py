@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from starlette.types import ASGIApp
 
-from adjourn import App
 from adjourn_local.console.activity import Activity
 from adjourn_local.console.mount import MountedApp
 from adjourn_local.runtime.addresses import Ports
 from adjourn_local.runtime.function_process import Print
 from adjourn_local.runtime.ports import HOST
 from adjourn_local.timing.clocks import ApplicationClock, StackClock
+
+if TYPE_CHECKING:
+    from adjourn import App
 
 
 class StackConsole:
@@ -35,7 +38,7 @@ class StackConsole:
         environment: Callable[[], Mapping[str, str]],
         ports: Ports,
         clock: StackClock,
-        application: Callable[[], App | None],
+        application: "Callable[[], App | None]",
         write: Print,
     ) -> None:
         self.activity = Activity()

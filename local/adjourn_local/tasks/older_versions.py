@@ -6,11 +6,10 @@ requests and responses. Pull queues and `queue.yaml`, which v2 does not have, ar
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import grpc
-from google.cloud import tasks_v2, tasks_v2beta2, tasks_v2beta3
 from google.protobuf.json_format import (  # type: ignore[import-untyped]
     MessageToDict,
     ParseDict,
@@ -27,7 +26,6 @@ _METHODS = (
     *("ListTasks", "GetTask", "CreateTask", "DeleteTask", "RunTask"),
 )
 _SHARED = ("GetIamPolicy", "SetIamPolicy", "TestIamPermissions")
-_PULL = ("LeaseTasks", "AcknowledgeTask", "RenewLease", "CancelLease")
 _ONLY_PUSH = "Pull queues are not served by this local server; Cloud Tasks v2 does not have them."
 
 
@@ -36,28 +34,35 @@ class Version:
     """How a version differs from the next newer one.
 
     Attributes:
-        types: Its message classes.
-        newer: The message classes of the newer version.
+        package: The package of its message classes, which is imported on first use.
         queue: The path of each field of a queue that has another one in the newer version.
         task: The same of a task.
         refused: Fields of queues and tasks that there is no way to serve.
+        pull: Its methods for pull queues.
     """
 
-    types: ModuleType
-    newer: ModuleType
+    package: str
     queue: Mapping[str, str]
     task: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[str, ...] = ("pull_target", "pull_message")
+    pull: tuple[str, ...] = ()
+
+    def message(self, name: str) -> Any:
+        """Return a message class; None if the version has none of that name."""
+        found = getattr(import_module(self.package), name, None)
+        return found and found.pb()
+
+    def request(self, method: str) -> rpc.MessageOnUse:
+        """Return the message class of the requests of a method."""
+        return rpc.MessageOnUse(lambda: self.message(f"{method}Request"))
 
 
 V2BETA3 = Version(
-    types=tasks_v2beta3,
-    newer=tasks_v2,
+    package="google.cloud.tasks_v2beta3",
     queue={"app_engine_http_queue.app_engine_routing_override": "app_engine_routing_override"},
 )
 V2BETA2 = Version(
-    types=tasks_v2beta2,
-    newer=tasks_v2beta3,
+    package="google.cloud.tasks_v2beta2",
     queue={
         "app_engine_http_target.app_engine_routing_override": (
             "app_engine_http_queue.app_engine_routing_override"
@@ -73,18 +78,15 @@ V2BETA2 = Version(
         "status.first_attempt_status": "first_attempt",
         "status.last_attempt_status": "last_attempt",
     },
+    pull=("LeaseTasks", "AcknowledgeTask", "RenewLease", "CancelLease"),
 )
 
 
 def methods(version: Version, newer: rpc.Methods) -> rpc.Methods:
     """Return the methods of a version, which call those of the newer one."""
-    served = {
-        name: (getattr(version.types, f"{name}Request").pb(), _served(version, *newer[name]))
-        for name in _METHODS
-    }
+    served = {name: (version.request(name), _served(version, *newer[name])) for name in _METHODS}
     shared = {name: newer[name] for name in _SHARED}
-    pull = {name: getattr(version.types, f"{name}Request", None) for name in _PULL}
-    refused = {name: (kind.pb(), _refuse_pull) for name, kind in pull.items() if kind}
+    refused = {name: (version.request(name), _refuse_pull) for name in version.pull}
     return {**served, **shared, **refused}
 
 
@@ -92,11 +94,11 @@ def _served(version: Version, kind: Any, handler: rpc.Handler) -> rpc.Handler:
     async def serve(request: Any) -> Any:
         wanted = ParseDict(_newer(version, _fields(request)), kind(), ignore_unknown_fields=True)
         found = await rpc.call(type(request).__name__, handler, wanted)
-        answer = getattr(version.types, type(found).__name__, None)
+        answer = version.message(type(found).__name__)
         if answer is None:
             return found
         content = _older(version, _fields(found))
-        return ParseDict(content, answer.pb()(), ignore_unknown_fields=True)
+        return ParseDict(content, answer(), ignore_unknown_fields=True)
 
     return serve
 

@@ -11,7 +11,6 @@ from google.cloud.tasks_v2beta3.types import cloudtasks
 from google.cloud.tasks_v2beta3.types import queue as queue_types
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 
-from adjourn_local.http import rpc
 from adjourn_local.http.resource_names import invalid
 from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.options import TasksOptions
@@ -45,13 +44,6 @@ class QueueStatistics:
         self._dispatcher = dispatcher
         self._clock = clock
         self._options = options
-
-    def methods(self) -> rpc.Methods:
-        """Return the methods that are served."""
-        return {
-            "ListQueues": (cloudtasks.ListQueuesRequest.pb(), self.list),
-            "GetQueue": (cloudtasks.GetQueueRequest.pb(), self.get),
-        }
 
     def get(self, request: Any) -> Any:
         """Serve GetQueue."""

@@ -5,7 +5,9 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from aiohttp import web
@@ -24,7 +26,6 @@ from adjourn_local.tasks.dispatcher import Dispatcher
 from adjourn_local.tasks.iam_calls import IamCalls
 from adjourn_local.tasks.options import DEFAULTS, TasksOptions
 from adjourn_local.tasks.queue_calls import QueueCalls
-from adjourn_local.tasks.queue_statistics import QueueStatistics
 from adjourn_local.tasks.retry import RETENTION
 from adjourn_local.tasks.task_calls import TaskCalls, random_id
 from adjourn_local.tasks.task_request import TaskRequestBuilder
@@ -33,6 +34,9 @@ from adjourn_local.tasks.task_store import TaskStore
 from adjourn_local.timing.clocks import StackClock
 from adjourn_local.timing.timestamps import micros, span
 from adjourn_local.tokens.bearer import Mint
+
+if TYPE_CHECKING:
+    from adjourn_local.tasks.queue_statistics import QueueStatistics
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +75,6 @@ class TasksServer:
         self._queues = QueueCalls(self._store, self._dispatcher, clock, options)
         self._tasks = TaskCalls(
             self._store, self._dispatcher, self._queues, clock, options, new_id=new_id
-        )
-        self._statistics = QueueStatistics(
-            self._queues, self._store, self._dispatcher, clock, options
         )
         self._access = IamCalls(self._store, self._queues)
         self._housekeeping: asyncio.Task[None] | None = None
@@ -186,15 +187,31 @@ class TasksServer:
 
     def _older_methods(self) -> list[tuple[str, rpc.Methods]]:
         """Return the older services with their methods."""
+        version = older_versions.V2BETA3
         beta3 = {
-            **older_versions.methods(older_versions.V2BETA3, self._methods()),
-            **self._statistics.methods(),
+            **older_versions.methods(version, self._methods()),
+            "ListQueues": (version.request("ListQueues"), self._list_with_statistics),
+            "GetQueue": (version.request("GetQueue"), self._get_with_statistics),
         }
         beta2 = older_versions.methods(older_versions.V2BETA2, beta3)
         return [
             (f"google.cloud.tasks.{version}.CloudTasks", methods)
             for version, methods in (("v2beta3", beta3), ("v2beta2", beta2))
         ]
+
+    @cached_property
+    def _statistics(self) -> "QueueStatistics":
+        from adjourn_local.tasks.queue_statistics import QueueStatistics  # noqa: PLC0415 - for older clients
+
+        return QueueStatistics(
+            self._queues, self._store, self._dispatcher, self._clock, self._options
+        )
+
+    def _list_with_statistics(self, request: Any) -> Any:
+        return self._statistics.list(request)
+
+    def _get_with_statistics(self, request: Any) -> Any:
+        return self._statistics.get(request)
 
     def _operations(self) -> rpc.Methods:
         return {"GetOperation": (operations_pb2.GetOperationRequest, self._tasks.operation)}
