@@ -4,6 +4,9 @@ What runs at the same time is read from the log that the calls write themselves:
 begin and end to one socket, which puts it in order.
 
     CHAOS_FLOW=100000 pytest tests/chaos/test_flow.py -o log_cli=true -o log_cli_level=INFO
+
+The crowd beside which calls of other keys are timed, one after the other, has a size of its own
+(CHAOS_CROWD).
 """
 
 import logging
@@ -30,6 +33,7 @@ from tests.chaos.world import Ear, dead_letters, listen_until
 
 CALLS = int(os.environ.get("CHAOS_FLOW", "100"))
 KEYS = max(10, min(1000, CALLS // 20))
+CROWD = int(os.environ.get("CHAOS_CROWD", str(min(CALLS, 1000))))
 KILLS = max(2, CALLS // 1000)
 LIMIT = 2
 RATED = max(80, CALLS // 10)
@@ -147,28 +151,28 @@ def test_a_call_that_runs_at_once_costs_two_commits_and_one_that_waits_at_most_f
 
 def test_a_busy_key_delays_no_other(stack: Stack, ear: Ear) -> None:
     stack.sender.faults = Faults()
-    small = max(20, CALLS // 20)
+    small = max(20, CROWD // 20)
     waits(ear, small)  # the first ones wait for connections
     alone = waits(ear, small)
     flows, name = app.flows(), limited.name
-    plain.map(range(CALLS))
+    plain.map(range(CROWD))
     beside_plain = waits(ear, small)
-    listen_until(ear, lambda: len(ear.told) == CALLS)
-    limited("flood", CALLS)
-    listen_until(ear, lambda: has_ended(ear, "flood", CALLS))
+    listen_until(ear, lambda: len(ear.told) == CROWD)
+    limited("flood", CROWD)
+    listen_until(ear, lambda: has_ended(ear, "flood", CROWD))
     flows.pause(name, "flood")
-    limited.map(["flood"] * CALLS, range(CALLS))
+    limited.map(["flood"] * CROWD, range(CROWD))
     arriving = waits(ear, small)
-    listen_until(ear, lambda: flows.get(name, "flood").waiting == CALLS)
+    listen_until(ear, lambda: flows.get(name, "flood").waiting == CROWD)
     flows.resume(name, "flood")
     beside = waits(ear, small)
 
     left = flows.get(name, "flood").waiting
-    log.info("%d small keys beside %d calls of another one: alone %s", small, CALLS, told(alone))
+    log.info("%d small keys beside %d calls of another one: alone %s", small, CROWD, told(alone))
     log.info("while plain calls arrive %s", told(beside_plain))
     log.info("while the others arrive %s, wait %s; %d left", told(arriving), told(beside), left)
     assert left > 0
-    listen_until(ear, lambda: len(ear.ended["flood"]) > CALLS)
+    listen_until(ear, lambda: len(ear.ended["flood"]) > CROWD)
 
 
 def waits(ear: Ear, calls: int) -> list[float]:
