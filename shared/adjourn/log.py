@@ -32,6 +32,7 @@ _SHORTEST = 100
 _MOST_FIELDS = 200
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "adjourn"}
 
+_OPENTELEMETRY = ("opentelemetry.trace", "opentelemetry.metrics")
 _bound: ContextVar[Mapping[str, object]] = ContextVar("adjourn_log_fields")
 _NOTHING: Mapping[str, object] = {}
 _note_error: ContextVar[Callable[[BaseException], object] | None] = ContextVar(
@@ -65,11 +66,18 @@ def bound(**fields: object) -> Scoped[Mapping[str, object]]:
 
 
 def is_observed() -> bool:
-    """Whether this process uses OpenTelemetry's SDK, so that spans and metrics are of use.
+    """Whether OpenTelemetry's SDK is set up in this process, so that spans and metrics are of use.
 
-    Whoever sets the SDK up has imported it. Google's clients import the API alone.
+    It may be imported without being set up: Redis' client does so, and ndb imports that.
     """
-    return "opentelemetry.sdk" in sys.modules
+    if "opentelemetry.sdk" not in sys.modules:
+        return False
+    trace, metrics = map(sys.modules.get, _OPENTELEMETRY)
+    if trace is None or metrics is None:
+        return False
+    providers = trace.get_tracer_provider(), metrics.get_meter_provider()
+    # Those that do nothing are the API's own.
+    return not all(type(each).__module__.startswith(_OPENTELEMETRY) for each in providers)
 
 
 def noting_errors(note: Callable[[BaseException], object]) -> Scoped[Any]:

@@ -365,6 +365,34 @@ def test_a_process_without_an_sdk_imports_nothing_of_opentelemetry():
     assert done.stdout == "[]\n"
 
 
+SET_UP = """
+from adjourn.log import is_observed
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+before = is_observed()
+{}
+print(before, is_observed())
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "is_observed_then"),
+    [
+        ("", False),
+        ("trace.get_tracer('shop'); metrics.get_meter('shop')", False),
+        ("trace.set_tracer_provider(trace.NoOpTracerProvider())", False),
+        ("trace.set_tracer_provider(TracerProvider())", True),
+        ("metrics.set_meter_provider(MeterProvider())", True),
+    ],
+)
+def test_a_process_is_observed_once_an_sdk_is_set_up(line, is_observed_then):
+    said = subprocess.check_output([sys.executable, "-c", SET_UP.format(line)], text=True)
+
+    assert said.split() == ["False", str(is_observed_then)]
+
+
 def test_errors_that_are_logged_are_noted_even_if_their_level_is_not_logged(lines):
     noted = []
     failure = RuntimeError("no money")
