@@ -1,5 +1,6 @@
 import os
 import pty
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,27 +12,38 @@ from adjourn_local.runtime.stack import Stack, running
 
 
 class Ear:
-    """Hears what the application under test tells; waits for it, but not for ever."""
+    """Hears what the application under test tells; waits for it, but not for ever.
+
+    What is told is taken in at once: whoever tells waits while ten words have not been taken, and
+    the bell also rings by itself every minute.
+    """
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self.path = str(path)
-        self._socket.settimeout(30)
+        self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._rings: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def hear(self) -> str:
-        """Return what was told next, but for the bell, which also rings by itself every minute."""
-        while (word := self._socket.recv(4096).decode()) == "ring":
-            pass
-        return word
+        """Return what was told next, but for the bell."""
+        return self._words.get(timeout=30)
 
     def hear_the_bell(self) -> None:
         """Wait until it rings."""
-        while self._socket.recv(4096).decode() != "ring":
-            pass
+        self._rings.get(timeout=30)
 
     def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self.path)
+        self._thread.join()
         self._socket.close()
+
+    def _listen(self) -> None:
+        while word := self._socket.recv(4096).decode():
+            (self._rings if word == "ring" else self._words).put(word)
 
 
 @pytest.fixture(scope="session")
