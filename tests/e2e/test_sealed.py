@@ -18,7 +18,7 @@ from adjourn_local.runtime.addresses import USER_AUDIENCE
 from adjourn_local.runtime.loop import LoopThread
 from adjourn_local.runtime.stack import Stack, running
 from tests.checkout import ROOT
-from tests.e2e.application import app, moody, say
+from tests.e2e.application import app, limited, load, loaded, moody, say
 from tests.e2e.conftest import Ear, Log
 
 HOUR = dt.timedelta(hours=1)
@@ -170,6 +170,28 @@ def test_where_seals_are_required_nothing_runs_without_one(
     )
     CallableTasks(url=deployment.environment["ADJOURN_DEFERRED_URL"], token=token).start("bow", {})
     assert ear.hear() == "bows"
+
+
+def test_what_the_command_line_enqueues_is_sealed_once(deployment: Deployment, ear: Ear) -> None:
+    deployment.deploy(NEW, "encrypted", "true")
+    mended = Path(f"{ear.path}.mended")
+    with deployment.enqueuer(NEW, "encrypted", "true"):
+        with app.batch(name="sealed", on_done=loaded) as batch:
+            batch.add(load, "broken")
+        assert [ear.hear(), ear.hear()] == ["broken", "sealed 0 1 0"]
+        flow = limited.name
+        app.flows().pause(flow, "sealed")
+        handle = limited("sealed", "resumed")
+        while (state := handle.fetch()) is None or state.last_status != "WAITING":
+            pass
+
+    mended.touch()
+    assert deployment.adjourn("batches", "retry", "sealed", key=NEW).returncode == 0
+    assert [ear.hear(), ear.hear()] == ["broken", "sealed 1 0 0"]
+    mended.unlink()
+    resumed = deployment.adjourn("flows", "resume", flow, "--key", "sealed", key=NEW)
+    assert resumed.returncode == 0
+    assert ear.hear() == "resumed"
 
 
 def test_what_is_encrypted_is_readable_with_the_key_alone(

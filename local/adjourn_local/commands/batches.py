@@ -11,7 +11,6 @@ from adjourn.batches.control import Batches
 from adjourn.batches.summary import BatchSummary
 from adjourn.errors import DecodeError
 from adjourn.gcp import google_adapters
-from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
@@ -60,8 +59,7 @@ def run(options: argparse.Namespace) -> int:
         AdjournError: A setting is invalid, there is no such batch, or a service cannot be reached.
     """
     check_emulators("DATASTORE_EMULATOR_HOST")
-    settings = Settings.from_env(os.environ)
-    batches = Batches(adapters=sealing(google_adapters(settings, None), settings))
+    batches = Batches(adapters=google_adapters(Settings.from_env(os.environ), None))
     command: Callable[[Batches, argparse.Namespace], int] = _COMMANDS[options.batches]
     return command(batches, options)
 

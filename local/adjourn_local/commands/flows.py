@@ -10,7 +10,6 @@ from rich.table import Table
 from adjourn.errors import DeclarationError
 from adjourn.flow.control import Flows, FlowView
 from adjourn.gcp import google_adapters
-from adjourn.serialization.sealing import sealing
 from adjourn.settings import Settings
 from adjourn_local.commands import Add
 from adjourn_local.commands.arguments import count
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     """
     check_emulators("DATASTORE_EMULATOR_HOST")
     settings = Settings.from_env(os.environ)
-    flows = Flows(adapters=sealing(google_adapters(settings, None), settings), settings=settings)
+    flows = Flows(adapters=google_adapters(settings, None), settings=settings)
     command: Callable[[Flows, argparse.Namespace], None] = _COMMANDS[options.flows]
     command(flows, options)
     return 0
