@@ -6,13 +6,13 @@ import itertools
 import random
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adjourn.errors import ConflictError, StoreError, StoreRefusedError
-from adjourn.gcp.limited_datastore import LimitedDatastore
+from adjourn.gcp.limited_datastore import MOST_KEYS, LimitedDatastore
 from adjourn.retrying import doubling, retry
 from adjourn.settings import Settings
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from google.cloud.datastore.transaction import Transaction
 
 T = TypeVar("T")
-
-# https://cloud.google.com/datastore/docs/concepts/limits: 1,000 keys in a lookup, 10 MiB in a
-# request. 500 mutations were the limit until lately; Google's emulator takes 4 MiB.
-_LOOKUP = 1000
-_MUTATIONS = 500
-_BYTES = 3_000_000
 
 _ATTEMPTS = 6
 _FIRST_PAUSE = 0.1  # seconds, before the second attempt
@@ -90,7 +84,7 @@ def lookup(
     found: dict[Key, tuple[Entity, int]] = {}
     pending = [key_message(key) for key in dict.fromkeys(keys)]
     while pending:
-        request = {"keys": pending[:_LOOKUP], "read_options": _read_options(transaction)}
+        request = {"keys": pending[:MOST_KEYS], "read_options": _read_options(transaction)}
         # The bare message, since wrapping each result takes its time.
         answer = client._datastore_api.lookup(request=addressed(client, request))._pb  # noqa: SLF001
         if transaction is not None and answer.transaction:
@@ -98,30 +92,8 @@ def lookup(
         for result in answer.found:
             entity = entity_from_protobuf(result.entity)
             found[entity.key] = (entity, result.version)
-        pending = [*answer.deferred, *pending[_LOOKUP:]]
+        pending = [*answer.deferred, *pending[MOST_KEYS:]]
     return found
-
-
-def commit_all(client: Client, mutations: Iterable[Mapping[str, Any]]) -> None:
-    """Commit mutations of distinct entities in as few commits as the limits allow."""
-    batch: list[Mapping[str, Any]] = []
-    load = 0
-    for mutation in mutations:
-        size = sum(message._pb.ByteSize() for message in mutation.values())  # noqa: SLF001
-        if batch and (len(batch) == _MUTATIONS or load + size > _BYTES):
-            _commit(client, batch)
-            batch, load = [], 0
-        batch.append(mutation)
-        load += size
-    if batch:
-        _commit(client, batch)
-
-
-def _commit(client: Client, mutations: Sequence[Mapping[str, Any]]) -> None:
-    from google.cloud.datastore_v1.types import CommitRequest
-
-    request = {"mode": CommitRequest.Mode.NON_TRANSACTIONAL, "mutations": mutations}
-    client._datastore_api.commit(request=addressed(client, request))  # noqa: SLF001
 
 
 @cache

@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from adjourn.concurrency import PerProcess
 from adjourn.errors import ConflictError, DeclarationError, StoreError
 from adjourn.gcp import described_queries as queries
 from adjourn.gcp.datastore_api import (
     ContentionRetry,
     addressed,
-    commit_all,
+    key_message,
     lookup,
     results_with_cursors,
     translated,
 )
+from adjourn.gcp.datastore_service import DatastoreService
 from adjourn.gcp.described_queries import KEY, DescribedQuery, between, is_projected
+from adjourn.gcp.record_messages import message_class
 from adjourn.ports import Page, Split
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class DatastoreQueries:
             jitter: Returns random numbers from 0 to 1.
         """
         self._client = client
+        self._service = PerProcess(lambda: DatastoreService(client()))
         self._retry = ContentionRetry(sleep, jitter)
         self._most_skipped = most_skipped
 
@@ -212,7 +216,8 @@ class DatastoreQueries:
         keys = dict.fromkeys(_own_left_out(entries))
 
         def delete() -> None:
-            commit_all(self._client(), ({"delete": key.to_protobuf()} for key in keys))
+            deletions = (message_class("Mutation")(delete=key_message(key)) for key in keys)
+            self._service().commit_all(deletions)
 
         self._retry(delete, ConflictError)
 

@@ -1,4 +1,4 @@
-"""The calls of Datastore for our own records, on the channel of Google's client and without it."""
+"""The calls of Datastore with bare messages, on the channel of Google's client and without it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from adjourn.gcp.limited_datastore import LimitedDatastore
+from adjourn.gcp.limited_datastore import MOST_KEYS, LimitedDatastore
 from adjourn.gcp.record_messages import message_class, record_of, set_key
 from adjourn.ports import RecordKey, Versioned
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 _SERVICE = "google.datastore.v1.Datastore"
 _ROUTING = "x-goog-request-params"  # https://google.aip.dev/client-libraries/4222
 
-# https://cloud.google.com/datastore/docs/concepts/limits: 1,000 keys in a lookup, 10 MiB in a
-# request. 500 mutations were the limit until lately; Google's emulator takes 4 MiB.
-_LOOKUP = 1000
+# https://cloud.google.com/datastore/docs/concepts/limits: 10 MiB in a request. 500 mutations were
+# the limit until lately; Google's emulator takes 4 MiB.
 _MUTATIONS = 500
 _BYTES = 3_000_000
 _TIMEOUT = 60.0  # seconds; that of Google's client
 
 
 class DatastoreService:
-    """Datastore as it is called for our own records; errors are those of Google's client.
+    """Datastore as it is called with bare messages; errors are those of Google's client.
 
     Args:
         client: Google's client; if `datastore_client` has made it, its limits hold here, too.
@@ -50,7 +49,7 @@ class DatastoreService:
         found: dict[RecordKey, Versioned] = {}
         pending: Sequence[Any] = [self._key(key) for key in dict.fromkeys(keys)]
         while pending:
-            request = self.request("LookupRequest", keys=pending[:_LOOKUP], read_options=options)
+            request = self.request("LookupRequest", keys=pending[:MOST_KEYS], read_options=options)
             answer = self._api.lookup(request=request)
             if answer.transaction:
                 options.transaction = answer.transaction
@@ -58,7 +57,7 @@ class DatastoreService:
                 end = result.entity.key.path[-1]
                 record = Versioned(record_of(result.entity), result.version)
                 found[RecordKey(end.kind, end.name)] = record
-            pending = [*answer.deferred, *pending[_LOOKUP:]]
+            pending = [*answer.deferred, *pending[MOST_KEYS:]]
         return found
 
     def begin(self) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any
 
 from adjourn.retrying import doubling, retry
 
+# Of a lookup, https://cloud.google.com/datastore/docs/concepts/limits
+MOST_KEYS = 1000
 # What Google's client repeats by itself, for a minute
 # (`google/cloud/datastore_v1/services/datastore/transports/base.py`).
 _REPEATED = frozenset({"lookup", "reserve_ids", "run_query", "run_aggregation_query"})
